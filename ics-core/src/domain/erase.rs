@@ -46,7 +46,13 @@ impl Domain {
         let scene = Scene::judge(self, target.subject_id(), None, context.about, context.groups, at);
         let is_target = |logged: &Logged| logged.id() == target.id() && logged.index() == target.index();
         let judged = scene.judged.iter().find(|it| is_target(it.logged));
-        let holds = judged.filter(|it| matches!(it.standing, Standing::Stands | Standing::NotYet));
+        // What a block for ever did to certificates does not end when the owners lift it.
+        let stays = |it: &&Judged<'_>| match it.standing {
+            Standing::Stands | Standing::NotYet => true,
+            Standing::Lifted => it.effect == Some(Effect::BlocksForEver),
+            _ => false,
+        };
+        let holds = judged.filter(stays);
         let effect = holds.and_then(|it| it.effect).filter(|effect| effect.blocks());
         if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {
             return Err(Refusal::ErasesLifted { index: target.index(), until });

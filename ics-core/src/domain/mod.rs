@@ -245,6 +245,13 @@ impl Domain {
         self.descriptor().has_lifted(&statement.id())
     }
 
+    /// The index of the descriptor since which it is lifted.
+    pub(crate) fn lifted_by(&self, statement: &Logged) -> Option<u64> {
+        let versions = core::iter::once(&self.current).chain(self.former.iter().rev());
+        let lifting = versions.take_while(|version| version.descriptor.has_lifted(&statement.id()));
+        lifting.last().map(|version| version.index)
+    }
+
     /// Whether its signer counts as compromised at its place in this log or in one that it came through. Behind what is
     /// left of an erased statement stand as many owners as a descriptor needs, not one signer.
     pub(crate) fn is_compromised(&self, statement: &Logged) -> bool {

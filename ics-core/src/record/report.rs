@@ -289,6 +289,9 @@ pub struct Listed {
     /// The statement that replaced it or took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<StatementId>,
+    /// The index of the descriptor by which the owners lifted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted_by: Option<u64>,
     /// The status that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusName>,

@@ -249,6 +249,7 @@ fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Lis
         standing: it.standing,
         because: because(scene, it),
         ended_by: it.by,
+        lifted_by: if it.standing == Standing::Lifted { scene.domain.lifted_by(it.logged) } else { None },
         status: claims.status.clone(),
         effect: it.effect,
         label: claims.label.clone(),

@@ -152,6 +152,8 @@ fn nothing_but_the_descriptor_ends_a_block_for_ever() {
     let lifted = changed(9, |descriptor| descriptor.lifted.extend([id(1)]));
     let record = record_in(&lifted, &drafts);
     assert_eq!((name(&record), standing(&record, 1)), (Some("in-use"), Some(Standing::Lifted)));
+    let lifted_by = |n| record.statement_at(n).and_then(|listed| listed.lifted_by);
+    assert_eq!((lifted_by(1), lifted_by(2)), (Some(9), None));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::certify::{Application, CertifyError, Requester};
 use super::problem::Code;
 use super::{App, AppError};
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Csr, Wanted, certs_only, issuer_id, oid};
+use crate::x509::{Authority, Csr, Wanted, certs_only, is_only_of_revoked, issuer_id, oid};
 
 /// Who enrols, and where.
 #[derive(Debug)]
@@ -49,9 +49,8 @@ impl App {
         let csr = Csr::parse(&der)?;
         // What others may have, too, shows no longer who comes. To find that out costs most, so it comes last.
         if let (Requester::Identity(_), Some(proven)) = (requester, asked.proven)
-            && self.is_given_up(&asked.domain, *proven.as_bytes())?
+            && let Some(text) = self.shows_nothing(&asked.domain, &identity, *proven.as_bytes())?
         {
-            let text = "the key of the certificate shown was given up as compromised";
             return Err(CertifyError::Unproven(text.to_owned()));
         }
         let issuer = asked.issuer.as_deref();
@@ -59,6 +58,25 @@ impl App {
         let issued = self.certify_request(&application, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
+    }
+
+    /// Why a key does not show any more that this thing comes.
+    fn shows_nothing(
+        &self,
+        domain: &DomainName,
+        id: &IdentityId,
+        spki: [u8; 32],
+    ) -> Result<Option<&'static str>, AppError> {
+        if self.is_given_up(domain, spki)? {
+            return Ok(Some("the key of the certificate shown was given up as compromised"));
+        }
+        let hosted = self.hosted(domain)?;
+        let record = self.resolve(&self.sight(&hosted)?, id)?;
+        let is_revoked = record.is_some_and(|(record, _)| is_only_of_revoked(&record, &Name::Spki(spki)));
+        Ok(is_revoked.then_some(
+            "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the operator \
+             asks for a new one",
+        ))
     }
 
     /// For which thing, and who asks.

@@ -15,10 +15,11 @@ use quick_cache::sync::Cache;
 
 use super::memory::{Place, place_of};
 use super::read::Sight;
+use super::responders::Answering;
 use super::{App, AppError, Asker, Depth};
 use crate::shares::Shares;
 use crate::store::{DomainNumber, Part};
-use crate::x509::{Authority, OcspError, Question, Questions, Responder, State};
+use crate::x509::{Authority, OcspError, Question, Questions, Responder, SerialNumber, State};
 
 /// Budgets of those who ask: 32 KiB.
 const ASKERS: usize = 4_096;
@@ -42,9 +43,14 @@ struct Rests {
     domain: DomainNumber,
     place: Place,
     generation: u64,
+    /// The same of who has signed it, if that is not the issuer.
+    by: Option<(Place, u64)>,
     /// Until when it is given without being made anew.
     serves_until: Timestamp,
 }
+
+/// The state of a certificate, and on what that rests.
+pub(super) type Found = (Option<State>, Option<(IdentityId, u64, Option<Timestamp>)>);
 
 /// Answers that are kept, and how many each asker may have signed for himself.
 pub(crate) struct Answers {
@@ -118,8 +124,11 @@ impl App {
     pub fn ocsp_holds(&self, answer: &OcspAnswer) -> bool {
         let Some(rests) = answer.rests_on else { return false };
         let now = self.clock().now();
-        let kept = self.memory().recall_at(rests.domain, rests.place, now);
-        kept.is_some_and(|kept| kept.generation == rests.generation && now < rests.serves_until)
+        let is_kept = |(place, generation)| {
+            let kept = self.memory().recall_at(rests.domain, place, now);
+            kept.is_some_and(|kept| kept.generation == generation)
+        };
+        now < rests.serves_until && is_kept((rests.place, rests.generation)) && rests.by.is_none_or(is_kept)
     }
 
     fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<Arc<OcspAnswer>> {
@@ -140,7 +149,8 @@ impl App {
             return Err(OcspError::Unauthorized);
         }
         let now = self.clock().now();
-        let (key, delegation) = self.answers_for(&authority, now).ok_or(OcspError::Unauthorized)?;
+        let answering = self.answers_for(sight, &authority, now).map_err(failed)?;
+        let Answering { key, delegation, rests_on: by } = answering.ok_or(OcspError::Unauthorized)?;
         let news = self.as_of_news(sight, now, rules.answers_hold).map_err(failed)?;
         let (this_update, hold) = news.ok_or(OcspError::TryLater)?;
         let mut states = Vec::with_capacity(questions.questions.len());
@@ -175,7 +185,7 @@ impl App {
         // Half of the time that is left: what it says may be older than that.
         let serves_until = now.plus_millis(next_update.millis_since(now) / 2);
         let domain = sight.hosted.number;
-        let rests_on = Some(Rests { domain, place: place_of(&id), generation, serves_until });
+        let rests_on = Some(Rests { domain, place: place_of(&id), generation, by, serves_until });
         let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
         self.0.ocsp.kept.insert((domain, question.key()), Arc::clone(&answer));
         Ok(answer)
@@ -183,15 +193,19 @@ impl App {
 
     /// The state of the certificate in question, and on what that rests: the identity, what is kept of it, and when that
     /// changes. No state: its serial number was never given out by this issuer.
-    #[expect(clippy::type_complexity, reason = "two answers that belong together, for one caller")]
-    fn state_of(
+    fn state_of(&self, sight: &Sight<'_>, authority: &Authority, question: &Question) -> Result<Found, AppError> {
+        let serial = question.serial();
+        serial.map_or(Ok((None, None)), |serial| self.state_of_serial(sight, authority, &serial))
+    }
+
+    /// The same of the certificate with a serial number.
+    pub(super) fn state_of_serial(
         &self,
         sight: &Sight<'_>,
         authority: &Authority,
-        question: &Question,
-    ) -> Result<(Option<State>, Option<(IdentityId, u64, Option<Timestamp>)>), AppError> {
-        let Some(serial) = question.serial() else { return Ok((None, None)) };
-        let Some(issued) = self.issued(sight, &serial)? else { return Ok((None, None)) };
+        serial: &SerialNumber,
+    ) -> Result<Found, AppError> {
+        let Some(issued) = self.issued(sight, serial)? else { return Ok((None, None)) };
         if !is_by(sight, &issued, authority) {
             return Ok((None, None));
         }

@@ -2,6 +2,7 @@
 //! live shortly: a newer one is read while the node runs, and that one ends is told of (see [`super::expiry`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use der::Encode as _;
@@ -11,11 +12,13 @@ use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use super::App;
 use super::certify::IssuerKey;
 use super::hosted::Hosted;
+use super::memory::{Place, place_of};
+use super::read::Sight;
+use super::{App, AppError};
 use crate::keys::file::read_secret;
-use crate::x509::{Authority, Delegation, answers_for, read_certificate};
+use crate::x509::{Authority, Delegation, Reason, SerialNumber, State, answers_for, read_certificate};
 
 /// The certificate by which a key answers: read from a file, and read again when the operator has put a newer one there.
 #[derive(Debug)]
@@ -24,6 +27,17 @@ pub struct ResponderCertificate {
     /// The SubjectPublicKeyInfo of the key, DER.
     spki: Vec<u8>,
     der: RwLock<Arc<[u8]>>,
+    /// Whether it was told that it is revoked.
+    is_alarmed: AtomicBool,
+}
+
+/// Who answers for an authority.
+pub(super) struct Answering {
+    pub(super) key: IssuerKey,
+    /// By what, if it is not the authority's own key.
+    pub(super) delegation: Option<Delegation>,
+    /// What memory keeps of the holder of that certificate: if it changes, that may be revoked.
+    pub(super) rests_on: Option<(Place, u64)>,
 }
 
 impl ResponderCertificate {
@@ -34,7 +48,7 @@ impl ResponderCertificate {
     pub fn read(path: &Path, signer: &dyn Signer) -> Result<Arc<Self>, String> {
         let spki = signer.public_key().to_spki_der().ok_or("X.509 knows no keys of this kind")?;
         let der = RwLock::new(certificate_of(path, &spki)?);
-        Ok(Arc::new(Self { path: path.to_owned(), spki, der }))
+        Ok(Arc::new(Self { path: path.to_owned(), spki, der, is_alarmed: AtomicBool::new(false) }))
     }
 
     /// Reads it again: what is signed from now on comes with what is there now. Where that is no good, the former stays.
@@ -44,6 +58,7 @@ impl ResponderCertificate {
     pub fn read_again(&self) -> Result<(), String> {
         let der = certificate_of(&self.path, &self.spki)?;
         *self.der.write().unwrap_or_else(PoisonError::into_inner) = der;
+        self.is_alarmed.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -99,14 +114,59 @@ impl App {
         })
     }
 
-    /// The key that answers for an authority here: its own, or one that it has entitled to that.
-    pub(super) fn answers_for(&self, authority: &Authority, now: Timestamp) -> Option<(IssuerKey, Option<Delegation>)> {
-        if let Some(own) = self.issuer_key(authority) {
-            return Some((own, None));
+    /// Who answers for an authority here: its own key, or one that it has entitled to that. Such a certificate tells its
+    /// readers not to ask whether it is revoked (RFC 6960, 4.2.2.2.1): so whoever has it asks himself, of the record here.
+    pub(super) fn answers_for(
+        &self,
+        sight: &Sight<'_>,
+        authority: &Authority,
+        now: Timestamp,
+    ) -> Result<Option<Answering>, AppError> {
+        if let Some(key) = self.issuer_key(authority) {
+            return Ok(Some(Answering { key, delegation: None, rests_on: None }));
         }
-        let mut delegations = self.delegations(authority);
-        let found = delegations.find(|(_, it)| it.not_before <= now && now <= it.not_after);
-        found.map(|(key, delegation)| (key.clone(), Some(delegation)))
+        for (key, delegation) in self.delegations(authority) {
+            let is_its_time = delegation.not_before <= now && now <= delegation.not_after;
+            let Some(answers_by) = key.answers_by.as_ref().filter(|_| is_its_time) else { continue };
+            let serial = SerialNumber::read(delegation.certificate.tbs_certificate.serial_number.as_bytes());
+            // What is not in this copy yet, nobody has taken back in it either.
+            let known = serial.map(|serial| self.state_of_serial(sight, authority, &serial)).transpose()?;
+            let (state, kept) = known.unwrap_or_default();
+            if let (Some(State::Revoked { reason, .. }), Some(serial)) = (state, serial) {
+                self.alarm_of_revoked(sight, answers_by, serial, reason);
+                continue;
+            }
+            answers_by.is_alarmed.store(false, Ordering::Relaxed);
+            let rests_on = kept.map(|(id, generation, _)| (place_of(&id), generation));
+            return Ok(Some(Answering { key: key.clone(), delegation: Some(delegation), rests_on }));
+        }
+        Ok(None)
+    }
+
+    /// Told once, not at each question; and nobody who asks waits for that.
+    fn alarm_of_revoked(
+        &self,
+        sight: &Sight<'_>,
+        answers_by: &ResponderCertificate,
+        serial: SerialNumber,
+        reason: Reason,
+    ) {
+        if answers_by.is_alarmed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (app, number, domain) = (self.clone(), sight.hosted.number, sight.hosted.name.clone());
+        let path = answers_by.path.display();
+        let text = format!(
+            "the certificate {serial} in `{path}` is revoked ({reason}): this node answers OCSP by it no more, until its \
+             block is lifted or the issuer has certified a key for that again and the file has the new certificate"
+        );
+        tracing::warn!(%domain, "{text}");
+        let alarm = move || app.store().alarm_once(number, app.clock().now(), "responder-revoked", &text);
+        drop(crate::background::spawn(move || {
+            if let Err(error) = alarm() {
+                tracing::error!(%error, %domain, "that a responder's certificate is revoked could not be alarmed");
+            }
+        }));
     }
 
     /// The keys that an authority has entitled to answer for it, whether it is their time or not.

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ics_core::time::Timestamp;
+use serde::Serialize;
 
 use super::backup::DATA;
 use super::descriptor;
 use crate::config::{self, Config, ConfigError};
 use crate::keys::{self, file};
-use crate::store::{self, StoreError};
+use crate::store::{self, Speaking, StoreError};
 
 /// Bytes of a file of the home directory: descriptors and keys have less.
 const FILE_BYTES: usize = 16 * 1024 * 1024;
@@ -26,6 +27,26 @@ pub struct PutBack {
     pub replaced: Option<PathBuf>,
     /// Where that lies which earlier attempts had put here that did not end.
     pub attempts: Vec<PathBuf>,
+    /// The accounts that came from the copy, if any did.
+    pub accounts: Option<Accounts>,
+}
+
+/// Accounts of ACME clients as they once were: which were taken away or given up since, is in no log.
+#[derive(Debug, Serialize)]
+pub struct Accounts {
+    /// When they were so, at the earliest; absent if that is not known.
+    pub as_of: Option<Timestamp>,
+    /// For whom they speak again.
+    pub holders: Vec<Speaking>,
+}
+
+/// The accounts of a store that was put back by other means.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn accounts(data: &Path) -> Result<Option<Accounts>, RestoreError> {
+    let holders = store::speaking(data)?;
+    Ok((!holders.is_empty()).then_some(Accounts { as_of: None, holders }))
 }
 
 /// Why nothing was put back.
@@ -112,5 +133,8 @@ pub fn put_back(copy: &Path, data: &Path, at: Timestamp) -> Result<PutBack, Rest
         return Err(RestoreError::Damaged(report.findings.join("; ")));
     }
     let store::Moved { former, attempts } = store::put_back(&copy.join(DATA), data, at)?;
-    Ok(PutBack { entries: report.entries, files: Vec::new(), replaced: former, attempts })
+    let accounts = if store::is_of_copy(&copy.join(DATA), data)? { accounts(data)? } else { None };
+    let as_of = store::copied_at(&copy.join(DATA))?;
+    let accounts = accounts.map(|accounts| Accounts { as_of, ..accounts });
+    Ok(PutBack { entries: report.entries, files: Vec::new(), replaced: former, attempts, accounts })
 }

@@ -55,6 +55,19 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
+/// When a copy was made, at the earliest: its node had vouched for a domain then.
+///
+/// # Errors
+/// When there is no copy, or it cannot be read.
+pub fn copied_at(dir: &Path) -> Result<Option<Timestamp>, StoreError> {
+    let (log, heads) = (open_log(dir)?, HeadFiles::open(&dir.join(HEADS_DIR))?);
+    let mut newest: Option<Timestamp> = None;
+    for (info, _) in table::domains(&log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
+        newest = newest.max(heads.read(&info.name)?.and_then(|seal| seal.cosigned_at));
+    }
+    Ok(newest)
+}
+
 /// The file in a store's directory that says that a copy is being put there, and where what was in its way lies.
 const RESTORING: &str = "restoring";
 /// What the names of directories begin with in which a former store lies.

@@ -51,9 +51,10 @@ use tokio::sync::watch;
 
 use crate::background;
 
+pub use acme::keeping::{Speaking, is_of_copy, speaking};
 pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
 pub(crate) use backup::open_log;
-pub use backup::{Moved, backup, begin_put_back, check_backup, is_anything_in, put_back};
+pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use emptied::{empty_copy, held};

@@ -3,9 +3,10 @@
 use core::fmt;
 use core::str::FromStr;
 
+use ics_core::name::Name;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, Effect};
+use ics_core::vocabulary::{Act, Effect, StatusName};
 use x509_cert::ext::pkix::CrlReason;
 
 use super::TakenBack;
@@ -179,21 +180,19 @@ impl State {
         Self::Revoked { at, reason: end.and_then(reason_of).unwrap_or(otherwise) }
     }
 
-    /// What the status of the thing says of a certificate that stands. What can be lifted is a hold; for ever are
-    /// `destroyed` and `compromised`, and that the key is compromised only two in different roles may say.
+    /// What the statuses of the thing say of a certificate that stands. What a status may end is a hold. What blocked for
+    /// ever revokes for good: owners who lift that let the thing get new certificates, and bring none back.
     fn of_thing(record: &Record, issued: &Listed) -> Self {
         if let Some(end) = giving_up_of_key(record, issued) {
             return Self::Revoked { at: end.admitted_at, reason: Reason::KeyCompromise };
         }
+        let blocks = blocks_for_ever(record, issued);
+        if let Some(first) = blocks.first() {
+            let at = first.from.unwrap_or_default().max(first.admitted_at);
+            return Self::Revoked { at, reason: reason_for_good(first, &blocks) };
+        }
         if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
-            let given = &status.decides;
-            let reason = match (given.effect, given.name.as_str()) {
-                (Effect::BlocksForEver, "destroyed") => Reason::CessationOfOperation,
-                (Effect::BlocksForEver, "compromised") if is_agreed(record) => Reason::KeyCompromise,
-                (Effect::BlocksForEver, _) => Reason::PrivilegeWithdrawn,
-                _ => Reason::CertificateHold,
-            };
-            return Self::Revoked { at: given.since, reason };
+            return Self::Revoked { at: status.decides.since, reason: Reason::CertificateHold };
         }
         if record.vouched.is_empty() {
             let at = last_vouching_end(record).map_or(issued.admitted_at, |listed| listed.admitted_at);
@@ -267,18 +266,64 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     if let Some(end) = giving_up_of_key(record, issued) {
         return Some(end);
     }
+    let for_good = blocks_for_ever(record, issued).first().copied();
+    if for_good.is_some() {
+        return for_good;
+    }
     let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());
     let blocks = blocks.and_then(|status| listed(status.decides.by.statement));
     let forbids = || TakenBack::all(record).find(|end| end.forbade(record, issued))?.by(record);
     blocks.or_else(forbids).or_else(|| last_vouching_end(record))
 }
 
-/// Whether two signers in two roles say that the thing is compromised.
-fn is_agreed(record: &Record) -> bool {
-    let says: Vec<&Listed> = record
-        .statements
-        .iter()
-        .filter(|it| it.standing == Standing::Stands && it.status.as_ref().is_some_and(|s| s.as_str() == "compromised"))
-        .collect();
-    says.iter().any(|a| says.iter().any(|b| a.by.signer != b.by.signer && a.by.role != b.by.role))
+/// What blocked the thing for ever after a certificate was issued to it, whether it still does or the owners have lifted
+/// it since: by index. What was to begin later may have been lifted before that, and then revoked nothing.
+fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
+    let has_begun = |it: &Listed| it.from.is_none_or(|from| from <= it.admitted_at);
+    // Who had no role over a group blocked nothing by what he said of it.
+    let is_entitled = |it: &Listed| it.by.group.is_none() || it.entitled_by.is_some();
+    let counts = |it: &&Listed| match it.standing {
+        Standing::Stands => true,
+        // An erased one has the index of its erasure, which may come later.
+        Standing::Lifted => {
+            let after = |lifted: u64| issued.by.index < lifted && (it.erased || it.by.index < lifted);
+            it.lifted_by.is_some_and(after) && has_begun(it) && is_entitled(it)
+        }
+        _ => false,
+    };
+    let blocks = |it: &&Listed| it.act == Act::Status && it.effect == Some(Effect::BlocksForEver);
+    record.statements.iter().filter(blocks).filter(counts).collect()
 }
+
+/// Why a certificate is revoked for good, by the first of what blocks for ever. That its key is compromised only two in
+/// different roles may say; that one of them no longer says so is nothing to a certificate of which both did.
+fn reason_for_good(first: &Listed, blocks: &[&Listed]) -> Reason {
+    match first.status.as_ref().map(StatusName::as_str) {
+        Some("destroyed") => Reason::CessationOfOperation,
+        Some("compromised") if is_agreed(blocks) => Reason::KeyCompromise,
+        _ => Reason::PrivilegeWithdrawn,
+    }
+}
+
+/// Whether two signers in two roles say that the thing is compromised.
+fn is_agreed(blocks: &[&Listed]) -> bool {
+    let says = |it: &&&Listed| it.status.as_ref().is_some_and(|status| status.as_str() == "compromised");
+    let says = || blocks.iter().filter(says);
+    says().any(|a| says().any(|b| a.by.signer != b.by.signer && a.by.role != b.by.role))
+}
+
+/// Whether nothing says any more whose a key is but certificates that are revoked for good: it shows no longer who comes.
+/// Of a thing that is blocked that is said first.
+#[must_use]
+pub fn is_only_of_revoked(record: &Record, key: &Name) -> bool {
+    let is_named = || record.names.iter().any(|given| given.value == *key);
+    let is_in_force = |index| {
+        let state = State::of(record, index);
+        matches!(state, State::Good | State::Revoked { reason: Reason::CertificateHold, .. })
+    };
+    let mut its = record.certificates.iter().filter(|given| given.value.spki == *key);
+    !record.effect().blocks() && !is_named() && !its.any(|given| is_in_force(given.by.index))
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use ics_core::time::Timestamp;
+use ics_node::acme::account::{Account, Holder};
+use ics_node::acme::jwk::Jwk;
 use ics_node::client::node::Node;
+use ics_node::store::{AcmeStore, Durability};
 use serde_json::Value;
 
 use crate::reading::publish;
@@ -126,6 +130,13 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     let peers = plant.ok(&["peer", "list"]);
     let asked = peers.as_array().and_then(|peers| peers.iter().find(|peer| peer["name"] == "asked"));
     assert_eq!(asked.expect("is listed")["roam"], serde_json::json!([origin]), "{peers}");
+
+    for peer in peers.as_array().into_iter().flatten() {
+        plant.ok(&["peer", "remove", peer["name"].as_str().expect("a name")]);
+    }
+    plant.kill();
+    let told = plant.words_alone("home", &["domain", "recopy", DOMAIN]);
+    assert!(told.contains("`ics peer add NAME DOMAIN`"), "{told}");
 }
 
 #[test]
@@ -265,6 +276,34 @@ fn what_the_configuration_names_is_copied_and_put_back() {
         let read = |home: &str| std::fs::read(stage.path(home).join(name)).expect("there");
         assert_eq!(read("fresh"), read("home"), "{name}");
     }
+}
+
+/// What was taken away since the copy stands in no log.
+#[test]
+fn accounts_of_acme_clients_that_come_back_with_a_copy_are_told_of() {
+    let stage = with_policy("trust.json");
+    let holder = "ab".repeat(20);
+    let store = AcmeStore::open(&stage.path("home/data")).expect("opens");
+    let account = Account::new(
+        Jwk::Ed25519([7; 32]),
+        Holder::Signer(holder.parse().expect("a fingerprint")),
+        Vec::new(),
+        Timestamp::from_seconds(1),
+    );
+    let domain = DOMAIN.parse().expect("a domain");
+    store.with(Durability::Now, |tx| tx.add_account(&domain, &account)).expect("is kept");
+    drop(store);
+    let copy = text_of(&stage, "copy");
+    stage.ok(&["backup", &copy, "--with-keys"]);
+    std::fs::create_dir(stage.path("fresh")).expect("made");
+    std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
+    let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]).json();
+    let told = serde_json::json!([{ "domain": DOMAIN, "holder": holder, "accounts": 1 }]);
+    assert_eq!(restored["accounts"]["holders"], told, "{restored}");
+    let again = stage.run_alone("fresh", &["restore"]).json();
+    assert_eq!(again["accounts"], Value::Null, "nothing came from anywhere: {again}");
+    let held = stage.run_alone("fresh", &["restore", "--hold", "--alone", DOMAIN]).json();
+    assert_eq!(held["accounts"]["holders"], told, "nobody knows how old they are: {held}");
 }
 
 #[test]

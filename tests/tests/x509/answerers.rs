@@ -2,8 +2,9 @@
 //! of his own anybody gets.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
@@ -18,7 +19,7 @@ use crate::node::Node;
 use crate::revocation::{asked, issued, suspend};
 use crate::rotation::issuer_key;
 use crate::tools::Bench;
-use crate::world::{World, authority, domain, id, p256, wait};
+use crate::world::{World, authority, controller, domain, id, introduction, maker, owner, p256, status, wait};
 
 const HOUR: u64 = 3_600_000;
 
@@ -39,16 +40,49 @@ fn certified_at(world: &World, key: &dyn Signer, at: Timestamp) -> Vec<u8> {
     leaf.sign(&*world.key.signer).expect("signs")
 }
 
+/// A certificate for answering, of another thing than the device, in a file.
+fn certify_answerer(world: &World, bench: &Bench, key: &dyn Signer) -> PathBuf {
+    world.submit(vec![introduction(8, &[]), status(8, &maker(), "manufacturer", "in-use", &[])]);
+    let request = ca_request(key, "answers", None).expect("a request");
+    let issued = world.certify_as(Requester::Operator, id(8), "ocsp", &request).expect("is issued");
+    bench.file("ocsp.der", &issued.certificate)
+}
+
+/// Who reads its answers does not ask whether its certificate is revoked.
+#[test]
+fn nobody_answers_by_a_certificate_that_is_revoked() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    let delegate = p256();
+    let file = certify_answerer(&world, &bench, &*delegate);
+    let world = world.with_key(answerer(delegate, &file));
+    let node = Node::start(&world.app);
+    let ask = || asked(&bench, &node, "-no_nonce");
+    assert!(ask().contains("device.pem: good"));
+    let alarms = || {
+        let alarms = world.app.domain(&domain()).expect("is here").alarms;
+        alarms.iter().filter(|alarm| alarm.kind == "responder-revoked").count()
+    };
+    assert_eq!(alarms(), 0);
+    let suspended = world.submit(vec![status(8, &controller(), "security-controller", "suspended", &[])]);
+    for _ in 0..2 {
+        assert!(ask().contains("unauthorized"), "also what it has signed before is not given any more");
+    }
+    let until = Instant::now() + Duration::from_secs(10);
+    while alarms() == 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(alarms(), 1, "it is told once");
+    world.submit(vec![status(8, &owner(), "owner", "in-use", &suspended)]);
+    assert!(ask().contains("device.pem: good"), "a hold ends");
+}
+
 /// A node that has not the issuer's key, but one that the issuer has certified for answers.
 #[test]
 fn a_delegate_answers_where_the_issuer_is_not() {
     let (world, bench) = (World::new(), Bench::new());
     issued(&world, &bench);
-    let certified = |world: &World, key: &dyn Signer| {
-        let request = ca_request(key, "answers", None).expect("a request");
-        let issued = world.certify_as(Requester::Operator, id(7), "ocsp", &request).expect("is issued");
-        bench.file("ocsp.der", &issued.certificate)
-    };
+    let certified = |world: &World, key: &dyn Signer| certify_answerer(world, &bench, key);
     let delegate = p256();
     let file = certified(&world, &*delegate);
     let world = world.with_key(answerer(delegate, &file));

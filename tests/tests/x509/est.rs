@@ -12,7 +12,9 @@ use ics_node::x509::{Constraints, Reason, certificate_pem, issuer_id};
 use crate::node::Node;
 use crate::rotation::issuer_key;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, Shape, TOKEN, World, authority, controller, domain, introduction, maker, status, wait};
+use crate::world::{
+    DOMAIN, Shape, TOKEN, World, authority, controller, domain, introduction, maker, owner, status, wait,
+};
 
 fn url(node: &Node) -> String {
     format!("https://localhost:{}/.well-known/est/{DOMAIN}", node.port())
@@ -75,6 +77,28 @@ fn an_idevid_obtains_an_ldevid() {
         assert!(answer.contains("suspended"), "{answer}");
     }
     assert_eq!(world.size(), size, "nothing is stored");
+}
+
+/// A certificate that was revoked for good opens no door when the owners lift what revoked it.
+#[test]
+fn what_was_revoked_for_good_lets_nobody_in() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    bench.request("device", &[]);
+    let destroyed = world.submit(vec![status(7, &owner(), "owner", "destroyed", &[])]);
+    world.change(|descriptor| descriptor.lifted.extend(destroyed));
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", IDEVID);
+    assert_eq!(code, "401", "{answer}");
+    assert!(answer.contains("revoked for good"), "{answer}");
+    let registrar = format!("SN-7:{TOKEN}");
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", &["--user", &registrar]);
+    assert_eq!(code, "200", "who is asked for by others gets a new one: {answer}");
+    std::fs::copy(bench.path().join("answer.pem"), bench.path().join("ldevid.pem")).expect("copies");
+    bench.request("renewed", &[]);
+    let own = &["--cert", "ldevid.pem", "--key", "device.key"];
+    let (code, answer) = enroll(&bench, &node, "/simplereenroll", "renewed.csr", own);
+    assert_eq!(code, "200", "{answer}");
 }
 
 #[test]

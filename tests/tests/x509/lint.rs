@@ -8,7 +8,7 @@ use ics_node::x509::{ca_request, issuer_id};
 
 use crate::answerers::answerer;
 use crate::tools::{Bench, said};
-use crate::world::{World, authority, controller, domain, id, owner, p256, status};
+use crate::world::{World, authority, controller, domain, id, introduction, maker, owner, p256, status};
 
 /// What is found and is no fault. RFC 5280, 4.2.1.6, takes any URI with a scheme; pkilint's parser knows no URNs.
 const ALLOWED: [&str; 1] = ["pkix.invalid_uri_syntax"];
@@ -52,7 +52,8 @@ fn pkilint_finds_nothing() {
     }
     let delegate = p256();
     let request = ca_request(&*delegate, "answers", None).expect("a request");
-    let answers_by = world.certify_as(Requester::Operator, id(7), "ocsp", &request).expect("ocsp").certificate;
+    world.submit(vec![introduction(8, &[]), status(8, &maker(), "manufacturer", "in-use", &[])]);
+    let answers_by = world.certify_as(Requester::Operator, id(8), "ocsp", &request).expect("ocsp").certificate;
     bench.file("ocsp.der", &answers_by);
     for name in ["root", "issuer", "idevid", "ldevid", "server", "ocsp"] {
         bench.openssl(&format!("x509 -inform DER -in {name}.der -out {name}.pem"));

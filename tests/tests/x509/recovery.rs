@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::tools::said;
 use crate::town::{DOMAIN, Town};
 
 #[test]
@@ -61,6 +62,27 @@ fn reports_for_people_for_spreadsheets_and_for_programs() {
         metrics.contains(&format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 2"))
             && metrics.contains(&format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"30\"}} 1"))
     });
+}
+
+#[test]
+fn owners_who_lift_a_block_are_told_that_what_it_revoked_stays_so() {
+    let town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    assert!(town.ocsp("7").contains("good"));
+    town.ok(&["status", "destroyed", "serial:SN-7", "--yes"]);
+    let record = town.ok(&["lookup", "serial:SN-7"])["records"][0]["record"].take();
+    let statement = record["status"]["by"]["statement"].as_str().expect("a statement");
+    let lifted = town.run(&["domain", "update", "--lift", statement]);
+    assert!(lifted.status.success() && said(&lifted).contains("they stay revoked"), "{}", said(&lifted));
+    town.ok(&["domain", "submit"]);
+    let text = town.ocsp("7");
+    assert!(text.contains("revoked") && text.contains("cessationOfOperation"), "{text}");
+    let revoked = town.ok(&["certs", "--state", "revoked", "--all"]);
+    assert_eq!(revoked["items"][0]["revoked"]["status"], "destroyed", "{revoked}");
+    let (code, answer) = town.est("SN-7", "7");
+    assert_eq!(code, "200", "it gets a new one: {answer}");
+    assert!(town.ocsp("7").contains("good"));
 }
 
 #[test]

@@ -338,6 +338,33 @@ fn two_roles_make_a_compromise_one_does_not() {
     assert!(two.contains("Key Compromise"), "{two}");
 }
 
+/// Of what was revoked only a hold ends (RFC 5280, 5.3.1).
+#[test]
+fn what_the_owners_lift_gets_new_certificates_and_brings_no_revoked_one_back() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let issued = issued(&world, &bench);
+    let node = Node::start(&world.app);
+    let destroyed = world.submit(vec![status(7, &owner(), "owner", "destroyed", &[])]);
+    let serial = issued.serial.to_string().to_uppercase();
+    let is_listed = |world: &World| {
+        let text = list(world, &bench, shard(&issued));
+        text.contains(&serial) && text.contains("Cessation Of Operation")
+    };
+    let is_revoked = || {
+        let text = asked(&bench, &node, "-no_nonce");
+        text.contains("device.pem: revoked") && text.contains("cessationOfOperation")
+    };
+    assert!(is_listed(&world) && is_revoked(), "it is destroyed");
+    world.change(|descriptor| descriptor.lifted.extend(destroyed));
+    assert!(is_listed(&world) && is_revoked(), "and then lifted");
+    let query = CertificateQuery { state: Some(CertificateState::Revoked), ..CertificateQuery::default() };
+    let revoked = world.app.certificates(Reader::Operator, &domain(), &query).expect("a page").items;
+    assert_eq!(revoked.iter().map(|it| it.serial.to_uppercase()).collect::<Vec<_>>(), [serial.clone()]);
+    let new = world.certify(7, "ldevid", &bench.request("new", &[])).expect("nothing blocks it");
+    bench.file("device.pem", certificate_pem(&new.certificate).as_bytes());
+    assert!(asked(&bench, &node, "-no_nonce").contains("device.pem: good"));
+}
+
 #[test]
 fn a_recall_of_a_lot_reaches_its_certificates() {
     let (world, bench) = (World::new(), Bench::new());

@@ -99,6 +99,20 @@ fn what_was_lifted_for_a_while_blocks_again_though_the_lifting_is_erased() {
     assert_eq!(refused.code(), "erases-lifted");
 }
 
+/// What it has revoked stays revoked, so it must still be known what it was.
+#[test]
+fn what_blocked_for_ever_and_was_lifted_is_restated() {
+    let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "destroyed")]);
+    let lifted = changed(4, |descriptor| descriptor.lifted.extend([id(1)]));
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = lifted.erasure_of(&about[1], &context, now()).expect("it may be erased");
+    let left = Logged::of_erasure(7, now(), &erasure, HEIR).expect("it is about the device");
+    let record = resolve(&lifted, &device(), &[about[0].clone(), left], &[], now()).expect("something is left");
+    let listed = record.statement_at(7).expect("it is listed");
+    assert_eq!((listed.standing, listed.lifted_by), (Standing::Lifted, Some(4)));
+    assert_eq!((listed.effect, record.effect()), (Some(Effect::BlocksForEver), Effect::None));
+}
+
 /// Neither when what ended it first is over, nor when it would have begun.
 #[test]
 fn what_an_erased_statement_ends_by_itself_does_not_come_back() {

@@ -34,6 +34,9 @@ pub(crate) enum AcmeCommand {
     /// can bind another account with `ics acme eab` and another account key: one whose account was taken away makes none
     /// again, and that goes for the thing's own key too. `ics status` and a descriptor that declares a signer compromised
     /// end more than that.
+    ///
+    /// This stands in no log. Where the node's disk is lost, `ics restore` puts back the accounts of the copy, and says for
+    /// whom they speak: what was taken away since the copy was made is to be taken away again.
     Revoke(Revoke),
 }
 

@@ -42,7 +42,8 @@ pub(crate) enum CaCommand {
     Root(Root),
     /// Ask for the certificate of an issuing authority.
     ///
-    /// Writes a request for a key of this home directory, to be carried to the root.
+    /// Writes a request for a key of this home directory, to be carried to the root. With the same request a node asks the
+    /// issuer, not the root, for the certificate by which it answers OCSP: by EST, with the label `DOMAIN:ocsp`.
     Request(Request),
     /// Issue the certificate of an issuing authority.
     ///
@@ -91,7 +92,10 @@ pub(crate) struct Root {
 #[command(after_long_help = "\
 Examples:
   $ ics key make issuer --algorithm p256
-  $ ics ca request --key issuer --name 'Acme Issuing 1' --organization Acme --out issuer.csr")]
+  $ ics ca request --key issuer --name 'Acme Issuing 1' --organization Acme --out issuer.csr
+
+  Of a mirror that is to answer OCSP; the issuer's operator hands it in by EST (no `ics ca sign`):
+  $ ics ca request --key ocsp --name 'OCSP of site 4' --out ocsp.csr")]
 pub(crate) struct Request {
     /// The key.
     #[arg(long, default_value = "issuer", value_name = "KEY")]
@@ -124,8 +128,9 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
     /// Names that it may certify: a host name with all below it, or a network. Without, all; with host names only, no
-    /// addresses, and with networks only, no host names. Some clients take no certificates of an authority with
-    /// constraints on addresses (strongSwan).
+    /// addresses, and with networks only, no host names. Some clients load no authority with constraints on addresses
+    /// (strongSwan), and `--permit acme.example` alone makes such, too: where they are to take its certificates, leave
+    /// --permit and --exclude away. Profiles and names in the descriptor then say what it issues.
     #[arg(long, value_name = "NAME")]
     permit: Vec<String>,
     /// Names that it may not certify.
@@ -218,6 +223,11 @@ fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
     Ok((authority, issuer))
 }
 
+/// What to do with a request: it does not say what for it was made.
+const REQUESTED: &str = "for an issuing authority: `ics ca sign` on the machine of the root makes a certificate of it; for \
+                         a node that answers OCSP in the issuer's place, never: that would make its key an authority. \
+                         Such a request goes to the issuer's node, by EST at /.well-known/est/DOMAIN:ocsp/simpleenroll";
+
 /// Refuses a key that is not that of the certificate.
 fn check_key(authority: &Authority, signer: &dyn Signer, name: &str) -> Result<(), Failure> {
     if signer.public_key().to_spki_der().as_ref() == Some(&authority.spki) {
@@ -254,7 +264,7 @@ impl Request {
         let key = unlocked(context, &self.key)?;
         let der = ca_request(key.primary()?, &self.name, self.organization.as_deref()).map_err(refused)?;
         files::create(&self.out, pem_block("CERTIFICATE REQUEST", &der).as_bytes())?;
-        context.output.note("`ics ca sign` on the machine of the root makes a certificate of it");
+        context.output.note(REQUESTED);
         Ok(Exit::Ok)
     }
 }

@@ -1,5 +1,6 @@
 //! `ics restore`.
 
+mod accounts;
 mod epoch;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,11 @@ Examples:
   $ ics restore --cosign-again
 
   Nobody has what was lost: the owners begin a new epoch from what is left:
-  $ ics restore --begin-anew devices.acme.example")]
+  $ ics restore --begin-anew devices.acme.example
+
+  Accounts of ACME clients are in no log. Where they come from the copy, since the disk they were on is gone, those that
+  `ics acme revoke` has taken away since, or whose clients have given them up, speak again: the result names their
+  holders, and `ics acme revoke` takes them away again.")]
 pub(crate) struct Restore {
     /// A copy that `ics backup` has made [default: leave the store as it is].
     #[arg(value_name = "COPY")]
@@ -97,9 +102,15 @@ impl Restore {
             Ok::<_, Failure>((self.ask(context, &app, &sources).await?, app.is_silent_witness()))
         })?;
         let witness = if is_silent_witness { "silent" } else { "current" };
-        let shown = json!({ "put_back": put_back.map(shown), "domains": domains, "witness": witness });
+        let by_other_means = if self.hold { restore::accounts(&node.data)? } else { None };
+        let accounts = put_back.and_then(|put_back| put_back.accounts.as_ref()).or(by_other_means.as_ref());
+        let shown =
+            json!({ "put_back": put_back.map(shown), "domains": domains, "witness": witness, "accounts": accounts });
         let is_well = domains.iter().all(|domain| domain["state"] == "current") && !is_silent_witness;
-        context.output.result(&shown, || text(put_back, &domains, is_silent_witness))?;
+        context.output.result(&shown, || {
+            let told = accounts.map(accounts::text).unwrap_or_default();
+            text(put_back, &domains, is_silent_witness) + &told
+        })?;
         Ok(if is_well { Exit::Ok } else { Exit::Refused })
     }
 
@@ -171,7 +182,8 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
 fn done(put_back: &PutBack) -> String {
     let former = put_back.replaced.as_ref().map(|path| format!(", and the former one is in {}", path.display()));
     let former = former.unwrap_or_default();
-    format!("the store was put back{former}: once that is mended, `ics restore` without a copy goes on")
+    let accounts = put_back.accounts.as_ref().map(accounts::in_short).unwrap_or_default();
+    format!("the store was put back{former}{accounts}: once that is mended, `ics restore` without a copy goes on")
 }
 
 /// What attempts that did not end have left behind, if there were any.
@@ -182,7 +194,7 @@ fn left_over(attempts: &[PathBuf]) -> Option<(&'static str, String)> {
 }
 
 fn shown(put_back: &PutBack) -> Value {
-    let PutBack { entries, files, replaced, attempts } = put_back;
+    let PutBack { entries, files, replaced, attempts, .. } = put_back;
     json!({ "entries": entries, "files": files, "replaced": replaced, "attempts": attempts })
 }
 

@@ -24,6 +24,9 @@ what others than the role may lift. Where things were named (ids, --from-file, -
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
 deprecated, withdrawn, compromised; and what the domain adds.
 
+X.509 certificates of the thing are revoked with what blocks it: for good by `destroyed` (cessationOfOperation) and by
+`compromised` (privilegeWithdrawn; keyCompromise once two signers in two roles say so), else as a hold that ends with it.
+
 Examples:
   $ ics status in-use serial:SN-0001
   $ ics status stolen serial:SN-0001 --reason 'taken from site 4'

@@ -1,13 +1,19 @@
 //! Copies of `acme.db`, and looking through it: accounts and blocks must outlive a disk as the log does.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
+use ics_core::identity::Fingerprint;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use super::{FILE, Issued, read};
-use crate::acme::account::Account;
+use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::authorization::Authorization;
 use crate::acme::order::Order;
 use crate::store::check::Report;
@@ -57,6 +63,74 @@ pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, St
     std::fs::copy(&from, &unfinished).map_err(StoreError::io(&unfinished))?;
     put(&unfinished, dir)?;
     Ok(is_replaced)
+}
+
+/// For whom accounts speak that may ask for something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Speaking {
+    /// The domain.
+    pub domain: String,
+    /// The signer or the thing.
+    pub holder: Fingerprint,
+    /// How many accounts.
+    pub accounts: u64,
+}
+
+/// For whom accounts of a store speak, by domain and holder; another process may use it meanwhile.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn speaking(dir: &Path) -> Result<Vec<Speaking>, StoreError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let acme = schema::open_reader(&path)?;
+    schema::check_known(schema::File::Acme, &path, &acme)?;
+    let mut statement = acme.prepare("SELECT domain, document FROM account")?;
+    let mut rows = statement.query([])?;
+    let mut counted: BTreeMap<(String, Fingerprint), u64> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (domain, document): (String, String) = (row.get(0)?, row.get(1)?);
+        let account = read::<Account>(&document)?;
+        if account.status == AccountStatus::Valid {
+            let (Holder::Signer(holder) | Holder::Thing(holder)) = account.holder;
+            *counted.entry((domain, holder)).or_default() += 1;
+        }
+    }
+    let speaking = counted.into_iter().map(|((domain, holder), accounts)| Speaking { domain, holder, accounts });
+    Ok(speaking.collect())
+}
+
+/// Whether a store has, of what the ACME server remembers, what a copy has: then it does not know what was taken away
+/// since that was made. One that was in use since is another file.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn is_of_copy(copy: &Path, dir: &Path) -> Result<bool, StoreError> {
+    let (from, path) = (copy.join(FILE), dir.join(FILE));
+    if !from.exists() || !path.exists() {
+        return Ok(false);
+    }
+    Ok(digest(&from)? == digest(&path)?)
+}
+
+fn digest(path: &Path) -> Result<[u8; 32], StoreError> {
+    let mut hasher = Sha256::new();
+    let mut read = || -> std::io::Result<()> {
+        let mut file = BufReader::new(File::open(path)?);
+        loop {
+            let bytes = file.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            hasher.update(bytes);
+            let length = bytes.len();
+            file.consume(length);
+        }
+    };
+    read().map_err(StoreError::io(path))?;
+    Ok(hasher.finalize().into())
 }
 
 /// Gives a finished file its name, durably.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::acme::account::AccountStatus;
 use crate::acme::jwk::Jwk;
 use crate::store::check::Report;
 
@@ -203,6 +204,27 @@ fn a_copy_has_accounts_and_blocks_and_no_secrets() {
     assert_eq!(report.findings, Vec::<String>::new());
 }
 
+/// For these whoever puts a copy back may have to take accounts away again.
+#[test]
+fn for_whom_accounts_speak_is_told_by_domain_and_holder() {
+    let (dir, store, domain, holder) = store();
+    let account =
+        |key: u8, status| Account { status, ..Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1)) };
+    store
+        .with(Durability::Now, |tx| {
+            for (key, status) in [(1, AccountStatus::Valid), (2, AccountStatus::Valid), (3, AccountStatus::Revoked)] {
+                tx.add_account(&domain, &account(key, status))?;
+            }
+            tx.add_account(&domain, &account(4, AccountStatus::Deactivated))
+        })
+        .expect("is kept");
+    let speaking = keeping::speaking(dir.path()).expect("reads");
+    let told: Vec<_> = speaking.iter().map(|it| (it.domain.as_str(), it.holder.to_string(), it.accounts)).collect();
+    assert_eq!(told, [("devices.acme.example", "ab".repeat(20), 2)]);
+    let nothing = keeping::speaking(&dir.path().join("none")).expect("there is none");
+    assert!(nothing.is_empty());
+}
+
 #[test]
 fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
     let (dir, copy) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
@@ -213,6 +235,8 @@ fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
     store.with(Durability::Now, |tx| tx.block(id, &later, at(3), "later")).expect("is kept");
     drop(store);
     assert!(!keeping::put_back(copy.path(), dir.path(), &aside).expect("looks"));
+    let is_of_copy = || keeping::is_of_copy(copy.path(), dir.path()).expect("reads");
+    assert!(!is_of_copy(), "it knows more");
     assert!(is_blocked(dir.path(), id, &later), "what was blocked since stays blocked");
 
     let path = dir.path().join(FILE);
@@ -229,6 +253,7 @@ fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
 
     std::fs::remove_file(&path).expect("removes");
     assert!(!keeping::put_back(copy.path(), dir.path(), &aside).expect("puts back"), "nothing was there");
+    assert!(is_of_copy(), "whoever puts it back is told");
     assert!(is_blocked(dir.path(), id, &identifier));
 }
 

@@ -39,7 +39,7 @@ impl Recopy {
             let next = if is_copied {
                 "the node copies them again when it starts"
             } else {
-                "no peer is configured to give them again: `ics peer add --mirror` names one"
+                "no peer is configured to give them again: `ics peer add NAME DOMAIN` names one"
             };
             format!("{} is emptied (entries: {entries}); {next}", self.domain)
         })?;

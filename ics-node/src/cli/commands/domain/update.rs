@@ -73,7 +73,8 @@ pub(crate) struct Update {
     /// A signer whose statements in this domain no longer count from an index on.
     #[arg(long, value_name = "FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<(Fingerprint, u64)>,
-    /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure.
+    /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
+    /// a block for ever has revoked stay revoked: new ones must be issued.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
     /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
@@ -93,6 +94,10 @@ pub(crate) struct Update {
     #[arg(long, value_name = "FILE")]
     unsigned: Option<PathBuf>,
 }
+
+/// What lifting a block does not do.
+const REVOKED: &str = "what blocked for ever has revoked the X.509 certificates that were issued before it: they stay \
+                       revoked, and new ones must be issued";
 
 fn compromise(text: &str) -> Result<(Fingerprint, u64), String> {
     let (signer, index) = text.split_once('@').ok_or_else(|| format!("`{text}` lacks its `@`"))?;
@@ -115,6 +120,9 @@ impl Update {
             Some(path) => descriptor::follow(&previous, edited(path)?)?,
             None => descriptor::next_version(&previous, self.changes(context, &domain)?)?,
         };
+        if next.certificates.is_some() && !next.lifted.is_subset(&previous.lifted) {
+            context.output.note(REVOKED);
+        }
         if let Some(path) = &unsigned {
             return prepare(context, &next, &owners, path);
         }

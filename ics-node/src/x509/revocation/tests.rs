@@ -1,0 +1,166 @@
+//! What becomes of certificates when the owners lift what blocked for ever.
+
+use ics_core::record::{Listed, Record};
+use ics_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Reason, State, because, is_only_of_revoked};
+
+const MAKER: &str = "0101010101010101010101010101010101010101";
+const KEEPER: &str = "0202020202020202020202020202020202020202";
+const ISSUER: &str = "0303030303030303030303030303030303030303";
+
+/// The entry at an index is admitted that many minutes after the hour.
+fn time(minute: u64) -> String {
+    format!("2026-01-01T00:{minute:02}:00Z")
+}
+
+fn at(minute: u64) -> Timestamp {
+    Timestamp::parse(&time(minute)).expect("a time")
+}
+
+fn by(index: u64, signer: &str, role: &str) -> Value {
+    json!({ "signer": signer, "role": role, "statement": format!("{index:064x}"), "index": index })
+}
+
+/// With what else is said of the statement.
+fn with(mut value: Value, more: Value) -> Value {
+    let (Some(value_of), Value::Object(more)) = (value.as_object_mut(), more) else { panic!("objects") };
+    value_of.extend(more);
+    value
+}
+
+fn listed(index: u64, signer: &str, role: &str, more: Value) -> Value {
+    let common = json!({
+        "entitled_by": { "descriptor": 1 },
+        "admitted_at": time(index),
+        "signed_at": time(index),
+        "standing": "stands",
+        "because": "it stands",
+    });
+    with(with(by(index, signer, role), common), more)
+}
+
+/// The certificates of a key, by its digit.
+fn certificate(index: u64, key: char) -> Value {
+    let hex = |digit: char| digit.to_string().repeat(64);
+    json!({
+        "serial": format!("serial:{index:040x}"),
+        "spki": format!("spki:{}", hex(key)),
+        "certificate": format!("cert:{}", hex('c')),
+    })
+}
+
+fn issued(index: u64, key: char) -> Value {
+    listed(index, ISSUER, "issuer", json!({ "act": "issued", "certificate": certificate(index, key) }))
+}
+
+fn blocks(index: u64, (signer, role): (&str, &str), status: &str, more: Value) -> Value {
+    let says = json!({ "act": "status", "status": status, "effect": "blocks-for-ever" });
+    listed(index, signer, role, with(says, more))
+}
+
+/// The owners have lifted it by that entry.
+fn lifted(entry: u64) -> Value {
+    json!({ "standing": "lifted", "lifted_by": entry })
+}
+
+/// The record of a thing about which these statements are listed, whose certificates are these, and which nothing blocks
+/// but what stands among them.
+fn record(statements: &[Value]) -> Record {
+    let given = |it: &Value| json!({ "value": it["certificate"], "by": it });
+    let certificates: Vec<Value> = statements.iter().filter(|it| it["act"] == "issued").map(given).collect();
+    let status =
+        |it: &Value| json!({ "effect": it["effect"], "name": it["status"], "since": it["admitted_at"], "by": it });
+    let stands = statements.iter().find(|it| it["act"] == "status" && it["standing"] == "stands");
+    let record = json!({
+        "domain": "devices.acme.example",
+        "id": "38cd1a9dd104847af32f938a3f205349bffad80a",
+        "kind": "device",
+        "title": "Pump 1",
+        "at": "2026-01-01T01:00:00Z",
+        "vouched": [by(0, MAKER, "manufacturer")],
+        "names": [],
+        "attributes": {},
+        "approvals": [],
+        "labels": [],
+        "groups": [],
+        "grants": [],
+        "installed": [],
+        "certificates": certificates,
+        "replaces": [],
+        "statements": statements,
+    });
+    let more = stands.map_or_else(|| json!({}), |it| json!({ "status": status(it) }));
+    serde_json::from_value(with(record, more)).expect("a record")
+}
+
+fn revoked(minute: u64, reason: Reason) -> State {
+    State::Revoked { at: at(minute), reason }
+}
+
+const BY_MAKER: (&str, &str) = (MAKER, "manufacturer");
+const BY_KEEPER: (&str, &str) = (KEEPER, "owner");
+
+#[test]
+fn what_was_revoked_for_good_stays_so_when_the_owners_lift_the_block() {
+    for (status, reason) in [("destroyed", Reason::CessationOfOperation), ("compromised", Reason::PrivilegeWithdrawn)] {
+        let stood = record(&[issued(1, 'a'), blocks(5, BY_MAKER, status, json!({}))]);
+        assert_eq!(State::of(&stood, 1), revoked(5, reason), "{status}");
+        let after = record(&[issued(1, 'a'), blocks(5, BY_MAKER, status, lifted(8)), issued(9, 'b')]);
+        assert_eq!(State::of(&after, 1), revoked(5, reason), "{status}, lifted");
+        assert_eq!(because(&after, 1).map(|listed: &Listed| listed.by.index), Some(5), "{status}");
+        assert_eq!(State::of(&after, 9), State::Good, "{status}: it was issued after that");
+        assert!(because(&after, 9).is_none(), "{status}");
+    }
+}
+
+#[test]
+fn two_who_said_that_a_key_is_compromised_said_so_also_when_one_of_them_or_both_are_lifted() {
+    let compromised = |index, by, more| blocks(index, by, "compromised", more);
+    let both = [issued(1, 'a'), compromised(5, BY_MAKER, json!({})), compromised(6, BY_KEEPER, json!({}))];
+    let one = [issued(1, 'a'), compromised(5, BY_MAKER, lifted(8)), compromised(6, BY_KEEPER, json!({}))];
+    let none = [issued(1, 'a'), compromised(5, BY_MAKER, lifted(8)), compromised(6, BY_KEEPER, lifted(8))];
+    for statements in [both, one, none] {
+        assert_eq!(State::of(&record(&statements), 1), revoked(5, Reason::KeyCompromise));
+    }
+    let between = [compromised(5, BY_MAKER, lifted(8)), issued(9, 'b'), compromised(10, BY_KEEPER, json!({}))];
+    assert_eq!(State::of(&record(&between), 9), revoked(10, Reason::PrivilegeWithdrawn), "of it only one said so");
+}
+
+#[test]
+fn what_a_lifted_block_never_did_it_does_not_do_later() {
+    let state = |block: Value| State::of(&record(&[issued(1, 'a'), block]), 1);
+    let destroyed = |more| blocks(5, BY_MAKER, "destroyed", with(lifted(8), more));
+    let group = json!({ "group": format!("sha256:{}", "ab".repeat(32)) });
+    assert_eq!(state(destroyed(group.clone())), revoked(5, Reason::CessationOfOperation));
+    assert_eq!(state(with(destroyed(group), json!({ "entitled_by": null }))), State::Good, "he had no role over it");
+    assert_eq!(state(destroyed(json!({ "from": time(30) }))), State::Good, "it was to begin later");
+    let hold = json!({ "effect": "blocks", "status": "suspended" });
+    assert_eq!(state(destroyed(hold)), State::Good, "a hold ends");
+}
+
+/// Its index is then that of the erasure.
+#[test]
+fn erasing_what_was_lifted_changes_nothing() {
+    let left = |lifted_by| with(lifted(lifted_by), json!({ "erased": true }));
+    let later = [issued(1, 'a'), issued(9, 'b'), blocks(20, BY_MAKER, "destroyed", left(8))];
+    assert_eq!(State::of(&record(&later), 1), revoked(20, Reason::CessationOfOperation));
+    assert_eq!(State::of(&record(&later), 9), State::Good);
+    let before = [issued(1, 'a'), blocks(6, BY_MAKER, "destroyed", left(8)), issued(9, 'b')];
+    assert_eq!(State::of(&record(&before), 1), revoked(6, Reason::CessationOfOperation));
+    assert_eq!(State::of(&record(&before), 9), State::Good);
+}
+
+#[test]
+fn a_key_of_revoked_certificates_alone_shows_nothing() {
+    let destroyed = || blocks(5, BY_MAKER, "destroyed", lifted(8));
+    let shows = |statements: &[Value]| {
+        let record = record(statements);
+        let key = record.certificates.first().expect("a certificate").value.spki.clone();
+        !is_only_of_revoked(&record, &key)
+    };
+    assert!(shows(&[issued(1, 'a')]));
+    assert!(!shows(&[issued(1, 'a'), destroyed(), issued(9, 'b')]));
+    assert!(shows(&[issued(1, 'a'), destroyed(), issued(9, 'a')]), "it has another one");
+}
