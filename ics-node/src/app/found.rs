@@ -48,6 +48,10 @@ impl App {
         if home.key != own {
             return Err(refused(format!("its home is `{}` with another key than this node's", home.name)));
         }
+        // Copies take a home's word for what is newest under the name that the descriptor says, and no other.
+        if home.name != self.0.keys.name {
+            return Err(refused(other_name(&name, &home.name, &self.0.keys.name)));
+        }
         match self.hosted(&name) {
             Ok(hosted) if hosted.part == Part::Mirror => {
                 return Err(refused(format!("this node mirrors `{name}`, it cannot also be its home")));
@@ -200,6 +204,16 @@ impl App {
         let is_copied = || self.peers().iter().any(|it| it.peer.mirror.iter().any(|origin| origin.domain == *domain));
         self.0.trust.as_deref().is_some_and(is_asked) && is_copied()
     }
+}
+
+/// What an operator is told who has renamed the node: the name belongs to the domain, not to the machine.
+fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
+    format!(
+        "the descriptor of `{domain}` names its home `{said}`, and `[node] name` in ics.toml is `{own}`: no copy would \
+         believe it that anything is new. Put `{said}` back: it need not be the name of the machine. If the owners want \
+         another, they change `home.name` in a version of the descriptor first (`ics domain update --from-file`), and \
+         the node is started under that name once it is in force"
+    )
 }
 
 /// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides.

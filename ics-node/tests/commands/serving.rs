@@ -46,6 +46,25 @@ fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
     }
 }
 
+/// Copies believe a home under the name that the descriptor says: under another they would hear no news, and say nothing.
+#[test]
+fn a_node_that_was_renamed_does_not_start_and_says_how_it_may() {
+    let mut stage = Stage::started();
+    stage.kill();
+    let path = stage.path("home/ics.toml");
+    let good = std::fs::read_to_string(&path).expect("read");
+    let renamed = good.replace("\nname = \"ics.devices.acme.example\"", "\nname = \"pki7.acme.example\"");
+    assert_ne!(renamed, good);
+    std::fs::write(&path, renamed).expect("written");
+    let refused = stage.run(&["serve"]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    for part in ["names its home `ics.devices.acme.example`", "`pki7.acme.example`", "ics domain update --from-file"] {
+        assert!(refused.failure().0.contains(part), "{part}: {refused:?}");
+    }
+    std::fs::write(&path, good).expect("written");
+    stage.start();
+}
+
 /// In huge pages a small node takes three times the memory that it fills; a large one finds things faster in them.
 #[test]
 #[cfg(target_os = "linux")]
