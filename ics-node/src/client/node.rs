@@ -269,6 +269,15 @@ impl Node {
         self.receive(self.request(Method::GET, &path).header("Accept", "application/octet-stream")).await
     }
 
+    /// The signed message of one version of it.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn descriptor_version(&self, domain: &DomainName, version: u64) -> Answer<Vec<u8>> {
+        let request = self.request(Method::GET, &["domains", domain.as_str(), "descriptor"]);
+        self.receive(request.query(&[("version", version)]).header("Accept", "application/octet-stream")).await
+    }
+
     /// The newest checkpoint of a domain: a signed note.
     ///
     /// # Errors

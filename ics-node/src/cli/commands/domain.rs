@@ -2,6 +2,7 @@
 
 mod changes;
 mod create;
+mod newest;
 mod recopy;
 pub(super) mod show;
 mod sign;
@@ -20,6 +21,7 @@ use sequoia_openpgp::cert::raw::{RawCert, RawCertParser};
 use sequoia_openpgp::parse::Parse as _;
 use serde::Deserialize;
 
+pub(super) use self::newest::newest;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::client::certificate::PublicCertificate;
@@ -36,8 +38,9 @@ pub(crate) enum DomainCommand {
     Create(create::Create),
     /// Make the next version of a descriptor.
     ///
-    /// Changes the newest version in this home directory, and signs the outcome as an owner. It comes into force when the
-    /// home node has admitted it with the signatures of enough owners of the version before.
+    /// Changes the newest version in this home directory, and signs the outcome as an owner. Where the node has newer ones in
+    /// force, it gets them first, after a restore for instance. The outcome comes into force when the home node has
+    /// admitted it with the signatures of enough owners of the version before.
     Update(update::Update),
     /// Add an owner's signature to a descriptor.
     ///
