@@ -210,9 +210,9 @@ impl App {
 fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
     format!(
         "the descriptor of `{domain}` names its home `{said}`, and `[node] name` in ics.toml is `{own}`: no copy would \
-         believe it that anything is new. Put `{said}` back: it need not be the name of the machine. If the owners want \
-         another, they change `home.name` in a version of the descriptor first (`ics domain update --from-file`), and \
-         the node is started under that name once it is in force"
+         believe it that anything is new. Put `{said}` back, which need not be the name of the machine. If the owners \
+         want another, they change `home.name` in a version of the descriptor first (`ics domain update --from-file`), \
+         and the node starts under that name once it is in force"
     )
 }
 

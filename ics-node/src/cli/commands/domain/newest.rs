@@ -80,5 +80,5 @@ fn refuse_other_draft(context: &Context, last: &DescriptorFile) -> Result<(), Fa
 fn other(path: &Path, what: &str) -> Failure {
     let why = "it was made of an older one, or of one that never came into force";
     Failure::new(Exit::Refused, format!("`{}` is not {what}: {why}", path.display()))
-        .hint("move that file away and run this again: it goes on from the version in force; then make that change anew")
+        .hint("move that file away and run this again: it goes on from the version in force; make that change anew")
 }
