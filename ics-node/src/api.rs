@@ -26,7 +26,7 @@ pub use self::checks::{
     AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,
     CheckQuestion, CheckQuestions, credential_message,
 };
-pub use self::peers::{Alarm, Cosigns, MirrorInfo, PeerInfo, Pulled, Served};
+pub use self::peers::{Alarm, Cosigns, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served};
 
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct DomainInfo {
     pub witness_keys: Vec<VerifierKey>,
     /// Entries that this node's own reading of the policy would not have admitted, forks and the like.
     pub alarms: Vec<Alarm>,
+    /// The first forks that were seen; told to the operator alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<ForkNotes>,
     /// How the copy is doing; absent at the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorInfo>,

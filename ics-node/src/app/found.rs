@@ -17,11 +17,13 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, Reader, random};
-use crate::api::{Alarm, ClockInfo, DomainInfo, NodeInfo, Position};
+use crate::api::{Alarm, ClockInfo, DomainInfo, ForkNotes, NodeInfo, Position};
 use crate::store::{DomainNumber, Part, StoreError};
 
 /// Alarms of one domain that are shown.
 const ALARMS_SHOWN: usize = 100;
+/// Forks of one domain that are shown.
+const FORKS_SHOWN: usize = 20;
 
 impl App {
     /// Makes this node the home of a domain, from the signed descriptor that becomes entry 0. Does nothing if it is the
@@ -163,6 +165,7 @@ impl App {
             fresh_for_seconds: descriptor.freshness.default,
             witness_keys: descriptor.witness_keys(),
             alarms: self.alarms_about(Some(hosted.number))?,
+            forks: self.forks_about(hosted)?,
             mirror: hosted.mirror(),
             follows: self.follow_infos(hosted)?,
         })
@@ -172,6 +175,11 @@ impl App {
     pub(super) fn alarms_about(&self, domain: Option<DomainNumber>) -> Result<Vec<Alarm>, AppError> {
         let alarms = self.store().alarms(domain, ALARMS_SHOWN)?.into_iter();
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
+    }
+
+    fn forks_about(&self, hosted: &Hosted) -> Result<Vec<ForkNotes>, AppError> {
+        let forks = self.store().forks(hosted.number, FORKS_SHOWN)?.into_iter();
+        Ok(forks.map(|fork| ForkNotes { at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
     }
 
     /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, every home has its
@@ -216,10 +224,12 @@ fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
     )
 }
 
-/// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides.
+/// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides. So are
+/// the notes of forks: he gives them to whom he wants to judge.
 fn shown_to(reader: Reader, mut info: DomainInfo) -> DomainInfo {
     if reader != Reader::Operator {
         info.follows.clear();
+        info.forks.clear();
     }
     info
 }

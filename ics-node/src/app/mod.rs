@@ -96,7 +96,7 @@ pub use everything::Mentions;
 pub(crate) use expiry::DAYS as ENDING_DAYS;
 pub use expiry::{Expiries, ExpiryAlert};
 pub use feed::{DescriptorAnswer, TileAnswer};
-pub use fsck::{empty_copy, fsck, may_copy, rebuild_index};
+pub use fsck::{empty_copy, fsck, kept_forks, may_copy, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
 pub use moments::{Gone, Moment, Touched, millis_of};

@@ -164,15 +164,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn forks(&self, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
-        self.shared.pool.read(|reader| {
-            let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
-            let mut statement = reader.log.prepare_cached(sql)?;
-            let forks = statement.query_map(params![domain.get(), int(limit)], |row| {
-                let at = time(row, 0)?.unwrap_or_default();
-                Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
-            })?;
-            Ok(forks.collect::<Result<_, _>>()?)
-        })
+        self.shared.pool.read(|reader| forks_of(&reader.log, domain, limit))
     }
 
     /// Takes in a request for enrolment, in the place of one that was refused; gives its id.
@@ -254,6 +246,17 @@ impl Store {
             }
         })
     }
+}
+
+/// The evidence of forks of a domain, oldest first, `limit` at most.
+pub(super) fn forks_of(log: &Connection, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
+    let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
+    let mut statement = log.prepare_cached(sql)?;
+    let forks = statement.query_map(params![domain.get(), int(limit)], |row| {
+        let at = time(row, 0)?.unwrap_or_default();
+        Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
+    })?;
+    Ok(forks.collect::<Result<_, _>>()?)
 }
 
 /// Whether an alarm is among those that are kept.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod create;
+mod forks;
 mod newest;
 mod recopy;
 pub(super) mod show;
@@ -61,8 +62,14 @@ pub(crate) enum DomainCommand {
     ///
     /// Deletes what this node has copied of a domain; when it starts again, it copies all of it from its peers. This is for a
     /// copy that has stopped because somebody had kept something back from it. The node must be stopped, and until it has
-    /// caught up again it answers `unknown` about things of that domain.
+    /// caught up again it answers `unknown` about things of that domain. Where no peer gives the domain any more, nothing
+    /// is copied again, and it is gone. After a fork it asks first: what only the former copy says is gone then.
     Recopy(recopy::Recopy),
+    /// Show the signed heads of a domain that contradict each other.
+    ///
+    /// Shows the evidence of forks that the node has kept, to its operator: of each fork two checkpoints as C2SP signed
+    /// notes, as they came. With the log's key (`ics domain show --node`) anybody can verify that both were signed.
+    Forks(forks::Forks),
 }
 
 impl DomainCommand {
@@ -74,6 +81,7 @@ impl DomainCommand {
             Self::Submit(command) => command.run(context),
             Self::Show(command) => command.run(context),
             Self::Recopy(command) => command.run(context),
+            Self::Forks(command) => command.run(context),
         }
     }
 }
