@@ -1,6 +1,6 @@
 //! Domains of this node: founding them, and what the node says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use base64::Engine as _;
@@ -85,6 +85,27 @@ impl App {
             Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
             other => Err(AppError::Internal(format!("entry 0 of `{}`: {other:?}", hosted.name))),
         }
+    }
+
+    /// Closes the domains of which this node is the home and which are not among these, and says which: nothing is taken for
+    /// them or signed any more, so that what is known of them grows old everywhere, as with a home that is gone.
+    #[must_use]
+    pub fn close_others(&self, homes: &BTreeSet<DomainName>) -> Vec<DomainName> {
+        let is_other = |hosted: &Arc<Hosted>| hosted.part == Part::Home && !homes.contains(&hosted.name);
+        let others = self.all_hosted().into_iter().filter(is_other).map(|hosted| hosted.name.clone()).collect();
+        self.0.closed.get_or_init(|| others).iter().cloned().collect()
+    }
+
+    pub(super) fn is_closed(&self, hosted: &Hosted) -> bool {
+        self.0.closed.get().is_some_and(|closed| closed.contains(&hosted.name))
+    }
+
+    pub(super) fn check_open(&self, hosted: &Hosted) -> Result<(), AppError> {
+        if !self.is_closed(hosted) {
+            return Ok(());
+        }
+        let text = format!("this node takes nothing more for `{}`: its ics.toml has no `[[home]]` for it", hosted.name);
+        Err(AppError::new(Code::NotHome, text))
     }
 
     pub(crate) fn put_hosted(&self, hosted: BTreeMap<DomainName, Arc<Hosted>>) {

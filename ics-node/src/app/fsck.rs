@@ -12,7 +12,7 @@ use ics_core::vocabulary::DomainName;
 use super::AppError;
 use super::open::{refuse_other_log, stored_keys};
 use super::operations::KeptFork;
-use crate::store::{self, DomainInfo, Inspector, Options, Report, Store, StoredEntry, inspect};
+use crate::store::{self, DomainInfo, Fork, Inspector, Options, Report, Store, StoredEntry, inspect};
 
 /// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
 /// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name, the index with the
@@ -48,8 +48,8 @@ pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
 /// # Errors
 /// When its store cannot be read.
 pub fn kept_forks(data: &Path, domain: &DomainName) -> Result<Vec<KeptFork>, AppError> {
-    let forks = store::forks_in(data, domain)?.into_iter();
-    Ok(forks.map(|fork| KeptFork { domain: domain.clone(), at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
+    let kept = |Fork { at, ours, theirs, .. }| KeptFork { domain: domain.clone(), at, ours, theirs };
+    Ok(store::forks_in(data, domain)?.into_iter().map(kept).collect())
 }
 
 /// Whether a node that does not run will copy this log, by what is in its store.

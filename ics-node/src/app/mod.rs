@@ -73,8 +73,8 @@ mod verdict;
 mod whole_key;
 mod witnesses;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
@@ -148,6 +148,8 @@ struct Inner {
     roaming: roam::Roaming,
     alerts: alerts::Alerts,
     submissions: submit::Submissions,
+    /// The domains of which this node is the home, and which its configuration names no more.
+    closed: OnceLock<BTreeSet<DomainName>>,
     /// The ACME server, if there is one.
     acme: Option<acme::Acme>,
 }

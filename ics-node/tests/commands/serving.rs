@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::between::stands_before;
-use crate::stage::Stage;
+use crate::stage::{DOMAIN, Stage, spki};
 
 /// Above all, no proxy is told the operator's token.
 #[test]
@@ -63,6 +63,35 @@ fn a_node_that_was_renamed_does_not_start_and_says_how_it_may() {
     }
     std::fs::write(&path, good).expect("written");
     stage.start();
+}
+
+/// Whoever takes a domain out of the configuration believes that it is over.
+#[test]
+fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing() {
+    let mut stage = Stage::started();
+    let publish = |stage: &Stage, number: u64| {
+        stage.run(&["publish", "--spki", &spki(number), "--serial", &format!("SN-{number}")])
+    };
+    assert_eq!(publish(&stage, 1).code, 0);
+    let as_of = |stage: &Stage| stage.ok(&["lookup", "serial:SN-1"])["records"][0]["as_of"]["time"].clone();
+    let before = as_of(&stage);
+    stage.kill();
+    let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let home = format!("[[home]]\ndomain = \"{DOMAIN}\"\ndescriptor = \"domains/{DOMAIN}.v1.pgp\"\n");
+    assert!(text.contains(&home), "{text}");
+    stage.write("home/ics.toml", text.replace(&home, ""));
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    stage.start();
+    assert_eq!(as_of(&stage), before, "nobody says that there is nothing newer");
+    let refused = publish(&stage, 2);
+    assert!(refused.code != 0 && refused.failure().0.contains("no `[[home]]`"), "{refused:?}");
+
+    stage.kill();
+    let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", format!("{text}\n{home}"));
+    stage.start();
+    assert_ne!(as_of(&stage), before);
+    assert_eq!(publish(&stage, 2).code, 0, "it goes on");
 }
 
 /// In huge pages a small node takes three times the memory that it fills; a large one finds things faster in them.
