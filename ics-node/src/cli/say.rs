@@ -1,5 +1,6 @@
 //! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
 
+mod own;
 mod said;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use ics_core::vocabulary::{Act, Role};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+pub(crate) use self::own::in_place_of_own;
 pub(crate) use self::said::waits;
 use self::said::{Said, tell};
 use super::context::Context;
