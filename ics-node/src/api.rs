@@ -437,6 +437,27 @@ pub struct Enrolment {
     pub request: EnrolmentRequest,
 }
 
+/// How an enrolment request stands, for whoever knows the fingerprint: what was asked for, which may name people, is the
+/// operator's alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentAnswer {
+    /// The fingerprint of the device's key.
+    pub id: String,
+    /// `waiting`, `approved` or `refused`.
+    pub state: String,
+    /// Why it was refused, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+impl From<Enrolment> for EnrolmentAnswer {
+    fn from(Enrolment { id, state, reason, received_at, .. }: Enrolment) -> Self {
+        Self { id, state, reason, received_at }
+    }
+}
+
 /// `GET /v1/domains/{domain}/enrolments`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolmentPage {

@@ -225,6 +225,21 @@ impl Store {
         })
     }
 
+    /// Deletes a request, in whatever state it is, also from the write-ahead log.
+    ///
+    /// # Errors
+    /// When there is none with this id, or the database fails.
+    pub fn forget_enrolment(&self, id: u64) -> Result<(), StoreError> {
+        self.desk(move |log| match log.execute("DELETE FROM enrolment WHERE id = ?1", [id.cast_signed()])? {
+            0 => Err(StoreError::not_found(format!("enrolment {id}"))),
+            _ => Ok(()),
+        })?;
+        self.with_writer(|writer| {
+            writer.note_erased();
+            Ok(())
+        })
+    }
+
     /// Decides a request that waits.
     ///
     /// # Errors

@@ -174,6 +174,7 @@ async fn only_the_operator() {
     let body = json!({"source": "other.example", "ids": ["serial:1"]}).to_string();
     let adopt = format!("{AT}/adoptions");
     let refuse = format!("{AT}/enrolments/{}/refuse", "ab".repeat(20));
+    let forget = format!("{AT}/enrolments/{}/forget", "ab".repeat(20));
     let send = |token: &'static str, body: String| {
         move |request: RequestBuilder| {
             let request = request.header("content-type", "application/json").body(body);
@@ -181,7 +182,7 @@ async fn only_the_operator() {
         }
     };
     for token in ["", "Bearer wrong", "Bearer ", "Basic b25seSBmb3Igb3BlcmF0b3Jz", "only for operators"] {
-        for path in [&adopt, &refuse] {
+        for path in [&adopt, &refuse, &forget] {
             let answer = node.call("POST", path, send(token, body.clone())).await;
             answer.is_problem(token, (401, "operator-only"));
             assert_eq!(answer.header("www-authenticate"), "Bearer");

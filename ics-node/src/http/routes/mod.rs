@@ -110,6 +110,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
     get("/v1/domains/{domain}/enrolments/{id}", Everybody, |r| r.to(enrolments::show)),
     post("/v1/domains/{domain}/enrolments/{id}/refuse", Operator, |r| r.to(enrolments::refuse)),
+    post("/v1/domains/{domain}/enrolments/{id}/forget", Operator, |r| r.to(enrolments::forget)),
     get("/v1/outbox", Operator, |r| r.to(outbox::list)),
     get("/v1/peers", Operator, |r| r.to(peers::list)),
     post("/v1/peers", Operator, |r| r.to(peers::put)),
