@@ -26,7 +26,9 @@ pub use self::checks::{
     AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,
     CheckQuestion, CheckQuestions, credential_message,
 };
-pub use self::peers::{Alarm, Cosigns, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served};
+pub use self::peers::{
+    Acknowledged, Acknowledgement, Alarm, Cosigns, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served,
+};
 
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ pub mod problem;
 mod access;
 mod acme;
 mod adopt;
+mod alarms;
 mod alerts;
 mod answers;
 mod authorities;

@@ -10,6 +10,7 @@ use ics_core::evidence::Evidence;
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::statement::Erasure;
+use ics_core::time::Timestamp;
 use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::{EventStream, HttpPeer};
@@ -20,9 +21,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, CertificatePage, CertificateQuery, Challenge,
-    ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Explanation, History, IdentityPage,
-    ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    AcmeCredential, AcmeRevoked, Acknowledged, Acknowledgement, AdoptionRequest, AdoptionResult, CertificatePage,
+    CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo,
+    Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
+    SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -157,6 +159,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn domain(&self, domain: &DomainName) -> Answer<DomainInfo> {
         self.get(&["domains", domain.as_str()], &()).await
+    }
+
+    /// Has the alarms of a domain deleted that were raised until a time; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acknowledge(&self, domain: &DomainName, until: Timestamp) -> Answer<Acknowledged> {
+        self.post(&["domains", domain.as_str(), "alarms", "acknowledge"], &Acknowledgement { until }).await
     }
 
     /// Submits bodies to a domain.

@@ -345,6 +345,11 @@ fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_
     let shown = pair.mirror.ics(&["domain", "forks", DEVICES]).ok();
     assert!(note("theirs").lines().all(|line| shown.contains(line)), "{shown}");
 
+    let seen = pair.mirror.json(&["domain", "acknowledge", DEVICES]);
+    assert!(seen["alarms"].as_u64().is_some_and(|alarms| alarms > 0), "{seen}");
+    let left = pair.mirror.holds(DEVICES).expect("held");
+    assert_eq!(left["alarms"], serde_json::json!([]), "the operator has seen them");
+
     pair.mirror.kill();
     let asked = pair.mirror.ics(&["domain", "recopy", DEVICES]).ends_with(2);
     assert!(asked.stderr.contains("blocks too, is gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);

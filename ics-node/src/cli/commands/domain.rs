@@ -1,5 +1,6 @@
 //! `ics domain`.
 
+mod acknowledge;
 mod changes;
 mod create;
 mod forks;
@@ -70,6 +71,11 @@ pub(crate) enum DomainCommand {
     /// Shows the evidence of forks that the node has kept, to its operator: of each fork two checkpoints as C2SP signed
     /// notes, as they came. With the log's key (`ics domain show --node`) anybody can verify that both were signed.
     Forks(forks::Forks),
+    /// Say that the alarms of a domain were seen.
+    ///
+    /// Shows the alarms about a domain that the node has raised, and deletes them there: nobody counts them any more. What
+    /// is still so, and is looked at again, is alarmed again. Only the node's operator may.
+    Acknowledge(acknowledge::Acknowledge),
 }
 
 impl DomainCommand {
@@ -82,6 +88,7 @@ impl DomainCommand {
             Self::Show(command) => command.run(context),
             Self::Recopy(command) => command.run(context),
             Self::Forks(command) => command.run(context),
+            Self::Acknowledge(command) => command.run(context),
         }
     }
 }

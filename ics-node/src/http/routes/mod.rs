@@ -74,6 +74,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/node", Everybody, |r| r.to(node::show)),
     get("/v1/domains", Everybody, |r| r.to(domains::list)),
     get("/v1/domains/{domain}", Everybody, |r| r.to(domains::show)),
+    post("/v1/domains/{domain}/alarms/acknowledge", Operator, |r| r.to(domains::acknowledge)),
     get("/v1/domains/{domain}/descriptor", Everybody, |r| r.to(domains::descriptor)),
     get("/v1/domains/{domain}/descriptors", Everybody, |r| r.to(domains::descriptors)),
     get("/v1/domains/{domain}/checkpoint", Everybody, |r| r.to(log::checkpoint)),
