@@ -113,6 +113,7 @@ pub use revocation::{Elsewhere, Listing, SignedList};
 pub use roam::{Asker, Watcher};
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
+pub use verdict::check_use;
 
 use crate::background;
 use crate::store::Store;

@@ -72,6 +72,8 @@ async fn what_is_asked_for_wrongly() {
         ("/v1/check?use=connect", (400, "malformed-query")),
         ("/v1/check?serial=SN-10", (400, "malformed-query")),
         ("/v1/check?serial=SN-10&use=", (400, "malformed-query")),
+        ("/v1/check?serial=SN-10&use=CONNECT", (400, "malformed-query")),
+        ("/v1/verdict?id=serial:SN-10&use=Install", (400, "malformed-query")),
         ("/v1/check?serial=SN-10&serial=SN-11&use=connect", (400, "malformed-query")),
         ("/v1/check?serial=SN-10&use=connect&and=more", (400, "malformed-query")),
         ("/v1/check?spki=12&use=connect", (400, "malformed-id")),
