@@ -114,6 +114,10 @@ fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
     let origin = |byte: &str| format!("labels.cert.example/{}", byte.repeat(32));
     let key = ["--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="];
     let add = ["peer", "add", "ics.cert.example", "--url", "http://127.0.0.1:1"];
+    let misnamed = ["peer", "add", "cert", "--url", stage.url(), key[0], key[1], "--witness"];
+    let misnamed = stage.run(&misnamed);
+    assert_eq!(misnamed.code, 1, "{misnamed:?}");
+    assert!(misnamed.failure().0.contains(&format!("is `ics.{DOMAIN}`")), "its cosignatures say it: {misnamed:?}");
     let without = stage.run(&["peer", "add", "ics.cert.example", "--cosign", &origin("07")]);
     assert_eq!(without.code, 2, "{without:?}");
     assert!(without.failure().0.contains("signs what is to be cosigned"), "{without:?}");

@@ -140,6 +140,9 @@ impl Add {
             return Err(Failure::new(Exit::Usage, problem)
                 .hint("its address is given with --url URL, its key with --key BASE64"));
         }
+        if self.witness {
+            refuse_other_name(context, &peer)?;
+        }
         let since = change(
             context,
             &config,
@@ -283,6 +286,21 @@ fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin
                 .hint("two domains may have one name: ask the owners which origin is theirs"))
         }
         _ => Ok(origin.clone()),
+    }
+}
+
+/// The cosignatures of a witness carry the name that it has itself: under another one none of them would count. What cannot
+/// be reached yet, or is no node of this kind, is taken at its operator's word.
+fn refuse_other_name(context: &Context, peer: &PeerConfig) -> Result<(), Failure> {
+    let Some(url) = peer.url.as_ref().filter(|url| !url.is_ldap()) else { return Ok(()) };
+    let node = Node::of_peer(url.as_str(), peer.pin())?;
+    match context.wait(async { Ok(node.info().await) })? {
+        Ok(info) if info.name != peer.name.as_str() => {
+            let name = clean(&info.name);
+            let text = format!("the node at {url} is `{name}`, and its cosignatures carry that name, not `{}`", peer.name);
+            Err(Failure::new(Exit::Refused, text).hint(format!("`ics peer add {name} --witness …` names it so")))
+        }
+        _ => Ok(()),
     }
 }
 
