@@ -1,6 +1,7 @@
 //! `ics peer add`.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use clap::Args;
 use console::style;
@@ -25,6 +26,8 @@ use crate::tls::{ClientTls, PeerKey};
 
 /// RFC 4511, 4.1.9.
 const NO_SUCH_OBJECT: u32 = 32;
+/// How long a peer may take to say who it is, before its operator is taken at his word.
+const NAME_WITHIN: Duration = Duration::from_secs(3);
 /// What to do about a peer that does not answer.
 const AWAY: &str = "is the peer running? --url gives another address of it";
 
@@ -294,10 +297,11 @@ fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin
 fn refuse_other_name(context: &Context, peer: &PeerConfig) -> Result<(), Failure> {
     let Some(url) = peer.url.as_ref().filter(|url| !url.is_ldap()) else { return Ok(()) };
     let node = Node::of_peer(url.as_str(), peer.pin())?;
-    match context.wait(async { Ok(node.info().await) })? {
-        Ok(info) if info.name != peer.name.as_str() => {
-            let name = clean(&info.name);
-            let text = format!("the node at {url} is `{name}`, and its cosignatures carry that name, not `{}`", peer.name);
+    let told = context.wait(async { Ok(tokio::time::timeout(NAME_WITHIN, node.info()).await) })?;
+    match told {
+        Ok(Ok(info)) if info.name != peer.name.as_str() => {
+            let (name, given) = (clean(&info.name), &peer.name);
+            let text = format!("the node at {url} is `{name}`: its cosignatures carry that name, not `{given}`");
             Err(Failure::new(Exit::Refused, text).hint(format!("`ics peer add {name} --witness …` names it so")))
         }
         _ => Ok(()),
