@@ -4,6 +4,7 @@
 
 mod certificates;
 mod checks;
+mod enrolments;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ pub use self::checks::{
     AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,
     CheckQuestion, CheckQuestions, credential_message,
 };
-pub use self::peers::{Alarm, Cosigns, MirrorInfo, PeerInfo, Pulled, Served};
+pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
+pub use self::peers::{Acknowledged, Acknowledgement, Alarm, Cosigns, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served};
 
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +85,9 @@ pub struct DomainInfo {
     pub witness_keys: Vec<VerifierKey>,
     /// Entries that this node's own reading of the policy would not have admitted, forks and the like.
     pub alarms: Vec<Alarm>,
+    /// The first forks that were seen; told to the operator alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<ForkNotes>,
     /// How the copy is doing; absent at the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorInfo>,
@@ -398,61 +403,6 @@ pub struct History {
     pub id: String,
     /// Every statement, standing or not.
     pub items: Vec<Listed>,
-}
-
-/// A device's request to be introduced, `POST /v1/domains/{domain}/enrolments`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnrolmentRequest {
-    /// The device's own certificate, base64: its key, a User ID, and its self-signature, which proves possession.
-    pub certificate: String,
-    /// The kind that it asks for.
-    pub kind: Kind,
-    /// Names that it asks for, such as `serial:…`.
-    #[serde(default)]
-    pub names: Vec<String>,
-    /// Attributes that it asks for.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// An enrolment request as the node keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enrolment {
-    /// Its number.
-    pub number: u64,
-    /// The fingerprint of the device's key.
-    pub id: String,
-    /// `waiting`, `approved` or `refused`.
-    pub state: String,
-    /// Why it was refused, in the operator's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// What was asked.
-    pub request: EnrolmentRequest,
-}
-
-/// `GET /v1/domains/{domain}/enrolments`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnrolmentPage {
-    /// In the order of arrival.
-    pub items: Vec<Enrolment>,
-    /// `after` for the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<u64>,
-}
-
-/// Which of the requests that wait are asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EnrolmentQuery {
-    /// The `next` of the page before.
-    pub after: u64,
-    /// Items in a page, 100 unless told, 500 at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
 }
 
 /// `POST /v1/domains/{domain}/adoptions`: which entries of another domain to take into this one. One of `ids`, `model`

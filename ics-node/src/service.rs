@@ -220,6 +220,12 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
             return Err(in_file(&home.descriptor, format!("it is the descriptor of `{founded}`")));
         }
     }
+    let homes = config.homes.iter().map(|home| home.domain.get_ref().clone()).collect();
+    for domain in app.close_others(&homes) {
+        let text = "ics.toml has no `[[home]]` for a domain of which this node is the home: nothing is taken for it, and \
+                    its log is not signed any more; a `[[home]]` goes on with it";
+        tracing::warn!(%domain, "{text}");
+    }
     app.beat_once();
     Ok(app)
 }

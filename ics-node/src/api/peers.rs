@@ -17,6 +17,32 @@ pub struct Alarm {
     pub text: String,
 }
 
+/// `POST /v1/domains/{domain}/alarms/acknowledge`: which alarms an operator has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledgement {
+    /// All that were raised until then.
+    pub until: Timestamp,
+}
+
+/// The answer to [`Acknowledgement`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// How many were there.
+    pub alarms: usize,
+}
+
+/// Two signed heads of one domain that cannot both be of one log: C2SP notes, as they came, for anybody to verify.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkNotes {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// The note to which the log that was held here led; empty if it had come to none.
+    pub ours: String,
+    /// The note that contradicts it.
+    pub theirs: String,
+}
+
 /// How a mirror is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorInfo {

@@ -10,7 +10,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::answers::{Depth, Query};
 use super::problem::Code;
-use super::verdict::Matter;
+use super::verdict::{Matter, check_use};
 use super::{App, AppError, Reader};
 use crate::api::{Check, Evidence};
 
@@ -31,6 +31,7 @@ impl App {
     /// # Errors
     /// As [`App::verdict`]; when there is no trust policy; when the logs go on faster than they are read.
     pub fn case(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Case, AppError> {
+        check_use(usage)?;
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         let Some(policy) = self.0.trust.as_deref() else {
             let detail = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";

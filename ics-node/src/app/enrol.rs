@@ -15,7 +15,7 @@ use super::hosted::Hosted;
 use super::list::page_items;
 use super::problem::Code;
 use super::{App, AppError, Asker};
-use crate::api::{Enrolment, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
+use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
 use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};
 
@@ -39,7 +39,12 @@ impl App {
     /// # Errors
     /// When the asker has used up what he may, the domain has its home elsewhere, too many requests wait, too much is
     /// asked for, or the certificate does not prove possession of its key.
-    pub fn enrol(&self, asker: Asker, domain: &DomainName, request: &EnrolmentRequest) -> Result<Enrolment, AppError> {
+    pub fn enrol(
+        &self,
+        asker: Asker,
+        domain: &DomainName,
+        request: &EnrolmentRequest,
+    ) -> Result<EnrolmentAnswer, AppError> {
         asker.take_share(&self.0.enrolling.0)?;
         let hosted = self.home(domain)?;
         let json = bounded(request)?;
@@ -49,7 +54,10 @@ impl App {
         let token = token(&hosted, &certificate.primary().to_string());
         match self.store().enrol(hosted.number, &token, json, self.clock().now()) {
             // One that is there already is the same request: its key is the same.
-            Ok(_) | Err(StoreError::Exists { .. }) => self.enrolment(domain, &certificate.primary().to_string()),
+            // Whose it is the certificate does not show: it may have been published.
+            Ok(_) | Err(StoreError::Exists { .. }) => {
+                self.enrolment(domain, &certificate.primary().to_string()).map(EnrolmentAnswer::from)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -95,6 +103,17 @@ impl App {
             self.decide(enrolment.number, EnrolmentState::Refused, Some(why))?;
         }
         self.enrolment(domain, id)
+    }
+
+    /// Deletes a request, in whatever state it is, and says how it stood: what it asks for may name people, and no erasure
+    /// of a statement reaches it. The device may ask again.
+    ///
+    /// # Errors
+    /// When there is none of this key.
+    pub fn forget_enrolment(&self, domain: &DomainName, id: &str) -> Result<EnrolmentAnswer, AppError> {
+        let enrolment = self.enrolment(domain, id)?;
+        self.store().forget_enrolment(enrolment.number)?;
+        Ok(enrolment.into())
     }
 
     fn decide(&self, number: u64, state: EnrolmentState, why: Option<String>) -> Result<(), AppError> {

@@ -1,6 +1,6 @@
 //! Domains of this node: founding them, and what the node says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use base64::Engine as _;
@@ -17,11 +17,13 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, Reader, random};
-use crate::api::{Alarm, ClockInfo, DomainInfo, NodeInfo, Position};
+use crate::api::{Alarm, ClockInfo, DomainInfo, ForkNotes, NodeInfo, Position};
 use crate::store::{DomainNumber, Part, StoreError};
 
 /// Alarms of one domain that are shown.
 const ALARMS_SHOWN: usize = 100;
+/// Forks of one domain that are shown.
+const FORKS_SHOWN: usize = 20;
 
 impl App {
     /// Makes this node the home of a domain, from the signed descriptor that becomes entry 0. Does nothing if it is the
@@ -47,6 +49,10 @@ impl App {
         let home = in_force.as_ref().map_or(&parsed.home, |domain| &domain.descriptor().home);
         if home.key != own {
             return Err(refused(format!("its home is `{}` with another key than this node's", home.name)));
+        }
+        // Copies take a home's word for what is newest under the name that the descriptor says, and no other.
+        if home.name != self.0.keys.name {
+            return Err(refused(other_name(&name, &home.name, &self.0.keys.name)));
         }
         match self.hosted(&name) {
             Ok(hosted) if hosted.part == Part::Mirror => {
@@ -79,6 +85,27 @@ impl App {
             Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
             other => Err(AppError::Internal(format!("entry 0 of `{}`: {other:?}", hosted.name))),
         }
+    }
+
+    /// Closes the domains of which this node is the home and which are not among these, and says which: nothing is taken for
+    /// them or signed any more, so that what is known of them grows old everywhere, as with a home that is gone.
+    #[must_use]
+    pub fn close_others(&self, homes: &BTreeSet<DomainName>) -> Vec<DomainName> {
+        let is_other = |hosted: &Arc<Hosted>| hosted.part == Part::Home && !homes.contains(&hosted.name);
+        let others = self.all_hosted().into_iter().filter(is_other).map(|hosted| hosted.name.clone()).collect();
+        self.0.closed.get_or_init(|| others).iter().cloned().collect()
+    }
+
+    pub(super) fn is_closed(&self, hosted: &Hosted) -> bool {
+        self.0.closed.get().is_some_and(|closed| closed.contains(&hosted.name))
+    }
+
+    pub(super) fn check_open(&self, hosted: &Hosted) -> Result<(), AppError> {
+        if !self.is_closed(hosted) {
+            return Ok(());
+        }
+        let text = format!("this node takes nothing more for `{}`: its ics.toml has no `[[home]]` for it", hosted.name);
+        Err(AppError::new(Code::NotHome, text))
     }
 
     pub(crate) fn put_hosted(&self, hosted: BTreeMap<DomainName, Arc<Hosted>>) {
@@ -159,6 +186,7 @@ impl App {
             fresh_for_seconds: descriptor.freshness.default,
             witness_keys: descriptor.witness_keys(),
             alarms: self.alarms_about(Some(hosted.number))?,
+            forks: self.forks_about(hosted)?,
             mirror: hosted.mirror(),
             follows: self.follow_infos(hosted)?,
         })
@@ -168,6 +196,11 @@ impl App {
     pub(super) fn alarms_about(&self, domain: Option<DomainNumber>) -> Result<Vec<Alarm>, AppError> {
         let alarms = self.store().alarms(domain, ALARMS_SHOWN)?.into_iter();
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
+    }
+
+    fn forks_about(&self, hosted: &Hosted) -> Result<Vec<ForkNotes>, AppError> {
+        let forks = self.store().forks(hosted.number, FORKS_SHOWN)?.into_iter();
+        Ok(forks.map(|fork| ForkNotes { at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
     }
 
     /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, every home has its
@@ -202,10 +235,22 @@ impl App {
     }
 }
 
-/// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides.
+/// What an operator is told who has renamed the node: the name belongs to the domain, not to the machine.
+fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
+    format!(
+        "the descriptor of `{domain}` names its home `{said}`, and `[node] name` in ics.toml is `{own}`: no copy would \
+         believe it that anything is new. Put `{said}` back, which need not be the name of the machine. If the owners \
+         want another, they change `home.name` in a version of the descriptor first (`ics domain update --from-file`), \
+         and the node starts under that name once it is in force"
+    )
+}
+
+/// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides. So are
+/// the notes of forks: he gives them to whom he wants to judge.
 fn shown_to(reader: Reader, mut info: DomainInfo) -> DomainInfo {
     if reader != Reader::Operator {
         info.follows.clear();
+        info.forks.clear();
     }
     info
 }

@@ -11,7 +11,8 @@ use ics_core::vocabulary::DomainName;
 
 use super::AppError;
 use super::open::{refuse_other_log, stored_keys};
-use crate::store::{self, DomainInfo, Inspector, Options, Report, Store, StoredEntry, inspect};
+use super::operations::KeptFork;
+use crate::store::{self, DomainInfo, Fork, Inspector, Options, Report, Store, StoredEntry, inspect};
 
 /// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
 /// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name, the index with the
@@ -40,6 +41,15 @@ pub fn rebuild_index(data: &Path) -> Result<(), AppError> {
 /// When it runs, is the domain's home or has no such copy, or the store cannot be written.
 pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
     Ok(store::empty_copy(data, domain)?)
+}
+
+/// What a node that need not run has seen of forks of a domain.
+///
+/// # Errors
+/// When its store cannot be read.
+pub fn kept_forks(data: &Path, domain: &DomainName) -> Result<Vec<KeptFork>, AppError> {
+    let kept = |Fork { at, ours, theirs, .. }| KeptFork { domain: domain.clone(), at, ours, theirs };
+    Ok(store::forks_in(data, domain)?.into_iter().map(kept).collect())
 }
 
 /// Whether a node that does not run will copy this log, by what is in its store.

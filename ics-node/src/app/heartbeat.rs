@@ -42,6 +42,9 @@ impl App {
 
     /// Cosigns the newest checkpoint of a domain, with the time.
     pub(super) fn cosign_again(&self, hosted: &Hosted) -> Result<(), AppError> {
+        if self.is_closed(hosted) {
+            return Ok(());
+        }
         let (keys, clock) = (self.0.keys.clone(), self.clock().clone());
         let job = move |tx: &mut WriteTx<'_>| {
             // A commit in progress is signed and cosigned anyway.

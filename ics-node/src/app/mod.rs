@@ -6,6 +6,7 @@ pub mod problem;
 mod access;
 mod acme;
 mod adopt;
+mod alarms;
 mod alerts;
 mod answers;
 mod authorities;
@@ -73,8 +74,8 @@ mod verdict;
 mod whole_key;
 mod witnesses;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
@@ -96,7 +97,7 @@ pub use everything::Mentions;
 pub(crate) use expiry::DAYS as ENDING_DAYS;
 pub use expiry::{Expiries, ExpiryAlert};
 pub use feed::{DescriptorAnswer, TileAnswer};
-pub use fsck::{empty_copy, fsck, may_copy, rebuild_index};
+pub use fsck::{empty_copy, fsck, kept_forks, may_copy, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
 pub use moments::{Gone, Moment, Touched, millis_of};
@@ -112,6 +113,7 @@ pub use revocation::{Elsewhere, Listing, SignedList};
 pub use roam::{Asker, Watcher};
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
+pub use verdict::check_use;
 
 use crate::background;
 use crate::store::Store;
@@ -148,6 +150,8 @@ struct Inner {
     roaming: roam::Roaming,
     alerts: alerts::Alerts,
     submissions: submit::Submissions,
+    /// The domains of which this node is the home, and which its configuration names no more.
+    closed: OnceLock<BTreeSet<DomainName>>,
     /// The ACME server, if there is one.
     acme: Option<acme::Acme>,
 }

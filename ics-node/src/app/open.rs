@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use ics_core::descriptor::Descriptor;
 use ics_core::domain::Domain;
@@ -106,6 +106,7 @@ impl App {
             roaming: Roaming::default(),
             alerts: super::alerts::Alerts::default(),
             submissions: super::submit::Submissions::default(),
+            closed: OnceLock::new(),
             acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =

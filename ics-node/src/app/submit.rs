@@ -167,9 +167,10 @@ impl App {
         &self,
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
-    ) -> Result<Pending<Admitted, StoreError>, StoreError> {
+    ) -> Result<Pending<Admitted, StoreError>, AppError> {
+        self.check_open(hosted)?;
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
-        self.store().write(hosted.number, move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock))
+        Ok(self.store().write(hosted.number, move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock))?)
     }
 
     fn appended(&self, hosted: &Arc<Hosted>, written: Written<Admitted>) -> Vec<Outcome> {

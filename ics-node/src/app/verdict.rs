@@ -21,6 +21,7 @@ use super::case::EVERY_ANSWER;
 use super::entries::subject_key;
 use super::memory::Asked;
 use super::open::clock_words;
+use super::problem::Code;
 use super::roam::{Answer, Need};
 use super::{App, AppError, Reader};
 use crate::api::Check;
@@ -234,6 +235,7 @@ impl App {
     /// # Errors
     /// When a text is neither id nor name, or the store fails.
     pub fn verdict(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
+        check_use(usage)?;
         let asked = (thing, peer);
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         let now = self.clock().now();
@@ -311,6 +313,21 @@ impl App {
             }
         }
         Ok(unheard)
+    }
+}
+
+/// Uses that trust policies and their rules know by these words.
+const USES: [&str; 3] = ["connect", "install", "operate"];
+
+/// Refuses a use that is one of the known words but for the case of its letters: it would be another use, for which neither
+/// the rules nor the freshness of that word count.
+///
+/// # Errors
+/// When it is.
+pub fn check_use(usage: &str) -> Result<(), AppError> {
+    match USES.iter().find(|known| **known != usage && known.eq_ignore_ascii_case(usage)) {
+        Some(known) => Err(AppError::new(Code::MalformedQuery, format!("the use `{usage}` is written `{known}`"))),
+        None => Ok(()),
     }
 }
 

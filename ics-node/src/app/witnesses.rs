@@ -156,7 +156,7 @@ impl App {
         let witnesses = self.peers_table().witnesses();
         let Some(domain) = hosted.domain() else { return Ok(IDLE) };
         let quorum = domain.descriptor().quorum();
-        if witnesses.is_empty() && quorum == 0 || self.is_silent(hosted)? {
+        if witnesses.is_empty() && quorum == 0 || self.is_closed(hosted) || self.is_silent(hosted)? {
             return Ok(IDLE);
         }
         known.retain(|name, _| witnesses.iter().any(|witness| witness.name == *name));

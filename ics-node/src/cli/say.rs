@@ -1,5 +1,6 @@
 //! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
 
+mod own;
 mod said;
 
 use std::collections::BTreeSet;
@@ -14,12 +15,13 @@ use ics_core::identity::Kind;
 use ics_core::record::{Listed, Record};
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, Role};
+use ics_core::vocabulary::{Act, Effect, Role};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+pub(crate) use self::own::in_place_of_own;
 pub(crate) use self::said::waits;
-use self::said::{Said, tell};
+use self::said::{Said, note_what_waits, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{card, table};
@@ -212,7 +214,9 @@ pub(crate) async fn say_with(
     confirm(asking, &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
     let mut said = Vec::with_capacity(sayings.len());
     let ended = say_all(context, node, signing, &sayings, &with, &mut said).await;
-    tell(context, sayings.len(), &said, ended)
+    let told = tell(context, sayings.len(), &said, ended);
+    note_what_waits(context, sayings.iter().any(|saying| saying.blocks(signing)), &said);
+    told
 }
 
 /// Signs and submits some at a time; what became of each, as far as it came.
@@ -441,6 +445,12 @@ pub(crate) fn claims_text(claims: &Claims) -> String {
 }
 
 impl Saying {
+    fn blocks(&self, signing: &Signing) -> bool {
+        let kind = self.found.thing.kind();
+        let effect = self.claims.status.as_ref().and_then(|status| signing.descriptor.effect(status, kind));
+        effect.is_some_and(Effect::blocks)
+    }
+
     fn draft(&self, signing: &Signing) -> Result<Draft, SigningError> {
         signing.draft(self.found.thing.clone(), self.claims.clone(), self.ends_vouching)
     }

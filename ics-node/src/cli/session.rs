@@ -127,6 +127,9 @@ impl Context {
     }
 }
 
+/// How rustls says that a server has shown the certificate of an authority.
+const AUTHORITY_SHOWN: &str = "CaUsedAsEndEntity";
+
 /// The token of the node that the configuration names. Another node, which `--node` gives, never sees it; nor does one that
 /// `[client]` names see that of `[node]`, unless it is this one, by its own address or one of this machine.
 fn operator_token<'c>(given: Option<&Url>, config: &'c Config) -> Option<&'c PathBuf> {
@@ -144,6 +147,13 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Problem(problem) => Self::from(*problem),
+            NodeError::Unreachable { .. } if error.to_string().contains(AUTHORITY_SHOWN) => {
+                Self::new(Exit::Network, error).hint(
+                    "the node shows the certificate of an authority (CA:TRUE, as `openssl req -x509` makes it) as its \
+                     own: have that authority issue one to the node, or make one with `-addext \
+                     basicConstraints=critical,CA:FALSE`",
+                )
+            }
             // It runs. What it shows may be of an authority of one's own, or old, or for other names.
             NodeError::Unreachable { .. } if error.is_untrusted() => Self::new(Exit::Network, error).hint(
                 "this machine does not believe its certificate: if an authority of your own has issued it, put that \
@@ -235,6 +245,8 @@ mod tests {
         };
         let untrusted = told("invalid peer certificate: UnknownIssuer");
         assert!(untrusted.contains("SSL_CERT_FILE") && !untrusted.contains("is it running?"), "{untrusted}");
+        let authority = told("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))");
+        assert!(authority.contains("CA:FALSE") && !authority.contains("SSL_CERT_FILE"), "{authority}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
     }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::{Compromise, Descriptor, DescriptorError, Issuer, NodeKey, OwnerKey, Source, Witnesses};
+use ics_core::descriptor::{
+    Compromise, Descriptor, DescriptorError, Issuer, NodeKey, OwnerKey, Source, Witnesses, admit,
+};
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
@@ -182,6 +184,14 @@ impl DescriptorFile {
     pub fn signed_by(&self, owners: &[OwnerKey]) -> BTreeSet<Fingerprint> {
         let keys: Vec<PublicKey> = owners.iter().filter_map(owner_public_key).collect();
         self.signed.verified_by(&keys)
+    }
+
+    /// Checks that it may come into force after another version: it follows, and enough of that one's owners have signed.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check_follows(&self, previous: &Descriptor) -> Result<(), DescriptorError> {
+        admit(Some(previous), &self.signed).map(drop)
     }
 
     /// The OpenPGP message.

@@ -1,6 +1,7 @@
 //! A node over HTTP: the routes of `/v1` as calls, with bounds on what comes back.
 
 mod copying;
+mod enrolling;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use ics_core::evidence::Evidence;
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::statement::Erasure;
+use ics_core::time::Timestamp;
 use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::{EventStream, HttpPeer};
@@ -19,10 +21,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, CertificatePage, CertificateQuery, Challenge,
-    ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage,
-    EnrolmentQuery, EnrolmentRequest, Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer,
-    ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    Acknowledged, Acknowledgement, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, CertificatePage,
+    CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo,
+    Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
+    SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -159,6 +161,14 @@ impl Node {
         self.get(&["domains", domain.as_str()], &()).await
     }
 
+    /// Has the alarms of a domain deleted that were raised until a time; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acknowledge(&self, domain: &DomainName, until: Timestamp) -> Answer<Acknowledged> {
+        self.post(&["domains", domain.as_str(), "alarms", "acknowledge"], &Acknowledgement { until }).await
+    }
+
     /// Submits bodies to a domain.
     ///
     /// # Errors
@@ -269,6 +279,15 @@ impl Node {
         self.receive(self.request(Method::GET, &path).header("Accept", "application/octet-stream")).await
     }
 
+    /// The signed message of one version of it.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn descriptor_version(&self, domain: &DomainName, version: u64) -> Answer<Vec<u8>> {
+        let request = self.request(Method::GET, &["domains", domain.as_str(), "descriptor"]);
+        self.receive(request.query(&[("version", version)]).header("Accept", "application/octet-stream")).await
+    }
+
     /// The newest checkpoint of a domain: a signed note.
     ///
     /// # Errors
@@ -330,14 +349,6 @@ impl Node {
         peer.stream(domain, from).await.map_err(unreachable)
     }
 
-    /// Asks for an identity.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn enrol(&self, domain: &DomainName, request: &EnrolmentRequest) -> Answer<Enrolment> {
-        self.post(&["domains", domain.as_str(), "enrolments"], request).await
-    }
-
     /// A message for a signer or a thing to sign, who wants a credential for an ACME account.
     ///
     /// # Errors
@@ -361,41 +372,6 @@ impl Node {
     pub async fn revoke_acme_accounts(&self, domain: &DomainName, holder: &Fingerprint) -> Answer<AcmeRevoked> {
         let holder = holder.to_string();
         self.post(&["domains", domain.as_str(), "acme", "holders", &holder, "revoke"], &()).await
-    }
-
-    /// How a request for an identity stands, by the fingerprint of the device's key.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn enrolment(&self, domain: &DomainName, id: &str) -> Answer<Enrolment> {
-        self.get(&["domains", domain.as_str(), "enrolments", id], &()).await
-    }
-
-    /// The requests that wait, all pages in one; for operators.
-    ///
-    /// # Errors
-    /// See [`Node::info`]; when more wait than may.
-    pub async fn enrolments(&self, domain: &DomainName) -> Answer<EnrolmentPage> {
-        let mut all = EnrolmentPage { items: Vec::new(), next: Some(0) };
-        while let Some(after) = all.next {
-            let query = EnrolmentQuery { after, limit: Some(limits::PAGE_ITEMS) };
-            let page: EnrolmentPage = self.get(&["domains", domain.as_str(), "enrolments"], &query).await?;
-            if page.next.is_some_and(|next| next <= after) || all.items.len() > limits::ENROLMENTS_WAITING {
-                return Err(self.not_understood("the pages of what waits have no end".to_owned()));
-            }
-            all.items.extend(page.items);
-            all.next = page.next;
-        }
-        Ok(all)
-    }
-
-    /// Refuses a request that waits; for operators.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn refuse_enrolment(&self, domain: &DomainName, id: &str, reason: &str) -> Answer<Enrolment> {
-        self.post(&["domains", domain.as_str(), "enrolments", id, "refuse"], &serde_json::json!({ "reason": reason }))
-            .await
     }
 
     /// Takes entries of another domain into one of the node's own; for operators.

@@ -130,6 +130,17 @@ impl Store {
         })
     }
 
+    /// Deletes the alarms about a domain that were raised until a time, and says how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn acknowledge_alarms(&self, domain: DomainNumber, until: Timestamp) -> Result<usize, StoreError> {
+        self.desk(move |log| {
+            let sql = "DELETE FROM alarm WHERE domain = ?1 AND at <= ?2";
+            Ok(log.execute(sql, params![domain.get(), until.as_millis().cast_signed()])?)
+        })
+    }
+
     /// The last `limit` alarms about a domain, or about none, newest first.
     ///
     /// # Errors
@@ -164,15 +175,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn forks(&self, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
-        self.shared.pool.read(|reader| {
-            let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
-            let mut statement = reader.log.prepare_cached(sql)?;
-            let forks = statement.query_map(params![domain.get(), int(limit)], |row| {
-                let at = time(row, 0)?.unwrap_or_default();
-                Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
-            })?;
-            Ok(forks.collect::<Result<_, _>>()?)
-        })
+        self.shared.pool.read(|reader| forks_of(&reader.log, domain, limit))
     }
 
     /// Takes in a request for enrolment, in the place of one that was refused; gives its id.
@@ -233,6 +236,21 @@ impl Store {
         })
     }
 
+    /// Deletes a request, in whatever state it is, also from the write-ahead log.
+    ///
+    /// # Errors
+    /// When there is none with this id, or the database fails.
+    pub fn forget_enrolment(&self, id: u64) -> Result<(), StoreError> {
+        self.desk(move |log| match log.execute("DELETE FROM enrolment WHERE id = ?1", [id.cast_signed()])? {
+            0 => Err(StoreError::not_found(format!("enrolment {id}"))),
+            _ => Ok(()),
+        })?;
+        self.with_writer(|writer| {
+            writer.note_erased();
+            Ok(())
+        })
+    }
+
     /// Decides a request that waits.
     ///
     /// # Errors
@@ -254,6 +272,17 @@ impl Store {
             }
         })
     }
+}
+
+/// The evidence of forks of a domain, oldest first, `limit` at most.
+pub(super) fn forks_of(log: &Connection, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
+    let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
+    let mut statement = log.prepare_cached(sql)?;
+    let forks = statement.query_map(params![domain.get(), int(limit)], |row| {
+        let at = time(row, 0)?.unwrap_or_default();
+        Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
+    })?;
+    Ok(forks.collect::<Result<_, _>>()?)
 }
 
 /// Whether an alarm is among those that are kept.

@@ -6,11 +6,15 @@ use ics_core::vocabulary::DomainName;
 use rusqlite::Connection;
 
 use super::backup::open_log;
+use super::desk::{Fork, forks_of};
 use super::error::StoreError;
 use super::follow::follow_back;
 use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position};
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
+
+/// Forks of a domain that are read at once.
+const FORKS_READ: usize = 20;
 
 /// A domain in the store of a directory, and how many entries it has; nothing where there is no store, or none of that name
 /// in it. Another process may use the store.
@@ -26,6 +30,18 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
     let Some(info) = known.find(|info| info.name == *name) else { return Ok(None) };
     let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
     Ok(Some((info, size)))
+}
+
+/// The first forks of a domain that were seen, by the store in a directory; none where it does not know the domain. Another
+/// process may use the store.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn forks_in(dir: &Path, name: &DomainName) -> Result<Vec<Fork>, StoreError> {
+    match held(dir, name)? {
+        Some((info, _)) => forks_of(&open_log(dir)?, info.number, FORKS_READ),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin (until another is

@@ -336,7 +336,7 @@ impl Writer {
             self.ahead.insert(state.info.number, Arc::new(state.clone()));
         }
         if erases {
-            self.wal_holds_erased = true;
+            self.note_erased();
             self.empty_wal();
         }
         if !forgotten.is_empty() {
@@ -364,6 +364,11 @@ impl Writer {
             }
         }
         Ok(forgotten)
+    }
+
+    /// Notes that something was deleted that must not survive.
+    pub(crate) fn note_erased(&mut self) {
+        self.wal_holds_erased = true;
     }
 
     /// What was erased must not survive in the write-ahead log. If a reader is in the way, it is tried again.

@@ -16,6 +16,7 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::Claims;
+use ics_core::statement::body::{self, Body};
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
@@ -165,7 +166,12 @@ impl Party {
 
     /// Founds the party's domain at the node of another one, whose domain has a name as long: its node has the same key.
     pub(crate) fn found_at(&self, app: &App) {
-        let founded = tokio::task::block_in_place(|| app.found(&self.descriptor));
+        let Ok(Body::Descriptor(signed)) = body::parse(&self.descriptor) else { panic!("it is a descriptor") };
+        let mut descriptor = Descriptor::parse(&signed.json).expect("well-formed");
+        descriptor.home.name = app.node().name;
+        let at = Timestamp::from_seconds(CREATED);
+        let signed = sign_descriptor(&[&owner(&self.domain)], &descriptor.to_json(), at, &SALT).expect("signed");
+        let founded = tokio::task::block_in_place(|| app.found(&signed));
         assert_eq!(founded.expect("founded"), self.domain);
     }
 

@@ -82,9 +82,30 @@ fn a_request_is_refused() {
     assert_eq!(waiting["items"][0]["reason"], serde_json::Value::Null);
 }
 
+/// No erasure of a statement reaches what was asked for, which may name people.
+#[test]
+fn a_request_is_forgotten_whatever_became_of_it() {
+    let stage = Stage::started();
+    let id = request(&stage, "device", "SN-42");
+    stage.ok(&["enroll", "approve", &id, "--yes"]);
+    let forgotten = stage.ok(&["enroll", "forget", &id]);
+    assert_eq!((forgotten["id"].as_str(), forgotten["state"].as_str()), (Some(id.as_str()), Some("approved")));
+    let gone = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]);
+    assert_eq!(gone.code, 3, "{gone:?}");
+    assert_eq!(stage.run(&["enroll", "forget", &id]).code, 3);
+    assert_eq!(stage.record("serial:SN-42")["id"], id.as_str(), "it stays introduced");
+    let waiting = request(&stage, "other", "SN-43");
+    stage.ok(&["enroll", "forget", &waiting]);
+    assert_eq!(stage.ok(&["enroll", "list"])["items"].as_array().map(Vec::len), Some(0));
+    assert_eq!(request(&stage, "other", "SN-43"), waiting, "it may ask again");
+}
+
 #[test]
 fn only_the_operator_sees_requests() {
     let stage = Stage::started();
+    request(&stage, "device", "SN-42");
+    let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]).json();
+    assert!(state["state"] == "waiting" && state.get("request").is_none(), "{state}");
     let stranger = stage.run_in("stranger", &["enroll", "list", "--domain", DOMAIN]);
     assert_eq!(stranger.code, 1, "{stranger:?}");
     assert!(stranger.failure().1.contains("operator_token_file"), "{stranger:?}");

@@ -114,6 +114,10 @@ fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
     let origin = |byte: &str| format!("labels.cert.example/{}", byte.repeat(32));
     let key = ["--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="];
     let add = ["peer", "add", "ics.cert.example", "--url", "http://127.0.0.1:1"];
+    let misnamed = ["peer", "add", "cert", "--url", stage.url(), key[0], key[1], "--witness"];
+    let misnamed = stage.run(&misnamed);
+    assert_eq!(misnamed.code, 1, "{misnamed:?}");
+    assert!(misnamed.failure().0.contains(&format!("is `ics.{DOMAIN}`")), "its cosignatures say it: {misnamed:?}");
     let without = stage.run(&["peer", "add", "ics.cert.example", "--cosign", &origin("07")]);
     assert_eq!(without.code, 2, "{without:?}");
     assert!(without.failure().0.contains("signs what is to be cosigned"), "{without:?}");
@@ -125,6 +129,41 @@ fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
     }
     let again = stage.ok(&["peer", "add", "ics.cert.example", "--cosign", &origin("08")]);
     assert_eq!(again["cosign"], serde_json::json!([origin("08")]), "the first one was mistyped");
+}
+
+/// A backup may be older than the rules: what is made of the older ones would take back what was changed since.
+#[test]
+fn the_rules_are_changed_from_the_version_in_force_after_a_restore_of_an_older_copy() {
+    let mut stage = Stage::started();
+    for text in ["Pumps", "Pumps and valves"] {
+        stage.ok(&["domain", "update", "--description", text]);
+        stage.ok(&["domain", "submit"]);
+    }
+    let file = |version: u64| stage.path(&format!("home/domains/{DOMAIN}.v{version}.pgp"));
+    let files = [2, 3].map(file);
+    let read = |path: &std::path::PathBuf| std::fs::read(path).expect("read");
+    let kept = files.each_ref().map(read);
+    let lose = || files.iter().for_each(|path| std::fs::remove_file(path).expect("removed"));
+    lose();
+    let next = stage.ok(&["domain", "update", "--certificate-bytes", "131072"]);
+    assert_eq!(next["version"], 4, "{next}");
+    assert_eq!(next["description"], "Pumps and valves", "{next}");
+    assert_eq!(files.each_ref().map(read), kept, "what is in force is here again");
+    stage.ok(&["domain", "submit"]);
+
+    // Without the node nobody knows; with it what was made of too old a version is told apart.
+    lose();
+    std::fs::remove_file(stage.path(&format!("home/domains/{DOMAIN}.v4.pgp"))).expect("removed");
+    stage.kill();
+    assert_eq!(stage.ok(&["domain", "update", "--description", "Valves"])["version"], 2);
+    stage.start();
+    let late = stage.run(&["domain", "submit"]);
+    assert!(late.code == 1 && late.failure().1.starts_with("version 4 is in force"), "{late:?}");
+    let other = stage.run(&["domain", "update", "--description", "Valves"]);
+    assert!(other.code == 1 && other.failure().0.contains(&format!("{DOMAIN}.v2.pgp")), "{other:?}");
+    std::fs::remove_file(stage.path(&format!("home/domains/{DOMAIN}.v2.pgp"))).expect("moved away");
+    assert_eq!(stage.ok(&["domain", "update", "--description", "Valves"])["version"], 5);
+    stage.ok(&["domain", "submit"]);
 }
 
 #[test]

@@ -40,6 +40,31 @@ fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
     assert_eq!(stage.size("serial:SN-1"), before);
 }
 
+/// What was said without end before would hold on, and the time limit nothing.
+#[test]
+fn an_approval_with_an_end_takes_the_place_of_the_signers_own_without_one() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let approve = |words: &[&str]| stage.ok(&[&["approve", "serial:SN-1", "--yes"][..], words].concat());
+    let first = approve(&[])[0]["statement"].as_str().expect("an id").to_owned();
+    let standing = |statement: &str| {
+        let record = stage.record("serial:SN-1");
+        let listed = record["statements"].as_array().expect("statements").clone();
+        let one = listed.into_iter().find(|it| it["statement"] == statement).expect("it is listed");
+        one["standing"].as_str().expect("a word").to_owned()
+    };
+    let night = approve(&["--from", EARLIER, "--until", LATER])[0]["statement"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        (standing(&first).as_str(), standing(&night).as_str()),
+        ("stands", "not-yet"),
+        "windows stand beside it"
+    );
+    let limited = approve(&["--until", LATER])[0]["statement"].as_str().expect("an id").to_owned();
+    assert_eq!(standing(&limited), "stands");
+    assert_eq!(standing(&first), "replaced");
+    assert_eq!(standing(&night), "not-yet");
+}
+
 #[test]
 fn whoever_is_asked_sees_about_what() {
     let stage = Stage::started();

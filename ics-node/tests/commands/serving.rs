@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::between::stands_before;
-use crate::stage::Stage;
+use crate::stage::{DOMAIN, Stage, spki};
 
 /// Above all, no proxy is told the operator's token.
 #[test]
@@ -44,6 +44,54 @@ fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
         let ended = stage.run(&["serve"]);
         assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
     }
+}
+
+/// Copies believe a home under the name that the descriptor says: under another they would hear no news, and say nothing.
+#[test]
+fn a_node_that_was_renamed_does_not_start_and_says_how_it_may() {
+    let mut stage = Stage::started();
+    stage.kill();
+    let path = stage.path("home/ics.toml");
+    let good = std::fs::read_to_string(&path).expect("read");
+    let renamed = good.replace("\nname = \"ics.devices.acme.example\"", "\nname = \"pki7.acme.example\"");
+    assert_ne!(renamed, good);
+    std::fs::write(&path, renamed).expect("written");
+    let refused = stage.run(&["serve"]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    for part in ["names its home `ics.devices.acme.example`", "`pki7.acme.example`", "ics domain update --from-file"] {
+        assert!(refused.failure().0.contains(part), "{part}: {refused:?}");
+    }
+    std::fs::write(&path, good).expect("written");
+    stage.start();
+}
+
+/// Whoever takes a domain out of the configuration believes that it is over.
+#[test]
+fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing() {
+    let mut stage = Stage::started();
+    let publish = |stage: &Stage, number: u64| {
+        stage.run(&["publish", "--spki", &spki(number), "--serial", &format!("SN-{number}")])
+    };
+    assert_eq!(publish(&stage, 1).code, 0);
+    let as_of = |stage: &Stage| stage.ok(&["lookup", "serial:SN-1"])["records"][0]["as_of"]["time"].clone();
+    let before = as_of(&stage);
+    stage.kill();
+    let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let home = format!("[[home]]\ndomain = \"{DOMAIN}\"\ndescriptor = \"domains/{DOMAIN}.v1.pgp\"\n");
+    assert!(text.contains(&home), "{text}");
+    stage.write("home/ics.toml", text.replace(&home, ""));
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    stage.start();
+    assert_eq!(as_of(&stage), before, "nobody says that there is nothing newer");
+    let refused = publish(&stage, 2);
+    assert!(refused.code != 0 && refused.failure().0.contains("no `[[home]]`"), "{refused:?}");
+
+    stage.kill();
+    let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", format!("{text}\n{home}"));
+    stage.start();
+    assert_ne!(as_of(&stage), before);
+    assert_eq!(publish(&stage, 2).code, 0, "it goes on");
 }
 
 /// In huge pages a small node takes three times the memory that it fills; a large one finds things faster in them.

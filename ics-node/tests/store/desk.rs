@@ -118,6 +118,20 @@ fn the_alarms_of_one_domain_push_out_none_of_another() {
 }
 
 #[test]
+fn alarms_end_when_they_are_acknowledged() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    for second in [1, 2, 3] {
+        store.alarm(Some(domain), at(second), "behind", "so far").expect("alarm");
+    }
+    store.alarm(None, at(1), "fork", "of somebody else").expect("alarm");
+    assert_eq!(store.acknowledge_alarms(domain, at(2)).expect("acknowledged"), 2);
+    let left = store.alarms(Some(domain), 9).expect("alarms");
+    assert_eq!(left.into_iter().map(|alarm| alarm.at).collect::<Vec<_>>(), [at(3)], "nobody has seen it");
+    assert_eq!(store.alarms(None, 9).expect("alarms").len(), 1);
+}
+
+#[test]
 fn the_same_evidence_of_a_fork_is_kept_once() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, domain) = with_home(dir.path());

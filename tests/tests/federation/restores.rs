@@ -314,3 +314,42 @@ fn a_mirror_that_saw_what_was_lost_stops_at_a_new_epoch() {
         (held["mirror"]["state"] == "stopped" && is_said).then_some(())
     });
 }
+
+/// A block that only the former branch had would be gone at this node, and nobody would have been told.
+#[test]
+fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_is_given_out() {
+    let mut pair = Pair::new();
+    let copy = pair.path("copy");
+    pair.home.json(&["backup", &copy]);
+    pair.publish(10, 5);
+    pair.home.kill();
+    // Whoever takes away what the home remembers of its signatures makes it sign a second log.
+    pair.home.ics(&["restore", &copy]).ends_with(1);
+    fs::remove_dir_all(pair.home.home.join("data/heads")).expect("gone");
+    pair.home.json(&["restore", "--alone", DEVICES]);
+    pair.home.serve();
+    publish(&pair.home, 20, 10);
+    eventually("the mirror stops", || (pair.mirror.holds(DEVICES)?["mirror"]["state"] == "stopped").then_some(()));
+    assert!(pair.mirror.holds(DEVICES).expect("held")["forks"].is_null(), "they are for the operator to give out");
+    let kept = eventually("both heads are kept", || {
+        let kept = pair.mirror.json(&["domain", "forks", DEVICES]);
+        kept[0]["theirs"].is_string().then_some(kept)
+    });
+    let note = |of: &str| kept[0][of].as_str().expect("a note").to_owned();
+    for of in ["ours", "theirs"] {
+        assert!(note(of).starts_with(DEVICES) && note(of).contains("\n\n\u{2014} "), "{of}: {kept}");
+    }
+    assert_ne!(note("ours"), note("theirs"));
+    let shown = pair.mirror.ics(&["domain", "forks", DEVICES]).ok();
+    assert!(note("theirs").lines().all(|line| shown.contains(line)), "{shown}");
+
+    let seen = pair.mirror.json(&["domain", "acknowledge", DEVICES]);
+    assert!(seen["alarms"].as_u64().is_some_and(|alarms| alarms > 0), "{seen}");
+    let left = pair.mirror.holds(DEVICES).expect("held");
+    assert_eq!(left["alarms"], serde_json::json!([]), "the operator has seen them");
+
+    pair.mirror.kill();
+    let asked = pair.mirror.ics(&["domain", "recopy", DEVICES]).ends_with(2);
+    assert!(asked.stderr.contains("blocks too, is gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    assert_eq!(pair.mirror.json(&["domain", "recopy", DEVICES, "--yes"])["forks"], 1);
+}

@@ -240,8 +240,13 @@ async fn enrolment_from_request_to_refusal() {
     let asked = node.post(&format!("{AT}/enrolments"), "application/json", request.to_string()).await;
     let location = format!("{AT}/enrolments/{}", fingerprint(20));
     assert_eq!((asked.status, asked.header("location")), (201, location.as_str()), "{}", asked.text());
-    assert_eq!(node.get(&location).await.json()["state"], "waiting");
+    assert!(!asked.text().contains("SN-20"), "the certificate may be anybody's: {}", asked.text());
+    let stands = node.get(&location).await;
+    assert_eq!(stands.json()["state"], "waiting");
+    assert!(!stands.text().contains("SN-20") && !stands.text().contains("certificate"), "{}", stands.text());
     let token = format!("Bearer {TOKEN}");
+    let whole = node.get_with(&location, &[("authorization", &token)]).await;
+    assert_eq!(whole.json()["request"]["names"], json!(["serial:SN-20"]));
     let waiting = node.get_with(&format!("{AT}/enrolments"), &[("authorization", &token)]).await;
     assert_eq!(waiting.json()["items"][0]["id"], json!(fingerprint(20)));
     let refused = node

@@ -72,6 +72,8 @@ async fn what_is_asked_for_wrongly() {
         ("/v1/check?use=connect", (400, "malformed-query")),
         ("/v1/check?serial=SN-10", (400, "malformed-query")),
         ("/v1/check?serial=SN-10&use=", (400, "malformed-query")),
+        ("/v1/check?serial=SN-10&use=CONNECT", (400, "malformed-query")),
+        ("/v1/verdict?id=serial:SN-10&use=Install", (400, "malformed-query")),
         ("/v1/check?serial=SN-10&serial=SN-11&use=connect", (400, "malformed-query")),
         ("/v1/check?serial=SN-10&use=connect&and=more", (400, "malformed-query")),
         ("/v1/check?spki=12&use=connect", (400, "malformed-id")),
@@ -174,6 +176,7 @@ async fn only_the_operator() {
     let body = json!({"source": "other.example", "ids": ["serial:1"]}).to_string();
     let adopt = format!("{AT}/adoptions");
     let refuse = format!("{AT}/enrolments/{}/refuse", "ab".repeat(20));
+    let forget = format!("{AT}/enrolments/{}/forget", "ab".repeat(20));
     let send = |token: &'static str, body: String| {
         move |request: RequestBuilder| {
             let request = request.header("content-type", "application/json").body(body);
@@ -181,7 +184,7 @@ async fn only_the_operator() {
         }
     };
     for token in ["", "Bearer wrong", "Bearer ", "Basic b25seSBmb3Igb3BlcmF0b3Jz", "only for operators"] {
-        for path in [&adopt, &refuse] {
+        for path in [&adopt, &refuse, &forget] {
             let answer = node.call("POST", path, send(token, body.clone())).await;
             answer.is_problem(token, (401, "operator-only"));
             assert_eq!(answer.header("www-authenticate"), "Bearer");

@@ -37,7 +37,7 @@ pub(crate) struct Approve {
     /// From when on it holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end].
+    /// Until when it holds [default: without end]. Without --from it takes the place of what the signer has said before.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     /// Why.
@@ -66,7 +66,10 @@ impl Approve {
             }
             let mut claims = with_period(signing.claims(Act::Approval), self.from, self.until);
             claims.reason = self.reason;
-            let saying = |found| Saying { found, claims: claims.clone(), ends_vouching: false };
+            let saying = |found: Found| {
+                let claims = say::in_place_of_own(context, &signing, &found, claims.clone());
+                Saying { found, claims, ends_vouching: false }
+            };
             let sayings = found.into_iter().map(saying).collect();
             say::say(context, &node, &signing, sayings, self.asking).await
         })

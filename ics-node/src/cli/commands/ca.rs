@@ -310,7 +310,7 @@ impl Import {
             let text = "the chain ends below its root: the last of these certificates was not issued by itself";
             return Err(refused(text).hint("name all certificates above the authority's with --chain, the root's last"));
         }
-        let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
+        let previous = super::domain::newest(context, &domain)?.descriptor;
         let (next, key) = self.next(context, &previous, &authority, issuer)?;
         let unlocked = super::domain::unlock_all(context, &self.owners)?;
         let signers = unlocked.iter().map(UnlockedKey::primary).collect::<Result<Vec<_>, _>>()?;

@@ -1,7 +1,10 @@
 //! `ics domain`.
 
+mod acknowledge;
 mod changes;
 mod create;
+mod forks;
+mod newest;
 mod recopy;
 pub(super) mod show;
 mod sign;
@@ -20,6 +23,7 @@ use sequoia_openpgp::cert::raw::{RawCert, RawCertParser};
 use sequoia_openpgp::parse::Parse as _;
 use serde::Deserialize;
 
+pub(super) use self::newest::newest;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::client::certificate::PublicCertificate;
@@ -36,8 +40,9 @@ pub(crate) enum DomainCommand {
     Create(create::Create),
     /// Make the next version of a descriptor.
     ///
-    /// Changes the newest version in this home directory, and signs the outcome as an owner. It comes into force when the
-    /// home node has admitted it with the signatures of enough owners of the version before.
+    /// Changes the newest version in this home directory, and signs the outcome as an owner. Where the node has newer ones in
+    /// force, it gets them first, after a restore for instance. The outcome comes into force when the home node has
+    /// admitted it with the signatures of enough owners of the version before.
     Update(update::Update),
     /// Add an owner's signature to a descriptor.
     ///
@@ -58,8 +63,19 @@ pub(crate) enum DomainCommand {
     ///
     /// Deletes what this node has copied of a domain; when it starts again, it copies all of it from its peers. This is for a
     /// copy that has stopped because somebody had kept something back from it. The node must be stopped, and until it has
-    /// caught up again it answers `unknown` about things of that domain.
+    /// caught up again it answers `unknown` about things of that domain. Where no peer gives the domain any more, nothing
+    /// is copied again, and it is gone. After a fork it asks first: what only the former copy says is gone then.
     Recopy(recopy::Recopy),
+    /// Show the signed heads of a domain that contradict each other.
+    ///
+    /// Shows the evidence of forks that the node has kept, to its operator: of each fork two checkpoints as C2SP signed
+    /// notes, as they came. With the log's key (`ics domain show --node`) anybody can verify that both were signed.
+    Forks(forks::Forks),
+    /// Say that the alarms of a domain were seen.
+    ///
+    /// Shows the alarms about a domain that the node has raised, and deletes them there: nobody counts them any more. What
+    /// is still so, and is looked at again, is alarmed again. Only the node's operator may.
+    Acknowledge(acknowledge::Acknowledge),
 }
 
 impl DomainCommand {
@@ -71,6 +87,8 @@ impl DomainCommand {
             Self::Submit(command) => command.run(context),
             Self::Show(command) => command.run(context),
             Self::Recopy(command) => command.run(context),
+            Self::Forks(command) => command.run(context),
+            Self::Acknowledge(command) => command.run(context),
         }
     }
 }

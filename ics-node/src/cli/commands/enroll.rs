@@ -13,7 +13,7 @@ use ics_core::name::Name;
 use ics_core::vocabulary::{Act, Attribute, DomainName, WordError};
 
 use super::key_value;
-use crate::api::{Enrolment, EnrolmentRequest};
+use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentRequest};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::known::refuse_known;
@@ -51,6 +51,11 @@ pub(crate) enum EnrollCommand {
     Approve(Approve),
     /// The operator: refuse a request.
     Refuse(Refuse),
+    /// The operator: delete a request.
+    ///
+    /// Deletes a request, be it waiting or decided, with the names, attributes and User ID in it: `ics erase` reaches
+    /// statements, and no request. A device that is introduced stays so; `ics enroll state` finds its request no more.
+    Forget(Forget),
 }
 
 /// What `ics enroll request` takes.
@@ -149,6 +154,19 @@ pub(crate) struct Refuse {
     domain: InDomain,
 }
 
+/// What `ics enroll forget` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics enroll forget 0123456789abcdef0123456789abcdef01234567")]
+pub(crate) struct Forget {
+    /// The fingerprint of the device's key.
+    #[arg(value_name = "FINGERPRINT")]
+    key: Fingerprint,
+    #[command(flatten)]
+    domain: InDomain,
+}
+
 impl EnrollCommand {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
@@ -157,6 +175,7 @@ impl EnrollCommand {
             Self::List(command) => command.run(context),
             Self::Approve(command) => command.run(context),
             Self::Refuse(command) => command.run(context),
+            Self::Forget(command) => command.run(context),
         }
     }
 }
@@ -175,7 +194,8 @@ impl Request {
             attributes: self.set.into_iter().map(|(attribute, value)| (attribute.to_string(), value)).collect(),
         };
         let enrolment = context.wait(async { Ok(node.enrol(&domain, &request).await?) })?;
-        show(context, &enrolment)?;
+        // The node keeps what was asked for first: it need not be this.
+        show(context, &enrolment, None)?;
         if enrolment.state == "refused" {
             return Ok(Exit::Refused);
         }
@@ -237,7 +257,7 @@ impl State {
             Err(_) => context.keys().find(&self.key)?.fingerprint(),
         };
         let enrolment = context.wait(async { Ok(node.enrolment(&domain, &id.to_string()).await?) })?;
-        show(context, &enrolment)?;
+        show(context, &enrolment, None)?;
         Ok(if enrolment.state == "approved" { Exit::Ok } else { Exit::Refused })
     }
 }
@@ -364,27 +384,45 @@ impl Refuse {
         let id = self.key.to_string();
         let refused = node.refuse_enrolment(&domain, &id, &self.reason);
         let enrolment = context.wait(async { Ok(refused.await?) })?;
-        show(context, &enrolment)?;
+        let request = enrolment.request.clone();
+        show(context, &enrolment.into(), Some(&request))?;
         Ok(Exit::Ok)
     }
 }
 
-fn show(context: &Context, enrolment: &Enrolment) -> Result<(), Failure> {
+impl Forget {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domain = self.domain.or_default(&config)?;
+        let id = self.key.to_string();
+        let stood = context.wait(async { Ok(node.forget_enrolment(&domain, &id).await?) })?;
+        context.output.result(&stood, || {
+            format!("{} the request of {id}, which was {}, is deleted", style("✓").green(), clean(&stood.state))
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// How a request stands, and what was asked for, where that is known here.
+fn show(context: &Context, enrolment: &EnrolmentAnswer, request: Option<&EnrolmentRequest>) -> Result<(), Failure> {
     context.output.result(enrolment, || {
         let state = match enrolment.state.as_str() {
             "approved" => style("approved").green().bold(),
             "refused" => style("refused").red().bold(),
             other => style(other).yellow().bold(),
         };
+        let names = request.into_iter().flat_map(|request| &request.names).map(|name| clean(name));
         let mut rows = vec![
             ("fingerprint", enrolment.id.clone()),
-            ("names", enrolment.request.names.iter().map(|name| clean(name)).collect::<Vec<_>>().join("\n")),
-            ("about", about(&enrolment.request.attributes)),
+            ("names", names.collect::<Vec<_>>().join("\n")),
+            ("about", request.map(|request| about(&request.attributes)).unwrap_or_default()),
             ("since", enrolment.received_at.to_string()),
             ("refused", enrolment.reason.as_deref().map(clean).unwrap_or_default()),
         ];
         rows.retain(|(_, value)| !value.is_empty());
-        card(&format!("{} {state}", enrolment.request.kind), &rows)
+        let what = request.map_or_else(|| "request".to_owned(), |request| request.kind.to_string());
+        card(&format!("{what} {state}"), &rows)
     })
 }
 

@@ -26,6 +26,9 @@ use crate::client::submit;
 /// What `ics erase` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+What is not reached: backups and exports; copies that other domains have adopted; requests for enrolment, which `ics
+enroll forget KEY` deletes.
+
 Examples:
   $ ics history serial:SN-0001
   $ ics erase --entry 17
@@ -151,10 +154,17 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
                  that have adopted it until their owners erase it there"
                     .into(),
             ),
+            ("requests", requests(erasure)),
         ];
         card(&format!("{} entry{erased} is erased", style("✓").green()), &rows)
     })?;
     Ok(Exit::Ok)
+}
+
+/// What a thing once asked for with its key is no statement.
+fn requests(erasure: &Erasure) -> String {
+    let key = erasure.identity.filter(|it| it.kind.has_key()).map_or("KEY".to_owned(), |it| it.id.to_string());
+    format!("a request for enrolment is not reached: `ics enroll forget {key}` deletes it, if there was one")
 }
 
 /// What is to be signed, for a person.

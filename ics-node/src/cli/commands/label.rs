@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
+use crate::client::lookup::Found;
 
 /// What `ics label` takes.
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Label {
     /// From when on it holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end].
+    /// Until when it holds [default: without end]. Without --from it takes the place of what the signer has said before.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]
@@ -46,7 +47,10 @@ impl Label {
             let mut claims = with_period(signing.claims(Act::Label), self.from, self.until);
             claims.label = Some(self.label);
             claims.reason = self.reason;
-            let saying = |found| Saying { found, claims: claims.clone(), ends_vouching: false };
+            let saying = |found: Found| {
+                let claims = say::in_place_of_own(context, &signing, &found, claims.clone());
+                Saying { found, claims, ends_vouching: false }
+            };
             let sayings = found.into_iter().map(saying).collect();
             say::say(context, &node, &signing, sayings, self.asking).await
         })

@@ -32,8 +32,8 @@ pub(crate) enum PeerCommand {
     Status(status::Status),
     /// Remove a peer, or some of the domains that are copied from it.
     ///
-    /// What the node has copied stays on its disk, and nobody keeps it up to date. A key that is removed is a stranger's at
-    /// once.
+    /// What the node has copied stays on its disk, and nobody keeps it up to date; once the node is stopped, `ics domain
+    /// recopy DOMAIN` deletes it. A key that is removed is a stranger's at once.
     Remove(remove::Remove),
 }
 

@@ -78,6 +78,16 @@ pub(super) fn tell(
     }
 }
 
+/// Of a block that waits for another node's home nobody knows yet, not even the node that it waits in.
+pub(super) fn note_what_waits(context: &Context, is_block: bool, said: &[Said]) {
+    if is_block && said.iter().any(|said| said.pending.is_some()) {
+        context.output.note(
+            "what waits blocks nothing yet, at this node either: it goes on to allow until the home has it. Said in a \
+             domain of which this node is the home (`--domain`), it blocks here at once",
+        );
+    }
+}
+
 /// Says of one thing that it waits for the home of its domain: it is in the node's hands.
 pub(crate) fn waits(context: &Context, what: &str, pending: &Pending) -> Result<Exit, Failure> {
     context.output.result(&json!({ "pending": pending }), || pending_text(what, pending))?;

@@ -69,6 +69,7 @@ impl Question {
         let usage = usage.filter(|usage| (1..=limits::NAME_BYTES).contains(&usage.len()));
         let usage = usage
             .ok_or_else(|| malformed("`use` says what for: connect, install, operate or another word".to_owned()))?;
+        app::check_use(&usage)?;
         Ok(Self { thing: app::Query::parse(&thing)?, usage, peer: peer.as_deref().map(app::Query::parse).transpose()? })
     }
 
@@ -175,6 +176,7 @@ pub(super) async fn roam(face: &Face, asking: Asking, usage: &str, thing: &str, 
 
 fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {
     let read = || {
+        app::check_use(&question.usage)?;
         let peer = question.peer.as_deref().map(app::Query::parse).transpose()?;
         Ok((app::Query::parse(&question.id)?, peer))
     };

@@ -4,11 +4,13 @@ use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use crate::api::Acknowledgement;
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM};
+use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::{Domain, Reading};
+use crate::http::request::{Domain, Operator, Reading};
 
 pub(super) async fn list(face: Data<Face>, reader: Reading) -> Result<HttpResponse, Failure> {
     face.json(move |app| app.domains_for(reader.0)).await
@@ -16,6 +18,15 @@ pub(super) async fn list(face: Data<Face>, reader: Reading) -> Result<HttpRespon
 
 pub(super) async fn show(face: Data<Face>, reader: Reading, domain: Domain) -> Result<HttpResponse, Failure> {
     face.json(move |app| app.domain_for(reader.0, &domain.0)).await
+}
+
+pub(super) async fn acknowledge(
+    face: Data<Face>,
+    _operator: Operator,
+    domain: Domain,
+    seen: Json<Acknowledgement>,
+) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.acknowledge(&domain.0, seen.0.until)).await
 }
 
 /// Which version of a descriptor; the newest unless told.

@@ -5,11 +5,12 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
 
-use crate::api::{EnrolmentQuery, EnrolmentRequest};
+use crate::api::{EnrolmentAnswer, EnrolmentQuery, EnrolmentRequest};
+use crate::app::Reader;
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::{Asking, Domain, Identified, Operator};
+use crate::http::request::{Asking, Domain, Identified, Operator, Reading};
 
 pub(super) async fn enrol(
     face: Data<Face>,
@@ -32,8 +33,26 @@ pub(super) async fn list(
     face.json(move |app| app.enrolments(&domain.0, query.0)).await
 }
 
-pub(super) async fn show(face: Data<Face>, domain: Domain, path: Path<Identified>) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.enrolment(&domain.0, &path.id)).await
+/// The operator sees all of it; whoever else knows the fingerprint, how it stands.
+pub(super) async fn show(
+    face: Data<Face>,
+    reader: Reading,
+    domain: Domain,
+    path: Path<Identified>,
+) -> Result<HttpResponse, Failure> {
+    if reader.0 == Reader::Operator {
+        return face.json(move |app| app.enrolment(&domain.0, &path.id)).await;
+    }
+    face.json(move |app| app.enrolment(&domain.0, &path.id).map(EnrolmentAnswer::from)).await
+}
+
+pub(super) async fn forget(
+    face: Data<Face>,
+    _operator: Operator,
+    domain: Domain,
+    path: Path<Identified>,
+) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.forget_enrolment(&domain.0, &path.id)).await
 }
 
 /// Why a request is refused, for whoever made it.

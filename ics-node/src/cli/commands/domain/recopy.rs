@@ -1,12 +1,15 @@
 //! `ics domain recopy`.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
-use crate::app::{self, AppError};
+use crate::app::{self, AppError, KeptFork};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::words::when;
 use crate::config::Config;
 use crate::store::StoreError;
 
@@ -18,11 +21,20 @@ Examples:
   $ ics peer remove liar
   $ systemctl stop ics
   $ ics --home /var/lib/ics domain recopy devices.acme.example
+  $ systemctl start ics
+
+  A domain that is no longer to be copied goes for good:
+  $ ics peer remove ics.acme.example
+  $ systemctl stop ics
+  $ ics --home /var/lib/ics domain recopy devices.acme.example
   $ systemctl start ics")]
 pub(crate) struct Recopy {
     /// The domain.
     #[arg(value_name = "DOMAIN")]
     domain: DomainName,
+    /// Do not ask, although a fork was seen: the new copy may be the other branch.
+    #[arg(short, long)]
+    yes: bool,
 }
 
 impl Recopy {
@@ -31,19 +43,49 @@ impl Recopy {
         let node = config.node.as_ref().ok_or_else(|| {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
         })?;
+        let forks = app::kept_forks(&node.data, &self.domain).map_err(failed)?;
+        if let Some(fork) = forks.last().filter(|_| !self.yes) {
+            confirm(&warning(fork))?;
+        }
         let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
         let is_copied =
             config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
-        let shown = json!({ "domain": self.domain, "entries": entries, "copied_again": is_copied });
+        let (domain, seen) = (&self.domain, forks.len());
+        let shown = json!({ "domain": domain, "entries": entries, "copied_again": is_copied, "forks": seen });
         context.output.result(&shown, || {
             let next = if is_copied {
                 "the node copies them again when it starts"
             } else {
-                "no peer is configured to give them again: `ics peer add NAME DOMAIN` names one"
+                "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
             };
-            format!("{} is emptied (entries: {entries}); {next}", self.domain)
+            format!("{domain} is emptied (entries: {entries}); {next}")
         })?;
         Ok(Exit::Ok)
+    }
+}
+
+/// A block that only this branch of a log has is in no copy that is made from the other one.
+fn warning(fork: &KeptFork) -> String {
+    format!(
+        "on {} a signed head of {} was seen that contradicts this copy: the home has signed two logs, or somebody has \
+         shown a false one. The copy that is made anew may be that of the other branch, and what only this one says, \
+         blocks too, is gone from this node then. `ics backup` keeps it; the two signed heads stay, `ics domain forks` \
+         shows them",
+        when(fork.at),
+        fork.domain
+    )
+}
+
+fn confirm(text: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::Usage, text).hint("--yes empties it without asking"));
+    }
+    eprint!("{text}.\nEmpty this copy? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Exit::Refused, "nothing was emptied")),
     }
 }
 

@@ -102,6 +102,10 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
     if !info.alarms.is_empty() {
         rows.push(("alarms", style(info.alarms.iter().map(alarm).collect::<Vec<_>>().join("\n")).red().to_string()));
     }
+    if !info.forks.is_empty() {
+        let text = format!("{}: `ics domain forks {}` shows the signed heads", info.forks.len(), info.info.domain);
+        rows.push(("forks", style(text).red().to_string()));
+    }
     rows
 }
 

@@ -1,5 +1,6 @@
 //! `ics domain submit`.
 
+use core::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -93,17 +94,25 @@ fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor
     beyond
 }
 
-/// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first.
+/// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first. Or it
+/// comes too late, and was made of a version that is no longer in force.
 fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failure) -> Failure {
     let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return failure };
     let next = shown.info.descriptor.saturating_add(1);
     let path = descriptor::path(&context.home, domain, next);
-    match next < version {
-        false => failure,
-        true if path.exists() => {
+    match next.cmp(&version) {
+        Ordering::Equal => failure,
+        Ordering::Less if path.exists() => {
             failure.hint(format!("version {next} comes first: `ics domain submit {}`, then this one", path.display()))
         }
-        true => failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file")),
+        Ordering::Less => {
+            failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file"))
+        }
+        Ordering::Greater => failure.hint(format!(
+            "version {} is in force, this one was made of an older one: move its file away and make the change anew, \
+             `ics domain update` gets what is in force",
+            shown.info.descriptor
+        )),
     }
 }

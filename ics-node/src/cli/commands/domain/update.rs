@@ -9,7 +9,7 @@ use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::show::WITNESS_KEYS;
-use super::{domain_or_default, owner, role_and_key, signer, signers, source, unlock_all};
+use super::{domain_or_default, newest, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say;
@@ -114,7 +114,7 @@ impl Update {
     pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
         let domain = domain_or_default(context, self.domain.take())?;
         let (owners, unsigned) = (core::mem::take(&mut self.owners), self.unsigned.take());
-        let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
+        let previous = newest(context, &domain)?.descriptor;
         self.refuse_unknown_roles(&previous)?;
         let next = match &self.from_file {
             Some(path) => descriptor::follow(&previous, edited(path)?)?,

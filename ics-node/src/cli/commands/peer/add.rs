@@ -1,6 +1,7 @@
 //! `ics peer add`.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use clap::Args;
 use console::style;
@@ -25,6 +26,8 @@ use crate::tls::{ClientTls, PeerKey};
 
 /// RFC 4511, 4.1.9.
 const NO_SUCH_OBJECT: u32 = 32;
+/// How long a peer may take to say who it is, before its operator is taken at his word.
+const NAME_WITHIN: Duration = Duration::from_secs(3);
 /// What to do about a peer that does not answer.
 const AWAY: &str = "is the peer running? --url gives another address of it";
 
@@ -139,6 +142,9 @@ impl Add {
         if let Some(problem) = peer.contradiction() {
             return Err(Failure::new(Exit::Usage, problem)
                 .hint("its address is given with --url URL, its key with --key BASE64"));
+        }
+        if self.witness {
+            refuse_other_name(context, &peer)?;
         }
         let since = change(
             context,
@@ -283,6 +289,22 @@ fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin
                 .hint("two domains may have one name: ask the owners which origin is theirs"))
         }
         _ => Ok(origin.clone()),
+    }
+}
+
+/// The cosignatures of a witness carry the name that it has itself: under another one none of them would count. What cannot
+/// be reached yet, or is no node of this kind, is taken at its operator's word.
+fn refuse_other_name(context: &Context, peer: &PeerConfig) -> Result<(), Failure> {
+    let Some(url) = peer.url.as_ref().filter(|url| !url.is_ldap()) else { return Ok(()) };
+    let node = Node::of_peer(url.as_str(), peer.pin())?;
+    let told = context.wait(async { Ok(tokio::time::timeout(NAME_WITHIN, node.info()).await) })?;
+    match told {
+        Ok(Ok(info)) if info.name != peer.name.as_str() => {
+            let (name, given) = (clean(&info.name), &peer.name);
+            let text = format!("the node at {url} is `{name}`: its cosignatures carry that name, not `{given}`");
+            Err(Failure::new(Exit::Refused, text).hint(format!("`ics peer add {name} --witness …` names it so")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,83 @@
+//! What devices ask for that make their key at set-up time, and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use ics_core::identity::Kind;
+use ics_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A device's request to be introduced, `POST /v1/domains/{domain}/enrolments`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentRequest {
+    /// The device's own certificate, base64: its key, a User ID, and its self-signature, which proves possession.
+    pub certificate: String,
+    /// The kind that it asks for.
+    pub kind: Kind,
+    /// Names that it asks for, such as `serial:…`.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Attributes that it asks for.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// An enrolment request as the node keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// Its number.
+    pub number: u64,
+    /// The fingerprint of the device's key.
+    pub id: String,
+    /// `waiting`, `approved` or `refused`.
+    pub state: String,
+    /// Why it was refused, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What was asked.
+    pub request: EnrolmentRequest,
+}
+
+/// How an enrolment request stands, for whoever knows the fingerprint: what was asked for, which may name people, is the
+/// operator's alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentAnswer {
+    /// The fingerprint of the device's key.
+    pub id: String,
+    /// `waiting`, `approved` or `refused`.
+    pub state: String,
+    /// Why it was refused, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+impl From<Enrolment> for EnrolmentAnswer {
+    fn from(Enrolment { id, state, reason, received_at, .. }: Enrolment) -> Self {
+        Self { id, state, reason, received_at }
+    }
+}
+
+/// `GET /v1/domains/{domain}/enrolments`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentPage {
+    /// In the order of arrival.
+    pub items: Vec<Enrolment>,
+    /// `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// Which of the requests that wait are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnrolmentQuery {
+    /// The `next` of the page before.
+    pub after: u64,
+    /// Items in a page, 100 unless told, 500 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
