@@ -136,7 +136,7 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     }
     plant.kill();
     let told = plant.words_alone("home", &["domain", "recopy", DOMAIN]);
-    assert!(told.contains("`ics peer add NAME DOMAIN`"), "{told}");
+    assert!(told.contains("`ics peer add PEER DOMAIN --url URL`"), "{told}");
 }
 
 #[test]
