@@ -36,9 +36,9 @@ const INDEX_STEPS: &[&str] = &[
 ];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql")];
 
-/// Page cache of the connections: inner pages of the trees stay there, of a reader as well.
-const WRITER_CACHE_KIB: i64 = 4096;
-const READER_CACHE_KIB: i64 = 2048;
+/// Page cache of a connection: inner pages of the trees stay there. A million entries have some 150 of 8 KiB, and each
+/// look-up brings a leaf along that nobody will ask for again.
+const CACHE_KIB: i64 = 4096;
 
 /// The part of each file that a connection reads through a memory map; beyond it the page cache serves. The writing ones
 /// map as much as SQLite takes. The pages that readers have touched count as the node's, for each connection anew: of a
@@ -102,7 +102,7 @@ pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreEr
     // An erased body must not survive in free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
-    tune(&connection, WRITER_CACHE_KIB, WRITER_MAP_BYTES)?;
+    tune(&connection, WRITER_MAP_BYTES)?;
     migrate(file, path, &mut connection)?;
     Ok(connection)
 }
@@ -112,7 +112,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = (flags() | OpenFlags::SQLITE_OPEN_READ_ONLY).difference(OpenFlags::SQLITE_OPEN_READ_WRITE);
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
-    tune(&connection, READER_CACHE_KIB, READER_MAP_BYTES)?;
+    tune(&connection, READER_MAP_BYTES)?;
     Ok(connection)
 }
 
@@ -131,8 +131,8 @@ fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-fn tune(connection: &Connection, cache_kib: i64, map_bytes: i64) -> Result<(), StoreError> {
-    connection.pragma_update(None, "cache_size", -cache_kib)?;
+fn tune(connection: &Connection, map_bytes: i64) -> Result<(), StoreError> {
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update_and_check(None, "mmap_size", map_bytes, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);

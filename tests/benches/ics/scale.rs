@@ -1,5 +1,7 @@
 //! A node from a thousand to a million identities: what a start, a look-up and an append cost at each size.
 
+use std::collections::HashMap;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use ics_core::limits;
@@ -23,6 +25,8 @@ const APPENDS: usize = 5;
 const SINGLES: usize = 100;
 /// Memory for answers, in bytes: a million identities fit.
 const MEMORY: u64 = 896 << 20;
+/// Bytes that a node keeps of a device, about.
+const KEPT: usize = 700;
 
 /// A node of one size, and what was measured with it in each turn, in microseconds.
 struct Node {
@@ -34,6 +38,8 @@ struct Node {
     stored: Vec<f64>,
     /// Look-ups once memory was made ready, of what nobody has asked for, as far as there is so much.
     ready: Vec<f64>,
+    /// The same devices found in [`Plain`].
+    plain: Vec<f64>,
     append: Vec<f64>,
 }
 
@@ -55,6 +61,7 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
             figure("look-up by name, the first device of each lot", &node.lots),
             figure("look-up by name, app::record, nothing in memory", &node.stored),
             figure("look-up by name, app::record, memory ready", &node.ready),
+            figure("two plain hash maps: whom a name means, what is kept of him", &node.plain),
             figure("append, batches of 1,000, a statement", &node.append),
         ];
         rows.iter().for_each(|(what, seen)| report.figure(what, seen));
@@ -66,6 +73,11 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
         };
         report.bounded("look-up, nothing in memory, largest to smallest", &ratio(|it| &it.stored), "flat");
         report.bounded("look-up, memory ready, largest to smallest", &ratio(|it| &it.ready), "flat");
+        let more = |of: fn(&Node) -> &[f64]| median(of(last).iter().zip(of(first)).map(|(a, b)| a - b).collect());
+        report.figure(
+            "look-up, memory ready: the largest takes longer than the smallest by; so do two plain hash maps",
+            &format!("{:.1} us; {:.1} us", more(|it| &it.ready), more(|it| &it.plain)),
+        );
         report.bounded("append, largest to smallest", &ratio(|it| &it.append), "at most 4");
     }
     Ok(())
@@ -78,7 +90,8 @@ impl Node {
         runtime.block_on(submit(&app, &home.domain, home.certificates()?))?;
         runtime.block_on(submit_all(&app, &home.domain, device::introductions(&home, 0..size)?))?;
         drop(app);
-        Ok(Self { size, home, lots: Vec::new(), stored: Vec::new(), ready: Vec::new(), append: Vec::new() })
+        let [lots, stored, ready, plain, append] = core::array::from_fn(|_| Vec::new());
+        Ok(Self { size, home, lots, stored, ready, plain, append })
     }
 
     fn ask_the_store(&mut self) -> Outcome {
@@ -91,16 +104,18 @@ impl Node {
 
 /// Has all nodes make memory ready, asks them in turns, and has them append.
 fn ask_memory(report: &mut Report, runtime: &Runtime, nodes: &mut [Node]) -> Outcome {
-    let mut apps = Vec::new();
+    let (mut apps, mut plain) = (Vec::new(), Vec::new());
     for Node { size, home, .. } in &*nodes {
         let app = home.open_with(None, MEMORY)?;
         let made = usize::try_from(app.make_ready())?.min(*size);
         report.figure(&format!("{size}: made ready in memory before anybody asks"), &made.to_string());
         apps.push(app);
+        plain.push(Plain::of(*size));
     }
     for turn in 0..TURNS {
-        for (node, app) in nodes.iter_mut().zip(&apps) {
+        for ((node, app), plain) in nodes.iter_mut().zip(&apps).zip(&plain) {
             node.ready.push(look_up(app, &node.home, others(node.size, turn))?);
+            node.plain.push(plain.look_up(others(node.size, turn))?);
         }
     }
     for (node, app) in nodes.iter_mut().zip(&apps) {
@@ -109,6 +124,31 @@ fn ask_memory(report: &mut Report, runtime: &Runtime, nodes: &mut [Node]) -> Out
         node.append = batched;
     }
     Ok(())
+}
+
+/// As little as a look-up by name can be: how much longer it takes among more is the machine's, whose caches do not grow.
+struct Plain {
+    names: HashMap<String, u64>,
+    kept: HashMap<u64, Box<[u8]>>,
+}
+
+impl Plain {
+    fn of(size: usize) -> Self {
+        let name = |number: usize| (device::urn(number), number as u64);
+        let kept = |number: usize| (number as u64, vec![number.to_le_bytes()[0]; KEPT].into());
+        Self { names: (0..size).map(name).collect(), kept: (0..size).map(kept).collect() }
+    }
+
+    /// The time of one look-up, in microseconds.
+    fn look_up(&self, numbers: impl Iterator<Item = usize>) -> Result<f64, Error> {
+        let (began, mut count) = (Instant::now(), 0);
+        for number in numbers {
+            let found = self.names.get(&device::urn(number)).and_then(|number| self.kept.get(number));
+            black_box(found.ok_or("a plain map lacks a device")?.to_vec());
+            count += 1;
+        }
+        Ok(micros(began.elapsed(), count))
+    }
 }
 
 fn middle(times: &[f64]) -> f64 {
