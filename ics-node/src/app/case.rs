@@ -96,7 +96,7 @@ impl App {
     }
 
     fn exhibits(&self, looked: &Looked) -> Result<Option<Shown>, AppError> {
-        let exhibit = |it: &Testimony| {
+        let exhibit = |it: &Testimony| -> Result<Option<Exhibit>, AppError> {
             if !self.is_here(&it.origin) {
                 let evidence = self.roamed_evidence(it, looked)?;
                 return Ok(evidence.map(|evidence| Exhibit { evidence, withheld: it.withheld, believed: None }));
