@@ -45,12 +45,18 @@ pub struct NodeInfo {
 }
 
 /// A clock that is behind: the newest verified time counts instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockInfo {
     /// What the machine's clock shows.
     pub shows: Timestamp,
     /// The time that counts.
     pub time: Timestamp,
+    /// The domain whose home has cosigned the newest time; this node itself may be the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led_by: Option<DomainName>,
+    /// That time: the one that counts has gone on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Whether a node sequences a domain or holds a copy of it.

@@ -171,9 +171,6 @@ fn learn_times(store: &Store, clock: &Clock, peers: &[PeerConfig]) {
             clock.learn_stored(&info.name, time);
         }
     }
-    if let Some(shows) = clock.behind() {
-        tracing::warn!(system = %shows, time = %clock.now(), "{}", clock_words(shows));
-    }
 }
 
 /// That the clock is behind, for people.

@@ -1,4 +1,4 @@
-//! Clocks that differ: a home whose clock is ahead of that of the node that copies it.
+//! Clocks that differ: a home whose clock is ahead of that of the node that copies it, and one that was ahead once.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -85,4 +85,34 @@ fn a_home_that_is_ahead_blocks_what_it_blocks_and_makes_nothing_fresh() {
     pair.maker.json(&["status", "suspended", VALVE, "--yes"]);
     pair.gateway.catches_up(&pair.maker, DEVICES);
     pair.says(VALVE, "deny", "blocked");
+}
+
+/// A clock that was ahead for seconds, until the time came from the network.
+#[test]
+fn a_node_that_was_ahead_once_says_so_and_is_led_back() {
+    let mut pair = Pair::found();
+    let signed = |pair: &Pair| pair.gateway.holds(SITE).expect("its own")["as_of"].clone();
+    let before = signed(&pair);
+    pair.gateway.restarts_at(Some("+2d"));
+    let ahead = eventually("the gateway signs its own domain", || Some(signed(&pair)).filter(|now| *now != before));
+
+    pair.gateway.restarts_at(None);
+    let clock = pair.gateway.info()["clock"].clone();
+    assert_eq!(clock["led_by"], SITE, "{clock}");
+    assert!(clock["since"].as_str() >= ahead.as_str(), "{clock}: not before {ahead}");
+    let alarm = pair.gateway.holds(SITE).expect("its own")["alarms"][0].clone();
+    assert_eq!(alarm["kind"], "clock-ahead", "{alarm}");
+    assert!(alarm["text"].as_str().is_some_and(|text| text.contains("`ics serve --clock-is-right`")), "{alarm}");
+    pair.says(VALVE, "unknown", "stale");
+    pair.says(PUMP, "deny", "blocked");
+
+    pair.gateway.restarts_with_the_right_clock();
+    eventually("the gateway signs the right time", || (signed(&pair).as_str() < ahead.as_str()).then_some(()));
+    for _ in 0..2 {
+        assert!(pair.gateway.info()["clock"].is_null(), "{}", pair.gateway.info());
+        assert_eq!(pair.gateway.holds(SITE).expect("its own")["alarms"][0], Value::Null);
+        pair.says(VALVE, "allow", "permitted");
+        // Its time is signed, and leads the next start as it is.
+        pair.gateway.restarts_at(None);
+    }
 }
