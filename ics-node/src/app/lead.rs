@@ -64,8 +64,8 @@ impl App {
             ""
         };
         format!(
-            "{first}: {signer} has cosigned `{domain}` at {since}, and its time goes on from there. What others say may be \
-             too old by it (`stale`). If the clock is behind, set it{then}"
+            "{first}: {signer} has cosigned `{domain}` at {since}, and its time goes on from there. What others say may \
+             be too old by it (`stale`). If the clock is behind, set it{then}"
         )
     }
 }

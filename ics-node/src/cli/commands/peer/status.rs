@@ -88,7 +88,7 @@ fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
 
 fn state(pulled: &Pulled, interval_ms: u64) -> String {
     let word = match pulled.state.as_str() {
-        "current" if is_quiet(pulled, interval_ms) => style(quiet(pulled)).yellow(),
+        "current" if is_quiet(pulled, interval_ms) => return style(quiet(pulled)).yellow().to_string(),
         "current" => style("✓ current").green(),
         "stopped" => style("✗ stopped").red().bold(),
         other => style(other).yellow(),
