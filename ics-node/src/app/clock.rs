@@ -68,6 +68,14 @@ impl Clock {
         is_behind.then(|| Timestamp::from_millis(system))
     }
 
+    /// What the system's clock shows, where this one is ahead of it: because it is behind what was verified, or was set back
+    /// while the node ran.
+    #[must_use]
+    pub fn outrun(&self) -> Option<Timestamp> {
+        let (system, now) = (system_millis(), self.now().as_millis());
+        (system.saturating_add(limits::CLOCK_SKEW_MILLIS) < now).then(|| Timestamp::from_millis(system))
+    }
+
     /// The domain with the newest verified time, and that time: from there this clock goes on where the system's is behind.
     #[must_use]
     pub fn led_by(&self) -> Option<(DomainName, Timestamp)> {
@@ -151,6 +159,10 @@ mod tests {
         let ahead = first.as_millis() + 60_000;
         clock.0.given.store(ahead, Ordering::Release);
         assert_eq!(clock.now().as_millis(), ahead);
+        assert_eq!(clock.outrun(), None, "clocks differ by so much");
+        clock.0.given.store(first.as_millis() + YEAR, Ordering::Release);
+        assert_eq!(clock.behind(), None, "nothing was verified of that time");
+        assert!(clock.outrun().is_some_and(|shows| shows.as_millis() < ahead), "it was set back while the node ran");
     }
 
     /// The tests run on a machine whose clock is right: what is verified by a time to come makes it one that is behind.

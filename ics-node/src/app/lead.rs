@@ -1,5 +1,5 @@
-//! A node whose time is ahead of its machine's clock, because homes have signed later times: its operator is told, and has a
-//! way back where the node's own homes have done so while the clock was ahead.
+//! A node whose time is ahead of its machine's clock, because homes have signed later times or the clock was set back: its
+//! operator is told, and has a way back where the node itself has signed while the clock was ahead.
 //!
 //! The node cannot tell that from a clock that is behind, and does not guess: a time that is too low would make old news
 //! look fresh.
@@ -16,11 +16,15 @@ use crate::words::span;
 /// 2024-01-01T00:00:00Z: a clock that shows less has no battery, and everybody knows that it is behind.
 const PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_704_067_200);
 
+const WAY_BACK: &str =
+    "if it is right, and was ahead before, stop the node, and start it once with `ics serve --clock-is-right`";
+
 impl App {
     /// How far the node's time is ahead of its machine's clock, and why, where it is.
     pub(super) fn lead(&self) -> Option<ClockInfo> {
-        let shows = self.clock().behind()?;
-        let (led_by, since) = self.clock().led_by().unzip();
+        let shows = self.clock().outrun()?;
+        let is_verified = self.clock().behind().is_some();
+        let (led_by, since) = self.clock().led_by().filter(|_| is_verified).unzip();
         Some(ClockInfo { shows, time: self.clock().now(), led_by, since })
     }
 
@@ -31,14 +35,14 @@ impl App {
         }
     }
 
-    /// The alarm of the domain of which this node has signed that time. Where others have, or the clock begins in 1970, it
-    /// is the clock that is behind, and goes on as it should.
+    /// The alarm of a domain of which this node has signed, or signs, a time to come. Where others have, or the clock begins
+    /// in 1970, it is the clock that is behind, and goes on as it should.
     pub(super) fn lead_alarm(&self, hosted: &Hosted) -> Option<Alarm> {
         let lead = self.lead().filter(|lead| lead.shows >= PLAUSIBLE && hosted.part == Part::Home)?;
-        if lead.led_by.as_ref() != Some(&hosted.name) {
+        if lead.led_by.as_ref().is_some_and(|domain| *domain != hosted.name) {
             return None;
         }
-        let (at, text) = (lead.since.unwrap_or_default(), self.lead_in_words(&lead));
+        let (at, text) = (lead.since.unwrap_or(lead.time), self.lead_in_words(&lead));
         Some(Alarm { at, kind: "clock-ahead".to_owned(), text })
     }
 
@@ -54,15 +58,17 @@ impl App {
         let ahead = span(lead.time.millis_since(lead.shows) / 1000);
         let first = format!("this node's time is {ahead} ahead of this machine's clock, which shows {}", lead.shows);
         let (Some(domain), Some(since)) = (&lead.led_by, lead.since) else {
-            return format!("{first}: set the clock");
+            if lead.shows < PLAUSIBLE {
+                return format!("{first}: set the clock");
+            }
+            return format!(
+                "{first} and was set back while the node ran, whose time stands still until the clock has caught up. If \
+                 the clock is behind, set it; {WAY_BACK}"
+            );
         };
         let is_own = self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Home);
         let signer = if is_own { "this node" } else { "the home" };
-        let then = if is_own {
-            "; if it is right, and was ahead then, stop the node, and start it once with `ics serve --clock-is-right`"
-        } else {
-            ""
-        };
+        let then = if is_own { format!("; {WAY_BACK}") } else { String::new() };
         format!(
             "{first}: {signer} has cosigned `{domain}` at {since}, and its time goes on from there. What others say may \
              be too old by it (`stale`). If the clock is behind, set it{then}"

@@ -245,7 +245,7 @@ impl App {
         let matter = Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() };
         let mut verdict =
             if EVERY_ANSWER { self.proven(&matter)?.0 } else { verdict(&self.question(&matter, now)?, policy, now) };
-        verdict.reasons.extend(self.clock().behind().map(clock_words));
+        verdict.reasons.extend(self.clock().outrun().map(clock_words));
         if verdict.reason == Reason::Stale {
             verdict.reasons.extend(self.ahead_in_words(&self.heard(policy)?, now)?);
         }
