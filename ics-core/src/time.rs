@@ -3,6 +3,8 @@
 use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::limits;
+
 /// A point in time in milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -59,6 +61,13 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// What a time that another clock has shown counts as at `now`. What is here was signed by now: a time a little ahead is
+    /// a clock that differs and counts as now, one that is more than [`limits::CLOCK_SKEW_MILLIS`] ahead says nothing.
+    #[must_use]
+    pub fn believed_at(self, now: Self) -> Option<Self> {
+        (self.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).then_some(self.min(now))
+    }
+
     /// Reads RFC 3339.
     ///
     /// # Errors
@@ -110,6 +119,17 @@ mod tests {
             assert_eq!(time.to_string(), text);
             assert_eq!(Timestamp::parse(text), Ok(time));
         }
+    }
+
+    #[test]
+    fn a_time_to_come_is_now_or_nothing() {
+        let now = Timestamp::from_seconds(1_000_000);
+        let most = now.plus_millis(limits::CLOCK_SKEW_MILLIS);
+        assert_eq!(Timestamp::from_seconds(999).believed_at(now), Some(Timestamp::from_seconds(999)));
+        for time in [now, now.plus_millis(3), most] {
+            assert_eq!(time.believed_at(now), Some(now), "{time}");
+        }
+        assert_eq!(most.plus_millis(1).believed_at(now), None);
     }
 
     #[test]

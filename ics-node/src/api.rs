@@ -41,18 +41,25 @@ pub struct NodeInfo {
     pub key: String,
     /// The domains that it holds.
     pub domains: Vec<DomainName>,
-    /// Present where its machine's clock is behind what was verified.
+    /// Present where its machine's clock is behind what was verified, or was set back while the node ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockInfo>,
 }
 
-/// A clock that is behind: the newest verified time counts instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A clock that is behind: the newest time counts instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockInfo {
     /// What the machine's clock shows.
     pub shows: Timestamp,
     /// The time that counts.
     pub time: Timestamp,
+    /// The domain whose home has cosigned the newest time; this node itself may be the home. Absent where the clock was set
+    /// back while the node ran: its time stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led_by: Option<DomainName>,
+    /// That time: the one that counts has gone on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Whether a node sequences a domain or holds a copy of it.

@@ -6,7 +6,8 @@
 //! was found twice, by two programs.
 //!
 //! What it cannot see is what the evidence leaves out: see [`crate::evidence`]. How many identities a name fits, and
-//! whether a copy is no longer shown all, the answerer says himself; both can only make his answer `unknown`.
+//! whether a copy is no longer shown all, the answerer says himself, and that he believes a home's time less than it says;
+//! all of these can only make his answer `unknown`.
 
 mod admitted;
 mod answer;
@@ -78,6 +79,10 @@ pub struct Exhibit {
     /// Whether the copy that was asked is no longer shown all that the domain says of the thing.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub withheld: bool,
+    /// As of when whoever answers counts it, where that is earlier than its home has signed: by his clock that time was
+    /// still to come when it reached him. The epoch where he believes no time of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub believed: Option<Timestamp>,
 }
 
 /// Why an answer is rejected.
@@ -199,7 +204,7 @@ impl Case {
             return Err(Rejection::Words);
         }
         let sought = |shown: &Shown| {
-            let opened = shown.heard.iter().map(|it| Heard::open(&it.evidence, it.withheld));
+            let opened = shown.heard.iter().map(|it| Heard::open(it, self.at));
             let heard = opened.collect::<Result<Vec<_>, _>>()?;
             Ok(Sought { asked: shown.asked.clone(), candidates: shown.candidates, heard })
         };

@@ -142,7 +142,7 @@ pub(crate) fn mutants(verdict: &Verdict) -> Vec<Verdict> {
 /// What a case is checked against, its proofs and signatures verified: for many verdicts at once.
 pub(crate) fn premises(case: &Case) -> Premises {
     let sought = |shown: &Shown| {
-        let opened = shown.heard.iter().map(|it| Heard::open(&it.evidence, it.withheld).expect("good evidence"));
+        let opened = shown.heard.iter().map(|it| Heard::open(it, case.at).expect("good evidence"));
         Sought { asked: shown.asked.clone(), candidates: shown.candidates, heard: opened.collect() }
     };
     Premises {

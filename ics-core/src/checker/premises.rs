@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Rejection;
 use super::admitted::is_admitted;
 use super::standing::{Scene, ruling};
+use super::{Exhibit, Rejection};
 use crate::descriptor::Descriptor;
 use crate::domain::Refusal;
-use crate::evidence::{EntryFault, Evidence, EvidenceRefusal, Opened, Proved, proved};
+use crate::evidence::{EntryFault, EvidenceRefusal, Opened, Proved, proved};
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
 use crate::log::Hash;
@@ -25,7 +25,7 @@ pub(crate) struct Heard {
     pub(crate) origin: Origin,
     pub(crate) size: u64,
     pub(crate) root: Hash,
-    /// When its home last confirmed that there are no more entries.
+    /// When its home last confirmed that there are no more entries, as far as whoever answers believes that.
     pub(crate) as_of: Timestamp,
     /// Its descriptors with their indices; never empty.
     pub(crate) chain: Vec<(u64, Descriptor)>,
@@ -51,8 +51,9 @@ struct Reading {
 }
 
 impl Heard {
-    /// Opens evidence; without statements it shows no more than how far the domain reaches.
-    pub(super) fn open(evidence: &Evidence, withheld: bool) -> Result<Self, Rejection> {
+    /// Opens evidence for an answer of a time; without statements it shows no more than how far the domain reaches.
+    pub(super) fn open(exhibit: &Exhibit, at: Timestamp) -> Result<Self, Rejection> {
+        let Exhibit { evidence, withheld, believed } = exhibit;
         let refused = |refusal| Rejection::Evidence { domain: evidence.domain.clone(), refusal: Box::new(refusal) };
         let Proved { origin, head, chain, entries } = proved(evidence, None).map_err(refused)?;
         let mut reading = Reading {
@@ -75,13 +76,13 @@ impl Heard {
             origin,
             size: head.checkpoint.size,
             root: head.checkpoint.root,
-            as_of: head.cosigned_at.unwrap_or_default(),
+            as_of: counted(head.cosigned_at.unwrap_or_default(), *believed, at),
             chain: reading.chain,
             id: ids.into_iter().find(said),
             statements: reading.statements,
             names: reading.certificates.iter().filter_map(named).collect(),
             judged_at: None,
-            withheld,
+            withheld: *withheld,
         })
     }
 
@@ -95,6 +96,13 @@ impl Heard {
     pub(super) fn descriptor(&self) -> &Descriptor {
         ruling(&self.chain, u64::MAX)
     }
+}
+
+/// Rule 3.5: whoever answers may believe less than the home has signed, and never a time that is not to be believed. So he
+/// can say that its news is older than it is, not that it is newer.
+fn counted(signed: Timestamp, believed: Option<Timestamp>, at: Timestamp) -> Timestamp {
+    let Some(believed) = believed else { return signed };
+    signed.believed_at(at).map(|time| time.min(believed)).unwrap_or_default()
 }
 
 fn named((primary, certificate): (&Fingerprint, &Certificate)) -> Option<(Fingerprint, String)> {

@@ -36,6 +36,15 @@ impl Descriptor {
         Ok(times.into_iter().map(|(key, time)| (key.name().to_owned(), time)).collect())
     }
 
+    /// When the home says that it last cosigned a checkpoint, whatever the time is here; `None` if it has not.
+    ///
+    /// # Errors
+    /// When the note is not a checkpoint, or a cosignature that claims to be the home's is wrong.
+    pub fn vouched_at(&self, note: &str) -> Result<Option<Timestamp>, CheckpointError> {
+        let home = [self.home.cosigner().map_err(NoteError::from)?];
+        Ok(cosignature::times(note, &home)?.into_iter().map(|(_, at)| at).max())
+    }
+
     /// How many witnesses must have cosigned a checkpoint before it counts.
     #[must_use]
     pub fn quorum(&self) -> usize {

@@ -4,9 +4,7 @@ use super::open::Opened;
 use super::verified::Cosigned;
 use super::{EntryFault, EvidenceRefusal};
 use crate::descriptor::{Descriptor, NodeKey, admit};
-use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
-use crate::log::cosignature;
 use crate::log::note::{KeyError, NoteError, VerifierKey};
 use crate::log::record_head::RecordHead;
 use crate::statement::Body;
@@ -41,8 +39,7 @@ impl Head {
     pub(super) fn open(note: &str, origin: &Origin, newest: &Descriptor) -> Result<Self, EvidenceRefusal> {
         let key = home_key(origin, &newest.home)?;
         let checkpoint = Checkpoint::open(note, &key)?;
-        let own = [newest.home.cosigner().map_err(unusable)?];
-        let cosigned_at = cosignature::times(note, &own)?.into_iter().map(|(_, at)| at).max();
+        let cosigned_at = newest.vouched_at(note)?;
         let witnesses = newest.cosigned_by(note)?;
         if witnesses.len() < newest.quorum() {
             return Err(EvidenceRefusal::Witnesses { cosigned: witnesses.len(), quorum: newest.quorum() });
@@ -53,13 +50,8 @@ impl Head {
 
     /// As of when the home said that this was its newest head.
     pub(super) fn as_of(&self, now: Timestamp) -> Option<Timestamp> {
-        self.cosigned_at.and_then(|at| not_ahead(at, now))
+        self.cosigned_at.and_then(|at| at.believed_at(now))
     }
-}
-
-/// What is here now was signed by now: a time a little ahead is a clock that differs, one well ahead says nothing.
-fn not_ahead(time: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    (time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).then_some(time.min(now))
 }
 
 /// The key of a domain's home for its checkpoints.

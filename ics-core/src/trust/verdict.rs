@@ -352,6 +352,11 @@ fn in_words(it: &AsOf, reason: Reason, now: Timestamp) -> String {
             "the clock says {now}, but {} was confirmed at {}: set the clock, nobody can tell how old the news is",
             it.domain, it.as_of
         ),
+        _ if it.as_of == Timestamp::default() => format!(
+            "no time is believed at which the home of {} has said that there is no more: nobody can tell how old the \
+             news is",
+            it.domain
+        ),
         _ => format!("the last news of {} is of {}, too old since {}", it.domain, it.as_of, it.fresh_until),
     }
 }

@@ -97,18 +97,27 @@ impl App {
     }
 
     fn exhibits(&self, looked: &Looked) -> Result<Option<Shown>, AppError> {
-        let exhibit = |it: &Testimony| {
-            let evidence = if self.is_here(&it.origin) {
-                let id = it.record.as_ref().map(|record| record.identity.id);
-                Some(self.exhibit(&it.origin.domain, id, &looked.asked)?)
-            } else {
-                self.roamed_evidence(it, looked)?
-            };
-            Ok(evidence.map(|evidence| Exhibit { evidence, withheld: it.withheld }))
+        let exhibit = |it: &Testimony| -> Result<Option<Exhibit>, AppError> {
+            if !self.is_here(&it.origin) {
+                let evidence = self.roamed_evidence(it, looked)?;
+                return Ok(evidence.map(|evidence| Exhibit { evidence, withheld: it.withheld, believed: None }));
+            }
+            let id = it.record.as_ref().map(|record| record.identity.id);
+            let evidence = self.exhibit(&it.origin.domain, id, &looked.asked)?;
+            let believed = self.believed(it, &evidence)?;
+            Ok(Some(Exhibit { evidence, withheld: it.withheld, believed }))
         };
         let heard: Option<Vec<Exhibit>> = looked.testimonies.iter().map(exhibit).collect::<Result<_, AppError>>()?;
         let (asked, candidates) = (looked.asked.clone(), looked.candidates);
         Ok(heard.map(|heard| Shown { asked, candidates, heard }))
+    }
+
+    /// As of when this node counts a domain, where its home has signed a later time: it was still to come when it reached
+    /// this node, by its clock.
+    fn believed(&self, it: &Testimony, evidence: &Evidence) -> Result<Option<Timestamp>, AppError> {
+        let Some(domain) = self.hosted(&it.origin.domain)?.domain() else { return Ok(None) };
+        let signed = domain.descriptor().vouched_at(&evidence.checkpoint).ok().flatten();
+        Ok(signed.filter(|signed| it.as_of < *signed).map(|_| it.as_of))
     }
 
     /// What a domain says of an identity, or no more than how far it reaches.

@@ -68,6 +68,32 @@ impl Clock {
         is_behind.then(|| Timestamp::from_millis(system))
     }
 
+    /// What the system's clock shows, where this one is ahead of it: because it is behind what was verified, or was set back
+    /// while the node ran.
+    #[must_use]
+    pub fn outrun(&self) -> Option<Timestamp> {
+        let (system, now) = (system_millis(), self.now().as_millis());
+        (system.saturating_add(limits::CLOCK_SKEW_MILLIS) < now).then(|| Timestamp::from_millis(system))
+    }
+
+    /// The domain with the newest verified time, and that time: from there this clock goes on where the system's is behind.
+    #[must_use]
+    pub fn led_by(&self) -> Option<(DomainName, Timestamp)> {
+        let vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        let (domain, millis) = vouched.iter().max_by_key(|(_, millis)| **millis)?;
+        Some((domain.clone(), Timestamp::from_millis(*millis)))
+    }
+
+    /// Begins anew with the system's time and what the homes of other domains than these have cosigned. Only somebody who
+    /// has looked at the machine's clock can tell that it was ahead and is right now: a clock that is behind looks the same.
+    pub(crate) fn forget(&self, own: &[DomainName]) {
+        let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        vouched.retain(|domain, _| !own.contains(domain));
+        let floor = vouched.values().copied().fold(EARLIEST_MILLIS, u64::max);
+        self.0.floor.store(floor, Ordering::Release);
+        self.0.given.store(0, Ordering::Release);
+    }
+
     /// Takes note of a time that the home of a domain has cosigned; false if it is not believed.
     ///
     /// A clock that is not known to be behind is believed more than any home. One that is behind follows.
@@ -133,6 +159,10 @@ mod tests {
         let ahead = first.as_millis() + 60_000;
         clock.0.given.store(ahead, Ordering::Release);
         assert_eq!(clock.now().as_millis(), ahead);
+        assert_eq!(clock.outrun(), None, "clocks differ by so much");
+        clock.0.given.store(first.as_millis() + YEAR, Ordering::Release);
+        assert_eq!(clock.behind(), None, "nothing was verified of that time");
+        assert!(clock.outrun().is_some_and(|shows| shows.as_millis() < ahead), "it was set back while the node ran");
     }
 
     /// The tests run on a machine whose clock is right: what is verified by a time to come makes it one that is behind.
@@ -169,6 +199,23 @@ mod tests {
         }
         assert!(clock.now().as_millis() <= now + YEAR + LEAP_MILLIS + 60_000);
         assert!(clock.learn(&other, at(now + 12 * YEAR)), "two that agree lead further than one");
+    }
+
+    #[test]
+    fn what_its_own_homes_signed_ahead_is_forgotten_and_nothing_else() {
+        let clock = Clock::default();
+        let now = clock.now().as_millis();
+        let (own, other) = (domain("own.example"), domain("other.example"));
+        assert!(clock.learn_stored(&own, at(now + YEAR)) && clock.learn_stored(&other, at(now - YEAR)));
+        assert_eq!(clock.led_by(), Some((own.clone(), at(now + YEAR))));
+        assert!(clock.now().as_millis() >= now + YEAR);
+        clock.forget(core::slice::from_ref(&own));
+        assert_eq!((clock.behind(), clock.led_by()), (None, Some((other.clone(), at(now - YEAR)))));
+        assert!((now..now + 60_000).contains(&clock.now().as_millis()), "it is back");
+
+        assert!(clock.learn_stored(&own, at(now + 2 * YEAR)) && clock.learn_stored(&other, at(now + YEAR)));
+        clock.forget(core::slice::from_ref(&own));
+        assert!(clock.behind().is_some() && clock.now().as_millis() >= now + YEAR, "others have seen that time");
     }
 
     #[test]

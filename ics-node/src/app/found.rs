@@ -17,7 +17,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, Reader, random};
-use crate::api::{Alarm, ClockInfo, DomainInfo, ForkNotes, NodeInfo, Position};
+use crate::api::{Alarm, DomainInfo, ForkNotes, NodeInfo, Position};
 use crate::store::{DomainNumber, Part, StoreError};
 
 /// Alarms of one domain that are shown.
@@ -120,7 +120,7 @@ impl App {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             key: STANDARD.encode(self.0.keys.key.public()),
             domains: self.all_hosted().iter().map(|hosted| hosted.name.clone()).collect(),
-            clock: self.clock().behind().map(|shows| ClockInfo { shows, time: self.clock().now() }),
+            clock: self.lead(),
         }
     }
 
@@ -185,7 +185,7 @@ impl App {
             root: head.root.to_string(),
             fresh_for_seconds: descriptor.freshness.default,
             witness_keys: descriptor.witness_keys(),
-            alarms: self.alarms_about(Some(hosted.number))?,
+            alarms: self.lead_alarm(hosted).into_iter().chain(self.alarms_about(Some(hosted.number))?).collect(),
             forks: self.forks_about(hosted)?,
             mirror: hosted.mirror(),
             follows: self.follow_infos(hosted)?,

@@ -11,16 +11,23 @@ use crate::store::{Part, Seal, StoreError, WriteTx};
 
 /// Seconds between two cosignatures of an idle home (DESIGN section 5). A plain checkpoint proves no freshness.
 const HEARTBEAT_SECONDS: u64 = 60;
+/// Heartbeats after which a node whose time is ahead of its machine's clock says so again: an hour.
+const BEATS_TO_WARN: u64 = 60;
 
 impl App {
     /// Cosigns the newest checkpoints of this node's domains again and again, until `stop` says true.
     pub async fn beat(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS));
+        let mut beats: u64 = 0;
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
                 _ = ticks.tick() => {}
             }
+            if beats.is_multiple_of(BEATS_TO_WARN) {
+                self.warn_of_lead();
+            }
+            beats = beats.wrapping_add(1);
             let app = self.clone();
             // A beat that was cut off is no loss: the next one says more.
             let _ = crate::background::spawn(move || app.beat_once()).await;

@@ -39,6 +39,7 @@ mod hosted;
 mod issuers;
 mod judge;
 pub mod keys;
+mod lead;
 mod list;
 mod looked;
 mod memory;

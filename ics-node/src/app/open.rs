@@ -172,14 +172,11 @@ fn learn_times(store: &Store, clock: &Clock, peers: &[PeerConfig]) {
             clock.learn_stored(&info.name, time);
         }
     }
-    if let Some(shows) = clock.behind() {
-        tracing::warn!(system = %shows, time = %clock.now(), "{}", clock_words(shows));
-    }
 }
 
 /// That the clock is behind, for people.
 pub(super) fn clock_words(shows: Timestamp) -> String {
-    format!("this machine's clock shows {shows}, less than what was verified: the newest verified time counts instead")
+    format!("this machine's clock shows {shows}, less than was verified or told before: the newest time counts")
 }
 
 /// What the domain of this name says of itself with one entry more.

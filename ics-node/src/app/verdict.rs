@@ -14,6 +14,7 @@ use ics_core::trust::{
     Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, Verdict, fresh_until, settle, verdict,
 };
 use ics_core::vocabulary::DomainName;
+use ics_sync::mirror::Ahead;
 use sha2::{Digest as _, Sha256};
 
 use super::answers::{Depth, Gathered, Query, Source, Told};
@@ -246,7 +247,10 @@ impl App {
         let matter = Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() };
         let mut verdict =
             if EVERY_ANSWER { self.proven(&matter)?.0 } else { verdict(&self.question(&matter, now)?, policy, now) };
-        verdict.reasons.extend(self.clock().behind().map(clock_words));
+        verdict.reasons.extend(self.clock().outrun().map(clock_words));
+        if verdict.reason == Reason::Stale {
+            verdict.reasons.extend(self.ahead_in_words(&self.heard(policy)?, now)?);
+        }
         if verdict.reason == Reason::NotHeard {
             verdict.reasons.extend(self.kept_back_in_words(reader, &self.heard(policy)?)?);
             verdict.reasons.extend(self.damaged_in_words(policy));
@@ -293,6 +297,18 @@ impl App {
             ),
         };
         Ok(self.mute(reader, heard)?.into_iter().map(words).collect())
+    }
+
+    /// The domains whose homes claim a time to come, so that nothing that they say makes their copies fresher.
+    fn ahead_in_words(&self, heard: &[Source], now: Timestamp) -> Result<Vec<String>, AppError> {
+        let mut words = Vec::new();
+        for it in heard.iter().filter(|it| it.reach.cosigned_at.is_none()) {
+            let seal = self.store().head(it.hosted.number)?.seal;
+            let claimed = seal.and_then(|seal| it.domain.descriptor().vouched_at(&seal.note).ok().flatten());
+            let ahead = claimed.filter(|at| at.believed_at(now).is_none());
+            words.extend(ahead.map(|at| format!("{}: {}", it.hosted.name, Ahead { at, now })));
+        }
+        Ok(words)
     }
 
     /// The domains that count and are silent because an entry of theirs is damaged.

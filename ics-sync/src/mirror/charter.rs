@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use ics_core::descriptor::Descriptor;
-use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::cosignature;
 use ics_core::log::note::{KeyError, NoteError, VerifierKey};
@@ -150,7 +149,7 @@ impl Charter {
             let own = core::slice::from_ref(&home.cosigner);
             let claimed = cosignature::times(note, own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
             // What arrives now was signed by now; a time well ahead of this clock says nothing.
-            let as_of = claimed.filter(|time| time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).map(|t| t.min(now));
+            let as_of = claimed.and_then(|time| time.believed_at(now));
             return Ok(Some(SignedCheckpoint {
                 checkpoint,
                 note: note.to_owned(),

@@ -408,10 +408,11 @@ impl Mirror {
 
     /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
     fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
+        // What was not believed when it came is no news once its time has come: who withholds news could show it then.
         let is_newer = self.reached.as_ref().is_none_or(|reached| {
             reached.checkpoint.size < checkpoint.checkpoint.size
-                || reached.as_of < checkpoint.as_of
                 || reached.claimed < checkpoint.claimed
+                || (reached.claimed != checkpoint.claimed && reached.as_of < checkpoint.as_of)
         });
         if self.awaits_home(now) || self.doubt_erasures(now) {
             return;

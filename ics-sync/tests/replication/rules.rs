@@ -364,6 +364,22 @@ fn a_time_that_is_not_believed_is_told_until_one_is() {
     assert_eq!((mirror.status().as_of, mirror.status().ahead), (Some(later), None));
 }
 
+/// A home that is away shows nothing, and a copy of it what it had two days before.
+#[test]
+fn what_was_not_believed_is_no_news_once_its_time_has_come() {
+    const AHEAD: u64 = 2 * 86_400_000;
+    let mut home = home(10);
+    home.sign(at(NOW + AHEAD));
+    let (mut mirror, mut memory) = mirrored(&home);
+    assert_eq!((mirror.status().size, mirror.status().as_of), (10, None));
+    drive(&mut mirror, &home, &mut memory, at(NOW + AHEAD));
+    assert_eq!(mirror.status().as_of, None, "it is two days old");
+    let later = at(NOW + AHEAD + 60_000);
+    home.sign(later);
+    drive(&mut mirror, &home, &mut memory, later);
+    assert_eq!(mirror.status().as_of, Some(later));
+}
+
 #[test]
 fn a_checkpoint_counts_when_its_witnesses_have_cosigned() {
     let mut home = home(10);

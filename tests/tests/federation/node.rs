@@ -149,9 +149,13 @@ impl Node {
 
     /// Starts the node and waits until it answers at a path.
     pub(crate) fn serve_until(&mut self, path: &str) {
+        self.serve_with(&[], path);
+    }
+
+    fn serve_with(&mut self, arguments: &[&str], path: &str) {
         let log = |name: &str| File::options().create(true).append(true).open(self.home.join(name)).expect("a log");
         let mut command = command(self.machine.as_deref(), &self.home);
-        command.arg("serve").envs(self.clock());
+        command.arg("serve").args(arguments).envs(self.clock());
         let child = command.stdout(log("out.log")).stderr(log("err.log")).spawn().expect("starts");
         self.child = Some(child);
         eventually(&format!("{} answers", self.url), || {
@@ -193,6 +197,13 @@ impl Node {
         self.kill();
         self.clock = clock.map(str::to_owned);
         self.serve_until("/livez");
+    }
+
+    /// Starts it anew with the right time, and says so to it.
+    pub(crate) fn restarts_with_the_right_clock(&mut self) {
+        self.kill();
+        self.clock = None;
+        self.serve_with(&["--clock-is-right"], "/livez");
     }
 
     /// It decides by a policy that `ics trust init` makes of these arguments, from its next start on.

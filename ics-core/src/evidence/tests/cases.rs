@@ -9,6 +9,7 @@ use crate::descriptor::Freshness;
 use crate::evidence::{Evidence, verify};
 use crate::log::checkpoint::Origin;
 use crate::samples::time;
+use crate::time::Timestamp;
 use crate::trust::{Looked, Outcome, Question, Reason, Rule, Testimony, TrustDocument, TrustPolicy, Verdict, verdict};
 use crate::vocabulary::Act;
 
@@ -27,14 +28,23 @@ fn policy(domains: &[Origin]) -> TrustDocument {
 
 /// What is answered of the device by what evidence shows, at a time.
 fn case(pack: &Evidence, asked: &str, at: u64, policy: TrustDocument) -> Case {
-    let at = time(at);
+    case_believed(pack, asked, (time(at), None), policy)
+}
+
+/// The same of one who believes of the domain's time no more than this.
+fn case_believed(
+    pack: &Evidence,
+    asked: &str,
+    (at, believed): (Timestamp, Option<Timestamp>),
+    policy: TrustDocument,
+) -> Case {
     let shown = verify(pack, None, at).expect("good evidence");
     let testimony = Testimony {
         origin: shown.origin,
         size: shown.size,
         root: shown.root,
         descriptor: shown.descriptor,
-        as_of: shown.as_of.unwrap_or_default(),
+        as_of: believed.or(shown.as_of).unwrap_or_default(),
         freshness: shown.freshness,
         record: Some(shown.record),
         withheld: false,
@@ -42,7 +52,7 @@ fn case(pack: &Evidence, asked: &str, at: u64, policy: TrustDocument) -> Case {
     let thing = Looked { asked: asked.to_owned(), candidates: 1, testimonies: vec![testimony] };
     let compiled = TrustPolicy::compile(policy.clone()).expect("a trust policy");
     let given = verdict(&Question { usage: "operate".to_owned(), thing, peer: None }, &compiled, at);
-    let exhibit = Exhibit { evidence: pack.clone(), withheld: false };
+    let exhibit = Exhibit { evidence: pack.clone(), withheld: false, believed };
     Case {
         version: VERSION,
         usage: "operate".to_owned(),
@@ -118,6 +128,52 @@ fn old_news_a_lapse_and_what_was_not_to_be_admitted_are_found_by_both() {
     assert_eq!((refused.verdict.reason, refused.check()), (Reason::NotPermitted, Ok(())));
     let rules: Vec<_> = refused.verdict.derivation.iter().map(|step| step.rule).collect();
     assert_eq!(rules, [Rule::Entitled, Rule::Refused, Rule::Grant, Rule::Lapsed]);
+}
+
+/// A case that was answered when the home's cosignature had just come, by a clock behind the home's by so many
+/// milliseconds; the answerer says what he believes of it.
+fn case_ahead(world: &World, pack: Evidence, asked: &str, millis: u64) -> Case {
+    let signed = time(200_000);
+    let pack = pack.under(&world.cosigned(&world.signed_head(&world.home), Some(signed)));
+    let at = Timestamp::from_millis(signed.as_millis() - millis);
+    let mut case = case_believed(&pack, asked, (at, None), policy(&[world.origin()]));
+    assert!(case.check().is_err(), "{millis} ms ahead, and he does not say that he believes less");
+    case.thing.heard[0].believed = Some(case.verdict.as_of[0].as_of);
+    case
+}
+
+#[test]
+fn a_home_ahead_of_who_answers_is_found_by_both() {
+    const TWO_DAYS: u64 = 2 * 86_400_000;
+    let used = in_use();
+    let ahead = |millis| case_ahead(&used, used.evidence(DEVICE, &[]), "serial:SN-101", millis);
+    for millis in [3, 299_000, 300_000] {
+        let case = ahead(millis);
+        assert_eq!((case.verdict.reason, case.check()), (Reason::Permitted, Ok(())), "{millis} ms");
+        let until = case.verdict.fresh_until.expect("it ends");
+        assert!(until <= case.at.plus_millis(7_200_000), "{until}: no later than any news");
+    }
+    let far = ahead(TWO_DAYS);
+    assert_eq!((far.verdict.reason, far.check()), (Reason::Stale, Ok(())));
+    let blocked = world();
+    let case = case_ahead(&blocked, evidence(&blocked), &fingerprint(DEVICE).to_string(), TWO_DAYS);
+    assert_eq!((case.verdict.outcome, case.verdict.reason, case.check()), (Outcome::Deny, Reason::Blocked, Ok(())));
+}
+
+/// Once the time has come that a home had claimed two days before, its news is no fresher; and nobody makes a time count
+/// by saying that he believes an earlier one.
+#[test]
+fn what_is_believed_makes_nothing_fresh() {
+    let world = in_use();
+    let far = case_ahead(&world, world.evidence(DEVICE, &[]), "serial:SN-101", 2 * 86_400_000);
+    let answered = |at: Timestamp, as_of: Timestamp| {
+        let evidence = &far.thing.heard[0].evidence;
+        let case = case_believed(evidence, "serial:SN-101", (at, Some(as_of)), policy(&[world.origin()]));
+        (case.verdict.reason, case.check().is_ok())
+    };
+    assert_eq!(answered(time(200_000), Timestamp::default()), (Reason::Stale, true), "it had not been believed");
+    assert_eq!(answered(far.at, far.at), (Reason::Permitted, false), "believed without cause");
+    assert_eq!(answered(time(200_000), time(200_100)), (Reason::Permitted, false), "believed beyond what was signed");
 }
 
 #[test]

@@ -24,7 +24,14 @@ use crate::tls::ShownCertificate;
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
-pub(crate) struct Serve {}
+pub(crate) struct Serve {
+    /// Go by this machine's clock, though this node has signed later times: it was ahead then and is right now
+    ///
+    /// For one start, after a look at the clock: from then on the node signs the right time again. With a clock that is
+    /// behind, old news would look fresh. What the homes of other domains have signed counts all the same.
+    #[arg(long)]
+    clock_is_right: bool,
+}
 
 fn help() -> String {
     format!(
@@ -64,6 +71,9 @@ impl Serve {
             let stop = stop_signal().map_err(internal)?;
             let service =
                 Service::start(&config, Some(&context.home.join(FILE_NAME)), keys).map_err(|error| failed(&error))?;
+            if self.clock_is_right {
+                service.app().believe_clock();
+            }
             announce(context, &config, &service);
             tell_systemd(NotifyState::Ready);
             let responders = service.app().responder_certificates();

@@ -13,6 +13,9 @@ use crate::cli::words::{clean, span, when};
 use crate::client::node::UNTRUSTED;
 use crate::config::PeerConfig;
 
+/// Seconds after which a home that vouches every minute for its newest checkpoint has missed one.
+const QUIET_SECONDS: u64 = 120;
+
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
 /// peer has taken.
 #[derive(Debug, Args)]
@@ -43,7 +46,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     let mut rows = Vec::new();
     rows.extend(info.peer.url.as_ref().map(|url| ("at", url.to_string())));
     for pulled in &info.pulls {
-        rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled))));
+        rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled, info.peer.interval_ms))));
         rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
         let rests_on = |names: &String| {
             let names = clean(names);
@@ -83,13 +86,26 @@ fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
     Some(format!("if it is the home, it is known by its key, over TLS: `ics peer add {name} {missing}`"))
 }
 
-fn state(pulled: &Pulled) -> String {
+fn state(pulled: &Pulled, interval_ms: u64) -> String {
     let word = match pulled.state.as_str() {
+        "current" if is_quiet(pulled, interval_ms) => return style(quiet(pulled)).yellow().to_string(),
         "current" => style("✓ current").green(),
         "stopped" => style("✗ stopped").red().bold(),
         other => style(other).yellow(),
     };
     format!("{word}{}", behind(pulled.lag_entries))
+}
+
+/// Whether the home should have vouched anew: whoever shows all that it has may have heard nothing of the home for long.
+fn is_quiet(pulled: &Pulled, interval_ms: u64) -> bool {
+    pulled.lag_seconds.is_none_or(|age| age > QUIET_SECONDS + interval_ms / 1000)
+}
+
+fn quiet(pulled: &Pulled) -> String {
+    match pulled.as_of {
+        Some(since) => format!("all that the peer has, but its home has not vouched for it since {}", when(since)),
+        None => "all that the peer has, but its home has not vouched for it".to_owned(),
+    }
 }
 
 fn behind(lag: u64) -> String {
@@ -174,6 +190,27 @@ mod tests {
         };
         assert!(told("invalid peer certificate: UnknownIssuer"));
         assert!(!told("Connection refused (os error 111)"));
+    }
+
+    /// A peer that is a copy itself shows all that it has, also while the home is away.
+    #[test]
+    fn what_no_home_has_vouched_for_lately_is_not_called_current() {
+        let told = |lag_seconds: Option<u64>| {
+            let as_of = lag_seconds.map(|_| "2026-11-20T08:10:00Z");
+            let pulled = json!({
+                "domain": "a.example", "state": "current", "size": 12, "lag_entries": 0, "bytes": 0, "as_of": as_of,
+                "lag_seconds": lag_seconds,
+            });
+            let peer = json!({"name": "plant", "url": "https://plant.example", "interval_ms": 60_000});
+            let peers: Vec<PeerInfo> =
+                serde_json::from_value(json!([{"peer": peer, "pulls": [pulled], "serves": []}])).expect("peers");
+            text(&peers, Timestamp::default())
+        };
+        assert!(told(Some(180)).contains("✓ current"), "as often as it is asked for, and two heartbeats");
+        let old = told(Some(181));
+        assert!(old.contains("its home has not vouched for it since 2026-11-20 08:10:00 UTC"), "{old}");
+        assert!(!old.contains("✓"), "{old}");
+        assert!(told(None).contains("its home has not vouched for it"), "{}", told(None));
     }
 
     #[test]
