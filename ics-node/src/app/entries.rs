@@ -203,7 +203,7 @@ fn about_with_remnants(
     let posting = Posting::Subject(*id);
     let mut about = Vec::with_capacity(found.len());
     for entry in found {
-        about.extend(restore(domain, entry)?.filter(|statement| posting.is_of(statement)));
+        about.extend(restore_by(&posting, domain, entry)?);
     }
     let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
     let remnants = found.iter().filter(|entry| entry.content.is_none());
@@ -221,7 +221,7 @@ pub(crate) fn find_logged(
 ) -> Result<Vec<Logged>, StoreError> {
     let mut logged = Vec::new();
     for entry in entries.find(core::slice::from_ref(posting), limit)? {
-        logged.extend(restore(domain, &entry)?.filter(|statement| posting.is_of(statement)));
+        logged.extend(restore_by(posting, domain, &entry)?);
     }
     Ok(logged)
 }
@@ -235,15 +235,34 @@ pub(crate) fn find_besides(
     at_hand: &[Logged],
 ) -> Result<Vec<Logged>, StoreError> {
     let mut indices = entries.positions(core::slice::from_ref(posting), limit)?;
-    let is_among = |statement: &&Logged| indices.binary_search(&statement.index()).is_ok();
-    let mut logged: Vec<Logged> = at_hand.iter().filter(is_among).cloned().collect();
+    let is_found = |it: &&Logged| posting.is_of(it) && indices.binary_search(&it.index()).is_ok();
+    let mut logged: Vec<Logged> = at_hand.iter().filter(is_found).cloned().collect();
     indices.retain(|index| logged.iter().all(|statement| statement.index() != *index));
     for entry in entries.store.entries_at(entries.number, &indices)? {
-        logged.extend(restore(domain, &entry)?);
+        logged.extend(restore_by(posting, domain, &entry)?);
     }
-    logged.retain(|statement| posting.is_of(statement));
     logged.sort_unstable_by_key(Logged::index);
     Ok(logged)
+}
+
+/// The statement that a stored entry holds to which a posting has led, if it has that posting. Others may have the same key
+/// by chance. One that has not even the key was led to by a damaged index, and where the right one would have been, which
+/// may be a block, nobody knows.
+fn restore_by(posting: &Posting, domain: &Domain, entry: &StoredEntry) -> Result<Option<Logged>, StoreError> {
+    let found = restore(domain, entry)?.filter(|statement| posting.is_of(statement));
+    // What is left of an erased entry is found by its former keys until the index has forgotten them.
+    if let (None, Some(content)) = (&found, &entry.content) {
+        let header = Header::decode(&entry.header);
+        let keys = header.map_or_else(|_| Vec::new(), |header| keys_of(&header, &content.body));
+        if !keys.contains(&key(posting, &mut Vec::new())) {
+            return Err(StoreError::corrupt(format!(
+                "the index leads to entry {}, which says nothing of what is looked for: stop the node and build the index \
+                 again (`ics fsck --repair`)",
+                entry.index
+            )));
+        }
+    }
+    Ok(found)
 }
 
 /// The statement that a stored entry holds, if it holds one.

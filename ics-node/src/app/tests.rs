@@ -147,6 +147,25 @@ async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() 
     }
 }
 
+/// Where an index leads to what does not have the key, nobody knows what it should have led to: a block may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_leads_elsewhere_lets_nothing_through() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    maker.submit_one(&app, maker.introduce(&app, &pumps[0], "Pump", "more")).await.expect("admitted");
+    let trust = Arc::new(policy(&app, &maker, PERMITS));
+    drop(app);
+    let index = rusqlite::Connection::open(maker.data().join("index.db")).expect("open");
+    // Of what has two entries, the second one is now the one behind the first.
+    let sql = "UPDATE posting SET more = x'01' WHERE length(more) = 1 AND more <> x'01'";
+    assert!(index.execute(sql, []).expect("damaged") > 0);
+    drop(index);
+    let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
+    assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Unknown));
+    assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
+    assert_eq!(check(&app, 1, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "of that nothing is damaged");
+}
+
 /// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_start() {
