@@ -33,6 +33,7 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-5.sql"),
     include_str!("schema/index-6.sql"),
     include_str!("schema/index-7.sql"),
+    include_str!("schema/index-8.sql"),
 ];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql")];
 

@@ -359,7 +359,7 @@ fn what_the_owners_lift_gets_new_certificates_and_brings_no_revoked_one_back() {
     assert!(is_listed(&world) && is_revoked(), "and then lifted");
     let query = CertificateQuery { state: Some(CertificateState::Revoked), ..CertificateQuery::default() };
     let revoked = world.app.certificates(Reader::Operator, &domain(), &query).expect("a page").items;
-    assert_eq!(revoked.iter().map(|it| it.serial.to_uppercase()).collect::<Vec<_>>(), [serial.clone()]);
+    assert_eq!(revoked.iter().map(|it| it.serial.to_uppercase()).collect::<Vec<_>>(), core::slice::from_ref(&serial));
     let new = world.certify(7, "ldevid", &bench.request("new", &[])).expect("nothing blocks it");
     bench.file("device.pem", certificate_pem(&new.certificate).as_bytes());
     assert!(asked(&bench, &node, "-no_nonce").contains("device.pem: good"));
