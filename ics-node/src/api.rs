@@ -266,6 +266,9 @@ pub struct ViewAnswer {
     pub identities: Vec<String>,
     /// One for each domain that knows the identity.
     pub records: Vec<RecordAnswer>,
+    /// The domains of which the node should have heard and can say nothing now: what they say may block.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<DomainName>,
 }
 
 /// One line of a listing.

@@ -192,17 +192,29 @@ impl App {
         extent: Extent,
         depth: Depth,
     ) -> Result<Option<Encoded>, AppError> {
-        let sources = self.sources(self.all_hosted())?;
+        let hosted = self.all_hosted();
+        let sources = self.sources(hosted.iter().cloned())?;
         let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
         let known = self.readable_of(reader, gathered)?;
         if known.is_empty() {
-            return Err(AppError::unknown_identity(&query.text));
+            let silent = self.sights(&hosted).1;
+            return Err(silent.unwrap_or_else(|| AppError::unknown_identity(&query.text)));
         }
         let is_over = || known.iter().flat_map(|(_, told)| told).any(Told::is_over);
         if (extent, depth) == (Extent::Whole, Depth::Memory) && is_over() {
             return Ok(None);
         }
-        self.encode_view(reader, query, &known, extent).map(Some)
+        let mut encoded = self.encode_view(reader, query, &known, extent)?;
+        if sources.len() < hosted.len() {
+            encoded.add_unheard(&unheard(&hosted, &sources))?;
+        }
+        Ok(Some(encoded))
+    }
+
+    /// The domains here of which nothing can be said now: nothing of them has arrived, or they are silent.
+    pub(crate) fn unheard_domains(&self) -> Result<Vec<DomainName>, AppError> {
+        let hosted = self.all_hosted();
+        Ok(unheard(&hosted, &self.sources(hosted.iter().cloned())?))
     }
 
     /// The identities of which the reader may read anything, with what that is: of others he is not told that they are there.
@@ -401,6 +413,27 @@ impl App {
                 Ok(told(self.kept(&sight, id)?, sight.reach()))
             }
         }
+    }
+}
+
+/// Those of these domains that are no source.
+fn unheard(hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
+    let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
+    hosted.iter().filter(|hosted| !is_source(hosted)).map(|hosted| hosted.name.clone()).collect()
+}
+
+impl Encoded {
+    /// Says in an object which domains were not heard; an answer that was heard of more is another one.
+    fn add_unheard(&mut self, unheard: &[DomainName]) -> Result<(), AppError> {
+        let names = serde_json::to_vec(unheard).map_err(|error| AppError::Internal(error.to_string()))?;
+        // Its closing brace comes behind them.
+        self.json.pop();
+        self.json.extend_from_slice(b",\"unheard\":");
+        self.json.extend_from_slice(&names);
+        self.json.push(b'}');
+        // Writing to a string cannot fail.
+        let _ = write!(self.tag, "-{:x}", digest(&names));
+        Ok(())
     }
 }
 

@@ -128,6 +128,7 @@ impl App {
             query: query.to_owned(),
             identities: ids.iter().map(ToString::to_string).collect(),
             records: answers,
+            unheard: self.unheard_domains()?,
         })
     }
 

@@ -39,6 +39,8 @@ pub struct PublicThing {
     pub assessment: Assessment,
     /// What each domain says, by domain.
     pub answers: Vec<RecordAnswer>,
+    /// The domains of which nothing can be said now.
+    pub unheard: Vec<DomainName>,
     /// The attributes on which all domains agree.
     pub attributes: BTreeMap<Attribute, String>,
     /// What is installed on it.
@@ -105,6 +107,7 @@ impl App {
             allows_more,
             explanation: explain::records(&answers),
             answers,
+            unheard: self.unheard_domains()?,
         })))
     }
 

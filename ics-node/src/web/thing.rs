@@ -57,6 +57,9 @@ fn answer(thing: &PublicThing) -> Markup {
                 @for id in successors(thing) {
                     p .since { "Replaced by " a href=(path_of(id)) { (code(id)) } "." }
                 }
+                @for domain in &thing.unheard {
+                    p .warning { (domain) " was not heard: what it says may block the use." }
+                }
                 @if thing.assessment.conflict {
                     p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
                 }

@@ -2,13 +2,14 @@
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
-use ics_node::api::SubmissionResult;
-use ics_node::app::{App, Reader};
+use ics_node::api::{SubmissionResult, ViewAnswer};
+use ics_node::app::{App, Depth, Extent, Query, Reader};
+use ics_node::config::PeerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::fixture::{Party, catches_up, copy, device, devices, served};
+use crate::fixture::{Party, catches_up, copy, device, devices, served, word};
 
 /// Devices whose introductions fill more than three pages.
 const DEVICES: u16 = 3_300;
@@ -49,6 +50,34 @@ async fn liar(app: &App, of: &Party) -> String {
         }
     });
     url
+}
+
+/// Of a copy that is to be here and has not arrived nobody knows what it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_names_the_domains_that_it_lacks() {
+    let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
+    let (origin, app) = (maker.open().domain(&maker.domain).expect("here").info.origin, site.open());
+    site.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let unheard = |app: &App| {
+        let query = Query::parse("urn:dev:os:32473-1").expect("a name");
+        let encoded = app.answer_view(Reader::Anonymous, &query, Extent::Whole, Depth::Store).expect("an answer");
+        let encoded = encoded.expect("the store was asked");
+        let view: ViewAnswer = serde_json::from_slice(&encoded.json).expect("JSON");
+        assert_eq!(view.unheard, app.view(Reader::Anonymous, "urn:dev:os:32473-1").expect("an answer").unheard);
+        (view.unheard, encoded.tag)
+    };
+    let (none, tag) = unheard(&app);
+    assert_eq!(none, []);
+    drop(app);
+    let peer = PeerConfig {
+        url: Some("http://127.0.0.1:1".parse().expect("a URL")),
+        mirror: vec![origin],
+        ..PeerConfig::new(word("acme"))
+    };
+    let app = site.open_with(|setup| setup.peers = vec![peer]);
+    let (lacks, other) = unheard(&app);
+    assert_eq!(lacks, [maker.domain.clone()]);
+    assert_ne!(tag, other, "it is another answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]

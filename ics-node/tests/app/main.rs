@@ -27,7 +27,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
 use ics_node::app::keys::KeySearch;
-use ics_node::app::{App, Reader};
+use ics_node::app::{App, Depth, Extent, Query, Reader};
 use ics_sync::wire;
 
 use crate::fixture::{SALT, claims, word};
@@ -266,6 +266,9 @@ async fn a_home_restored_from_a_copy_stays_silent() {
     assert_eq!(answer.expect_err("silent").code().as_str(), "behind");
     let known = restored.view(Reader::Anonymous, "urn:dev:os:32473-1");
     assert_eq!(known.expect_err("silent").code().as_str(), "behind", "not: nothing is known of it");
+    let query = Query::parse("urn:dev:os:32473-1").expect("a name");
+    let known = restored.answer_view(Reader::Anonymous, &query, Extent::Whole, Depth::Store);
+    assert_eq!(known.err().map(|error| error.code().as_str()), Some("behind"), "by no other way either");
     assert_eq!(
         restored.view_openpgp(Reader::Anonymous, "urn:dev:os:32473-1", 4).expect_err("silent").code().as_str(),
         "behind"

@@ -81,7 +81,7 @@ impl Lookup {
         let Some(domain) = self.domain else { return Ok(node.view(&self.query).await?) };
         let answer = node.record(&domain, &self.query).await?;
         let identities = vec![answer.record.identity.id.to_string()];
-        Ok(ViewAnswer { query: self.query, identities, records: vec![answer] })
+        Ok(ViewAnswer { query: self.query, identities, records: vec![answer], unheard: Vec::new() })
     }
 }
 
@@ -96,7 +96,10 @@ fn text(view: &ViewAnswer) -> String {
     let head = [heading(&first.record), overall(&records).unwrap_or_default()].concat();
     let card = |it: &RecordAnswer| record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
     let cards = view.records.iter().map(card);
-    core::iter::once(head).chain(cards).collect::<Vec<_>>().join("\n")
+    let unheard = view.unheard.iter().map(|domain| {
+        format!("! {domain} was not heard: this node can say nothing of it now, and what it says may block\n")
+    });
+    core::iter::once(head).chain(cards).chain(unheard).collect::<Vec<_>>().join("\n")
 }
 
 /// A name that fits several things says nothing of any: they are listed, and that is no answer.
