@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,8 +19,9 @@ use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
-use ics_node::app::{App, NodeKeys, Setup};
+use ics_node::app::{App, AppError, NodeKeys, Setup};
 use ics_node::config::PeerConfig;
+use ics_node::store::StoreError;
 use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -187,7 +189,16 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
         memory_bytes: 1 << 24,
         acme: None,
     };
-    App::open(&setup).expect("opens")
+    // A request that was cut off may still be at work.
+    let began = Instant::now();
+    loop {
+        match App::open(&setup) {
+            Err(AppError::Store(StoreError::InUse { .. })) if began.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened.expect("opens"),
+        }
+    }
 }
 
 pub(crate) fn home() -> NodeKey {
