@@ -76,7 +76,7 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     };
     let app = site.open_with(|setup| setup.peers = vec![peer]);
     let (lacks, other) = unheard(&app);
-    assert_eq!(lacks, [maker.domain.clone()]);
+    assert_eq!(lacks, core::slice::from_ref(&maker.domain));
     assert_ne!(tag, other, "it is another answer");
 }
 
