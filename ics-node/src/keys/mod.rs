@@ -13,13 +13,15 @@ mod secret;
 mod store;
 pub mod token;
 mod transferable;
+mod unlocked;
 
 pub use self::error::KeyError;
 pub use self::import::ImportSource;
 pub use self::passphrase::{CREDENTIAL, FILE_NAME as PASSPHRASE_FILE, Passphrase, PassphraseError, PassphraseSource};
 pub use self::secret::{Algorithm, KeyVersion, in_memory};
-pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, TokenCertificate, UnlockedKey};
+pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, TokenCertificate};
 pub use self::transferable::{armor_certificate, canonical, primary_key};
+pub use self::unlocked::UnlockedKey;
 
 #[cfg(test)]
 mod tests;
