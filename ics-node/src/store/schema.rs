@@ -34,6 +34,7 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-6.sql"),
     include_str!("schema/index-7.sql"),
     include_str!("schema/index-8.sql"),
+    include_str!("schema/index-9.sql"),
 ];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql")];
 
@@ -142,8 +143,7 @@ fn tune(connection: &Connection, map_bytes: i64) -> Result<(), StoreError> {
 
 /// Refuses databases of other programs and of newer versions of this one; gives the version of the schema.
 pub(crate) fn check_known(file: File, path: &Path, connection: &Connection) -> Result<i64, StoreError> {
-    let found = pragma(connection, "user_version")?;
-    let known = i64::try_from(file.steps().len()).unwrap_or(i64::MAX);
+    let (found, known) = (pragma(connection, "user_version")?, newest(file));
     let application = pragma(connection, "application_id")?;
     if found > 0 && application != file.application() {
         return Err(StoreError::corrupt(format!("`{}` is a database of another program", path.display())));
@@ -152,6 +152,11 @@ pub(crate) fn check_known(file: File, path: &Path, connection: &Connection) -> R
         return Err(StoreError::Newer { file: path.to_owned(), found, known });
     }
     Ok(found)
+}
+
+/// The newest version of a schema.
+pub(crate) fn newest(file: File) -> i64 {
+    i64::try_from(file.steps().len()).unwrap_or(i64::MAX)
 }
 
 /// Takes the missing steps, each in a transaction of its own together with its version number: a crash leaves the

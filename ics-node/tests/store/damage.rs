@@ -59,6 +59,31 @@ fn a_damaged_page_that_a_look_up_meets_is_repaired_at_the_next_start() {
     assert_found(dir.path(), domain);
 }
 
+/// What it should have led to may have been a block.
+#[test]
+fn a_damaged_row_of_the_index_hides_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let ways = [
+        ("elsewhere", "more = substr(more, 1, 8) || x'02'"),
+        ("behind the end of the log", "more = substr(more, 1, 7) || x'ff01'"),
+        ("cut short", "more = substr(more, 1, 8)"),
+        ("cut off", "more = NULL"),
+        ("moved", "position = position + 1"),
+    ];
+    for (way, change) in ways {
+        let index = Connection::open(dir.path().join("index.db")).expect("open");
+        let sql = format!("UPDATE posting SET {change} WHERE length(more) = 9");
+        assert!(index.execute(&sql, []).expect("change") > 0, "{way}");
+        drop(index);
+        let store = open(dir.path());
+        let found = store.positions(domain, &[key("lot41")], 0..600, 100);
+        assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{way}: {found:?}");
+        drop(store);
+        assert_found(dir.path(), domain);
+    }
+}
+
 #[test]
 fn an_index_that_is_made_anew_does_not_forget_what_is_damaged() {
     let dir = tempfile::tempdir().expect("dir");

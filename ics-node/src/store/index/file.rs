@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::filter::Filter;
 use crate::background::breathe;
@@ -34,7 +34,7 @@ pub(crate) fn merge(
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3)")?;
+        let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3, ?4)")?;
         for postings in parts {
             // A block is of one domain: what comes into the same domain later goes into a block behind it, and what a block
             // begins with tells where it is looked for.
@@ -45,8 +45,8 @@ pub(crate) fn merge(
                     breathe();
                 }
                 let [(key, first), others @ ..] = block else { continue };
-                let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
-                insert.execute(params![key.0, first.0, more])?;
+                let more = distances(*first, others);
+                insert.execute(params![key.0, first.0, more, checksum(*key, *first, more.as_deref())])?;
             }
         }
         let mut note = transaction.prepare_cached("INSERT OR REPLACE INTO progress VALUES (?1, ?2, ?3)")?;
@@ -60,32 +60,62 @@ pub(crate) fn merge(
 
 /// Takes one posting out of the block that holds it.
 fn remove(connection: &Connection, key: Key, position: Position) -> Result<(), StoreError> {
-    let sql = "SELECT position, more FROM posting WHERE key = ?1 AND position <= ?2 ORDER BY position DESC LIMIT 1";
-    let read = |row: &rusqlite::Row<'_>| Ok((Position(row.get(0)?), row.get::<_, Option<Vec<u8>>>(1)?));
-    let Some((first, more)) = connection.query_row(sql, params![key.0, position.0], read).optional()? else {
-        return Ok(());
-    };
-    let mut positions = vec![first];
-    let (mut last, mut rest) = (first, more.as_deref().unwrap_or_default());
-    while !rest.is_empty() {
-        let malformed = || StoreError::corrupt("the index has a malformed block of postings");
-        last = next_position(last, &mut rest).ok_or_else(malformed)?;
-        positions.push(last);
-    }
-    if !positions.contains(&position) {
-        return Ok(());
-    }
+    let positions = block_around(connection, key, position)?;
+    let Some(first) = positions.first().filter(|_| positions.contains(&position)) else { return Ok(()) };
     connection.execute("DELETE FROM posting WHERE key = ?1 AND position = ?2", params![key.0, first.0])?;
-    let left: Vec<_> = positions.into_iter().filter(|other| *other != position).map(|other| (key, other)).collect();
+    let left: Vec<_> = positions.iter().filter(|other| **other != position).map(|other| (key, *other)).collect();
     if let [(_, first), others @ ..] = left.as_slice() {
-        let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
-        connection.execute("INSERT INTO posting VALUES (?1, ?2, ?3)", params![key.0, first.0, more])?;
+        let more = distances(*first, others);
+        let sum = checksum(key, *first, more.as_deref());
+        connection.execute("INSERT INTO posting VALUES (?1, ?2, ?3, ?4)", params![key.0, first.0, more, sum])?;
     }
     Ok(())
 }
 
-/// Each position as its distance from the one before, LEB128.
-fn distances(first: Position, others: &[(Key, Position)]) -> Vec<u8> {
+/// The positions in the block that holds this one, if any does.
+fn block_around(connection: &Connection, key: Key, position: Position) -> Result<Vec<Position>, StoreError> {
+    let sql = "SELECT position, more, checksum FROM posting WHERE key = ?1 AND position <= ?2 \
+               ORDER BY position DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![key.0, position.0])?;
+    let mut positions = Vec::new();
+    let Some(row) = rows.next()? else { return Ok(positions) };
+    let (mut last, mut rest) = block(key, row)?;
+    positions.push(last);
+    while !rest.is_empty() {
+        last = next_position(last, &mut rest).ok_or_else(damaged)?;
+        positions.push(last);
+    }
+    Ok(positions)
+}
+
+/// The first position of a row, and the distances of the others.
+fn block<'r>(key: Key, row: &'r Row<'_>) -> Result<(Position, &'r [u8]), StoreError> {
+    let first = Position(row.get(0).map_err(|_| damaged())?);
+    let more = row.get_ref(1)?.as_blob_or_null().map_err(|_| damaged())?;
+    let stored: i32 = row.get(2).map_err(|_| damaged())?;
+    if stored == checksum(key, first, more) { Ok((first, more.unwrap_or_default())) } else { Err(damaged()) }
+}
+
+fn damaged() -> StoreError {
+    StoreError::corrupt("the index has a damaged block of postings")
+}
+
+/// FNV-1a over a row, its halves folded into one: what finds damage by accident, within nanoseconds.
+fn checksum(key: Key, first: Position, more: Option<&[u8]>) -> i32 {
+    let numbers = [key.0.to_le_bytes(), first.0.to_le_bytes()];
+    let bytes = numbers.as_flattened().iter().chain(more.unwrap_or_default());
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let sum: u64 = bytes.fold(0xcbf2_9ce4_8422_2325, step);
+    let [.., a, b, c, d] = (sum ^ (sum >> 32)).to_be_bytes();
+    i32::from_be_bytes([a, b, c, d])
+}
+
+/// Each position as its distance from the one before, LEB128; nothing of none.
+fn distances(first: Position, others: &[(Key, Position)]) -> Option<Vec<u8>> {
+    if others.is_empty() {
+        return None;
+    }
     let mut bytes = Vec::with_capacity(others.len());
     let mut last = first;
     for (_, position) in others {
@@ -97,7 +127,7 @@ fn distances(first: Position, others: &[(Key, Position)]) -> Vec<u8> {
         bytes.push(distance.to_le_bytes()[0]);
         last = *position;
     }
-    bytes
+    Some(bytes)
 }
 
 /// The position behind `last`, off the front of what [`distances`] has made.
@@ -182,9 +212,12 @@ pub(crate) fn read(
 ) -> Result<Chunk, StoreError> {
     // The block with the first of them may begin before `from`; before a domain's first entry no block of it does.
     let sql = match from.index() {
-        0 => "SELECT position, more FROM posting WHERE key = ?1 AND position >= ?2 AND position < ?3 ORDER BY position",
+        0 => {
+            "SELECT position, more, checksum FROM posting WHERE key = ?1 AND position >= ?2 AND position < ?3 \
+             ORDER BY position"
+        }
         _ => {
-            "SELECT position, more FROM posting WHERE key = ?1 AND position >= ifnull(\
+            "SELECT position, more, checksum FROM posting WHERE key = ?1 AND position >= ifnull(\
              (SELECT max(position) FROM posting WHERE key = ?1 AND position <= ?2), ?2) AND position < ?3 \
              ORDER BY position"
         }
@@ -194,14 +227,13 @@ pub(crate) fn read(
     let mut positions = Vec::new();
     while positions.len() < enough {
         let Some(row) = rows.next()? else { return Ok(Chunk { positions, is_last: true }) };
-        let mut more = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
-        let mut next = Some(Position(row.get(0)?));
+        let (first, mut more) = block(key, row)?;
+        let mut next = Some(first);
         while let Some(position) = next.filter(|position| *position < end) {
             if position >= from {
                 positions.push(position);
             }
-            let malformed = || StoreError::corrupt("the index has a malformed block of postings");
-            next = if more.is_empty() { None } else { Some(next_position(position, &mut more).ok_or_else(malformed)?) };
+            next = if more.is_empty() { None } else { Some(next_position(position, &mut more).ok_or_else(damaged)?) };
         }
     }
     Ok(Chunk { positions, is_last: false })
