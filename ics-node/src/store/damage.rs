@@ -48,7 +48,7 @@ pub(crate) fn note(published: &Published, log: &Connection, index: &Connection) 
 }
 
 /// The first damaged entry of a domain, among those that came with the log and those that were filled in.
-fn first(log: &Connection, index: &Connection, domain: DomainNumber) -> Result<Option<u64>, StoreError> {
+pub(crate) fn first(log: &Connection, index: &Connection, domain: DomainNumber) -> Result<Option<u64>, StoreError> {
     let (start, end) = (Position::new(domain, 0), Position::new(domain, DOMAIN_ENTRIES));
     let logged = file::read(index, key(), start, end, 1)?.positions;
     let filled = table::filled(log, domain, &[key()], 0..DOMAIN_ENTRIES)?;

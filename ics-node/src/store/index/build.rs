@@ -99,6 +99,8 @@ fn usable(path: &Path, log: &Connection, domains: &BTreeMap<DomainNumber, u64>) 
     for number in file::domains(&index)? {
         belongs(&index, log, number, domains)?;
     }
+    // Each start reads what is filed as damaged: a row of that which is damaged itself would let none succeed.
+    domains.keys().try_for_each(|domain| damage::first(log, &index, *domain).map(drop))?;
     Ok(index)
 }
 
