@@ -202,6 +202,15 @@ fn a_store_is_checked_and_its_index_repaired() {
     let repaired = stage.ok(&["fsck", "--repair"]);
     assert_eq!((&repaired["repaired"], &repaired["index"]), (&true.into(), &Value::Array(Vec::new())));
 
+    let rows = rusqlite::Connection::open(&index).expect("open");
+    assert!(rows.execute("UPDATE posting SET checksum = checksum + 1", []).expect("changed") > 0);
+    drop(rows);
+    let damaged = stage.run(&["fsck"]);
+    assert_eq!(damaged.code, 5, "{damaged:?}");
+    assert!(damaged.json()["index"].to_string().contains("damaged block of postings"), "{damaged:?}");
+    let repaired = stage.ok(&["fsck", "--repair"]);
+    assert_eq!((&repaired["repaired"], &repaired["index"]), (&true.into(), &Value::Array(Vec::new())));
+
     let log = rusqlite::Connection::open(stage.path("home/data/ics.db")).expect("open");
     let forge = "UPDATE entry SET body = zeroblob(length(body)) WHERE position = (SELECT max(position) FROM entry)";
     assert_eq!(log.execute(forge, []).expect("changed"), 1);
