@@ -1,4 +1,4 @@
-//! Alarms that an operator has seen to.
+//! Alarms of damage, and those that an operator has seen to.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -16,5 +16,16 @@ impl App {
         let alarms = self.store().acknowledge_alarms(self.hosted(domain)?.number, until)?;
         tracing::info!(%domain, alarms, %until, "alarms were acknowledged");
         Ok(Acknowledged { alarms })
+    }
+
+    /// Alarms of the damage that was met since the start.
+    pub(super) fn alarm_of_damage(&self) {
+        for hosted in self.all_hosted() {
+            for text in self.store().damage_met(hosted.number) {
+                if let Err(error) = self.store().alarm_once(hosted.number, self.clock().now(), "damaged", &text) {
+                    tracing::error!(domain = %hosted.name, %error, "the alarm of damage could not be kept");
+                }
+            }
+        }
     }
 }

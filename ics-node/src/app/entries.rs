@@ -18,6 +18,9 @@ use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
 pub(crate) trait Entries {
     /// The first `limit` entries, in log order, that have all of these postings or collide with them.
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError>;
+
+    /// The damage of an index that has led to an entry which says nothing of what is looked for: it is noted.
+    fn misled_to(&self, index: u64) -> StoreError;
 }
 
 /// The durable log of a domain up to a size.
@@ -54,11 +57,19 @@ impl Entries for Snapshot<'_> {
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         self.store.entries_at(self.number, &self.positions(postings, limit)?)
     }
+
+    fn misled_to(&self, index: u64) -> StoreError {
+        self.store.misled(self.number, index)
+    }
 }
 
 impl Entries for WriteTx<'_> {
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         self.lookup(&keys(postings), limit)?.into_iter().map(|index| self.entry(index)).collect()
+    }
+
+    fn misled_to(&self, index: u64) -> StoreError {
+        self.misled(index)
     }
 }
 
@@ -72,6 +83,10 @@ impl Entries for Before<'_, '_> {
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         let found = self.tx.lookup(&keys(postings), limit)?;
         found.into_iter().take_while(|index| *index < self.end).map(|index| self.tx.entry(index)).collect()
+    }
+
+    fn misled_to(&self, index: u64) -> StoreError {
+        self.tx.misled(index)
     }
 }
 
@@ -123,7 +138,7 @@ impl Said {
         next: Option<&Logged>,
         found: &[StoredEntry],
     ) -> Result<Self, StoreError> {
-        let (about, unseen) = about_with_remnants(domain, id, found)?;
+        let (about, unseen) = about_with_remnants(entries, domain, id, found)?;
         let groups = Self::groups(entries, domain, &candidate_groups(about.iter().chain(next)))?;
         Ok(Self { about, groups, unseen })
     }
@@ -196,6 +211,7 @@ pub(crate) fn entries_about(entries: &impl Entries, id: &IdentityId) -> Result<V
 /// All statements about an identity among these entries, and whether there is more, of which only the remnant came here
 /// and the erasure is still to come.
 fn about_with_remnants(
+    entries: &impl Entries,
     domain: &Domain,
     id: &IdentityId,
     found: &[StoredEntry],
@@ -203,7 +219,7 @@ fn about_with_remnants(
     let posting = Posting::Subject(*id);
     let mut about = Vec::with_capacity(found.len());
     for entry in found {
-        about.extend(restore_by(&posting, domain, entry)?);
+        about.extend(restore_by(entries, &posting, domain, entry)?);
     }
     let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
     let remnants = found.iter().filter(|entry| entry.content.is_none());
@@ -221,7 +237,7 @@ pub(crate) fn find_logged(
 ) -> Result<Vec<Logged>, StoreError> {
     let mut logged = Vec::new();
     for entry in entries.find(core::slice::from_ref(posting), limit)? {
-        logged.extend(restore_by(posting, domain, &entry)?);
+        logged.extend(restore_by(entries, posting, domain, &entry)?);
     }
     Ok(logged)
 }
@@ -239,7 +255,7 @@ pub(crate) fn find_besides(
     let mut logged: Vec<Logged> = at_hand.iter().filter(is_found).cloned().collect();
     indices.retain(|index| logged.iter().all(|statement| statement.index() != *index));
     for entry in entries.store.entries_at(entries.number, &indices)? {
-        logged.extend(restore_by(posting, domain, &entry)?);
+        logged.extend(restore_by(entries, posting, domain, &entry)?);
     }
     logged.sort_unstable_by_key(Logged::index);
     Ok(logged)
@@ -248,18 +264,19 @@ pub(crate) fn find_besides(
 /// The statement that a stored entry holds to which a posting has led, if it has that posting. Others may have the same key
 /// by chance. One that has not even the key was led to by a damaged index, and where the right one would have been, which
 /// may be a block, nobody knows.
-fn restore_by(posting: &Posting, domain: &Domain, entry: &StoredEntry) -> Result<Option<Logged>, StoreError> {
+fn restore_by(
+    entries: &impl Entries,
+    posting: &Posting,
+    domain: &Domain,
+    entry: &StoredEntry,
+) -> Result<Option<Logged>, StoreError> {
     let found = restore(domain, entry)?.filter(|statement| posting.is_of(statement));
     // What is left of an erased entry is found by its former keys until the index has forgotten them.
     if let (None, Some(content)) = (&found, &entry.content) {
         let header = Header::decode(&entry.header);
         let keys = header.map_or_else(|_| Vec::new(), |header| keys_of(&header, &content.body));
         if !keys.contains(&key(posting, &mut Vec::new())) {
-            return Err(StoreError::corrupt(format!(
-                "the index leads to entry {}, which says nothing of what is looked for: stop the node and build the index \
-                 again (`ics fsck --repair`)",
-                entry.index
-            )));
+            return Err(entries.misled_to(entry.index));
         }
     }
     Ok(found)

@@ -217,6 +217,7 @@ impl App {
         let hosted = self.all_hosted();
         let sound = hosted.iter().try_for_each(|hosted| self.store().check_sound(hosted.number));
         sound.map_err(|damaged| damaged.to_string())?;
+        hosted.iter().try_for_each(|hosted| self.met_no_damage(hosted))?;
         let mut empty = hosted.iter().filter(|hosted| hosted.domain().is_none());
         if let Some(hosted) = empty.find(|hosted| hosted.part == Part::Home || self.relies_on(&hosted.name)) {
             return Err(format!("nothing of `{}` has arrived yet", hosted.name));
@@ -225,6 +226,12 @@ impl App {
             Some(domain) => Err(format!("`{domain}` waits for what it has signed and does not hold")),
             None => Ok(()),
         }
+    }
+
+    /// Refuses with the damage that was met in a domain since the start.
+    fn met_no_damage(&self, hosted: &Hosted) -> Result<(), String> {
+        let first = self.store().damage_met(hosted.number).into_iter().next();
+        first.map_or(Ok(()), |damage| Err(format!("`{}`: {damage}", hosted.name)))
     }
 
     /// Whether a domain is copied, as configured now, for the trust policy to ask.

@@ -34,8 +34,10 @@ impl App {
         }
     }
 
-    /// Cosigns the newest checkpoint of every domain that this node is the home of.
+    /// Cosigns the newest checkpoint of every domain that this node is the home of, after the alarms of what was met of
+    /// damage: whoever meets it may be a reader, who has nothing written.
     pub fn beat_once(&self) {
+        self.alarm_of_damage();
         for hosted in self.all_hosted() {
             if hosted.part == Part::Home
                 && hosted.domain().is_some()

@@ -176,6 +176,10 @@ impl Entries for LogThen<'_> {
         }
         Ok(found)
     }
+
+    fn misled_to(&self, index: u64) -> StoreError {
+        self.snapshot.misled_to(index)
+    }
 }
 
 impl App {

@@ -116,6 +116,39 @@ async fn what_was_damaged_on_the_disk_lets_nothing_through() {
     assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
 }
 
+/// What parses may say something else than what was logged, and nothing of itself tells that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_on_the_disk_and_still_parses_lets_nothing_through() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    maker.submit_one(&app, maker.introduce(&app, &pumps[0], "Pump", "more")).await.expect("admitted");
+    let number = app.hosted(&maker.domain).expect("is here").number;
+    let change = || {
+        let last = "position = (SELECT max(position) FROM entry)";
+        app.store().with_writer(move |writer| {
+            let read = format!("SELECT body FROM entry WHERE {last}");
+            let mut body: Vec<u8> = writer.log.query_row(&read, [], |row| row.get(0))?;
+            *body.last_mut().expect("has bytes") ^= 1;
+            writer.log.execute(&format!("UPDATE entry SET body = ?1 WHERE {last}"), [&body])?;
+            Ok(body)
+        })
+    };
+    let body = tokio::task::block_in_place(change).expect("changed");
+    assert!(ics_core::statement::body::parse(&body).is_ok(), "the signature alone is another one");
+    assert_eq!(app.ready(), Ok(()), "nobody has met it");
+    let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
+    assert_eq!(refused.status, 500);
+    assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Unknown));
+    assert_eq!(check(&app, 1, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "of that nothing is damaged");
+    let told = app.ready().expect_err("damage was met");
+    assert!(told.contains("is not what was logged") && told.contains("`ics restore COPY`"), "{told}");
+    for _ in 0..2 {
+        tokio::task::block_in_place(|| app.beat_once());
+    }
+    let alarms = app.store().alarmed(number, "damaged").expect("read");
+    assert_eq!(alarms.len(), 1, "it is told once: {alarms:?}");
+}
+
 /// Of what an index that is made anew cannot read nobody knows what it spoke about.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() {
@@ -164,6 +197,16 @@ async fn an_index_that_leads_elsewhere_lets_nothing_through() {
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Unknown));
     assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
     assert_eq!(check(&app, 1, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "of that nothing is damaged");
+    let told = app.ready().expect_err("damage was met");
+    assert!(told.contains("`ics fsck --repair`"), "{told}");
+    let number = app.hosted(&maker.domain).expect("is here").number;
+    tokio::task::block_in_place(|| app.beat_once());
+    let alarms = app.store().alarmed(number, "damaged").expect("read");
+    assert!(alarms.iter().any(|text| text.contains("`ics fsck --repair`")), "{alarms:?}");
+    drop(app);
+    let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
+    app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect("the index was made anew");
+    assert_eq!(app.ready(), Ok(()));
 }
 
 /// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.

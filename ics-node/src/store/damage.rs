@@ -3,24 +3,35 @@
 //! Nobody can tell what such an entry spoke about: an index that is made anew would find it by nothing, or by what its
 //! damaged bytes say now, and what it blocked would be let through. So it is filed as damaged, and nothing is answered of
 //! its domain, nor written to it, until `ics restore` or `ics domain recopy` has put that right. What is damaged after it
-//! came into the index is found as before, and met by whoever reads it.
+//! came into the index is found as before, and met by whoever reads it ([`Met`]).
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::log::entry::leaf_data;
 use rusqlite::Connection;
 
 use super::KeysOf;
 use super::error::StoreError;
-use super::index::file;
+use super::index::{build, file};
 use super::state::Published;
 use super::table;
-use super::types::{Content, DOMAIN_ENTRIES, DomainNumber, Key, Position, StoredEntry};
+use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Key, Position, StoredEntry};
 
 /// Whether an entry is what was logged, as far as its content is here.
 pub(crate) fn is_sound(entry: &StoredEntry) -> bool {
     let fits = |content: &Content| leaf_data(&content.salt, &entry.header, &content.body) == entry.leaf;
     entry.content.as_ref().is_none_or(fits)
+}
+
+/// An entry that was read, if it is what was logged: one that says something else now may parse as well as before.
+pub(crate) fn checked(entry: StoredEntry) -> Result<StoredEntry, StoreError> {
+    if is_sound(&entry) {
+        return Ok(entry);
+    }
+    Err(StoreError::corrupt(format!("entry {} is not what was logged", entry.index)))
 }
 
 /// By what damaged entries are found. No other key begins with this tag.
@@ -53,4 +64,83 @@ pub(crate) fn first(log: &Connection, index: &Connection, domain: DomainNumber) 
     let logged = file::read(index, key(), start, end, 1)?.positions;
     let filled = table::filled(log, domain, &[key()], 0..DOMAIN_ENTRIES)?;
     Ok(logged.first().map(|position| position.index()).into_iter().chain(filled).min())
+}
+
+/// Where something is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Index,
+    Log,
+}
+
+impl Place {
+    /// What it means, and the way back.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Index => {
+                "the index is damaged and may have led to a block, so what that part of it leads to cannot be read; \
+                 the next start builds the index again, as `ics fsck --repair` does while the node is stopped"
+            }
+            Self::Log => {
+                "it is damaged on this node's disk and may have been a block, so what rests on it cannot be read; `ics \
+                 fsck` shows all that is damaged (`ics fsck --repair` mends the index only), `ics restore COPY` puts a \
+                 copy back, and `ics domain recopy` has a copy of another node's domain made anew"
+            }
+        }
+    }
+}
+
+/// The damage that was met since the start: the first of a domain in either place. It is told to the log once; the node is
+/// not ready while there is any, and raises alarms of it.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// The path of the index file.
+    index: PathBuf,
+    found: Mutex<BTreeMap<(DomainNumber, Place), String>>,
+}
+
+impl Met {
+    pub(crate) const fn new(index: PathBuf) -> Self {
+        Self { index, found: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// A result as it is; if it tells of damage, that is noted.
+    pub(crate) fn noted<T>(
+        &self,
+        domain: &DomainInfo,
+        place: Place,
+        result: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Err(StoreError::Corrupt { what }) = &result {
+            self.note(domain, place, what);
+        }
+        result
+    }
+
+    /// The damage of an index that leads to an entry which says nothing of what is looked for.
+    pub(crate) fn misled(&self, domain: &DomainInfo, entry: u64) -> StoreError {
+        let what = format!("the index leads to entry {entry}, which says nothing of what is looked for");
+        self.note(domain, Place::Index, &what);
+        StoreError::corrupt(what)
+    }
+
+    /// What was met in a domain, in words.
+    pub(crate) fn of(&self, domain: DomainNumber) -> Vec<String> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.range((domain, Place::Index)..=(domain, Place::Log)).map(|(_, text)| text.clone()).collect()
+    }
+
+    fn note(&self, domain: &DomainInfo, place: Place, what: &str) {
+        if place == Place::Index
+            && let Err(error) = build::mark_damaged(&self.index)
+        {
+            tracing::error!(%error, "the next start does not know that the index is damaged");
+        }
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Vacant(first) = found.entry((domain.number, place)) {
+            let text = format!("{what}: {}", place.advice());
+            tracing::error!(domain = %domain.name, "{text}");
+            first.insert(text);
+        }
+    }
 }

@@ -71,6 +71,7 @@ pub use types::{
 pub use witnessed::Witnessed;
 pub use write::{Pending, Written};
 
+use damage::Met;
 use heads::HeadFiles;
 use index::Index;
 use pool::Pool;
@@ -139,6 +140,8 @@ pub(crate) struct Shared {
     pool: Pool,
     index: Index,
     index_path: PathBuf,
+    /// What was met of damage.
+    met: Met,
     heads: HeadFiles,
     /// What was seen of the logs of others.
     seen: HeadFiles,
@@ -214,6 +217,7 @@ impl Store {
             published,
             pool: Pool::new(&log_path, &index_path, options.readers),
             index: Index::start(index, &index_path)?,
+            met: Met::new(index_path.clone()),
             index_path,
             heads,
             seen,

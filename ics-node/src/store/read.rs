@@ -7,13 +7,14 @@ use ics_core::log::merkle::Tree;
 use ics_core::log::tile::TileId;
 use ics_core::vocabulary::DomainName;
 
-use super::Store;
+use super::damage::{self, Place};
 use super::error::StoreError;
-use super::index::{Page, build};
+use super::index::Page;
 use super::sight::{Show, with_filled};
 use super::state::{DomainState, with_tiles};
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
+use super::{Shared, Store};
 use crate::background::breathe_among;
 
 impl Store {
@@ -69,10 +70,20 @@ impl Store {
         self.shared.published.get(domain)?.check_sound()
     }
 
+    /// What was met in a domain since the start that is damaged, with the way back, for its operator.
+    pub(crate) fn damage_met(&self, domain: DomainNumber) -> Vec<String> {
+        self.shared.met.of(domain)
+    }
+
+    /// The damage of an index that has led to an entry which says nothing of what is looked for.
+    pub(crate) fn misled(&self, domain: DomainNumber, entry: u64) -> StoreError {
+        self.shared.published.get(domain).map_or_else(|error| error, |state| self.shared.met.misled(&state.info, entry))
+    }
+
     /// An entry.
     ///
     /// # Errors
-    /// When there is none at this index, or the database fails.
+    /// When there is none at this index, it is not what was logged, or the database fails.
     pub fn entry(&self, domain: DomainNumber, index: u64) -> Result<StoredEntry, StoreError> {
         let mut entries = self.entries_at(domain, &[index])?;
         entries.pop().ok_or_else(|| StoreError::not_found(format!("entry {index}")))
@@ -81,7 +92,7 @@ impl Store {
     /// Entries at the given indices, in that order.
     ///
     /// # Errors
-    /// When there is none at one of them, or the database fails.
+    /// When there is none at one of them, one is not what was logged, or the database fails.
     pub fn entries_at(&self, domain: DomainNumber, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
         let state = self.shared.published.get(domain)?;
         if indices.is_empty() {
@@ -89,24 +100,25 @@ impl Store {
         }
         let show = Show::Settled(state.sight.settled);
         let missing = |index| StoreError::not_found(format!("entry {index} in `{}`", state.info.name));
-        self.shared.pool.read(|reader| {
+        let entries = self.shared.pool.read(|reader| {
             // One transaction for all: SQLite then asks for its locks once. A single look has its own.
             let _transaction = (indices.len() > 1).then(|| reader.log.unchecked_transaction()).transpose()?;
             let read = |index: &u64| {
                 if *index >= state.head.size {
                     return Err(missing(*index));
                 }
-                table::entry(&reader.log, domain, *index, show)?.ok_or_else(|| missing(*index))
+                damage::checked(table::entry(&reader.log, domain, *index, show)?.ok_or_else(|| missing(*index))?)
             };
             indices.iter().map(read).collect()
-        })
+        });
+        self.shared.met.noted(&state.info, Place::Log, entries)
     }
 
     /// Entries from `from` on, in order: `limit` at most, and no more than fit `max_bytes` of headers and bodies, but
     /// one at least if there is one.
     ///
     /// # Errors
-    /// When there is no such domain, or the database fails.
+    /// When there is no such domain, one of them is not what was logged, or the database fails.
     pub fn entries(
         &self,
         domain: DomainNumber,
@@ -118,16 +130,17 @@ impl Store {
         let (end, show) = (state.head.size, Show::Settled(state.sight.settled));
         let mut entries = Vec::new();
         let mut bytes = 0;
-        self.shared.pool.read(|reader| {
+        let read = self.shared.pool.read(|reader| {
             table::scan_entries(&reader.log, domain, from..end, show, |entry| {
                 bytes += entry.header.len() + entry.content.as_ref().map_or(0, |content| content.body.len());
                 let fits = entries.len() < limit && (bytes <= max_bytes || entries.is_empty());
                 if fits {
-                    entries.push(entry);
+                    entries.push(damage::checked(entry)?);
                 }
                 Ok(fits)
             })
-        })?;
+        });
+        self.shared.met.noted(&state.info, Place::Log, read)?;
         Ok(entries)
     }
 
@@ -230,14 +243,14 @@ impl Store {
         let state = self.shared.published.get(domain)?;
         state.check_sound()?;
         let range = start..end.min(state.head.size);
-        let result = self.shared.pool.read(|reader| {
-            let page = self.shared.index.search(&reader.index, domain, keys, range.clone(), limit)?;
-            if state.sight.is_partial() { with_filled(&reader.log, domain, keys, range, limit, page) } else { Ok(page) }
-        });
-        if let Err(StoreError::Corrupt { .. }) = &result {
-            build::mark_damaged(&self.shared.index_path)?;
+        let Shared { pool, index, met, .. } = &*self.shared;
+        let found = pool.read(|reader| index.search(&reader.index, domain, keys, range.clone(), limit));
+        let page = met.noted(&state.info, Place::Index, found)?;
+        if !state.sight.is_partial() {
+            return Ok(page);
         }
-        result
+        let all = pool.read(|reader| with_filled(&reader.log, domain, keys, range, limit, page));
+        met.noted(&state.info, Place::Log, all)
     }
 
     /// The same, through as many pages as it takes: fewer than `limit` are all that there are. Who must not decide by an

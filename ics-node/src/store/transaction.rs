@@ -6,6 +6,7 @@ use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 use rusqlite::Connection;
 
+use super::damage::{self, Met, Place};
 use super::desk::is_alarmed;
 use super::draft::{Draft, DraftAlarm};
 use super::error::StoreError;
@@ -23,6 +24,7 @@ pub struct WriteTx<'w> {
     pub(crate) log: &'w Connection,
     pub(crate) reading: &'w Reading,
     pub(crate) index: &'w Index,
+    pub(crate) met: &'w Met,
 }
 
 impl WriteTx<'_> {
@@ -53,12 +55,17 @@ impl WriteTx<'_> {
     /// An entry.
     ///
     /// # Errors
-    /// When there is none at this index, or the database fails.
+    /// When there is none at this index, it is not what was logged, or the database fails.
     pub fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
         let mut entry = match self.draft.entry(index) {
             Some(entry) => entry.clone(),
-            None => table::entry(self.log, self.domain().number, index, Show::Unsettled)?
-                .ok_or_else(|| StoreError::not_found(format!("entry {index} in `{}`", self.domain().name)))?,
+            None => {
+                let stored = table::entry(self.log, self.domain().number, index, Show::Unsettled);
+                let checked = stored.and_then(|stored| stored.map(damage::checked).transpose());
+                self.met
+                    .noted(self.domain(), Place::Log, checked)?
+                    .ok_or_else(|| StoreError::not_found(format!("entry {index} in `{}`", self.domain().name)))?
+            }
         };
         if let Some(effective) = self.draft.amendments.judged.get(&index) {
             entry.effective = *effective;
@@ -94,14 +101,21 @@ impl WriteTx<'_> {
         while let Some(start) = from.filter(|_| indices.len() < limit) {
             let range = start..self.head().size;
             let (domain, missing) = (self.domain().number, limit - indices.len());
-            let mut page = self.index.search_in(self.reading, domain, keys, range.clone(), missing)?;
+            let found = self.index.search_in(self.reading, domain, keys, range.clone(), missing);
+            let mut page = self.met.noted(self.domain(), Place::Index, found)?;
             if self.draft.base.sight.is_partial() {
-                page = with_filled(self.log, domain, keys, range, missing, page)?;
+                let filled = with_filled(self.log, domain, keys, range, missing, page);
+                page = self.met.noted(self.domain(), Place::Log, filled)?;
             }
             indices.extend(page.indices);
             from = page.next;
         }
         Ok(indices)
+    }
+
+    /// The damage of an index that has led to an entry which says nothing of what is looked for.
+    pub(crate) fn misled(&self, entry: u64) -> StoreError {
+        self.met.misled(self.domain(), entry)
     }
 
     /// Appends an entry and gives its index.

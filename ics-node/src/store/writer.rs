@@ -196,8 +196,8 @@ impl Writer {
             Err(error) => job(Err(error)),
             Ok(draft) => {
                 let mark = draft.mark();
-                let Shared { index, .. } = &*self.shared;
-                let mut tx = WriteTx { draft, log: &self.log, reading: &self.reading, index };
+                let Shared { index, met, .. } = &*self.shared;
+                let mut tx = WriteTx { draft, log: &self.log, reading: &self.reading, index, met };
                 let done = job(Ok(&mut tx));
                 let restored = draft.check_restored();
                 if !done.keep || restored.is_err() {

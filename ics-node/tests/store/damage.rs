@@ -65,8 +65,8 @@ fn a_damaged_row_of_the_index_hides_nothing() {
     let dir = tempfile::tempdir().expect("dir");
     let domain = filled(dir.path());
     let ways = [
-        ("elsewhere", "more = substr(more, 1, 8) || x'02'"),
-        ("behind the end of the log", "more = substr(more, 1, 7) || x'ff01'"),
+        ("elsewhere", "more = CAST(substr(more, 1, 8) || x'02' AS BLOB)"),
+        ("behind the end of the log", "more = CAST(substr(more, 1, 7) || x'ff01' AS BLOB)"),
         ("cut short", "more = substr(more, 1, 8)"),
         ("cut off", "more = NULL"),
         ("moved", "position = position + 1"),
@@ -82,6 +82,25 @@ fn a_damaged_row_of_the_index_hides_nothing() {
         drop(store);
         assert_found(dir.path(), domain);
     }
+}
+
+/// It was found by what it said when it was logged, and says something else now.
+#[test]
+fn an_entry_that_is_not_what_was_logged_is_given_to_nobody() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let store = open(dir.path());
+    let log = Connection::open(dir.path().join("ics.db")).expect("open");
+    let position = (i64::from(domain.get()) << 40) + 300;
+    let sql = format!("UPDATE entry SET body = CAST('n300 lot41' AS BLOB) WHERE position = {position}");
+    assert_eq!(log.execute(&sql, []).expect("change"), 1);
+    assert_eq!(find(&store, domain, &["lot30"]), (300..310).collect::<Vec<_>>());
+    assert!(matches!(store.entries_at(domain, &[299, 300]), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(store.entry(domain, 300), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(store.entries(domain, 290, 20, usize::MAX), Err(StoreError::Corrupt { .. })));
+    assert_eq!(store.entries(domain, 290, 10, usize::MAX).expect("of these none is damaged").len(), 10);
+    let read = store.write(domain, |tx| tx.entry(300)).expect("queued").wait();
+    assert!(matches!(read, Err(WriteError::Job(StoreError::Corrupt { .. }))), "{read:?}");
 }
 
 #[test]

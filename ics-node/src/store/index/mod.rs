@@ -226,6 +226,10 @@ impl Shared {
             let result = file::merge(&mut connection, batch.postings.sorted(), &batch.progress, &batch.forgotten);
             if let Err(error) = &result {
                 tracing::error!(%error, "the index could not be merged; it stays in memory and is tried again");
+                if matches!(error, StoreError::Corrupt { .. }) {
+                    // If that fails too, the next start meets what this one has met.
+                    let _ = build::mark_damaged(path);
+                }
             }
             let mut tail = self.tail();
             if !batch.forgotten.is_empty() && result.is_ok() {
