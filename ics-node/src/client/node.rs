@@ -21,10 +21,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Acknowledged, Acknowledgement, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, CertificatePage,
-    CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo,
-    Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
-    SubmissionResults, ViewAnswer,
+    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
+    CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions,
+    DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem, ProofAnswer, ProvenEntry,
+    RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -363,6 +363,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Answer<AcmeCredential> {
         self.post(&["domains", domain.as_str(), "acme", "credentials"], answer).await
+    }
+
+    /// A page of the ACME accounts of a domain; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Answer<AcmeAccountPage> {
+        self.get(&["domains", domain.as_str(), "acme", "accounts"], &query).await
     }
 
     /// Takes away the ACME accounts that speak for a signer or a thing; for operators.

@@ -106,6 +106,7 @@ pub const TABLE: &[Endpoint] = &[
     post("/v1/challenge/answer", Everybody, |r| r.to(checks::prove)),
     post("/v1/domains/{domain}/acme/challenge", Everybody, |r| r.to(credentials::challenge)),
     post("/v1/domains/{domain}/acme/credentials", Everybody, |r| r.to(credentials::give)),
+    get("/v1/domains/{domain}/acme/accounts", Operator, |r| r.to(credentials::accounts)),
     post("/v1/domains/{domain}/acme/holders/{id}/revoke", Operator, |r| r.to(credentials::revoke)),
     post("/v1/domains/{domain}/enrolments", Everybody, |r| r.to(enrolments::enrol)),
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
