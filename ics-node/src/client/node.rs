@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
+    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, Alarm,
     CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions,
     DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem, ProofAnswer, ProvenEntry,
     RecordAnswer, SubmissionResults, ViewAnswer,
@@ -161,12 +161,22 @@ impl Node {
         self.get(&["domains", domain.as_str()], &()).await
     }
 
-    /// Has the alarms of a domain deleted that were raised until a time; for operators.
+    /// The alarms about no domain; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
-    pub async fn acknowledge(&self, domain: &DomainName, until: Timestamp) -> Answer<Acknowledged> {
-        self.post(&["domains", domain.as_str(), "alarms", "acknowledge"], &Acknowledgement { until }).await
+    pub async fn alarms(&self) -> Answer<Vec<Alarm>> {
+        self.get(&["alarms"], &()).await
+    }
+
+    /// Has the alarms of a domain, or of none, deleted that were raised until a time; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acknowledge(&self, domain: Option<&DomainName>, until: Timestamp) -> Answer<Acknowledged> {
+        let of = domain.map(|domain| ["domains", domain.as_str()]);
+        let path: Vec<&str> = of.into_iter().flatten().chain(["alarms", "acknowledge"]).collect();
+        self.post(&path, &Acknowledgement { until }).await
     }
 
     /// Submits bodies to a domain.

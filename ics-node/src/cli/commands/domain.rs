@@ -73,8 +73,8 @@ pub(crate) enum DomainCommand {
     Forks(forks::Forks),
     /// Say that the alarms of a domain were seen.
     ///
-    /// Shows the alarms about a domain that the node has raised, and deletes them there: nobody counts them any more. What
-    /// is still so, and is looked at again, is alarmed again. Only the node's operator may.
+    /// Shows the alarms about a domain, or about none, that the node has raised, and deletes them there: nobody counts them
+    /// any more. What is still so, and is looked at again, is alarmed again. Only the node's operator may.
     Acknowledge(acknowledge::Acknowledge),
 }
 

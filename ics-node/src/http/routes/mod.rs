@@ -72,6 +72,8 @@ pub const TABLE: &[Endpoint] = &[
     get(METRICS, Operations, |r| r.to(operations::metrics)),
     get("/openapi.json", Everybody, |r| r.to(operations::openapi)),
     get("/v1/node", Everybody, |r| r.to(node::show)),
+    get("/v1/alarms", Operator, |r| r.to(operations::alarms)),
+    post("/v1/alarms/acknowledge", Operator, |r| r.to(operations::acknowledge)),
     get("/v1/domains", Everybody, |r| r.to(domains::list)),
     get("/v1/domains/{domain}", Everybody, |r| r.to(domains::show)),
     post("/v1/domains/{domain}/alarms/acknowledge", Operator, |r| r.to(domains::acknowledge)),
