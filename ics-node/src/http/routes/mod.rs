@@ -265,6 +265,6 @@ fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse 
 }
 
 async fn no_route(request: HttpRequest) -> HttpResponse {
-    let path = excerpt(request.path());
-    Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`")).error_response()
+    let (path, instead) = (excerpt(request.path()), x509::instead(request.path()));
+    Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`{instead}")).error_response()
 }
