@@ -62,7 +62,7 @@ impl Factory {
     }
 
     fn gpg(&self, words: &[&str]) {
-        gpg(&self.home, &[&["--passphrase-file", self.old.as_str()], words].concat());
+        gpg(&self.home, &[&["--passphrase-file", self.old.as_str()][..], words].concat());
     }
 
     fn export(&self, file: &str, what: &str) -> String {

@@ -88,7 +88,9 @@ fn named(blocks: &KeptBlocks) -> String {
     let shown = last.len().min(SHOWN) as u64;
     let rest = if *number > shown { format!("\n  and {} before these", number - shown) } else { String::new() };
     let what = counted(*number, "statement");
-    format!("what this copy says that blocks, {what}, those that were taken back or lifted since included:{lines}{rest}")
+    format!(
+        "what this copy says that blocks, {what}, those that were taken back or lifted since included:{lines}{rest}"
+    )
 }
 
 /// A block that only this branch of a log has is in no copy that is made from the other one.
