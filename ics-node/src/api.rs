@@ -24,10 +24,10 @@ pub use self::certificates::{
     RenewalWindow, X509Index, X509Issuer,
 };
 pub use self::checks::{
-    AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,
-    CheckQuestion, CheckQuestions, credential_message,
+    AcmeAccount, AcmeAccountPage, AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check,
+    CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions, credential_message,
 };
-pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
+pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 pub use self::peers::{Acknowledged, Acknowledgement, Alarm, Cosigns, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served};
 
 /// `GET /v1/node`: who answers.

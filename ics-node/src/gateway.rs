@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::Check;
-use crate::app::{App, AppError, Asker, Depth, Follower, NodeKeys, Query, Reader};
+use crate::app::{App, AppError, Asker, Depth, Follower, NodeKeys, Query, Reader, check_use};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, KeyStore, PassphraseError, PassphraseSource};
 use crate::service::{Service, ServiceError};
@@ -70,11 +70,14 @@ impl Gateway {
 
     /// Whether a thing may be used so, now; only `allow` is a yes. Thing and peer are asked for by id or name.
     ///
-    /// It may read the store, and ask other nodes about a thing of a domain of which no copy is here: call it where blocking is no harm, or use [`Gateway::check_hot`] first.
+    /// It may read the store, and ask other nodes about a thing of a domain of which no copy is here: call
+    /// it where blocking is no harm, or use [`Gateway::check_hot`] first.
     ///
     /// # Errors
-    /// When a text is neither id nor name.
+    /// When a text is neither id nor name, or the use is none that the HTTP door takes: empty, too long, or a known word
+    /// in other letters.
     pub fn check(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Check, AppError> {
+        check_use(usage)?;
         if self.app.is_roaming() && self.check_hot(thing, usage, peer)?.is_none() {
             let asked = [Some(thing), peer].into_iter().flatten().map(Query::parse).collect::<Result<Vec<_>, _>>()?;
             let things: Vec<&Query> = asked.iter().collect();
@@ -87,12 +90,13 @@ impl Gateway {
     /// The same out of memory: at once, or not at all.
     ///
     /// # Errors
-    /// When a text is neither id nor name.
+    /// As [`Gateway::check`].
     pub fn check_hot(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Option<Check>, AppError> {
         self.ask(thing, usage, peer, Depth::Memory)
     }
 
     fn ask(&self, thing: &str, usage: &str, peer: Option<&str>, depth: Depth) -> Result<Option<Check>, AppError> {
+        check_use(usage)?;
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         Ok(self.app.check(Reader::Operator, usage, &thing, peer.as_ref(), depth))
     }

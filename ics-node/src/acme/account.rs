@@ -44,6 +44,18 @@ pub enum AccountStatus {
     Revoked,
 }
 
+impl AccountStatus {
+    /// Its word (RFC 8555, 7.1.2).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Deactivated => "deactivated",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {

@@ -121,6 +121,33 @@ pub struct AcmeRevoked {
     pub accounts: u64,
 }
 
+/// An ACME account, as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAccount {
+    /// Its number at this node, as in its URL.
+    pub account: u64,
+    /// `signer` or `thing`.
+    pub kind: String,
+    /// The fingerprint of the signer or the thing for whom it speaks.
+    pub holder: String,
+    /// `valid`, `deactivated` by its client, or `revoked` by the operator.
+    pub state: String,
+    /// Whom to write to.
+    pub contact: Vec<String>,
+    /// Since when it exists.
+    pub created: Timestamp,
+}
+
+/// `GET /v1/domains/{domain}/acme/accounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAccountPage {
+    /// In the order in which they were made.
+    pub items: Vec<AcmeAccount>,
+    /// `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
 /// What whoever wants a credential for an ACME account signs. It names purpose and place, so that no signature for something
 /// else, or for another node, serves.
 #[must_use]

@@ -71,10 +71,10 @@ pub struct EnrolmentPage {
     pub next: Option<u64>,
 }
 
-/// Which of the requests that wait are asked for.
+/// Which page of a list is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct EnrolmentQuery {
+pub struct PageQuery {
     /// The `next` of the page before.
     pub after: u64,
     /// Items in a page, 100 unless told, 500 at most.

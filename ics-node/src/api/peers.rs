@@ -17,7 +17,8 @@ pub struct Alarm {
     pub text: String,
 }
 
-/// `POST /v1/domains/{domain}/alarms/acknowledge`: which alarms an operator has seen.
+/// `POST /v1/domains/{domain}/alarms/acknowledge`, and `/v1/alarms/acknowledge` for those about no domain: which alarms an
+/// operator has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {

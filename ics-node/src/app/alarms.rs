@@ -4,17 +4,28 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::{App, AppError};
-use crate::api::Acknowledged;
+use crate::api::{Acknowledged, Alarm};
 
 impl App {
-    /// Deletes the alarms about a domain that were raised until a time: its operator has seen them. What is looked at again
-    /// and is as it was is alarmed again.
+    /// The last alarms about no domain that is here: of peers that lied when they were asked about a thing, of a witness
+    /// that keeps silent, of forks of what this node only cosigns.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn alarms_about_none(&self) -> Result<Vec<Alarm>, AppError> {
+        self.alarms_about(None)
+    }
+
+    /// Deletes the alarms about a domain, or about none, that were raised until a time: the operator has seen them. What is
+    /// looked at again and is as it was is alarmed again.
     ///
     /// # Errors
     /// When the domain is not here or the store fails.
-    pub fn acknowledge(&self, domain: &DomainName, until: Timestamp) -> Result<Acknowledged, AppError> {
-        let alarms = self.store().acknowledge_alarms(self.hosted(domain)?.number, until)?;
-        tracing::info!(%domain, alarms, %until, "alarms were acknowledged");
+    pub fn acknowledge(&self, domain: Option<&DomainName>, until: Timestamp) -> Result<Acknowledged, AppError> {
+        let number = domain.map(|domain| Ok::<_, AppError>(self.hosted(domain)?.number)).transpose()?;
+        let alarms = self.store().acknowledge_alarms(number, until)?;
+        let domain = domain.map(DomainName::as_str);
+        tracing::info!(domain, alarms, %until, "alarms were acknowledged");
         Ok(Acknowledged { alarms })
     }
 

@@ -15,7 +15,7 @@ use super::hosted::Hosted;
 use super::list::page_items;
 use super::problem::Code;
 use super::{App, AppError, Asker};
-use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
+use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};
 
@@ -66,7 +66,7 @@ impl App {
     ///
     /// # Errors
     /// When the domain has its home elsewhere, or no page is so long.
-    pub fn enrolments(&self, domain: &DomainName, query: EnrolmentQuery) -> Result<EnrolmentPage, AppError> {
+    pub fn enrolments(&self, domain: &DomainName, query: PageQuery) -> Result<EnrolmentPage, AppError> {
         let limit = page_items(query.limit)?;
         let hosted = self.home(domain)?;
         let stored = self.store().enrolments(hosted.number, EnrolmentState::Waiting, query.after, limit)?;

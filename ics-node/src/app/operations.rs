@@ -7,7 +7,7 @@ use super::denied::Denied;
 use super::expiry::Expiries;
 use super::outbox::Waiting;
 use super::{App, AppError};
-use crate::api::{Alarm, DomainInfo, Enrolment, EnrolmentQuery, IdentitySummary, NodeInfo, PeerInfo};
+use crate::api::{Alarm, DomainInfo, Enrolment, IdentitySummary, NodeInfo, PageQuery, PeerInfo};
 use crate::store::Part;
 
 /// Forks of a domain, things to approve, and denied verdicts that are shown.
@@ -85,7 +85,7 @@ impl App {
             if hosted.part != Part::Home {
                 continue;
             }
-            let few = EnrolmentQuery { limit: Some(SHOWN), ..EnrolmentQuery::default() };
+            let few = PageQuery { limit: Some(SHOWN), ..PageQuery::default() };
             let waiting = self.enrolments(&domain, few)?.items.into_iter();
             enrolments.extend(waiting.map(|enrolment| (domain.clone(), enrolment)));
             if let Ok(sight) = self.sight(&hosted)

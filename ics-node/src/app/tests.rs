@@ -22,7 +22,7 @@ use super::read::Sight;
 use super::submit::{Incoming, append_all};
 use super::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
-use crate::api::{Check, EnrolmentQuery, EnrolmentRequest, ListQuery, SubmissionResult};
+use crate::api::{Check, EnrolmentRequest, ListQuery, PageQuery, SubmissionResult};
 use crate::fixture::{Party, devices};
 use crate::store::WriteTx;
 
@@ -378,7 +378,7 @@ async fn the_desk_is_read_page_by_page() {
     for number in 0..25 {
         app.store().enrol(own, &format!("token {number}"), json.clone(), now).expect("kept");
     }
-    let page = |after| app.enrolments(&maker.domain, EnrolmentQuery { after, limit: Some(20) }).expect("a page");
+    let page = |after| app.enrolments(&maker.domain, PageQuery { after, limit: Some(20) }).expect("a page");
     let first = page(0);
     assert_eq!((first.items.len(), first.next), (20, first.items.last().map(|last| last.number)));
     let last = page(first.next.expect("another page"));
@@ -387,7 +387,7 @@ async fn the_desk_is_read_page_by_page() {
     // What nobody can read stands behind what an operator sees first.
     app.store().enrol(own, "damaged", b"no request".to_vec(), now).expect("kept");
     assert_eq!(app.operations().expect("operations").enrolments.len(), 20);
-    assert!(app.enrolments(&maker.domain, EnrolmentQuery::default()).is_err());
+    assert!(app.enrolments(&maker.domain, PageQuery::default()).is_err());
 
     let names = vec!["serial:1".to_owned(); limits::ENROLMENT_NAMES + 1];
     let greedy = app.enrol(Asker::Own, &maker.domain, &EnrolmentRequest { names, ..request.clone() });

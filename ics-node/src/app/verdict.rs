@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ics_core::descriptor::Freshness;
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
+use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::trust::{
@@ -335,12 +336,17 @@ impl App {
 /// Uses that trust policies and their rules know by these words.
 const USES: [&str; 3] = ["connect", "install", "operate"];
 
-/// Refuses a use that is one of the known words but for the case of its letters: it would be another use, for which neither
-/// the rules nor the freshness of that word count.
+/// Refuses a use that is no word or too long for one, and one that is a known word but for the case of its letters: it
+/// would be another use, for which neither the rules nor the freshness of that word count.
 ///
 /// # Errors
 /// When it is.
 pub fn check_use(usage: &str) -> Result<(), AppError> {
+    if !(1..=limits::NAME_BYTES).contains(&usage.len()) {
+        let which = "connect, install, operate or another word";
+        let detail = format!("`use` says what for: {which} of at most {} bytes", limits::NAME_BYTES);
+        return Err(AppError::new(Code::MalformedQuery, detail));
+    }
     match USES.iter().find(|known| **known != usage && known.eq_ignore_ascii_case(usage)) {
         Some(known) => Err(AppError::new(Code::MalformedQuery, format!("the use `{usage}` is written `{known}`"))),
         None => Ok(()),

@@ -21,10 +21,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Acknowledged, Acknowledgement, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, CertificatePage,
-    CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo,
-    Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
-    SubmissionResults, ViewAnswer,
+    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, Alarm,
+    CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions,
+    DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem, ProofAnswer, ProvenEntry,
+    RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -161,12 +161,22 @@ impl Node {
         self.get(&["domains", domain.as_str()], &()).await
     }
 
-    /// Has the alarms of a domain deleted that were raised until a time; for operators.
+    /// The alarms about no domain; for operators.
     ///
     /// # Errors
     /// See [`Node::info`].
-    pub async fn acknowledge(&self, domain: &DomainName, until: Timestamp) -> Answer<Acknowledged> {
-        self.post(&["domains", domain.as_str(), "alarms", "acknowledge"], &Acknowledgement { until }).await
+    pub async fn alarms(&self) -> Answer<Vec<Alarm>> {
+        self.get(&["alarms"], &()).await
+    }
+
+    /// Has the alarms of a domain, or of none, deleted that were raised until a time; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acknowledge(&self, domain: Option<&DomainName>, until: Timestamp) -> Answer<Acknowledged> {
+        let of = domain.map(|domain| ["domains", domain.as_str()]);
+        let path: Vec<&str> = of.into_iter().flatten().chain(["alarms", "acknowledge"]).collect();
+        self.post(&path, &Acknowledgement { until }).await
     }
 
     /// Submits bodies to a domain.
@@ -363,6 +373,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Answer<AcmeCredential> {
         self.post(&["domains", domain.as_str(), "acme", "credentials"], answer).await
+    }
+
+    /// A page of the ACME accounts of a domain; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Answer<AcmeAccountPage> {
+        self.get(&["domains", domain.as_str(), "acme", "accounts"], &query).await
     }
 
     /// Takes away the ACME accounts that speak for a signer or a thing; for operators.

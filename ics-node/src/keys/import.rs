@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::spki::BARE_KEY_CREATED;
 use ics_core::time::Timestamp;
@@ -77,6 +78,19 @@ impl ImportSource {
         }
     }
 
+    /// The fingerprint that the key has here: all who import a bare key get the same.
+    fn fingerprint(&self) -> Result<Fingerprint, KeyError> {
+        let of = |bytes: &[u8]| Certificate::parse(bytes).map(|it| it.primary()).map_err(KeyError::make);
+        match &self.content {
+            Content::OpenPgp(packets) => of(&canonical_certificate(packets)?),
+            Content::Certificate(certificate) => of(certificate),
+            Content::Pkcs8(key) => {
+                let (signer, _) = secret::signer(SecretKey::clone(key).role_into_unspecified())?;
+                Ok(signer.public_key().fingerprint())
+            }
+        }
+    }
+
     /// Whether it has a secret of a key that is here which is not here yet.
     #[must_use]
     pub fn has_more_secrets(&self, held: &StoredKey) -> bool {
@@ -115,16 +129,17 @@ impl KeyStore {
         }
     }
 
-    /// The key of that name, if it is the one that is imported.
+    /// The key of that name, if it is the one that is imported, and what is imported can add something to it.
     ///
     /// # Errors
     /// When that is here under other names only, its certificate is not accepted, or the directory cannot be read.
     pub fn held(&self, name: &KeyName, source: &ImportSource) -> Result<Option<StoredKey>, KeyError> {
-        let Some(certificate) = source.certificate()? else { return Ok(None) };
-        let fingerprint = Certificate::parse(&certificate).map_err(KeyError::make)?.primary();
+        let fingerprint = source.fingerprint()?;
         let mut held: Vec<StoredKey> = self.list()?;
         held.retain(|key| key.fingerprint() == fingerprint);
         match (held.iter().find(|key| key.name() == name), held.first()) {
+            // A bare key brings nothing that the key made of it lacks.
+            (Some(_), _) if matches!(source.content, Content::Pkcs8(_)) => Ok(None),
             (Some(key), _) => Ok(Some(key.clone())),
             (None, Some(other)) => Err(KeyError::HeldAs(other.name().to_string())),
             (None, None) => Ok(None),

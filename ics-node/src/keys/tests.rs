@@ -186,6 +186,12 @@ fn imports_pkcs8_with_the_fingerprint_of_the_bare_key() {
         let bare = ics_core::openpgp::key::PublicKey::from_spki_pem(spki).expect("a bare key");
         assert_eq!(imported.fingerprint(), bare.fingerprint());
         assert!(imported.unlock(&passphrase("correct horse")).is_ok());
+
+        // It is here once, under one name.
+        let (store, source) = (KeyStore::new(home.path()), ImportSource::read(&home.path().join("import")).expect("a key"));
+        let elsewhere = store.held(&name("other"), &source).map(|_| ());
+        assert!(matches!(elsewhere, Err(KeyError::HeldAs(held)) if held == "imported"));
+        assert!(store.held(&name("imported"), &source).expect("read").is_none(), "there is nothing to add");
     }
 }
 

@@ -36,7 +36,7 @@ const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 
 /// Statements that are kept prepared: all that there are.
-const STATEMENTS: usize = 48;
+const STATEMENTS: usize = 49;
 
 /// Accounts that are kept in memory: every request is by one.
 const ACCOUNTS: usize = 4096;

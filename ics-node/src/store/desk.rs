@@ -130,14 +130,14 @@ impl Store {
         })
     }
 
-    /// Deletes the alarms about a domain that were raised until a time, and says how many there were.
+    /// Deletes the alarms about a domain, or about none, that were raised until a time, and says how many there were.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn acknowledge_alarms(&self, domain: DomainNumber, until: Timestamp) -> Result<usize, StoreError> {
+    pub fn acknowledge_alarms(&self, domain: Option<DomainNumber>, until: Timestamp) -> Result<usize, StoreError> {
         self.desk(move |log| {
-            let sql = "DELETE FROM alarm WHERE domain = ?1 AND at <= ?2";
-            Ok(log.execute(sql, params![domain.get(), until.as_millis().cast_signed()])?)
+            let sql = "DELETE FROM alarm WHERE domain IS ?1 AND at <= ?2";
+            Ok(log.execute(sql, params![domain.map(DomainNumber::get), until.as_millis().cast_signed()])?)
         })
     }
 

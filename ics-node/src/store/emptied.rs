@@ -9,7 +9,8 @@ use super::backup::open_log;
 use super::desk::{Fork, forks_of};
 use super::error::StoreError;
 use super::follow::follow_back;
-use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position};
+use super::sight::Show;
+use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position, StoredEntry};
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
 
@@ -42,6 +43,19 @@ pub fn forks_in(dir: &Path, name: &DomainName) -> Result<Vec<Fork>, StoreError> 
         Some((info, _)) => forks_of(&open_log(dir)?, info.number, FORKS_READ),
         None => Ok(Vec::new()),
     }
+}
+
+/// Shows all entries of a domain in the store of a directory, in order, those that wait to be shown included; none where it
+/// does not know the domain. Another process may use the store.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn scan_copy(dir: &Path, name: &DomainName, mut take: impl FnMut(StoredEntry)) -> Result<(), StoreError> {
+    let Some((info, size)) = held(dir, name)? else { return Ok(()) };
+    table::scan_entries(&open_log(dir)?, info.number, 0..size, Show::Unsettled, |entry| {
+        take(entry);
+        Ok(true)
+    })
 }
 
 /// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin (until another is

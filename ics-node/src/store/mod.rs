@@ -57,7 +57,7 @@ pub(crate) use backup::open_log;
 pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
-pub use emptied::{empty_copy, forks_in, held};
+pub use emptied::{empty_copy, forks_in, held, scan_copy};
 pub use error::{Full, StoreError, WriteError};
 pub use follow::Following;
 pub use index::Page;

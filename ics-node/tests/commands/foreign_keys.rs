@@ -1,8 +1,10 @@
 //! Keys that go from here to gpg, and from gpg to here.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use serde_json::Value;
 
 use crate::between::stands_in;
 use crate::stage::{Stage, spki};
@@ -18,7 +20,7 @@ fn gpg(home: &Path, words: &[&str]) -> Output {
     output
 }
 
-fn gnupg_home(stage: &Stage) -> std::path::PathBuf {
+fn gnupg_home(stage: &Stage) -> PathBuf {
     let home = stage.path("gnupg");
     std::fs::DirBuilder::new().mode(0o700).create(&home).expect("made");
     home
@@ -40,59 +42,75 @@ fn gpg_reads_our_secret_keys_and_signs_with_them() {
     }
 }
 
+const WHO: &str = "Factory <factory@acme.example>";
+
+/// A started node beside a GnuPG that has a signing key.
+struct Factory {
+    stage: Stage,
+    home: PathBuf,
+    /// The file with the passphrase of gpg's key.
+    old: String,
+}
+
+impl Factory {
+    fn with_a_key_that_lasts(lasts: &str) -> Self {
+        let stage = Stage::started();
+        let (home, old) = (gnupg_home(&stage), stage.write("old-passphrase", "old passphrase\n"));
+        let factory = Self { stage, home, old };
+        factory.gpg(&["--quick-gen-key", WHO, "ed25519", "sign", lasts]);
+        factory
+    }
+
+    fn gpg(&self, words: &[&str]) {
+        gpg(&self.home, &[&["--passphrase-file", self.old.as_str()][..], words].concat());
+    }
+
+    fn export(&self, file: &str, what: &str) -> String {
+        let file = self.stage.path(file).to_str().expect("UTF-8").to_owned();
+        self.gpg(&["--armor", "--output", &file, what, WHO]);
+        file
+    }
+
+    /// The key comes here, and signs for the domain; what the import says.
+    fn import_and_publish(&self, file: &str) -> Value {
+        let imported = self.stage.ok(&["key", "import", "factory", file, "--old-passphrase-file", &self.old]);
+        self.stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory"]);
+        self.stage.ok(&["domain", "submit"]);
+        self.stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--signer", "factory"]);
+        imported
+    }
+}
+
 #[test]
 fn a_key_of_gpg_signs_statements() {
-    let stage = Stage::started();
-    let home = gnupg_home(&stage);
-    let old = stage.write("old-passphrase", "old passphrase\n");
-    let who = "Factory <factory@acme.example>";
-    gpg(&home, &["--passphrase-file", &old, "--quick-gen-key", who, "ed25519", "sign", "never"]);
-    let file = stage.path("factory.asc");
-    let file = file.to_str().expect("UTF-8");
-    gpg(&home, &["--passphrase-file", &old, "--armor", "--output", file, "--export-secret-keys", who]);
-
-    let refused = stage.run(&["key", "import", "factory", file]);
+    let factory = Factory::with_a_key_that_lasts("never");
+    let (stage, file) = (&factory.stage, factory.export("factory.asc", "--export-secret-keys"));
+    let refused = stage.run(&["key", "import", "factory", &file]);
     assert_eq!(refused.code, 5, "it is encrypted: {refused:?}");
-    let imported = stage.ok(&["key", "import", "factory", file, "--old-passphrase-file", &old]);
-    assert_eq!(imported["user_ids"][0], who);
-    stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory"]);
-    stage.ok(&["domain", "submit"]);
-    stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--signer", "factory"]);
+    assert_eq!(factory.import_and_publish(&file)["user_ids"][0], WHO);
     stage.ok(&["publish", "--group", "Lot", "--select", "lot=1", "--signer", "factory"]);
-    assert_eq!(stage.record("serial:SN-1")["vouched"][0]["name"], who);
+    assert_eq!(stage.record("serial:SN-1")["vouched"][0]["name"], WHO);
 }
 
 #[test]
 fn a_key_that_gpg_has_extended_signs_on() {
-    let stage = Stage::started();
-    let home = gnupg_home(&stage);
-    let old = stage.write("old-passphrase", "old passphrase\n");
-    let who = "Factory <factory@acme.example>";
-    gpg(&home, &["--passphrase-file", &old, "--quick-gen-key", who, "ed25519", "sign", "1y"]);
-    let export = |file: &str, what: &str| {
-        let file = stage.path(file).to_str().expect("UTF-8").to_owned();
-        gpg(&home, &["--passphrase-file", &old, "--armor", "--output", &file, what, who]);
-        file
-    };
-    let file = export("factory.asc", "--export-secret-keys");
-    let imported = stage.ok(&["key", "import", "factory", &file, "--old-passphrase-file", &old]);
+    let factory = Factory::with_a_key_that_lasts("1y");
+    let stage = &factory.stage;
+    let imported = factory.import_and_publish(&factory.export("factory.asc", "--export-secret-keys"));
     let fingerprint = imported["fingerprint"].as_str().expect("a fingerprint");
-    stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory"]);
-    stage.ok(&["domain", "submit"]);
-    stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--signer", "factory"]);
 
     // gpg replaces the self-signature that there was.
-    gpg(&home, &["--passphrase-file", &old, "--quick-set-expire", fingerprint, "2y"]);
-    let file = export("extended.asc", "--export");
+    factory.gpg(&["--quick-set-expire", fingerprint, "2y"]);
+    let file = factory.export("extended.asc", "--export");
     let elsewhere = stage.run(&["key", "import", "factory-2", &file]);
     assert!(elsewhere.code == 5 && elsewhere.failure().0.contains("as `factory`"), "{elsewhere:?}");
     assert_eq!(stage.ok(&["key", "import", "factory", &file])["certificate"], "extended");
     assert_eq!(stage.ok(&["key", "import", "factory", &file])["certificate"], "unchanged");
     stage.ok(&["publish", "--spki", &spki(2), "--serial", "SN-2", "--signer", fingerprint]);
-    gpg(&home, &["--passphrase-file", &old, "--quick-set-expire", fingerprint, "3y"]);
-    let file = export("again.asc", "--export");
+    factory.gpg(&["--quick-set-expire", fingerprint, "3y"]);
+    let file = factory.export("again.asc", "--export");
     stage.ok(&["import", &file]);
-    assert_eq!(stage.record("serial:SN-2")["vouched"][0]["name"], who);
+    assert_eq!(stage.record("serial:SN-2")["vouched"][0]["name"], WHO);
 }
 
 #[test]

@@ -195,7 +195,10 @@ fn a_compromise_that_takes_nothing_back_is_told() {
     let stage = Stage::started();
     let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
     for (index, beyond) in [(99_999, 1), (2, 0)] {
-        stage.ok(&["domain", "update", "--compromised", &format!("{signer}@{index}")]);
+        let words = ["domain", "update", "--compromised", &format!("{signer}@{index}")];
+        let updated = stage.for_people("home", &words);
+        let is_told = updated.stderr.contains("all that he has said goes on to count");
+        assert_eq!((updated.code, is_told), (0, beyond == 1), "who makes it is told before he signs: {updated:?}");
         let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
         assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
     }

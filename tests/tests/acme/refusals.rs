@@ -7,8 +7,8 @@ use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
-use ics_node::api::ChallengeAnswer;
-use ics_node::app::Asker;
+use ics_node::api::{AcmeAccount, ChallengeAnswer, PageQuery};
+use ics_node::app::{App, Asker};
 use ics_node::config::AcmeConfig;
 use ics_sync::wire::Base64;
 use serde_json::{Value, json};
@@ -319,8 +319,14 @@ fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     let account = again(&server, &[(99, device.kid.take()), (41, maker.kid.take())]);
     let app = &server.world.app;
     let id = signer(7).public_key().fingerprint().to_string();
+    let valid = || pages_of_accounts(app).into_iter().filter(|it| it.holder == id && it.state == "valid").count();
+    assert_eq!(valid(), 16);
     assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 16);
     assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 0, "once");
+    assert_eq!(valid(), 0);
+    let revoked = |it: &&AcmeAccount| (&*it.kind, &it.holder, &*it.state) == ("thing", &id, "revoked");
+    assert_eq!(pages_of_accounts(app).iter().filter(revoked).count(), 16, "they are listed all the same");
+    assert!(app.acme_accounts(&domain(), PageQuery { after: 0, limit: Some(501) }).is_err());
     let detail = account[0].order(&[URN]).fails(403, "unauthorized");
     assert!(detail.contains("taken away"), "{detail}");
     bound.register(&payload).fails(403, "unauthorized");
@@ -405,4 +411,16 @@ fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
     stranger.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
     assert_eq!(server.world.size(), size, "nothing is stored");
     Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
+}
+
+/// All accounts, page by page.
+fn pages_of_accounts(app: &App) -> Vec<AcmeAccount> {
+    let (mut all, mut next) = (Vec::new(), Some(0));
+    while let Some(after) = next {
+        let page = app.acme_accounts(&domain(), PageQuery { after, limit: Some(5) }).expect("a page");
+        assert!(page.items.len() <= 5 && page.items.iter().all(|it| it.account > after));
+        all.extend(page.items);
+        next = page.next;
+    }
+    all
 }

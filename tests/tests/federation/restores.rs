@@ -298,10 +298,16 @@ fn a_node_with_two_domains_gives_both_the_new_key() {
 
 /// A home that was put back from a copy, and stopped, while its mirror has seen five entries more.
 fn put_back() -> Pair {
+    put_back_after(|_| ())
+}
+
+/// The same, where more was said in between.
+fn put_back_after(say: impl FnOnce(&Pair)) -> Pair {
     let mut pair = Pair::new();
     let copy = pair.path("copy");
     pair.home.json(&["backup", &copy]);
     pair.publish(10, 5);
+    say(&pair);
     pair.home.kill();
     pair.home.ics(&["restore", &copy]).ends_with(1);
     pair
@@ -324,7 +330,10 @@ fn a_mirror_that_saw_what_was_lost_stops_at_a_new_epoch() {
 /// A block that only the former branch had would be gone at this node, and nobody would have been told.
 #[test]
 fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_is_given_out() {
-    let mut pair = put_back();
+    let mut pair = put_back_after(|pair| {
+        pair.home.json(&["status", "stolen", "serial:SN-0010", "--yes"]);
+        pair.mirror.catches_up(&pair.home, DEVICES);
+    });
     // Whoever takes away what the home remembers of its signatures makes it sign a second log.
     fs::remove_dir_all(pair.home.home.join("data/heads")).expect("gone");
     pair.home.json(&["restore", "--alone", DEVICES]);
@@ -352,5 +361,8 @@ fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_
     pair.mirror.kill();
     let asked = pair.mirror.ics(&["domain", "recopy", DEVICES]).ends_with(2);
     assert!(asked.stderr.contains("blocks too, is gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);
-    assert_eq!(pair.mirror.json(&["domain", "recopy", DEVICES, "--yes"])["forks"], 1);
+    assert!(asked.stderr.contains("1 statement") && asked.stderr.contains(": stolen for "), "{}", asked.stderr);
+    let emptied = pair.mirror.json(&["domain", "recopy", DEVICES, "--yes"]);
+    assert_eq!((&emptied["forks"], &emptied["blocks"]["number"]), (&1.into(), &1.into()), "{emptied}");
+    assert_eq!(emptied["blocks"]["last"][0]["status"], "stolen", "{emptied}");
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ics_core::trust::Outcome;
+use ics_node::app::problem::Code;
 use ics_node::gateway::Gateway;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -127,5 +128,11 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
         (decide("SN-3002"), decide("SN-3000"), decide("SN-9997")),
         (Outcome::Allow, Outcome::Deny, Outcome::Unknown)
     );
+    // What no HTTP door takes for a use, this one does not either.
+    for usage in ["CONNECT", "Install", "", &"x".repeat(513)] {
+        let refused = gateway.check("serial:SN-3002", usage, None).expect_err("a use that none is");
+        assert_eq!(refused.code(), Code::MalformedQuery, "{usage}: {refused}");
+        assert!(gateway.check_hot("serial:SN-3002", usage, None).is_err(), "{usage}");
+    }
     runtime.block_on(gateway.close());
 }

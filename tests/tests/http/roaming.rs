@@ -385,6 +385,12 @@ async fn that_there_is_nothing_cannot_be_passed_on() {
     assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{check:?}");
     assert!(gateway.reasons(&serial(99)).await.contains("was said to another reader"), "said in words");
     assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
+
+    // It is about no domain that is here; its operator sees to it all the same.
+    let told = gateway.app.alarms_about_none().expect("alarms");
+    assert_eq!(told.iter().map(|alarm| &*alarm.kind).collect::<Vec<_>>(), [LIES]);
+    assert_eq!(gateway.app.acknowledge(None, told[0].at).expect("acknowledged").alarms, 1);
+    assert_eq!(gateway.alarms(LIES), 0);
 }
 
 /// The log that is shown follows from the one that was seen, or it is not believed.

@@ -27,6 +27,19 @@ async fn unknown_routes_and_methods() {
     // What has a specification of its own is not in the API's description.
     let hint = node.get("/x509/nowhere.example/nothing").await.json()["hint"].to_string();
     assert!(hint.contains("/openapi.json") && hint.contains("X.509"), "{hint}");
+    // Whoever is at a wrong address of EST is told the right one, and nobody else.
+    for (path, told) in [
+        ("/.well-known/est", true),
+        ("/.well-known/est/a.example/enroll", true),
+        ("/.well-known/est/a.example/cacerts/", true),
+        ("/x509/a.example/simpleenroll", true),
+        ("/x509/a.example/.well-known/est/a.example/cacerts", true),
+        ("/.well-known/established", false),
+        ("/v1/nothing", false),
+    ] {
+        let detail = node.get(path).await.json()["detail"].to_string();
+        assert_eq!(detail.contains("`/.well-known/est/DOMAIN/OPERATION`"), told, "{path}: {detail}");
+    }
     // Below what many routes begin with.
     for path in [
         "/v1/domains/nowhere.example/",

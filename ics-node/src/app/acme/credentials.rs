@@ -12,7 +12,11 @@ use zeroize::Zeroizing;
 use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::problem::Problem;
 use crate::acme::urls::Resource;
-use crate::api::{AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, credential_message};
+use crate::api::{
+    AcmeAccount, AcmeAccountPage, AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, PageQuery,
+    credential_message,
+};
+use crate::app::list::page_items;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Asker, Reader, random};
 use crate::store::{Credential, Durability};
@@ -122,6 +126,19 @@ impl App {
         Ok(AcmeRevoked { holder: id.to_string(), accounts })
     }
 
+    /// A page of the accounts of a domain, those that were given up or taken away included: which there are stands in no
+    /// log, and a copy that was put back may have brought former ones.
+    ///
+    /// # Errors
+    /// When no certificates are issued here, no page is so long, or the store fails.
+    pub fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Result<AcmeAccountPage, AppError> {
+        let limit = page_items(query.limit)?;
+        let (acme, _) = self.acme(domain).map_err(told)?;
+        let found = acme.store.look(|tx| tx.accounts(domain, query.after, limit))?;
+        let next = found.last().filter(|_| found.len() == limit).map(|(number, _)| *number);
+        Ok(AcmeAccountPage { items: found.into_iter().map(shown).collect(), next })
+    }
+
     /// For whom the account of a key would speak, and the keys by which he proves himself.
     fn acme_holder(&self, domain: &DomainName, id: &Fingerprint) -> Result<(Holder, Vec<PublicKey>), AppError> {
         let hosted = self.hosted(domain)?;
@@ -148,6 +165,22 @@ impl App {
             }
         }
         Ok(())
+    }
+}
+
+/// An account as the operator sees it.
+fn shown((number, account): (u64, Account)) -> AcmeAccount {
+    let (kind, holder) = match account.holder {
+        Holder::Signer(id) => ("signer", id),
+        Holder::Thing(id) => ("thing", id),
+    };
+    AcmeAccount {
+        account: number,
+        kind: kind.to_owned(),
+        holder: holder.to_string(),
+        state: account.status.as_str().to_owned(),
+        contact: account.contact,
+        created: account.created,
     }
 }
 

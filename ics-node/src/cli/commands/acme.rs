@@ -1,17 +1,19 @@
 //! `ics acme`.
 
 use clap::{Args, Subcommand};
+use console::style;
 use ics_core::descriptor::{Certificates, Descriptor};
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::possession;
 
-use crate::api::ChallengeAnswer;
+use super::page_limit;
+use crate::api::{AcmeAccount, ChallengeAnswer, PageQuery};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::card;
+use crate::cli::output::{card, table};
 use crate::cli::session::{InDomain, named, rules};
-use crate::cli::words::counted;
+use crate::cli::words::{clean, counted};
 use crate::client::signing::SigningError;
 
 /// Commands about the ACME server of a domain.
@@ -27,6 +29,11 @@ pub(crate) enum AcmeCommand {
     ///
     /// A thing whose ACME client uses the thing's own key as account key needs none.
     Eab(Eab),
+    /// List the accounts, and for whom they speak.
+    ///
+    /// For operators. Those that were given up or taken away are listed too, with their state. After `ics restore` this
+    /// shows which accounts are valid again.
+    List(List),
     /// Take away the accounts that speak for a signer or a thing.
     ///
     /// For operators, when somebody else may have the keys of these accounts, or when there are too many of them. They ask
@@ -54,6 +61,23 @@ pub(crate) struct Eab {
     key: Option<String>,
 }
 
+/// What `ics acme list` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics acme list
+  $ ics acme list --domain devices.acme.example --limit 20 --after 1234 --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    domain: InDomain,
+    /// Accounts in a page.
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
+    limit: usize,
+    /// Go on behind this account, as the page before says.
+    #[arg(long, default_value_t = 0, value_name = "ACCOUNT")]
+    after: u64,
+}
+
 /// What `ics acme revoke` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -72,6 +96,7 @@ impl AcmeCommand {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Eab(command) => command.run(context),
+            Self::List(command) => command.run(context),
             Self::Revoke(command) => command.run(context),
         }
     }
@@ -127,6 +152,38 @@ impl Eab {
 fn gets_nothing(rules: &Descriptor, key: &Fingerprint) -> bool {
     let no_signer = |certificates: &Certificates| certificates.profiles.values().all(|it| it.requesters.is_empty());
     rules.certificates.as_ref().is_some_and(no_signer) && rules.roles.values().any(|role| role.signers.contains(key))
+}
+
+impl List {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domain = self.domain.or_default(&config)?;
+        let query = PageQuery { after: self.after, limit: Some(self.limit) };
+        let page = context.wait(async { Ok(node.acme_accounts(&domain, query).await?) })?;
+        context.output.result(&page, || {
+            if page.items.is_empty() {
+                return format!("no more ACME accounts in {domain}");
+            }
+            let rows: Vec<_> = page.items.iter().map(row).collect();
+            table(&["account", "kind", "speaks for", "state", "since", "contact"], &rows)
+        })?;
+        if let Some(after) = page.next {
+            context.output.note(&style(format!("there may be more: --after {after}")).dim().to_string());
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn row(it: &AcmeAccount) -> Vec<String> {
+    vec![
+        it.account.to_string(),
+        clean(&it.kind),
+        clean(&it.holder),
+        clean(&it.state),
+        it.created.to_string(),
+        clean(&it.contact.join(" ")),
+    ]
 }
 
 impl Revoke {

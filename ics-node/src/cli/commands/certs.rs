@@ -10,6 +10,7 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
+use super::page_limit;
 use crate::api::{CertificateInfo, CertificatePage, CertificateQuery, CertificateState};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -61,7 +62,7 @@ pub(crate) struct Certs {
     #[arg(long, value_name = "FINGERPRINT", conflicts_with = "ends_within")]
     of: Option<Fingerprint>,
     /// Items in a page, 500 at most.
-    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = limit)]
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
     /// Begin behind this place, which the page before names.
     #[arg(long, value_name = "PLACE")]
@@ -69,11 +70,6 @@ pub(crate) struct Certs {
     /// All pages, one after the other.
     #[arg(long)]
     all: bool,
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_ITEMS).contains(limit));
-    limit.ok_or_else(|| format!("a page has 1 to {} items", limits::PAGE_ITEMS))
 }
 
 impl Certs {

@@ -64,7 +64,8 @@ pub(crate) enum DomainCommand {
     /// Deletes what this node has copied of a domain; when it starts again, it copies all of it from its peers. This is for a
     /// copy that has stopped because somebody had kept something back from it. The node must be stopped, and until it has
     /// caught up again it answers `unknown` about things of that domain. Where no peer gives the domain any more, nothing
-    /// is copied again, and it is gone. After a fork it asks first: what only the former copy says is gone then.
+    /// is copied again, and it is gone. After a fork it asks first: what only the former copy says is gone then,
+    /// and so that is seen, the blocks that it knows are listed; so they are where no peer gives the domain.
     Recopy(recopy::Recopy),
     /// Show the signed heads of a domain that contradict each other.
     ///
@@ -73,8 +74,8 @@ pub(crate) enum DomainCommand {
     Forks(forks::Forks),
     /// Say that the alarms of a domain were seen.
     ///
-    /// Shows the alarms about a domain that the node has raised, and deletes them there: nobody counts them any more. What
-    /// is still so, and is looked at again, is alarmed again. Only the node's operator may.
+    /// Shows the alarms about a domain, or about none, that the node has raised, and deletes them there: nobody counts them
+    /// any more. What is still so, and is looked at again, is alarmed again. Only the node's operator may.
     Acknowledge(acknowledge::Acknowledge),
 }
 

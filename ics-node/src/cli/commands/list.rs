@@ -4,9 +4,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use console::style;
 use ics_core::identity::{Fingerprint, Kind};
-use ics_core::limits;
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
 
+use super::page_limit;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -46,7 +46,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "SHA256|STATUS")]
     runs: Option<String>,
     /// Items in a page, 500 at most.
-    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = limit)]
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
     /// Begin behind this place, which the page before names.
     #[arg(long, value_name = "INDEX")]
@@ -54,11 +54,6 @@ pub(crate) struct List {
     /// All pages, one after the other.
     #[arg(long)]
     all: bool,
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_ITEMS).contains(limit));
-    limit.ok_or_else(|| format!("a page has 1 to {} items", limits::PAGE_ITEMS))
 }
 
 impl List {

@@ -41,6 +41,7 @@ mod verify;
 mod withdraw;
 
 use clap::Subcommand;
+use ics_core::limits;
 use ics_core::statement::Claims;
 use ics_core::time::{TimeError, Timestamp};
 use ics_core::vocabulary::Attribute;
@@ -285,6 +286,12 @@ impl Command {
 /// A point in time, as clap reads it.
 fn until(text: &str) -> Result<Timestamp, TimeError> {
     Timestamp::parse(text)
+}
+
+/// How many items a page has.
+fn page_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_ITEMS).contains(limit));
+    limit.ok_or_else(|| format!("a page has 1 to {} items", limits::PAGE_ITEMS))
 }
 
 /// `ATTRIBUTE=VALUE`.

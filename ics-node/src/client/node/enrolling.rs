@@ -5,7 +5,7 @@ use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
 use super::{Answer, Node};
-use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
+use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 
 impl Node {
     /// Asks for an identity.
@@ -31,7 +31,7 @@ impl Node {
     pub async fn enrolments(&self, domain: &DomainName) -> Answer<EnrolmentPage> {
         let mut all = EnrolmentPage { items: Vec::new(), next: Some(0) };
         while let Some(after) = all.next {
-            let query = EnrolmentQuery { after, limit: Some(limits::PAGE_ITEMS) };
+            let query = PageQuery { after, limit: Some(limits::PAGE_ITEMS) };
             let page: EnrolmentPage = self.get(&["domains", domain.as_str(), "enrolments"], &query).await?;
             if page.next.is_some_and(|next| next <= after) || all.items.len() > limits::ENROLMENTS_WAITING {
                 return Err(self.not_understood("the pages of what waits have no end".to_owned()));

@@ -66,9 +66,8 @@ impl Question {
         let thing = thing.ok_or_else(|| {
             malformed("one of id, spki, cert, serial, urn, host and sha256 says which thing".to_owned())
         })?;
-        let usage = usage.filter(|usage| (1..=limits::NAME_BYTES).contains(&usage.len()));
-        let usage = usage
-            .ok_or_else(|| malformed("`use` says what for: connect, install, operate or another word".to_owned()))?;
+        // Who names none is told the same as who names an empty one.
+        let usage = usage.unwrap_or_default();
         app::check_use(&usage)?;
         Ok(Self { thing: app::Query::parse(&thing)?, usage, peer: peer.as_deref().map(app::Query::parse).transpose()? })
     }

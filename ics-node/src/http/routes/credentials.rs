@@ -1,10 +1,11 @@
-//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and accounts that the operator takes away.
+//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and the accounts, which the operator sees and
+//! takes away.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 
-use crate::api::{ChallengeAnswer, ChallengeRequest};
+use crate::api::{ChallengeAnswer, ChallengeRequest, PageQuery};
 use crate::app::App;
 use crate::http::answer;
 use crate::http::body::Json;
@@ -30,6 +31,15 @@ pub(super) async fn give(
 ) -> Result<HttpResponse, Failure> {
     let credential = face.blocking(move |app| app.acme_credential(&domain.0, &answer.0)).await?;
     Ok(uncached(answer::json(&credential)))
+}
+
+pub(super) async fn accounts(
+    face: Data<Face>,
+    _operator: Operator,
+    domain: Domain,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.acme_accounts(&domain.0, query.0)).await
 }
 
 pub(super) async fn revoke(

@@ -26,7 +26,7 @@ pub(super) async fn acknowledge(
     domain: Domain,
     seen: Json<Acknowledgement>,
 ) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.acknowledge(&domain.0, seen.0.until)).await
+    face.json(move |app| app.acknowledge(Some(&domain.0), seen.0.until)).await
 }
 
 /// Which version of a descriptor; the newest unless told.

@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
 
-use crate::api::{EnrolmentAnswer, EnrolmentQuery, EnrolmentRequest};
+use crate::api::{EnrolmentAnswer, EnrolmentRequest, PageQuery};
 use crate::app::Reader;
 use crate::http::body::Json;
 use crate::http::face::Face;
@@ -28,7 +28,7 @@ pub(super) async fn list(
     face: Data<Face>,
     _operator: Operator,
     domain: Domain,
-    query: Query<EnrolmentQuery>,
+    query: Query<PageQuery>,
 ) -> Result<HttpResponse, Failure> {
     face.json(move |app| app.enrolments(&domain.0, query.0)).await
 }

@@ -72,6 +72,8 @@ pub const TABLE: &[Endpoint] = &[
     get(METRICS, Operations, |r| r.to(operations::metrics)),
     get("/openapi.json", Everybody, |r| r.to(operations::openapi)),
     get("/v1/node", Everybody, |r| r.to(node::show)),
+    get("/v1/alarms", Operator, |r| r.to(operations::alarms)),
+    post("/v1/alarms/acknowledge", Operator, |r| r.to(operations::acknowledge)),
     get("/v1/domains", Everybody, |r| r.to(domains::list)),
     get("/v1/domains/{domain}", Everybody, |r| r.to(domains::show)),
     post("/v1/domains/{domain}/alarms/acknowledge", Operator, |r| r.to(domains::acknowledge)),
@@ -106,6 +108,7 @@ pub const TABLE: &[Endpoint] = &[
     post("/v1/challenge/answer", Everybody, |r| r.to(checks::prove)),
     post("/v1/domains/{domain}/acme/challenge", Everybody, |r| r.to(credentials::challenge)),
     post("/v1/domains/{domain}/acme/credentials", Everybody, |r| r.to(credentials::give)),
+    get("/v1/domains/{domain}/acme/accounts", Operator, |r| r.to(credentials::accounts)),
     post("/v1/domains/{domain}/acme/holders/{id}/revoke", Operator, |r| r.to(credentials::revoke)),
     post("/v1/domains/{domain}/enrolments", Everybody, |r| r.to(enrolments::enrol)),
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
@@ -262,6 +265,6 @@ fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse 
 }
 
 async fn no_route(request: HttpRequest) -> HttpResponse {
-    let path = excerpt(request.path());
-    Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`")).error_response()
+    let (path, instead) = (excerpt(request.path()), x509::instead(request.path()));
+    Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`{instead}")).error_response()
 }

@@ -1,11 +1,13 @@
-//! For monitoring, and the description of the API.
+//! For monitoring, alarms about no domain, and the description of the API.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::api::Acknowledgement;
 use crate::app::problem::Code;
 use crate::http::OPENAPI;
 use crate::http::answer::{self, JSON};
+use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::metrics::Now;
@@ -33,6 +35,19 @@ pub(super) async fn metrics(face: Data<Face>, _operator: Operator) -> Result<Htt
     let now = face.blocking(Now::of).await?;
     let text = face.metrics.write(&now).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))
+}
+
+/// Those about no domain; those about one stand beside it.
+pub(super) async fn alarms(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
+    face.json(|app| app.alarms_about_none()).await
+}
+
+pub(super) async fn acknowledge(
+    face: Data<Face>,
+    _operator: Operator,
+    seen: Json<Acknowledgement>,
+) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.acknowledge(None, seen.0.until)).await
 }
 
 pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {

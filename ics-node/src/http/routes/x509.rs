@@ -178,6 +178,18 @@ fn ocsp(der: Vec<u8>) -> HttpResponse {
 /// What a path names: the domain, the profile, and the issuer if it is to be another one than that of now.
 type Label = (DomainName, String, Option<String>);
 
+/// Where EST is to be found, for whoever asks for it, or for something beside it, where nothing is; the API's description
+/// does not say.
+pub(super) fn instead(path: &str) -> &'static str {
+    let is_below = |scope: &str| path.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if !is_below("/x509") && !is_below("/.well-known/est") {
+        return "";
+    }
+    "; EST is at `/.well-known/est/DOMAIN/OPERATION` or `/.well-known/est/DOMAIN:PROFILE/OPERATION`, where OPERATION is \
+     cacerts, csrattrs, simpleenroll or simplereenroll; clients that add `/.well-known/est` themselves get \
+     `/x509/DOMAIN`, which also lists all else about a domain's certificates"
+}
+
 /// `DOMAIN`, `DOMAIN:PROFILE` or `DOMAIN:PROFILE:ISSUER`; the only domain that issues here and the profile `ldevid`
 /// unless told.
 fn label(face: &Face, request: &HttpRequest) -> Result<Label, Failure> {

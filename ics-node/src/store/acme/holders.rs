@@ -135,6 +135,18 @@ impl AcmeTx<'_> {
         numbered(&mut statement, row)
     }
 
+    /// Accounts of a domain in the order of their numbers, those behind one.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn accounts(&self, domain: &DomainName, after: u64, limit: usize) -> Result<Vec<(u64, Account)>, StoreError> {
+        // The plus keeps SQLite from sorting all accounts of the domain for each page.
+        let sql = "SELECT id, document FROM account WHERE +domain = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let (after, limit) = (i64::try_from(after).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+        numbered(&mut statement, params![domain.as_str(), after, limit])
+    }
+
     /// Changes an account. Whom it speaks for never changes.
     ///
     /// # Errors

@@ -14,28 +14,42 @@ use crate::cli::words::{clean, counted, when};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  $ ics domain acknowledge devices.acme.example")]
+  $ ics domain acknowledge devices.acme.example
+
+  What peers said falsely of domains of which no copy is here:
+  $ ics domain acknowledge --no-domain")]
 pub(crate) struct Acknowledge {
     /// The domain [default: that of ics.toml].
     domain: Option<DomainName>,
+    /// The alarms about no domain that is here: of peers that lied when they were asked about a thing, of this node as a
+    /// witness.
+    #[arg(long, conflicts_with = "domain")]
+    no_domain: bool,
 }
 
 impl Acknowledge {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let domain = domain_or_default(context, self.domain)?;
+        let domain = match self.no_domain {
+            true => None,
+            false => Some(domain_or_default(context, self.domain)?),
+        };
         let node = context.node(&context.config()?)?;
         let (alarms, done) = context.wait(async {
-            let alarms = node.domain(&domain).await?.alarms;
+            let alarms = match &domain {
+                Some(domain) => node.domain(domain).await?.alarms,
+                None => node.alarms().await?,
+            };
             // What is raised meanwhile nobody has seen.
             let Some(until) = alarms.iter().map(|alarm| alarm.at).max() else {
                 return Ok((alarms, Acknowledged { alarms: 0 }));
             };
-            let done = node.acknowledge(&domain, until).await?;
+            let done = node.acknowledge(domain.as_ref(), until).await?;
             Ok((alarms, done))
         })?;
         context.output.result(&done, || {
             let line = |alarm: &Alarm| format!("{} {}: {}", when(alarm.at), clean(&alarm.kind), clean(&alarm.text));
-            let done = format!("{} {} of {domain}", style("✓").green(), counted(done.alarms, "alarm"));
+            let of = domain.as_ref().map_or("no domain", DomainName::as_str);
+            let done = format!("{} {} of {of}", style("✓").green(), counted(done.alarms, "alarm"));
             alarms.iter().map(line).chain([done]).collect::<Vec<_>>().join("\n")
         })?;
         Ok(Exit::Ok)

@@ -6,12 +6,15 @@ use clap::Args;
 use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
-use crate::app::{self, AppError, KeptFork};
+use crate::app::{self, AppError, KeptBlock, KeptBlocks, KeptFork};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::words::when;
+use crate::cli::words::{counted, when};
 use crate::config::Config;
 use crate::store::StoreError;
+
+/// Blocks that people are shown.
+const SHOWN: usize = 20;
 
 /// What `ics domain recopy` takes.
 #[derive(Debug, Args)]
@@ -44,14 +47,21 @@ impl Recopy {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
         })?;
         let forks = app::kept_forks(&node.data, &self.domain).map_err(failed)?;
+        let is_copied =
+            config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
+        // Where a fork was seen, or nobody gives them again, they may be gone for good; otherwise they come back.
+        let blocks = (!forks.is_empty() || !is_copied).then(|| app::kept_blocks(&node.data, &self.domain));
+        let blocks = blocks.transpose().map_err(failed)?;
+        if let Some(blocks) = &blocks {
+            context.output.review(&named(blocks), !self.yes && !forks.is_empty());
+        }
         if let Some(fork) = forks.last().filter(|_| !self.yes) {
             confirm(&warning(fork))?;
         }
         let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
-        let is_copied =
-            config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
         let (domain, seen) = (&self.domain, forks.len());
-        let shown = json!({ "domain": domain, "entries": entries, "copied_again": is_copied, "forks": seen });
+        let shown = json!({ "domain": domain, "entries": entries, "copied_again": is_copied, "forks": seen,
+            "blocks": blocks });
         context.output.result(&shown, || {
             let next = if is_copied {
                 "the node copies them again when it starts"
@@ -62,6 +72,25 @@ impl Recopy {
         })?;
         Ok(Exit::Ok)
     }
+}
+
+/// The blocks of a copy, for people; programs get more of them.
+fn named(blocks: &KeptBlocks) -> String {
+    let KeptBlocks { number, last } = blocks;
+    if *number == 0 {
+        return "this copy says nothing that blocks".to_owned();
+    }
+    let line = |block: &KeptBlock| {
+        let KeptBlock { index, at, id, status } = block;
+        format!("\n  entry {index}, {}: {status} for {id}", when(*at))
+    };
+    let lines: String = last.iter().rev().take(SHOWN).map(line).collect();
+    let shown = last.len().min(SHOWN) as u64;
+    let rest = if *number > shown { format!("\n  and {} before these", number - shown) } else { String::new() };
+    let what = counted(*number, "statement");
+    format!(
+        "what this copy says that blocks, {what}, those that were taken back or lifted since included:{lines}{rest}"
+    )
 }
 
 /// A block that only this branch of a log has is in no copy that is made from the other one.

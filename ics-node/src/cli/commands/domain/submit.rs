@@ -72,13 +72,13 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
 
 /// Who is compromised only from an index on that the log has not come to. Nothing that was forged ceases to count then, as
 /// after a digit too many.
-fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor) -> Vec<&'d Compromise> {
+pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor) -> Vec<&'d Compromise> {
     let domain = &descriptor.domain;
     let declared: Vec<&Compromise> = descriptor.compromised.iter().filter(|it| it.domain == *domain).collect();
     if declared.is_empty() {
         return declared;
     }
-    // A node that cannot be asked takes no version either, and says why.
+    // A node that cannot be asked takes no version either, and says why; who only makes one was told so.
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return Vec::new() };
     let size = shown.info.size;
     let is_beyond =

@@ -9,6 +9,7 @@ use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::show::WITNESS_KEYS;
+use super::submit::beyond_the_log;
 use super::{domain_or_default, newest, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -122,6 +123,10 @@ impl Update {
         };
         if next.certificates.is_some() && !next.lifted.is_subset(&previous.lifted) {
             context.output.note(REVOKED);
+        }
+        // Owners sign a digit too many as they sign anything else; only a log tells it apart.
+        if let Ok(node) = context.config().and_then(|config| context.node(&config)) {
+            beyond_the_log(context, &node, &next);
         }
         if let Some(path) = &unsigned {
             return prepare(context, &next, &owners, path);

@@ -39,4 +39,4 @@ fn when(accounts: &Accounts) -> String {
 
 const ADVICE: &str = "\
 those that `ics acme revoke` took away since, or their clients gave up, speak again: no log says which. Once the node
-runs, take them away again: `ics acme revoke FINGERPRINT --domain DOMAIN`";
+runs, `ics acme list --domain DOMAIN` shows all; take them away again: `ics acme revoke FINGERPRINT --domain DOMAIN`";
