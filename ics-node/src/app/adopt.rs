@@ -83,7 +83,7 @@ impl App {
         let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
-            self.take(target, entries, &mut taken)?;
+            self.take(target, &entries, &mut taken)?;
         }
         self.end_alarms_of_taken(target, &name, &indices.into_iter().collect(), &taken.refused)?;
         Ok((taken.result, taken.size))
@@ -169,7 +169,7 @@ impl App {
     pub(super) fn take(
         &self,
         target: &Arc<Hosted>,
-        entries: Vec<ProvenEntry>,
+        entries: &[ProvenEntry],
         taken: &mut Taken,
     ) -> Result<(), AppError> {
         let indices: Vec<u64> = entries.iter().map(|entry| entry.receipt.index).collect();

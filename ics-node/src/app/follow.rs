@@ -150,7 +150,7 @@ impl App {
             let mut taken = Taken::default();
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
-                self.take(target, self.prove(sight.hosted, entries)?, &mut taken)?;
+                self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;
             }
             if !indices.is_empty() {
                 self.end_alarms_of_taken(target, source, &indices.into_iter().collect(), &taken.refused)?;
