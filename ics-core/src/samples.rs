@@ -114,7 +114,7 @@ pub(crate) fn changed(index: u64, change: impl FnOnce(&mut Descriptor)) -> Domai
     let mut next = descriptor();
     next.version = 2;
     change(&mut next);
-    domain.take_descriptor(index, next).expect("access rules are valid");
+    domain.take_descriptor(index, next, time(index)).expect("access rules are valid");
     domain
 }
 

@@ -49,9 +49,14 @@ impl Domain {
         // What a block for ever did to certificates does not end when the owners lift it.
         let stays = |it: &&Judged<'_>| match it.standing {
             Standing::Stands | Standing::NotYet => true,
-            Standing::Lifted => it.effect == Some(Effect::BlocksForEver),
+            Standing::Lifted | Standing::Compromised => it.effect == Some(Effect::BlocksForEver),
             _ => false,
         };
+        // What is left is the owners' word and no longer that of a signer who is compromised: it would block again.
+        let would_block = |it: &Judged<'_>| it.standing == Standing::Compromised && !self.is_lifted(target);
+        if judged.filter(stays).is_some_and(would_block) {
+            return Err(Refusal::ErasesCompromised(target.index()));
+        }
         let holds = judged.filter(stays);
         let effect = holds.and_then(|it| it.effect).filter(|effect| effect.blocks());
         if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {

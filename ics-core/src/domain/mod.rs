@@ -18,7 +18,7 @@ use crate::log::entry::LeafData;
 use crate::openpgp::certificate::Certificate;
 use crate::openpgp::signature::Issuer;
 use crate::policy::{AccessPolicy, PolicyError};
-use crate::record::Logged;
+use crate::record::{Logged, VoidSince};
 use crate::statement::Certification;
 use crate::time::Timestamp;
 use crate::vocabulary::{DomainName, Effect, Role};
@@ -39,10 +39,11 @@ pub struct Domain {
     last_admitted_at: Timestamp,
 }
 
-/// A version of the descriptor and the index of its entry; it rules the entries behind it.
+/// A version of the descriptor with the index and time of its entry; it rules the entries behind it.
 #[derive(Debug, Clone)]
 struct Version {
     index: u64,
+    admitted_at: Timestamp,
     descriptor: Arc<Descriptor>,
 }
 
@@ -56,7 +57,7 @@ impl Domain {
         Ok(Self {
             entry0,
             policy: Arc::new(AccessPolicy::compile(&descriptor)?),
-            current: Version { index: 0, descriptor: Arc::new(descriptor) },
+            current: Version { index: 0, admitted_at, descriptor: Arc::new(descriptor) },
             former: Vec::new(),
             signers: Arc::default(),
             size: 1,
@@ -64,13 +65,19 @@ impl Domain {
         })
     }
 
-    /// Takes the next version of the descriptor, from [`crate::descriptor::admit_next`], into the log at `index`.
+    /// Takes the next version of the descriptor, from [`crate::descriptor::admit_next`], into the log at `index`,
+    /// to which it was admitted at that time.
     ///
     /// # Errors
     /// When its access rules cannot be compiled.
-    pub fn take_descriptor(&mut self, index: u64, descriptor: Descriptor) -> Result<(), PolicyError> {
+    pub fn take_descriptor(
+        &mut self,
+        index: u64,
+        descriptor: Descriptor,
+        admitted_at: Timestamp,
+    ) -> Result<(), PolicyError> {
         self.policy = Arc::new(AccessPolicy::compile(&descriptor)?);
-        let next = Version { index, descriptor: Arc::new(descriptor) };
+        let next = Version { index, admitted_at, descriptor: Arc::new(descriptor) };
         self.former.push(core::mem::replace(&mut self.current, next));
         Ok(())
     }
@@ -245,20 +252,26 @@ impl Domain {
         self.descriptor().has_lifted(&statement.id())
     }
 
-    /// The index of the descriptor since which it is lifted.
-    pub(crate) fn lifted_by(&self, statement: &Logged) -> Option<u64> {
+    /// The descriptor since which it counts no longer, be it lifted or its signer compromised.
+    pub(crate) fn void_since(&self, statement: &Logged) -> Option<VoidSince> {
         let versions = core::iter::once(&self.current).chain(self.former.iter().rev());
-        let lifting = versions.take_while(|version| version.descriptor.has_lifted(&statement.id()));
-        lifting.last().map(|version| version.index)
+        let is_void = |descriptor: &Descriptor| {
+            descriptor.has_lifted(&statement.id()) || self.is_compromised_by(descriptor, statement)
+        };
+        let voiding = versions.take_while(|version| is_void(&version.descriptor));
+        voiding.last().map(|version| VoidSince { index: version.index, at: version.admitted_at })
     }
 
     /// Whether its signer counts as compromised at its place in this log or in one that it came through. Behind what is
     /// left of an erased statement stand as many owners as a descriptor needs, not one signer.
     pub(crate) fn is_compromised(&self, statement: &Logged) -> bool {
+        self.is_compromised_by(self.descriptor(), statement)
+    }
+
+    fn is_compromised_by(&self, descriptor: &Descriptor, statement: &Logged) -> bool {
         if statement.is_erased() {
             return false;
         }
-        let descriptor = self.descriptor();
         let from = |domain| descriptor.compromised_from(&statement.signer(), domain);
         let sources = statement.source().iter().map(|source| (&source.domain, source.index));
         core::iter::once((self.name(), statement.index()))

@@ -33,6 +33,12 @@ pub enum Refusal {
         /// Until when it is lifted.
         until: Timestamp,
     },
+    /// A block for ever whose signer is compromised: what it revoked hangs on it.
+    #[error(
+        "the block of entry {0} counts no longer because its signer is declared compromised, and erased it would count \
+         again: it can be erased once the owners have lifted it"
+    )]
+    ErasesCompromised(u64),
     /// Too few owners have signed, or somebody else.
     #[error("an erasure takes the owners' signatures: {0}")]
     NotTheOwners(String),
@@ -256,6 +262,7 @@ impl Refusal {
             Self::ErasesUnknown(_) => "erases-unknown",
             Self::ErasureDiffers(_) => "erasure-differs",
             Self::ErasesLifted { .. } => "erases-lifted",
+            Self::ErasesCompromised(_) => "erases-compromised",
             Self::NotTheOwners(_) => "not-the-owners",
             Self::ForeignDomain { .. } => "foreign-domain",
             Self::UnknownSource(_) => "unknown-source",
@@ -313,6 +320,7 @@ impl Refusal {
             | Self::Erased(_)
             | Self::NotErasable(_)
             | Self::ErasesLifted { .. }
+            | Self::ErasesCompromised(_)
             | Self::NotTheOwners(_)
             | Self::CertificateNotNamed(_)
             | Self::CertifiesUnknown(_) => Fault::Policy,

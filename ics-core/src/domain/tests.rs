@@ -437,7 +437,7 @@ fn the_rules_of_a_new_descriptor_count_at_once() {
     let mut domain = domain();
     assert_eq!((asked(&domain), asked(&domain)), (Ok(()), Ok(())));
     let closed = Descriptor { version: 2, access: String::new(), ..descriptor() };
-    domain.take_descriptor(1, closed).expect("no rules are rules");
+    domain.take_descriptor(1, closed, now()).expect("no rules are rules");
     assert_eq!(asked(&domain), Err("not-permitted"));
 }
 

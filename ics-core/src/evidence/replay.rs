@@ -62,7 +62,10 @@ impl Replay {
         match opened.body {
             Body::Certificate(certificate) => self.take_certificate(index, &opened.header, certificate),
             Body::Statement(statement) => self.take_statement(index, &opened.header, *statement),
-            Body::Descriptor(_) => Ok(descriptor.map_or(Ok(()), |next| self.domain.take_descriptor(index, next))?),
+            Body::Descriptor(_) => {
+                let at = opened.header.admitted_at;
+                Ok(descriptor.map_or(Ok(()), |next| self.domain.take_descriptor(index, next, at))?)
+            }
             Body::Erasure(erasure) => self.take_erasure(index, &opened.header, &erasure),
             Body::Certification(_) => Ok(()),
         }

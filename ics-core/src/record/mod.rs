@@ -14,7 +14,7 @@ pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};
 pub use postings::{Posting, mail_of, postings, postings_of, postings_of_erasure, user_id_terms};
 pub use report::{
     By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate,
-    Listed, Record, Standing, Status, View, ViewStatus,
+    Listed, Record, Standing, Status, View, ViewStatus, VoidSince,
 };
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};

@@ -264,6 +264,15 @@ pub enum Entitlement {
     Grant(StatementId),
 }
 
+/// The descriptor by which a statement ceased to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoidSince {
+    /// The index of its entry.
+    pub index: u64,
+    /// When the domain's home admitted it.
+    pub at: Timestamp,
+}
+
 /// One statement of the record, standing or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
@@ -289,9 +298,9 @@ pub struct Listed {
     /// The statement that replaced it or took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<StatementId>,
-    /// The index of the descriptor by which the owners lifted it.
+    /// Since when it counts no longer, if the owners have lifted it or declared its signer compromised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lifted_by: Option<u64>,
+    pub void_since: Option<VoidSince>,
     /// The status that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusName>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Logged;
 use super::report::{
     By, DeveloperKey, Digest, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate, Listed, Record,
-    Standing, Status,
+    Standing, Status, VoidSince,
 };
 use super::standing::{Judged, Scene};
 use crate::domain::Domain;
@@ -249,7 +249,7 @@ fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Lis
         standing: it.standing,
         because: because(scene, it),
         ended_by: it.by,
-        lifted_by: if it.standing == Standing::Lifted { scene.domain.lifted_by(it.logged) } else { None },
+        void_since: void_since(scene, it),
         status: claims.status.clone(),
         effect: it.effect,
         label: claims.label.clone(),
@@ -261,6 +261,11 @@ fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Lis
         from: claims.from,
         until: claims.until,
     }
+}
+
+fn void_since(scene: &Scene<'_>, it: &Judged<'_>) -> Option<VoidSince> {
+    let is_void = matches!(it.standing, Standing::Lifted | Standing::Compromised);
+    is_void.then(|| scene.domain.void_since(it.logged)).flatten()
 }
 
 fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Record, Standing, View, candidate_groups, resolve, selector_keys_of};
+use super::{Record, Standing, View, VoidSince, candidate_groups, resolve, selector_keys_of};
 use crate::descriptor::Compromise;
 use crate::domain::Domain;
 use crate::identity::Kind;
@@ -152,8 +152,8 @@ fn nothing_but_the_descriptor_ends_a_block_for_ever() {
     let lifted = changed(9, |descriptor| descriptor.lifted.extend([id(1)]));
     let record = record_in(&lifted, &drafts);
     assert_eq!((name(&record), standing(&record, 1)), (Some("in-use"), Some(Standing::Lifted)));
-    let lifted_by = |n| record.statement_at(n).and_then(|listed| listed.lifted_by);
-    assert_eq!((lifted_by(1), lifted_by(2)), (Some(9), None));
+    let void_since = |n| record.statement_at(n).and_then(|listed| listed.void_since);
+    assert_eq!((void_since(1), void_since(2)), (Some(VoidSince { index: 9, at: time(9) }), None));
 }
 
 #[test]
@@ -449,11 +449,11 @@ fn a_dropped_status_still_blocks_and_a_redefined_one_does_what_it_now_says() {
     let mut domain = changed(1, added(Effect::Blocks));
     let drafts = [introduce(0), status(2, KEEPER, "maintainer", "quarantined")];
     assert_eq!(record_in(&domain, &drafts).effect(), Effect::Blocks);
-    domain.take_descriptor(5, descriptor()).expect("valid");
+    domain.take_descriptor(5, descriptor(), time(5)).expect("valid");
     assert_eq!(record_in(&domain, &drafts).effect(), Effect::Blocks);
     let mut permitting = descriptor();
     added(Effect::Permits)(&mut permitting);
-    domain.take_descriptor(6, permitting).expect("valid");
+    domain.take_descriptor(6, permitting, time(6)).expect("valid");
     assert_eq!(record_in(&domain, &drafts).effect(), Effect::Permits);
 }
 

@@ -56,7 +56,7 @@ impl Replayed {
                 let ruling = self.domain.descriptor();
                 let owners = signed.verified_by(&owner_keys(&ruling.owners));
                 let next = admit_next(ruling, &signed.json, &owners).expect("admitted");
-                self.domain.take_descriptor(index, next).expect("access rules");
+                self.domain.take_descriptor(index, next, header.admitted_at).expect("access rules");
                 Ok(())
             }
             Body::Certification(_) | Body::Erasure(_) => panic!("nothing of the kind is here"),

@@ -1,4 +1,5 @@
-//! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven.
+//! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven. A certificate of
+//! which one's own log has something else goes in as an entry of one's own, with both.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,14 +12,15 @@ use ics_core::name::Lookup;
 use ics_core::record::{Logged, Standing};
 use ics_core::vocabulary::DomainName;
 
-use super::check::check_bodies;
+use super::check::{Checked, What, check_sent};
+use super::entries::Snapshot;
 use super::follow::kept;
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::read::{Sight, only, parse};
 use super::submit::{Incoming, Outcome, reach};
 use super::{App, AppError, Reader, random};
-use crate::api::{AdoptionRequest, AdoptionResult, ListQuery, ProvenEntry};
+use crate::api::{AdoptionRequest, AdoptionResult, ListQuery, Problem, ProvenEntry};
 use crate::store::Part;
 
 /// What became of entries that were taken over.
@@ -81,7 +83,7 @@ impl App {
         let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
-            self.take(target, entries, &mut taken)?;
+            self.take(target, &entries, &mut taken)?;
         }
         self.end_alarms_of_taken(target, &name, &indices.into_iter().collect(), &taken.refused)?;
         Ok((taken.result, taken.size))
@@ -167,21 +169,27 @@ impl App {
     pub(super) fn take(
         &self,
         target: &Arc<Hosted>,
-        entries: Vec<ProvenEntry>,
+        entries: &[ProvenEntry],
         taken: &mut Taken,
     ) -> Result<(), AppError> {
         let indices: Vec<u64> = entries.iter().map(|entry| entry.receipt.index).collect();
         let sources: Vec<Source> = entries.iter().map(|entry| Receipt::source(&entry.receipt)).collect();
         // As of the time that will hold for the entries everywhere: see `Header::keys_judged_at`.
-        let timed = entries.into_iter().zip(&sources);
-        let timed = timed.map(|(entry, source)| source.admitted_at().map(|at| (entry.body, at)));
+        let timed = entries.iter().zip(&sources);
+        let timed = timed.map(|(entry, source)| source.admitted_at().map(|at| (entry.body.clone(), at)));
         let timed: Result<Vec<_>, _> = timed.collect();
         let timed = timed.map_err(|error| AppError::new(Code::SourceUnproven, error.to_string()))?;
-        let checked = check_bodies(target.domain().as_deref(), timed, random()?);
+        let domain = target.domain();
+        let size = domain.as_ref().map_or(0, |domain| domain.size());
+        let log = Snapshot { store: self.store(), number: target.number, size };
+        let checked = check_sent(domain.as_deref(), &log, timed, random()?)?;
         let incoming = checked
             .into_iter()
-            .zip(sources)
-            .map(|(checked, source)| Ok(Incoming { checked, source: Some(source), salt: random()? }))
+            .zip(entries.iter().zip(sources))
+            .map(|(checked, (entry, source))| {
+                let source = Some(source).filter(|_| proves(&entry.body, &checked));
+                Ok(Incoming { checked, source, salt: random()? })
+            })
             .collect::<Result<Vec<_>, AppError>>()?;
         let outcomes = self.append(target, incoming)?;
         taken.size = taken.size.max(reach(&outcomes));
@@ -197,4 +205,10 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Whether the source proves what goes in: not a certificate that became one with what this domain has of it besides, which
+/// is an entry of its own.
+fn proves(body: &[u8], checked: &Result<Checked, Problem>) -> bool {
+    !checked.as_ref().is_ok_and(|it| matches!(it.what, What::Certificate(_)) && it.body != body)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
+use ics_core::statement::openpgp_key_of;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::Choice;
 use tokio::sync::watch;
@@ -149,7 +150,7 @@ impl App {
             let mut taken = Taken::default();
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
-                self.take(target, self.prove(sight.hosted, entries)?, &mut taken)?;
+                self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;
             }
             if !indices.is_empty() {
                 self.end_alarms_of_taken(target, source, &indices.into_iter().collect(), &taken.refused)?;
@@ -159,6 +160,44 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Those of these entries that concern nothing which a domain follows in their log. A certificate is missed with what
+    /// its holder said.
+    pub(super) fn not_followed(
+        &self,
+        target: &Hosted,
+        sight: &Sight<'_>,
+        following: &Following,
+        indices: &BTreeSet<u64>,
+    ) -> Result<BTreeSet<u64>, AppError> {
+        let (number, from, choices) = (target.number, &following.source, choices(following));
+        let wanted = Wanted {
+            choices: &choices,
+            is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
+            named: &|| self.followed_by_name(number, from),
+            may: &|_| true,
+            serves: &|_| true,
+        };
+        let (mut others, mut certificates, mut missed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        let indices: Vec<u64> = indices.iter().copied().collect();
+        for entry in self.store().entries_at(sight.hosted.number, &indices)? {
+            match restore(&sight.domain, &entry)? {
+                Some(statement) if self.concerned(sight, &wanted, &statement)?.is_empty() => {
+                    others.insert(entry.index);
+                }
+                Some(statement) => {
+                    missed.insert(statement.signer());
+                }
+                None => {
+                    let holder = entry.content.as_ref().and_then(|content| openpgp_key_of(&content.body));
+                    certificates.extend(holder.map(|holder| (entry.index, holder)));
+                }
+            }
+        }
+        let of_others = certificates.into_iter().filter(|(_, holder)| !missed.contains(holder));
+        others.extend(of_others.map(|(index, _)| index));
+        Ok(others)
     }
 
     /// What a domain follows, and how that goes.
@@ -190,8 +229,18 @@ impl App {
             self.store().follow(target.number, source, what, upto)?;
         } else {
             self.store().unfollow(target.number, source, what)?;
-            if self.store().followed(target.number)?.iter().all(|following| following.source != *source) {
-                self.end_alarms_about(target, source)?;
+            let mut followed = self.store().followed(target.number)?.into_iter();
+            let left = followed.find(|following| following.source == *source);
+            match left {
+                Some(left) if self.elsewhere(source).is_none() => self.end_alarms_of_unfollowed(target, &left)?,
+                left => {
+                    // What an entry is about that is not here nobody remembers: what is left is looked at again, from the
+                    // first entry on that can be taken over, and alarmed again if it is refused.
+                    let were_alarmed = self.end_alarms_about(target, source)?;
+                    if left.is_some() && were_alarmed {
+                        self.store().follow(target.number, source, Vec::new(), 1)?;
+                    }
+                }
             }
         }
         self.follows_changed();

@@ -237,8 +237,7 @@ impl App {
     /// Whether a domain is copied, as configured now, for the trust policy to ask.
     fn relies_on(&self, domain: &DomainName) -> bool {
         let is_asked = |policy: &TrustPolicy| policy.domains().iter().any(|origin| origin.domain == *domain);
-        let is_copied = || self.peers().iter().any(|it| it.peer.mirror.iter().any(|origin| origin.domain == *domain));
-        self.0.trust.as_deref().is_some_and(is_asked) && is_copied()
+        self.0.trust.as_deref().is_some_and(is_asked) && self.peers_table().copies(domain)
     }
 }
 

@@ -386,7 +386,7 @@ impl Admission {
                 *domain = Some(Arc::new(Domain::found(leaf, *descriptor, header.admitted_at).map_err(policy)?));
             }
             (Change::Descriptor(descriptor), Some(domain)) => {
-                Arc::make_mut(domain).take_descriptor(index, *descriptor).map_err(policy)?;
+                Arc::make_mut(domain).take_descriptor(index, *descriptor, header.admitted_at).map_err(policy)?;
                 // By its rules, what was passed may be followed, and what was refused may be taken over.
                 tx.follow_back(0);
                 tx.follow_anew();

@@ -11,6 +11,7 @@ use super::adopt::Taken;
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError};
+use crate::store::Following;
 
 const KIND: &str = "not-taken-over";
 
@@ -44,7 +45,7 @@ impl App {
         refused: &[u64],
     ) -> Result<(), AppError> {
         let is_taken = |index: u64| tried.contains(&index) && !refused.contains(&index);
-        self.end_alarms(target, |text| entry_in(text, source).is_some_and(is_taken))
+        self.end_alarms(target, |text| entry_in(text, source).is_some_and(is_taken)).map(drop)
     }
 
     /// Alarms of a thing about which what is answered is of no use, told of at so many entries: by the size it is not what
@@ -60,18 +61,35 @@ impl App {
 
     /// Ends those alarms: all things are heard of.
     pub(super) fn end_alarms_of_no_use(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
-        self.end_alarms(target, |text| is_of_no_use(text, source))
+        self.end_alarms(target, |text| is_of_no_use(text, source)).map(drop)
     }
 
-    /// Ends all that were raised about a domain that is not followed any more.
-    pub(super) fn end_alarms_about(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
+    /// Ends all that were raised about a domain; whether there were any.
+    pub(super) fn end_alarms_about(&self, target: &Hosted, source: &DomainName) -> Result<bool, AppError> {
         self.end_alarms(target, |text| entry_in(text, source).is_some() || is_of_no_use(text, source))
     }
 
-    fn end_alarms(&self, target: &Hosted, is_over: impl Fn(&str) -> bool) -> Result<(), AppError> {
+    /// Ends those about entries, in a log that is here, which concern nothing that is still followed in it.
+    pub(super) fn end_alarms_of_unfollowed(&self, target: &Hosted, left: &Following) -> Result<(), AppError> {
+        let source = self.hosted(&left.source)?;
+        let sight = self.sight(&source)?;
+        let alarmed = self.store().alarmed(target.number, KIND)?;
+        let indices = alarmed.iter().filter_map(|text| entry_in(text, &left.source));
+        let indices: BTreeSet<u64> = indices.filter(|index| *index < sight.seal.size).collect();
+        let over = self.not_followed(target, &sight, left, &indices)?;
+        self.end_alarms(target, |text| entry_in(text, &left.source).is_some_and(|index| over.contains(&index)))?;
+        Ok(())
+    }
+
+    /// Whether any were ended.
+    fn end_alarms(&self, target: &Hosted, is_over: impl Fn(&str) -> bool) -> Result<bool, AppError> {
         let mut over = self.store().alarmed(target.number, KIND)?;
         over.retain(|text| is_over(text));
-        if over.is_empty() { Ok(()) } else { Ok(self.store().end_alarms(target.number, KIND, over)?) }
+        if over.is_empty() {
+            return Ok(false);
+        }
+        self.store().end_alarms(target.number, KIND, over)?;
+        Ok(true)
     }
 }
 

@@ -194,7 +194,7 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
             let descriptor = Descriptor::parse(&signed.json).map_err(|error| damaged(error.to_string()))?;
             let admitted_at = decode(&entry.header)?.admitted_at;
             match known {
-                Some(known) => known.take_descriptor(entry.index, descriptor),
+                Some(known) => known.take_descriptor(entry.index, descriptor, admitted_at),
                 None => Domain::found(entry.leaf, descriptor, admitted_at).map(|founded| *domain = Some(founded)),
             }
             .map_err(|error| damaged(error.to_string()))

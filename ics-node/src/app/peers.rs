@@ -164,6 +164,11 @@ impl Peers {
         self.all().iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.config.name.to_string()).collect()
     }
 
+    /// Whether a domain is copied as configured now, over a network or by hand.
+    pub(crate) fn copies(&self, domain: &DomainName) -> bool {
+        self.all().iter().any(|peer| peer.config.mirror.iter().any(|origin| origin.domain == *domain))
+    }
+
     /// The origin by which peers are asked about a domain of this name.
     pub(crate) fn roamed_origin(&self, domain: &DomainName) -> Option<Origin> {
         self.all().iter().flat_map(|peer| &peer.config.roam).find(|origin| origin.domain == *domain).cloned()

@@ -49,8 +49,8 @@ impl App {
         Ok(Sight { hosted, domain, seal, entries })
     }
 
-    /// The domains that can be read; and why one cannot whose home is here, or that is damaged: of what is not found nobody may say then that
-    /// nothing is known of it.
+    /// The domains that can be read; and why one cannot of which this node should know, be it damaged, at home here, or
+    /// copied as configured now: of what is not found nobody may say then that nothing is known of it.
     pub(crate) fn sights<'a>(&'a self, hosted: &'a [Arc<Hosted>]) -> (Vec<Sight<'a>>, Option<AppError>) {
         let (mut sights, mut silent) = (Vec::with_capacity(hosted.len()), None);
         for hosted in hosted {
@@ -58,6 +58,10 @@ impl App {
                 Ok(sight) => sights.push(sight),
                 Err(error @ AppError::Store(StoreError::Damaged { .. })) => silent = Some(error),
                 Err(error) if hosted.part == Part::Home => silent = Some(error),
+                // Of a copy whose peer was removed before anything came nothing ever will.
+                Err(error) if self.peers_table().copies(&hosted.name) => {
+                    silent = silent.or(Some(error));
+                }
                 Err(_) => {}
             }
         }

@@ -278,9 +278,15 @@ fn append_one(
     admitted_at: Timestamp,
 ) -> Result<Outcome, StoreError> {
     let Incoming { checked, source, salt } = incoming;
-    let checked = match (checked, domain.as_deref()) {
-        (Ok(sent), Some(domain)) if source.is_none() => united_late(domain, &*tx, sent)?,
-        (checked, _) => checked,
+    let (checked, source) = match (checked, domain.as_deref()) {
+        (Ok(sent), Some(domain)) => {
+            let from_source = source.as_ref().map(|_| sent.what.id());
+            let whole = united_late(domain, &*tx, sent)?;
+            // Of what became more than its source has, that proves nothing.
+            let is_more = whole.as_ref().is_ok_and(|it| from_source.is_some_and(|id| it.what.id() != id));
+            (whole, source.filter(|_| !is_more))
+        }
+        (checked, _) => (checked, source),
     };
     let checked = match checked {
         Ok(checked) => checked,

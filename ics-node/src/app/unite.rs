@@ -2,7 +2,7 @@
 //!
 //! The log takes a state only if it has everything of the one before: anybody could send in one without its revocations.
 //! But programs forget former self-signatures, so whoever extends or revokes his key with them sends a state that lacks
-//! some. What was adopted stays as its source has it.
+//! some. So does a source from which it is adopted, of what stands here alone.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use ics_core::vocabulary::{Act, Effect, StatusName};
 use x509_cert::ext::pkix::CrlReason;
 
 use super::TakenBack;
-use super::taken_back::{ends, takes_back};
+use super::taken_back::{ends, had_begun, has_replaced, takes_back};
 
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,7 +162,7 @@ impl State {
             Standing::Withdrawn => Self::ended(record, issued, Reason::Unspecified),
             Standing::Replaced => Self::ended(record, issued, Reason::Superseded),
             Standing::Compromised => Self::Revoked { at: issued.admitted_at, reason: Reason::CaCompromise },
-            // Only a hold ends (RFC 5280, 5.3.1), whatever became of the withdrawal.
+            // Only a hold ends (RFC 5280, 5.3.1), whatever became of what ended it.
             _ if end_of(record, issued).is_some() => Self::ended(record, issued, Reason::Unspecified),
             // The descriptor has no time of its own: what it no longer entitles to, never counted.
             Standing::RoleLost => Self::Revoked { at: issued.admitted_at, reason: Reason::PrivilegeWithdrawn },
@@ -177,6 +177,8 @@ impl State {
         if giving_up_of_key(record, issued).is_some() {
             return Self::Revoked { at, reason: Reason::KeyCompromise };
         }
+        let is_replaced = end.is_some_and(|end| end.act == Act::Issued);
+        let otherwise = if is_replaced { Reason::Superseded } else { otherwise };
         Self::Revoked { at, reason: end.and_then(reason_of).unwrap_or(otherwise) }
     }
 
@@ -205,13 +207,14 @@ impl State {
     }
 }
 
-/// What ended the statement of a certificate. By the rules of the record a withdrawal does nothing that its issuer
-/// signed when his key was compromised; that a certificate is revoked was told all the same, and stays so.
+/// What ended the statement of a certificate. By the rules of the record neither a withdrawal nor a replacement does
+/// anything that its issuer signed when his key was compromised, or that the owners lift; that a certificate is revoked
+/// was told all the same, and stays so.
 fn end_of<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
     let mut statements = record.statements.iter();
     match issued.ended_by {
         Some(id) => statements.find(|listed| listed.by.statement == id),
-        None => statements.find(|end| ends(end) && takes_back(end, issued)),
+        None => statements.find(|end| (ends(end) || has_replaced(end)) && takes_back(end, issued)),
     }
 }
 
@@ -277,17 +280,16 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
 }
 
 /// What blocked the thing for ever after a certificate was issued to it, whether it still does or the owners have lifted
-/// it since: by index. What was to begin later may have been lifted before that, and then revoked nothing.
+/// it since, or declared its signer compromised: by index.
 fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
-    let has_begun = |it: &Listed| it.from.is_none_or(|from| from <= it.admitted_at);
     // Who had no role over a group blocked nothing by what he said of it.
     let is_entitled = |it: &Listed| it.by.group.is_none() || it.entitled_by.is_some();
     let counts = |it: &&Listed| match it.standing {
         Standing::Stands => true,
         // An erased one has the index of its erasure, which may come later.
-        Standing::Lifted => {
-            let after = |lifted: u64| issued.by.index < lifted && (it.erased || it.by.index < lifted);
-            it.lifted_by.is_some_and(after) && has_begun(it) && is_entitled(it)
+        Standing::Lifted | Standing::Compromised => {
+            let after = |void: u64| issued.by.index < void && (it.erased || it.by.index < void);
+            it.void_since.is_some_and(|void| after(void.index)) && had_begun(it) && is_entitled(it)
         }
         _ => false,
     };

@@ -94,12 +94,31 @@ impl fmt::Display for TakenBack<'_> {
 
 /// Whether a statement is a withdrawal by which a certificate is revoked. So is one that its issuer signed when his key
 /// was compromised: whoever had it may have made that, but it was told to all, and may be true. A declaration about the
-/// issuer must not bring back a key that was given up.
+/// issuer must not bring back a key that was given up, nor must it that the withdrawal is lifted.
 pub(super) fn ends(it: &Listed) -> bool {
-    it.act == Act::Withdrawal && matches!(it.standing, Standing::Stands | Standing::Compromised)
+    it.act == Act::Withdrawal && did_its_work(it)
 }
 
-/// Whether a withdrawal takes back that a certificate was issued: only its issuer can.
+/// Whether what it replaces was revoked by that: it issued a certificate, in force or not by now.
+pub(super) fn has_replaced(it: &Listed) -> bool {
+    it.act == Act::Issued && did_its_work(it)
+}
+
+fn did_its_work(it: &Listed) -> bool {
+    match it.standing {
+        Standing::Stands | Standing::Lapsed | Standing::Withdrawn => true,
+        Standing::Compromised | Standing::Lifted => had_begun(it),
+        _ => false,
+    }
+}
+
+/// Whether what the owners have lifted, or whose signer they have declared compromised, had begun before that.
+pub(super) fn had_begun(it: &Listed) -> bool {
+    let in_time = |from| from <= it.admitted_at || it.void_since.is_some_and(|void| from < void.at);
+    it.from.is_none_or(in_time)
+}
+
+/// Whether a statement ends that a certificate was issued: only its issuer can.
 pub(super) fn takes_back(end: &Listed, issued: &Listed) -> bool {
     issued.act == Act::Issued
         && issued.standing != Standing::Refused

@@ -3,6 +3,7 @@
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
 use ics_node::api::{SubmissionResult, ViewAnswer};
+use ics_node::app::keys::KeySearch;
 use ics_node::app::{App, Depth, Extent, Query, Reader};
 use ics_node::config::PeerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -78,6 +79,21 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     let (lacks, other) = unheard(&app);
     assert_eq!(lacks, core::slice::from_ref(&maker.domain));
     assert_ne!(tag, other, "it is another answer");
+
+    let (unknown, search) = ("urn:dev:os:32473-9", KeySearch::Text("32473-9".to_owned()));
+    let query = Query::parse(unknown).expect("a name");
+    for code in [
+        app.view(Reader::Anonymous, unknown).err().map(|error| error.code()),
+        app.answer_view(Reader::Anonymous, &query, Extent::Whole, Depth::Store).err().map(|error| error.code()),
+        app.view_openpgp(Reader::Anonymous, unknown, 4).err().map(|error| error.code()),
+        app.keys(Reader::Anonymous, &search, None, 10).err().map(|error| error.code()),
+    ] {
+        assert_eq!(code.map(|code| code.as_str()), Some("behind"), "what has not arrived may know it");
+    }
+    assert_eq!(app.ready(), Ok(()), "nobody may ever be where the peer is said to be");
+    drop(app);
+    let gone = site.open().view(Reader::Anonymous, unknown).expect_err("nobody knows it");
+    assert_eq!(gone.code().as_str(), "unknown-identity", "nothing is awaited any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use ics_core::descriptor::Source;
+use ics_core::log::Hash;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::time::Timestamp;
-use ics_node::api::SubmissionResult;
+use ics_core::vocabulary::Role;
+use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::keys::Change;
 use ics_node::app::{App, Reader};
 use ics_sync::wire;
 use tokio::sync::watch;
 
-use crate::fixture::{Party, SALT, catches_up, copy, device, served};
+use crate::fixture::{Party, SALT, catches_up, copy, device, served, word};
 
 /// The party's certificate with its newest self-signature alone, that of so many days after the first.
 fn forgetful(party: &Party, days: u64) -> Vec<u8> {
@@ -101,6 +104,46 @@ async fn states_that_come_at_once_all_go_in() {
     }
     let all = logged(&app, &maker, last);
     assert!(states.iter().all(|state| all.covers(&certificate(state))));
+}
+
+/// A domain at the same node that adopts from that of a party, whose signer speaks in it as well.
+fn adopter(app: &App, source: &Party) -> Party {
+    let origin = app.domain(&source.domain).expect("here").info.origin;
+    let party = Party::found_with("carebox.acme.example", |descriptor| {
+        let home = descriptor.home.clone();
+        descriptor.sources = vec![Source { domain: origin.domain.clone(), entry0: Hash(origin.entry0), home }];
+        let spec = descriptor.roles.get_mut(&word::<Role>("manufacturer")).expect("the template's role");
+        spec.signers.insert(source.signer.public_key().fingerprint());
+        descriptor.access +=
+            "\n@id(\"takes-over\") permit (principal, action in Action::\"append\", resource) when { context.adopted };\n";
+    });
+    party.found_at(app);
+    party
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopter_makes_one_of_its_state_of_a_certificate_and_that_of_its_source() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let care = adopter(&app, &maker);
+    let held = forgetful(&maker, 1);
+    assert_eq!(stood(&app, &care, vec![held.clone()]).await, [Ok(1)]);
+    let adopt = || AdoptionRequest {
+        source: maker.domain.to_string(),
+        ids: vec![device(1).fingerprint().to_string()],
+        model: None,
+        lot: None,
+        follow: None,
+    };
+    let result = app.adopt(&care.domain, adopt()).await.expect("adopts");
+    assert_eq!((result.adopted, result.present, result.refused.len()), (2, 0, 0), "{result:?}");
+    let both = logged(&app, &care, 2);
+    assert!(both.extends(&certificate(&held)) && both.covers(&certificate(&maker.certificate)));
+    let again = app.adopt(&care.domain, adopt()).await.expect("adopts");
+    assert_eq!((again.adopted, again.present, again.refused.len()), (0, 2, 0), "{again:?}");
+    drop(app);
+    assert_eq!(logged(&maker.open(), &care, 2), both, "the log is read again by the same rules");
 }
 
 /// A receipt for more than was sent is believed once the copy has what it is for.

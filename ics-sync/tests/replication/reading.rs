@@ -39,7 +39,9 @@ impl Reading {
             Ok(Body::Descriptor(signed)) => {
                 if let Ok(next) = descriptor::admit(self.domain.as_ref().map(Domain::descriptor), &signed) {
                     match &mut self.domain {
-                        Some(domain) => domain.take_descriptor(index, next).expect("rules that compile"),
+                        Some(domain) => {
+                            domain.take_descriptor(index, next, header.admitted_at).expect("rules that compile");
+                        }
                         none => {
                             *none = Domain::found(entry.leaf_data(), next, header.admitted_at).ok();
                         }

@@ -58,7 +58,7 @@ impl Subscriber {
             Body::Descriptor(signed) => {
                 let next = descriptor::admit(self.domain.as_ref().map(Domain::descriptor), &signed).ok()?;
                 match &mut self.domain {
-                    Some(domain) => domain.take_descriptor(index, next).ok()?,
+                    Some(domain) => domain.take_descriptor(index, next, header.admitted_at).ok()?,
                     none => *none = Some(Domain::found(entry.leaf_data(), next, header.admitted_at).ok()?),
                 }
             }

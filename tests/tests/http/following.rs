@@ -97,6 +97,37 @@ async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
     assert!(!told.contains("not-taken-over"), "what is not followed is not missed: {told}");
 }
 
+/// One of several lots that are followed is not missed any more, and the other one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_no_longer_takes_its_alarms_along() {
+    let node = Node::of(choosy).await;
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "spring")]).await;
+    let of = |lot: &str, follows| AdoptionRequest {
+        source: DOMAIN.to_owned(),
+        lot: Some(lot.to_owned()),
+        follow: Some(follows),
+        ..AdoptionRequest::default()
+    };
+    for lot in ["spring", "autumn"] {
+        node.app().adopt(&care, of(lot, true)).await.expect("adopts");
+    }
+    let size = node.app().domain(&domain()).expect("here").info.size;
+    say(&node, vec![device(22, "spring"), device(23, "autumn")]).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let are_alarmed = || {
+        let alarms = node.app().domain(&care).expect("here").alarms;
+        [size, size + 1].map(|index| {
+            let entry = format!("entry {index} of {DOMAIN}: ");
+            alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && alarm.text.starts_with(&entry))
+        })
+    };
+    assert_eq!(are_alarmed(), [true, true]);
+    node.app().adopt(&care, of("autumn", false)).await.expect("is followed no longer");
+    assert_eq!(are_alarmed(), [true, false]);
+}
+
 /// A role that was taken from somebody for a while, say: what he said meanwhile may be a block. The alarm about it ends then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {

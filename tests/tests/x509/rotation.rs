@@ -8,7 +8,7 @@ use ics_node::app::{CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
 use ics_node::x509::{Reason, issuer_id};
 
 use crate::tools::Bench;
-use crate::world::{World, authority, controller, domain, id, p256};
+use crate::world::{World, authority, controller, domain, id, owner, p256, status};
 
 pub(crate) fn issuer_key() -> IssuerKey {
     let signer = p256();
@@ -118,4 +118,21 @@ fn a_compromised_issuer_brings_no_certificate_back() {
         let refused = world.revoke(&left.serial, Revoker::Key, Reason::KeyCompromise).expect_err("it counts no longer");
         assert!(refused.to_string().contains("a status that blocks the thing"), "it says what to do: {refused}");
     }
+}
+
+/// Nor does that of somebody who has blocked a thing for ever, which was told to all.
+#[test]
+fn a_compromised_signer_of_a_block_brings_no_certificate_back() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let (issuer, ended) = (world.issuer.clone(), issue(&world, &bench, "ended"));
+    let from_index = world.size();
+    world.submit(vec![status(7, &owner(), "owner", "destroyed", &[])]);
+    assert!(is_listed(&world, &issuer, &ended));
+    let signer = owner().public_key().fingerprint();
+    world.change(|descriptor| {
+        descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }];
+    });
+    assert!(is_listed(&world, &issuer, &ended), "only a hold ends");
+    let new = issue(&world, &bench, "new");
+    assert!(!is_listed(&world, &issuer, &new), "it was issued after that");
 }

@@ -2,9 +2,9 @@
 
 use super::resolve;
 use crate::descriptor::Compromise;
-use crate::domain::Context;
+use crate::domain::{Context, Domain};
 use crate::identity::Kind;
-use crate::record::{Digest, Logged, Record, Standing};
+use crate::record::{Digest, Logged, Record, Standing, VoidSince};
 use crate::samples::*;
 use crate::statement::Subject;
 use crate::vocabulary::{Act, Effect};
@@ -109,8 +109,46 @@ fn what_blocked_for_ever_and_was_lifted_is_restated() {
     let left = Logged::of_erasure(7, now(), &erasure, HEIR).expect("it is about the device");
     let record = resolve(&lifted, &device(), &[about[0].clone(), left], &[], now()).expect("something is left");
     let listed = record.statement_at(7).expect("it is listed");
-    assert_eq!((listed.standing, listed.lifted_by), (Standing::Lifted, Some(4)));
+    assert_eq!((listed.standing, listed.void_since.map(|it| it.index)), (Standing::Lifted, Some(4)));
     assert_eq!((listed.effect, record.effect()), (Some(Effect::BlocksForEver), Effect::None));
+}
+
+/// What it revoked until then hangs on that; a lift that comes later changes nothing of it.
+#[test]
+fn what_a_compromised_signer_said_tells_since_when_it_counts_no_longer() {
+    let drafts = [introduce(0), status(1, KEEPER, "maintainer", "destroyed")];
+    let mut rules = descriptor();
+    rules.compromised.push(Compromise { signer: KEEPER, domain: word("devices.acme.example"), from_index: 1 });
+    let mut domain = changed(4, |descriptor| descriptor.compromised.clone_from(&rules.compromised));
+    let void_since = |domain: &Domain| {
+        let (about, groups) = split(&drafts);
+        let record = resolve(domain, &device(), &about, &groups, now()).expect("something was said");
+        let listed = record.statement_at(1).expect("listed");
+        assert_eq!(listed.standing, Standing::Compromised);
+        listed.void_since
+    };
+    let since = Some(VoidSince { index: 4, at: time(4) });
+    assert_eq!(void_since(&domain), since);
+    rules.lifted.extend([id(1)]);
+    domain.take_descriptor(6, rules, time(6)).expect("valid");
+    assert_eq!(void_since(&domain), since);
+}
+
+/// What is left is the word of the owners, and would block again.
+#[test]
+fn what_a_compromised_signer_blocked_for_ever_is_not_erased_before_it_is_lifted() {
+    let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "destroyed")]);
+    let erased = |is_lifted: bool| {
+        let domain = changed(4, |descriptor| {
+            let compromise = Compromise { signer: KEEPER, domain: word("devices.acme.example"), from_index: 1 };
+            descriptor.compromised.push(compromise);
+            descriptor.lifted.extend(is_lifted.then(|| id(1)));
+        });
+        let context = Context { about: &about, groups: &[], unseen: false };
+        domain.erasure_of(&about[1], &context, now()).map(|erasure| erasure.effect)
+    };
+    assert_eq!(erased(false).expect_err("it would block").code(), "erases-compromised");
+    assert_eq!(erased(true).expect("it is lifted"), Some(Effect::BlocksForEver));
 }
 
 /// Neither when what ended it first is over, nor when it would have begun.

@@ -180,7 +180,7 @@ impl App {
         let tried = entries.iter().map(|entry| entry.receipt.index).collect();
         let mut taken = Taken::default();
         for some in entries.chunks(limits::BATCH_STATEMENTS) {
-            self.take(target, some.to_vec(), &mut taken)?;
+            self.take(target, some, &mut taken)?;
         }
         self.end_alarms_of_taken(target, source, &tried, &taken.refused)?;
         Ok(taken)

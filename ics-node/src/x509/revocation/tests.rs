@@ -1,4 +1,4 @@
-//! What becomes of certificates when the owners lift what blocked for ever.
+//! What becomes of certificates when the owners lift what ended them, or declare its signer compromised.
 
 use ics_core::record::{Listed, Record};
 use ics_core::time::Timestamp;
@@ -62,7 +62,12 @@ fn blocks(index: u64, (signer, role): (&str, &str), status: &str, more: Value) -
 
 /// The owners have lifted it by that entry.
 fn lifted(entry: u64) -> Value {
-    json!({ "standing": "lifted", "lifted_by": entry })
+    json!({ "standing": "lifted", "void_since": { "index": entry, "at": time(entry) } })
+}
+
+/// They have declared its signer compromised by that entry.
+fn compromised(entry: u64) -> Value {
+    with(lifted(entry), json!({ "standing": "compromised" }))
 }
 
 /// The record of a thing about which these statements are listed, whose certificates are these, and which nothing blocks
@@ -116,15 +121,46 @@ fn what_was_revoked_for_good_stays_so_when_the_owners_lift_the_block() {
 }
 
 #[test]
+fn what_was_revoked_for_good_stays_so_when_the_signer_of_the_block_is_found_compromised() {
+    for (status, reason) in [("destroyed", Reason::CessationOfOperation), ("compromised", Reason::PrivilegeWithdrawn)] {
+        let after = record(&[issued(1, 'a'), blocks(5, BY_MAKER, status, compromised(8)), issued(9, 'b')]);
+        assert_eq!(State::of(&after, 1), revoked(5, reason), "{status}");
+        assert_eq!(State::of(&after, 9), State::Good, "{status}: it was issued after that");
+    }
+    let never = record(&[issued(1, 'a'), blocks(5, BY_MAKER, "destroyed", compromised(3))]);
+    assert_eq!(State::of(&never, 1), State::Good, "it was known before that the signer is compromised");
+}
+
+#[test]
+fn a_certificate_that_was_taken_back_or_replaced_stays_so_whatever_becomes_of_that() {
+    let of_first = || json!({ "supersedes": [format!("{:064x}", 1)] });
+    let ends = |act: Value, more: Value| listed(5, ISSUER, "issuer", with(with(of_first(), act), more));
+    let withdrawal = |more: Value| ends(json!({ "act": "withdrawal" }), more);
+    let replacement = |more: Value| ends(json!({ "act": "issued", "certificate": certificate(5, 'b') }), more);
+    for more in [json!({}), lifted(8), compromised(8)] {
+        let state = State::of(&record(&[issued(1, 'a'), withdrawal(more.clone())]), 1);
+        assert_eq!(state, revoked(5, Reason::Unspecified), "{more}");
+    }
+    let lapsed = json!({ "standing": "lapsed", "until": time(7) });
+    for more in [lifted(8), compromised(8), lapsed, json!({ "standing": "withdrawn" })] {
+        let state = State::of(&record(&[issued(1, 'a'), replacement(more.clone())]), 1);
+        assert_eq!(state, revoked(5, Reason::Superseded), "{more}");
+    }
+    let later = with(lifted(8), json!({ "from": time(30) }));
+    assert_eq!(State::of(&record(&[issued(1, 'a'), replacement(later)]), 1), State::Good, "it was to begin later");
+}
+
+#[test]
 fn two_who_said_that_a_key_is_compromised_said_so_also_when_one_of_them_or_both_are_lifted() {
-    let compromised = |index, by, more| blocks(index, by, "compromised", more);
-    let both = [issued(1, 'a'), compromised(5, BY_MAKER, json!({})), compromised(6, BY_KEEPER, json!({}))];
-    let one = [issued(1, 'a'), compromised(5, BY_MAKER, lifted(8)), compromised(6, BY_KEEPER, json!({}))];
-    let none = [issued(1, 'a'), compromised(5, BY_MAKER, lifted(8)), compromised(6, BY_KEEPER, lifted(8))];
-    for statements in [both, one, none] {
+    let says = |index, by, more| blocks(index, by, "compromised", more);
+    let both = [issued(1, 'a'), says(5, BY_MAKER, json!({})), says(6, BY_KEEPER, json!({}))];
+    let one = [issued(1, 'a'), says(5, BY_MAKER, lifted(8)), says(6, BY_KEEPER, json!({}))];
+    let none = [issued(1, 'a'), says(5, BY_MAKER, lifted(8)), says(6, BY_KEEPER, lifted(8))];
+    let thief = [issued(1, 'a'), says(5, BY_MAKER, compromised(8)), says(6, BY_KEEPER, json!({}))];
+    for statements in [both, one, none, thief] {
         assert_eq!(State::of(&record(&statements), 1), revoked(5, Reason::KeyCompromise));
     }
-    let between = [compromised(5, BY_MAKER, lifted(8)), issued(9, 'b'), compromised(10, BY_KEEPER, json!({}))];
+    let between = [says(5, BY_MAKER, lifted(8)), issued(9, 'b'), says(10, BY_KEEPER, json!({}))];
     assert_eq!(State::of(&record(&between), 9), revoked(10, Reason::PrivilegeWithdrawn), "of it only one said so");
 }
 
@@ -136,6 +172,8 @@ fn what_a_lifted_block_never_did_it_does_not_do_later() {
     assert_eq!(state(destroyed(group.clone())), revoked(5, Reason::CessationOfOperation));
     assert_eq!(state(with(destroyed(group), json!({ "entitled_by": null }))), State::Good, "he had no role over it");
     assert_eq!(state(destroyed(json!({ "from": time(30) }))), State::Good, "it was to begin later");
+    let begun = State::Revoked { at: at(7), reason: Reason::CessationOfOperation };
+    assert_eq!(state(destroyed(json!({ "from": time(7) }))), begun, "it had begun before it was lifted");
     let hold = json!({ "effect": "blocks", "status": "suspended" });
     assert_eq!(state(destroyed(hold)), State::Good, "a hold ends");
 }
@@ -143,7 +181,7 @@ fn what_a_lifted_block_never_did_it_does_not_do_later() {
 /// Its index is then that of the erasure.
 #[test]
 fn erasing_what_was_lifted_changes_nothing() {
-    let left = |lifted_by| with(lifted(lifted_by), json!({ "erased": true }));
+    let left = |entry| with(lifted(entry), json!({ "erased": true }));
     let later = [issued(1, 'a'), issued(9, 'b'), blocks(20, BY_MAKER, "destroyed", left(8))];
     assert_eq!(State::of(&record(&later), 1), revoked(20, Reason::CessationOfOperation));
     assert_eq!(State::of(&record(&later), 9), State::Good);
