@@ -21,10 +21,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, Alarm,
-    CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions,
-    DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem, ProofAnswer, ProvenEntry,
-    RecordAnswer, SubmissionResults, ViewAnswer,
+    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
+    Alarm, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
+    CheckQuestions, DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
+    ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;

@@ -2,7 +2,7 @@
 //! functions as `ics init` makes them.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use ics_core::descriptor::Template;
@@ -10,6 +10,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::error::{DemoError, Result, unexpected};
+use super::props::random;
 use crate::client::descriptor::DescriptorFile;
 use crate::client::home::{self, NewHome};
 use crate::client::signing::Signing;
@@ -136,10 +137,25 @@ pub(super) fn person(
     Ok(Signing::new(key, role.clone(), domain.descriptor.clone()))
 }
 
-/// Ports that nobody listens on now; all are held until the last is known, so that they differ.
+/// Where the demo's nodes listen. Systems lend ports for a moment from higher ones (Linux from 32768, RFC 6335 from
+/// 49152), where one could be taken before its node listens, or while it is down.
+const PORTS: core::ops::Range<u16> = 16_384..32_768;
+/// How many ports are tried.
+const TRIES: usize = 1_000;
+
+/// Ports that nobody listens on now, taken at random, since other demos may be looking for theirs; all are held until
+/// the last is known, so that they differ.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>> {
-    let system = |error: std::io::Error| DemoError::System(format!("there is no free port on loopback: {error}"));
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>().map_err(system)?;
-    held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>().map_err(system)
+    let mut held = Vec::new();
+    for _ in 0..TRIES {
+        let port = PORTS.start + u16::from_be_bytes(random()?) % (PORTS.end - PORTS.start);
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+        if held.len() == count {
+            break;
+        }
+    }
+    if held.len() < count {
+        return Err(DemoError::System(format!("of {TRIES} ports on loopback fewer than {count} are free")));
+    }
+    held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>().map_err(unexpected)
 }

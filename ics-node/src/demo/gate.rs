@@ -1,7 +1,7 @@
 //! A service behind mutual TLS, as any relying party has it: it believes the manufacturer's root, and reads the issuer's
 //! revocation list anew for each connection. It knows nothing of statements.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -75,8 +75,10 @@ impl Gate {
     pub(super) async fn lets_in(&self, caller: &Caller) -> Result<bool> {
         let acceptor = TlsAcceptor::from(Arc::new(self.config().await?));
         let address = self.listener.local_addr().map_err(unexpected)?;
+        let stream = TcpStream::connect(address).await.map_err(unexpected)?;
+        let caller_at = stream.local_addr().map_err(unexpected)?;
         let serve = async {
-            let (stream, _) = self.listener.accept().await.map_err(unexpected)?;
+            let stream = accept_from(&self.listener, caller_at).await.map_err(unexpected)?;
             match acceptor.accept(stream).await {
                 Ok(mut stream) => {
                     stream.write_all(WELCOME).await.map_err(unexpected)?;
@@ -89,7 +91,6 @@ impl Gate {
         };
         let ask = async {
             let name = ServerName::try_from(NAME).map_err(unexpected)?;
-            let stream = TcpStream::connect(address).await.map_err(unexpected)?;
             // With TLS 1.3 a client learns with the first answer that it was refused.
             let mut heard = Vec::new();
             if let Ok(mut stream) = TlsConnector::from(Arc::clone(&caller.0)).connect(name, stream).await {
@@ -119,7 +120,35 @@ impl Gate {
     }
 }
 
+/// The caller's connection. Others are hung up on: who still asks a node that had this port before comes here, too.
+async fn accept_from(listener: &TcpListener, caller: SocketAddr) -> std::io::Result<TcpStream> {
+    loop {
+        let (stream, from) = listener.accept().await?;
+        if from == caller {
+            return Ok(stream);
+        }
+    }
+}
+
 fn is_revoked(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::InvalidCertificate(CertificateError::Revoked)))
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_not_the_caller_is_hung_up_on() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let mut stranger = TcpStream::connect(address).await.expect("a connection");
+        let caller = TcpStream::connect(address).await.expect("a connection").local_addr().expect("an address");
+
+        let stream = accept_from(&listener, caller).await.expect("the caller's connection");
+        assert_eq!(stream.peer_addr().expect("an address"), caller);
+        assert_eq!(stranger.read(&mut [0]).await.expect("an end"), 0);
+    }
 }

@@ -188,7 +188,8 @@ fn imports_pkcs8_with_the_fingerprint_of_the_bare_key() {
         assert!(imported.unlock(&passphrase("correct horse")).is_ok());
 
         // It is here once, under one name.
-        let (store, source) = (KeyStore::new(home.path()), ImportSource::read(&home.path().join("import")).expect("a key"));
+        let (store, source) =
+            (KeyStore::new(home.path()), ImportSource::read(&home.path().join("import")).expect("a key"));
         let elsewhere = store.held(&name("other"), &source).map(|_| ());
         assert!(matches!(elsewhere, Err(KeyError::HeldAs(held)) if held == "imported"));
         assert!(store.held(&name("imported"), &source).expect("read").is_none(), "there is nothing to add");

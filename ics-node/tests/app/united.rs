@@ -114,8 +114,7 @@ fn adopter(app: &App, source: &Party) -> Party {
         descriptor.sources = vec![Source { domain: origin.domain.clone(), entry0: Hash(origin.entry0), home }];
         let spec = descriptor.roles.get_mut(&word::<Role>("manufacturer")).expect("the template's role");
         spec.signers.insert(source.signer.public_key().fingerprint());
-        descriptor.access +=
-            "\n@id(\"takes-over\") permit (principal, action in Action::\"append\", resource) when { context.adopted };\n";
+        descriptor.access += "\n@id(\"takes-over\") permit (principal, action in Action::\"append\", resource) when { context.adopted };\n";
     });
     party.found_at(app);
     party
