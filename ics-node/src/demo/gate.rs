@@ -136,7 +136,6 @@ fn is_revoked(error: &std::io::Error) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "tests")]
 mod tests {
     use super::*;
 
