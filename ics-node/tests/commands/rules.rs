@@ -47,6 +47,13 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     let policy: serde_json::Value = serde_json::from_slice(&policy).expect("JSON");
     assert_eq!(policy["domains"][1], copied.as_str());
 
+    // How late a block comes of what is asked and not copied is the policy's to say.
+    let of_asked = ["trust", "init", "--force", "--permit", "anything-vouched", "--domain", &asked, "--output", "late.json"];
+    let told = stage.for_people("home", &of_asked);
+    assert_eq!(told.code, 0, "{told:?}");
+    let late = "an answer is kept for 1 day";
+    assert!(told.stderr.contains(late) && told.stderr.contains("with a healthy link as well"), "{told:?}");
+
     // Whoever checks it is told of what is asked and not copied, by whether it counts.
     let checked = |file: &str| {
         let shown = stage.for_people("home", &["trust", "check", file]);

@@ -190,6 +190,27 @@ async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
     gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
 }
 
+/// Of two answers about one thing the one counts that knows more of the log, whatever it was that was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_answer_about_the_same_thing_is_not_used() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    for thing in [id(20), id(21)] {
+        assert_eq!(gateway.check(&thing).await.verdict, Outcome::Allow, "{thing}");
+    }
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    assert_eq!(gateway.check(&id(21)).await.verdict, Outcome::Allow);
+    assert_eq!(gateway.check(&id(20)).await.verdict, Outcome::Allow, "what is kept is fresh, and nothing newer is known");
+    for thing in [serial(20), id(20)] {
+        let denied = gateway.check(&thing).await;
+        assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{thing}: {denied:?}");
+    }
+    // Without a link as well.
+    upstream.set(|_, _| Reply::Hangup);
+    assert_eq!(gateway.check(&id(20)).await.verdict, Outcome::Deny);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_and_what_is_not_there_look_alike() {
     let home = home().await;

@@ -9,6 +9,7 @@ use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::statement::make;
+use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::AdoptionRequest;
 use ics_node::app::{Query, Reader};
@@ -88,6 +89,31 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L2")]).await;
     until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// Whoever asks by a name is told what was verified of the thing, however long what was answered to him before is fresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
+    let home = home().await;
+    let made = origin(&home);
+    let node = caring(&made, &format!("http://{}", home.addresses[0]), NEVER);
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    for thing in [serial(21), id(21), serial(20)] {
+        let allowed = node.check(&thing).await;
+        assert_eq!(allowed.verdict, Outcome::Allow, "{thing}: {allowed:?}");
+    }
+    say(&home, vec![stolen(&maker(), 21)]).await;
+    until("it is taken over", || status(&node, 21).as_deref() == Some("stolen")).await;
+    for thing in [serial(21), id(21)] {
+        let denied = node.check(&thing).await;
+        assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{thing}: {denied:?}");
+        assert_eq!(denied.view, format!("{DOMAIN}=6"), "{thing}");
+    }
+    assert_eq!(node.check(&serial(20)).await.view, format!("{DOMAIN}=5"), "of another thing nobody was asked again");
     stop.send_replace(true);
     following.await.expect("ends");
 }
