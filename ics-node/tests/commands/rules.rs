@@ -48,7 +48,8 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     assert_eq!(policy["domains"][1], copied.as_str());
 
     // How late a block comes of what is asked and not copied is the policy's to say.
-    let of_asked = ["trust", "init", "--force", "--permit", "anything-vouched", "--domain", &asked, "--output", "late.json"];
+    let of_asked =
+        ["trust", "init", "--force", "--permit", "anything-vouched", "--domain", &asked, "--output", "late.json"];
     let told = stage.for_people("home", &of_asked);
     assert_eq!(told.code, 0, "{told:?}");
     let late = "an answer is kept for 1 day";

@@ -164,8 +164,8 @@ fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
     let in_use = status(8, &maker(), "manufacturer", "in-use", &[]);
     server.world.submit(vec![introduction(8, &["urn:dev:os:32473-SN-8"]), in_use]);
     let thief = Client::thing(&server, 8);
-    let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
-    let theirs = first_der(&Client::thing(&server, 7).certificate(&[HOST], &request).0);
+    let named = |name: &str| server.bench.request(name, &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let theirs = first_der(&Client::thing(&server, 7).certificate(&[HOST], &named("server")).0);
     let own = ("permanent-identifier", "urn:dev:os:32473-SN-8");
     let own = first_der(&thief.certificate(&[own], &server.bench.request("own", &[])).0);
     let (ready, authorization, challenge) = pending(&thief, "http-01");
@@ -181,7 +181,7 @@ fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
     let identifier = json!({"identifier": {"type": HOST.0, "value": HOST.1}});
     thief.post("new-authz", &identifier).fails(403, "unauthorized");
     thief.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).fails(403, "unauthorized");
-    thief.finalize(&ready, &server.bench.request("fresh", &[])).fails(403, "unauthorized");
+    thief.finalize(&ready, &named("fresh")).fails(403, "unauthorized");
     assert_eq!(thief.read(&ready.location()).is(200).json()["status"], "invalid");
     thief.revoke(&theirs, Some(5)).fails(403, "unauthorized");
     let other = Client::new(&server, 42);

@@ -201,7 +201,11 @@ async fn an_older_answer_about_the_same_thing_is_not_used() {
     }
     say(&home, vec![stolen(&maker(), 20)]).await;
     assert_eq!(gateway.check(&id(21)).await.verdict, Outcome::Allow);
-    assert_eq!(gateway.check(&id(20)).await.verdict, Outcome::Allow, "what is kept is fresh, and nothing newer is known");
+    assert_eq!(
+        gateway.check(&id(20)).await.verdict,
+        Outcome::Allow,
+        "what is kept is fresh, and nothing newer is known"
+    );
     for thing in [serial(20), id(20)] {
         let denied = gateway.check(&thing).await;
         assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{thing}: {denied:?}");

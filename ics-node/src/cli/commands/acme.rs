@@ -111,11 +111,12 @@ impl Eab {
         let name = named(self.key, config.client.signer.as_ref(), "key")?;
         let domain = self.domain.or_default(&config)?;
         let (node, key) = (context.node(&config)?, context.unlock(&context.keys().find(&name)?)?);
-        let id = IdentityId::Key(key.certificate().primary());
+        let holder = key.certificate().primary();
+        let id = IdentityId::Key(holder);
         let (credential, rules) = context.wait(async {
             let challenge = match node.acme_challenge(&domain, &id.to_string()).await {
                 Ok(challenge) => challenge,
-                Err(error) => return Err(without_credential(&node, &domain, &key.certificate().primary(), error).await),
+                Err(error) => return Err(without_credential(&node, &domain, &holder, error).await),
             };
             if !challenge.asks_for_credential(&domain, &id) {
                 let wants = format!("the node at `{}` wants more signed than a credential takes", node.url());
@@ -132,7 +133,7 @@ impl Eab {
             // Only a note hangs on the rules.
             match node.acme_credential(&domain, &answer).await {
                 Ok(credential) => Ok((credential, rules(&node, &domain).await.ok())),
-                Err(error) => Err(without_credential(&node, &domain, &key.certificate().primary(), error).await),
+                Err(error) => Err(without_credential(&node, &domain, &holder, error).await),
             }
         })?;
         context.output.result(&credential, || {
@@ -147,7 +148,7 @@ impl Eab {
             ];
             card("ACME credential", &rows)
         })?;
-        if rules.is_some_and(|rules| gets_nothing(&rules, &key.certificate().primary())) {
+        if rules.is_some_and(|rules| gets_nothing(&rules, &holder)) {
             context.output.note(
                 "no profile of the domain lists a role in `requesters`: signers get no certificates; its owners change the \
                  profiles with `ics ca import --profiles`",

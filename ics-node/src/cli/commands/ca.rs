@@ -465,7 +465,9 @@ mod tests {
     #[test]
     fn an_address_at_which_no_node_answers_is_told() {
         let domain: DomainName = "devices.acme.example".parse().expect("a domain");
-        for url in ["http://pki.acme.example/x509/devices.acme.example", "http://127.0.0.1:1/x509/devices.acme.example/"] {
+        for url in
+            ["http://pki.acme.example/x509/devices.acme.example", "http://127.0.0.1:1/x509/devices.acme.example/"]
+        {
             assert_eq!(elsewhere(url, &domain), None, "{url}");
         }
         for url in ["http://127.0.0.1:24102", "http://127.0.0.1:1/x509", "http://127.0.0.1:1/x509/other.acme.example"] {
