@@ -432,6 +432,15 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::NotHeard), "{unknown:?}");
     assert!(gateway.reasons(&serial(30)).await.contains("another log of 5 entries"), "said in words");
     assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (1, 1));
+    let kept = gateway.app.forks_about_none().expect("forks");
+    let size = |note: &str| note.lines().nth(1).map(str::to_owned);
+    assert_eq!(kept.iter().map(|it| (size(&it.ours), size(&it.theirs))).collect::<Vec<_>>(), {
+        let five = Some("5".to_owned());
+        [(five.clone(), five)]
+    });
+    assert!(kept[0].ours != kept[0].theirs && kept[0].theirs.starts_with(DOMAIN), "{kept:?}");
+    let shown = gateway.app.operations().expect("operations").forks;
+    assert_eq!(shown.iter().map(|fork| fork.domain.as_str()).collect::<Vec<_>>(), [DOMAIN]);
     // More of them, with whatever proof it has.
     say(&fork, vec![device(33, "L1")]).await;
     assert_eq!(gateway.check(&serial(31)).await.reason, Reason::NotHeard);
