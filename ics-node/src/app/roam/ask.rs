@@ -81,6 +81,11 @@ impl Unanswered {
         }
     }
 
+    /// Whether the peer was asked, and it says something of him or his answer.
+    const fn is_of_the_peer(&self) -> bool {
+        !matches!(self, Self::NotAsked | Self::Resting | Self::Pace | Self::Overtaken | Self::Here(_))
+    }
+
     const fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Peer(PeerError::Wire(_)))
     }
@@ -126,6 +131,9 @@ impl App {
             match asked {
                 Ok(answer) => {
                     self.roaming().count(Outcome::Answered);
+                    if let Some(asking) = peer.asking() {
+                        asking.has_answered(&sought.origin.domain, self.clock().now());
+                    }
                     self.roaming().keep(sought, &answer);
                     return Ok(answer);
                 }
@@ -232,8 +240,11 @@ impl App {
     async fn note_unanswered(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
         let outcome = error.outcome();
         self.roaming().count(outcome);
-        let name = &peer.config.name;
-        tracing::info!(peer = %name, domain = %sought.origin.domain, %error, "a peer had no answer of use");
+        let (name, domain) = (&peer.config.name, &sought.origin.domain);
+        tracing::info!(peer = %name, %domain, %error, "a peer had no answer of use");
+        if let Some(asking) = peer.asking().filter(|_| error.is_of_the_peer()) {
+            asking.has_failed(domain, error.to_string());
+        }
         let sort = match outcome {
             Outcome::Forked => "fork",
             Outcome::Refused | Outcome::Old => "roaming-refused",
