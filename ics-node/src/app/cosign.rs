@@ -135,11 +135,8 @@ impl App {
         );
         tracing::error!(%domain, "{text}");
         self.store().alarm(number, self.clock().now(), "fork", &text)?;
-        if let Some(domain) = number {
-            let (ours, theirs) = (former.note.clone(), note.to_owned());
-            self.store().keep_fork(Fork { domain, at: self.clock().now(), ours, theirs })?;
-        }
-        Ok(())
+        let (ours, theirs) = (former.note.clone(), note.to_owned());
+        Ok(self.store().keep_fork(Fork { domain: number, at: self.clock().now(), ours, theirs })?)
     }
 }
 

@@ -179,7 +179,7 @@ impl App {
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
-            let fork = Fork { domain: hosted.number, at: self.clock().now(), ours, theirs: theirs.clone() };
+            let fork = Fork { domain: Some(hosted.number), at: self.clock().now(), ours, theirs: theirs.clone() };
             self.store().keep_fork(fork)?;
         }
         Ok(())

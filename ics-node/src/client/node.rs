@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{
     Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
     Alarm, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
-    CheckQuestions, DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
+    CheckQuestions, DomainInfo, Explanation, ForkNotes, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
     ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
@@ -167,6 +167,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn alarms(&self) -> Answer<Vec<Alarm>> {
         self.get(&["alarms"], &()).await
+    }
+
+    /// The forks of logs of which the node holds nothing; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn forks(&self) -> Answer<Vec<ForkNotes>> {
+        self.get(&["forks"], &()).await
     }
 
     /// Has the alarms of a domain, or of none, deleted that were raised until a time; for operators.

@@ -52,7 +52,7 @@ fn a_policy_counts_the_copies_that_are_to_come() {
         ["trust", "init", "--force", "--permit", "anything-vouched", "--domain", &asked, "--output", "late.json"];
     let told = stage.for_people("home", &of_asked);
     assert_eq!(told.code, 0, "{told:?}");
-    let late = "an answer is kept for 1 day";
+    let late = "an answer is kept for 24 h";
     assert!(told.stderr.contains(late) && told.stderr.contains("with a healthy link as well"), "{told:?}");
 
     // Whoever checks it is told of what is asked and not copied, by whether it counts.

@@ -9,6 +9,7 @@
 //! and at nothing else.
 
 mod ask;
+mod asked;
 mod attest;
 mod follow;
 mod kept;
@@ -28,6 +29,7 @@ use ics_core::log::record_head::Finding;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Looked, Testimony, TrustPolicy};
 
+pub(crate) use self::asked::LastAsked;
 pub use self::kept::Asker;
 use self::kept::Outcome;
 pub(crate) use self::kept::{Answer, Roaming, Sought};

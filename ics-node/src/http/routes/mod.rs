@@ -73,6 +73,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/openapi.json", Everybody, |r| r.to(operations::openapi)),
     get("/v1/node", Everybody, |r| r.to(node::show)),
     get("/v1/alarms", Operator, |r| r.to(operations::alarms)),
+    get("/v1/forks", Operator, |r| r.to(operations::forks)),
     post("/v1/alarms/acknowledge", Operator, |r| r.to(operations::acknowledge)),
     get("/v1/domains", Everybody, |r| r.to(domains::list)),
     get("/v1/domains/{domain}", Everybody, |r| r.to(domains::show)),
