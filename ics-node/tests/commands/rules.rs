@@ -71,6 +71,25 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     assert!(!told.contains("does not count") && !told.contains("neither mirrors it"), "{told}");
 }
 
+/// What is asked about single things is not looked up, and whoever reads that nothing is known is told what asks.
+#[test]
+fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
+    let stage = Stage::started();
+    let unknown = |words: &[&str]| {
+        let told = stage.for_people("home", words);
+        assert!(told.code == 3 && told.stderr.contains("serial:NONE"), "{told:?}");
+        told.stderr
+    };
+    let is_hinted = |text: &str| text.contains("for decisions alone: with --use");
+    assert!(!is_hinted(&unknown(&["lookup", "serial:NONE"])), "nobody else is asked");
+    let origin = format!("care.plant.example/{}", "07".repeat(32));
+    stage.ok(&["peer", "add", "ics.plant.example", "--roam", &origin, "--url", "http://127.0.0.1:1"]);
+    for words in [["lookup", "serial:NONE"], ["explain", "serial:NONE"]] {
+        let told = unknown(&words);
+        assert!(is_hinted(&told) && told.contains(&format!("--domain {origin}")), "{told}");
+    }
+}
+
 /// Two logs of one name differ in their first entry, and a policy that names the other one decides nothing.
 #[test]
 fn a_policy_of_another_log_of_the_same_name_is_told() {
