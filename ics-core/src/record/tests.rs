@@ -1,6 +1,6 @@
 //! The status rules, one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Record, Standing, View, VoidSince, candidate_groups, resolve, selector_keys_of};
 use crate::descriptor::Compromise;
@@ -414,6 +414,41 @@ fn names_and_attributes_come_from_entitled_introductions() {
         descriptor.roles.entry(word("manufacturer")).or_default().names.clear();
     });
     assert!(record_in(&narrowed, &[pump(0).name("serial:SN-1")]).names.is_empty());
+}
+
+/// A rule of reading that hides lot 7 must go on hiding what was once said to be of it.
+#[test]
+fn what_counts_no_longer_is_read_by_the_rules_that_hid_it() {
+    let model = |name: &str| (Attribute::Model, name.to_owned());
+    let lot = |name: &str| (Attribute::Lot, name.to_owned());
+    let none = || BTreeMap::from([]);
+    let seven = || BTreeMap::from([model("P1"), lot("7")]);
+    let eight = || BTreeMap::from([model("P1"), lot("8")]);
+    let second = |role: &str, signer| say(1, signer, role, Act::Identity).attribute(Attribute::Lot, "8");
+    let withdrawal = || say(2, MAKER, "manufacturer", Act::Withdrawal).ends(0);
+    let readings = |record: Record| record.readings().collect::<BTreeSet<_>>();
+    for (what, drafts, expected) in [
+        ("what all agree on", vec![pump(0)], vec![seven()]),
+        ("withdrawn", vec![pump(0), withdrawal()], vec![none(), seven()]),
+        (
+            "contradicted",
+            vec![pump(0), second("maintainer", KEEPER)],
+            vec![BTreeMap::from([model("P1")]), eight(), seven()],
+        ),
+        ("replaced on purpose", vec![pump(0), pump(1).attribute(Attribute::Lot, "8").ends(0)], vec![eight()]),
+    ] {
+        assert_eq!(readings(record(&drafts)), expected.into_iter().collect(), "{what}");
+    }
+    let rotated = changed(9, |descriptor| {
+        let role = descriptor.roles.entry(word("manufacturer")).or_default();
+        role.signers.remove(&MAKER);
+    });
+    assert_eq!(readings(record_in(&rotated, &[pump(0)])), [none(), seven()].into());
+
+    let selecting = [say(0, MAKER, "manufacturer", Act::Identity).on(&self::lot())];
+    let said = selecting.map(Draft::log);
+    let group = resolve(&domain(), &said[0].subject_id(), &said, &[], now()).expect("something was said");
+    assert_eq!(readings(group), [none(), seven()].into());
 }
 
 #[test]

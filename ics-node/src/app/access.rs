@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::policy::{Action, Principal, Request, Resource};
-use ics_core::record::Record;
+use ics_core::record::{Identity, Record};
 use subtle::ConstantTimeEq as _;
 
 use super::hosted::Hosted;
@@ -54,8 +54,7 @@ impl App {
     /// Whether a reader may read what a domain says of an identity, all of it.
     #[must_use]
     pub(crate) fn may_read(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
-        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
-        self.may(reader, domain, Action::Read, identity, Some(record))
+        readings(record).all(|identity| self.may(reader, domain, Action::Read, identity, Some(record)))
     }
 
     /// Whether a reader may surely read all that a domain says, also of what this node has not met yet.
@@ -78,13 +77,14 @@ impl App {
     /// owners of the domain that follows ask, or this node.
     #[must_use]
     pub(crate) fn may_follow(&self, target: &Domain, source: &Domain, record: &Record) -> bool {
-        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
         let owners = target.descriptor().owners.keys.iter().map(|owner| Some(owner.fingerprint));
         owners.chain([None]).any(|signer| {
             let party = Party { node: self.0.keys.name.clone(), signer };
             let principal = principal(party, source, Some(record));
-            let request = Request { principal, action: Action::Follow, resource: identity.clone() };
-            source.policy().decide_again(request).allow
+            readings(record).all(|resource| {
+                let request = Request { principal: principal.clone(), action: Action::Follow, resource };
+                source.policy().decide_again(request).allow
+            })
         })
     }
 
@@ -92,8 +92,7 @@ impl App {
     /// asks for himself ([`App::may_follow`]).
     #[must_use]
     pub(crate) fn may_take_over(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
-        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
-        self.may(reader, domain, Action::Follow, identity, Some(record))
+        readings(record).all(|identity| self.may(reader, domain, Action::Follow, identity, Some(record)))
     }
 
     /// Who a reader is, if the configuration knows him.
@@ -134,6 +133,12 @@ impl App {
             Reader::Key(key) => Some(self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default()),
         }
     }
+}
+
+/// What a thing may be by the rules of reading, each of which must show it.
+fn readings(record: &Record) -> impl Iterator<Item = Resource> {
+    let Identity { id, kind } = record.identity;
+    record.readings().map(move |attributes| Resource::identity(id, kind, attributes))
 }
 
 /// A known party with the roles that it has over the resource: the descriptor's, and over an identity those granted.
