@@ -62,6 +62,7 @@ mod responders;
 mod reveal;
 mod revocation;
 mod roam;
+mod rolled_back;
 mod search;
 mod sight;
 mod submit;

@@ -121,6 +121,7 @@ pub const TABLE: &[Endpoint] = &[
     post("/v1/peers", Operator, |r| r.to(peers::put)),
     post("/v1/peers/{name}/remove", Operator, |r| r.to(peers::remove)),
     post("/add-checkpoint", Everybody, |r| r.to(witness::add_checkpoint)),
+    get("/v1/witnessed/{domain}/{entry0}", Everybody, |r| r.to(witness::witnessed)),
     get("/v1/domains/{domain}/outbox", Operator, |r| r.to(carried::outbox)),
     get("/v1/domains/{domain}/carried", Operator, |r| r.to(carried::cursor)),
     post("/v1/domains/{domain}/carried", Operator, |r| r.to(carried::take)),
