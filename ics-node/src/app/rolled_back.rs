@@ -40,7 +40,7 @@ impl App {
             Standing::Forked { .. } => {
                 let ours = head.seal.map(|seal| seal.note).unwrap_or_default();
                 let theirs = held.note.clone();
-                self.store().keep_fork(Fork { domain: hosted.number, at: now, ours, theirs })?;
+                self.store().keep_fork(Fork { domain: Some(hosted.number), at: now, ours, theirs })?;
                 format!(
                     "{proof} of another log of {} entries, a fork: nothing is taken or signed any more; `ics domain \
                      forks` shows both, and `ics restore --begin-anew` begins a new epoch",
