@@ -357,11 +357,11 @@ pub struct Record {
     pub names: Vec<Given<Name>>,
     /// What they say of it; two values of one attribute are a contradiction.
     pub attributes: BTreeMap<Attribute, Vec<Given<String>>>,
-    /// What single statements say of it beside what it says itself: sets of attributes that contradict others, or that count
-    /// no longer though nothing has taken their place; of a group those that it selects. Whoever may not read a thing with
-    /// one of these may not read this one ([`Record::readings`]).
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub also_said: BTreeSet<BTreeMap<Attribute, String>>,
+    /// What single statements say of it beside what it says itself: values that contradict others, or that count no longer
+    /// though nothing has taken their place; of a group those that it selects. Whoever may not read a thing with one of these
+    /// may not read this one ([`Record::readings`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub also_said: BTreeMap<Attribute, BTreeSet<String>>,
     /// Who approves of it.
     pub approvals: Vec<By>,
     /// Who approved of it formerly: for a time that is over, or by an approval that he has replaced since. He has not taken
@@ -422,30 +422,6 @@ impl Record {
     pub fn statement_at(&self, index: u64) -> Option<&Listed> {
         let place = self.statements.binary_search_by_key(&index, |listed| listed.by.index).ok()?;
         self.statements.get(place)
-    }
-
-    /// The attributes on which all entitled signers agree.
-    #[must_use]
-    pub fn agreed_attributes(&self) -> BTreeMap<Attribute, String> {
-        let agreed = |given: &[Given<String>]| {
-            let first = given.first()?;
-            given.iter().all(|other| other.value == first.value).then(|| first.value.clone())
-        };
-        self.attributes.iter().filter_map(|(attribute, given)| Some((*attribute, agreed(given)?))).collect()
-    }
-
-    /// What it may be to whoever wants to read it: the attributes on which all agree, and these with what single statements
-    /// say. A rule that hides a thing by an attribute would else show all of it, bodies included, once a signer has lost his
-    /// role or takes back what he said.
-    pub fn readings(&self) -> impl Iterator<Item = BTreeMap<Attribute, String>> {
-        let agreed = self.agreed_attributes();
-        let with = |said: &BTreeMap<Attribute, String>| {
-            let mut all = agreed.clone();
-            all.extend(said.clone());
-            all
-        };
-        let others: Vec<_> = self.also_said.iter().map(with).collect();
-        core::iter::once(agreed).chain(others)
     }
 }
 

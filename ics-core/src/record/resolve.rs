@@ -160,16 +160,20 @@ fn also_said(
     scene: &Scene<'_>,
     subject: &Subject,
     attributes: &BTreeMap<Attribute, Vec<Given<String>>>,
-) -> BTreeSet<BTreeMap<Attribute, String>> {
-    let agrees = |(attribute, value): (&Attribute, &String)| {
+) -> BTreeMap<Attribute, BTreeSet<String>> {
+    let agrees = |attribute: &Attribute, value: &String| {
         attributes.get(attribute).is_some_and(|given| given.iter().all(|other| other.value == *value))
     };
     let counts = |it: &&Judged<'_>| {
         it.is_direct(&scene.subject) && !matches!(it.standing, Standing::Refused | Standing::Replaced)
     };
-    let said = scene.judged.iter().filter(counts).map(|it| &it.logged.claims().attributes);
-    let selected = subject.as_group().map(|group| &group.attributes);
-    said.chain(selected).filter(|said| !said.iter().all(agrees)).cloned().collect()
+    let said = scene.judged.iter().filter(counts).flat_map(|it| &it.logged.claims().attributes);
+    let selected = subject.as_group().into_iter().flat_map(|group| &group.attributes);
+    let mut also: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (attribute, value) in said.chain(selected).filter(|(attribute, value)| !agrees(attribute, value)) {
+        also.entry(*attribute).or_default().insert(value.clone());
+    }
+    also
 }
 
 fn labels(scene: &Scene<'_>) -> Vec<Given<String>> {

@@ -48,13 +48,15 @@ impl App {
     #[must_use]
     pub(crate) fn may_mirror(&self, reader: Reader, hosted: &Hosted) -> bool {
         let Some(domain) = hosted.domain() else { return reader == Reader::Operator };
-        self.may(reader, &domain, Action::Mirror, Resource::Domain(hosted.name.clone()), None)
+        let Some(principal) = self.principal_of(reader, &domain, None) else { return true };
+        let resource = Resource::Domain(hosted.name.clone());
+        domain.policy().decide_again(Request { principal, action: Action::Mirror, resource }).allow
     }
 
     /// Whether a reader may read what a domain says of an identity, all of it.
     #[must_use]
     pub(crate) fn may_read(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
-        readings(record).all(|identity| self.may(reader, domain, Action::Read, identity, Some(record)))
+        self.may_with_all(reader, domain, &Action::Read, record)
     }
 
     /// Whether a reader may surely read all that a domain says, also of what this node has not met yet.
@@ -81,10 +83,7 @@ impl App {
         owners.chain([None]).any(|signer| {
             let party = Party { node: self.0.keys.name.clone(), signer };
             let principal = principal(party, source, Some(record));
-            readings(record).all(|resource| {
-                let request = Request { principal: principal.clone(), action: Action::Follow, resource };
-                source.policy().decide_again(request).allow
-            })
+            permits_with_all(source, &principal, &Action::Follow, record)
         })
     }
 
@@ -92,7 +91,7 @@ impl App {
     /// asks for himself ([`App::may_follow`]).
     #[must_use]
     pub(crate) fn may_take_over(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
-        readings(record).all(|identity| self.may(reader, domain, Action::Follow, identity, Some(record)))
+        self.may_with_all(reader, domain, &Action::Follow, record)
     }
 
     /// Who a reader is, if the configuration knows him.
@@ -112,17 +111,10 @@ impl App {
         }
     }
 
-    /// The one decision about readers: the domain's access rules, by the descriptor that rules now.
-    fn may(
-        &self,
-        reader: Reader,
-        domain: &Domain,
-        action: Action,
-        resource: Resource,
-        record: Option<&Record>,
-    ) -> bool {
-        let Some(principal) = self.principal_of(reader, domain, record) else { return true };
-        domain.policy().decide_again(Request { principal, action, resource }).allow
+    /// The one decision about readers of a thing: the domain's access rules, by the descriptor that rules now.
+    fn may_with_all(&self, reader: Reader, domain: &Domain, action: &Action, record: &Record) -> bool {
+        let principal = self.principal_of(reader, domain, Some(record));
+        principal.is_none_or(|principal| permits_with_all(domain, &principal, action, record))
     }
 
     /// Who a reader is for a domain's rules; `None` for the operator, who is above them.
@@ -135,10 +127,15 @@ impl App {
     }
 }
 
-/// What a thing may be by the rules of reading, each of which must show it.
-fn readings(record: &Record) -> impl Iterator<Item = Resource> {
+/// Whether a domain's rules permit it with all that the thing may be to readers.
+fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, record: &Record) -> bool {
     let Identity { id, kind } = record.identity;
-    record.readings().map(move |attributes| Resource::identity(id, kind, attributes))
+    let permits = |attributes| {
+        let resource = Resource::identity(id, kind, attributes);
+        let request = Request { principal: principal.clone(), action: action.clone(), resource };
+        domain.policy().decide_again(request).allow
+    };
+    record.readings().is_some_and(|readings| readings.into_iter().all(permits))
 }
 
 /// A known party with the roles that it has over the resource: the descriptor's, and over an identity those granted.

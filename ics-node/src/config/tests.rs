@@ -173,7 +173,8 @@ fn a_webhook_takes_a_secret_and_shows_none() {
         assert!(refusal.starts_with("ics.toml:2: the webhook "), "{webhook}: {refusal}");
         assert!(!refusal.contains("s3cret"), "{webhook}: {refusal}");
     }
-    for webhook in ["https://chat.example/s3cret", "https://chat.example/hook?token=s3cret", "http://u:s3cret@h:8080/"] {
+    for webhook in ["https://chat.example/s3cret", "https://chat.example/hook?token=s3cret", "http://u:s3cret@h:8080/"]
+    {
         let text = format!("[alerts]\nwebhook = \"{webhook}\"");
         let config = Config::parse(&text, Path::new("ics.toml")).expect(webhook);
         assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
@@ -186,7 +187,8 @@ fn a_webhook_takes_a_secret_and_shows_none() {
 #[test]
 fn a_refused_address_of_a_node_shows_no_secret() {
     let schemes = ["http", "ldaps", "ftp"];
-    let rests = ["u:s3cret@x", "s3cret@x:y", "x?t=s3cret", "x/?a@b&t=s3cret", "u:s3/cret@x", "u:s3?cret@x", "x/#s3cret"];
+    let rests =
+        ["u:s3cret@x", "s3cret@x:y", "x?t=s3cret", "x/?a@b&t=s3cret", "u:s3/cret@x", "u:s3?cret@x", "x/#s3cret"];
     for (scheme, rest) in schemes.iter().flat_map(|scheme| rests.map(|rest| (scheme, rest))) {
         for member in ["[client]\nnode", "[[peer]]\nname = \"p\"\nurl"] {
             let refusal = refusal(&format!("{member} = \"{scheme}://{rest}\""));
