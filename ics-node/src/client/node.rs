@@ -3,6 +3,7 @@
 mod copying;
 mod enrolling;
 
+use core::fmt;
 use std::time::Duration;
 
 use ics_core::checker::Case;
@@ -74,13 +75,20 @@ impl NodeError {
 }
 
 /// A node, by its address. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Node {
     url: Url,
     client: Client,
     token: Option<zeroize::Zeroizing<String>>,
     /// The peer in whose place it is read.
     reader: Option<PeerName>,
+}
+
+/// Without the operator's token.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 type Answer<T> = Result<T, NodeError>;
@@ -488,4 +496,16 @@ fn root_cause(error: &reqwest::Error) -> String {
     }
     let text = cause.to_string();
     text.split_once(RUSTLS_MANUAL).map_or(text.as_str(), |(what, _)| what).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let node = Node::new("http://127.0.0.1:1").expect("a node").as_operator("s3cret".to_owned().into());
+        let shown = format!("{node:?}");
+        assert!(shown.contains("127.0.0.1") && !shown.contains("s3cret"), "{shown}");
+    }
 }
