@@ -12,17 +12,15 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use ics_sync::Applier;
 use ics_sync::mirror::{
     Doubt, Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
 };
 use ics_sync::wire::{Base64, Page};
-use ics_sync::{Applier, Progress};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::check::{Checked, check_logged};
 use super::entries::{Line, keys_of, keys_of_remnant};
-use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge, why_without_effect};
 use super::looked::{Looked, bodies_of};
@@ -31,90 +29,15 @@ use super::peers::Peer;
 use super::problem::Code;
 use super::reveal::lose;
 use super::{App, AppError, random};
-use crate::api::{MirrorInfo, Problem};
+use crate::api::Problem;
 use crate::background::breathe_among;
 use crate::store::{
     Content, Fork, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, StoredEntry, WriteError, WriteTx,
 };
 
 impl App {
-    /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
-    /// says why. A peer by whom it may have been stopped is left out while there are others: one who lies must not keep
-    /// from this node what all others have.
-    ///
-    /// # Errors
-    /// When what is stored of the domain cannot be read.
-    pub(crate) async fn mirror(
-        &self,
-        domain: &DomainName,
-        peers: &[Arc<Peer>],
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), AppError> {
-        let hosted = self.hosted(domain)?;
-        let mut peers = peers.to_vec();
-        loop {
-            let mut moved = hosted.moved.subscribe();
-            let shutdown = async {
-                tokio::select! {
-                    () = stopped(&mut stop) => {}
-                    _ = moved.changed() => {}
-                }
-            };
-            if let Some((reason, peer)) = self.mirror_until(&hosted, &peers, shutdown).await? {
-                if !reason.is_of_peer() || peers.len() < 2 || peer >= peers.len() {
-                    return self.stop_mirror(&hosted, &reason);
-                }
-                self.leave_out(&hosted, &peers.remove(peer), &reason)?;
-            }
-            if *stop.borrow() {
-                hosted.set_mirror(None);
-                return Ok(());
-            }
-        }
-    }
-
-    fn stop_mirror(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
-        tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
-        self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
-        self.keep_fork(hosted, reason)
-    }
-
-    /// Says that a peer is not asked any more. Of what he showed nothing is kept as proof: he may have made it.
-    fn leave_out(&self, hosted: &Hosted, peer: &Peer, reason: &Stop) -> Result<(), AppError> {
-        let name = &peer.config.name;
-        tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
-        let text =
-            format!("`{name}` is not asked any more until the peers are changed or the node starts again: {reason}");
-        Ok(self.store().alarm(Some(hosted.number), self.clock().now(), "peer-left-out", &text)?)
-    }
-
-    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with the number of the peer who was asked.
-    async fn mirror_until(
-        &self,
-        hosted: &Arc<Hosted>,
-        peers: &[Arc<Peer>],
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<Option<(Stop, usize)>, AppError> {
-        let domain = &hosted.name;
-        let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
-        let mut mirror = self.resume(hosted, domain, peers)?.among(known);
-        let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
-        let names: Vec<String> = peers.iter().map(|peer| peer.config.name.to_string()).collect();
-        let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
-        hosted.set_mirror(Some(info(&names, &progress.borrow())));
-        let watching = tokio::spawn(show(Arc::clone(hosted), names, seen));
-        let mut applier = Taking { app: self.clone(), hosted: Arc::clone(hosted), looking: Arc::default() };
-        let clock = self.clock().clone();
-        let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
-        let peer = progress.borrow().peer;
-        // With the last progress told, the watcher ends.
-        drop(progress);
-        let _ = watching.await;
-        Ok(ended.map(|stop| (stop, peer)))
-    }
-
     /// Where the mirror left off: at its last verified checkpoint.
-    fn resume(&self, hosted: &Hosted, domain: &DomainName, peers: &[Arc<Peer>]) -> Result<Mirror, AppError> {
+    pub(crate) fn resume(&self, hosted: &Hosted, domain: &DomainName, peers: &[Arc<Peer>]) -> Result<Mirror, AppError> {
         let interval_millis = peers.iter().map(|peer| peer.config.interval_ms).min().unwrap_or_default();
         let mut origins = peers.iter().flat_map(|peer| &peer.config.mirror);
         let origin = origins.find(|origin| origin.domain == *domain);
@@ -376,7 +299,7 @@ fn append(
 }
 
 /// Hands verified pages to the store.
-struct Taking {
+pub(crate) struct Taking {
     app: App,
     hosted: Arc<Hosted>,
     /// What is found out meanwhile of the pages that probably come next, by their first entries: while one thread writes,
@@ -427,59 +350,15 @@ impl Applier for Taking {
 }
 
 impl Taking {
+    pub(crate) fn new(app: &App, hosted: &Arc<Hosted>) -> Self {
+        Self { app: app.clone(), hosted: Arc::clone(hosted), looking: Arc::default() }
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&App, &Arc<Hosted>) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, String> {
         let hosted = Arc::clone(&self.hosted);
         self.app.blocking(move |app| work(app, &hosted)).await.map_err(|error| error.to_string())
-    }
-}
-
-async fn show(hosted: Arc<Hosted>, names: Vec<String>, mut progress: watch::Receiver<Progress>) {
-    while progress.changed().await.is_ok() {
-        let info = info(&names, &progress.borrow_and_update());
-        hosted.set_mirror(Some(info));
-    }
-}
-
-fn info(names: &[String], progress: &Progress) -> MirrorInfo {
-    let status = &progress.status;
-    let lag_entries = status.known.saturating_sub(status.size);
-    let state = match (&status.stopped, &status.trouble, lag_entries) {
-        (Some(_), ..) => "stopped",
-        (None, Some(_), _) => "waiting",
-        (None, None, 0) if status.size > 0 && status.doubt.is_some() => "unconfirmed",
-        (None, None, 0) if status.size > 0 && status.ahead.is_some() => "waiting",
-        (None, None, 0) if status.size > 0 => "current",
-        (None, None, _) => "catching-up",
-    };
-    let rests_on = status.doubt.as_ref().map(Doubt::names);
-    let stopped = status.stopped.as_ref().map(ToString::to_string);
-    let trouble = status.trouble.as_ref().map(ToString::to_string);
-    let last_error = stopped.or(trouble).or_else(|| status.ahead.as_ref().map(ToString::to_string));
-    let peer = names.get(progress.peer).cloned().unwrap_or_default();
-    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on }
-}
-
-#[cfg(test)]
-mod tests {
-    use ics_sync::mirror::{Ahead, Status};
-
-    use super::*;
-
-    /// Entries come, and only the cause says why the copy grows no fresher.
-    #[test]
-    fn a_copy_whose_home_is_ahead_of_this_clock_says_why_it_waits() {
-        let told = |ahead| {
-            let (origin, as_of, trouble, stopped, doubt) = (None, None, None, None, None);
-            let status = Status { origin, size: 7, known: 7, as_of, ahead, failures: 0, trouble, stopped, doubt };
-            let MirrorInfo { state, last_error, .. } = info(&[], &Progress { status, peer: 0 });
-            (state, last_error.unwrap_or_default())
-        };
-        assert_eq!(told(None), ("current".to_owned(), String::new()));
-        let ahead = Ahead { at: Timestamp::from_seconds(90_000), now: Timestamp::from_seconds(0) };
-        let (state, why) = told(Some(ahead));
-        assert!(state == "waiting" && why.contains("25 h ahead of this node's clock"), "{state}: {why}");
     }
 }

@@ -45,6 +45,7 @@ mod list;
 mod looked;
 mod memory;
 mod mirror;
+mod mirroring;
 mod moments;
 mod named;
 mod not_taken;

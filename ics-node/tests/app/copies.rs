@@ -110,7 +110,7 @@ async fn who_shows_what_a_stranger_signed_keeps_nobody_from_the_others() {
     let alarms = copy.domain(&maker.domain).expect("copied").alarms;
     let told: Vec<_> = alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
     assert_eq!(told, ["peer-left-out"], "{alarms:?}");
-    assert!(alarms[0].text.starts_with("`liar` is not asked any more"), "{alarms:?}");
+    assert!(alarms[0].text.starts_with("`liar` is left out, and asked again"), "{alarms:?}");
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
     catches_up(&copy, &app, &maker.domain).await;
     stop.send_replace(true);

@@ -9,7 +9,8 @@ use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-/// Why a mirror has stopped for good. What it holds stays as it is; an operator decides what comes next.
+/// Why a mirror has stopped: nothing that it is told makes it go on. What it holds stays as it is, and another one may begin
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     /// The home signed two different logs: proof of misbehaviour, to be kept.
