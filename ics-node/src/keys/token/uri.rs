@@ -176,7 +176,8 @@ impl FromStr for TokenUri {
         for (pair, is_query) in pairs.filter(|(pair, _)| !pair.is_empty()) {
             // What is mistyped may be the PIN.
             let shown = if is_query || pair.to_ascii_lowercase().starts_with("pin") { "?" } else { pair };
-            let (name, value) = pair.split_once('=').ok_or_else(|| UriError::Value(shown.chars().take(40).collect()))?;
+            let (name, value) =
+                pair.split_once('=').ok_or_else(|| UriError::Value(shown.chars().take(40).collect()))?;
             uri.set(name, value, is_query)?;
         }
         Ok(uri)
