@@ -248,7 +248,7 @@ fn append_copied(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let judgement = match &checked {
-        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, line)?,
+        Some(Ok(checked)) => judge(&*tx, domain.as_deref(), header, checked, line)?,
         Some(Err(problem)) => Judgement::Refused(problem.clone()),
         None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
     };

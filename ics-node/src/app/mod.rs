@@ -58,6 +58,7 @@ mod push;
 mod read;
 mod ready;
 mod recover;
+mod replay;
 mod resolved;
 mod responders;
 mod reveal;

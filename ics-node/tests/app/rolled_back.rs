@@ -173,6 +173,9 @@ async fn liar(origin: Origin) -> (String, Arc<AtomicUsize>) {
             let length = body.len();
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             let _ = caller.write_all(answer.as_bytes()).await;
+            // What he has yet to send would else cut off what he has yet to read.
+            let _ = caller.shutdown().await;
+            while caller.read(&mut request).await.is_ok_and(|count| count > 0) {}
         }
     });
     (url, asked)
