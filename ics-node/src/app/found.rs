@@ -224,7 +224,9 @@ impl App {
             return Err(format!("nothing of `{}` has arrived yet", hosted.name));
         }
         match self.silent().first() {
-            Some(domain) => Err(format!("`{domain}` is silent: it has signed what it does not hold; see `ics restore`")),
+            Some(domain) => {
+                Err(format!("`{domain}` is silent: it has signed what it does not hold; see `ics restore`"))
+            }
             None => Ok(()),
         }
     }

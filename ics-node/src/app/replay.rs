@@ -13,7 +13,7 @@ use super::entries::{Entries, Line, Log, keys};
 use super::judge::{Judgement, grow, judge};
 use super::open::stored_keys;
 use crate::api::Problem;
-use crate::store::{Content, Key, Replay, StoreError, StoredEntry};
+use crate::store::{Content, Key, Replay, StoreError, StoredEntry, misled};
 
 impl Entries for Replay<'_> {
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
@@ -32,6 +32,10 @@ impl Entries for Replay<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn misled_to(&self, index: u64) -> StoreError {
+        misled(index)
     }
 }
 

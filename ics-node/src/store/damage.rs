@@ -90,6 +90,15 @@ impl Place {
     }
 }
 
+fn leads_astray(entry: u64) -> String {
+    format!("the index leads to entry {entry}, which says nothing of what is looked for")
+}
+
+/// The damage of such an index where nobody notes it: its file is being checked.
+pub(crate) fn misled(entry: u64) -> StoreError {
+    StoreError::corrupt(leads_astray(entry))
+}
+
 /// The damage that was met since the start: the first of a domain in either place. It is told to the log once; the node is
 /// not ready while there is any, and raises alarms of it.
 #[derive(Debug)]
@@ -119,7 +128,7 @@ impl Met {
 
     /// The damage of an index that leads to an entry which says nothing of what is looked for.
     pub(crate) fn misled(&self, domain: &DomainInfo, entry: u64) -> StoreError {
-        let what = format!("the index leads to entry {entry}, which says nothing of what is looked for");
+        let what = leads_astray(entry);
         self.note(domain, Place::Index, &what);
         StoreError::corrupt(what)
     }

@@ -57,6 +57,7 @@ pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued, 
 pub(crate) use backup::open_log;
 pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
 pub use check::{Inspector, Report, inspect};
+pub(crate) use damage::misled;
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use emptied::{empty_copy, forks_in, held, scan_copy};
 pub use error::{Full, StoreError, WriteError};
