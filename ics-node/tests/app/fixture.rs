@@ -21,9 +21,10 @@ use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{Problem, SubmissionResult};
-use ics_node::app::{App, NodeKeys, Reader, Setup};
+use ics_node::app::{App, AppError, NodeKeys, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::{Settings, serve};
+use ics_node::store::StoreError;
 use tempfile::TempDir;
 
 /// What operators of a party's node show.
@@ -72,6 +73,19 @@ pub(crate) fn devices(count: u16) -> Vec<PublicKey> {
         Ed25519Signer::from_seed(&seed, 4, Timestamp::from_seconds(CREATED)).expect("key").public_key().clone()
     };
     (0..count).map(key).collect()
+}
+
+/// Opens a node; what was asked of the one before it may have been cut off and still hold its store for a moment.
+fn open_when_free(setup: &Setup) -> App {
+    let began = Instant::now();
+    loop {
+        match App::open(setup) {
+            Err(AppError::Store(StoreError::InUse { .. })) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened.expect("opens"),
+        }
+    }
 }
 
 impl Party {
@@ -158,7 +172,7 @@ impl Party {
         };
         change(&mut setup);
         tokio::task::block_in_place(|| {
-            let app = App::open(&setup).expect("opens");
+            let app = open_when_free(&setup);
             assert_eq!(app.found(&self.descriptor).expect("founded"), self.domain);
             app
         })
