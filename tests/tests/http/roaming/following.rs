@@ -17,10 +17,12 @@ use ics_sync::wire::Heads;
 use tokio::sync::watch;
 
 use super::liar::{Liar, Reply};
-use super::{Gateway, changed, home, id, origin, upstream};
-use crate::hidden::{device, say};
+use super::{Gateway, changed, home, home_of, id, origin, upstream};
+use crate::hidden::{device, issued, issuer, name_issuer, say};
 use crate::watching::recall;
-use crate::world::{CARE, CREATED, DOMAIN, changed_descriptor, domain, home as home_key, maker, serial, stolen};
+use crate::world::{
+    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker, serial, stolen,
+};
 
 /// Far longer than any test takes: what arrives was pushed.
 const NEVER: u64 = 3_600_000;
@@ -88,6 +90,24 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L2")]).await;
     until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// What an issuer says of his certificates is his, and no domain misses it that has not named him.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
+    let world = tokio::task::spawn_blocking(|| World::with(name_issuer)).await.expect("a world");
+    let home = home_of(world).await;
+    say(&home, vec![certificate(&issuer(), "Acme's authority"), issued(20, 1)]).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), 50);
+    let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    assert_eq!((adopted.left_out, adopted.refused), (2, Vec::new()), "a statement, and the certificate behind it");
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    say(&home, vec![issued(20, 2), stolen(&maker(), 20)]).await;
+    until("what the manufacturer says", || status(&node, 20).as_deref() == Some("stolen")).await;
+    assert_eq!(node.alarms("not-taken-over"), 0);
     stop.send_replace(true);
     following.await.expect("ends");
 }
