@@ -93,6 +93,9 @@ pub const BUNDLE_DOMAINS: usize = 1_024;
 pub const PAGE_ITEMS: usize = 500;
 /// Keys in one answer of a key server.
 pub const KEYS_FOUND: usize = 100;
+/// Choices of attributes with which access rules are asked before they show one identity: if it was given more, it is
+/// shown to nobody but the operator.
+pub const READINGS: usize = 256;
 /// Statements about one identity that are read to make its record.
 pub const RECORD_STATEMENTS: usize = 4_096;
 /// Entries of the evidence for one record: its statements, those about its groups, descriptors and certificates.

@@ -28,7 +28,9 @@ pub use self::checks::{
     CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions, credential_message,
 };
 pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
-pub use self::peers::{Acknowledged, Acknowledgement, Alarm, Cosigns, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served};
+pub use self::peers::{
+    Acknowledged, Acknowledgement, Alarm, Asks, Cosigns, FollowedBy, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served,
+};
 
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{AcmeSetup, App, AppError, NodeKeys, PEERS_SETTLE, Peers, Setup};
+use crate::app::{AcmeSetup, App, AppError, NodeKeys, Peers, Setup};
 use crate::client::descriptor::versions;
 use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig};
 use crate::http::{ServeError, Server, Settings, serve};
@@ -158,12 +158,7 @@ impl Service {
         }
         self.app.tell_of_doubt()?;
         for domain in self.app.silent() {
-            let (app, stopped) = (self.app.clone(), stopped.clone());
-            tasks.spawn(async move {
-                if let Err(error) = app.recover(domain.clone(), PEERS_SETTLE, stopped).await {
-                    tracing::error!(%domain, %error, "the domain stays silent");
-                }
-            });
+            tasks.spawn(self.app.clone().stay_silent(domain, stopped.clone()));
         }
         tasks.spawn(self.app.clone().stay_ready(stopped.clone()));
         tasks.spawn(self.app.clone().be_witnessed(stopped.clone()));

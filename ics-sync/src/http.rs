@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use ics_core::identity::excerpt;
 use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 use reqwest::{Client, RequestBuilder, Response, Url};
 
@@ -382,6 +383,18 @@ impl HttpPeer {
             Ok(size) => Ok(Reply::Seen(size)),
             Err(_) => Err(PeerError::Status { status: 409, detail: excerpt(&text), problem: None }),
         }
+    }
+
+    /// The largest checkpoint that the peer, as a witness, has seen of a log, as the log signed it. Nothing of it is
+    /// verified.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds: C2SP tlog-witness knows no such question.
+    pub async fn witnessed(&self, origin: &Origin) -> Result<String, PeerError> {
+        let url = self.base_url.join(&format!("v1/witnessed/{origin}"));
+        let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
+        let request = self.client.get(url).timeout(Duration::from_secs(WITNESS_SECONDS));
+        String::from_utf8(self.receive(request, limits::NOTE_BYTES).await?).map_err(|_| PeerError::Text)
     }
 
     async fn receive(&self, request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {

@@ -3,6 +3,7 @@
 mod assessment;
 mod membership;
 mod postings;
+mod readings;
 mod report;
 mod resolve;
 mod said;

@@ -357,6 +357,11 @@ pub struct Record {
     pub names: Vec<Given<Name>>,
     /// What they say of it; two values of one attribute are a contradiction.
     pub attributes: BTreeMap<Attribute, Vec<Given<String>>>,
+    /// What single statements say of it beside what it says itself: values that contradict others, or that count no longer
+    /// though nothing has taken their place; of a group those that it selects. Whoever may not read a thing with one of these
+    /// may not read this one ([`Record::readings`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub also_said: BTreeMap<Attribute, BTreeSet<String>>,
     /// Who approves of it.
     pub approvals: Vec<By>,
     /// Who approved of it formerly: for a time that is over, or by an approval that he has replaced since. He has not taken
@@ -417,16 +422,6 @@ impl Record {
     pub fn statement_at(&self, index: u64) -> Option<&Listed> {
         let place = self.statements.binary_search_by_key(&index, |listed| listed.by.index).ok()?;
         self.statements.get(place)
-    }
-
-    /// The attributes on which all entitled signers agree.
-    #[must_use]
-    pub fn agreed_attributes(&self) -> BTreeMap<Attribute, String> {
-        let agreed = |given: &[Given<String>]| {
-            let first = given.first()?;
-            given.iter().all(|other| other.value == first.value).then(|| first.value.clone())
-        };
-        self.attributes.iter().filter_map(|(attribute, given)| Some((*attribute, agreed(given)?))).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! From judged statements to a record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Logged;
 use super::report::{
@@ -34,6 +34,7 @@ pub fn resolve(
     let scene = Scene::judge(domain, *subject, group, about, groups, at);
     let introduction = introduction(&scene)?;
     let (statements, omitted) = list(&scene);
+    let attributes = attributes(&scene);
     Some(Record {
         domain: domain.name().clone(),
         identity: Identity { id: *subject, kind: introduction.subject().kind() },
@@ -43,7 +44,8 @@ pub fn resolve(
         status: status(&scene),
         vouched: standing(&scene, Act::Identity).map(|it| by(&scene, it.logged)).collect(),
         names: names(&scene),
-        attributes: attributes(&scene),
+        also_said: also_said(&scene, introduction.subject(), &attributes),
+        attributes,
         approvals: standing(&scene, Act::Approval).map(|it| by(&scene, it.logged)).collect(),
         formerly_approved: scene.formerly_approved().map(|it| by(&scene, it.logged)).collect(),
         labels: labels(&scene),
@@ -151,6 +153,27 @@ fn attributes(scene: &Scene<'_>) -> BTreeMap<Attribute, Vec<Given<String>>> {
         }
     }
     attributes
+}
+
+/// What was refused was never said here, and what was replaced was so on purpose: its signer has said what holds instead.
+fn also_said(
+    scene: &Scene<'_>,
+    subject: &Subject,
+    attributes: &BTreeMap<Attribute, Vec<Given<String>>>,
+) -> BTreeMap<Attribute, BTreeSet<String>> {
+    let agrees = |attribute: &Attribute, value: &String| {
+        attributes.get(attribute).is_some_and(|given| given.iter().all(|other| other.value == *value))
+    };
+    let counts = |it: &&Judged<'_>| {
+        it.is_direct(&scene.subject) && !matches!(it.standing, Standing::Refused | Standing::Replaced)
+    };
+    let said = scene.judged.iter().filter(counts).flat_map(|it| &it.logged.claims().attributes);
+    let selected = subject.as_group().into_iter().flat_map(|group| &group.attributes);
+    let mut also: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (attribute, value) in said.chain(selected).filter(|(attribute, value)| !agrees(attribute, value)) {
+        also.entry(*attribute).or_default().insert(value.clone());
+    }
+    also
 }
 
 fn labels(scene: &Scene<'_>) -> Vec<Given<String>> {

@@ -1,6 +1,6 @@
 //! The status rules, one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Record, Standing, View, VoidSince, candidate_groups, resolve, selector_keys_of};
 use crate::descriptor::Compromise;
@@ -414,6 +414,42 @@ fn names_and_attributes_come_from_entitled_introductions() {
         descriptor.roles.entry(word("manufacturer")).or_default().names.clear();
     });
     assert!(record_in(&narrowed, &[pump(0).name("serial:SN-1")]).names.is_empty());
+}
+
+/// A rule of reading that hides lot 7 must go on hiding what was once said to be of it.
+#[test]
+fn what_counts_no_longer_is_read_by_the_rules_that_hid_it() {
+    let seven = || record(&[pump(0)]).agreed_attributes();
+    let of_lot = |name: &str| BTreeMap::from([(Attribute::Lot, name.to_owned())]);
+    let of_model = || BTreeMap::from([(Attribute::Model, "P1".to_owned())]);
+    let eight = || [of_lot("8"), of_model()].into_iter().flatten().collect::<BTreeMap<_, _>>();
+    let all = || BTreeSet::from([BTreeMap::new(), of_lot("7"), of_model(), seven()]);
+    let second = || say(1, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, "8");
+    let withdrawal = || say(2, MAKER, "manufacturer", Act::Withdrawal).ends(0);
+    let readings = |record: Record| record.readings().expect("few").into_iter().collect::<BTreeSet<_>>();
+    for (what, drafts, expected) in [
+        ("what all agree on", vec![pump(0)], [seven()].into()),
+        ("withdrawn", vec![pump(0), withdrawal()], all()),
+        ("contradicted", vec![pump(0), second()], [of_model(), eight(), seven()].into()),
+        ("replaced on purpose", vec![pump(0), pump(1).attribute(Attribute::Lot, "8").ends(0)], [eight()].into()),
+    ] {
+        assert_eq!(readings(record(&drafts)), expected, "{what}");
+    }
+    let rotated = changed(9, |descriptor| {
+        let role = descriptor.roles.entry(word("manufacturer")).or_default();
+        role.signers.remove(&MAKER);
+    });
+    assert_eq!(readings(record_in(&rotated, &[pump(0)])), all());
+
+    let selecting = [say(0, MAKER, "manufacturer", Act::Identity).on(&self::lot())];
+    let said = selecting.map(Draft::log);
+    let group = resolve(&domain(), &said[0].subject_id(), &said, &[], now()).expect("something was said");
+    assert_eq!(readings(group), all());
+
+    let many: Vec<Draft> = (0..300)
+        .map(|n| say(n, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, &n.to_string()))
+        .collect();
+    assert_eq!(record(&many).readings(), None, "nobody is asked so often");
 }
 
 #[test]

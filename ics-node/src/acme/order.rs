@@ -1,6 +1,7 @@
 //! Orders (RFC 8555, 7.1.3 and 7.4): what an account wants to have in one certificate.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
@@ -196,18 +197,14 @@ impl Order {
         let ordered: BTreeSet<Name> = self.identifiers.iter().filter_map(Identifier::name).collect();
         let hosts = ordered.iter().filter(|name| matches!(name, Name::Host(_)));
         let too_many = requested.difference(&ordered).filter(|name| !matches!(name, Name::Serial(_)));
-        let too_many: Vec<String> = too_many.map(ToString::to_string).collect();
-        let missing: Vec<String> = hosts.filter(|name| !requested.contains(name)).map(ToString::to_string).collect();
+        let too_many: Vec<String> = too_many.map(|name| format!("{} was not ordered", shown(name))).collect();
+        let missing = hosts.filter(|name| !requested.contains(name));
+        let missing: Vec<String> = missing.map(|name| format!("{} is missing", shown(name))).collect();
         if too_many.is_empty() && missing.is_empty() {
             return Ok(());
         }
-        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let detail = format!(
-            "the request does not have the names of the order: not ordered {}; missing {}",
-            list(&too_many),
-            list(&missing)
-        );
-        Err(Problem::new(Kind::BadCsr, detail))
+        let wrong = [too_many, missing].concat().join(", ");
+        Err(Problem::new(Kind::BadCsr, format!("the request does not have the names of the order: {wrong}")))
     }
 
     /// Whether a name that the record gives may stand in the certificate: a request without names asks for those of the
@@ -261,6 +258,14 @@ pub struct OrderUrls {
     pub finalize: String,
     /// The certificate, once there is one.
     pub certificate: Option<String>,
+}
+
+/// A name as people call it: an address is no host name to them.
+fn shown(name: &Name) -> String {
+    match name {
+        Name::Host(host) if host.parse::<IpAddr>().is_ok() => format!("the address {host}"),
+        _ => format!("`{name}`"),
+    }
 }
 
 #[cfg(test)]
@@ -336,6 +341,9 @@ mod tests {
         assert!(check(&["host:a.example", "serial:SN-7"]), "it cannot be ordered");
         assert!(!check(&[]) && !check(&["urn:dev:os:32473-SN-7"]));
         assert!(!check(&["host:a.example", "host:b.example"]) && !check(&["host:a.example", "urn:dev:os:32473-SN-8"]));
+        let requested = ["host:127.0.0.1".parse().expect("a name")];
+        let told = order.check_names(&requested.into_iter().collect()).expect_err("another name").detail;
+        assert!(told.ends_with(": the address 127.0.0.1 was not ordered, `host:a.example` is missing"), "{told}");
     }
 
     #[test]

@@ -76,10 +76,12 @@ pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Pro
     } else if controls {
         Right::Control
     } else {
+        let names = match asker.names {
+            0 => "the certificate has no names that it could prove".to_owned(),
+            names => format!("may have certificates for {} of its {names} names", asker.controlled),
+        };
         let detail = format!(
-            "the account did not get this certificate, speaks for nobody who sets the thing's status, and may have \
-             certificates for {} of its {} names",
-            asker.controlled, asker.names
+            "the account did not get this certificate, speaks for nobody who sets the thing's status, and {names}"
         );
         return Err(Problem::new(Kind::Unauthorized, detail));
     };
@@ -155,6 +157,8 @@ mod tests {
     #[test]
     fn a_certificate_without_names_is_nobodys() {
         assert_eq!(decided(Asker::default(), None), Err(Kind::Unauthorized));
+        let told = decide(&Asker::default(), None).expect_err("nobody's").detail;
+        assert!(told.ends_with("the certificate has no names that it could prove"), "{told}");
         assert_eq!(decided(Asker { names: 2, controlled: 1, ..Asker::default() }, None), Err(Kind::Unauthorized));
     }
 

@@ -38,6 +38,9 @@ pub struct Enrolment {
     pub received_at: Timestamp,
     /// What was asked.
     pub request: EnrolmentRequest,
+    /// The things of the domain that have, or had, this key under other fingerprints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_key: Vec<String>,
 }
 
 /// How an enrolment request stands, for whoever knows the fingerprint: what was asked for, which may name people, is the

@@ -74,6 +74,36 @@ pub struct PeerInfo {
     /// What it has cosigned as a witness since this node started; empty if it is none.
     #[serde(default)]
     pub cosigns: Vec<Cosigns>,
+    /// About what it is asked, thing by thing, where no copy is kept.
+    #[serde(default)]
+    pub asks: Vec<Asks>,
+}
+
+/// How it goes with a domain about whose things a peer is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asks {
+    /// The domain.
+    pub domain: DomainName,
+    /// Entries of the largest log of it that this node has seen, whoever showed it.
+    pub seen: u64,
+    /// When the peer last had an answer that was proved, since it was configured here or this node started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Timestamp>,
+    /// Why it had none the last time, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// The domains of this node that follow things of it without a copy.
+    pub followed_by: Vec<FollowedBy>,
+}
+
+/// A domain that follows another one without a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedBy {
+    /// The domain that takes over.
+    pub domain: DomainName,
+    /// What is in the way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// What a peer has cosigned of one domain of this node.

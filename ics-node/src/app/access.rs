@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::policy::{Action, Principal, Request, Resource};
-use ics_core::record::Record;
+use ics_core::record::{Identity, Record};
 use subtle::ConstantTimeEq as _;
 
 use super::hosted::Hosted;
@@ -48,14 +48,15 @@ impl App {
     #[must_use]
     pub(crate) fn may_mirror(&self, reader: Reader, hosted: &Hosted) -> bool {
         let Some(domain) = hosted.domain() else { return reader == Reader::Operator };
-        self.may(reader, &domain, Action::Mirror, Resource::Domain(hosted.name.clone()), None)
+        let Some(principal) = self.principal_of(reader, &domain, None) else { return true };
+        let resource = Resource::Domain(hosted.name.clone());
+        domain.policy().decide_again(Request { principal, action: Action::Mirror, resource }).allow
     }
 
     /// Whether a reader may read what a domain says of an identity, all of it.
     #[must_use]
     pub(crate) fn may_read(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
-        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
-        self.may(reader, domain, Action::Read, identity, Some(record))
+        self.may_with_all(reader, domain, &Action::Read, record)
     }
 
     /// Whether a reader may surely read all that a domain says, also of what this node has not met yet.
@@ -78,13 +79,11 @@ impl App {
     /// owners of the domain that follows ask, or this node.
     #[must_use]
     pub(crate) fn may_follow(&self, target: &Domain, source: &Domain, record: &Record) -> bool {
-        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
         let owners = target.descriptor().owners.keys.iter().map(|owner| Some(owner.fingerprint));
         owners.chain([None]).any(|signer| {
             let party = Party { node: self.0.keys.name.clone(), signer };
             let principal = principal(party, source, Some(record));
-            let request = Request { principal, action: Action::Follow, resource: identity.clone() };
-            source.policy().decide_again(request).allow
+            permits_with_all(source, &principal, &Action::Follow, record)
         })
     }
 
@@ -92,8 +91,7 @@ impl App {
     /// asks for himself ([`App::may_follow`]).
     #[must_use]
     pub(crate) fn may_take_over(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
-        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
-        self.may(reader, domain, Action::Follow, identity, Some(record))
+        self.may_with_all(reader, domain, &Action::Follow, record)
     }
 
     /// Who a reader is, if the configuration knows him.
@@ -113,17 +111,10 @@ impl App {
         }
     }
 
-    /// The one decision about readers: the domain's access rules, by the descriptor that rules now.
-    fn may(
-        &self,
-        reader: Reader,
-        domain: &Domain,
-        action: Action,
-        resource: Resource,
-        record: Option<&Record>,
-    ) -> bool {
-        let Some(principal) = self.principal_of(reader, domain, record) else { return true };
-        domain.policy().decide_again(Request { principal, action, resource }).allow
+    /// The one decision about readers of a thing: the domain's access rules, by the descriptor that rules now.
+    fn may_with_all(&self, reader: Reader, domain: &Domain, action: &Action, record: &Record) -> bool {
+        let principal = self.principal_of(reader, domain, Some(record));
+        principal.is_none_or(|principal| permits_with_all(domain, &principal, action, record))
     }
 
     /// Who a reader is for a domain's rules; `None` for the operator, who is above them.
@@ -134,6 +125,17 @@ impl App {
             Reader::Key(key) => Some(self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default()),
         }
     }
+}
+
+/// Whether a domain's rules permit it with all that the thing may be to readers.
+fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, record: &Record) -> bool {
+    let Identity { id, kind } = record.identity;
+    let permits = |attributes| {
+        let resource = Resource::identity(id, kind, attributes);
+        let request = Request { principal: principal.clone(), action: action.clone(), resource };
+        domain.policy().decide_again(request).allow
+    };
+    record.readings().is_some_and(|readings| readings.into_iter().all(permits))
 }
 
 /// A known party with the roles that it has over the resource: the descriptor's, and over an identity those granted.

@@ -4,7 +4,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::{App, AppError};
-use crate::api::{Acknowledged, Alarm};
+use crate::api::{Acknowledged, Alarm, ForkNotes};
 
 impl App {
     /// The last alarms about no domain that is here: of peers that lied when they were asked about a thing, of a witness
@@ -14,6 +14,14 @@ impl App {
     /// When the store fails.
     pub fn alarms_about_none(&self) -> Result<Vec<Alarm>, AppError> {
         self.alarms_about(None)
+    }
+
+    /// The first forks of logs of which nothing is here: they were shown when a thing was asked about, or a cosignature was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn forks_about_none(&self) -> Result<Vec<ForkNotes>, AppError> {
+        self.forks_about(None)
     }
 
     /// Deletes the alarms about a domain, or about none, that were raised until a time: the operator has seen them. What is

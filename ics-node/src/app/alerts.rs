@@ -37,10 +37,11 @@ impl App {
     pub async fn watch_certificates(self, config: AlertsConfig, mut stop: watch::Receiver<bool>) {
         // A client holds the certificates of all authorities of the system, which nobody needs who sends nothing.
         let receiver = config.webhook.as_ref().and_then(|webhook| {
-            let client = ics_sync::http::client_builder(webhook.as_str());
+            let url = webhook.secret();
+            let client = ics_sync::http::client_builder(url.as_str());
             let client = client.timeout(Duration::from_secs(ANSWER_SECONDS)).build();
             let client = client.inspect_err(|error| tracing::error!(%error, "alerts cannot be sent"));
-            Some((webhook.to_string(), client.ok()?))
+            Some((url.clone(), client.ok()?))
         });
         let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -71,7 +72,7 @@ impl App {
     }
 
     /// Whether all alerts are told.
-    async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&(String, reqwest::Client)>) -> bool {
+    async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&(reqwest::Url, reqwest::Client)>) -> bool {
         let mut told = true;
         for alert in alerts {
             let ExpiryAlert { domain, at, ending, lapsed, issuer_ends, responder_ends, .. } = alert;
@@ -92,9 +93,9 @@ impl App {
         told
     }
 
-    async fn send_alert(&self, alert: &ExpiryAlert, url: &str, client: &reqwest::Client) -> bool {
+    async fn send_alert(&self, alert: &ExpiryAlert, url: &reqwest::Url, client: &reqwest::Client) -> bool {
         for wait in WAITS.into_iter().map(Some).chain([None]) {
-            let answer = client.post(url).json(alert).send().await;
+            let answer = client.post(url.clone()).json(alert).send().await;
             // What went wrong may name the address, part of which may be a secret.
             let why = match answer {
                 Ok(answer) if answer.status().is_success() => {

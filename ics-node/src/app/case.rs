@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ics_core::checker::{Case, Exhibit, Shown, VERSION};
+use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Looked, Testimony, Verdict, verdict};
@@ -99,8 +100,8 @@ impl App {
     fn exhibits(&self, looked: &Looked) -> Result<Option<Shown>, AppError> {
         let exhibit = |it: &Testimony| -> Result<Option<Exhibit>, AppError> {
             if !self.is_here(&it.origin) {
-                let evidence = self.roamed_evidence(it, looked)?;
-                return Ok(evidence.map(|evidence| Exhibit { evidence, withheld: it.withheld, believed: None }));
+                let roamed = self.roamed_evidence(it, looked)?;
+                return Ok(roamed.map(|(evidence, believed)| Exhibit { evidence, withheld: it.withheld, believed }));
             }
             let id = it.record.as_ref().map(|record| record.identity.id);
             let evidence = self.exhibit(&it.origin.domain, id, &looked.asked)?;
@@ -116,8 +117,7 @@ impl App {
     /// this node, by its clock.
     fn believed(&self, it: &Testimony, evidence: &Evidence) -> Result<Option<Timestamp>, AppError> {
         let Some(domain) = self.hosted(&it.origin.domain)?.domain() else { return Ok(None) };
-        let signed = domain.descriptor().vouched_at(&evidence.checkpoint).ok().flatten();
-        Ok(signed.filter(|signed| it.as_of < *signed).map(|_| it.as_of))
+        Ok(less_than_signed(&domain, &evidence.checkpoint, it.as_of))
     }
 
     /// What a domain says of an identity, or no more than how far it reaches.
@@ -131,6 +131,12 @@ impl App {
         let name = id.map_or_else(|| asked.to_owned(), |id| id.to_string());
         self.evidence_of(&sight, name, said)
     }
+}
+
+/// As of when a checkpoint counts, where its home has signed a later time.
+pub(super) fn less_than_signed(domain: &Domain, checkpoint: &str, as_of: Timestamp) -> Option<Timestamp> {
+    let signed = domain.descriptor().vouched_at(checkpoint).ok().flatten();
+    signed.filter(|signed| as_of < *signed).map(|_| as_of)
 }
 
 /// Whether a gateway's answer is this verdict, as of the same entries and times.

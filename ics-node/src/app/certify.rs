@@ -32,6 +32,7 @@ mod error;
 mod log;
 mod revoke;
 mod room;
+mod speaks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub use self::error::{CertifyError, CertifyFault};
 use self::log::ForLog;
 pub use self::revoke::Revoker;
 pub(super) use self::room::check_room;
+use self::speaks::bar;
 use super::entries::find_logged;
 use super::hosted::Hosted;
 use super::read::Sight;
@@ -327,28 +329,6 @@ impl App {
         self.resolve_again(&issuing.sight, id, &[])?.ok_or_else(unknown)
     }
 
-    /// Whoever had a thing's own key when it was given up may have bound accounts to the thing, or got certificates for
-    /// other keys: it asks for nothing more itself.
-    pub(super) fn check_own_key(
-        &self,
-        hosted: &Hosted,
-        id: &IdentityId,
-        (record, about): &(Record, Vec<Logged>),
-    ) -> Result<(), CertifyError> {
-        let key = match record.identity.id == *id {
-            true => self.key_among(hosted, about)?.map(|(key, _)| key),
-            false => self.key_in(hosted, id)?,
-        };
-        let Some(spki) = key.and_then(|key| key.to_spki_der()) else { return Ok(()) };
-        if self.is_given_up(&hosted.name, sha256(&spki))? {
-            return Err(CertifyError::Unproven(format!(
-                "the own key of {id} was given up as compromised: a signer asks for its certificates, or it is replaced \
-                 (`ics replace`)"
-            )));
-        }
-        Ok(())
-    }
-
     /// A key that somebody else has, or had, gets no certificate, whoever brings it.
     fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
         let name = Name::Spki(sha256(&csr.spki));
@@ -398,10 +378,10 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
     if !profile.kinds.contains(&record.identity.kind) {
         return no(format!("the profile is not for things of the kind {}", record.identity.kind));
     }
+    if let Some(why) = bar(record) {
+        return no(why);
+    }
     match (&record.status, profile.requires) {
-        // First: what was destroyed mostly has nobody any more who vouches for it, and that is not why.
-        (Some(status), _) if status.decides.effect.blocks() => no(format!("its status is `{}`", status.decides.name)),
-        _ if record.vouched.is_empty() => no("nobody vouches for it".to_owned()),
         (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
             no(format!("its status `{}` does not permit its use", status.decides.name))
         }
@@ -438,9 +418,6 @@ impl Issuing<'_> {
             return Err(CertifyError::FormerIssuer);
         }
         check_record(record, profile)?;
-        if let Some(end) = TakenBack::all(record).find(|end| end.bars_thing(record)) {
-            return Err(CertifyError::Record(end.to_string()));
-        }
         Ok(profile)
     }
 

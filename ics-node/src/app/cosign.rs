@@ -5,6 +5,7 @@ use ics_core::log::cosignature;
 use ics_core::log::note::VerifierKey;
 use ics_sync::witness::{self, AddCheckpoint, Refusal, Seen};
 
+use super::problem::Code;
 use super::{App, AppError};
 use crate::store::{Fork, Part, Seal, Witnessed};
 
@@ -55,6 +56,23 @@ impl App {
         Ok(format!("{line}\n"))
     }
 
+    /// The largest checkpoint that this node has seen of a log whose checkpoints it cosigns, as the log signed it: what a
+    /// home that was put back from a copy must believe.
+    ///
+    /// # Errors
+    /// When it is no witness of the log, or has seen nothing of it.
+    pub fn witnessed_checkpoint(&self, origin: &Origin) -> Result<String, AppError> {
+        let unknown = |what: String| AppError::new(Code::UnknownLog, what);
+        if self.key_to_cosign(origin).is_none() {
+            return Err(unknown(Refusal::UnknownLog(origin.clone()).to_string()));
+        }
+        let seen = self.store().witnessed(origin)?.map(|seen| (seen.size, seen.note));
+        let mirrored = self.mirrored(origin)?.map(|seal| (seal.size, seal.note));
+        let largest = [seen, mirrored].into_iter().flatten().max_by_key(|(size, _)| *size);
+        let nothing = || unknown(format!("this node is a witness of `{origin}` and has seen nothing of it yet"));
+        largest.map(|(_, note)| note).ok_or_else(nothing)
+    }
+
     /// Whether this node is a witness that keeps silent, because it may have cosigned more than it knows.
     #[must_use]
     pub fn is_silent_witness(&self) -> bool {
@@ -84,21 +102,26 @@ impl App {
 
     /// What this node holds of a log as its mirror, which may be more than it was asked to cosign.
     fn held_of(&self, origin: &Origin) -> Result<Option<Seen>, NotCosigned> {
-        let Ok(hosted) = self.hosted(&origin.domain) else { return Ok(None) };
-        if hosted.part != Part::Mirror || hosted.origin().as_ref() != Some(origin) {
-            return Ok(None);
-        }
-        let head = self.store().head(hosted.number).map_err(AppError::from)?;
-        let Some(Seal { size, root, note, .. }) = head.seal else { return Ok(None) };
+        let Some(Seal { size, root, note, .. }) = self.mirrored(origin)? else { return Ok(None) };
         let held = Checkpoint { origin: origin.clone(), size, root };
         // Only what this node holds whole is compared; the mirror itself compares what it catches up with.
         if let Some(seen) = self.seen_of(&held)?
+            && let Ok(hosted) = self.hosted(&origin.domain)
             && self.store().root_at(hosted.number, seen.size).is_ok_and(|root| root != seen.root)
         {
             self.tell_of_fork(&held, &note)?;
             return Err(Refusal::Fork(seen.size).into());
         }
         Ok(Some(Seen { size, root }))
+    }
+
+    /// The last checkpoint that this node has reached as a mirror of a log, if it is one.
+    fn mirrored(&self, origin: &Origin) -> Result<Option<Seal>, AppError> {
+        let Ok(hosted) = self.hosted(&origin.domain) else { return Ok(None) };
+        if hosted.part != Part::Mirror || hosted.origin().as_ref() != Some(origin) {
+            return Ok(None);
+        }
+        Ok(self.store().head(hosted.number)?.seal)
     }
 
     /// What this node has seen of a log otherwise than as its mirror, if a checkpoint says something of it.
@@ -135,11 +158,8 @@ impl App {
         );
         tracing::error!(%domain, "{text}");
         self.store().alarm(number, self.clock().now(), "fork", &text)?;
-        if let Some(domain) = number {
-            let (ours, theirs) = (former.note.clone(), note.to_owned());
-            self.store().keep_fork(Fork { domain, at: self.clock().now(), ours, theirs })?;
-        }
-        Ok(())
+        let (ours, theirs) = (former.note.clone(), note.to_owned());
+        Ok(self.store().keep_fork(Fork { domain: number, at: self.clock().now(), ours, theirs })?)
     }
 }
 

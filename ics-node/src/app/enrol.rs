@@ -1,10 +1,14 @@
 //! Enrolment: a device without a secure element makes its key at set-up time and asks to be introduced; an operator
 //! looks at it and lets a signer introduce it.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::name::Name;
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::Posting;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::record::{Logged, Posting};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::split;
 use ics_core::vocabulary::{Act, DomainName};
@@ -84,7 +88,7 @@ impl App {
             Err(StoreError::NotFound { .. }) => return Err(unknown(id)),
             other => other?,
         };
-        let mut enrolment = shown(&stored)?;
+        let mut enrolment = self.shown_enrolment(&hosted, &stored)?;
         if stored.state == EnrolmentState::Waiting && self.is_introduced(&hosted, &enrolment)? {
             self.decide(stored.id, EnrolmentState::Approved, None)?;
             EnrolmentState::Approved.as_str().clone_into(&mut enrolment.state);
@@ -123,7 +127,7 @@ impl App {
     fn still_waiting(&self, hosted: &Hosted, stored: &[store::Enrolment]) -> Result<Vec<Enrolment>, AppError> {
         let mut waiting = Vec::with_capacity(stored.len());
         for stored in stored {
-            let enrolment = shown(stored)?;
+            let enrolment = self.shown_enrolment(hosted, stored)?;
             if self.is_introduced(hosted, &enrolment)? {
                 self.decide(stored.id, EnrolmentState::Approved, None)?;
             } else {
@@ -138,6 +142,28 @@ impl App {
         let Ok(fingerprint) = enrolment.id.parse() else { return Ok(false) };
         let about = find_logged(&sight.entries, &sight.domain, &Posting::Subject(IdentityId::Key(fingerprint)), 64)?;
         Ok(about.iter().any(|statement| statement.claims().act == Act::Identity && !statement.is_refused()))
+    }
+
+    fn shown_enrolment(&self, hosted: &Hosted, stored: &store::Enrolment) -> Result<Enrolment, AppError> {
+        let request: EnrolmentRequest = serde_json::from_slice(&stored.request)
+            .map_err(|error| AppError::Internal(format!("enrolment {} is damaged: {error}", stored.id)))?;
+        let certificate = certificate(&request).map_err(AppError::Internal)?;
+        let (id, same_key) = (certificate.primary().to_string(), self.same_key(hosted, &certificate)?);
+        let (state, reason) = (stored.state.as_str().to_owned(), stored.answer.clone());
+        Ok(Enrolment { number: stored.id, id, state, reason, received_at: stored.at, request, same_key })
+    }
+
+    /// The things that have, or had, a key under other fingerprints: one that is blocked would come back so. Whoever asks
+    /// is not told, since things may be hidden, and the certificate need not be his; the operator decides.
+    fn same_key(&self, hosted: &Hosted, certificate: &Certificate) -> Result<Vec<String>, AppError> {
+        let primary = certificate.primary();
+        let key = certificate.public_keys().find(|key| key.fingerprint() == primary);
+        let Some(spki) = key.and_then(PublicKey::spki_sha256) else { return Ok(Vec::new()) };
+        let (sight, posting) = (self.sight(hosted)?, Posting::Name(Name::Spki(spki)));
+        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let things: BTreeSet<IdentityId> =
+            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
+        Ok(things.iter().filter(|id| **id != IdentityId::Key(primary)).map(ToString::to_string).collect())
     }
 
     fn home(&self, domain: &DomainName) -> Result<std::sync::Arc<Hosted>, AppError> {
@@ -189,14 +215,6 @@ fn certificate(request: &EnrolmentRequest) -> Result<Certificate, String> {
         Body::Certificate(certificate) => Ok(certificate),
         _ => Err("certificate: this is no certificate".to_owned()),
     }
-}
-
-fn shown(stored: &store::Enrolment) -> Result<Enrolment, AppError> {
-    let request: EnrolmentRequest = serde_json::from_slice(&stored.request)
-        .map_err(|error| AppError::Internal(format!("enrolment {} is damaged: {error}", stored.id)))?;
-    let id = certificate(&request).map_err(AppError::Internal)?.primary().to_string();
-    let (state, reason) = (stored.state.as_str().to_owned(), stored.answer.clone());
-    Ok(Enrolment { number: stored.id, id, state, reason, received_at: stored.at, request })
 }
 
 fn unknown(id: &str) -> AppError {

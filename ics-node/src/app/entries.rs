@@ -10,6 +10,7 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of, postings_of_erasure};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId, Subject};
+use ics_core::vocabulary::DomainName;
 
 use super::check::What;
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
@@ -21,6 +22,21 @@ pub(crate) trait Entries {
 
     /// The damage of an index that has led to an entry which says nothing of what is looked for: it is noted.
     fn misled_to(&self, index: u64) -> StoreError;
+}
+
+/// The log before an entry that is judged.
+pub(crate) trait Log: Entries {
+    /// The domain's name.
+    fn name(&self) -> &DomainName;
+
+    /// How many entries stand before it.
+    fn count(&self) -> u64;
+
+    /// The first of them that has a key, or collides with one that has.
+    fn first(&self, key: Key) -> Result<Option<u64>, StoreError>;
+
+    /// One of them.
+    fn at(&self, index: u64) -> Result<StoredEntry, StoreError>;
 }
 
 /// The durable log of a domain up to a size.
@@ -70,6 +86,24 @@ impl Entries for WriteTx<'_> {
 
     fn misled_to(&self, index: u64) -> StoreError {
         self.misled(index)
+    }
+}
+
+impl Log for WriteTx<'_> {
+    fn name(&self) -> &DomainName {
+        &self.domain().name
+    }
+
+    fn count(&self) -> u64 {
+        self.size()
+    }
+
+    fn first(&self, key: Key) -> Result<Option<u64>, StoreError> {
+        Ok(self.lookup(&[key], 1)?.first().copied())
+    }
+
+    fn at(&self, index: u64) -> Result<StoredEntry, StoreError> {
+        self.entry(index)
     }
 }
 

@@ -186,7 +186,7 @@ impl App {
             fresh_for_seconds: descriptor.freshness.default,
             witness_keys: descriptor.witness_keys(),
             alarms: self.lead_alarm(hosted).into_iter().chain(self.alarms_about(Some(hosted.number))?).collect(),
-            forks: self.forks_about(hosted)?,
+            forks: self.forks_about(Some(hosted.number))?,
             mirror: hosted.mirror(),
             follows: self.follow_infos(hosted)?,
         })
@@ -198,8 +198,9 @@ impl App {
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
-    fn forks_about(&self, hosted: &Hosted) -> Result<Vec<ForkNotes>, AppError> {
-        let forks = self.store().forks(hosted.number, FORKS_SHOWN)?.into_iter();
+    /// The first forks of a domain, or of logs of which nothing is here.
+    pub(super) fn forks_about(&self, domain: Option<DomainNumber>) -> Result<Vec<ForkNotes>, AppError> {
+        let forks = self.store().forks(domain, FORKS_SHOWN)?.into_iter();
         Ok(forks.map(|fork| ForkNotes { at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
     }
 
@@ -223,7 +224,7 @@ impl App {
             return Err(format!("nothing of `{}` has arrived yet", hosted.name));
         }
         match self.silent().first() {
-            Some(domain) => Err(format!("`{domain}` waits for what it has signed and does not hold")),
+            Some(domain) => Err(format!("`{domain}` is silent: it has signed what it does not hold; see `ics restore`")),
             None => Ok(()),
         }
     }

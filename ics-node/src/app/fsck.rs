@@ -4,24 +4,32 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, NodeKey};
+use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::cosignature;
 use ics_core::log::entry::{EntryKind, Header};
+use ics_core::log::note::{Algorithm, VerifierKey};
 use ics_core::statement::body::{self, Body};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use super::AppError;
 use super::open::{refuse_other_log, stored_keys};
 use super::operations::KeptFork;
-use crate::store::{self, DomainInfo, Fork, Inspector, Options, Report, Store, StoredEntry, inspect};
+use super::replay::Judge;
+use super::{AppError, random};
+use crate::store::{
+    self, DomainInfo, Fork, Inspector, Options, Part, Replay, Report, Seal, Store, StoreError, StoredEntry, inspect,
+};
 
 /// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
-/// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name, the index with the
-/// entries. `progress` is told how many of how many entries of a domain have been read.
+/// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name and with the times that these
+/// have signed, the index with the entries, and which of them have effect with what the log itself says of that.
+/// `progress` is told how many of how many entries of a domain have been read.
 ///
 /// # Errors
 /// When there is no store, or it cannot be read at all.
 pub fn fsck(data: &Path, progress: impl FnMut(u64, u64)) -> Result<Report, AppError> {
-    let mut reader = Reading { homes: Vec::new(), progress };
+    let mut reader = Reading { homes: Vec::new(), judge: Judge::default(), seed: random()?, progress };
     Ok(inspect(data, &(Arc::new(stored_keys) as crate::store::KeysOf), &mut reader)?)
 }
 
@@ -67,6 +75,10 @@ pub fn may_copy(data: &Path, origin: &Origin) -> Result<(), AppError> {
 struct Reading<P> {
     /// The homes that its descriptors have named.
     homes: Vec<NodeKey>,
+    /// Who decides about its entries again.
+    judge: Judge,
+    /// For the verification of many signatures at once.
+    seed: [u8; 32],
     progress: P,
 }
 
@@ -99,20 +111,55 @@ impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
         }
     }
 
-    fn checkpoint(&mut self, domain: &DomainInfo, note: &str) -> Option<String> {
+    fn checkpoint(&mut self, domain: &DomainInfo, seal: &Seal) -> Option<String> {
         let Some(entry0) = domain.entry0 else { return Some("the domain has no entry 0".to_owned()) };
         let origin = Origin { domain: domain.name.clone(), entry0 };
-        let is_signed = |home: &NodeKey| {
-            let key = home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
-            key.is_some_and(|key| Checkpoint::open(note, &key).is_ok())
+        let open = |home| Some((home, opened(&seal.note, &origin, home)?));
+        let Some((home, signed)) = self.homes.iter().rev().find_map(open) else {
+            return Some("it bears no signature of a home that the domain's descriptors name".to_owned());
         };
-        match self.homes.iter().rev().any(is_signed) {
-            true => None,
-            false => Some("it bears no signature of a home that the domain's descriptors name".to_owned()),
+        if (signed.size, signed.root) != (seal.size, seal.root) {
+            return Some(format!("what was signed is of {} entries with root {}", signed.size, signed.root));
         }
+        // One that came from the head's file was stored without.
+        let stored = seal.cosigned_at?;
+        match cosigned_at(&seal.note, home) {
+            Some(time) if is_time_of(domain.part, stored, time) => None,
+            Some(time) => Some(format!("it is stored as cosigned at {stored}, its home has signed {time}")),
+            None => Some(format!("it is stored as cosigned at {stored}, and bears no cosignature of its home")),
+        }
+    }
+
+    fn decide(&mut self, before: &mut Replay<'_>, page: &[StoredEntry]) -> Result<Vec<String>, StoreError> {
+        if before.size() == 0 {
+            self.judge = Judge::default();
+        }
+        self.judge.page(before, page, self.seed)
     }
 
     fn progress(&mut self, done: u64, of: u64) {
         (self.progress)(done, of);
+    }
+}
+
+/// The checkpoint, if this home has signed it.
+fn opened(note: &str, origin: &Origin, home: &NodeKey) -> Option<Checkpoint> {
+    let key = origin.key(&home.verifying_key()?.to_bytes()).ok()?;
+    Checkpoint::open(note, &key).ok()
+}
+
+/// The time with which this home has cosigned it, if it has.
+fn cosigned_at(note: &str, home: &NodeKey) -> Option<Timestamp> {
+    let key = VerifierKey::new(&home.name, Algorithm::Cosignature, &home.verifying_key()?.to_bytes()).ok()?;
+    cosignature::times(note, [&key]).ok()?.first().map(|(_, time)| *time)
+}
+
+/// Whether the time that is stored may be that of the home's cosignature: at the home it is, to the second, of which the
+/// first versions stored fractions. A mirror counts what is a little ahead of its own clock as now, so there it may be a
+/// little less.
+fn is_time_of(part: Part, stored: Timestamp, signed: Timestamp) -> bool {
+    match part {
+        Part::Home => stored.whole_seconds() == signed,
+        Part::Mirror => stored <= signed && signed.millis_since(stored) <= limits::CLOCK_SKEW_MILLIS,
     }
 }

@@ -18,7 +18,7 @@ use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasur
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
-use super::entries::{Before, Entries, Line, Said, body_key, find_logged, restore};
+use super::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
 use super::problem::Code;
 use crate::api::Problem;
 use crate::store::{Part, StoreError, WriteTx};
@@ -51,10 +51,10 @@ enum Change {
     Nears(Fingerprint, Nearing),
 }
 
-/// Judges what would become the entry at the log's present end, with this header. A job of the writer keeps `line` from
-/// one entry to the next.
+/// Judges what would become the entry at the log's present end, with this header. Whoever judges one entry after the other
+/// keeps `line` from one to the next.
 pub(crate) fn judge(
-    tx: &WriteTx<'_>,
+    log: &impl Log,
     domain: Option<&Domain>,
     header: &Header,
     checked: &Checked,
@@ -67,23 +67,23 @@ pub(crate) fn judge(
         (Some(domain), What::Statement(statement)) => match domain.signer(&statement.issuer()) {
             Ok(held) if held.primary() == statement.signer() => {
                 let key = key_of(held, statement, header);
-                let judged = judge_statement(tx, tx.size(), domain, header, statement, &checked.body, line)?;
+                let judged = judge_statement(log, log.count(), domain, header, statement, &checked.body, line)?;
                 Ok(if_by(key, judged))
             }
             _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
         },
         (Some(domain), What::Certificate(certificate)) => {
-            judge_certificate(tx, domain, header, certificate, &checked.body)
+            judge_certificate(log, domain, header, certificate, &checked.body)
         }
         (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
             Some((_, held)) => {
-                let judged = judge_certification(tx, domain, header, certification, &checked.body)?;
+                let judged = judge_certification(log, domain, header, certification, &checked.body)?;
                 Ok(if_by(held.certifying_key(), judged))
             }
             None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
         },
-        (Some(domain), What::Erasure(erasure)) => judge_erasure(tx, tx, domain, header, erasure),
-        (domain, What::Descriptor(descriptor)) => judge_descriptor(tx, domain, descriptor),
+        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure),
+        (domain, What::Descriptor(descriptor)) => judge_descriptor(log, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
 }
@@ -173,15 +173,14 @@ fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Ju
 }
 
 fn judge_certificate(
-    tx: &WriteTx<'_>,
+    log: &impl Log,
     domain: &Domain,
     header: &Header,
     certificate: &Certificate,
     body: &[u8],
 ) -> Result<Judgement, StoreError> {
-    let id = body_key(&certificate.id());
-    if let Some(index) = tx.lookup(&[id], 1)?.first() {
-        return Ok(Judgement::Present(*index));
+    if let Some(index) = log.first(body_key(&certificate.id()))? {
+        return Ok(Judgement::Present(index));
     }
     if let Some(source) = &header.source
         && let Err(refusal) = verify_source(domain, source, body)
@@ -189,7 +188,7 @@ fn judge_certificate(
         return Ok(refusal);
     }
     let posting = Posting::Grantee(certificate.primary());
-    let grants = find_logged(tx, domain, &posting, limits::RECORD_STATEMENTS)?;
+    let grants = find_logged(log, domain, &posting, limits::RECORD_STATEMENTS)?;
     let Ok(way) = SourceRef::way(header) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
@@ -204,14 +203,14 @@ fn judge_certificate(
 }
 
 fn judge_certification(
-    tx: &WriteTx<'_>,
+    log: &impl Log,
     domain: &Domain,
     header: &Header,
     certification: &Certification,
     body: &[u8],
 ) -> Result<Judgement, StoreError> {
-    if let Some(index) = tx.lookup(&[body_key(&certification.id())], 1)?.first() {
-        return Ok(Judgement::Present(*index));
+    if let Some(index) = log.first(body_key(&certification.id()))? {
+        return Ok(Judgement::Present(index));
     }
     if let Some(source) = &header.source
         && let Err(refusal) = verify_source(domain, source, body)
@@ -231,7 +230,7 @@ fn judge_certification(
 }
 
 fn judge_erasure(
-    tx: &WriteTx<'_>,
+    log: &impl Log,
     entries: &impl Entries,
     domain: &Domain,
     header: &Header,
@@ -250,7 +249,7 @@ fn judge_erasure(
     let id = signed.erasure.statement;
     let mut erasable = find_erasable(entries, domain, &id)?;
     if matches!(erasable, Found::Nothing) {
-        erasable = withheld(tx, signed)?;
+        erasable = withheld(log, signed)?;
     }
     let subject = match &erasable {
         Found::Statement(logged) => Some(logged.subject_id()),
@@ -274,13 +273,13 @@ fn judge_erasure(
 }
 
 /// The entry that an erasure names, where this node got it as a bare leaf: it could not read what is gone.
-fn withheld(tx: &WriteTx<'_>, signed: &SignedErasure) -> Result<Found, StoreError> {
+fn withheld(log: &impl Log, signed: &SignedErasure) -> Result<Found, StoreError> {
     let erasure = &signed.erasure;
     let (Some(index), Some(identity)) = (erasure.index, erasure.identity) else { return Ok(Found::Nothing) };
-    if index >= tx.size() {
+    if index >= log.count() {
         return Ok(Found::Nothing);
     }
-    let entry = tx.entry(index)?;
+    let entry = log.at(index)?;
     let is_bare = entry.content.is_none() && entry.header.is_empty();
     let remnant = Remnant { statement: erasure.statement, identity: identity.id };
     Ok(if is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
@@ -340,17 +339,16 @@ pub(crate) fn statement_kind(statement: &Statement) -> EntryKind {
 }
 
 fn judge_descriptor(
-    tx: &WriteTx<'_>,
+    log: &impl Log,
     domain: Option<&Domain>,
     signed: &SignedDescriptor,
 ) -> Result<Judgement, StoreError> {
-    let id = body_key(&signed.id());
-    if let Some(index) = tx.lookup(&[id], 1)?.first() {
-        return Ok(Judgement::Present(*index));
+    if let Some(index) = log.first(body_key(&signed.id()))? {
+        return Ok(Judgement::Present(index));
     }
     let admitted = admit(domain.map(Domain::descriptor), signed);
     Ok(match admitted {
-        Ok(descriptor) if tx.domain().name == descriptor.domain => Judgement::Admitted(Admission {
+        Ok(descriptor) if *log.name() == descriptor.domain => Judgement::Admitted(Admission {
             kind: EntryKind::Descriptor,
             change: Change::Descriptor(Box::new(descriptor)),
         }),
@@ -380,6 +378,30 @@ impl Admission {
         header: &Header,
         leaf: LeafData,
     ) -> Result<(), StoreError> {
+        match (&self.change, domain.is_some()) {
+            (Change::Descriptor(_), true) => {
+                // By its rules, what was passed may be followed, and what was refused may be taken over.
+                tx.follow_back(0);
+                tx.follow_anew();
+            }
+            (Change::Erase(erased, remnant), true) => tx.erase(*erased, remnant.to_bytes())?,
+            // The owners of the domain can do something about it, and they are told at its home.
+            (Change::Nears(signer, nears), true) if tx.domain().part == Part::Home => {
+                warn_of_quota(tx, index, header.admitted_at, signer, *nears)?;
+            }
+            _ => {}
+        }
+        self.pass(domain, index, header, leaf)
+    }
+
+    /// The same of a log that is only read: what the domain is with this entry.
+    pub(crate) fn pass(
+        self,
+        domain: &mut Option<Arc<Domain>>,
+        index: u64,
+        header: &Header,
+        leaf: LeafData,
+    ) -> Result<(), StoreError> {
         let policy = |error: ics_core::policy::PolicyError| StoreError::refused(error.to_string());
         match (self.change, domain.as_mut()) {
             (Change::Descriptor(descriptor), None) => {
@@ -387,9 +409,6 @@ impl Admission {
             }
             (Change::Descriptor(descriptor), Some(domain)) => {
                 Arc::make_mut(domain).take_descriptor(index, *descriptor, header.admitted_at).map_err(policy)?;
-                // By its rules, what was passed may be followed, and what was refused may be taken over.
-                tx.follow_back(0);
-                tx.follow_anew();
             }
             (Change::Certificate(certificate), Some(domain)) => {
                 Arc::make_mut(domain).take_certificate(index, *certificate);
@@ -397,13 +416,8 @@ impl Admission {
             (Change::Certification(certification), Some(domain)) => {
                 Arc::make_mut(domain).take_certification(index, &certification);
             }
-            (Change::Erase(erased, remnant), Some(_)) => tx.erase(erased, remnant.to_bytes())?,
-            // The owners of the domain can do something about it, and they are told at its home.
-            (Change::Nears(signer, nears), Some(_)) if tx.domain().part == Part::Home => {
-                warn_of_quota(tx, index, header.admitted_at, &signer, nears)?;
-            }
-            (Change::Nothing | Change::Nears(..), _)
-            | (Change::Certificate(_) | Change::Certification(_) | Change::Erase(..), None) => {}
+            (Change::Nothing | Change::Nears(..) | Change::Erase(..), _)
+            | (Change::Certificate(_) | Change::Certification(_), None) => {}
         }
         grow(domain, index, header.admitted_at);
         Ok(())

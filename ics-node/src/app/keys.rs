@@ -180,6 +180,24 @@ impl App {
         only: Option<u8>,
         limit: usize,
     ) -> Result<Vec<FoundKey>, AppError> {
+        match self.keys_here(reader, search, only, limit)? {
+            (found, Some(silent)) if found.is_empty() => Err(silent),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The same, and why there may be more, while a domain is silent: for whoever adds a key, to whom it is enough that it is
+    /// not here.
+    ///
+    /// # Errors
+    /// When the node cannot read.
+    pub(crate) fn keys_here(
+        &self,
+        reader: Reader,
+        search: &KeySearch,
+        only: Option<u8>,
+        limit: usize,
+    ) -> Result<(Vec<FoundKey>, Option<AppError>), AppError> {
         let hosted = self.all_hosted();
         let (sights, silent) = self.sights(&hosted);
         let mut found = Vec::new();
@@ -189,10 +207,7 @@ impl App {
             }
             found.extend(self.whole_key(reader, &sights, fingerprint, only)?);
         }
-        match silent {
-            Some(silent) if found.is_empty() => Err(silent),
-            _ => Ok(found),
-        }
+        Ok((found, silent))
     }
 
     /// The next keys that fit, behind one of them and at most `limit`, whether or not they may be read: for whoever asks for
@@ -299,7 +314,8 @@ impl App {
         let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
         let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
-        merged.keys = known(&uploads, |key| Ok(!self.keys(reader, &KeySearch::Fingerprint(key), None, 1)?.is_empty()))?;
+        let is_here = |key| Ok(!self.keys_here(reader, &KeySearch::Fingerprint(key), None, 1)?.0.is_empty());
+        merged.keys = known(&uploads, is_here)?;
         let domains = self.domains_of(&uploads);
         Ok(SentKeys { merged, uploads, domains })
     }

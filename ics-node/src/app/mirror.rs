@@ -102,7 +102,7 @@ impl App {
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
-            let fork = Fork { domain: hosted.number, at: self.clock().now(), ours, theirs: theirs.clone() };
+            let fork = Fork { domain: Some(hosted.number), at: self.clock().now(), ours, theirs: theirs.clone() };
             self.store().keep_fork(fork)?;
         }
         Ok(())
@@ -248,7 +248,7 @@ fn append_copied(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let judgement = match &checked {
-        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, line)?,
+        Some(Ok(checked)) => judge(&*tx, domain.as_deref(), header, checked, line)?,
         Some(Err(problem)) => Judgement::Refused(problem.clone()),
         None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
     };

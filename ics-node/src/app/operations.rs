@@ -1,5 +1,7 @@
 //! What the operator of a node looks at: what waits for him, what goes wrong, what was denied.
 
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -7,7 +9,7 @@ use super::denied::Denied;
 use super::expiry::Expiries;
 use super::outbox::Waiting;
 use super::{App, AppError};
-use crate::api::{Alarm, DomainInfo, Enrolment, IdentitySummary, NodeInfo, PageQuery, PeerInfo};
+use crate::api::{Alarm, DomainInfo, Enrolment, ForkNotes, IdentitySummary, NodeInfo, PageQuery, PeerInfo};
 use crate::store::Part;
 
 /// Forks of a domain, things to approve, and denied verdicts that are shown.
@@ -75,7 +77,7 @@ impl App {
         let (mut enrolments, mut to_approve, mut forks) = (Vec::new(), Vec::new(), Vec::new());
         for hosted in self.all_hosted() {
             let domain = hosted.name.clone();
-            let kept = self.store().forks(hosted.number, SHOWN)?.into_iter();
+            let kept = self.store().forks(Some(hosted.number), SHOWN)?.into_iter();
             forks.extend(kept.map(|fork| KeptFork {
                 domain: domain.clone(),
                 at: fork.at,
@@ -95,6 +97,7 @@ impl App {
                 to_approve.extend(things.map(|thing| ToApprove { domain: domain.clone(), thing }));
             }
         }
+        forks.extend(self.forks_about_none()?.into_iter().filter_map(KeptFork::of_none));
         Ok(Operations {
             node: self.node(),
             at: self.clock().now(),
@@ -110,6 +113,15 @@ impl App {
             responders: self.responders_end(),
             denied: self.0.denied.last(SHOWN),
         })
+    }
+}
+
+impl KeptFork {
+    /// One of a log of which nothing is here: whose it is its notes say.
+    fn of_none(ForkNotes { at, ours, theirs }: ForkNotes) -> Option<Self> {
+        let note = Note::parse(&theirs).ok()?;
+        let domain = Checkpoint::parse(note.text()).ok()?.origin.domain;
+        Some(Self { domain, at, ours, theirs })
     }
 }
 

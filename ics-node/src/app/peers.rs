@@ -21,6 +21,7 @@ use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::open::{prepare_mirror, room_for};
 use super::problem::Code;
+use super::roam::LastAsked;
 use super::witnesses::{Witness, Witnessing};
 use super::{App, AppError, Reader};
 use crate::api::{Cosigns, PeerInfo, Pulled, Served};
@@ -55,6 +56,8 @@ pub(crate) struct Asking {
     pub(crate) pace: Budget,
     /// Until when it is left alone, because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
+    /// What came of the last questions, by domain.
+    pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
 }
 
 /// What a peer has taken of a domain.
@@ -95,7 +98,8 @@ impl Peer {
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             if let (ics_sync::Peer::Http(http), false) = (&peer, config.roam.is_empty()) {
                 let pace = Budget::new(limits::ROAMING_PER_PEER, Duration::from_secs(60));
-                roam = Some(Asking { http: http.counted_apart(), pace, resting: Mutex::default() });
+                let last = Mutex::default();
+                roam = Some(Asking { http: http.counted_apart(), pace, resting: Mutex::default(), last });
             }
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
         }
@@ -358,7 +362,7 @@ impl App {
             }
         };
         let serves = peer.served().into_iter().map(served).collect();
-        PeerInfo { serves, pulls, cosigns: self.cosigns(peer), peer: peer.config.clone() }
+        PeerInfo { serves, pulls, asks: self.asks(peer), cosigns: self.cosigns(peer), peer: peer.config.clone() }
     }
 
     /// What a peer has done as a witness of this node's domains.

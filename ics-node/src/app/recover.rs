@@ -37,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub const PEERS_SETTLE: Duration = Duration::from_secs(60);
 
 /// The alarms that say that a domain is silent, and that it is so no longer.
-const SILENT: &str = "silent";
+pub(super) const SILENT: &str = "silent";
 const GOES_ON: &str = "goes-on";
 /// Alarms among which the last one of these is looked for.
 const ALARMS_LOOKED: usize = 1_000;
@@ -154,6 +154,13 @@ impl App {
                 () = tokio::time::sleep(left.map_or(AGAIN, |left| left.min(AGAIN))) => {}
                 _ = changes.changed() => changed_at = Some(Instant::now()),
             }
+        }
+    }
+
+    /// [`App::recover`] for a node that runs; what ends it before the silence is told in the node's log.
+    pub async fn stay_silent(self, domain: DomainName, stop: watch::Receiver<bool>) {
+        if let Err(error) = self.recover(domain.clone(), PEERS_SETTLE, stop).await {
+            tracing::error!(%domain, %error, "the domain stays silent");
         }
     }
 

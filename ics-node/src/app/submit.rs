@@ -293,7 +293,7 @@ fn append_one(
         Err(problem) => return Ok(Outcome::Refused(problem)),
     };
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admission = match judge(tx, domain.as_deref(), &header, &checked, line)? {
+    let admission = match judge(&*tx, domain.as_deref(), &header, &checked, line)? {
         Judgement::Admitted(admission) => admission,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),

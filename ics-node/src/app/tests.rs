@@ -1,5 +1,6 @@
 //! What memory may not do: leave its bound, answer what the evidence does not bear out, or keep what has ended.
 
+mod checking;
 mod copying;
 mod expiring;
 

@@ -115,10 +115,16 @@ impl App {
         let mut failures = 0_u32;
         loop {
             grown.mark_unchanged();
+            let was_silent = self.is_silent(&hosted).unwrap_or(true);
             let round = tokio::select! {
                 () = stopped(&mut stop) => return,
                 round = self.round(&hosted, &mut known, &grown) => round,
             };
+            // As after a start: whoever holds a copy is asked for what was lost.
+            if !was_silent && self.is_silent(&hosted).unwrap_or(false) {
+                self.clone().stay_silent(hosted.name.clone(), stop.clone()).await;
+                continue;
+            }
             let pause = match round {
                 Ok(pause) => {
                     failures = 0;
@@ -188,6 +194,9 @@ impl App {
             awaited.remove(&witness.name);
             self.note_witness(hosted, witness, first.size, answer.as_ref().err())?;
             known.entry(witness.name.clone()).or_default().has_answered(asking, answer.is_ok());
+            if answer.as_ref().is_err_and(Trouble::is_alarming) && self.heed(hosted, witness).await? {
+                return Ok(IDLE);
+            }
             match answer {
                 Ok(note) => seal.note = merge(&seal.note, &note, &keys).map_err(unusable)?,
                 Err(trouble) => missing.push(format!("{}: {trouble}", witness.name)),

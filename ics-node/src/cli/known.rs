@@ -1,5 +1,6 @@
 //! What is known already of a thing that is to be introduced.
 
+use ics_core::name::Name;
 use ics_core::statement::Claims;
 use ics_core::vocabulary::Act;
 
@@ -10,6 +11,16 @@ use crate::client::lookup;
 use crate::client::node::Node;
 use crate::client::signing::Signing;
 use crate::client::thing::{Thing, called};
+
+/// The names that a thing would have, that of its key among them: under another fingerprint the same key is how a thing
+/// that is blocked would come back.
+pub(super) fn names_of(thing: &Thing, claims: &Claims) -> Vec<Name> {
+    let spki = match thing {
+        Thing::Key(thing) => thing.key.spki_sha256().map(Name::Spki),
+        Thing::Document(_) => None,
+    };
+    claims.names.iter().cloned().chain(spki).collect()
+}
 
 /// Refuses what was most likely not meant: to introduce a thing twice, or under a name that another has. Who asks for such
 /// a name finds neither. `advice` says what to do all the same.
@@ -31,12 +42,14 @@ pub(super) async fn refuse_known(
         let called = clean(&called(answer.record.identity.kind, &answer.record.title));
         return Err(refused(format!("it is published already: {called}, entry {}", said.by.index)));
     }
-    for name in &claims.names {
+    for name in names_of(thing, claims) {
         let view = lookup::known(node, &name.to_string()).await?;
         let records = view.iter().flat_map(|view| &view.records).filter(own).map(|answer| &answer.record);
         if let Some(other) = records.into_iter().find(|record| record.identity.id.to_string() != id) {
-            let called = clean(&called(other.identity.kind, &other.title));
-            return Err(refused(format!("`{name}` is the name of another thing: {called}, {}", other.identity.id)));
+            let (called, id) = (clean(&called(other.identity.kind, &other.title)), other.identity.id);
+            let status = other.status.as_ref().map(|it| format!(", whose status is `{}`", it.decides.name));
+            let status = status.unwrap_or_default();
+            return Err(refused(format!("`{name}` is the name of another thing: {called}, {id}{status}")));
         }
     }
     Ok(())

@@ -86,13 +86,15 @@ fn may_mean(query: &str, id: &IdentityId) -> bool {
     }
 }
 
-/// What the node says of an id or a name; `None` if it knows nothing of it.
+/// What the node says of an id or a name; `None` if it knows nothing of it here. What may stand in copies that have not
+/// arrived hinders nobody who has something to say.
 ///
 /// # Errors
 /// When the node does not answer, or cannot say.
 pub async fn known(node: &Node, query: &str) -> Result<Option<ViewAnswer>, NodeError> {
+    let is_not_here = |code: &str| [Code::UnknownIdentity, Code::Behind].iter().any(|it| it.as_str() == code);
     match node.view(query).await {
-        Err(NodeError::Problem(problem)) if problem.code() == Code::UnknownIdentity.as_str() => Ok(None),
+        Err(NodeError::Problem(problem)) if is_not_here(problem.code()) => Ok(None),
         view => view.map(Some),
     }
 }

@@ -3,6 +3,7 @@
 mod copying;
 mod enrolling;
 
+use core::fmt;
 use std::time::Duration;
 
 use ics_core::checker::Case;
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{
     Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
     Alarm, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
-    CheckQuestions, DomainInfo, Explanation, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
+    CheckQuestions, DomainInfo, Explanation, ForkNotes, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
     ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
@@ -74,13 +75,20 @@ impl NodeError {
 }
 
 /// A node, by its address. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Node {
     url: Url,
     client: Client,
     token: Option<zeroize::Zeroizing<String>>,
     /// The peer in whose place it is read.
     reader: Option<PeerName>,
+}
+
+/// Without the operator's token.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 type Answer<T> = Result<T, NodeError>;
@@ -167,6 +175,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn alarms(&self) -> Answer<Vec<Alarm>> {
         self.get(&["alarms"], &()).await
+    }
+
+    /// The forks of logs of which the node holds nothing; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn forks(&self) -> Answer<Vec<ForkNotes>> {
+        self.get(&["forks"], &()).await
     }
 
     /// Has the alarms of a domain, or of none, deleted that were raised until a time; for operators.
@@ -480,4 +496,16 @@ fn root_cause(error: &reqwest::Error) -> String {
     }
     let text = cause.to_string();
     text.split_once(RUSTLS_MANUAL).map_or(text.as_str(), |(what, _)| what).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let node = Node::new("http://127.0.0.1:1").expect("a node").as_operator("s3cret".to_owned().into());
+        let shown = format!("{node:?}");
+        assert!(shown.contains("127.0.0.1") && !shown.contains("s3cret"), "{shown}");
+    }
 }

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::Url;
+use super::Webhook;
 
 /// `[alerts]`. The same is counted for Prometheus, whatever stands here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertsConfig {
     /// Where alerts are sent, as JSON in a POST. Absent: nowhere.
-    pub webhook: Option<Url>,
-    /// Days before its end from which on a certificate without a successor is told of, 30 unless told; of one that lives
-    /// shortly the last quarter of its time.
+    pub webhook: Option<Webhook>,
+    /// Days before its end from which on a certificate without a successor is told of, 30 unless told; but never before the
+    /// last quarter of its time, since until then it may still be renewed in time.
     pub before_days: u16,
     /// Seconds between two looks, 3600 unless told, at least 1.
     #[serde(deserialize_with = "seconds")]

@@ -16,6 +16,7 @@ mod node;
 mod peer;
 mod pkcs11;
 mod trust;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -35,6 +36,7 @@ pub use self::node::{NodeConfig, PagesConfig, ResponderConfig, SocketConfig, Tls
 pub use self::peer::{Direction, PeerConfig, PeerName, PeerUrl, Url, checked_interval};
 pub use self::pkcs11::Pkcs11Config;
 pub use self::trust::TrustConfig;
+pub use self::webhook::Webhook;
 
 /// The name of the file in the home directory.
 pub const FILE_NAME: &str = "ics.toml";

@@ -251,12 +251,15 @@ impl FromStr for PeerUrl {
                 problem.replace("http:// or https://", "http://, https://, ldap:// or ldaps://")
             });
         }
-        let url = reqwest::Url::parse(text).map_err(|e| format!("`{text}` is not a URL: {e}"))?;
+        let url = reqwest::Url::parse(text).map_err(|e| format!("`{}` is not a URL: {e}", quoted(text)))?;
         let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
         let is_anybodys = url.username().is_empty() && url.password().is_none();
         let has_host = url.host_str().is_some_and(|host| !host.is_empty());
         if !(matches!(url.scheme(), "ldap" | "ldaps") && is_bare && is_anybodys && has_host) {
-            return Err(format!("`{text}` is not the LDAP address of a node: it is ldaps://host or ldaps://host:port"));
+            return Err(format!(
+                "`{}` is not the LDAP address of a node: it is ldaps://host or ldaps://host:port",
+                quoted(text)
+            ));
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
@@ -272,6 +275,15 @@ impl Serialize for PeerUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
+}
+
+/// What a message quotes of an address that is refused: no user, no password and no query, since it goes to the log.
+fn quoted(text: &str) -> String {
+    let is_word = |(word, _): &(&str, &str)| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (scheme, rest) = text.split_once("://").filter(is_word).unwrap_or(("", text));
+    let open = if text.contains('@') { "" } else { rest.split(['?', '#']).next().unwrap_or_default() };
+    let mark = if open.len() < rest.len() { "…" } else { "" };
+    if scheme.is_empty() { format!("{open}{mark}") } else { format!("{scheme}://{open}{mark}") }
 }
 
 /// The address of a node: `http://` or `https://`, a host, perhaps a port and a path, without a final slash.
@@ -296,12 +308,12 @@ impl FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let url = reqwest::Url::parse(text).map_err(|e| format!("`{text}` is not a URL: {e}"))?;
+        let url = reqwest::Url::parse(text).map_err(|e| format!("`{}` is not a URL: {e}", quoted(text)))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("`{text}` is not the URL of a node: it begins with http:// or https://"));
+            return Err(format!("`{}` is not the URL of a node: it begins with http:// or https://", quoted(text)));
         }
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("`{text}` is not the URL of a node: it has no user, query or fragment"));
+            return Err(format!("`{}` is not the URL of a node: it has no user, query or fragment", quoted(text)));
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }

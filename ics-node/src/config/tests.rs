@@ -136,7 +136,7 @@ fn refusals_name_the_file_and_the_line() {
         (&format!("{node}pages = {{ per_minute = 60000 }}"), "accepted"),
         ("[alerts]\nevery_seconds = 0", "ics.toml:2: every_seconds takes 1 second at least, not 0"),
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
-        ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://u@x` is not the URL of a node: it has no user"),
+        ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://…` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
         ("[[peer]]\nname = \"p\"\n[[peer]]\nname = \"p\"\n", "ics.toml:3: there are two peers `p`"),
         ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not the name of a peer"),
@@ -161,6 +161,39 @@ fn refusals_name_the_file_and_the_line() {
     ] {
         let refusal = refusal(text);
         assert!(refusal.starts_with(expected), "{text}\n  gave: {refusal}\n  not:  {expected}");
+    }
+}
+
+/// Chat services have their secret in the path or the query.
+#[test]
+fn a_webhook_takes_a_secret_and_shows_none() {
+    let nowhere = ["s3cret", "//s3cret", "ftp://u:s3cret@h/", "https://h:s3cret/"];
+    for webhook in nowhere.into_iter().chain(["https://u:s3cret@h/#a", "https://h/?s3cret#"]) {
+        let refusal = refusal(&format!("[alerts]\nwebhook = \"{webhook}\""));
+        assert!(refusal.starts_with("ics.toml:2: the webhook "), "{webhook}: {refusal}");
+        assert!(!refusal.contains("s3cret"), "{webhook}: {refusal}");
+    }
+    for webhook in ["https://chat.example/s3cret", "https://chat.example/?token=s3cret", "http://u:s3cret@h:8080/"] {
+        let text = format!("[alerts]\nwebhook = \"{webhook}\"");
+        let config = Config::parse(&text, Path::new("ics.toml")).expect(webhook);
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+        let taken = config.alerts.webhook.expect("there");
+        assert!(!taken.to_string().contains("s3cret"), "{taken}");
+        assert_eq!(taken.secret().as_str(), webhook);
+    }
+}
+
+#[test]
+fn a_refused_address_of_a_node_shows_no_secret() {
+    let schemes = ["http", "ldaps", "ftp"];
+    let rests =
+        ["u:s3cret@x", "s3cret@x:y", "x?t=s3cret", "x/?a@b&t=s3cret", "u:s3/cret@x", "u:s3?cret@x", "x/#s3cret"];
+    for (scheme, rest) in schemes.iter().flat_map(|scheme| rests.map(|rest| (scheme, rest))) {
+        for member in ["[client]\nnode", "[[peer]]\nname = \"p\"\nurl"] {
+            let refusal = refusal(&format!("{member} = \"{scheme}://{rest}\""));
+            assert!(refusal.contains(&format!("`{scheme}://")) && refusal.contains("…` is not"), "{refusal}");
+            assert!(!["s3", "cret"].iter().any(|part| refusal.contains(part)), "{rest}: {refusal}");
+        }
     }
 }
 

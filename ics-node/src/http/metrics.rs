@@ -49,6 +49,12 @@ struct PeerLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FollowLabels {
+    domain: String,
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndingLabels {
     domain: String,
     days: u64,
@@ -70,6 +76,8 @@ pub(super) struct Now {
     submissions: Vec<(&'static str, u64)>,
     /// What came of questions to other nodes, and how often.
     roaming: Vec<(&'static str, u64)>,
+    /// Alarms about no domain that is here.
+    alarms: usize,
 }
 
 impl Now {
@@ -83,6 +91,7 @@ impl Now {
             alerts: app.alerts(),
             submissions: app.submission_counts(),
             roaming: app.roaming_counts(),
+            alarms: app.alarms_about_none()?.len(),
         })
     }
 }
@@ -138,6 +147,7 @@ impl Metrics {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         text::encode_registry(&mut text, &snapshot(&now.domains))?;
+        text::encode_registry(&mut text, &elsewhere_snapshot(now))?;
         text::encode_registry(&mut text, &peers_snapshot(&now.peers))?;
         text::encode_registry(&mut text, &outbox_snapshot(&now.waiting))?;
         text::encode_registry(&mut text, &certificates_snapshot(now))?;
@@ -175,6 +185,29 @@ fn snapshot(domains: &[DomainInfo]) -> Registry {
         let gauge = Gauge::<u64, AtomicU64>::default();
         gauge.set(bytes);
         registry.register_with_unit("process_resident_memory", "Memory in use", Unit::Bytes, gauge);
+    }
+    registry
+}
+
+/// What goes wrong with domains that need not be here: what no domain's alarms tell of, and following.
+fn elsewhere_snapshot(now: &Now) -> Registry {
+    let mut registry = Registry::with_prefix("ics");
+    let alarms = Gauge::<u64, AtomicU64>::default();
+    alarms.set(now.alarms as u64);
+    registry.register(
+        "alarms_about_no_domain",
+        "Alarms about no domain of this node, of forks of what it only asks about say, that an operator must look at",
+        alarms,
+    );
+    let failing = Family::<FollowLabels, Gauge<u64, AtomicU64>>::default();
+    registry.register(
+        "follow_failing",
+        "1 while what a domain follows of another one is not taken over: blocks do not arrive",
+        Family::clone(&failing),
+    );
+    for (info, follows) in now.domains.iter().flat_map(|info| info.follows.iter().map(move |it| (info, it))) {
+        let (domain, source) = (info.info.domain.to_string(), follows.source.to_string());
+        failing.get_or_create(&FollowLabels { domain, source }).set(u64::from(follows.last_error.is_some()));
     }
     registry
 }

@@ -140,11 +140,20 @@ fn unpercent(text: &str) -> Cow<'_, str> {
 pub(super) fn by_id(place: &Place, reader: Reader, id: &str) -> Result<Option<Entry>, Failure> {
     let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(None) };
     let found = place.app.keys(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
+    own(&found, id).map(|key| entry(&place.tree, key)).transpose()
+}
+
+/// Whether a key is here that is called so, whatever others know of which nothing has come yet.
+fn is_here(place: &Place, reader: Reader, id: &str) -> Result<bool, Failure> {
+    let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(false) };
+    let (found, _) = place.app.keys_here(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
+    Ok(own(&found, id).is_some())
+}
+
+/// The one key that has this id itself, and not by a subkey.
+fn own(found: &[FoundKey], id: [u8; 8]) -> Option<&FoundKey> {
     let mut own = found.iter().filter(|key| key.fingerprint.key_id() == id);
-    match (own.next(), own.next()) {
-        (Some(key), None) => entry(&place.tree, key).map(Some),
-        _ => Ok(None),
-    }
+    own.next().filter(|_| own.next().is_none())
 }
 
 /// A key as an entry.
@@ -220,7 +229,10 @@ pub(super) async fn write(
         return Err(Failure::new(LdapResultCode::InsufficentAccessRights, "only keys are sent here, to the key space"));
     };
     let asked = id.clone();
-    let known = blocking(place, move |place| by_id(place, reader, &asked)).await?.is_some();
+    let known = blocking(place, move |place| {
+        if is_new { is_here(place, reader, &asked) } else { by_id(place, reader, &asked).map(|it| it.is_some()) }
+    });
+    let known = known.await?;
     match (known, is_new) {
         (false, false) => return Err(Failure::no_such_object(place.tree.key_space_dn())),
         (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),

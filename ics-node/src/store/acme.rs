@@ -8,6 +8,7 @@ mod holders;
 pub(super) mod keeping;
 mod together;
 
+use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub enum Durability {
 }
 
 /// A secret that makes one account, for somebody whom the node knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// Its id.
     pub kid: String,
@@ -73,6 +74,16 @@ pub struct Credential {
     pub secret: Zeroizing<Vec<u8>>,
     /// Until when it can be used.
     pub expires: Timestamp,
+}
+
+/// Without the secret.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kid, domain, holder, secret: _, expires } = self;
+        let mut shown = f.debug_struct("Credential");
+        shown.field("kid", kid).field("domain", domain).field("holder", holder).field("expires", expires);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A certificate that an account got.

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::index::{build, file};
 use super::outbox;
+use super::replay::{Replay, replay};
 use super::schema;
 use super::sight::Show;
 use super::state::{DomainState, Published};
@@ -43,7 +44,16 @@ pub trait Inspector {
     fn entry(&mut self, domain: &DomainInfo, entry: &StoredEntry) -> Option<String>;
 
     /// A signed checkpoint that the store keeps, after all entries of its domain; what is wrong with it, if anything.
-    fn checkpoint(&mut self, domain: &DomainInfo, note: &str) -> Option<String>;
+    fn checkpoint(&mut self, domain: &DomainInfo, seal: &Seal) -> Option<String>;
+
+    /// The next entries of a log, with what stands before them: where something else is stored than what the log itself
+    /// leads to. Nothing is asked where anything else was found.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn decide(&mut self, _: &mut Replay<'_>, _: &[StoredEntry]) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// So many of so many entries have been read.
     fn progress(&mut self, done: u64, of: u64);
@@ -57,7 +67,7 @@ impl Inspector for Nobody {
         None
     }
 
-    fn checkpoint(&mut self, _: &DomainInfo, _: &str) -> Option<String> {
+    fn checkpoint(&mut self, _: &DomainInfo, _: &Seal) -> Option<String> {
         None
     }
 
@@ -151,9 +161,14 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
     }
     outbox::check(&log, &mut report)?;
     keeping::check(dir, &mut report)?;
-    match index_file(dir) {
-        Some(path) => check_index_file(&path, &log, &damage::filed(Arc::clone(keys_of)), &mut report)?,
+    let (index, keys_of) = (index_file(dir), damage::filed(Arc::clone(keys_of)));
+    match &index {
+        Some(path) => check_index_file(path, &log, &keys_of, &mut report)?,
         None => report.without_index = true,
+    }
+    // What rests on damaged entries, or is found by a damaged index, says nothing.
+    if report.findings.is_empty() && report.index.is_empty() {
+        replay(&log, index.as_deref(), &keys_of, inspector, &mut report)?;
     }
     Ok(report)
 }
@@ -194,7 +209,7 @@ fn check_domain(
     }
     check_tree(log, &state, seals.iter().map(|seal| (seal.size, seal.root)).collect(), inspector, report)?;
     for seal in &seals {
-        if let Some(problem) = inspector.checkpoint(&state.info, &seal.note) {
+        if let Some(problem) = inspector.checkpoint(&state.info, seal) {
             report.find(format!("the checkpoint of `{name}` for {} entries: {problem}", seal.size));
         }
     }

@@ -28,8 +28,8 @@ pub struct Alarm {
 /// Two checkpoints of one domain that cannot both be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
-    /// The domain.
-    pub domain: DomainNumber,
+    /// The domain; of a log of which nothing is here there is none, and the notes say whose it is.
+    pub domain: Option<DomainNumber>,
     /// When it was seen.
     pub at: Timestamp,
     /// The signed note to which this node's log leads.
@@ -164,17 +164,17 @@ impl Store {
         self.desk(move |log| {
             log.execute(
                 "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) VALUES (?1, ?2, ?3, ?4)",
-                params![fork.domain.get(), fork.at.as_millis().cast_signed(), fork.ours, fork.theirs],
+                params![number(fork.domain), fork.at.as_millis().cast_signed(), fork.ours, fork.theirs],
             )?;
             Ok(())
         })
     }
 
-    /// The evidence of forks of a domain, oldest first, `limit` at most.
+    /// The evidence of forks of a domain, or of logs of which nothing is here, oldest first, `limit` at most.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forks(&self, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
+    pub fn forks(&self, domain: Option<DomainNumber>, limit: usize) -> Result<Vec<Fork>, StoreError> {
         self.shared.pool.read(|reader| forks_of(&reader.log, domain, limit))
     }
 
@@ -275,14 +275,19 @@ impl Store {
 }
 
 /// The evidence of forks of a domain, oldest first, `limit` at most.
-pub(super) fn forks_of(log: &Connection, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
+pub(super) fn forks_of(log: &Connection, domain: Option<DomainNumber>, limit: usize) -> Result<Vec<Fork>, StoreError> {
     let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
     let mut statement = log.prepare_cached(sql)?;
-    let forks = statement.query_map(params![domain.get(), int(limit)], |row| {
+    let forks = statement.query_map(params![number(domain), int(limit)], |row| {
         let at = time(row, 0)?.unwrap_or_default();
         Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
     })?;
     Ok(forks.collect::<Result<_, _>>()?)
+}
+
+/// No domain has this number: under it stand forks of logs of which nothing is here.
+fn number(domain: Option<DomainNumber>) -> u32 {
+    domain.map_or(0, DomainNumber::get)
 }
 
 /// Whether an alarm is among those that are kept.

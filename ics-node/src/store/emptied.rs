@@ -40,7 +40,7 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
 /// When the store cannot be read.
 pub fn forks_in(dir: &Path, name: &DomainName) -> Result<Vec<Fork>, StoreError> {
     match held(dir, name)? {
-        Some((info, _)) => forks_of(&open_log(dir)?, info.number, FORKS_READ),
+        Some((info, _)) => forks_of(&open_log(dir)?, Some(info.number), FORKS_READ),
         None => Ok(Vec::new()),
     }
 }

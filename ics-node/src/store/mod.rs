@@ -24,6 +24,7 @@ mod index;
 mod outbox;
 mod pool;
 mod read;
+mod replay;
 mod restore;
 mod schema;
 mod sight;
@@ -62,6 +63,7 @@ pub use error::{Full, StoreError, WriteError};
 pub use follow::Following;
 pub use index::Page;
 pub use outbox::Posted;
+pub use replay::Replay;
 pub use sight::{Filling, Holding, RightsMark, Sight};
 pub use transaction::WriteTx;
 pub use types::{

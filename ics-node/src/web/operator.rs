@@ -316,6 +316,9 @@ fn enrolments(waiting: &[(ics_core::vocabulary::DomainName, Enrolment)]) -> Mark
                         @for name in enrolment.request.names.iter().take(4) { " " (theirs_brief(name)) }
                         ", for " (domain) ", since " (time(enrolment.received_at))
                         br; (code(&enrolment.id))
+                        @for other in enrolment.same_key.iter().take(4) {
+                            br; "The same key as " a href=(path_of(other)) { (code(other)) }
+                        }
                         pre tabindex="0" aria-label="Commands" { code {
                             "ics enroll approve " (enrolment.id) " --domain " (domain) "\n"
                             "ics enroll refuse " (enrolment.id) " --domain " (domain) " --reason 'WHY'"

@@ -133,7 +133,7 @@ impl Csr {
                     }
                 }
                 oid::BASIC_CONSTRAINTS if BasicConstraints::from_der(content).map_err(form)?.ca => {
-                    return Err(RequestError::Value("to be an authority".to_owned()));
+                    return Err(RequestError::Value("the certificate of an authority (CA:TRUE)".to_owned()));
                 }
                 // The issuer makes its own.
                 oid::BASIC_CONSTRAINTS | oid::SUBJECT_KEY_ID => {}

@@ -11,6 +11,7 @@ mod keys;
 mod lots;
 mod outbox;
 mod recovery;
+mod rolled_back;
 mod spoken;
 mod succession;
 mod united;

@@ -23,7 +23,7 @@ struct Loss {
 }
 
 /// A directory with all that a party's node has logged, which does not run.
-fn copied(maker: &Party) -> tempfile::TempDir {
+pub(crate) fn copied(maker: &Party) -> tempfile::TempDir {
     let whole = tempfile::tempdir().expect("directory");
     std::fs::create_dir(whole.path().join("heads")).expect("made");
     for file in [PathBuf::from("ics.db"), Path::new("heads").join(maker.domain.as_str())] {

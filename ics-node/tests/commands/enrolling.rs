@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::stage::{DOMAIN, Stage};
 
 fn request(stage: &Stage, home: &str, serial: &str) -> String {
@@ -59,6 +62,48 @@ fn what_devices_ask_for_is_shown_and_nobody_gets_the_name_of_another() {
     assert_eq!(stage.size("serial:SN-42"), size, "nothing was submitted");
     stage.ok(&["enroll", "approve", &second, "--again", "--yes"]);
     assert_eq!(stage.run_in("other", &["enroll", "state", "--domain", DOMAIN]).code, 0);
+}
+
+/// The key of a request that waits, as its maker's list has it: it gives another fingerprint.
+fn bare_key(stage: &Stage) -> String {
+    let waiting = stage.ok(&["enroll", "list"]);
+    let certificate = waiting["items"][0]["request"]["certificate"].as_str().expect("a certificate");
+    let certificate = STANDARD.decode(certificate).expect("base64");
+    let key = ics_node::keys::primary_key(&certificate).expect("a key");
+    STANDARD.encode(key.to_spki_der().expect("X.509 has it"))
+}
+
+#[test]
+fn a_key_that_a_blocked_thing_has_does_not_come_back_under_another_fingerprint() {
+    let stage = Stage::started();
+    let id = request(&stage, "device", "SN-42");
+    let key = bare_key(&stage);
+    stage.ok(&["publish", "--spki", &key, "--serial", "SN-1"]);
+    let known = stage.record("serial:SN-1")["id"].as_str().expect("an id").to_owned();
+    assert_ne!(known, id);
+    stage.ok(&["status", "suspended", "serial:SN-1", "--yes"]);
+
+    let waiting = stage.ok(&["enroll", "list"]);
+    assert_eq!(waiting["items"][0]["same_key"], serde_json::json!([known]));
+    let refused = stage.run(&["enroll", "approve", &id, "--yes"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(refused.failure().0, format!("the key of {id} is that of another thing, {known}"));
+    let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]).json();
+    assert!(state["state"] == "waiting" && state.get("same_key").is_none(), "he is not told: {state}");
+    stage.ok(&["enroll", "approve", &id, "--again", "--yes"]);
+}
+
+#[test]
+fn a_key_that_another_thing_has_is_not_published() {
+    let stage = Stage::started();
+    let id = request(&stage, "device", "SN-42");
+    let key = bare_key(&stage);
+    stage.ok(&["enroll", "approve", &id, "--yes"]);
+    let refused = stage.run(&["publish", "--spki", &key, "--serial", "SN-1"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let told = refused.failure().0;
+    assert!(told.starts_with("`spki:") && told.contains(&format!("is the name of another thing: device SN-42, {id}")));
+    stage.ok(&["publish", "--spki", &key, "--serial", "SN-1", "--again"]);
 }
 
 #[test]

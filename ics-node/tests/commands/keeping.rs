@@ -229,6 +229,26 @@ fn a_store_is_checked_and_its_index_repaired() {
     assert!(damaged.json()["advice"].to_string().contains("ics restore"), "{damaged:?}");
 }
 
+/// Neither leaves nor checkpoints tell which entries have effect: the node was killed, so that some are in no index either.
+#[test]
+fn a_block_that_was_made_to_have_no_effect_is_found() {
+    let mut stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    stage.kill();
+    stage.ok(&["fsck"]);
+    let log = rusqlite::Connection::open(stage.path("home/data/ics.db")).expect("open");
+    let last = "WHERE position = (SELECT max(position) FROM entry)";
+    assert_eq!(log.execute(&format!("UPDATE entry SET effective = 0 {last}"), []).expect("changed"), 1);
+    let damaged = stage.run(&["fsck"]);
+    let findings = damaged.json()["findings"].to_string();
+    assert!(damaged.code == 5 && findings.contains("and the log gives it effect"), "{damaged:?}");
+    assert!(damaged.json()["advice"].to_string().contains("ics restore"), "{damaged:?}");
+    assert_eq!(log.execute(&format!("UPDATE entry SET effective = 1 {last}"), []).expect("changed"), 1);
+    drop(log);
+    stage.ok(&["fsck"]);
+}
+
 #[test]
 fn a_node_under_load_is_copied() {
     let stage = Stage::started();

@@ -193,6 +193,9 @@ fn a_saved_verdict_is_checked_without_the_node() {
         let refused = stage.run(&["verify", &forged]);
         assert_eq!(refused.code, 1, "{what}: {refused:?}");
     }
+    let damaged = stage.write("damaged.json", good.replacen("\"outcome\"", "'outcome\"", 1));
+    let refused = stage.run(&["verify", &damaged, "--trust", &policy]);
+    assert_eq!((refused.code, refused.failure().0.contains("it is damaged")), (1, true), "{refused:?}");
     let other = std::fs::read_to_string(&policy).expect("read").replace("in-use", "all");
     let other = stage.write("other.json", other);
     let refused = stage.run(&["verify", &file, "--trust", &other]);

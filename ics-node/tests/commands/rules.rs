@@ -47,6 +47,14 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     let policy: serde_json::Value = serde_json::from_slice(&policy).expect("JSON");
     assert_eq!(policy["domains"][1], copied.as_str());
 
+    // How late a block comes of what is asked and not copied is the policy's to say.
+    let of_asked =
+        ["trust", "init", "--force", "--permit", "anything-vouched", "--domain", &asked, "--output", "late.json"];
+    let told = stage.for_people("home", &of_asked);
+    assert_eq!(told.code, 0, "{told:?}");
+    let late = "an answer is kept for 24 h";
+    assert!(told.stderr.contains(late) && told.stderr.contains("with a healthy link as well"), "{told:?}");
+
     // Whoever checks it is told of what is asked and not copied, by whether it counts.
     let checked = |file: &str| {
         let shown = stage.for_people("home", &["trust", "check", file]);
@@ -61,6 +69,25 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     let told = checked(&stage.write("with.json", with.to_string()));
     assert!(told.contains("care.plant.example counts, and is not copied here: its home is asked"), "{told}");
     assert!(!told.contains("does not count") && !told.contains("neither mirrors it"), "{told}");
+}
+
+/// What is asked about single things is not looked up, and whoever reads that nothing is known is told what asks.
+#[test]
+fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
+    let stage = Stage::started();
+    let unknown = |words: &[&str]| {
+        let told = stage.for_people("home", words);
+        assert!(told.code == 3 && told.stderr.contains("serial:NONE"), "{told:?}");
+        told.stderr
+    };
+    let is_hinted = |text: &str| text.contains("for decisions alone: with --use");
+    assert!(!is_hinted(&unknown(&["lookup", "serial:NONE"])), "nobody else is asked");
+    let origin = format!("care.plant.example/{}", "07".repeat(32));
+    stage.ok(&["peer", "add", "ics.plant.example", "--roam", &origin, "--url", "http://127.0.0.1:1"]);
+    for words in [["lookup", "serial:NONE"], ["explain", "serial:NONE"]] {
+        let told = unknown(&words);
+        assert!(is_hinted(&told) && told.contains(&format!("--domain {origin}")), "{told}");
+    }
 }
 
 /// Two logs of one name differ in their first entry, and a policy that names the other one decides nothing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 use ics_node::store::{
-    DomainInfo, DomainNumber, Inspector, KeysOf, Part, Store, StoreError, StoredEntry, WriteError, backup,
+    DomainInfo, DomainNumber, Inspector, KeysOf, Part, Seal, Store, StoreError, StoredEntry, WriteError, backup,
     check_backup, inspect,
 };
 use rusqlite::Connection;
@@ -206,7 +206,7 @@ impl Inspector for Beside {
         None
     }
 
-    fn checkpoint(&mut self, _: &DomainInfo, _: &str) -> Option<String> {
+    fn checkpoint(&mut self, _: &DomainInfo, _: &Seal) -> Option<String> {
         None
     }
 

@@ -140,10 +140,13 @@ fn alarms_end_when_they_are_acknowledged() {
 fn the_same_evidence_of_a_fork_is_kept_once() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, domain) = with_home(dir.path());
-    let fork = |second| Fork { domain, at: at(second), ours: "ours".to_owned(), theirs: "theirs".to_owned() };
+    let of = |domain, second| Fork { domain, at: at(second), ours: "ours".to_owned(), theirs: "theirs".to_owned() };
+    let fork = |second| of(Some(domain), second);
     store.keep_fork(fork(1)).expect("keep");
     store.keep_fork(fork(2)).expect("keep");
-    assert_eq!(store.forks(domain, 9).expect("forks"), [fork(1)]);
+    store.keep_fork(of(None, 3)).expect("keep");
+    assert_eq!(store.forks(Some(domain), 9).expect("forks"), [fork(1)]);
+    assert_eq!(store.forks(None, 9).expect("forks"), [of(None, 3)], "of what is not here");
 }
 
 #[test]

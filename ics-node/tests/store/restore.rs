@@ -385,3 +385,39 @@ fn what_only_the_database_of_a_witness_knows_gets_a_file() {
         assert_eq!(seen, Some((1, seal.root)), "{copy}");
     }
 }
+
+/// The heads' files went back with the database, and somebody else holds what was signed.
+#[test]
+fn a_checkpoint_that_another_holds_silences_over_restarts() {
+    let dir = tempfile::tempdir().expect("dir");
+    let [live, old, other] = ["live", "old", "other"].map(|name| dir.path().join(name));
+    let (store, domain) = with_home(&live);
+    fill(&store, domain, 0..5);
+    drop(store);
+    copy(&live, &old);
+    copy(&live, &other);
+    let store = open(&live);
+    fill(&store, domain, 5..10);
+    let held = head(&store, domain).seal.expect("sealed");
+    store.heed(domain, held.clone()).expect("looked at");
+    assert_eq!(store.standing(domain).expect("a domain"), Standing::Current, "that is what is here");
+    drop(store);
+
+    let store = open(&old);
+    assert_eq!(store.standing(domain).expect("a domain"), Standing::Current, "nothing here tells it");
+    store.heed(domain, held.clone()).expect("looked at");
+    let behind = Standing::Behind { signed: Some(held.clone()) };
+    assert_eq!(store.standing(domain).expect("a domain"), behind);
+    assert!(append(&store, domain, &["one more"]).is_err());
+    drop(store);
+    assert_eq!(open(&old).standing(domain).expect("a domain"), behind);
+
+    let store = open(&other);
+    fill(&store, domain, 20..40);
+    store.heed(domain, held.clone()).expect("looked at");
+    let forked = Standing::Forked { signed: held };
+    assert_eq!(store.standing(domain).expect("a domain"), forked);
+    assert!(append(&store, domain, &["one more"]).is_err());
+    drop(store);
+    assert_eq!(open(&other).standing(domain).expect("a domain"), forked);
+}

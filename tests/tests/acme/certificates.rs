@@ -275,6 +275,9 @@ fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
         let role = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("is there");
         role.signers.insert(signer);
     });
+    let unsubmitted = credential(&server, &["--json"]);
+    assert_eq!(unsubmitted.status.code(), Some(3), "{}", crate::tools::said(&unsubmitted));
+    assert!(crate::tools::said(&unsubmitted).contains("may lack its certificate"), "{unsubmitted:?}");
     server.world.submit(vec![stored.certificate_bytes().to_vec()]);
     let given = credential(&server, &["--json"]);
     assert!(given.status.success(), "{}", crate::tools::said(&given));

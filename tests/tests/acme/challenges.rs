@@ -11,9 +11,9 @@ use ics_node::config::AcmeConfig;
 use ics_tests::port::Port;
 use serde_json::{Value, json};
 
-use crate::client::{Client, jwk};
+use crate::client::{Client, first_der, jwk};
 use crate::support::{Server, eventually};
-use crate::world::{controller, owner, signer};
+use crate::world::{controller, introduction, maker, owner, signer, status};
 
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
 
@@ -153,6 +153,56 @@ fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
     server.world.submit(vec![theirs]);
     client.order(&[HOST]).fails(403, "unauthorized");
     drop(signer(1));
+}
+
+/// Whoever has stolen a device has its account as well, and maybe the place of another one in the network.
+#[test]
+fn a_blocked_device_asks_for_nothing_in_the_name_of_another() {
+    let held = Port::take().expect("a port");
+    let port = held.number();
+    let server = Server::with(looking_at(port));
+    let in_use = status(8, &maker(), "manufacturer", "in-use", &[]);
+    server.world.submit(vec![introduction(8, &["urn:dev:os:32473-SN-8"]), in_use]);
+    let thief = Client::thing(&server, 8);
+    let named = |name: &str| server.bench.request(name, &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let theirs = first_der(&Client::thing(&server, 7).certificate(&[HOST], &named("server")).0);
+    let own = ("permanent-identifier", "urn:dev:os:32473-SN-8");
+    let own = first_der(&thief.certificate(&[own], &server.bench.request("own", &[])).0);
+    let (ready, authorization, challenge) = pending(&thief, "http-01");
+    let asked = web_server(port, ok(&key_authorization(&thief, &challenge)));
+    assert_eq!(looked_at(&thief, &authorization, &challenge)["status"], "valid");
+    asked.recv().expect("was asked");
+    let (_, _, challenge) = pending(&thief, "tls-alpn-01");
+    let credential = server.credential(&signer(8));
+
+    server.world.submit(vec![status(8, &controller(), "security-controller", "suspended", &[])]);
+    let detail = thief.order(&[HOST]).fails(403, "unauthorized");
+    assert!(detail.contains("the account speaks for the thing") && detail.contains("`suspended`"), "{detail}");
+    let identifier = json!({"identifier": {"type": HOST.0, "value": HOST.1}});
+    thief.post("new-authz", &identifier).fails(403, "unauthorized");
+    thief.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).fails(403, "unauthorized");
+    thief.finalize(&ready, &named("fresh")).fails(403, "unauthorized");
+    assert_eq!(thief.read(&ready.location()).is(200).json()["status"], "invalid");
+    thief.revoke(&theirs, Some(5)).fails(403, "unauthorized");
+    let other = Client::new(&server, 42);
+    let change = json!({"account": *thief.kid.borrow(), "oldKey": jwk(&thief.key)});
+    let header = json!({"alg": "EdDSA", "url": thief.url("key-change"), "jwk": jwk(&other.key)});
+    thief.post("key-change", &other.sign(&header, &change.to_string())).fails(403, "unauthorized");
+    let binding = other.binding(&credential.kid, &credential.hmac_key, &other.url("new-account"));
+    other.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
+
+    // What is its own it may give up.
+    thief.revoke(&own, Some(4)).is(200);
+    let account = thief.kid.borrow().clone().expect("a URL");
+    thief.post_to(&account, &json!({"status": "deactivated"})).is(200);
+}
+
+/// The key of a device makes no account while the device is blocked.
+#[test]
+fn a_blocked_device_makes_no_account() {
+    let server = Server::start();
+    server.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    Client::new(&server, 7).register(&json!({})).fails(403, "unauthorized");
 }
 
 /// The challenges of a new order of somebody without a right.

@@ -276,9 +276,10 @@ fn a_suspended_device_gets_none_by_any_door_until_its_owner_lifts_it() {
     assert!(detail.contains("suspended"), "{detail}");
     assert_eq!(device.read(&ready.location()).is(200).json()["status"], "invalid");
     maker.order(&[URN]).fails(403, "unauthorized");
-    Client::bound(&story.server, 42, &story.server.credential(&crate::world::signer(7)))
-        .order(&[URN])
-        .fails(403, "unauthorized");
+    let (other, credential) = (Client::new(&story.server, 42), story.server.credential(&signer(7)));
+    let binding = other.binding(&credential.kid, &credential.hmac_key, &other.url("new-account"));
+    let refused = other.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
+    assert!(refused.contains("its status is `suspended`"), "{refused}");
     story.server.world.submit(vec![status(7, &owner(), "owner", "in-use", &suspended)]);
     device.certificate(&[URN], &story.csr);
 }

@@ -128,8 +128,14 @@ fn a_recall_is_taken_over_without_a_copy() {
     pair.maker.kill();
     let follows = |pair: &Pair| pair.plant.follows(PLANT)[0].clone();
     eventually("it says that the home is not heard", || follows(&pair)["last_error"].is_string().then_some(()));
+    let failing = |pair: &Pair, is_failing: u8| {
+        let line = format!("ics_follow_failing{{domain=\"{PLANT}\",source=\"{DEVICES}\"}} {is_failing}\n");
+        pair.plant.metrics().contains(&line)
+    };
+    eventually("an alarm may be raised of it", || failing(&pair, 1).then_some(()));
     pair.maker.serve();
     eventually("it is heard again", || follows(&pair)["last_error"].is_null().then_some(()));
+    eventually("so it is no longer", || failing(&pair, 0).then_some(()));
     pair.maker.json(&["status", "destroyed", "serial:SN-2000", "--yes"]);
     pair.until("after the home was away", "destroyed", &["SN-2000"]);
     pair.plant.kill();

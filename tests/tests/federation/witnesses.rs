@@ -180,7 +180,8 @@ fn a_receipt_is_a_proof(court: &Court) {
     verify(&[]).ends_with(1);
 }
 
-/// A home that is put back from a copy and told to begin anew signs another history; its witness has seen the first.
+/// A home that is put back from a copy and does not know what it has signed; its witnesses have seen it, and show it. Only
+/// while they are away does it sign another history.
 #[test]
 fn a_witness_cosigns_no_second_history() {
     let mut court = Court::new();
@@ -196,24 +197,42 @@ fn a_witness_cosigns_no_second_history() {
     court.home.ics(&["restore", &copy]).ends_with(1);
     fs::remove_dir_all(court.home.home.join("data/heads")).expect("gone");
     court.home.json(&["restore", "--alone", DEVICES]);
-    court.home.serve();
-    let told = eventually("the witness tells the home that it has seen more", || {
+    court.home.serve_until("/livez");
+    let told = eventually("the witness proves to the home that it has signed more", || {
         let alarms = court.home.holds(DEVICES)?["alarms"].to_string();
-        alarms.contains("has seen").then_some(alarms)
+        alarms.contains("shows a checkpoint with this home's signature").then_some(alarms)
     });
-    assert!(told.contains("ics restore"), "{told}");
+    assert!(told.contains("has seen") && told.contains("ics restore"), "{told}");
+    assert_eq!(tools::fetch(&format!("{}/readyz", court.home.url), &[]).0, 503);
+    let refused = court.home.ics(&["publish", "--from", &court.home.write("more.csv", devices_csv(90, 1))]);
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+    court.home.kill();
+    let alone = court.home.ics(&["restore", "--alone", DEVICES]).ends_with(5);
+    assert!(alone.stderr.contains("silent"), "it knows that more was signed, over restarts: {}", alone.stderr);
+
+    // Once more it is made to forget that.
+    fs::remove_dir_all(court.home.home.join("data/heads")).expect("gone");
+    court.first.kill();
+    court.second.kill();
+    court.home.serve();
     court.publish(50, 8);
     assert!(court.size() > seen);
+    court.first.serve();
     eventually("the witness finds the fork", || {
         let held = court.home.holds(DEVICES)?;
-        held["alarms"].to_string().contains("another log").then_some(())
+        held["alarms"].to_string().contains("of another log").then_some(())
     });
+    let refused = court.home.ics(&["publish", "--from", &court.home.write("more.csv", devices_csv(90, 1))]);
+    assert_ne!(refused.code, 0, "it adds nothing to it: {}", refused.stdout);
     assert!(!is_cosigned_by(&court.home.note(), &court.first));
     a_stranger_gets_the_size_that_was_seen(&court, seen, &former);
     // Over a restart as well.
     court.first.kill();
     court.first.serve();
     a_stranger_gets_the_size_that_was_seen(&court, seen, &former);
+    court.home.kill();
+    let told = court.home.ics(&["fsck"]).ends_with(5).stdout;
+    assert!(told.contains("another root at size"), "{told}");
 }
 
 /// On another disk it does not know what it has cosigned since its copy was made.

@@ -238,3 +238,40 @@ async fn what_is_hidden_looks_the_same_when_it_was_erased() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_hides_stays_hidden_when_what_it_goes_by_counts_no_longer() {
+    let rule = "permit (principal, action == Action::\"read\", resource) unless { \
+                resource has lot && resource.lot == \"L2\" };";
+    let founded = move || World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, rule));
+    let home = Node::with(tokio::task::spawn_blocking(founded).await.expect("a world"), &settings());
+    let hidden = [device(21, "L2"), device(22, "L2"), lot("L2", Some("suspended"))];
+    say(&home, [vec![certificate(&maker(), "Acme"), device(20, "L1")], hidden.into()].concat()).await;
+    let record = home.app().record(Reader::Operator, &domain(), &serial(21)).expect("is there").record;
+    let mut claims = Claims::new(Act::Withdrawal, "manufacturer".parse().expect("a role"), domain());
+    claims.supersedes = vec![record.statements[0].by.statement];
+    let key = signer(21);
+    let withdrawal = make::certify(
+        &maker(),
+        key.public_key(),
+        "Thermometer 21",
+        None,
+        Kind::Device,
+        &claims,
+        false,
+        CREATED,
+        &[4; 32],
+    );
+    let end = home.app().domain(&domain()).expect("founded").info.size;
+    say(&home, vec![withdrawal.expect("a statement"), device(22, "L1")]).await;
+    for seed in [21, 22] {
+        let answer = home.get(&format!("/v1/domains/{DOMAIN}/identities/{}", serial(seed))).await;
+        assert_eq!(answer.status, 404, "{seed}: {}", answer.text());
+    }
+    for index in end - 3..end + 2 {
+        let answer = home.get(&format!("/v1/domains/{DOMAIN}/entries/{index}")).await;
+        assert_eq!(answer.status, 404, "{index}: {}", answer.text());
+    }
+    let shown = home.get(&format!("/v1/domains/{DOMAIN}/identities/{}", serial(20))).await;
+    assert_eq!(shown.status, 200, "{}", shown.text());
+}

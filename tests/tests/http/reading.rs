@@ -310,6 +310,7 @@ async fn metrics_tell_of_submissions_and_domains() {
         "ics_submitted_statements_total{outcome=\"malformed-statement\"} 1",
         "ics_domain_entries{domain=\"devices.acme.example\"} 6",
         "ics_domain_alarms{domain=\"devices.acme.example\"} 0",
+        "ics_alarms_about_no_domain 0",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

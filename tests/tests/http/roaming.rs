@@ -190,6 +190,27 @@ async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
     gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
 }
 
+/// Of two answers about one thing the one counts that knows more of the log, whatever it was that was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_answer_about_the_same_thing_is_not_used() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    for thing in [id(20), id(21)] {
+        assert_eq!(gateway.check(&thing).await.verdict, Outcome::Allow, "{thing}");
+    }
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    assert_eq!(gateway.check(&id(21)).await.verdict, Outcome::Allow);
+    assert_eq!(gateway.check(&id(20)).await.verdict, Outcome::Allow, "fresh, and nothing newer is known");
+    for thing in [serial(20), id(20)] {
+        let denied = gateway.check(&thing).await;
+        assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{thing}: {denied:?}");
+    }
+    // Without a link as well.
+    upstream.set(|_, _| Reply::Hangup);
+    assert_eq!(gateway.check(&id(20)).await.verdict, Outcome::Deny);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_and_what_is_not_there_look_alike() {
     let home = home().await;
@@ -411,11 +432,23 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::NotHeard), "{unknown:?}");
     assert!(gateway.reasons(&serial(30)).await.contains("another log of 5 entries"), "said in words");
     assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (1, 1));
+    let kept = gateway.app.forks_about_none().expect("forks");
+    let size = |note: &str| note.lines().nth(1).map(str::to_owned);
+    assert_eq!(kept.iter().map(|it| (size(&it.ours), size(&it.theirs))).collect::<Vec<_>>(), {
+        let five = Some("5".to_owned());
+        [(five.clone(), five)]
+    });
+    assert!(kept[0].ours != kept[0].theirs && kept[0].theirs.starts_with(DOMAIN), "{kept:?}");
+    let shown = gateway.app.operations().expect("operations").forks;
+    assert_eq!(shown.iter().map(|fork| fork.domain.as_str()).collect::<Vec<_>>(), [DOMAIN]);
     // More of them, with whatever proof it has.
     say(&fork, vec![device(33, "L1")]).await;
     assert_eq!(gateway.check(&serial(31)).await.reason, Reason::NotHeard);
     assert!(gateway.reasons(&serial(31)).await.contains("does not follow from the 5"), "said in words");
     assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (2, 1), "one alarm for a while");
+    let told = gateway.app.peers()[0].asks[0].clone();
+    assert!(told.seen == 5 && told.answered_at.is_some(), "{told:?}");
+    assert!(told.last_error.as_ref().is_some_and(|why| why.contains("does not follow from the 5")), "{told:?}");
 
     // The home's own log goes on; what it said before is old then, whoever shows it.
     say(&home, vec![stolen(&maker(), 20)]).await;

@@ -15,7 +15,7 @@ use crate::world::{CARE, DOMAIN, World, certificate, hanging_home, introduction_
 /// A path that fits a route's pattern.
 fn example(pattern: &str) -> String {
     let path = pattern.replace("{domain}", "nowhere.example").replace("{path:.*}", "0/000");
-    path.replace("{index}", "0").replace("{id}", "serial:1")
+    path.replace("{index}", "0").replace("{id}", "serial:1").replace("{entry0}", &"0".repeat(64))
 }
 
 #[tokio::test]

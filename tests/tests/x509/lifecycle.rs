@@ -157,7 +157,7 @@ fn a_receiver_is_told_again_until_it_has_taken_it() {
     endings(&world);
     let (address, told) = receiver(&[503, 302]);
     let config = AlertsConfig {
-        webhook: Some(format!("http://{address}/hooks/ics").parse().expect("a URL")),
+        webhook: Some(format!("http://hook:pass@{address}/hooks/ics?token=s3cret").parse().expect("a URL")),
         every_seconds: 1,
         ..AlertsConfig::default()
     };
@@ -169,7 +169,7 @@ fn a_receiver_is_told_again_until_it_has_taken_it() {
     // Failed twice: an error, and a redirection, which leads nowhere. The third time it is taken.
     let (first, second, third) = (next(), next(), next());
     for request in [&first, &second, &third] {
-        assert!(request.starts_with("POST /hooks/ics HTTP/1.1"), "{request}");
+        assert!(request.starts_with("POST /hooks/ics?token=s3cret HTTP/1.1"), "{request}");
     }
     assert_eq!(first, third, "the same again");
     let body = third.split_once("\r\n\r\n").expect("a body").1;

@@ -38,7 +38,12 @@ fn requests_that_prove_nothing() {
 fn requests_for_what_nobody_gets() {
     let (world, bench) = (World::new(), Bench::new());
     for (name, more, fault, words) in [
-        ("authority", &["-addext", "basicConstraints=CA:TRUE"][..], CertifyFault::Request, "to be an authority"),
+        (
+            "authority",
+            &["-addext", "basicConstraints=CA:TRUE"][..],
+            CertifyFault::Request,
+            "asks for the certificate of",
+        ),
         ("signer", &["-addext", "keyUsage=keyCertSign"], CertifyFault::Request, "key usage of an authority"),
         ("code", &["-addext", "extendedKeyUsage=codeSigning"], CertifyFault::Request, "extended key usage"),
         ("server", &["-addext", "extendedKeyUsage=serverAuth"], CertifyFault::Request, "for the use `server`"),

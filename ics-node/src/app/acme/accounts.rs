@@ -41,7 +41,9 @@ impl App {
         }
         let contact = check_contacts(asked.contact)?;
         let Some(binding) = asked.external_account_binding else {
-            let account = Account::new(key.clone(), self.acme_own(domain, key)?, contact, self.acme_now());
+            let holder = self.acme_own(domain, key)?;
+            self.acme_check_thing(domain, &holder)?;
+            let account = Account::new(key.clone(), holder, contact, self.acme_now());
             let id = acme.keep(|tx| {
                 check_number(tx, domain, &account.holder)?;
                 Ok(tx.add_account(domain, &account)?)
@@ -56,6 +58,7 @@ impl App {
             let credential = tx.credential(kid, now)?.filter(|it| it.domain == *domain).ok_or_else(unknown)?;
             binding.verify_mac(&credential.secret)?;
             self.acme_check_holder(domain, &credential.holder)?;
+            self.acme_check_thing(domain, &credential.holder)?;
             check_number(tx, domain, &credential.holder)?;
             let account = Account::new(key.clone(), credential.holder, contact, now);
             // A credential makes one account: whoever finds it later has nothing.
@@ -138,6 +141,7 @@ impl App {
         let url = urls.of(&Resource::Account(client.id));
         let key = new_key(request, &url, &client.account.key)?;
         self.acme_check_key(domain, &key)?;
+        self.acme_check_thing(domain, &client.account.holder)?;
         let account = acme.keep(|tx| {
             if let Some((other, _)) = tx.account_by_key(domain, &key.thumbprint())? {
                 let problem = Problem::new(Kind::KeyInUse, "an account has this key already");

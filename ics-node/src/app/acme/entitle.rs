@@ -58,8 +58,12 @@ impl App {
         let issuing = self.issuing(&hosted)?;
         let known = self.acme_meant(&issuing, client, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
-        if let Holder::Thing(thing) = client.account.holder {
-            self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
+        match client.account.holder {
+            // What else its record says, the profiles are asked below.
+            Holder::Thing(thing) if known.0.identity.id == IdentityId::Key(thing) => {
+                self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
+            }
+            holder => self.acme_check_thing(domain, &holder)?,
         }
         let own = self.names_for(&issuing.sight, &known)?;
         let (record, about) = known;

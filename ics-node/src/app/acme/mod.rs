@@ -259,6 +259,21 @@ impl App {
         )
     }
 
+    /// The account of a thing asks for nothing, for itself or in the name of another, while the thing itself could get no
+    /// certificate. What is left to it is to read, to revoke what is its own, and to be given up.
+    fn acme_check_thing(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
+        let Holder::Thing(thing) = holder else { return Ok(()) };
+        let hosted = self.hosted(domain)?;
+        let spoken = self.check_speaks(&self.sight(&hosted)?, &IdentityId::Key(*thing));
+        spoken.map_err(|error| match error.fault() {
+            CertifyFault::Node => Problem::from(error),
+            _ => {
+                let detail = format!("the account speaks for {holder}, which gets nothing now: {error}");
+                Problem::new(Kind::Unauthorized, detail)
+            }
+        })
+    }
+
     /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes
     /// nothing.
     fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {

@@ -169,6 +169,7 @@ impl App {
         let now = self.acme_now();
         let begins = !request.payload().is_empty();
         if begins {
+            self.acme_check_thing(domain, &client.account.holder)?;
             request.json::<serde_json::Map<String, serde_json::Value>>()?;
         }
         let (authorization, waits) = acme.note(|tx| {
@@ -258,6 +259,12 @@ impl App {
         let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
         let identifiers: BTreeSet<Identifier> = names.chain(order.identifiers.iter().cloned()).collect();
         self.acme_blocks(domain, client, &identifiers, &known.0).map_err(|problem| (problem, true))?;
+        if client.account.holder != Holder::Thing(order.thing) {
+            self.acme_check_thing(domain, &client.account.holder).map_err(|problem| {
+                let is_for_good = matches!(problem.kind, Kind::Unauthorized);
+                (problem, is_for_good)
+            })?;
+        }
         let application = Application { domain, requester, identity, profile: &order.profile, issuer: None };
         self.sign_known(&issuing, &application, &known, csr).map_err(for_good)
     }

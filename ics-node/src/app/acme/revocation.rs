@@ -118,8 +118,11 @@ impl App {
             Holder::Thing(thing) => (None, target.record.identity.id == IdentityId::Key(thing)),
         };
         let names = target.shown.names.len();
-        let controlled = if is_requester { names } else { self.acme_controlled(client, target)? };
         let got_it = target.issued.as_ref().is_some_and(|issued| issued.account == client.id);
+        if !is_requester && !got_it {
+            self.acme_check_thing(domain, &client.account.holder)?;
+        }
+        let controlled = if is_requester { names } else { self.acme_controlled(client, target)? };
         Ok(Asker { has_key: false, got_it, authority, names, controlled })
     }
 

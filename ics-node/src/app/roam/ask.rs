@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ics_core::evidence::{Attested, EvidenceRefusal, attested};
 use ics_core::limits;
 use ics_core::log::Hash;
-use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::merkle::verify_consistency;
 use ics_core::time::Timestamp;
 use ics_sync::http::PeerError;
@@ -16,7 +16,7 @@ use super::kept::{Answer, Asker, Outcome, Sought};
 use crate::app::peers::{Asking, Peer};
 use crate::app::{App, AppError};
 use crate::config::PeerUrl;
-use crate::store::Witnessed;
+use crate::store::{Fork, Witnessed};
 use crate::tls::KeyPin;
 
 /// How often a peer is asked again because more was seen while he answered.
@@ -50,6 +50,12 @@ enum Unanswered {
         "its answer is of another log of {0} entries than the one that this node has seen, signed by the same home"
     )]
     Forked(u64),
+    #[error("{why}")]
+    Contradicted {
+        why: Box<Self>,
+        /// The checkpoint that the home has signed.
+        theirs: String,
+    },
     #[error("it leaves out the descriptor by which the home has signed what this node has seen")]
     FormerKey,
     #[error("more of its log was seen meanwhile")]
@@ -67,12 +73,26 @@ pub(super) struct Unheard {
 }
 
 impl Unanswered {
+    /// With the checkpoint, where that contradicts what was seen.
+    fn with(self, theirs: &str) -> Self {
+        match self.outcome() {
+            Outcome::Forked => Self::Contradicted { why: Box::new(self), theirs: theirs.to_owned() },
+            _ => self,
+        }
+    }
+
+    /// Whether the peer was asked, and it says something of him or his answer.
+    const fn is_of_the_peer(&self) -> bool {
+        !matches!(self, Self::NotAsked | Self::Resting | Self::Pace | Self::Overtaken | Self::Here(_))
+    }
+
     const fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Peer(PeerError::Wire(_)))
     }
 
-    const fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         match self {
+            Self::Contradicted { why, .. } => why.outcome(),
             Self::NotAsked
             | Self::Unproven { .. }
             | Self::Overtaken
@@ -111,6 +131,9 @@ impl App {
             match asked {
                 Ok(answer) => {
                     self.roaming().count(Outcome::Answered);
+                    if let Some(asking) = peer.asking() {
+                        asking.has_answered(&sought.origin.domain, self.clock().now());
+                    }
                     self.roaming().keep(sought, &answer);
                     return Ok(answer);
                 }
@@ -182,11 +205,12 @@ impl App {
             attested = verify()?;
         }
         let proof: Vec<Hash> = consistency.iter().map(|hash| Hash(hash.0)).collect();
-        follows(&attested.checkpoint, seen.as_ref(), &proof)?;
+        follows(&attested.checkpoint, seen.as_ref(), &proof).map_err(|why| why.with(&evidence.checkpoint))?;
         if seen.as_ref().is_some_and(|seen| !attested.has_signed(&seen.note)) {
             return Err(Unanswered::FormerKey);
         }
-        self.note_seen(&attested.checkpoint, evidence.checkpoint.clone(), seen)?;
+        let noted = self.note_seen(&attested.checkpoint, evidence.checkpoint.clone(), seen);
+        noted.map_err(|why| why.with(&evidence.checkpoint))?;
         Ok(Arc::new(Answer { attested, evidence, reader, from: peer.config.name.clone() }))
     }
 
@@ -211,12 +235,16 @@ impl App {
         self.store().witness(&origin, decide).map_err(AppError::from)?
     }
 
-    /// Counts what came of it, and raises an alarm where a peer has shown what no honest one shows.
+    /// Counts what came of it, and raises an alarm where a peer has shown what no honest one shows. Of two logs of one home
+    /// both heads are kept, as often as it is alarmed: whoever is to judge gets them.
     async fn note_unanswered(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
         let outcome = error.outcome();
         self.roaming().count(outcome);
-        let name = &peer.config.name;
-        tracing::info!(peer = %name, domain = %sought.origin.domain, %error, "a peer had no answer of use");
+        let (name, domain) = (&peer.config.name, &sought.origin.domain);
+        tracing::info!(peer = %name, %domain, %error, "a peer had no answer of use");
+        if let Some(asking) = peer.asking().filter(|_| error.is_of_the_peer()) {
+            asking.has_failed(domain, error.to_string());
+        }
         let sort = match outcome {
             Outcome::Forked => "fork",
             Outcome::Refused | Outcome::Old => "roaming-refused",
@@ -226,10 +254,21 @@ impl App {
             return;
         }
         let (app, text) = (self.clone(), format!("`{name}` was asked about a thing of {}: {error}", sought.origin));
-        let alarm = move || Ok(app.store().alarm(None, app.clock().now(), sort, &text).map_err(AppError::from)?);
+        let theirs = if let Unanswered::Contradicted { theirs, .. } = error { Some(theirs.clone()) } else { None };
+        let origin = sought.origin.clone();
+        let alarm = move || {
+            app.store().alarm(None, app.clock().now(), sort, &text).map_err(AppError::from)?;
+            Ok(theirs.map_or(Ok(()), |theirs| app.keep_both(&origin, theirs))?)
+        };
         if let Err(error) = self.off_the_runtime(alarm).await {
             tracing::error!(%error, "an alarm could not be kept");
         }
+    }
+
+    /// Keeps what was seen of a log of which nothing is here, and the head that contradicts it.
+    fn keep_both(&self, origin: &Origin, theirs: String) -> Result<(), AppError> {
+        let Some(seen) = self.store().witnessed(origin)? else { return Ok(()) };
+        Ok(self.store().keep_fork(Fork { domain: None, at: self.clock().now(), ours: seen.note, theirs })?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What this node answers who keeps no copy: as a home what it attests, else what it got from somebody else.
 
+use std::sync::Arc;
+
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
@@ -147,8 +149,9 @@ impl App {
             self.roaming().count(Outcome::Limited);
             None
         };
-        // What was answered before has its time in it.
-        let answer = answer.or_else(|| self.roaming().recall(&sought));
+        // What was answered before has its time in it; what was answered to another question is no answer for him.
+        let is_to_it = |answer: &Arc<Answer>| answer.attested.head.asked == sought.asked;
+        let answer = answer.or_else(|| self.roaming().recall(&sought).filter(is_to_it));
         let answer = answer.ok_or_else(|| AppError::unknown_identity(query.text()))?;
         let record = answer.attested.testimony.record.as_ref();
         let may_read = |record| self.may_read(reader, &answer.attested.domain, record);

@@ -12,8 +12,9 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::HeadReader;
+use ics_core::name::Name;
 use ics_core::time::Timestamp;
-use ics_core::trust::fresh_until;
+use ics_core::trust::{Testimony, fresh_until};
 use ics_sync::budget::Budget;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex as Place, MutexGuard};
 
 use super::Need;
 use super::watched::Watchers;
+use crate::app::case::less_than_signed;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::config::PeerName;
@@ -93,6 +95,13 @@ impl App {
 pub(crate) struct Sought {
     pub(crate) origin: Origin,
     pub(crate) asked: String,
+}
+
+impl Sought {
+    /// The question for an identity of the same domain.
+    pub(super) fn of(&self, id: &IdentityId) -> Self {
+        Self { origin: self.origin.clone(), asked: id.to_string() }
+    }
 }
 
 /// What a home attests, as it came here.
@@ -207,6 +216,33 @@ impl Answer {
         self.attested.testimony.record.as_ref().map(|record| record.identity.id)
     }
 
+    /// Whether it says whom a question means: it is his id, or a name that he has by the same answer.
+    pub(super) fn means(&self, asked: &str) -> bool {
+        let Some(record) = &self.attested.testimony.record else { return false };
+        let is_called = |name: Name| record.all_names().any(|its| *its == name);
+        record.identity.id.to_string() == asked || asked.parse::<Name>().is_ok_and(is_called)
+    }
+
+    /// The same as an answer to a question that was answered at that time: whom a name means is known no longer than from
+    /// then. Nothing if the name does not mean him any more.
+    fn for_question(self: &Arc<Self>, asked: &str, as_of: Timestamp) -> Option<Arc<Self>> {
+        if !self.means(asked) {
+            return None;
+        }
+        if self.attested.testimony.as_of <= as_of {
+            return Some(Arc::clone(self));
+        }
+        let mut attested = self.attested.clone();
+        attested.testimony.as_of = as_of;
+        let (evidence, reader, from) = (self.evidence.clone(), self.reader, self.from.clone());
+        Some(Arc::new(Self { attested, evidence, reader, from }))
+    }
+
+    /// When the home has signed the checkpoint, where this node counts it as of an earlier time.
+    pub(super) fn believed(&self) -> Option<Timestamp> {
+        less_than_signed(&self.attested.domain, &self.evidence.checkpoint, self.attested.testimony.as_of)
+    }
+
     /// When the first of its statements begins or ends.
     pub(crate) fn changes_at(&self) -> Option<Timestamp> {
         self.attested.testimony.record.as_ref().and_then(|record| record.changes_at)
@@ -244,17 +280,38 @@ impl Answer {
 }
 
 impl Roaming {
+    /// What is kept of a question. Of an identity the answer counts that knows the most of the log, whatever was asked for: an
+    /// older one could allow what this node knows to be blocked. So nothing that was found by a name counts without what is
+    /// kept of the identity.
     pub(super) fn recall(&self, sought: &Sought) -> Option<Arc<Answer>> {
-        self.answers.get(sought)
+        let answer = self.answers.get(sought)?;
+        let Some(by_id) = answer.identity().map(|id| sought.of(&id)).filter(|by_id| by_id != sought) else {
+            return Some(answer);
+        };
+        let newest = self.answers.get(&by_id)?;
+        let (known, Testimony { size, as_of, .. }) = (&newest.attested.testimony, &answer.attested.testimony);
+        if known.size <= *size {
+            return Some(answer);
+        }
+        let renewed = newest.for_question(&sought.asked, *as_of);
+        match &renewed {
+            Some(renewed) => self.answers.insert(sought.clone(), Arc::clone(renewed)),
+            None => drop(self.answers.remove(sought)),
+        }
+        renewed
     }
 
-    /// Keeps an answer, unless there is a newer one. Whoever shows an old one does not get rid of what is known.
+    /// Keeps an answer, for what was asked and for the identity that was found, unless there is a newer one. Whoever shows
+    /// an old one does not get rid of what is known.
     pub(super) fn keep(&self, sought: &Sought, answer: &Arc<Answer>) {
         let time = |answer: &Answer| (answer.attested.testimony.size, answer.attested.testimony.as_of);
-        if self.answers.get(sought).is_none_or(|known| time(&known) <= time(answer)) {
-            self.answers.insert(sought.clone(), Arc::clone(answer));
+        let by_id = answer.identity().map(|id| sought.of(&id)).filter(|by_id| by_id != sought);
+        for question in by_id.iter().chain([sought]) {
+            if self.answers.get(question).is_none_or(|known| time(&known) <= time(answer)) {
+                self.answers.insert(question.clone(), Arc::clone(answer));
+            }
+            self.failures.remove(question);
         }
-        self.failures.remove(sought);
     }
 
     /// Notes for a short while that nobody has an answer.

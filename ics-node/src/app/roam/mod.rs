@@ -9,6 +9,7 @@
 //! and at nothing else.
 
 mod ask;
+mod asked;
 mod attest;
 mod follow;
 mod kept;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use ics_core::evidence::{Evidence, attested};
+use ics_core::evidence::{Attested, Evidence, attested};
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
@@ -28,6 +29,7 @@ use ics_core::log::record_head::Finding;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Looked, Testimony, TrustPolicy};
 
+pub(crate) use self::asked::LastAsked;
 pub use self::kept::Asker;
 use self::kept::Outcome;
 pub(crate) use self::kept::{Answer, Roaming, Sought};
@@ -204,35 +206,40 @@ impl App {
             (_, Depth::Memory) if self.roaming().failure(sought, Instant::now()).is_none() => Recalled::Deeper,
             (Some(answer), Depth::Store) if answer.is_outdated(need.now) => {
                 let Answer { evidence, reader, from, .. } = &*answer;
-                match attested(evidence, &sought.origin, &sought.asked, *reader, need.now) {
-                    Ok(attested) => {
-                        let renewed = Arc::new(Answer {
-                            attested,
-                            evidence: evidence.clone(),
-                            reader: *reader,
-                            from: from.clone(),
-                        });
-                        self.roaming().keep(sought, &renewed);
-                        Recalled::Answer(renewed)
-                    }
-                    Err(_) => Recalled::Answer(answer),
+                // It may have come as the answer to another question, and counts as of when this one was answered.
+                let Attested { head, testimony: Testimony { as_of, .. }, .. } = &answer.attested;
+                let Ok(mut attested) = attested(evidence, &sought.origin, &head.asked, *reader, need.now) else {
+                    return Recalled::Answer(answer);
+                };
+                attested.testimony.as_of = *as_of;
+                let (evidence, from) = (evidence.clone(), from.clone());
+                let renewed = Arc::new(Answer { attested, evidence, reader: *reader, from });
+                if renewed.identity().is_some() && !renewed.means(&sought.asked) {
+                    return Recalled::Answer(answer);
                 }
+                self.roaming().keep(sought, &renewed);
+                Recalled::Answer(renewed)
             }
             (Some(answer), _) => Recalled::Answer(answer),
             (None, _) => Recalled::Nothing,
         }
     }
 
-    /// The evidence for what others have answered; nothing if they have given another answer since. They were asked by what
-    /// the thing was asked for, and by the ids that any domain knows it by.
-    pub(super) fn roamed_evidence(&self, it: &Testimony, looked: &Looked) -> Result<Option<Evidence>, AppError> {
+    /// The evidence for what others have answered, and as of when it counts where that is earlier than its home has signed;
+    /// nothing if they have given another answer since. They were asked by what the thing was asked for, and by the ids that
+    /// any domain knows it by.
+    pub(super) fn roamed_evidence(
+        &self,
+        it: &Testimony,
+        looked: &Looked,
+    ) -> Result<Option<(Evidence, Option<Timestamp>)>, AppError> {
         let records = looked.testimonies.iter().filter_map(|heard| heard.record.as_ref());
         let ids = records.map(|record| record.identity.id.to_string());
         let asked = Query::parse(&looked.asked)?.canonical();
         let sought = ids.chain([asked]).map(|asked| Sought { origin: it.origin.clone(), asked });
         let is_it = |answer: &Arc<Answer>| answer.attested.testimony == *it;
         let found = sought.filter_map(|sought| self.roaming().recall(&sought)).find(is_it);
-        Ok(found.map(|answer| answer.evidence.clone()))
+        Ok(found.map(|answer| (answer.evidence.clone(), answer.believed())))
     }
 
     /// Whether a copy of the domain is here, or its home.

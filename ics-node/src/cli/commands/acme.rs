@@ -6,14 +6,17 @@ use ics_core::descriptor::{Certificates, Descriptor};
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::possession;
+use ics_core::vocabulary::DomainName;
 
 use super::page_limit;
 use crate::api::{AcmeAccount, ChallengeAnswer, PageQuery};
+use crate::app::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, table};
 use crate::cli::session::{InDomain, named, rules};
 use crate::cli::words::{clean, counted};
+use crate::client::node::{Node, NodeError};
 use crate::client::signing::SigningError;
 
 /// Commands about the ACME server of a domain.
@@ -108,9 +111,13 @@ impl Eab {
         let name = named(self.key, config.client.signer.as_ref(), "key")?;
         let domain = self.domain.or_default(&config)?;
         let (node, key) = (context.node(&config)?, context.unlock(&context.keys().find(&name)?)?);
-        let id = IdentityId::Key(key.certificate().primary());
+        let holder = key.certificate().primary();
+        let id = IdentityId::Key(holder);
         let (credential, rules) = context.wait(async {
-            let challenge = node.acme_challenge(&domain, &id.to_string()).await?;
+            let challenge = match node.acme_challenge(&domain, &id.to_string()).await {
+                Ok(challenge) => challenge,
+                Err(error) => return Err(without_credential(&node, &domain, &holder, error).await),
+            };
             if !challenge.asks_for_credential(&domain, &id) {
                 let wants = format!("the node at `{}` wants more signed than a credential takes", node.url());
                 return Err(Failure::new(Exit::Network, wants)
@@ -124,7 +131,10 @@ impl Eab {
             let signature = signature.map_err(|error| Failure::new(Exit::Refused, error))?;
             let answer = ChallengeAnswer { nonce: challenge.nonce, signature: ics_sync::wire::Base64(signature) };
             // Only a note hangs on the rules.
-            Ok((node.acme_credential(&domain, &answer).await?, rules(&node, &domain).await.ok()))
+            match node.acme_credential(&domain, &answer).await {
+                Ok(credential) => Ok((credential, rules(&node, &domain).await.ok())),
+                Err(error) => Err(without_credential(&node, &domain, &holder, error).await),
+            }
         })?;
         context.output.result(&credential, || {
             let rows = [
@@ -138,7 +148,7 @@ impl Eab {
             ];
             card("ACME credential", &rows)
         })?;
-        if rules.is_some_and(|rules| gets_nothing(&rules, &key.certificate().primary())) {
+        if rules.is_some_and(|rules| gets_nothing(&rules, &holder)) {
             context.output.note(
                 "no profile of the domain lists a role in `requesters`: signers get no certificates; its owners change the \
                  profiles with `ics ca import --profiles`",
@@ -146,6 +156,26 @@ impl Eab {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// Why there is no credential. The rules may name a signer whose certificate nobody has submitted: then the node has no key
+/// to hold his signature against.
+async fn without_credential(node: &Node, domain: &DomainName, key: &Fingerprint, error: NodeError) -> Failure {
+    let lacks_key = match &error {
+        NodeError::Problem(problem) => {
+            [Code::UnknownIdentity, Code::NotProven].iter().any(|code| problem.code() == code.as_str())
+        }
+        _ => false,
+    };
+    let failure = Failure::from(error);
+    let is_named = |rules: &Descriptor| rules.roles.values().any(|role| role.signers.contains(key));
+    if lacks_key && rules(node, domain).await.is_ok_and(|rules| is_named(&rules)) {
+        return failure.hint(
+            "the domain gives this key a role, and may lack its certificate: `ics key show KEY --armor > FILE` and \
+             `ics import FILE` submit it",
+        );
+    }
+    failure
 }
 
 /// Whether this is a signer, and signers may ask for nothing, as by the profiles that `ics ca import` makes.

@@ -165,8 +165,8 @@ pub(crate) struct Import {
     /// The domain [default: that of ics.toml].
     #[arg(long)]
     domain: Option<DomainName>,
-    /// Where the node answers for revocation; it stands in each certificate, so it changes with the authority only
-    /// [default: as before].
+    /// Where the node answers for revocation: its address with `/x509/DOMAIN` behind it, or what leads there. It stands in
+    /// each certificate, so it changes with the authority only [default: as before].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and answerers of OCSP, which
@@ -321,8 +321,9 @@ impl Import {
         let version = file.descriptor.version;
         let shown = json!({ "domain": domain, "version": version, "file": path.display().to_string() });
         context.output.result(&shown, || format!("version {version} of {domain} is in {}\n", path.display()))?;
-        for note in file.descriptor.certificates.iter().flat_map(short_profiles) {
-            context.output.note(&note);
+        if let Some(certificates) = &file.descriptor.certificates {
+            let notes = short_profiles(certificates).into_iter().chain(elsewhere(&certificates.url, &domain));
+            notes.for_each(|note| context.output.note(&note));
         }
         if let Some(note) = for_node(context, &key)? {
             context.output.note(&note);
@@ -388,6 +389,19 @@ impl Import {
     }
 }
 
+/// What there is to say of an address that is not one at which a node answers: a proxy may lead there, or nothing.
+fn elsewhere(url: &str, domain: &DomainName) -> Option<String> {
+    let place = format!("/x509/{domain}");
+    if url.trim_end_matches('/').ends_with(&place) {
+        return None;
+    }
+    Some(format!(
+        "certificates will name `{url}` for their whole time, and a node answers at `{place}` of its address: unless \
+         something leads from there to it, nobody can ask about revocation; then delete that file instead of submitting \
+         it, and import again with another --url"
+    ))
+}
+
 /// What ics.toml must say before the authority issues, unless it does: without the former keys nobody would answer for
 /// what they have issued.
 fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failure> {
@@ -442,4 +456,23 @@ fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
     let ocsp = profile(&[Node, Service], &[CertificateUse::Ocsp], &[], 7);
     let all = [("ldevid", client), ("server", server), ("ocsp", ocsp)];
     all.into_iter().filter_map(|(name, profile)| Some((name.parse().ok()?, profile))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_at_which_no_node_answers_is_told() {
+        let domain: DomainName = "devices.acme.example".parse().expect("a domain");
+        for url in
+            ["http://pki.acme.example/x509/devices.acme.example", "http://127.0.0.1:1/x509/devices.acme.example/"]
+        {
+            assert_eq!(elsewhere(url, &domain), None, "{url}");
+        }
+        for url in ["http://127.0.0.1:24102", "http://127.0.0.1:1/x509", "http://127.0.0.1:1/x509/other.acme.example"] {
+            let told = elsewhere(url, &domain).expect("is told");
+            assert!(told.contains(url) && told.contains("`/x509/devices.acme.example`"), "{told}");
+        }
+    }
 }

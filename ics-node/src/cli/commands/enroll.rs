@@ -16,7 +16,7 @@ use super::key_value;
 use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentRequest};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::known::refuse_known;
+use crate::cli::known::{names_of, refuse_known};
 use crate::cli::output::{card, table};
 use crate::cli::say::{self, Asking, Saying};
 use crate::cli::session::{InDomain, SignAs};
@@ -129,7 +129,8 @@ pub(crate) struct Approve {
     /// All that wait.
     #[arg(long)]
     all: bool,
-    /// Introduce them although they were introduced before, or although one of their names is another thing's.
+    /// Introduce them although they were introduced before, or although their key or one of their names is another
+    /// thing's.
     #[arg(long)]
     again: bool,
     #[command(flatten)]
@@ -280,9 +281,11 @@ impl List {
                     clean(&it.request.names.join(" ")),
                     about(&it.request.attributes),
                     it.received_at.to_string(),
+                    clean(&it.same_key.join(" ")),
                 ]
             };
-            table(&["fingerprint", "kind", "names", "about", "since"], &page.items.iter().map(row).collect::<Vec<_>>())
+            let heads = ["fingerprint", "kind", "names", "about", "since", "same key as"];
+            table(&heads, &page.items.iter().map(row).collect::<Vec<_>>())
         })?;
         Ok(Exit::Ok)
     }
@@ -302,6 +305,7 @@ impl Approve {
             let signing = self.sign.open(context, &config, &node).await?;
             let sayings = waiting.iter().map(|it| introduction(&signing, it)).collect::<Result<Vec<_>, _>>()?;
             if !self.again {
+                refuse_known_keys(&waiting)?;
                 refuse_shared_names(&sayings)?;
                 for saying in &sayings {
                     refuse_known(&node, &signing, &saying.found.thing, &saying.claims, KNOWN).await?;
@@ -326,12 +330,19 @@ impl Approve {
     }
 }
 
+/// Refuses a key that a thing of the domain had already, though it may have no name by now.
+fn refuse_known_keys(waiting: &[Enrolment]) -> Result<(), Failure> {
+    let Some((request, other)) = waiting.iter().find_map(|it| Some((it, it.same_key.first()?))) else { return Ok(()) };
+    let message = format!("the key of {} is that of another thing, {}", request.id, clean(other));
+    Err(Failure::new(Exit::Refused, message).hint(format!("`ics lookup` says what is known of it; {KNOWN}")))
+}
+
 /// Refuses names that two of the requests ask for: the node knows neither thing yet.
 fn refuse_shared_names(sayings: &[Saying]) -> Result<(), Failure> {
     let mut seen = BTreeMap::new();
     for saying in sayings {
         let id = saying.found.thing.id().map_err(|e| Failure::new(Exit::Internal, e))?;
-        for name in &saying.claims.names {
+        for name in names_of(&saying.found.thing, &saying.claims) {
             let other = seen.insert(name.to_string(), id).filter(|other| *other != id);
             if let Some(other) = other {
                 let message = format!("`{name}` is asked for by two things: {other} and {id}");

@@ -6,6 +6,7 @@ use clap::Args;
 use console::style;
 use ics_core::checker::Case;
 
+use super::lookup::known;
 use crate::api::{Explanation, Point, Section};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -28,7 +29,8 @@ Examples:
 pub(crate) struct Explain {
     /// An id or a name, as `ics lookup` takes.
     query: String,
-    /// Explain the node's verdict on this use: connect, install, operate, or another word of its trust policy.
+    /// Explain the node's verdict on this use: connect, install, operate, or another word of its trust policy. This alone
+    /// has other nodes asked about a thing of a domain of which no copy is here (`ics peer add --roam`).
     #[arg(long = "use", value_name = "USE")]
     usage: Option<String>,
     /// The thing that it is to deal with, by id or name.
@@ -47,7 +49,7 @@ impl Explain {
             return save(context, path, &case);
         }
         let asked = node.explain(&self.query, self.usage.as_deref(), self.peer.as_deref());
-        let explanation = context.wait(async { Ok(asked.await?) })?;
+        let explanation = context.wait(async { known(&node, asked.await).await })?;
         context.output.result(&explanation, || text(&explanation))?;
         Ok(Exit::Ok)
     }

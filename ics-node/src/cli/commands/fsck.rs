@@ -94,7 +94,7 @@ fn text(report: &Report, repaired: bool) -> String {
     };
     let mut rows = vec![
         ("entries", format!("{}, of {} only the leaf is here", report.entries, report.without_content)),
-        ("log", lines(&report.findings, "leaves, tiles, roots and checkpoints fit")),
+        ("log", lines(&report.findings, "leaves, tiles, roots and checkpoints fit, and so does what has effect")),
         ("index", lines(&report.index, index)),
     ];
     rows.extend(advice(report).map(|advice| ("what to do", advice.to_owned())));

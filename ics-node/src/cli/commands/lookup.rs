@@ -9,12 +9,13 @@ use ics_core::vocabulary::DomainName;
 use serde::Serialize;
 
 use crate::api::{RecordAnswer, ViewAnswer};
+use crate::app::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::table;
 use crate::cli::record::{heading, overall, record_card};
 use crate::cli::words::{Freshness, clean};
-use crate::client::node::Node;
+use crate::client::node::{Node, NodeError};
 
 /// Identities of an ambiguous name that are looked up for their titles.
 const CANDIDATES: usize = 20;
@@ -42,7 +43,9 @@ pub(crate) struct Lookup {
     /// Ask one domain only [default: all that the node holds].
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
-    /// Ask whether it may be used so: connect, install, operate, or another word of the node's trust policy.
+    /// Ask whether it may be used so: connect, install, operate, or another word of the node's trust policy. This alone
+    /// has other nodes asked about a thing of a domain of which no copy is here (`ics peer add --roam`), where the policy
+    /// names that domain.
     #[arg(long = "use", value_name = "USE", conflicts_with = "domain")]
     usage: Option<String>,
     /// The thing that it is to deal with, by id or name.
@@ -78,11 +81,37 @@ impl Lookup {
     }
 
     async fn ask(self, node: &Node) -> Result<ViewAnswer, Failure> {
-        let Some(domain) = self.domain else { return Ok(node.view(&self.query).await?) };
-        let answer = node.record(&domain, &self.query).await?;
+        let Some(domain) = self.domain else { return known(node, node.view(&self.query).await).await };
+        let answer = known(node, node.record(&domain, &self.query).await).await?;
         let identities = vec![answer.record.identity.id.to_string()];
         Ok(ViewAnswer { query: self.query, identities, records: vec![answer], unheard: Vec::new() })
     }
+}
+
+/// What the node answers of a thing; where it knows nothing, whoever operates it is told that its peers may, who are asked
+/// for decisions alone.
+pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Result<T, Failure> {
+    let error = match answer {
+        Ok(answer) => return Ok(answer),
+        Err(error) => error,
+    };
+    let unknown = Code::UnknownIdentity.as_str();
+    let is_unknown = matches!(&error, NodeError::Problem(problem) if problem.code() == unknown);
+    let failure = Failure::from(error);
+    if !is_unknown {
+        return Err(failure);
+    }
+    // Only its operator learns of its peers.
+    let peers = node.peers().await.unwrap_or_default();
+    let roamed = peers.iter().flat_map(|info| &info.peer.roam).next();
+    Err(match roamed {
+        Some(origin) => failure.hint(format!(
+            "this is what is held here. Peers are asked about things of `{}` for decisions alone: with --use, by a trust \
+             policy that names it (`ics trust init --domain {origin}`)",
+            origin.domain
+        )),
+        None => failure,
+    })
 }
 
 fn print(context: &Context, view: &ViewAnswer) -> Result<Exit, Failure> {

@@ -204,6 +204,9 @@ pub(super) enum Command {
     ///
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
     /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
+    ///
+    /// The exit code is 1 as soon as anything was refused, though the rest is in the log: in keyrings of people mostly what
+    /// others have certified whom the domain does not know. --json counts what was refused, by its reason.
     Import(import::Import),
     /// Copy a node while it runs.
     ///

@@ -105,8 +105,8 @@ pub(crate) struct Publish {
     /// signer or of his authority. May be given several times.
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
-    /// Say it although it was said before, or although one of its names is another thing's. Of many things the node is not
-    /// asked.
+    /// Say it although it was said before, or although its key or one of its names is another thing's. Of many things the
+    /// node is not asked.
     #[arg(long)]
     again: bool,
     #[command(flatten)]

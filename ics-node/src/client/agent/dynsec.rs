@@ -1,5 +1,6 @@
 //! Mosquitto's dynamic security plugin, whose commands and answers are JSON on topics of the broker itself.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ const LISTINGS: usize = 3;
 const WAITING: usize = 16;
 
 /// How a broker is reached, and who may tell it what to do.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Access {
     /// The host of a listener for this machine.
     pub host: String,
@@ -33,6 +34,14 @@ pub struct Access {
     pub user: String,
     /// Its password.
     pub password: Zeroizing<String>,
+}
+
+/// Without the password.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, user, password: _ } = self;
+        f.debug_struct("Access").field("host", host).field("port", port).field("user", user).finish_non_exhaustive()
+    }
 }
 
 /// Why a broker does not do what it is told.
@@ -223,5 +232,17 @@ async fn hear(mut hearer: Hearer, answers: mpsc::Sender<Vec<u8>>) -> String {
             }
             Err(error) => return error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let (host, user, password) = ("127.0.0.1".to_owned(), "admin".to_owned(), "s3cret".to_owned().into());
+        let shown = format!("{:?}", Access { host, port: 1883, user, password });
+        assert!(shown.contains("admin") && !shown.contains("s3cret"), "{shown}");
     }
 }

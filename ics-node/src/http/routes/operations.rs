@@ -42,6 +42,11 @@ pub(super) async fn alarms(face: Data<Face>, _operator: Operator) -> Result<Http
     face.json(|app| app.alarms_about_none()).await
 }
 
+/// Those of logs of which nothing is here; those of a domain stand beside it.
+pub(super) async fn forks(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
+    face.json(|app| app.forks_about_none()).await
+}
+
 pub(super) async fn acknowledge(
     face: Data<Face>,
     _operator: Operator,

@@ -1,7 +1,8 @@
-//! `/add-checkpoint`: this node as a witness (C2SP tlog-witness).
+//! This node as a witness: `/add-checkpoint` (C2SP tlog-witness), and what it has seen of a log.
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use ics_core::log::checkpoint::Origin;
 use ics_sync::witness::{REQUEST_BYTES, Refusal};
 
 use crate::app::NotCosigned;
@@ -32,6 +33,15 @@ pub(super) async fn add_checkpoint(
             None => Err(Failure::new(code(&refusal), refusal)),
         },
     }
+}
+
+/// The origin of a log has a slash, and so two segments.
+pub(super) async fn witnessed(face: Data<Face>, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
+    let (domain, entry0) = path.into_inner();
+    let origin = format!("{domain}/{entry0}").parse::<Origin>();
+    let origin = origin.map_err(|error| Failure::new(Code::MalformedRequest, error))?;
+    let note = face.blocking(move |app| app.witnessed_checkpoint(&origin)).await?;
+    Ok(answer::bytes(TEXT, note))
 }
 
 /// The code whose status is the one that C2SP tlog-witness gives the refusal.

@@ -70,7 +70,9 @@ impl TokenUri {
     /// In his words, and never with a PIN in them.
     pub fn read(text: &str) -> Result<Self, TokenError> {
         text.parse().map_err(|reason| {
-            let shown = text.split_once('?').map_or(text, |(path, _)| path);
+            let words = text.to_ascii_lowercase();
+            let end = ["?", "pin-value"].into_iter().filter_map(|word| words.find(word)).min();
+            let shown = end.and_then(|end| text.get(..end)).unwrap_or(text);
             TokenError::Uri { uri: shown.chars().take(200).collect(), reason }
         })
     }
@@ -114,7 +116,7 @@ impl TokenUri {
                 }
                 once(&mut self.pin_source, name, PathBuf::from(path))
             }
-            ("pin-value", true) => Err(UriError::Pin),
+            ("pin-value", _) => Err(UriError::Pin),
             _ => Err(UriError::Attribute(name.chars().take(40).collect())),
         }
     }
@@ -172,7 +174,10 @@ impl FromStr for TokenUri {
         let mut uri = Self::default();
         let pairs = path.split(';').map(|pair| (pair, false)).chain(query.split('&').map(|pair| (pair, true)));
         for (pair, is_query) in pairs.filter(|(pair, _)| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or_else(|| UriError::Value(pair.chars().take(40).collect()))?;
+            // What is mistyped may be the PIN.
+            let shown = if is_query || pair.to_ascii_lowercase().starts_with("pin") { "?" } else { pair };
+            let (name, value) =
+                pair.split_once('=').ok_or_else(|| UriError::Value(shown.chars().take(40).collect()))?;
             uri.set(name, value, is_query)?;
         }
         Ok(uri)
@@ -236,12 +241,22 @@ mod tests {
             ("pkcs11:token=%FF", UriError::Value("token".into())),
             ("pkcs11:type=cert", UriError::Value("type".into())),
             ("pkcs11:token=a?pin-value=1234", UriError::Pin),
+            ("pkcs11:token=a;pin-value=1234", UriError::Pin),
+            ("pkcs11:token=a?1234", UriError::Value("?".into())),
             ("pkcs11:token=a?pin-source=|cat", UriError::Value("pin-source".into())),
         ] {
             assert_eq!(text.parse::<TokenUri>(), Err(expected), "{text}");
         }
         let long = format!("pkcs11:token={}", "a".repeat(BYTES));
         assert!(matches!(long.parse::<TokenUri>(), Err(UriError::TooLong(_))));
+    }
+
+    #[test]
+    fn what_is_refused_shows_no_pin() {
+        for rest in ["?pin-value=1234", ";pin-value=1234", ";PIN-VALUE=1234", "?1234", ";pin-value1234"] {
+            let refusal = TokenUri::read(&format!("pkcs11:token=a{rest}")).expect_err(rest).to_string();
+            assert!(refusal.contains("`pkcs11:token=a") && !refusal.contains("1234"), "{refusal}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ fn credentials_end_and_serve_once() {
         secret: Zeroizing::new(vec![7; 32]),
         expires: at(100),
     };
+    let shown = format!("{:?}", credential("a"));
+    assert!(shown.contains("kid") && !shown.contains("secret"), "{shown}");
     let counted = store.with(Durability::Now, |tx| {
         tx.add_credential(&credential("a"))?;
         tx.add_credential(&credential("b"))?;

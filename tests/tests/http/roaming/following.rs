@@ -9,16 +9,19 @@ use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::statement::make;
+use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::AdoptionRequest;
 use ics_node::app::{Query, Reader};
 use ics_node::config::PeerConfig;
 use ics_sync::wire::Heads;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
 use crate::hidden::{device, issued, issuer, name_issuer, say};
+use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
     CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker, serial, stolen,
@@ -55,14 +58,36 @@ fn request(ids: &[u8], follow: Option<bool>) -> AdoptionRequest {
     }
 }
 
+/// A node that takes over from its sources, until it is told to end.
+struct Following {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    fn begin(node: &Gateway) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(node.app.clone().follow_sources(stopped)) }
+    }
+
+    async fn end(self) {
+        self.stop.send_replace(true);
+        self.task.await.expect("ends");
+    }
+}
+
+/// A home, and a node that takes over from it what it pushes.
+async fn pushed_to() -> (Node, Gateway, Following) {
+    let home = home().await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    (home, node, following)
+}
+
 /// Nothing is looked at in this test but what the home pushes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
-    let home = home().await;
-    let made = origin(&home);
-    let node = caring(&made, &format!("http://{}", home.addresses[0]), NEVER);
-    let (stop, stopped) = watch::channel(false);
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let (home, node, following) = pushed_to().await;
     node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
     say(&home, vec![stolen(&maker(), 21)]).await;
     let said = Instant::now();
@@ -90,8 +115,27 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L2")]).await;
     until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
-    stop.send_replace(true);
-    following.await.expect("ends");
+    following.end().await;
+}
+
+/// Whoever asks by a name is told what was verified of the thing, however long what was answered to him before is fresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
+    let (home, node, following) = pushed_to().await;
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    for thing in [serial(21), id(21), serial(20)] {
+        let allowed = node.check(&thing).await;
+        assert_eq!(allowed.verdict, Outcome::Allow, "{thing}: {allowed:?}");
+    }
+    say(&home, vec![stolen(&maker(), 21)]).await;
+    until("it is taken over", || status(&node, 21).as_deref() == Some("stolen")).await;
+    for thing in [serial(21), id(21)] {
+        let denied = node.check(&thing).await;
+        assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{thing}: {denied:?}");
+        assert_eq!(denied.view, format!("{DOMAIN}=6"), "{thing}");
+    }
+    assert_eq!(node.check(&serial(20)).await.view, format!("{DOMAIN}=5"), "of another thing nobody was asked again");
+    following.end().await;
 }
 
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.
@@ -103,23 +147,17 @@ async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
     let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), 50);
     let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
     assert_eq!((adopted.left_out, adopted.refused), (2, Vec::new()), "a statement, and the certificate behind it");
-    let (stop, stopped) = watch::channel(false);
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let following = Following::begin(&node);
     say(&home, vec![issued(20, 2), stolen(&maker(), 20)]).await;
     until("what the manufacturer says", || status(&node, 20).as_deref() == Some("stolen")).await;
+    following.end().await;
     assert_eq!(node.alarms("not-taken-over"), 0);
-    stop.send_replace(true);
-    following.await.expect("ends");
 }
 
 /// By its next descriptor it begins at the beginning, and may take what it refused before.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_with_the_next_descriptor() {
-    let home = home().await;
-    let made = origin(&home);
-    let node = caring(&made, &format!("http://{}", home.addresses[0]), NEVER);
-    let (stop, stopped) = watch::channel(false);
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let (home, node, following) = pushed_to().await;
     node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
     say(&home, vec![stolen(&maker(), 21)]).await;
     until("before", || status(&node, 21).as_deref() == Some("stolen")).await;
@@ -132,8 +170,7 @@ async fn it_goes_on_with_the_next_descriptor() {
     until("behind it", || status(&node, 20).as_deref() == Some("stolen")).await;
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone();
     until("nothing is wrong", || error().is_none()).await;
-    stop.send_replace(true);
-    following.await.expect("ends");
+    following.end().await;
 }
 
 /// A peer that pushes what is not so: it costs questions, and in the end nothing is missed.
@@ -145,10 +182,9 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
     let head = |seed: u8, size: u64| hint(&made, seed, size);
     let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None });
-    let (stop, stopped) = watch::channel(false);
     // More than the home attests: not until it does.
     asked.push(pushed(6, 6, vec![head(20, 6)]));
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let following = Following::begin(&node);
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
     until("the head is not attested", || error().contains("upstream shows 5 entries, the home has pushed a head of 6"))
         .await;
@@ -162,8 +198,7 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     until("there is less", || error().contains("the home has 6 entries, where 1000 were told of before")).await;
     asked.push(pushed(size, size, vec![head(20, size)]));
     until("the recall", || status(&node, 20).as_deref() == Some("stolen")).await;
-    stop.send_replace(true);
-    following.await.expect("ends");
+    following.end().await;
 }
 
 /// One record that is longer than what is read: the others are heard of, and it is taken over once it can be.
@@ -179,8 +214,7 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     too_long(&asked, 20, seen);
     let heads = vec![hint(&made, 20, size), hint(&made, 21, size)];
     asked.push(Some(Heads { upto: size, size, heads, checkpoint: None }));
-    let (stop, stopped) = watch::channel(false);
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let following = Following::begin(&node);
     until("the other one is taken over", || status(&node, 21).as_deref() == Some("stolen")).await;
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
     let alarms = || node.app.domain(&care()).expect("here").alarms;
@@ -191,8 +225,7 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     asked.set_honest(&home);
     until("it is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
     until("the alarm ends", || alarms().iter().all(|alarm| alarm.kind != "not-taken-over")).await;
-    stop.send_replace(true);
-    following.await.expect("ends");
+    following.end().await;
 }
 
 /// Nothing is pushed: what is refused of one thing is asked for again, and nothing else with it. Each time has its alarm, for
@@ -209,8 +242,7 @@ async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     // They are looked at in the order of their ids.
     let (first, last) = if id(20) < id(21) { (20, 21) } else { (21, 20) };
     let [others, long] = too_long(&asked, last, seen);
-    let (stop, stopped) = watch::channel(false);
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let following = Following::begin(&node);
     until("it is asked for again", || long.load(Ordering::SeqCst) >= 2).await;
     assert_eq!((others.load(Ordering::SeqCst), status(&node, first).as_deref()), (1, Some("stolen")));
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
@@ -229,8 +261,7 @@ async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     say(&home, vec![device(23, "L1")]).await;
     until("the other one is told of", || is_told(first, 1)).await;
     assert!(alarms()[0].contains(&format!("told of at {} entries", size())), "{:?}", alarms());
-    stop.send_replace(true);
-    following.await.expect("ends");
+    following.end().await;
 }
 
 /// Has a peer answer about one thing with more than is read, and honestly about others to whoever has seen so much; how
@@ -289,8 +320,7 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     assert!(refused.to_string().contains("without one it is followed (`--follow`)"), "{refused}");
 
     // The peer withholds the block first: nothing is taken from it, and it is told of.
-    let (stop, stopped) = watch::channel(false);
-    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let following = Following::begin(&node);
     asked.set(|home, asked| changed(home, asked, |answer| drop(answer.evidence.entries.pop())));
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
     until("the lie is told of", || node.alarms(super::LIES) == 1).await;
@@ -304,8 +334,7 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     node.app.adopt(&care(), request(&[20], Some(false))).await.expect("ends");
     assert!(node.app.domain(&care()).expect("here").follows.is_empty());
     asked.set(|_, _| Reply::Hangup);
-    stop.send_replace(true);
-    following.await.expect("ends");
+    following.end().await;
 }
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -5,9 +5,11 @@ use ics_core::vocabulary::DomainName;
 
 use super::domain_or_default;
 use crate::api::ForkNotes;
+use crate::app::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::{clean, when};
+use crate::client::node::{Node, NodeError};
 
 /// What `ics domain forks` takes.
 #[derive(Debug, Args)]
@@ -26,13 +28,30 @@ impl Forks {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let domain = domain_or_default(context, self.domain)?;
         let node = context.node(&context.config()?)?;
-        let forks = context.wait(async { Ok(node.domain(&domain).await?) })?.forks;
+        let forks = context.wait(async { Ok(seen(&node, &domain).await?) })?;
         context.output.result(&forks, || match forks.as_slice() {
             [] => format!("no fork of {domain} was seen, as far as this node tells you: it tells its operator alone"),
             forks => forks.iter().map(text).collect::<Vec<_>>().join("\n\n"),
         })?;
         Ok(Exit::Ok)
     }
+}
+
+/// The forks of a domain. One that the node does not hold it may have seen all the same, where it asks about single things
+/// or cosigns: the first line of a note says of which log it is.
+async fn seen(node: &Node, domain: &DomainName) -> Result<Vec<ForkNotes>, NodeError> {
+    let held = node.domain(domain).await;
+    if matches!(&held, Err(NodeError::Problem(problem)) if problem.code() == Code::UnknownDomain.as_str()) {
+        let is_of = |fork: &ForkNotes| {
+            let origin = fork.theirs.lines().next().and_then(|line| line.split_once('/'));
+            origin.is_some_and(|(name, _)| name == domain.as_str())
+        };
+        let others: Vec<ForkNotes> = node.forks().await.unwrap_or_default().into_iter().filter(is_of).collect();
+        if !others.is_empty() {
+            return Ok(others);
+        }
+    }
+    Ok(held?.forks)
 }
 
 fn text(fork: &ForkNotes) -> String {

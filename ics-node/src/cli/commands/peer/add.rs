@@ -65,7 +65,9 @@ pub(crate) struct Add {
     #[arg(value_name = "ORIGIN|DOMAIN", value_parser = wanted)]
     domains: Vec<Wanted>,
     /// Ask it about single things of this domain, of which no copy is kept here: it is the domain's home, or asks the
-    /// home itself and knows this node by its key. A mirror attests nothing.
+    /// home itself and knows this node by its key. A mirror attests nothing. Only decisions ask (`ics lookup THING --use
+    /// USE`, `/v1/check`), by a trust policy that names the domain; an answer is kept while it is fresh by that policy,
+    /// so `--fresh` of `ics trust init` is how late each block there comes.
     #[arg(long, value_name = "ORIGIN")]
     roam: Vec<Origin>,
     /// Where it answers, over HTTP or, by ldaps:// or ldap://, over LDAP; it need not be the home of what is copied from
@@ -325,6 +327,13 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     rows.extend(peer.key.as_ref().map(|key| ("key", key.to_string())));
     rows.extend(peer.mirror.iter().map(|origin| ("copied", origin.to_string())));
     rows.extend(peer.roam.iter().map(|origin| ("asked about", origin.to_string())));
+    if let Some(origin) = peer.roam.first() {
+        let told = format!(
+            "by decisions of a trust policy that names it: `ics trust init --domain {origin} --fresh …`\n\
+             an answer is kept while it is fresh: --fresh is how late each block there comes"
+        );
+        rows.push(("", told));
+    }
     if peer.witness {
         let there = format!("`ics peer add {own} --key KEY --cosign ORIGIN`");
         let told = "/v1/node here shows the key, /v1/domains the origin of each";

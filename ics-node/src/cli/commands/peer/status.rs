@@ -5,7 +5,7 @@ use console::style;
 use ics_core::time::Timestamp;
 
 use super::untrusted;
-use crate::api::{Cosigns, PeerInfo, Pulled, Served};
+use crate::api::{Asks, Cosigns, PeerInfo, Pulled, Served};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
@@ -63,7 +63,8 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.push(("cosigned", witnessed(cosigned, now)));
         rows.extend(cosigned.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
     }
-    if info.pulls.is_empty() && info.serves.is_empty() && info.cosigns.is_empty() {
+    rows.extend(info.asks.iter().flat_map(|asks| asked(asks, now)));
+    if info.pulls.is_empty() && info.serves.is_empty() && info.cosigns.is_empty() && info.asks.is_empty() {
         rows.push(("", "nothing is copied from it, and it has read nothing since the node started".to_owned()));
     }
     card(info.peer.name.as_str(), &rows)
@@ -124,6 +125,26 @@ fn taken(served: &Served, now: Timestamp) -> String {
     let ago = span(now.millis_since(served.seen_at) / 1000);
     let at = format!("{} ({ago} ago)", when(served.seen_at));
     format!("{}: {} entries{}, {}, {at}", served.domain, served.size, behind(served.lag_entries), bytes(served.bytes))
+}
+
+/// What a peer is asked about thing by thing, and who follows something of it.
+fn asked(asks: &Asks, now: Timestamp) -> Vec<(&'static str, String)> {
+    let error = |why: &String| ("", style(clean(why)).red().to_string());
+    let answered = asks.answered_at.map_or_else(
+        || "it has answered nothing since the node started".to_owned(),
+        |at| format!("it last answered {} ago", span(now.millis_since(at) / 1000)),
+    );
+    let mut rows = vec![
+        ("asked", format!("about single things of {}: {answered}", asks.domain)),
+        ("", format!("entries of its log that were seen: {}", asks.seen)),
+    ];
+    rows.extend(asks.last_error.as_ref().map(error));
+    for follower in &asks.followed_by {
+        let state = if follower.last_error.is_some() { style("✗ fails").red().bold() } else { style("✓").green() };
+        rows.push(("followed", format!("by {}: {state}", follower.domain)));
+        rows.extend(follower.last_error.as_ref().map(error));
+    }
+    rows
 }
 
 fn witnessed(cosigned: &Cosigns, now: Timestamp) -> String {
@@ -211,6 +232,31 @@ mod tests {
         assert!(old.contains("its home has not vouched for it since 2026-11-20 08:10:00 UTC"), "{old}");
         assert!(!old.contains("✓"), "{old}");
         assert!(told(None).contains("its home has not vouched for it"), "{}", told(None));
+    }
+
+    /// Of a home that has forked, or is silent, whoever follows it without a copy learns nothing more.
+    #[test]
+    fn what_is_asked_about_and_followed_without_a_copy() {
+        let asks = json!({
+            "domain": "a.example", "seen": 27, "answered_at": "2026-11-20T08:10:00Z", "last_error": "it forked",
+            "followed_by": [{"domain": "b.example"}, {"domain": "c.example", "last_error": "it is not heard"}],
+        });
+        let peer = json!({"name": "p.example", "url": "https://p.example"});
+        let info = json!([{"peer": peer, "pulls": [], "serves": [], "asks": [asks]}]);
+        let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+        let told = text(&peers, Timestamp::parse("2026-11-20T08:10:30Z").expect("a time"));
+        let told = console::strip_ansi_codes(&told).into_owned();
+        for expected in [
+            "about single things of a.example: it last answered 30 s ago",
+            "that were seen: 27",
+            "it forked",
+            "by b.example: ✓",
+            "by c.example: ✗ fails",
+            "it is not heard",
+        ] {
+            assert!(told.contains(expected), "`{expected}` is missing: {told}");
+        }
+        assert!(!told.contains("nothing is copied from it"), "{told}");
     }
 
     #[test]

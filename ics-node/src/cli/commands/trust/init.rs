@@ -15,7 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::session::rules;
-use crate::cli::words::counted;
+use crate::cli::words::{counted, span};
 use crate::client::node::NodeError;
 use crate::config::PeerConfig;
 
@@ -32,6 +32,10 @@ Examples:
 
   Code on servers and devices, and going back to versions that were approved once:
   $ ics trust init --permit software --permit rollback
+
+  Things that a peer is asked about one by one (`ics peer add --roam`): what is blocked there is denied a minute later
+  $ ics trust init --permit anything-vouched --fresh 60 --domain \
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
   Two of three must vouch; sensors talk to gateways only:
   $ ics trust init --permit anything-vouched --quorum 2:manufacturer,integrator,certification-body --talk device:gateway")]
@@ -64,7 +68,8 @@ pub(crate) struct Init {
     /// Who may connect to whom, by kind or model: FROM:TO; may be given several times.
     #[arg(long, value_name = "FROM:TO")]
     talk: Vec<Pair>,
-    /// Seconds that news may be old.
+    /// Seconds that news may be old. An answer about a thing of a domain that is not copied here (`ics peer add --roam`) is
+    /// kept for so long, so each block there comes up to so late, with a healthy link as well.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     fresh: u64,
     /// Seconds that news may be old for one use: USE=SECONDS.
@@ -113,6 +118,16 @@ struct Counted {
     asked: Vec<Origin>,
     /// The roles that somebody has by their descriptors, where these are known.
     held: Option<BTreeSet<Role>>,
+}
+
+/// Those of these domains about which the peers in ics.toml are asked, and that are copied from none.
+fn roamed(context: &Context, domains: &[Origin]) -> Vec<Origin> {
+    let Ok(config) = context.config() else { return Vec::new() };
+    let is_roamed = |origin: &&Origin| {
+        config.peers().any(|peer| peer.roam.contains(*origin))
+            && !config.peers().any(|peer| peer.mirror.contains(*origin))
+    };
+    domains.iter().filter(is_roamed).cloned().collect()
 }
 
 /// Those of other domains than the known ones, each once.
@@ -175,6 +190,13 @@ impl Init {
             context.output.note(&format!(
                 "`{origin}` does not count: it is asked about single things, and not copied here; where it is to \
                  count, --domain names it beside all others that do"
+            ));
+        }
+        for origin in roamed(context, &document.domains) {
+            context.output.note(&format!(
+                "`{origin}` is asked about single things, and an answer is kept for {}: what is blocked there may be allowed \
+                 for so long, with a healthy link as well; --fresh and --fresh-for say how long that may be",
+                span(self.fresh)
             ));
         }
         let lacks = |role: &Role| held.as_ref().is_some_and(|held| !held.contains(role));

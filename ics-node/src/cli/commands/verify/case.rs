@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ics_core::checker::Case;
+use ics_core::checker::{Case, Rejection};
 use ics_core::time::Timestamp;
 use ics_core::trust::{Party, Rule, Step, TrustDocument, Verdict};
 use serde::Serialize;
@@ -35,7 +35,10 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
          policy that must have decided",
     )?;
     let refused = |why: String| Failure::new(Exit::Refused, format!("`{}`: {why}", verify.file.display()));
-    let case = Case::parse(json).map_err(|rejection| refused(rejection.to_string()))?;
+    let case = Case::parse(json).map_err(|rejection| match rejection {
+        Rejection::Json(_) => refused(format!("it is damaged, or no verdict: {rejection}")),
+        _ => refused(rejection.to_string()),
+    })?;
     case.check().map_err(|rejection| refused(format!("the verdict is rejected: {rejection}")))?;
     let ours = ours(verify, context)?;
     if let Some((path, _)) = ours.as_ref().filter(|(_, policy)| *policy != case.policy) {

@@ -1,0 +1,53 @@
+//! Where alerts are sent, which is a secret as often as not.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+/// `http://` or `https://`, a host, and whatever its receiver asks for. Chat services have their secret in the path or in
+/// the query, others a user and a password: who shows it shows scheme and host alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook(reqwest::Url);
+
+impl Webhook {
+    /// All of it, for the request and for nobody to read.
+    #[must_use]
+    pub const fn secret(&self) -> &reqwest::Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Webhook {
+    type Err = String;
+
+    /// What is refused is not quoted: it has the secret in it all the same.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = reqwest::Url::parse(text).map_err(|error| format!("the webhook is not a URL: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("the webhook is not the URL of a receiver: it begins with http:// or https://".to_owned());
+        }
+        if url.fragment().is_some() {
+            return Err("the webhook has a fragment, which is never sent: a `#` in its query is written %23".to_owned());
+        }
+        Ok(Self(url))
+    }
+}
+
+impl<'de> Deserialize<'de> for Webhook {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
