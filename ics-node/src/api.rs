@@ -462,4 +462,8 @@ pub struct AdoptionResult {
     pub present: u64,
     /// Entries refused, with the reason.
     pub refused: Vec<Problem>,
+    /// Entries that stay in the source by rule: what its issuers of X.509 certificates say, where the domain does not
+    /// entitle them.
+    #[serde(default)]
+    pub left_out: u64,
 }

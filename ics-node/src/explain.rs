@@ -57,7 +57,7 @@ pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict) -> Explanatio
     let of = |counts: bool| verdict.derivation.iter().filter(move |it| it.rule.has_effect() == counts);
     let rests_on = verdict.derivation.iter().filter(|it| it.counts() || it.rule == Rule::Formerly);
     let unheard = verdict.ignored.iter().map(|origin| {
-        said(format!("The domain {} is held here but not heard: the trust policy does not name it", origin.domain))
+        said(format!("The domain {} is held here and does not count: the trust policy does not name it", origin.domain))
     });
     Explanation {
         answer: format!("{in_words}{until}"),

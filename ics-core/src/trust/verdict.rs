@@ -202,7 +202,7 @@ pub struct Verdict {
     /// What is said differently.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
-    /// Domains that were not heard, because the trust policy does not name them.
+    /// Domains that do not count, because the trust policy does not name them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ignored: BTreeSet<Origin>,
     /// How far the copies of the domains that count reach.

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ics_core::descriptor::ISSUER_ROLE;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::Source;
 use ics_core::name::Lookup;
 use ics_core::record::{Logged, Standing};
+use ics_core::statement::Claims;
 use ics_core::vocabulary::DomainName;
 
 use super::check::{Checked, What, check_sent};
@@ -32,6 +34,18 @@ pub(super) struct Taken {
     pub(super) refused: Vec<u64>,
     /// How many entries a checkpoint must have that shows what was taken.
     pub(super) size: u64,
+    /// Entries of the source's issuers of certificates; see [`About::of_issuers`].
+    pub(super) of_issuers: BTreeSet<u64>,
+}
+
+/// Entries of a source about things.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    /// All of them, and the certificates of those who said it.
+    pub(super) all: BTreeSet<u64>,
+    /// What is said there in the role of issuers of X.509 certificates, and the certificates of those who say nothing else.
+    /// It is about certificates that the source answers for and takes back: no domain that does not entitle them misses it.
+    pub(super) of_issuers: BTreeSet<u64>,
 }
 
 impl App {
@@ -80,7 +94,9 @@ impl App {
                 return Ok((taken.result, 0));
             }
         }
-        let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
+        let About { all, of_issuers } = self.entries_about(&sight, &chosen)?;
+        taken.of_issuers = of_issuers;
+        let indices: Vec<u64> = all.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
             self.take(target, &entries, &mut taken)?;
@@ -145,9 +161,8 @@ impl App {
         &self,
         sight: &Sight<'_>,
         ids: &BTreeSet<IdentityId>,
-    ) -> Result<BTreeSet<u64>, AppError> {
-        let mut indices = BTreeSet::new();
-        let mut signers = BTreeSet::new();
+    ) -> Result<About, AppError> {
+        let (mut about, mut signers, mut others) = (About::default(), BTreeSet::new(), BTreeSet::new());
         for id in ids {
             let Some((record, said)) = self.resolve(sight, id)? else { continue };
             let blocks = |it: &Logged| {
@@ -157,12 +172,19 @@ impl App {
             let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
             let effective = effective.filter(|it| !it.is_erased() || blocks(it));
             for statement in effective {
-                indices.insert(Logged::index(statement));
+                about.all.insert(Logged::index(statement));
                 signers.insert(statement.signer());
+                if is_of_issuer(statement.claims()) {
+                    about.of_issuers.insert(Logged::index(statement));
+                } else {
+                    others.insert(statement.signer());
+                }
             }
         }
-        indices.extend(self.certificates_of(sight, &signers)?);
-        Ok(indices)
+        about.all.extend(self.certificates_of(sight, &signers)?);
+        signers.retain(|signer| !others.contains(signer));
+        about.of_issuers.extend(self.certificates_of(sight, &signers)?);
+        Ok(about)
     }
 
     /// Takes entries over, and notes what became of them.
@@ -197,6 +219,7 @@ impl App {
             match outcome {
                 Outcome::Appended(_) => taken.result.adopted += 1,
                 Outcome::Present(_) => taken.result.present += 1,
+                Outcome::Refused(problem) if is_left_out(taken, index, &problem) => taken.result.left_out += 1,
                 Outcome::Refused(problem) => {
                     taken.result.refused.push(problem);
                     taken.refused.push(index);
@@ -205,6 +228,17 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Whether something is said in the role of issuers of X.509 certificates.
+pub(super) fn is_of_issuer(claims: &Claims) -> bool {
+    claims.role.as_str() == ISSUER_ROLE
+}
+
+/// Whether what is refused is left to the source by rule: its issuers say it, and are nobody here.
+fn is_left_out(taken: &Taken, index: u64, problem: &Problem) -> bool {
+    let nobody = [Code::UnknownSigner, Code::CertificateNotNamed, Code::RoleNotHeld];
+    taken.of_issuers.contains(&index) && nobody.iter().any(|code| problem.code() == code.as_str())
 }
 
 /// Whether the source proves what goes in: not a certificate that became one with what this domain has of it besides, which

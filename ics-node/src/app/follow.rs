@@ -14,7 +14,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire::Choice;
 use tokio::sync::watch;
 
-use super::adopt::Taken;
+use super::adopt::{About, Taken};
 use super::concern::Wanted;
 use super::entries::restore;
 use super::heartbeat::stopped;
@@ -143,11 +143,11 @@ impl App {
         things: &BTreeSet<IdentityId>,
         new_from: u64,
     ) -> Result<(), AppError> {
-        let all = self.entries_about(sight, things)?;
+        let About { all, of_issuers } = self.entries_about(sight, things)?;
         let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
         let source = &sight.hosted.name;
         for (indices, alarms) in [(old, false), (new, true)] {
-            let mut taken = Taken::default();
+            let mut taken = Taken { of_issuers: of_issuers.clone(), ..Taken::default() };
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
                 self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;

@@ -87,6 +87,8 @@ impl App {
             match self.mirror_until(&hosted, &asked, shutdown).await? {
                 Some((reason, peer)) if reason.is_of_peer() && asked.len() > 1 && peer < asked.len() => {
                     self.leave_out(&hosted, &asked.remove(peer), &reason)?;
+                    // The others go on at once.
+                    hosted.set_mirror(None);
                     retry.plan(Instant::now());
                 }
                 Some((reason, _)) => {

@@ -146,7 +146,7 @@ fn a_verdict_names_what_it_did_not_hear() {
         "- Of the peer: the holder of the key abababababababab… approves of it, as owner, by no right that is known here [6]\n",
         "# Without effect\n- the holder of the key abababababababab… gives it the status `planned`, which neither permits nor \
          blocks its use: a later statement replaces it, entry 14 [13]\n",
-        "The domain other.example is held here but not heard: the trust policy does not name it\n",
+        "The domain other.example is held here and does not count: the trust policy does not name it\n",
         "# How fresh\n- plant.example, all 20 entries as of 2026-01-02 00:00:00 UTC; good until 2026-01-02 00:01:00 UTC\n",
     ] {
         assert!(text.contains(expected), "`{expected}` is missing:\n{text}");

@@ -141,7 +141,7 @@ fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
         return Ok(Reader::Operator);
     }
     let Some(header) = request.headers().get(header::AUTHORIZATION) else {
-        return Ok(request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0)));
+        return Ok(proven(request));
     };
     let token = header
         .to_str()
@@ -154,6 +154,11 @@ fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
     } else {
         Err(Failure::new(Code::OperatorOnly, "the token is not the operator's"))
     }
+}
+
+/// Who reads by the key that his connection has proven alone: where a token says nothing, as in pages and X.509.
+pub(super) fn proven(request: &HttpRequest) -> Reader {
+    request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0))
 }
 
 /// Whether a path or a query is UTF-8 once it is decoded. Routers and forms put U+FFFD in the place of what is not,

@@ -281,6 +281,11 @@ fn owners_sign_descriptors_elsewhere_one_after_the_other() {
     split.online(&[&update[..], &["v2.ics", "--add-owner", "./b.asc", "--threshold", "2"]].concat());
     let shown = split.stage.words_alone("vault", &["sign", "v2.ics", "--show"]);
     assert!(shown.contains("2 of 2 change the rules"), "{shown}");
+    let unsigned = split.stage.for_people("home", &["domain", "show", "v2.ics"]);
+    assert_eq!(unsigned.code, 5, "{unsigned:?}");
+    for told in ["`v2.ics` is a batch that nobody has signed yet", "`ics sign v2.ics --show`"] {
+        assert!(unsigned.stderr.contains(told), "{unsigned:?}");
+    }
     assert_eq!(split.offline(&["sign", "v2.ics", "--yes"]).code, 0);
     let file = format!("{DOMAIN}.v2.pgp");
     assert_eq!(split.online(&["submit", &file])["version"], 2);

@@ -13,7 +13,7 @@ use ics_node::app::{App, Reader};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::hidden::{ALL, Copy, amend, device, erase, say};
+use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::{Node, settings};
 use crate::world::{
     CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, stolen,
@@ -48,6 +48,25 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
     let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
+}
+
+/// What an issuer says of his certificates is his, and no domain misses it that has not named him.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
+    let node = Node::of(|| World::caring(name_issuer)).await;
+    let certificates = vec![certificate(&maker(), "Acme"), certificate(&issuer(), "Acme's authority")];
+    say(&node, [certificates, vec![device(20, "L1"), issued(20, 1)]].concat()).await;
+    let (app, care) = (node.app().clone(), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = app.adopt(&care, request).await.expect("adopts");
+    assert_eq!((adopted.left_out, adopted.refused), (2, Vec::new()), "a statement, and the certificate behind it");
+    say(&node, vec![issued(20, 2), stolen(&maker(), 20)]).await;
+    let following = app.clone();
+    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    assert_eq!(status(&Arc::new(app.clone()), 20).as_deref(), Some("stolen"));
+    let alarms = app.domain(&care).expect("here").alarms;
+    assert!(alarms.is_empty(), "{alarms:?}");
 }
 
 /// [`CARE`] beside a domain that shows itself to this node alone, of which it takes only what is called `serial:SN-20`.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use ics_core::descriptor::Descriptor;
+use ics_core::descriptor::{Descriptor, ISSUER_ROLE};
 use ics_core::identity::Kind;
-use ics_core::openpgp::signer::Signer as _;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::{Claims, Group, Subject, make};
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute};
@@ -120,6 +120,29 @@ pub(crate) fn device(seed: u8, lot: &str) -> Vec<u8> {
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, lot)].map(|(a, v)| (a, v.to_owned())).into();
     let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
     make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+/// Who issues X.509 certificates to the devices.
+pub(crate) fn issuer() -> Ed25519Signer {
+    signer(77)
+}
+
+/// Names him in the domain's rules.
+pub(crate) fn name_issuer(descriptor: &mut Descriptor) {
+    let spec = descriptor.roles.entry(ISSUER_ROLE.parse().expect("a role")).or_default();
+    spec.signers.insert(issuer().public_key().fingerprint());
+    spec.names.extend(["serial:*", "spki:*", "cert:*"].map(str::to_owned));
+}
+
+/// What he says of the certificate with that number.
+pub(crate) fn issued(seed: u8, number: u8) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Issued, ISSUER_ROLE.parse().expect("a role"), domain());
+    let [serial, digest] = [20, 32].map(|length| format!("{number:02x}").repeat(length));
+    let names = [format!("serial:{serial}"), format!("spki:{digest}"), format!("cert:{digest}")];
+    claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(&issuer(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
         .expect("a statement")
 }
 

@@ -68,7 +68,11 @@ pub(crate) async fn key_of(files: &TlsConfig) -> PeerKey {
 
 /// Reads the device as a reader with that certificate; prints the HTTP status.
 async fn read(node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> String {
-    let path = format!("/v1/domains/{DOMAIN}/identities/serial:SN-7");
+    read_at(&format!("/v1/domains/{DOMAIN}/identities/serial:SN-7"), node, server, own).await
+}
+
+/// The same of another path.
+async fn read_at(path: &str, node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> String {
     let mut command = Command::new("curl");
     command.args(["--silent", "--max-time", "10", "--ipv4", "--output", "/dev/null", "--write-out", "%{http_code}"]);
     command.arg("--cacert").arg(&server.certificate);
@@ -107,6 +111,10 @@ async fn readers_are_told_apart_by_their_keys() {
     assert_eq!(read(&node, &server, Some(&stranger)).await, "404", "a key that stands nowhere");
     assert_eq!(read(&node, &server, Some(&shop)).await, "404", "another node's key");
     assert_eq!(read(&node, &server, Some(&gateway)).await, "200", "a key that the configuration knows");
+    for (page, found) in [("/id/serial:SN-7", "200"), ("/?q=serial:SN-7", "303")] {
+        assert_eq!(read_at(page, &node, &server, Some(&shop)).await, "404", "{page}: another node's key");
+        assert_eq!(read_at(page, &node, &server, Some(&gateway)).await, found, "{page}: as by the API");
+    }
 
     let tls = ClientTls::new(NodeCertificate::make(&mirror).expect("a certificate"));
     let url = format!("https://localhost:{}/v1/domains/{DOMAIN}/identities/serial:SN-7", node.addresses[0].port());

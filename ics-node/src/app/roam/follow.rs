@@ -6,14 +6,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 
 use super::attest::size_of;
 use super::kept::{Answer, Asker, Sought};
 use crate::api::{AdoptionRequest, AdoptionResult, ProvenEntry};
-use crate::app::adopt::Taken;
+use crate::app::adopt::{Taken, is_of_issuer};
 use crate::app::answers::Query;
 use crate::app::follow::{choices, kept};
 use crate::app::hosted::Hosted;
@@ -74,8 +77,8 @@ impl App {
             reached = reached.min(answer.attested.checkpoint.size);
             if request.follow != Some(false) {
                 let (all, _) = said(&answer, 0);
-                let (into, of) = (Arc::clone(target), source.clone());
-                let taken = self.blocking(move |app| app.take_answered(&into, &of, all)).await?;
+                let (into, of, of_issuers) = (Arc::clone(target), source.clone(), of_issuers(&answer));
+                let taken = self.blocking(move |app| app.take_answered(&into, &of, all, of_issuers)).await?;
                 size = size.max(taken.size);
                 add(&mut result, taken.result);
             }
@@ -165,8 +168,9 @@ impl App {
             return Ok(());
         }
         let (old, new) = said(answer, new_from);
-        self.take_answered(target, source, old)?;
-        let taken = self.take_answered(target, source, new)?;
+        let of_issuers = of_issuers(answer);
+        self.take_answered(target, source, old, of_issuers.clone())?;
+        let taken = self.take_answered(target, source, new, of_issuers)?;
         self.alarm_of_refused(target, source, &taken)
     }
 
@@ -176,9 +180,10 @@ impl App {
         target: &Arc<Hosted>,
         source: &DomainName,
         entries: Vec<ProvenEntry>,
+        of_issuers: BTreeSet<u64>,
     ) -> Result<Taken, AppError> {
         let tried = entries.iter().map(|entry| entry.receipt.index).collect();
-        let mut taken = Taken::default();
+        let mut taken = Taken { of_issuers, ..Taken::default() };
         for some in entries.chunks(limits::BATCH_STATEMENTS) {
             self.take(target, some, &mut taken)?;
         }
@@ -198,6 +203,7 @@ fn of_no_use(origin: &Origin, id: &str, why: &str) -> AppError {
 fn add(result: &mut AdoptionResult, more: AdoptionResult) {
     result.adopted += more.adopted;
     result.present += more.present;
+    result.left_out += more.left_out;
     result.refused.extend(more.refused);
 }
 
@@ -207,4 +213,28 @@ fn said(answer: &Answer, from: u64) -> (Vec<ProvenEntry>, Vec<ProvenEntry>) {
     let is_taken = |entry: &&ProvenEntry| ["statement", "document", "certificate"].contains(&entry.kind.as_str());
     let all = answer.evidence.entries.iter().filter(is_taken).cloned();
     if from == 0 { (all.collect(), Vec::new()) } else { all.partition(|entry| entry.receipt.index < from) }
+}
+
+/// Which entries the home's issuers of X.509 certificates have made: what they say in that role, and the certificates of
+/// those who say nothing else.
+fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
+    let primary = |key: Fingerprint| answer.attested.domain.signer(&key).map_or(key, Certificate::primary);
+    let (mut found, mut issuers, mut others, mut certificates) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), Vec::new());
+    for entry in &answer.evidence.entries {
+        match body::parse(&entry.body) {
+            Ok(Body::Statement(said)) if is_of_issuer(said.claims()) => {
+                found.insert(entry.receipt.index);
+                issuers.insert(primary(said.issuer()));
+            }
+            Ok(Body::Statement(said)) => {
+                others.insert(primary(said.issuer()));
+            }
+            Ok(Body::Certificate(certificate)) => certificates.push((entry.receipt.index, certificate.primary())),
+            _ => {}
+        }
+    }
+    let is_of_issuer = |(_, holder): &(u64, Fingerprint)| issuers.contains(holder) && !others.contains(holder);
+    found.extend(certificates.into_iter().filter(is_of_issuer).map(|(index, _)| index));
+    found
 }

@@ -87,6 +87,10 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     if result.present > 0 {
         rows.push(("had before", said(result.present)));
     }
+    if result.left_out > 0 {
+        let whose = format!("of its issuers of X.509 certificates, who have no role in {into}");
+        rows.push(("left there", format!("{} {whose}", said(result.left_out))));
+    }
     if !result.refused.is_empty() {
         rows.push(("refused", refused(&result.refused)));
     }
@@ -129,6 +133,7 @@ mod tests {
             adopted: 1,
             present: 2,
             refused: vec![problem("no such role"), problem("no such role")],
+            left_out: 3,
         };
         let shown = text(&"a.example".parse().expect("name"), &"b.example".parse().expect("name"), None, &result);
         let ids: String = (0..10).map(|n| format!("              id-{n}\n")).collect();
@@ -136,7 +141,8 @@ mod tests {
             console::strip_ansi_codes(&shown),
             format!(
                 "! a.example → b.example\n  things      12\n{ids}              … and 2 more\n  taken       1 statement\n  \
-                 had before  2 statements\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
+                 had before  2 statements\n  left there  3 statements of its issuers of X.509 certificates, who have no \
+                 role in b.example\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
             )
         );
     }

@@ -1,4 +1,4 @@
-//! The pages for anybody.
+//! The pages for anybody. Whose TLS client certificate says that he may read more is shown more, as by the API.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -10,11 +10,11 @@ use serde::Deserialize;
 
 use super::{Pages, html, see_other};
 use crate::app::problem::Code;
-use crate::app::{App, AppError, Found, Reader};
+use crate::app::{App, AppError, Found};
 use crate::http::answer::{self, PGP_KEYS};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::Domain;
+use crate::http::request::{Domain, proven};
 use crate::web as draw;
 
 /// What was typed into the form.
@@ -40,8 +40,8 @@ pub(super) async fn home(
     if let Some(path) = printed_path(&asked) {
         return see_other(&path);
     }
-    let text = asked.clone();
-    match face.blocking(move |app| app.spelled(Reader::Anonymous, &text)).await {
+    let (text, reader) = (asked.clone(), proven(&request));
+    match face.blocking(move |app| app.spelled(reader, &text)).await {
         Ok(spelling) => see_other(&draw::path_of(&spelling)),
         Err(failure) => nothing(&pages, &asked, &failure),
     }
@@ -65,8 +65,8 @@ pub(super) async fn thing(
 ) -> HttpResponse {
     let query = query.into_inner();
     let path = draw::path_of(&query);
-    let asked = query.clone();
-    found(&face, &pages, &request, &asked, &path, move |app| app.public_thing(Reader::Anonymous, &query)).await
+    let (asked, reader) = (query.clone(), proven(&request));
+    found(&face, &pages, &request, &asked, &path, move |app| app.public_thing(reader, &query)).await
 }
 
 /// A piece of a product by the GS1 Digital Link that is printed on it.
@@ -83,7 +83,8 @@ pub(super) async fn digital_link(face: Data<Face>, pages: Data<Pages>, request: 
     let serial = link.serial.as_ref().map(|serial| format!("/21/{}", draw::segment(serial))).unwrap_or_default();
     let path = format!("/01/{}{serial}", link.gtin);
     let asked = link.serial.clone().unwrap_or_else(|| link.gtin.to_string());
-    found(&face, &pages, &request, &asked, &path, move |app| app.thing_of_link(Reader::Anonymous, &link)).await
+    let reader = proven(&request);
+    found(&face, &pages, &request, &asked, &path, move |app| app.thing_of_link(reader, &link)).await
 }
 
 async fn found(
@@ -124,7 +125,8 @@ pub(super) async fn keyring(
         return refused;
     }
     let id = percent_decode_str(request.match_info().query("id")).decode_utf8_lossy().into_owned();
-    let keyring = face.blocking(move |app| app.keyring(Reader::Anonymous, &domain.0, &id)).await;
+    let reader = proven(&request);
+    let keyring = face.blocking(move |app| app.keyring(reader, &domain.0, &id)).await;
     download(&pages, keyring)
 }
 
@@ -139,8 +141,8 @@ pub(super) async fn statement(
     if let Some(refused) = pages.refusal(&pages.budget, &request) {
         return refused;
     }
-    let index = path.1;
-    let entry = face.blocking(move |app| app.entry(Reader::Anonymous, &domain.0, index)).await;
+    let (index, reader) = (path.1, proven(&request));
+    let entry = face.blocking(move |app| app.entry(reader, &domain.0, index)).await;
     download(&pages, entry.map(|entry| entry.body))
 }
 

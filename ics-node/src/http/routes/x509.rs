@@ -15,13 +15,13 @@ use serde::Deserialize;
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
 use crate::app::problem::Code;
-use crate::app::{AppError, EstRequest, Listing, Reader};
+use crate::app::{AppError, EstRequest, Listing};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::ocsp::{Given, OCSP_RESPONSE, posted};
-use crate::http::request::{Domain, ProvenKey, client};
+use crate::http::request::{Domain, ProvenKey, client, proven};
 use crate::x509::OcspError;
 
 /// The routes.
@@ -83,17 +83,12 @@ async fn revocation_list(
         Listing::Signed(list) => list,
         Listing::Elsewhere(elsewhere) => {
             // A copy that shows its key has its place; what anybody gets costs it nothing of its budget.
-            let _place = face.listen(reader(&request))?;
+            let _place = face.listen(proven(&request))?;
             face.app.list_from_home(elsewhere, asked.hops).await?
         }
     };
     let tag = answer::tag(&list.number);
     Ok(answer::tagged(&request, tag, || answer::bytes(CRL, list.der.to_vec())))
-}
-
-/// Who asks, by the key that his connection has proven; a token says nothing here.
-fn reader(request: &HttpRequest) -> Reader {
-    request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0))
 }
 
 async fn issuer(face: Data<Face>, domain: Domain, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
@@ -146,7 +141,7 @@ async fn answered(
     question: &[u8],
     request: &HttpRequest,
 ) -> HttpResponse {
-    let asker = face.app.asker(reader(request), client(request));
+    let asker = face.app.asker(proven(request), client(request));
     let asked = face.hot(move |app, depth| {
         Ok(match app.ocsp(asker, &domain, &der, depth) {
             Ok(answer) => answer.map(Ok),

@@ -19,11 +19,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
-use super::{Gateway, changed, home, id, origin, upstream};
-use crate::hidden::{device, say};
+use super::{Gateway, changed, home, home_of, id, origin, upstream};
+use crate::hidden::{device, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
-use crate::world::{CARE, CREATED, DOMAIN, changed_descriptor, domain, home as home_key, maker, serial, stolen};
+use crate::world::{
+    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker, serial, stolen,
+};
 
 /// Far longer than any test takes: what arrives was pushed.
 const NEVER: u64 = 3_600_000;
@@ -134,6 +136,22 @@ async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
     }
     assert_eq!(node.check(&serial(20)).await.view, format!("{DOMAIN}=5"), "of another thing nobody was asked again");
     following.end().await;
+}
+
+/// What an issuer says of his certificates is his, and no domain misses it that has not named him.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
+    let world = tokio::task::spawn_blocking(|| World::with(name_issuer)).await.expect("a world");
+    let home = home_of(world).await;
+    say(&home, vec![certificate(&issuer(), "Acme's authority"), issued(20, 1)]).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), 50);
+    let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    assert_eq!((adopted.left_out, adopted.refused), (2, Vec::new()), "a statement, and the certificate behind it");
+    let following = Following::begin(&node);
+    say(&home, vec![issued(20, 2), stolen(&maker(), 20)]).await;
+    until("what the manufacturer says", || status(&node, 20).as_deref() == Some("stolen")).await;
+    following.end().await;
+    assert_eq!(node.alarms("not-taken-over"), 0);
 }
 
 /// By its next descriptor it begins at the beginning, and may take what it refused before.

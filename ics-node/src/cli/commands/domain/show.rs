@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{Freshness, clean, counted, when};
+use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::x509::Authority;
 
@@ -58,7 +59,7 @@ impl Show {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let is_file = |text: &&String| text.contains('/') || Path::new(text).exists();
         if let Some(path) = self.what.as_ref().filter(is_file).map(PathBuf::from) {
-            return print_to_sign(context, &DescriptorFile::read(&path)?, &path);
+            return show_file(context, &path);
         }
         let parse = |text: &String| text.parse::<DomainName>().map_err(|e| Failure::new(Exit::Usage, e));
         let domain = domain_or_default(context, self.what.as_ref().map(parse).transpose()?)?;
@@ -68,6 +69,18 @@ impl Show {
         let file = DescriptorFile::newest(&context.home, &domain)?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         print(context, &file, &path)
+    }
+}
+
+fn show_file(context: &Context, path: &Path) -> Result<Exit, Failure> {
+    match DescriptorFile::read(path) {
+        Ok(file) => print_to_sign(context, &file, path),
+        Err(_) if UnsignedBatch::read(path).is_ok() => {
+            let shown = path.display();
+            Err(Failure::new(Exit::Local, format!("`{shown}` is a batch that nobody has signed yet"))
+                .hint(format!("`ics sign {shown} --show` shows what would be signed")))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

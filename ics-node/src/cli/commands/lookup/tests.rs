@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+
+use ics_core::log::checkpoint::Origin;
 use ics_core::trust::Verdict;
 use serde_json::json;
 
@@ -45,6 +48,16 @@ fn a_verdict_says_what_it_rests_on() {
     );
     assert!(shown(&verdict::text("serial:1", None, &verdict("deny"))).starts_with("✗ DENY serial:1: connect\n"));
     assert!(shown(&verdict::text("serial:1", None, &verdict("unknown"))).starts_with("? UNKNOWN serial:1: connect\n"));
+}
+
+/// Not to be taken for a domain that counts, and of which nothing was heard.
+#[test]
+fn a_domain_that_the_policy_does_not_name_is_left_out() {
+    let gateway: Origin = format!("gw.example/{}", "07".repeat(32)).parse().expect("an origin");
+    let ignored = BTreeSet::from([gateway]);
+    let shown = shown(&verdict::text("serial:1", None, &Verdict { ignored, ..verdict("unknown") }));
+    assert!(shown.contains("\n  left out     gw.example: the trust policy does not name it\n"), "{shown}");
+    assert!(!shown.contains("not heard"), "{shown}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The node's answer to whether a thing may be used so.
 
 use console::style;
+use ics_core::log::checkpoint::Origin;
 use ics_core::trust::{Conflict, Outcome, Party, Step, Verdict};
 
 use crate::cli::context::Context;
@@ -22,7 +23,7 @@ pub(super) fn text(thing: &str, peer: Option<&str>, verdict: &Verdict) -> String
         ("the peer's", steps(verdict, Party::Peer)),
         ("conflicts", cleaned(&verdict.conflicts.iter().map(Conflict::in_words).collect::<Vec<_>>())),
         ("news", news(verdict)),
-        ("not heard", verdict.ignored.iter().map(|it| it.domain.to_string()).collect::<Vec<_>>().join("\n")),
+        ("left out", left_out(verdict)),
     ];
     rows.extend(lists.into_iter().filter(|(_, text)| !text.is_empty()));
     rows.extend(verdict.fresh_until.map(|until| ("holds until", when(until))));
@@ -59,4 +60,10 @@ fn news(verdict: &Verdict) -> String {
         format!("{} as of {}, {until} {}", it.domain, when(it.as_of), when(it.fresh_until))
     };
     verdict.as_of.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The domains that are here and do not count. A domain that counts and was not heard is a reason, and another matter.
+fn left_out(verdict: &Verdict) -> String {
+    let line = |it: &Origin| format!("{}: the trust policy does not name it", it.domain);
+    verdict.ignored.iter().map(line).collect::<Vec<_>>().join("\n")
 }
