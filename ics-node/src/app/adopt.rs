@@ -157,11 +157,7 @@ impl App {
 
     /// The entries to take, in the order of the source's log: certificates come before what they signed. What was erased
     /// there cannot be taken; only where it still blocks that is told, by its refusal.
-    pub(super) fn entries_about(
-        &self,
-        sight: &Sight<'_>,
-        ids: &BTreeSet<IdentityId>,
-    ) -> Result<About, AppError> {
+    pub(super) fn entries_about(&self, sight: &Sight<'_>, ids: &BTreeSet<IdentityId>) -> Result<About, AppError> {
         let (mut about, mut signers, mut others) = (About::default(), BTreeSet::new(), BTreeSet::new());
         for id in ids {
             let Some((record, said)) = self.resolve(sight, id)? else { continue };
