@@ -26,6 +26,8 @@ struct RolledBack {
     witness: PeerConfig,
     /// All that was logged.
     whole: TempDir,
+    /// Whose node is the witness: its files last as long.
+    _court: Party,
 }
 
 /// A home that asks its witnesses.
@@ -64,6 +66,11 @@ fn origin(of: &Party, app: &App) -> Origin {
     app.domain(&of.domain).expect("here").info.origin
 }
 
+/// Waits until nothing has the store of the party any more: what was cut off may still have been at work.
+fn closed(maker: &Party) {
+    drop(maker.open());
+}
+
 fn put_back(maker: &Party, database: &[u8]) {
     std::fs::write(maker.data().join("ics.db"), database).expect("put back");
     std::fs::remove_dir_all(maker.data().join("heads")).expect("gone");
@@ -81,6 +88,7 @@ impl RolledBack {
         let (origin, home) = (origin(&maker, &app), PeerConfig::new(word("home")));
         let key = app.node().key;
         drop(app);
+        closed(&maker);
         let before = std::fs::read(maker.data().join("ics.db")).expect("copied");
         let court = other.open_for(vec![PeerConfig { key: Some(word(&key)), cosign: vec![origin.clone()], ..home }]);
         court.answer_for_cosignatures().expect("its key is new");
@@ -96,9 +104,10 @@ impl RolledBack {
         let shows_it = |note: String| note.lines().nth(1) == Some(size.as_str());
         until("the witness sees it", || court.witnessed_checkpoint(&origin).is_ok_and(shows_it)).await;
         home.end().await;
+        closed(&maker);
         let whole = copied(&maker);
         put_back(&maker, &before);
-        Self { maker, witness, whole }
+        Self { maker, witness, whole, _court: other }
     }
 
     fn home(&self) -> App {
