@@ -1,9 +1,9 @@
 //! A peer over HTTP: asks, bounds what comes back, believes nothing.
 
 mod client;
+mod stream;
 
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -15,8 +15,10 @@ use ics_core::vocabulary::DomainName;
 use reqwest::{Client, RequestBuilder, Response, Url};
 
 pub use self::client::{client_builder, is_local};
+use self::stream::EVENT_STREAM;
+pub use self::stream::EventStream;
 use crate::budget::Budget;
-use crate::news::{Event, Events, HEARTBEAT_SECONDS, News};
+use crate::news::{Event, HEARTBEAT_SECONDS, News};
 use crate::packed;
 use crate::told::beginning;
 use crate::wire::{
@@ -302,11 +304,7 @@ impl HttpPeer {
     async fn open_stream<E: Event>(&self, request: RequestBuilder) -> Result<EventStream<E>, PeerError> {
         let request = request.header("accept", EVENT_STREAM).timeout(Duration::from_secs(STREAM_SECONDS));
         let response = succeeded(request.send().await.map_err(transport)?).await?;
-        let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        if !media_type.is_some_and(|given| given.starts_with(EVENT_STREAM)) {
-            return Err(PeerError::Held);
-        }
-        Ok(EventStream { response, events: Events::default(), waiting: VecDeque::new(), meter: self.meter.clone() })
+        EventStream::of(response, self.meter.clone())
     }
 
     /// What the home of a domain attests of one thing, asked for by id or name. The peer may ask as many nodes one behind the
@@ -414,35 +412,6 @@ impl HttpPeer {
     fn url(&self, domain: &DomainName, path: &str) -> Result<Url, PeerError> {
         let url = self.base_url.join(&format!("v1/domains/{domain}{path}"));
         url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))
-    }
-}
-
-/// The media type of server-sent events.
-const EVENT_STREAM: &str = "text/event-stream";
-
-/// What a peer pushes.
-#[derive(Debug)]
-pub struct EventStream<E> {
-    response: Response,
-    events: Events<E>,
-    waiting: VecDeque<E>,
-    meter: Meter,
-}
-
-impl<E: Event> EventStream<E> {
-    /// The next piece of news. Dropped half-way, nothing is lost.
-    ///
-    /// # Errors
-    /// When the stream ends, breaks, is silent for some heartbeats, or is not understood.
-    pub async fn next(&mut self) -> Result<E, PeerError> {
-        loop {
-            if let Some(news) = self.waiting.pop_front() {
-                return Ok(news);
-            }
-            let piece = self.response.chunk().await.map_err(transport)?.ok_or(PeerError::Ended)?;
-            self.waiting.extend(self.events.take(&piece)?);
-            self.meter.count(piece.len()).await;
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod certify;
 mod challenge;
 mod check;
 mod concern;
+mod copying;
 mod cosign;
 mod denied;
 mod directory;

@@ -14,10 +14,8 @@ use ics_sync::budget::Budget;
 use ics_sync::http::HttpPeer;
 use ics_sync::mirror::Source;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::access::Party;
-use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::open::{prepare_mirror, room_for};
 use super::problem::Code;
@@ -30,9 +28,6 @@ use crate::config::{Direction, PeerConfig, PeerName, PeerUrl};
 use crate::keys::file::replace_private;
 use crate::store::Part;
 use crate::tls::{ClientTls, KeyPin, PeerKey};
-
-/// After which time what has failed here begins again.
-const BEGIN_AGAIN: Duration = Duration::from_secs(30);
 
 /// One peer, as configured.
 pub(crate) struct Peer {
@@ -205,7 +200,7 @@ impl Peers {
     }
 
     /// The domains to copy, and the peers to copy each from, in the order in which they are asked.
-    fn sources(&self) -> BTreeMap<DomainName, Vec<Arc<Peer>>> {
+    pub(super) fn sources(&self) -> BTreeMap<DomainName, Vec<Arc<Peer>>> {
         let mut sources: BTreeMap<DomainName, Vec<Arc<Peer>>> = BTreeMap::new();
         for peer in self.all() {
             for domain in peer.pulls.keys() {
@@ -401,68 +396,6 @@ impl App {
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }
     }
-
-    /// Copies every domain that a peer is configured for, until `stop` says true; follows changes of the peers.
-    pub async fn replicate(self, mut stop: watch::Receiver<bool>) {
-        let mut changes = self.peers_table().changes.subscribe();
-        let mut running: BTreeMap<DomainName, Copying> = BTreeMap::new();
-        loop {
-            changes.mark_unchanged();
-            self.follow_peers(&mut running).await;
-            tokio::select! {
-                () = stopped(&mut stop) => break,
-                _ = changes.changed() => {}
-            }
-        }
-        for copying in running.into_values() {
-            copying.end().await;
-        }
-    }
-
-    /// Mirrors one domain, and begins again after a while where that has failed: nobody else would.
-    async fn mirror_on(self, domain: DomainName, peers: Vec<Arc<Peer>>, mut stop: watch::Receiver<bool>) {
-        loop {
-            let (app, of, sources, until) = (self.clone(), domain.clone(), peers.clone(), stop.clone());
-            // In a task of its own, which may panic.
-            let ended = tokio::spawn(async move { app.mirror(&of, &sources, until).await }).await;
-            let failed = match ended {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            self.tell_failed(&domain, &failed);
-            tokio::select! {
-                () = stopped(&mut stop) => return,
-                () = tokio::time::sleep(BEGIN_AGAIN) => {}
-            }
-        }
-    }
-
-    fn tell_failed(&self, domain: &DomainName, why: &str) {
-        tracing::error!(%domain, error = why, "the mirror does not run; it begins again in a while");
-        let Ok(hosted) = self.hosted(domain) else { return };
-        hosted.set_mirror(None);
-        // Where the store itself has failed, only the log says it.
-        let _ = self.store().alarm_once(hosted.number, self.clock().now(), "mirror-failed", why);
-    }
-
-    /// Ends the copying whose peers have changed, and begins what is new.
-    async fn follow_peers(&self, running: &mut BTreeMap<DomainName, Copying>) {
-        let mut wanted = self.peers_table().sources();
-        let domains: Vec<DomainName> = running.keys().cloned().collect();
-        for domain in domains {
-            let same =
-                running.get(&domain).zip(wanted.get(&domain)).is_some_and(|(copying, peers)| copying.is_by(peers));
-            if same {
-                wanted.remove(&domain);
-            } else if let Some(copying) = running.remove(&domain) {
-                copying.end().await;
-            }
-        }
-        for (domain, peers) in wanted {
-            running.insert(domain.clone(), Copying::begin(self.clone(), domain, peers));
-        }
-    }
 }
 
 /// Of two logs of one name a node copies one: else an empty copy would be of the one that was named last.
@@ -478,30 +411,4 @@ fn refuse_two_logs(peer: &Arc<Peer>, others: &[Arc<Peer>]) -> Result<(), AppErro
         }
     }
     Ok(())
-}
-
-/// A domain that is being copied.
-struct Copying {
-    peers: Vec<Arc<Peer>>,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Copying {
-    fn begin(app: App, domain: DomainName, peers: Vec<Arc<Peer>>) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let sources = peers.clone();
-        let task = tokio::spawn(async move { app.mirror_on(domain, sources, stopped).await });
-        Self { peers, stop, task }
-    }
-
-    fn is_by(&self, peers: &[Arc<Peer>]) -> bool {
-        self.peers.len() == peers.len() && self.peers.iter().zip(peers).all(|(a, b)| Arc::ptr_eq(a, b))
-    }
-
-    async fn end(self) {
-        self.stop.send_replace(true);
-        // A task that panicked has said so in the log.
-        let _ = self.task.await;
-    }
 }

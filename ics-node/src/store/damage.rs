@@ -90,13 +90,10 @@ impl Place {
     }
 }
 
-fn leads_astray(entry: u64) -> String {
-    format!("the index leads to entry {entry}, which says nothing of what is looked for")
-}
-
-/// The damage of such an index where nobody notes it: its file is being checked.
+/// The damage of an index that leads to an entry which says nothing of what is looked for. Nobody notes it where its file
+/// is being checked.
 pub(crate) fn misled(entry: u64) -> StoreError {
-    StoreError::corrupt(leads_astray(entry))
+    StoreError::corrupt(format!("the index leads to entry {entry}, which says nothing of what is looked for"))
 }
 
 /// The damage that was met since the start: the first of a domain in either place. It is told to the log once; the node is
@@ -126,11 +123,13 @@ impl Met {
         result
     }
 
-    /// The damage of an index that leads to an entry which says nothing of what is looked for.
+    /// The same of an index that answers: it is noted.
     pub(crate) fn misled(&self, domain: &DomainInfo, entry: u64) -> StoreError {
-        let what = leads_astray(entry);
-        self.note(domain, Place::Index, &what);
-        StoreError::corrupt(what)
+        let damage = misled(entry);
+        if let StoreError::Corrupt { what } = &damage {
+            self.note(domain, Place::Index, what);
+        }
+        damage
     }
 
     /// What was met in a domain, in words.
