@@ -249,12 +249,11 @@ impl App {
             });
         }
         let mut ids = common.unwrap_or_default().into_iter();
+        let told = || names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match (ids.next(), ids.next()) {
             (Some(id), None) => Ok(id),
-            _ => {
-                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-                Err(CertifyError::UnknownIdentity(names.join(", ")))
-            }
+            (None, _) => Err(CertifyError::UnknownIdentity(told())),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", told()))),
         }
     }
 

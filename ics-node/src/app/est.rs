@@ -85,12 +85,8 @@ impl App {
             match self.holder_of(&asked.domain, *proven.as_bytes()) {
                 Ok(id) => return Ok((Requester::Identity(id), id)),
                 // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
-                Err(CertifyError::UnknownIdentity(_)) if asked.basic.is_some() => {}
-                Err(CertifyError::UnknownIdentity(_)) => {
-                    let text = "no record here names the key of the certificate shown";
-                    return Err(CertifyError::Unproven(text.to_owned()));
-                }
-                Err(error) => return Err(error),
+                Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
+                Err(error) => return Err(shows_nobody(error)),
             }
         }
         let (name, password) =
@@ -112,9 +108,12 @@ impl App {
         let unknown = || CertifyError::UnknownIdentity(ics_core::identity::excerpt(user));
         let lookup: Lookup = user.parse().or_else(|_| format!("serial:{user}").parse()).map_err(|_| unknown())?;
         let hosted = self.hosted(domain)?;
-        let fitting = self.identities(&self.sight(&hosted)?, &lookup)?;
-        let mut fitting = fitting.into_iter();
-        fitting.next().filter(|_| fitting.next().is_none()).ok_or_else(unknown)
+        let mut fitting = self.identities(&self.sight(&hosted)?, &lookup)?.into_iter();
+        match (fitting.next(), fitting.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => Err(unknown()),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", ics_core::identity::excerpt(user)))),
+        }
     }
 
     /// The only domain here that issues certificates.
@@ -181,6 +180,21 @@ impl App {
         let issuers = &rules.ok_or_else(unknown)?.issuers;
         issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
     }
+}
+
+/// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from
+/// whoever shows it: that there are several is enough for him.
+fn shows_nobody(error: CertifyError) -> CertifyError {
+    let text = match error {
+        CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",
+        CertifyError::Ambiguous(_) => {
+            "more than one record here names the key of the certificate shown, so it shows no thing: its issuer or a \
+             signer takes back what names it for all but one (`ics withdraw`), or the registrar enrols the thing with \
+             another key"
+        }
+        other => return other,
+    };
+    CertifyError::Unproven(text.to_owned())
 }
 
 /// A curve stands in an attribute of elliptic keys; of other keys the algorithm says everything, and an attribute without a

@@ -274,6 +274,33 @@ fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
     assert!(proven < known * 20, "{proven:?} with a look at the key, {known:?} without");
 }
 
+/// "No record" would send whoever has such a key to ask for a record, and that is the one thing there is too much of.
+#[test]
+fn what_two_records_name_shows_no_thing_and_is_told_as_that() {
+    let (world, bench) = (World::new(), Bench::new());
+    let (key, now) = (KeyPin::of(b"the key of two devices"), world.app.clock().now());
+    let period = (now, now.plus_millis(3_600_000));
+    let issued = |seed: u8, number: u16| world.issued_for(key.as_bytes(), seed, number, period, "ldevid");
+    let certificate = world.key.certificate.to_vec();
+    world.submit(vec![certificate, introduction(8, &["serial:SN-7"]), issued(7, 1), issued(8, 2)]);
+    let text = STANDARD.encode(bench.request("device", &[]));
+    let enroll = |proven: Option<KeyPin>, basic: Option<(&str, &str)>| {
+        let basic = basic.map(|(user, password)| (user.to_owned(), password.to_owned()));
+        let asked = EstRequest { domain: domain(), profile: "ldevid".to_owned(), issuer: None, proven, basic };
+        wait(world.app.est_enroll(&asked, &text))
+    };
+    let refused = enroll(Some(key), None).expect_err("nobody knows which of them comes");
+    assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
+    assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");
+    let none = enroll(Some(KeyPin::of(b"another key")), None).expect_err("no record names it");
+    assert!(none.to_string().contains("no record here names the key"), "{none}");
+    for proven in [None, Some(key)] {
+        let refused = enroll(proven, Some(("SN-7", TOKEN))).expect_err("two have that serial number");
+        assert!(refused.to_string().contains("more than one record here names `SN-7`"), "{refused}");
+        enroll(proven, Some(("urn:dev:os:32473-SN-7", TOKEN))).expect("the registrar means one of them");
+    }
+}
+
 #[test]
 fn strongswan_enrols_and_renews() {
     // It reads no name constraints on addresses.

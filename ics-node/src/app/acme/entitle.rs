@@ -261,7 +261,7 @@ fn closer(before: Option<CertifyError>, next: CertifyError) -> CertifyError {
         CertifyError::Requester => 1,
         CertifyError::Record(_) => 2,
         CertifyError::Leaf(_) => 3,
-        CertifyError::UnknownIdentity(_) | CertifyError::UnknownProfile { .. } => 0,
+        CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_) | CertifyError::UnknownProfile { .. } => 0,
         _ => 4,
     };
     match before {

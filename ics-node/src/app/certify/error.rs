@@ -78,6 +78,12 @@ pub enum CertifyError {
     /// Nothing is known of the thing.
     #[error("nothing is known of `{0}`")]
     UnknownIdentity(String),
+    /// A name that fits several things is nobody's.
+    #[error(
+        "more than one record here names {0}: it is nobody's until whoever gave it takes it back from all but one \
+         (`ics withdraw`)"
+    )]
+    Ambiguous(String),
     /// There is no such certificate.
     #[error("no certificate with the serial number {0} was issued here")]
     UnknownCertificate(String),
@@ -130,7 +136,8 @@ impl CertifyError {
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
             Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) => CertifyFault::Denied,
             Self::IssuerAway(_) | Self::IssuerCompromised(_) => CertifyFault::Denied,
-            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
+            Self::UnknownIdentity(_) | Self::Ambiguous(_) => CertifyFault::Unknown,
+            Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,
