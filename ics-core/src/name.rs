@@ -98,6 +98,19 @@ impl Name {
         }
     }
 
+    /// A host name as requests for certificates and orders of ACME give it: without a dot at its end (RFC 5280, 4.2.1.6;
+    /// RFC 8555, 7.1.4).
+    ///
+    /// # Errors
+    /// When it is none, or has that dot.
+    pub fn dns(text: &str) -> Result<Self, NameError> {
+        if text.ends_with('.') {
+            let rule = "host names stand in certificates and orders without a dot at their end";
+            return Err(NameError::Broken { text: excerpt(text), rule });
+        }
+        Self::new("host", text)
+    }
+
     /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters. It knows nothing
     /// of networks: an address of IPv6 is written without its zeros, so that those of one network need not begin alike.
     #[must_use]
@@ -241,6 +254,14 @@ mod tests {
         for text in ["", "urn", "urn:", "urn:dev", "urn:dev:os:a b", "serial:SN-1", "Pump 7", "my urn:dev:os:1"] {
             assert_eq!(urn(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_of_a_certificate_ends_without_a_dot() {
+        assert_eq!(Name::dns("GW.Acme.example"), Name::new("host", "gw.acme.example"));
+        let refusal = Name::dns("gw.acme.example.").expect_err("a dot").to_string();
+        assert!(refusal.starts_with("`gw.acme.example.` is not a name: ") && refusal.contains("without a dot"), "{refusal}");
+        assert!(Name::dns("gw..example").is_err());
     }
 
     #[test]

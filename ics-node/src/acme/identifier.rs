@@ -50,11 +50,9 @@ impl Identifier {
     /// # Errors
     /// When it is not formed as one.
     pub fn dns(value: &str) -> Result<Self, Problem> {
-        match Name::new("host", value) {
-            Ok(Name::Host(host)) if host.parse::<std::net::IpAddr>().is_err() && !value.ends_with('.') => {
-                Ok(Self::Dns(host.into()))
-            }
-            _ => Err(rejected(value, "is no host name; wildcards and addresses are not taken")),
+        match Name::dns(value) {
+            Ok(Name::Host(host)) if host.parse::<std::net::IpAddr>().is_err() => Ok(Self::Dns(host.into())),
+            _ => Err(rejected(value, "is no host name; wildcards, addresses and a dot at the end are not taken")),
         }
     }
 

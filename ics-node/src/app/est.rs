@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use der::asn1::SetOfVec;
 use der::{Any, Encode as _};
-use ics_core::identity::IdentityId;
+use ics_core::identity::{IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 use x509_cert::attr::Attribute;
 
+use super::access::Reader;
 use super::certify::{Application, CertifyError, Requester};
 use super::problem::Code;
 use super::{App, AppError};
@@ -41,7 +42,7 @@ impl App {
     pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
         let unknown = || CertifyError::UnknownProfile {
             domain: asked.domain.clone(),
-            profile: ics_core::identity::excerpt(&asked.profile),
+            profile: excerpt(&asked.profile),
         };
         let profile: ProfileName = asked.profile.parse().map_err(|_| unknown())?;
         let der = Csr::decode(csr)?;
@@ -53,6 +54,7 @@ impl App {
         {
             return Err(CertifyError::Unproven(text.to_owned()));
         }
+        self.check_subject(asked, (requester, &identity), &csr)?;
         let issuer = asked.issuer.as_deref();
         let application = Application { domain: &asked.domain, requester, identity, profile: &profile, issuer };
         let issued = self.certify_request(&application, &csr).await?;
@@ -77,6 +79,39 @@ impl App {
             "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the operator \
              asks for a new one",
         ))
+    }
+
+    /// What a request is called by may be anything, and nothing of it comes into the certificate; but not another thing
+    /// (RFC 7030, 4.2.1), or the client takes what it gets for that one's. What the client may not read is no such thing:
+    /// a refusal would tell that it is there.
+    fn check_subject(
+        &self,
+        asked: &EstRequest,
+        (requester, id): (Requester, &IdentityId),
+        csr: &Csr,
+    ) -> Result<(), CertifyError> {
+        let reader = match (requester, asked.proven) {
+            (Requester::Operator, _) => Reader::Operator,
+            (_, Some(proven)) => Reader::Key(proven),
+            (_, None) => Reader::Anonymous,
+        };
+        let hosted = self.hosted(&asked.domain)?;
+        let sight = self.sight(&hosted)?;
+        for text in &csr.called {
+            let mut meant = BTreeSet::new();
+            for lookup in meanings(text) {
+                meant.extend(self.identities(&sight, &lookup)?);
+            }
+            if meant.contains(id) {
+                continue;
+            }
+            for other in &meant {
+                if self.readable(reader, &sight, other)?.is_some() {
+                    return Err(CertifyError::Subject(excerpt(text)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// For which thing, and who asks.
@@ -105,14 +140,14 @@ impl App {
         if !names.is_empty() {
             return self.named(domain, &names);
         }
-        let unknown = || CertifyError::UnknownIdentity(ics_core::identity::excerpt(user));
+        let unknown = || CertifyError::UnknownIdentity(excerpt(user));
         let lookup: Lookup = user.parse().or_else(|_| format!("serial:{user}").parse()).map_err(|_| unknown())?;
         let hosted = self.hosted(domain)?;
         let mut fitting = self.identities(&self.sight(&hosted)?, &lookup)?.into_iter();
         match (fitting.next(), fitting.next()) {
             (Some(id), None) => Ok(id),
             (None, _) => Err(unknown()),
-            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", ics_core::identity::excerpt(user)))),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", excerpt(user)))),
         }
     }
 
@@ -180,6 +215,11 @@ impl App {
         let issuers = &rules.ok_or_else(unknown)?.issuers;
         issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
     }
+}
+
+/// What a common name can mean: an id or a name as it stands, or a serial number or host without its scheme.
+fn meanings(text: &str) -> impl Iterator<Item = Lookup> {
+    [text.to_owned(), format!("serial:{text}"), format!("host:{text}")].into_iter().filter_map(|text| text.parse().ok())
 }
 
 /// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from

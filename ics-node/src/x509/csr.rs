@@ -6,7 +6,7 @@ use der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, UintRef, Utf
 use der::{Any, Decode as _, Encode as _, Sequence};
 use ics_core::identity::excerpt;
 use ics_core::limits;
-use ics_core::name::Name;
+use ics_core::name::{Name, NameError};
 use ics_core::openpgp::algorithm::KeyAlgorithm;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{CertificateUse, KeyType};
@@ -53,6 +53,8 @@ pub enum RequestError {
 pub struct Csr {
     /// The names that it asks for; none means all that the record gives.
     pub wanted: BTreeSet<Wanted>,
+    /// What its common names say that are no hosts: nothing of it comes into the certificate.
+    pub called: BTreeSet<String>,
     /// The uses that it asks for; none means all that the profile has.
     pub uses: BTreeSet<CertificateUse>,
     /// Its key.
@@ -84,7 +86,8 @@ impl Csr {
         if !signature::verify(public, &request.algorithm, &message, &request.signature) {
             return Err(RequestError::Signature);
         }
-        let mut csr = Self { wanted: subject(&request)?, uses: BTreeSet::new(), key, key_type, spki };
+        let (wanted, called) = subject(&request)?;
+        let mut csr = Self { wanted, called, uses: BTreeSet::new(), key, key_type, spki };
         for attribute in request.info.attributes.iter() {
             match attribute.oid {
                 oid::EXTENSION_REQUEST => {
@@ -97,10 +100,8 @@ impl Csr {
                 other => return Err(RequestError::Attribute(other)),
             }
         }
-        if csr.wanted.len() > limits::CSR_NAMES {
-            return Err(RequestError::Names(csr.wanted.len()));
-        }
-        Ok(csr)
+        let names = csr.wanted.len().max(csr.called.len());
+        if names > limits::CSR_NAMES { Err(RequestError::Names(names)) } else { Ok(csr) }
     }
 
     /// DER from PEM or base64, as requests travel.
@@ -166,30 +167,41 @@ impl Csr {
     }
 }
 
-/// What the subject asks for. Only a serial number and a host name in it are names; the rest the record says.
-fn subject(request: &CertReq) -> Result<BTreeSet<Wanted>, RequestError> {
-    let mut wanted = BTreeSet::new();
+/// What the subject asks for, and what it is called. Only a serial number and a host name in it are names; the rest the
+/// record says.
+fn subject(request: &CertReq) -> Result<(BTreeSet<Wanted>, BTreeSet<String>), RequestError> {
+    let (mut wanted, mut called) = (BTreeSet::new(), BTreeSet::new());
+    let refused = |error: NameError| RequestError::Name(error.to_string());
     for attribute in request.info.subject.0.iter().flat_map(|rdn| rdn.0.iter()) {
-        let name = match attribute.oid {
+        match attribute.oid {
             oid::SERIAL_NUMBER => {
-                let serial = Name::new("serial", &text(&attribute.value)?);
-                Some(serial.map_err(|error| RequestError::Name(error.to_string()))?)
+                let serial = Name::new("serial", &text(&attribute.value)?).map_err(refused)?;
+                wanted.insert(Wanted::Name(serial));
             }
-            oid::COMMON_NAME => text(&attribute.value).ok().and_then(|text| host(&text)),
-            _ => None,
-        };
-        wanted.extend(name.map(Wanted::Name));
+            oid::COMMON_NAME => {
+                let Ok(text) = text(&attribute.value) else { continue };
+                if let Some(name) = host(&text)? {
+                    wanted.insert(Wanted::Name(name));
+                } else {
+                    called.insert(text);
+                }
+            }
+            _ => {}
+        }
     }
-    Ok(wanted)
+    Ok((wanted, called))
 }
 
 /// The host that a common name asks for. Mostly it says what the device is called, and firmware that writes it cannot be
 /// changed: what is no host is left out, since nothing of it comes into the certificate. Without a dot, and with a number
-/// in the place of a top-level domain, it is none (RFC 3696, 2).
-fn host(text: &str) -> Option<Name> {
-    let (_, last) = text.trim_end_matches('.').rsplit_once('.')?;
+/// in the place of a top-level domain, it is none (RFC 3696, 2). What is one is held to the rule of all requests.
+fn host(text: &str) -> Result<Option<Name>, RequestError> {
+    let Some((_, last)) = text.trim_end_matches('.').rsplit_once('.') else { return Ok(None) };
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<core::net::IpAddr>().is_err();
-    if is_number { None } else { Name::new("host", text).ok() }
+    if is_number || Name::new("host", text).is_err() {
+        return Ok(None);
+    }
+    Name::dns(text).map(Some).map_err(|error| RequestError::Name(error.to_string()))
 }
 
 fn text(value: &Any) -> Result<String, RequestError> {
@@ -239,7 +251,7 @@ mod tests {
     fn a_common_name_is_a_host_or_nothing() {
         for (text, expected) in [
             ("pump-7.acme.example", Some("host:pump-7.acme.example")),
-            ("GW.Acme.Example.", Some("host:gw.acme.example")),
+            ("GW.Acme.Example", Some("host:gw.acme.example")),
             ("192.0.2.1", Some("host:192.0.2.1")),
             ("Acme Pump 7.5", None),
             ("Pump-7.5", None),
@@ -249,7 +261,9 @@ mod tests {
             ("..", None),
             ("", None),
         ] {
-            assert_eq!(host(text).map(|name| name.to_string()).as_deref(), expected, "{text}");
+            let host = host(text).expect(text);
+            assert_eq!(host.map(|name| name.to_string()).as_deref(), expected, "{text}");
         }
+        assert!(matches!(host("GW.Acme.Example."), Err(RequestError::Name(_))), "with the dot it is no name of a host");
     }
 }

@@ -54,7 +54,7 @@ impl Wanted {
 pub(super) fn wanted(name: &GeneralName) -> Result<Wanted, String> {
     let of = |scheme: &str, value: &str| Name::new(scheme, value).map_err(|error| error.to_string());
     match name {
-        GeneralName::DnsName(host) => of("host", host.as_str()).map(Wanted::Name),
+        GeneralName::DnsName(host) => Name::dns(host.as_str()).map_err(|error| error.to_string()).map(Wanted::Name),
         GeneralName::IpAddress(octets) => of("host", &address(octets.as_bytes())?.to_string()).map(Wanted::Name),
         GeneralName::UniformResourceIdentifier(uri) => match uri.as_str().split_once(':') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("urn") => of("urn", rest).map(Wanted::Name),

@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::rotation::issuer_key;
 use crate::tools::{Bench, said};
 use crate::world::{
-    DOMAIN, Shape, TOKEN, World, authority, controller, domain, introduction, maker, owner, status, wait,
+    DOMAIN, Shape, TOKEN, World, authority, controller, domain, id, introduction, maker, owner, status, wait,
 };
 
 fn url(node: &Node) -> String {
@@ -272,6 +272,35 @@ fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
     let known = took(&|| drop(world.certify(7, "ldevid", &csr).expect("is issued")));
     let proven = took(&|| drop(wait(world.app.est_enroll(&asked, &text)).expect("is issued")));
     assert!(proven < known * 20, "{proven:?} with a look at the key, {known:?} without");
+}
+
+/// Whoever asks for a certificate of another thing would take the one of his own thing for it.
+#[test]
+fn a_subject_that_is_another_thing_is_refused() {
+    let (world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    world.submit(vec![introduction(8, &["serial:SN-8", "urn:dev:os:32473-SN-8", "host:pump-8"])]);
+    let size = world.size();
+    let ask = |name: &str, common: &str, shown: &[&str]| {
+        bench.request(name, &["-subj", &format!("/CN={common}")]);
+        enroll(&bench, &node, "/simpleenroll", &format!("{name}.csr"), shown)
+    };
+    let other = id(8).to_string();
+    for (number, common) in ["SN-8", "serial:SN-8", "urn:dev:os:32473-SN-8", "pump-8", other.as_str()].iter().enumerate() {
+        let (code, answer) = ask(&format!("other-{number}"), common, IDEVID);
+        assert_eq!(code, "400", "{common}: {answer}");
+        assert!(answer.contains("the name of another thing") && answer.contains(common), "{answer}");
+    }
+    let (code, answer) = ask("meant", "SN-8", &["--user", "SN-7:wrong"]);
+    assert_eq!(code, "401", "who shows nothing learns nothing: {answer}");
+    assert_eq!(world.size(), size, "nothing is stored");
+    let own = id(7).to_string();
+    let its = ["SN-7", "serial:SN-7", "urn:dev:os:32473-SN-7", own.as_str(), "Pump 7", "SN-9"];
+    for (number, common) in its.iter().enumerate() {
+        let (code, answer) = ask(&format!("own-{number}"), common, IDEVID);
+        assert_eq!(code, "200", "{common}: {answer}");
+    }
 }
 
 /// "No record" would send whoever has such a key to ask for a record, and that is the one thing there is too much of.

@@ -84,6 +84,12 @@ pub enum CertifyError {
          (`ics withdraw`)"
     )]
     Ambiguous(String),
+    /// The request is for another thing than the one that has shown itself.
+    #[error(
+        "the subject of the request is the name of another thing than the one that gets the certificate (`{0}`): ask with \
+         one of its own names, with its id, or with an empty subject (RFC 7030, 4.2.1)"
+    )]
+    Subject(String),
     /// There is no such certificate.
     #[error("no certificate with the serial number {0} was issued here")]
     UnknownCertificate(String),
@@ -128,7 +134,8 @@ impl CertifyError {
     pub const fn fault(&self) -> CertifyFault {
         match self {
             Self::Request(RequestError::Key(_)) | Self::Key(_) | Self::Leaf(LeafError::Key(_)) => CertifyFault::Key,
-            Self::Request(RequestError::Name(_))
+            Self::Subject(_)
+            | Self::Request(RequestError::Name(_))
             | Self::Leaf(LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::Constrained(_)) => {
                 CertifyFault::Name
             }
