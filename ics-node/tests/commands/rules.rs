@@ -16,6 +16,22 @@ fn a_new_signer_speaks_after_the_rules_name_him() {
     assert_eq!(stage.ok(&["domain", "show"])["version"], 2);
 }
 
+/// The version is in force, and nothing that it was made for goes.
+#[test]
+fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
+    let stage = Stage::started();
+    stage.ok(&["key", "make", "watcher-1"]);
+    let told = |words: &[&str]| {
+        let ended = stage.for_people("home", &[&["domain"][..], words].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ["no access rule names the role `watcher`", "is new among the signers"].map(|text| ended.stderr.contains(text))
+    };
+    assert_eq!(told(&["update", "--new-role", "--add-signer", "watcher=watcher-1"]), [true, true]);
+    assert_eq!(told(&["submit"]), [false, true]);
+    assert_eq!(told(&["update", "--add-signer", "manufacturer=watcher-1"]), [false, false], "nobody is new");
+    assert_eq!(told(&["submit"]), [false, false]);
+}
+
 /// Rules that wait for a role which nobody has permit nothing, and no verdict says why nobody has it.
 #[test]
 fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {

@@ -4,6 +4,7 @@ mod acknowledge;
 mod changes;
 mod create;
 mod forks;
+mod missing;
 mod newest;
 mod recopy;
 pub(super) mod show;

@@ -8,7 +8,8 @@ use console::style;
 use ics_core::descriptor::{Compromise, Descriptor};
 use serde_json::json;
 
-use super::domain_or_default;
+use super::missing::tell_new_signers;
+use super::{before, domain_or_default};
 use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -67,6 +68,9 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     context
         .output
         .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;
+    if let Some(previous) = before(context, &file.descriptor) {
+        tell_new_signers(context, &previous, &file.descriptor);
+    }
     Ok(Exit::Ok)
 }
 

@@ -8,6 +8,7 @@ use ics_core::identity::Fingerprint;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::WITNESS_KEYS;
 use super::submit::beyond_the_log;
 use super::{domain_or_default, newest, owner, role_and_key, signer, signers, source, unlock_all};
@@ -124,6 +125,8 @@ impl Update {
         if next.certificates.is_some() && !next.lifted.is_subset(&previous.lifted) {
             context.output.note(REVOKED);
         }
+        tell_idle_roles(context, &previous, &next);
+        tell_new_signers(context, &previous, &next);
         // Owners sign a digit too many as they sign anything else; only a log tells it apart.
         if let Ok(node) = context.config().and_then(|config| context.node(&config)) {
             beyond_the_log(context, &node, &next);
