@@ -17,12 +17,13 @@ mod words;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use self::commands::Command;
 use self::context::Context;
 pub use self::exit::{Exit, Failure};
-use crate::config::Url;
+use crate::config::{Url, quoted};
 
 /// Identity certificate server network: what is this thing, who vouches for it, and what is its status now?
 #[derive(Debug, Parser)]
@@ -93,7 +94,7 @@ pub fn run() -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            usage_error(&error);
+            usage_error(&without_secrets(error));
             return Exit::Usage.into();
         }
         Err(help) => {
@@ -124,6 +125,28 @@ fn usage_error(error: &clap::Error) {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     Failure::new(Exit::Usage, message).hint("`ics COMMAND --help` has examples").print(true);
+}
+
+/// What is wrong with the command line, without the user, password and query of an address that stands in it: the message
+/// quotes what it refuses, and is kept by whoever runs the command for others.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let takes_address = context(&error, ContextKind::InvalidArg).is_some_and(|argument| argument.contains("<URL>"));
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        let Some(text) = context(&error, kind) else { continue };
+        if text.contains("://") || takes_address && kind == ContextKind::InvalidValue {
+            let quoted = quoted(text);
+            error.insert(kind, ContextValue::String(quoted));
+        }
+    }
+    error
+}
+
+/// A text of which a message of clap is made.
+fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// The definition of the command line, for completions and manual pages too.

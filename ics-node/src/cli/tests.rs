@@ -1,6 +1,6 @@
 use clap::Parser as _;
 
-use super::{Cli, EXAMPLE_COLUMNS, definition};
+use super::{Cli, EXAMPLE_COLUMNS, definition, without_secrets};
 
 /// Every command with the words that call it.
 fn all_commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
@@ -16,6 +16,26 @@ fn all_commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, 
 #[test]
 fn the_definition_holds_together() {
     definition().debug_assert();
+}
+
+/// Whoever mistypes the address of his node pastes the message where others read it.
+#[test]
+fn no_refusal_shows_a_secret_of_an_address() {
+    for words in [
+        &["ics", "--node", "https://user:hush@node.example", "key", "list"][..],
+        &["ics", "key", "list", "--node=https:user:hush@node.example"],
+        &["ics", "--node", "https://node.example/?token=hush", "key", "list"],
+        &["ics", "peer", "add", "ics.soft.example", "--url", "ldaps://user:hush@node.example"],
+        &["ics", "key", "list", "https://user:hush@node.example"],
+        &["ics", "https://user:hush@node.example"],
+    ] {
+        let refused = definition().try_get_matches_from(words).expect_err("is refused");
+        let told = without_secrets(refused).to_string();
+        assert!(!told.contains("hush") && !told.contains("user:"), "{told}");
+        assert!(told.starts_with("error: "), "{told}");
+    }
+    let refused = definition().try_get_matches_from(["ics", "key", "make", "a@b"]).expect_err("is refused");
+    assert!(without_secrets(refused).to_string().contains("'a@b'"), "what is no address is quoted whole");
 }
 
 #[test]

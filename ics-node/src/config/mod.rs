@@ -33,6 +33,7 @@ pub use self::home::HomeConfig;
 pub use self::ldap::LdapConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::node::{NodeConfig, PagesConfig, ResponderConfig, SocketConfig, TlsConfig};
+pub(crate) use self::peer::quoted;
 pub use self::peer::{Direction, PeerConfig, PeerName, PeerUrl, Url, checked_interval};
 pub use self::pkcs11::Pkcs11Config;
 pub use self::trust::TrustConfig;

@@ -278,7 +278,7 @@ impl Serialize for PeerUrl {
 }
 
 /// What a message quotes of an address that is refused: no user, no password and no query, since it goes to the log.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_word = |(word, _): &(&str, &str)| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let (scheme, rest) = text.split_once("://").filter(is_word).unwrap_or(("", text));
     let open = if text.contains('@') { "" } else { rest.split(['?', '#']).next().unwrap_or_default() };
