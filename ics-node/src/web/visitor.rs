@@ -52,13 +52,13 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
             (mark(Mark::Question))
             div {
                 h1 { (theirs_brief(asked)) }
-                p .word #answer { "Nothing is known of it here" }
+                p .word #answer { "Nothing that you may see is known of it here" }
                 p .since { "That is no sign that it is genuine, and none that it is not." }
             }
         }
         section .welcome { h2 { "Look up something else" } (search(asked)) }
     };
-    page(site, "Nothing known", &main)
+    page(site, "Nothing to show", &main)
 }
 
 /// A name that fits several things says nothing of any.
