@@ -205,8 +205,9 @@ impl App {
             return Ok(None);
         }
         let mut encoded = self.encode_view(reader, query, &known, extent)?;
-        if sources.len() < hosted.len() {
-            encoded.add_unheard(&unheard(&hosted, &sources))?;
+        let missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
+        if !missed.is_empty() {
+            encoded.add_unheard(&missed)?;
         }
         Ok(Some(encoded))
     }
@@ -214,7 +215,14 @@ impl App {
     /// The domains here of which nothing can be said now: nothing of them has arrived, or they are silent.
     pub(crate) fn unheard_domains(&self) -> Result<Vec<DomainName>, AppError> {
         let hosted = self.all_hosted();
-        Ok(unheard(&hosted, &self.sources(hosted.iter().cloned())?))
+        Ok(self.missed(&hosted, &self.sources(hosted.iter().cloned())?))
+    }
+
+    /// Those of these domains that are no source, and of which this node should know.
+    fn missed(&self, hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
+        let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
+        let missed = hosted.iter().filter(|hosted| !is_source(hosted) && self.is_awaited(hosted));
+        missed.map(|hosted| hosted.name.clone()).collect()
     }
 
     /// The identities of which the reader may read anything, with what that is: of others he is not told that they are there.
@@ -414,12 +422,6 @@ impl App {
             }
         }
     }
-}
-
-/// Those of these domains that are no source.
-fn unheard(hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
-    let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
-    hosted.iter().filter(|hosted| !is_source(hosted)).map(|hosted| hosted.name.clone()).collect()
 }
 
 impl Encoded {

@@ -58,14 +58,18 @@ impl App {
                 Ok(sight) => sights.push(sight),
                 Err(error @ AppError::Store(StoreError::Damaged { .. })) => silent = Some(error),
                 Err(error) if hosted.part == Part::Home => silent = Some(error),
-                // Of a copy whose peer was removed before anything came nothing ever will.
-                Err(error) if self.peers_table().copies(&hosted.name) => {
-                    silent = silent.or(Some(error));
-                }
+                Err(error) if self.is_awaited(hosted) => silent = silent.or(Some(error)),
                 Err(_) => {}
             }
         }
         (sights, silent)
+    }
+
+    /// Whether this node should know of a domain that cannot be read. Of a copy whose peer was removed before anything came
+    /// nothing ever will.
+    pub(crate) fn is_awaited(&self, hosted: &Hosted) -> bool {
+        let is_damaged = || self.store().check_sound(hosted.number).is_err();
+        hosted.part == Part::Home || self.peers_table().copies(&hosted.name) || is_damaged()
     }
 
     /// How complete and how fresh answers from it are.

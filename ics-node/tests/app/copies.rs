@@ -91,6 +91,8 @@ async fn an_answer_names_the_domains_that_it_lacks() {
         assert_eq!(code.map(|code| code.as_str()), Some("behind"), "what has not arrived may know it");
     }
     assert_eq!(app.ready(), Ok(()), "nobody may ever be where the peer is said to be");
+    app.remove_peer(&word("acme")).expect("is removed");
+    assert_eq!(unheard(&app).0, none, "nothing of it will ever come");
     drop(app);
     let gone = site.open().view(Reader::Anonymous, unknown).expect_err("nobody knows it");
     assert_eq!(gone.code().as_str(), "unknown-identity", "nothing is awaited any more");
