@@ -158,6 +158,12 @@ impl Config {
         self.peers().find(|peer| peer.name == *name)
     }
 
+    /// Whether something stands in it that may be a secret.
+    #[must_use]
+    pub fn may_hold_secret(&self) -> bool {
+        self.alerts.webhook.as_ref().is_some_and(Webhook::may_be_secret)
+    }
+
     /// The first place where two parts of the file do not go together.
     fn contradiction(&self) -> Option<(Range<usize>, String)> {
         let of_peers = self.contradicting_peer().or_else(|| self.repeated_domain());

@@ -176,11 +176,13 @@ fn a_webhook_takes_a_secret_and_shows_none() {
     for webhook in ["https://chat.example/s3cret", "https://chat.example/?token=s3cret", "http://u:s3cret@h:8080/"] {
         let text = format!("[alerts]\nwebhook = \"{webhook}\"");
         let config = Config::parse(&text, Path::new("ics.toml")).expect(webhook);
-        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+        assert!(!format!("{config:?}").contains("s3cret") && config.may_hold_secret(), "{config:?}");
         let taken = config.alerts.webhook.expect("there");
         assert!(!taken.to_string().contains("s3cret"), "{taken}");
         assert_eq!(taken.secret().as_str(), webhook);
     }
+    let bare = "[alerts]\nwebhook = \"https://alerts.acme.example\"";
+    assert!(!Config::parse(bare, Path::new("ics.toml")).expect("a host").may_hold_secret());
 }
 
 #[test]

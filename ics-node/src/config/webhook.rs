@@ -16,6 +16,13 @@ impl Webhook {
     pub const fn secret(&self) -> &reqwest::Url {
         &self.0
     }
+
+    /// Whether more than a host stands in it.
+    #[must_use]
+    pub fn may_be_secret(&self) -> bool {
+        let (url, path) = (&self.0, self.0.path());
+        !url.username().is_empty() || url.password().is_some() || url.query().is_some() || !matches!(path, "" | "/")
+    }
 }
 
 impl fmt::Display for Webhook {

@@ -1,5 +1,6 @@
 //! Copies: mirrors of other domains, adoption from them, and backups.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use ics_core::time::Timestamp;
@@ -157,7 +158,12 @@ fn a_running_node_is_copied() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
     let path = |name: &str| stage.path(name).to_str().expect("UTF-8").to_owned();
+    // It may hold secrets, and its operator may have let others read it.
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(stage.path("home/ics.toml"), open).expect("set");
     let copied = stage.ok(&["backup", &path("copy")]);
+    let mode = std::fs::metadata(stage.path("copy/ics.toml")).expect("copied").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the copy is its owner's alone");
     assert_eq!(copied["entries"], stage.size("serial:SN-1"));
     assert_eq!(copied["findings"], Value::Array(Vec::new()));
     assert!(stage.path("copy/data/ics.db").exists() && stage.path("copy/ics.toml").exists());

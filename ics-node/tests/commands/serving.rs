@@ -1,7 +1,8 @@
 //! The node as a process.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -43,6 +44,29 @@ fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
         stage.write("home/ics.toml", good.replace(from, to));
         let ended = stage.run(&["serve"]);
         assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
+    }
+}
+
+/// Chat services have a secret in the address at which they take alerts.
+#[test]
+fn a_configuration_that_others_may_read_is_told_of_where_a_secret_may_be_in_it() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    // It ends before it listens, and what it has logged by then can be read.
+    let ends = good.replace("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n");
+    for (webhook, mode, is_told) in [
+        ("https://chat.example/?token=s3cret", 0o640, true),
+        ("https://u:s3cret@chat.example", 0o604, true),
+        ("https://chat.example/s3cret", 0o644, true),
+        ("https://chat.example/s3cret", 0o600, false),
+        ("https://alerts.acme.example", 0o644, false),
+    ] {
+        let path = stage.write("home/ics.toml", format!("{ends}\n[alerts]\nwebhook = \"{webhook}\"\n"));
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
+        let ended = stage.run(&["serve"]);
+        assert_eq!(ended.code, 5, "{ended:?}");
+        assert_eq!(ended.stderr.contains("others may read this file"), is_told, "{webhook} {mode:o}: {ended:?}");
+        assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
     }
 }
 

@@ -211,7 +211,7 @@ pub(super) enum Command {
     /// Copy a node while it runs.
     ///
     /// Copies the node of this home directory while it runs: its store, ics.toml and descriptors. The copy is read through
-    /// and compared before it is called good.
+    /// and compared before it is called good. Only its owner may read it: the address of alerts in ics.toml may be a secret.
     ///
     /// A node that is started from a copy does not sign for its own domains until it has asked its mirrors what it has
     /// signed since. A copy keeps what is erased later: delete those that are older than an erasure.

@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{files, memory};
 use crate::config::{Config, EXAMPLE_AT, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::{change_signals, stop_signal};
-use crate::keys::{KeyError, StoredKey};
+use crate::keys::{KeyError, StoredKey, file};
 use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
@@ -66,11 +66,13 @@ impl Serve {
         };
         let keys = node_keys(context, node)?;
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
+        let file = context.home.join(FILE_NAME);
+        warn_of_readers(&file, &config);
         runtime.block_on(async {
             // Not earlier: whoever is asked for a passphrase may end it.
             let stop = stop_signal().map_err(internal)?;
             let service =
-                Service::start(&config, Some(&context.home.join(FILE_NAME)), keys).map_err(|error| failed(&error))?;
+                Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
             if self.clock_is_right {
                 service.app().believe_clock();
             }
@@ -85,6 +87,15 @@ impl Serve {
             service.run(stop).await.map_err(|error| failed(&error))
         })?;
         Ok(Exit::Ok)
+    }
+}
+
+/// A key that others may read is refused; a node that has run with such a file goes on, and its operator is told.
+fn warn_of_readers(path: &Path, config: &Config) {
+    if config.may_hold_secret() && file::is_open_to_others(path).unwrap_or_default() {
+        let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it its \
+                    owner's alone (chmod 600), and let the receiver give another address";
+        tracing::warn!(path = %path.display(), "{text}");
     }
 }
 
