@@ -71,8 +71,7 @@ impl Serve {
         runtime.block_on(async {
             // Not earlier: whoever is asked for a passphrase may end it.
             let stop = stop_signal().map_err(internal)?;
-            let service =
-                Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
+            let service = Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
             if self.clock_is_right {
                 service.app().believe_clock();
             }
