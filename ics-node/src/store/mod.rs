@@ -359,6 +359,15 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Has the index of a store that is not open lead from a key to these entries and no others, by rows that are whole.
+#[cfg(test)]
+pub(crate) fn lead(dir: &Path, domain: DomainNumber, key: Key, to: &[u64]) -> Result<(), StoreError> {
+    let mut index = schema::open_writer(schema::File::Index, &dir.join(INDEX_FILE))?;
+    index.execute("DELETE FROM posting WHERE key = ?1", [key.0])?;
+    let postings: Vec<_> = to.iter().map(|index| (key, types::Position::new(domain, *index))).collect();
+    index::file::merge(&mut index, [postings], &BTreeMap::new(), &std::collections::BTreeSet::new())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
