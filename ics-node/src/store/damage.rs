@@ -136,6 +136,13 @@ impl Met {
         damage
     }
 
+    /// The same of an index that does not lead to an entry by what that says.
+    pub(crate) fn unfound(&self, domain: &DomainInfo, entry: u64) -> StoreError {
+        let what = format!("entry {entry} is not found by one of its keys");
+        self.note(domain, Place::Index, &what);
+        StoreError::corrupt(what)
+    }
+
     /// What was met in a domain, in words.
     pub(crate) fn of(&self, domain: DomainNumber) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);

@@ -84,6 +84,35 @@ fn a_damaged_row_of_the_index_hides_nothing() {
     }
 }
 
+/// Nobody who looks for something meets it: an empty answer is what he gets of what is not there.
+#[test]
+fn a_row_of_the_index_that_is_gone_is_seen_by_whoever_goes_round() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let mark = dir.path().join("index.db-damaged");
+    let is_unfound = |store: &Store, lot: u64| find(store, domain, &[format!("lot{lot}").as_str()]).is_empty();
+    let unfound = |store: &Store| (0..60).filter(|lot| is_unfound(store, *lot)).count();
+    let go_round = |store: &Store| (0..8).for_each(|_| store.look_over(100));
+    let store = open(dir.path());
+    go_round(&store);
+    go_round(&store);
+    assert!(!mark.exists(), "nothing is wrong with it");
+    drop(store);
+    let one = "WHERE key = (SELECT key FROM posting WHERE length(more) = 9 LIMIT 1)";
+    for change in ["DELETE FROM posting", "UPDATE posting SET key = key + 1"] {
+        let index = Connection::open(dir.path().join("index.db")).expect("open");
+        assert_eq!(index.execute(&format!("{change} {one}"), []).expect("change"), 1, "{change}");
+        drop(index);
+        let store = open(dir.path());
+        assert_eq!((unfound(&store), mark.exists()), (1, false), "{change}");
+        go_round(&store);
+        assert!(mark.exists(), "{change}");
+        drop(store);
+        let store = open(dir.path());
+        assert_eq!((unfound(&store), mark.exists()), (0, false), "{change}");
+    }
+}
+
 /// It was found by what it said when it was logged, and says something else now.
 #[test]
 fn an_entry_that_is_not_what_was_logged_is_given_to_nobody() {
