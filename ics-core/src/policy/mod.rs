@@ -14,6 +14,7 @@ mod access;
 mod memo;
 mod rules;
 mod shape;
+mod unknown;
 
 pub use access::AccessPolicy;
 pub(crate) use memo::Memo;

@@ -195,6 +195,13 @@ proptest! {
             // It says no more than that: nobody is vouched for by what is gone.
             let is_as_before = after.vouched.iter().all(|by| before.vouched.contains(by));
             prop_assert!(is_as_before, "{:?}: {:?} and {:?}", erasure, before.vouched, after.vouched);
+            // What nobody knows any more may be what it was hidden by.
+            let introduced = before.statements.iter().any(|it| {
+                let counts = !matches!(it.standing, Standing::Refused | Standing::Replaced);
+                it.by.index == target.index() && it.act == Act::Identity && counts
+            });
+            let is_named = about.iter().any(|it| it.claims().supersedes.contains(&target.id()));
+            prop_assert!(after.forgotten || is_named || !introduced, "{:?}: {:?} and {:?}", erasure, before, after);
             // Never again, by anybody.
             let context = Context { about: &about, groups: &groups, unseen: false };
             prop_assert!(domain.check(target, &context).is_err());

@@ -362,6 +362,10 @@ pub struct Record {
     /// may not read this one ([`Record::readings`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub also_said: BTreeMap<Attribute, BTreeSet<String>>,
+    /// Whether a statement that introduced it was erased, and nothing had taken its place before: what it said beside the
+    /// attributes by which groups select nobody knows any more. Rules of reading that look at others show nothing of it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub forgotten: bool,
     /// Who approves of it.
     pub approvals: Vec<By>,
     /// Who approved of it formerly: for a time that is over, or by an approval that he has replaced since. He has not taken

@@ -46,6 +46,7 @@ pub fn resolve(
         names: names(&scene),
         also_said: also_said(&scene, introduction.subject(), &attributes),
         attributes,
+        forgotten: scene.judged.iter().any(|it| is_forgotten(&scene, it)),
         approvals: standing(&scene, Act::Approval).map(|it| by(&scene, it.logged)).collect(),
         formerly_approved: scene.formerly_approved().map(|it| by(&scene, it.logged)).collect(),
         labels: labels(&scene),
@@ -165,7 +166,8 @@ fn also_said(
         attributes.get(attribute).is_some_and(|given| given.iter().all(|other| other.value == *value))
     };
     let counts = |it: &&Judged<'_>| {
-        it.is_direct(&scene.subject) && !matches!(it.standing, Standing::Refused | Standing::Replaced)
+        let has_place = !matches!(it.standing, Standing::Refused | Standing::Replaced);
+        it.is_direct(&scene.subject) && has_place && !scene.was_replaced(it.logged)
     };
     let said = scene.judged.iter().filter(counts).flat_map(|it| &it.logged.claims().attributes);
     let selected = subject.as_group().into_iter().flat_map(|group| &group.attributes);
@@ -174,6 +176,12 @@ fn also_said(
         also.entry(*attribute).or_default().insert(value.clone());
     }
     also
+}
+
+/// Whether it is what is left of a statement that may have said more of the thing than its erasure restates.
+fn is_forgotten(scene: &Scene<'_>, it: &Judged<'_>) -> bool {
+    let introduced = it.is_direct(&scene.subject) && it.logged.is_erased() && it.logged.act() == Act::Identity;
+    introduced && it.standing != Standing::Refused && !scene.was_replaced(it.logged)
 }
 
 fn labels(scene: &Scene<'_>) -> Vec<Given<String>> {

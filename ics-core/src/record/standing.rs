@@ -139,6 +139,20 @@ impl<'a> Scene<'a> {
         x.acts && s.subject_id() == self.subject && (replaces(x.logged, s) || may_lift(self.domain, x.logged, s))
     }
 
+    /// Whether an erased statement had been replaced on purpose. Whose it was is erased as well: the log admitted what
+    /// replaced it only from its own signer, unless that was taken over from where nobody here has looked.
+    pub(crate) fn was_replaced(&self, erased: &Logged) -> bool {
+        let has_replaced = |x: &Judged<'_>| {
+            x.acts
+                && x.logged.act() == erased.act()
+                && x.logged.subject_id() == erased.subject_id()
+                && x.logged.index() < erased.index()
+                && x.logged.source().is_empty()
+                && x.logged.claims().supersedes.contains(&erased.id())
+        };
+        erased.is_erased() && self.judged.iter().any(has_replaced)
+    }
+
     /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
     pub(crate) fn entitled_by(&self, statement: &Logged, grants: &[&Judged<'a>]) -> Option<Entitlement> {
         let (signer, role, index) = (statement.signer(), statement.role(), statement.index());

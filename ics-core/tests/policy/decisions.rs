@@ -290,6 +290,40 @@ fn who_may_read_whatever_there_is() {
     }
 }
 
+/// What an erasure leaves of a thing is shown as far as it would be shown whatever the thing was.
+#[test]
+fn what_is_forgotten_is_read_by_rules_that_do_not_look_at_it() {
+    let read = r#"action == Action::"read", resource"#;
+    let lab = r#"{ resource has loc && resource.loc == "lab" }"#;
+    let all = r#"@id("all") permit (principal, action, resource); "#;
+    let secret = |clauses: &str| format!("{all}@id(\"f\") forbid (principal, {read}) {clauses};");
+    let owner = r#"unless { principal in Role::"owner" }"#;
+    let open = format!("@id(\"p\") permit (principal, {read}) unless {lab};");
+    let of_owner = format!("@id(\"o\") permit (principal in Role::\"owner\", {read});");
+    for (rules, forgotten) in [
+        (all.to_owned(), [true, true]),
+        (secret(r#"when { resource has lot && resource.lot == "8" }"#), [true, true]),
+        (secret(&format!("when {lab}")), [false, false]),
+        (secret(&format!("when {lab} {owner}")), [false, true]),
+        (secret(r#"when { resource has "l\u{6f}c" && resource["l\u{6f}c"] like "la*" }"#), [false, false]),
+        // One clause has seen to it that the other can be asked.
+        (secret(r#"when { resource has loc && resource has lot } when { resource.lot == "8" }"#), [false, false]),
+        (open.clone(), [false, false]),
+        (open + &of_owner, [false, true]),
+    ] {
+        let policy = compile(&rules).expect("policy");
+        let ask = |roles: &[&str]| {
+            let lot = BTreeMap::from([(Attribute::Lot, "7".to_owned())]);
+            let resource = Resource::identity(IdentityId::Key(signer(1)), Kind::Device, lot);
+            Request { principal: party(roles), action: Action::Read, resource }
+        };
+        let who: [&[&str]; 2] = [&[], &["owner"]];
+        assert_eq!(who.map(|roles| policy.decide_again(ask(roles)).allow), [true, true], "{rules}");
+        assert_eq!(who.map(|roles| policy.decide_forgotten(ask(roles)).allow), forgotten, "{rules}");
+        assert_eq!(who.map(|roles| policy.decide_forgotten(ask(roles)).allow), forgotten, "remembered: {rules}");
+    }
+}
+
 /// Rules of which any number may apply at once, so that reasons have an order to lose.
 const MANY: &str = r#"
 @id("f-device") forbid (principal, action in Action::"append", resource) when { resource.kind == Kind::"device" };

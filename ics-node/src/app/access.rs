@@ -130,10 +130,12 @@ impl App {
 /// Whether a domain's rules permit it with all that the thing may be to readers.
 fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, record: &Record) -> bool {
     let Identity { id, kind } = record.identity;
+    let policy = domain.policy();
     let permits = |attributes| {
         let resource = Resource::identity(id, kind, attributes);
         let request = Request { principal: principal.clone(), action: action.clone(), resource };
-        domain.policy().decide_again(request).allow
+        let decision = if record.forgotten { policy.decide_forgotten(request) } else { policy.decide_again(request) };
+        decision.allow
     };
     record.readings().is_some_and(|readings| readings.into_iter().all(permits))
 }

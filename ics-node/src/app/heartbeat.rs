@@ -11,6 +11,8 @@ use crate::store::{Part, Seal, StoreError, WriteTx};
 
 /// Seconds between two cosignatures of an idle home (DESIGN section 5). A plain checkpoint proves no freshness.
 const HEARTBEAT_SECONDS: u64 = 60;
+/// Entries that are looked over with each heartbeat: a million within nine hours, for a fraction of a second a minute.
+const LOOKED_OVER: u64 = 2000;
 /// Heartbeats after which a node whose time is ahead of its machine's clock says so again: an hour.
 const BEATS_TO_WARN: u64 = 60;
 
@@ -30,7 +32,11 @@ impl App {
             beats = beats.wrapping_add(1);
             let app = self.clone();
             // A beat that was cut off is no loss: the next one says more.
-            let _ = crate::background::spawn(move || app.beat_once()).await;
+            let beat = move || {
+                app.beat_once();
+                app.store().look_over(LOOKED_OVER);
+            };
+            let _ = crate::background::spawn(beat).await;
         }
     }
 

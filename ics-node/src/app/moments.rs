@@ -10,7 +10,7 @@ use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::{Logged, Posting, resolve};
+use ics_core::record::{Logged, Posting, Record, resolve};
 use ics_core::statement::{StatementId, openpgp_key_of};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -342,7 +342,11 @@ impl App {
         }
         let seen = sizes.iter().any(|size| {
             let about: Vec<Logged> = said.about.iter().filter(|it| it.index() < *size).cloned().collect();
-            let record = |at: &Timestamp| resolve(&to.domain, &id, &about, &said.groups, *at);
+            // What an erasure hides from now on could be seen until then, as far as anybody knows.
+            let record = |at: &Timestamp| {
+                let record = resolve(&to.domain, &id, &about, &said.groups, *at)?;
+                Some(Record { forgotten: false, ..record })
+            };
             times.iter().filter_map(record).any(|record| self.may_read(reader, &to.domain, &record))
         });
         let statements = said.about.iter().map(Logged::id).collect();

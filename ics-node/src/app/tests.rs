@@ -210,6 +210,28 @@ async fn an_index_that_leads_elsewhere_lets_nothing_through() {
     assert_eq!(app.ready(), Ok(()));
 }
 
+/// The same where the row that leads there is whole: then only what it leads to tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_leads_to_another_thing_lets_nothing_through() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let trust = Arc::new(policy(&app, &maker, PERMITS));
+    let number = app.hosted(&maker.domain).expect("is here").number;
+    drop(app);
+    let key = super::entries::subject_key(&IdentityId::Key(pumps[0].fingerprint()));
+    crate::store::lead(&maker.data(), number, key, &[3]).expect("damaged");
+    let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
+    assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Unknown));
+    assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
+    assert_eq!(check(&app, 1, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "of that nothing is damaged");
+    let told = app.ready().expect_err("damage was met");
+    assert!(told.contains("leads to entry 3, which says nothing of what is looked for"), "{told}");
+    drop(app);
+    let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
+    app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect("the index was made anew");
+    assert_eq!(app.ready(), Ok(()));
+}
+
 /// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_start() {

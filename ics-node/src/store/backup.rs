@@ -184,6 +184,13 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreE
     Ok(Moved { former: Some(aside).filter(|aside| aside.exists()), attempts })
 }
 
+/// A name that nothing has in a directory: where the clock went back, there may be a former store of the same time.
+fn unused(dir: &Path, name: &str) -> String {
+    let others = (1_u64..).map(|number| format!("{name}-{number}"));
+    let mut names = core::iter::once(name.to_owned()).chain(others);
+    names.find(|name| !dir.join(name).exists()).unwrap_or_default()
+}
+
 /// Moves away what is in the way of a copy; gives the place of the former store. Once that is out of the way, what is
 /// found here was put here by an attempt that did not end, and goes to a place of its own.
 fn move_aside(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
@@ -194,7 +201,8 @@ fn move_aside(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
     let to = match places.first() {
         Some(former) if !was_moved || names.is_empty() => former.clone(),
         _ => {
-            say(dir, new)?;
+            let new = unused(dir, new);
+            say(dir, &new)?;
             dir.join(new)
         }
     };

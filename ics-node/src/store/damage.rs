@@ -26,12 +26,16 @@ pub(crate) fn is_sound(entry: &StoredEntry) -> bool {
     entry.content.as_ref().is_none_or(fits)
 }
 
-/// An entry that was read, if it is what was logged: one that says something else now may parse as well as before.
-pub(crate) fn checked(entry: StoredEntry) -> Result<StoredEntry, StoreError> {
-    if is_sound(&entry) {
-        return Ok(entry);
+/// An entry that was read, if it is what was logged: one that says something else now may parse as well as before. If it is
+/// stored as one without effect, that must have been said of it: it may have been a block.
+pub(crate) fn checked(log: &Connection, entry: StoredEntry) -> Result<StoredEntry, StoreError> {
+    if !is_sound(&entry) {
+        return Err(StoreError::corrupt(format!("entry {} is not what was logged", entry.index)));
     }
-    Err(StoreError::corrupt(format!("entry {} is not what was logged", entry.index)))
+    if entry.content.is_some() && !entry.effective && !table::is_without_effect(log, &entry)? {
+        return Err(StoreError::corrupt(format!("entry {} has lost its effect", entry.index)));
+    }
+    Ok(entry)
 }
 
 /// By what damaged entries are found. No other key begins with this tag.
@@ -130,6 +134,13 @@ impl Met {
             self.note(domain, Place::Index, what);
         }
         damage
+    }
+
+    /// The same of an index that does not lead to an entry by what that says.
+    pub(crate) fn unfound(&self, domain: &DomainInfo, entry: u64) -> StoreError {
+        let what = format!("entry {entry} is not found by one of its keys");
+        self.note(domain, Place::Index, &what);
+        StoreError::corrupt(what)
     }
 
     /// What was met in a domain, in words.

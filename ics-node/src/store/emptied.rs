@@ -86,7 +86,7 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
 
 fn empty(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
     let range = [Position::new(domain, 0).0, Position::new(domain, DOMAIN_ENTRIES).0];
-    for table in ["entry", "filled"] {
+    for table in ["entry", "filled", "without_effect"] {
         log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
     }
     for table in ["tile", "head", "sight", "doubt"] {

@@ -168,6 +168,11 @@ pub enum Full {
     Enrolments(usize),
 }
 
+/// Whether there is no room on a disk, or no more for this user.
+pub(crate) const fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 impl StoreError {
     /// Of the operating system, about one file.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
@@ -180,7 +185,7 @@ impl StoreError {
         let is_io = |source: &rusqlite::Error| source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         match self {
             Self::NoRoom => Self::Disk { path: dir.to_owned(), trouble: "is full".to_owned() },
-            Self::Io { path, source } if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Self::Io { path, source } if is_full(source.kind()) => {
                 Self::Disk { path, trouble: format!("is full: {source}") }
             }
             Self::Sqlite { source } if is_io(&source) => {

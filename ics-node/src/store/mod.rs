@@ -26,6 +26,7 @@ mod pool;
 mod read;
 mod replay;
 mod restore;
+mod round;
 mod schema;
 mod sight;
 mod state;
@@ -78,6 +79,7 @@ use damage::Met;
 use heads::HeadFiles;
 use index::Index;
 use pool::Pool;
+use round::Round;
 use state::Published;
 use writer::{Task, Writer};
 
@@ -145,6 +147,8 @@ pub(crate) struct Shared {
     index_path: PathBuf,
     /// What was met of damage.
     met: Met,
+    /// How far the log has been looked over for it.
+    round: Round,
     heads: HeadFiles,
     /// What was seen of the logs of others.
     seen: HeadFiles,
@@ -221,6 +225,7 @@ impl Store {
             pool: Pool::new(&log_path, &index_path, options.readers),
             index: Index::start(index, &index_path)?,
             met: Met::new(index_path.clone()),
+            round: Round::default(),
             index_path,
             heads,
             seen,
@@ -357,6 +362,15 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),
     }
+}
+
+/// Has the index of a store that is not open lead from a key to these entries and no others, by rows that are whole.
+#[cfg(test)]
+pub(crate) fn lead(dir: &Path, domain: DomainNumber, key: Key, to: &[u64]) -> Result<(), StoreError> {
+    let mut index = schema::open_writer(schema::File::Index, &dir.join(INDEX_FILE))?;
+    index.execute("DELETE FROM posting WHERE key = ?1", [key.0])?;
+    let postings: Vec<_> = to.iter().map(|index| (key, types::Position::new(domain, *index))).collect();
+    index::file::merge(&mut index, [postings], &BTreeMap::new(), &std::collections::BTreeSet::new())
 }
 
 #[cfg(test)]

@@ -107,7 +107,8 @@ impl Store {
                 if *index >= state.head.size {
                     return Err(missing(*index));
                 }
-                damage::checked(table::entry(&reader.log, domain, *index, show)?.ok_or_else(|| missing(*index))?)
+                let entry = table::entry(&reader.log, domain, *index, show)?.ok_or_else(|| missing(*index))?;
+                damage::checked(&reader.log, entry)
             };
             indices.iter().map(read).collect()
         });
@@ -135,7 +136,7 @@ impl Store {
                 bytes += entry.header.len() + entry.content.as_ref().map_or(0, |content| content.body.len());
                 let fits = entries.len() < limit && (bytes <= max_bytes || entries.is_empty());
                 if fits {
-                    entries.push(damage::checked(entry)?);
+                    entries.push(damage::checked(&reader.log, entry)?);
                 }
                 Ok(fits)
             })

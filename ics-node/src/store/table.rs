@@ -105,8 +105,24 @@ pub(crate) fn insert_entries<'e>(
             entry.content.as_ref().map(|content| content.salt),
             entry.content.as_ref().map(|content| content.body.as_slice()),
         ])?;
+        if !entry.effective && entry.content.is_some() {
+            note_without_effect(connection, entry.domain, entry.index)?;
+        }
     }
     Ok(())
+}
+
+/// Never taken back: who reads an entry beside a commit that gives it effect would else take that for damage.
+fn note_without_effect(connection: &Connection, domain: DomainNumber, index: u64) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO without_effect VALUES (?1)")?;
+    statement.execute([Position::new(domain, index).0])?;
+    Ok(())
+}
+
+/// Whether a whole entry that is stored as one without effect was ever said to have none.
+pub(crate) fn is_without_effect(connection: &Connection, entry: &StoredEntry) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM without_effect WHERE position = ?1")?;
+    Ok(statement.exists([Position::new(entry.domain, entry.index).0])?)
 }
 
 /// Takes header, salt and body of an entry away for good; `secure_delete` overwrites them.
@@ -162,10 +178,10 @@ fn stored_entry(domain: DomainNumber, show: Show, row: &Row<'_>) -> rusqlite::Re
         Show::Unsettled => true,
         Show::Settled(round) => filled <= round,
     };
-    let content = match (row.get(4)?, row.get(5)?) {
-        (Some(salt), Some(body)) if is_shown => Some(Content { salt, body }),
-        _ => None,
-    };
+    let (salt, body): (Option<[u8; 16]>, Option<Vec<u8>>) = (row.get(4)?, row.get(5)?);
+    // Of what is erased both are gone. Where one is, the leaf tells that it is damaged.
+    let is_whole = is_shown && (salt.is_some() || body.is_some());
+    let content = is_whole.then(|| Content { salt: salt.unwrap_or_default(), body: body.unwrap_or_default() });
     Ok(StoredEntry {
         domain,
         index: Position(row.get(0)?).index(),
@@ -259,7 +275,7 @@ pub(crate) fn fill_entry(connection: &Connection, entry: &StoredEntry, round: i6
         entry.content.as_ref().map(|content| content.body.as_slice()),
         round,
     ])?;
-    Ok(())
+    if entry.effective { Ok(()) } else { note_without_effect(connection, entry.domain, entry.index) }
 }
 
 pub(crate) fn insert_filled(
@@ -288,7 +304,7 @@ pub(crate) fn set_effective(
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("UPDATE entry SET effective = ?2 WHERE position = ?1")?;
     statement.execute(params![Position::new(domain, index).0, effective])?;
-    Ok(())
+    if effective { Ok(()) } else { note_without_effect(connection, domain, index) }
 }
 
 /// Notes that an entry is gone because it may be read no longer.

@@ -61,7 +61,8 @@ impl WriteTx<'_> {
             Some(entry) => entry.clone(),
             None => {
                 let stored = table::entry(self.log, self.domain().number, index, Show::Unsettled);
-                let checked = stored.and_then(|stored| stored.map(damage::checked).transpose());
+                let checked = |entry| damage::checked(self.log, entry);
+                let checked = stored.and_then(|stored| stored.map(checked).transpose());
                 self.met
                     .noted(self.domain(), Place::Log, checked)?
                     .ok_or_else(|| StoreError::not_found(format!("entry {index} in `{}`", self.domain().name)))?

@@ -25,7 +25,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::Shared;
 use super::draft::Draft;
-use super::error::StoreError;
+use super::error::{StoreError, is_full};
 use super::flush::{Committed, Flusher};
 use super::index::Reading;
 use super::schema;
@@ -323,7 +323,7 @@ impl Writer {
         let forgotten = self.to_forget(changed)?;
         if !forgotten.is_empty() {
             // A crash before the index has forgotten makes the next start build it again.
-            self.shared.index.will_forget(&self.shared.index_path)?;
+            self.shared.index.will_forget(&self.shared.index_path).map_err(|error| self.assess(error))?;
         }
         let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
         sync_with_commit(&self.log, erases)?;
@@ -380,7 +380,11 @@ impl Writer {
         match truncate_wal(&self.log) {
             Ok(true) => self.wal_holds_erased = false,
             Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
-            Err(error) => tracing::warn!(%error, "an erased entry is still in the write-ahead log"),
+            // It syncs as any commit does: what could not be written may be gone, and the next sync say that all is well.
+            Err(error) => {
+                let error = self.assess(error);
+                tracing::warn!(%error, "an erased entry is still in the write-ahead log");
+            }
         }
     }
 
@@ -396,6 +400,11 @@ impl Writer {
             StoreError::NoRoom => {
                 self.shared.note_room(false);
                 error
+            }
+            // Of a file beside the database, before anything was committed.
+            StoreError::Io { source, .. } if is_full(source.kind()) => {
+                self.shared.note_room(false);
+                StoreError::NoRoom
             }
             _ => error,
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 use ics_node::store::{
-    DomainInfo, DomainNumber, Inspector, KeysOf, Part, Seal, Store, StoreError, StoredEntry, WriteError, backup,
-    check_backup, inspect,
+    DomainInfo, DomainNumber, Inspector, KeysOf, NewContent, NewEntry, Part, Seal, Store, StoreError, StoredEntry,
+    WriteError, WriteTx, backup, check_backup, inspect,
 };
 use rusqlite::Connection;
 
@@ -84,6 +84,35 @@ fn a_damaged_row_of_the_index_hides_nothing() {
     }
 }
 
+/// Nobody who looks for something meets it: an empty answer is what he gets of what is not there.
+#[test]
+fn a_row_of_the_index_that_is_gone_is_seen_by_whoever_goes_round() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let mark = dir.path().join("index.db-damaged");
+    let is_unfound = |store: &Store, lot: u64| find(store, domain, &[format!("lot{lot}").as_str()]).is_empty();
+    let unfound = |store: &Store| (0..60).filter(|lot| is_unfound(store, *lot)).count();
+    let go_round = |store: &Store| (0..8).for_each(|_| store.look_over(100));
+    let store = open(dir.path());
+    go_round(&store);
+    go_round(&store);
+    assert!(!mark.exists(), "nothing is wrong with it");
+    drop(store);
+    let one = "WHERE key = (SELECT key FROM posting WHERE length(more) = 9 LIMIT 1)";
+    for change in ["DELETE FROM posting", "UPDATE posting SET key = key + 1"] {
+        let index = Connection::open(dir.path().join("index.db")).expect("open");
+        assert_eq!(index.execute(&format!("{change} {one}"), []).expect("change"), 1, "{change}");
+        drop(index);
+        let store = open(dir.path());
+        assert_eq!((unfound(&store), mark.exists()), (1, false), "{change}");
+        go_round(&store);
+        assert!(mark.exists(), "{change}");
+        drop(store);
+        let store = open(dir.path());
+        assert_eq!((unfound(&store), mark.exists()), (0, false), "{change}");
+    }
+}
+
 /// It was found by what it said when it was logged, and says something else now.
 #[test]
 fn an_entry_that_is_not_what_was_logged_is_given_to_nobody() {
@@ -101,6 +130,71 @@ fn an_entry_that_is_not_what_was_logged_is_given_to_nobody() {
     assert_eq!(store.entries(domain, 290, 10, usize::MAX).expect("of these none is damaged").len(), 10);
     let read = store.write(domain, |tx| tx.entry(300)).expect("queued").wait();
     assert!(matches!(read, Err(WriteError::Job(StoreError::Corrupt { .. }))), "{read:?}");
+}
+
+/// A body that one damaged byte calls absent is not one that was erased.
+#[test]
+fn half_an_entry_is_damaged() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let log = Connection::open(dir.path().join("ics.db")).expect("open");
+    let position = (i64::from(domain.get()) << 40) + 300;
+    for (offset, lost) in [(0, "salt"), (1, "body")] {
+        let sql = format!("UPDATE entry SET {lost} = NULL WHERE position = {position} + {offset}");
+        assert_eq!(log.execute(&sql, []).expect("change"), 1);
+        let store = open(dir.path());
+        let read = store.entry(domain, 300 + offset);
+        assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{lost}: {read:?}");
+        let findings = store.check().expect("check").findings;
+        assert!(findings.iter().any(|finding| finding.contains(&format!("entry {}", 300 + offset))), "{findings:?}");
+    }
+}
+
+/// Neither its leaf nor a checkpoint says whether an entry has effect.
+#[test]
+fn an_entry_that_has_lost_its_effect_is_given_to_nobody() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..10);
+    let refused = |body: &str| NewEntry { effective: false, ..entry(body) };
+    let job = move |tx: &mut WriteTx<'_>| {
+        tx.append(refused("refused"))?;
+        let hidden = NewEntry { content: NewContent::Leaf([7; 32]), header: Vec::new(), ..refused("hidden") };
+        tx.append(hidden)?;
+        tx.judge_again(4, false);
+        tx.judge_again(5, false);
+        Ok::<_, StoreError>(())
+    };
+    store.write(domain, job).expect("queued").wait().expect("written");
+    let job = |tx: &mut WriteTx<'_>| {
+        tx.judge_again(5, true);
+        Ok::<_, StoreError>(())
+    };
+    store.write(domain, job).expect("queued").wait().expect("written");
+    let effective = |store: &Store| -> Vec<u64> {
+        let entries = store.entries(domain, 0, 20, usize::MAX).expect("nothing is damaged");
+        entries.iter().filter(|entry| entry.effective).map(|entry| entry.index).collect()
+    };
+    assert_eq!(effective(&store), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+    drop(store);
+
+    // As a store of an earlier version, which is brought up to date.
+    let log = Connection::open(dir.path().join("ics.db")).expect("open");
+    log.execute_batch("DROP TABLE without_effect; PRAGMA user_version = 9").expect("changed");
+    drop(log);
+    let store = open(dir.path());
+    assert_eq!(effective(&store), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+
+    let log = Connection::open(dir.path().join("ics.db")).expect("open");
+    let position = (i64::from(domain.get()) << 40) + 3;
+    let sql = format!("UPDATE entry SET effective = 0 WHERE position = {position}");
+    assert_eq!(log.execute(&sql, []).expect("change"), 1);
+    assert!(matches!(store.entry(domain, 3), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(store.entries_at(domain, &[2, 3]), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(store.entries(domain, 0, 20, usize::MAX), Err(StoreError::Corrupt { .. })));
+    let read = store.write(domain, |tx| tx.entry(3)).expect("queued").wait();
+    assert!(matches!(read, Err(WriteError::Job(StoreError::Corrupt { .. }))), "{read:?}");
+    assert_eq!(store.entries_at(domain, &[2, 4]).expect("of these none is damaged").len(), 2);
 }
 
 #[test]

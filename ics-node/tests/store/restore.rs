@@ -330,6 +330,14 @@ fn a_store_in_whose_place_a_copy_is_being_put_is_not_opened() {
     // What was begun has ended: the next one has a place of its own.
     let next = ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(6));
     assert_eq!(next.expect("put back"), Moved { former: Some(path("home/replaced-6000")), attempts: Vec::new() });
+    // Also where the clock has gone back: what lies there stays.
+    let kept = std::fs::read(path("home/replaced-6000/ics.db")).expect("the one before");
+    drop(open(&path("home")));
+    for place in ["home/replaced-6000-1", "home/replaced-6000-2"] {
+        let next = ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(6));
+        assert_eq!(next.expect("put back"), Moved { former: Some(path(place)), attempts: Vec::new() });
+    }
+    assert_eq!(std::fs::read(path("home/replaced-6000/ics.db")).expect("still there"), kept);
 }
 
 #[test]

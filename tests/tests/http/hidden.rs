@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, ISSUER_ROLE};
 use ics_core::identity::Kind;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
-use ics_core::statement::{Claims, Group, Subject, make};
+use ics_core::statement::{Claims, Group, StatementId, Subject, make};
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::SubmissionResult;
@@ -274,4 +274,53 @@ async fn what_a_rule_hides_stays_hidden_when_what_it_goes_by_counts_no_longer() 
     }
     let shown = home.get(&format!("/v1/domains/{DOMAIN}/identities/{}", serial(20))).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
+}
+
+/// A device that is at a place, if one is given, by a statement that takes the place of another.
+fn placed(seed: u8, place: Option<&str>, instead_of: Vec<StatementId>) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
+    claims.attributes = place.map(|place| (Attribute::Location, place.to_owned())).into_iter().collect();
+    claims.supersedes = instead_of;
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_may_have_hidden_stays_hidden_when_nobody_knows_what_it_went_by() {
+    let rule = "permit (principal, action == Action::\"read\", resource) unless { \
+                resource has loc && resource.loc == \"lab\" };";
+    let founded = move || World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, rule));
+    let home = Node::with(tokio::task::spawn_blocking(founded).await.expect("a world"), &settings());
+    let devices = [20, 21, 22].map(|seed| placed(seed, Some(if seed == 20 { "lab" } else { "hall" }), Vec::new()));
+    let blocks = [20, 21, 22].map(|seed| stolen(&maker(), seed));
+    say(&home, [vec![certificate(&maker(), "Acme")], devices.into(), blocks.into()].concat()).await;
+    let path = |seed: u8| format!("/v1/domains/{DOMAIN}/identities/{}", signer(seed).public_key().fingerprint());
+    for (seed, status) in [(20, 404), (21, 200), (22, 200)] {
+        let answer = home.get(&path(seed)).await;
+        assert_eq!(answer.status, status, "{seed}: {}", answer.text());
+    }
+
+    let introduced = |seed: u8| {
+        let query = signer(seed).public_key().fingerprint().to_string();
+        let record = home.app().record(Reader::Operator, &domain(), &query).expect("is there").record;
+        record.vouched[0].clone()
+    };
+    let first = [20, 21, 22].map(introduced);
+    say(&home, vec![placed(22, None, vec![first[2].statement])]).await;
+    for by in &first {
+        erase(&home, by.index).await;
+    }
+    for (seed, status) in [(20, 404), (21, 404), (22, 200)] {
+        let answer = home.get(&path(seed)).await;
+        assert_eq!(answer.status, status, "{seed}: {}", answer.text());
+        let query = signer(seed).public_key().fingerprint().to_string();
+        let record = home.app().record(Reader::Operator, &domain(), &query).expect("the operator reads all").record;
+        assert!(record.effect().blocks(), "{seed}");
+        assert_eq!(record.forgotten, status == 404, "{seed}");
+    }
+    for by in &first {
+        let answer = home.get(&format!("/v1/domains/{DOMAIN}/entries/{}", by.index)).await;
+        assert_eq!(answer.status, if by.index == first[2].index { 410 } else { 404 }, "{}", answer.text());
+    }
 }

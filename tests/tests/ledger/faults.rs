@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -153,6 +154,9 @@ fn work(data: &Path) -> Worked {
                 worked.erased = erases.map(|index| (index, true)).or(worked.erased);
             }
             Err(WriteError::Store(StoreError::Halted { .. })) => worked.silent = true,
+            Err(WriteError::Store(StoreError::Io { source, .. })) if source.kind() == ErrorKind::StorageFull => {
+                panic!("a full disk is told of as one: {source}")
+            }
             Err(error) => assert!(!worked.silent, "it was silent, and says: {error}"),
         }
     }

@@ -7,7 +7,7 @@ use crate::identity::Kind;
 use crate::record::{Digest, Logged, Record, Standing, VoidSince};
 use crate::samples::*;
 use crate::statement::Subject;
-use crate::vocabulary::{Act, Effect};
+use crate::vocabulary::{Act, Attribute, Effect};
 
 /// The record of the device.
 fn record(drafts: &[Draft]) -> Record {
@@ -47,6 +47,34 @@ fn what_blocks_and_was_erased_says_who_has_the_last_word() {
     let listed = record.statements.iter().find(|listed| listed.by.index == 2).expect("it is listed");
     assert_eq!(listed.standing, Standing::Stands);
     assert!(listed.because.contains("the domain's owners erased it"), "{}", listed.because);
+}
+
+/// What nobody knows may be what hid it.
+#[test]
+fn what_was_erased_is_forgotten_unless_something_had_taken_its_place() {
+    let placed = |n: u64| introduce(n).attribute(Attribute::Location, "48.1,11.5").attribute(Attribute::Lot, "7");
+    let withdrawal = |n: u64, of: u64| say(n, MAKER, "manufacturer", Act::Withdrawal).ends(of);
+    let after = || introduce(1).ends(0);
+    for (what, drafts, erased, expected) in [
+        ("the only word", vec![placed(0)], 0, true),
+        ("beside another's", vec![placed(0), say(1, KEEPER, "maintainer", Act::Identity)], 0, true),
+        ("taken back", vec![placed(0), withdrawal(1, 0)], 0, true),
+        ("replaced on purpose", vec![placed(0), after()], 0, false),
+        ("replaced by what was taken back", vec![placed(0), after(), withdrawal(2, 1)], 0, true),
+        ("replaced by what was taken over", vec![placed(0), after().adopted()], 0, true),
+        ("what had replaced it", vec![placed(0), after()], 1, true),
+        ("a status", vec![placed(0), status(1, KEEPER, "maintainer", "in-use")], 1, false),
+    ] {
+        assert!(!record(&drafts).forgotten, "{what}");
+        let (mut about, _) = split(&drafts);
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let erasure = domain().erasure_of(&about[erased], &context, now()).expect("it may be erased");
+        about[erased] = Logged::of_erasure(90, now(), &erasure, HEIR).expect("it is about the device");
+        let record = resolve(&domain(), &device(), &about, &[], now()).expect("something is left");
+        assert_eq!(record.forgotten, expected, "{what}");
+        let is_read_as_of_lot_7 = record.also_said.contains_key(&Attribute::Lot);
+        assert_eq!(is_read_as_of_lot_7, erased == 0 && expected, "{what}");
+    }
 }
 
 /// What he said of it while it was another's word he had no right to say, and it does not become right by erasing that.

@@ -53,8 +53,13 @@ impl Import {
         bar.finish_and_clear();
         let tally = tally?;
         context.output.result(&tally, || text(domain.as_str(), &tally))?;
-        Ok(if tally.refused.is_empty() && tally.malformed.is_empty() { Exit::Ok } else { Exit::Refused })
+        Ok(if is_all(&tally) { Exit::Ok } else { Exit::Refused })
     }
+}
+
+/// Whether all that has a place in a domain is in the log, or on its way there.
+fn is_all(tally: &Tally) -> bool {
+    tally.refused.is_empty() && tally.malformed.is_empty()
 }
 
 fn advance(bar: &ProgressBar, total: Option<u64>, done: u64) {
@@ -80,9 +85,8 @@ fn text(domain: &str, tally: &Tally) -> String {
         let line = |(why, count): (&&str, &u64)| format!("{count}: {why}");
         rows.push(("left out", tally.left_out.iter().map(line).collect::<Vec<_>>().join("\n")));
     }
-    let is_all = tally.refused.is_empty() && tally.malformed.is_empty();
     let mark = match tally.waiting {
-        _ if !is_all => style("!").yellow().bold(),
+        _ if !is_all(tally) => style("!").yellow().bold(),
         0 => style("✓").green(),
         _ => style("…").yellow(),
     };
@@ -117,6 +121,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    /// As the help says.
+    #[test]
+    fn what_is_left_out_is_no_refusal() {
+        let (none, one) = (Tally::default, BTreeMap::from([("unknown-signer".to_owned(), 1)]));
+        let reason = Reason { count: 1, title: String::new(), first: String::new(), hint: None };
+        let refused = BTreeMap::from([("unknown-signer".to_owned(), reason)]);
+        for (tally, expected) in [
+            (none(), true),
+            (Tally { waiting: 1, ..none() }, true),
+            (Tally { left_out: BTreeMap::from([("signatures that stand there twice", 7)]), ..none() }, true),
+            (Tally { malformed: one, ..none() }, false),
+            (Tally { refused, ..none() }, false),
+        ] {
+            assert_eq!(is_all(&tally), expected, "{tally:?}");
+        }
+    }
 
     #[test]
     fn what_became_of_a_keyring() {

@@ -205,8 +205,10 @@ pub(super) enum Command {
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
     /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
     ///
-    /// The exit code is 1 as soon as anything was refused, though the rest is in the log: in keyrings of people mostly what
-    /// others have certified whom the domain does not know. --json counts what was refused, by its reason.
+    /// The exit code is 1 as soon as anything was refused or is not legal, though the rest is in the log: in keyrings of
+    /// people mostly what others have certified whom the domain does not know. What is only left out, because it has no
+    /// place in a domain, leaves it 0, as what waits for the home of the domain does. --json counts all of it, by its
+    /// reason. With --bundle it is 1 as soon as a domain of the bundle or a statement in it was refused.
     Import(import::Import),
     /// Copy a node while it runs.
     ///
