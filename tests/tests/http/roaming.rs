@@ -3,6 +3,7 @@
 
 mod following;
 mod liar;
+mod names;
 mod together;
 
 use std::sync::Arc;
