@@ -4,6 +4,7 @@
 mod following;
 mod liar;
 mod names;
+mod proofs;
 mod together;
 
 use std::sync::Arc;
