@@ -205,8 +205,15 @@ impl App {
         let info = |following: Following| {
             let size = self.hosted(&following.source).ok().and_then(|source| self.seal(&source).ok());
             let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
+            let last_error = hosted.follow_error(&following.source);
+            let state = match (&last_error, behind) {
+                (Some(_), _) => "failing",
+                (None, 0) => "current",
+                (None, _) => "behind",
+            };
             FollowInfo {
-                last_error: hosted.follow_error(&following.source),
+                state: state.to_owned(),
+                last_error,
                 choices: choices(&following).iter().map(ToString::to_string).collect(),
                 source: following.source,
                 identities: following.identities,
