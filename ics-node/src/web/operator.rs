@@ -427,6 +427,7 @@ mod tests {
             assert!(drawn.contains(expected), "{expected}: {drawn}");
         }
         assert!(drawn.contains("asked 30 s ago"), "{drawn}");
-        assert_eq!([(0, false), (0, true), (3, true)].map(|(lag, trouble)| behind(lag, trouble)), ["0", "not known", "3"]);
+        let told = [(0, false), (0, true), (3, true)].map(|(lag, is_in_trouble)| behind(lag, is_in_trouble));
+        assert_eq!(told, ["0", "not known", "3"]);
     }
 }

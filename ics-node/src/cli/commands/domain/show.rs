@@ -126,7 +126,8 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
 fn followed(it: &FollowInfo) -> String {
     let named = (it.identities > 0).then(|| counted(usize::try_from(it.identities).unwrap_or(usize::MAX), "thing"));
     let what: Vec<String> = named.into_iter().chain(it.choices.iter().map(|choice| clean(choice))).collect();
-    let failing = it.last_error.as_ref().map(|error| format!("{} ", style(format!("failing: {};", clean(error))).red()));
+    let failing = |error: &String| format!("{} ", style(format!("failing: {};", clean(error))).red());
+    let failing = it.last_error.as_ref().map(failing);
     let behind = if it.lag_entries > 0 { format!(", {} entries to look at", it.lag_entries) } else { String::new() };
     format!("{}: {}{}{behind}", it.source, failing.unwrap_or_default(), what.join("; "))
 }
