@@ -136,7 +136,8 @@ impl App {
         }
         if !is_told || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
             let text = alarm_of(reason, by.map(|peer| &peer.config.name), is_kept);
-            self.store().alarm(Some(hosted.number), self.clock().now(), MIRROR_STOPPED, &text)?;
+            // A peer that fails in another way each time raises no more alarms than there are ways.
+            self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
         }
         *told = Some(Told { news, is_kept });
         hosted.set_mirror(Some(info(&names(asked), progress)));
