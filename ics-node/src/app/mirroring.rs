@@ -131,10 +131,11 @@ impl App {
         let (is_told, was_kept) = (former.is_some(), former.is_some_and(|former| former.is_kept));
         let by = asked.get(progress.peer);
         let is_kept = was_kept || self.is_fork(hosted, by.map(AsRef::as_ref), reason).await;
-        if is_kept && !was_kept {
+        let is_proven_now = is_kept && !was_kept;
+        if is_proven_now {
             self.keep_fork(hosted, reason)?;
         }
-        if !is_told || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
+        if !is_told || is_proven_now || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
             let text = alarm_of(reason, by.map(|peer| &peer.config.name), is_kept);
             // A peer that fails in another way each time raises no more alarms than there are ways.
             self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
