@@ -444,7 +444,10 @@ pub struct FollowInfo {
     pub identities: u64,
     /// What else is followed: everything of a model or a lot, in words.
     pub choices: Vec<String>,
-    /// Entries of the source that are here and were not looked at yet.
+    /// `current`, `behind` or `failing`.
+    pub state: String,
+    /// Entries of the source that are here and were not looked at yet. Of one that fails, and of a source of which no copy is
+    /// here, that says nothing: there may be more.
     pub lag_entries: u64,
     /// What is in the way, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

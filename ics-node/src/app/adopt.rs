@@ -80,6 +80,9 @@ impl App {
         let name: DomainName = request.source.parse().map_err(|error: ics_core::vocabulary::WordError| {
             AppError::new(Code::MalformedDomain, error.to_string())
         })?;
+        if request.follow == Some(false) && self.hosted(&name).is_err() {
+            return Ok((self.end_following(target, &name, request)?, 0));
+        }
         let source = self.hosted(&name)?;
         let sight = self.sight(&source)?;
         let chosen = self.chosen(&sight, request)?;

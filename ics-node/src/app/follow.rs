@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
+use ics_core::name::Lookup;
 use ics_core::statement::openpgp_key_of;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::Choice;
@@ -20,10 +21,10 @@ use super::entries::restore;
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::problem::Code;
-use super::read::Sight;
+use super::read::{Sight, parse};
 use super::roam::Followers;
 use super::{App, AppError};
-use crate::api::{AdoptionRequest, FollowInfo};
+use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
 use crate::store::{DomainNumber, Following, Part};
 
 /// How often it is looked whether a source has news.
@@ -205,8 +206,15 @@ impl App {
         let info = |following: Following| {
             let size = self.hosted(&following.source).ok().and_then(|source| self.seal(&source).ok());
             let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
+            let last_error = hosted.follow_error(&following.source);
+            let state = match (&last_error, behind) {
+                (Some(_), _) => "failing",
+                (None, 0) => "current",
+                (None, _) => "behind",
+            };
             FollowInfo {
-                last_error: hosted.follow_error(&following.source),
+                state: state.to_owned(),
+                last_error,
                 choices: choices(&following).iter().map(ToString::to_string).collect(),
                 source: following.source,
                 identities: following.identities,
@@ -232,7 +240,7 @@ impl App {
             let mut followed = self.store().followed(target.number)?.into_iter();
             let left = followed.find(|following| following.source == *source);
             match left {
-                Some(left) if self.elsewhere(source).is_none() => self.end_alarms_of_unfollowed(target, &left)?,
+                Some(left) if self.hosted(source).is_ok() => self.end_alarms_of_unfollowed(target, &left)?,
                 left => {
                     // What an entry is about that is not here nobody remembers: what is left is looked at again, from the
                     // first entry on that can be taken over, and alarmed again if it is refused.
@@ -245,6 +253,37 @@ impl App {
         }
         self.follows_changed();
         Ok(())
+    }
+
+    /// Ends to follow what a request chooses in a domain of which nothing is here, and about which nobody is asked.
+    pub(super) fn end_following(
+        &self,
+        target: &Arc<Hosted>,
+        source: &DomainName,
+        request: &AdoptionRequest,
+    ) -> Result<AdoptionResult, AppError> {
+        if !self.store().followed(target.number)?.iter().any(|following| following.source == *source) {
+            return Err(AppError::unknown_domain(source));
+        }
+        let mut ids = BTreeSet::new();
+        for query in &request.ids {
+            let ended = self.known_as(target, query)?;
+            if ended.is_empty() {
+                return Err(AppError::unknown_identity(query));
+            }
+            ids.extend(ended);
+        }
+        self.set_follow(target, source, kept(request, &ids)?, false, 0)?;
+        let identities = ids.iter().map(ToString::to_string).collect();
+        Ok(AdoptionResult { identities, ..AdoptionResult::default() })
+    }
+
+    /// The things that a domain has taken over under a name, or whatever has an id: nobody else is asked.
+    pub(super) fn known_as(&self, target: &Arc<Hosted>, query: &str) -> Result<BTreeSet<IdentityId>, AppError> {
+        match parse(query)? {
+            Lookup::Ids(ids) => Ok(ids.into_iter().collect()),
+            name @ Lookup::Name(_) => self.identities(&self.sight(target)?, &name),
+        }
     }
 }
 

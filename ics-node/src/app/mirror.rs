@@ -99,6 +99,7 @@ impl App {
         Ok(erased)
     }
 
+    /// Keeps both heads of what is known to be a fork.
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();

@@ -17,6 +17,7 @@ use super::mirror::Taking;
 use super::peers::Peer;
 use super::{App, AppError};
 use crate::api::MirrorInfo;
+use crate::config::PeerName;
 
 /// The state of a mirror that has stopped, the kind of its alarm, and that of the alarm of a peer who is left out.
 const STOPPED: &str = "stopped";
@@ -56,8 +57,13 @@ impl Retry {
     }
 }
 
-/// Why a mirror has stopped, and the checkpoint that it had reached.
-type Told = (Discriminant<Stop>, Option<String>);
+/// What was told of a mirror that has stopped.
+struct Told {
+    /// Why it has, and the checkpoint that it had reached.
+    news: (Discriminant<Stop>, Option<String>),
+    /// Whether that is a fork of which the proof is kept.
+    is_kept: bool,
+}
 
 impl App {
     /// Mirrors one domain from these peers, until `stop` says true. A peer by whom it may have been stopped is left out
@@ -85,14 +91,14 @@ impl App {
                 }
             };
             match self.mirror_until(&hosted, &asked, shutdown).await? {
-                Some((reason, peer)) if reason.is_of_peer() && asked.len() > 1 && peer < asked.len() => {
-                    self.leave_out(&hosted, &asked.remove(peer), &reason)?;
+                Some((reason, progress)) if reason.is_of_peer() && asked.len() > 1 && progress.peer < asked.len() => {
+                    self.leave_out(&hosted, &asked.remove(progress.peer), &reason)?;
                     // The others go on at once.
                     hosted.set_mirror(None);
                     retry.plan(Instant::now());
                 }
-                Some((reason, _)) => {
-                    self.stop_mirror(&hosted, &reason, &mut told)?;
+                Some((reason, progress)) => {
+                    self.stop_mirror(&hosted, &asked, (&reason, &progress), &mut told).await?;
                     retry.plan(Instant::now());
                     tokio::select! {
                         () = stopped(&mut stop) => {}
@@ -109,18 +115,34 @@ impl App {
         Ok(())
     }
 
-    /// Says why a mirror has stopped. Where it has done so before and nothing came in between, that is alarmed again only
-    /// if an operator has acknowledged it, and the proof is kept already.
-    fn stop_mirror(&self, hosted: &Hosted, reason: &Stop, told: &mut Option<Told>) -> Result<(), AppError> {
+    /// Says why a mirror has stopped, and keeps the proof if the home has signed two logs. Where it has stopped so before and
+    /// nothing came in between, that is alarmed again only if an operator has acknowledged it, and one proof is enough.
+    async fn stop_mirror(
+        &self,
+        hosted: &Arc<Hosted>,
+        asked: &[Arc<Peer>],
+        (reason, progress): (&Stop, &Progress),
+        told: &mut Option<Told>,
+    ) -> Result<(), AppError> {
         tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
         let seal = self.store().head(hosted.number)?.seal;
-        let news = Some((discriminant(reason), seal.map(|seal| seal.note)));
-        let is_told = *told == news;
-        *told = news;
-        if !is_told || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
-            self.store().alarm(Some(hosted.number), self.clock().now(), MIRROR_STOPPED, &reason.to_string())?;
+        let news = (discriminant(reason), seal.map(|seal| seal.note));
+        let former = told.take().filter(|former| former.news == news);
+        let (is_told, was_kept) = (former.is_some(), former.is_some_and(|former| former.is_kept));
+        let by = asked.get(progress.peer);
+        let is_kept = was_kept || self.is_fork(hosted, by.map(AsRef::as_ref), reason).await;
+        let is_proven_now = is_kept && !was_kept;
+        if is_proven_now {
+            self.keep_fork(hosted, reason)?;
         }
-        if is_told { Ok(()) } else { self.keep_fork(hosted, reason) }
+        if !is_told || is_proven_now || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
+            let text = alarm_of(reason, by.map(|peer| &peer.config.name), is_kept);
+            // A peer that fails in another way each time raises no more alarms than there are ways.
+            self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
+        }
+        *told = Some(Told { news, is_kept });
+        hosted.set_mirror(Some(info(&names(asked), progress)));
+        Ok(())
     }
 
     /// Says that a peer is not asked for a while. Of what he showed nothing is kept as proof: he may have made it.
@@ -135,18 +157,18 @@ impl App {
         Ok(self.store().alarm(Some(hosted.number), self.clock().now(), LEFT_OUT, &text)?)
     }
 
-    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with the number of the peer who was asked.
+    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with how far it was and who was asked.
     async fn mirror_until(
         &self,
         hosted: &Arc<Hosted>,
         peers: &[Arc<Peer>],
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<Option<(Stop, usize)>, AppError> {
+    ) -> Result<Option<(Stop, Progress)>, AppError> {
         let domain = &hosted.name;
         let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
         let mut mirror = self.resume(hosted, domain, peers)?.among(known);
         let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
-        let names: Vec<String> = peers.iter().map(|peer| peer.config.name.to_string()).collect();
+        let names = names(peers);
         let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
         if !is_stopped(hosted) {
             hosted.set_mirror(Some(info(&names, &progress.borrow())));
@@ -155,11 +177,24 @@ impl App {
         let mut applier = Taking::new(self, hosted);
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
-        let peer = progress.borrow().peer;
+        let reached = progress.borrow().clone();
         // With the last progress told, the watcher ends.
         drop(progress);
         let _ = watching.await;
-        Ok(ended.map(|stop| (stop, peer)))
+        Ok(ended.map(|stop| (stop, reached)))
+    }
+}
+
+fn names(peers: &[Arc<Peer>]) -> Vec<String> {
+    peers.iter().map(|peer| peer.config.name.to_string()).collect()
+}
+
+/// What the operator is told: whose fault it is, as far as that is known.
+fn alarm_of(stop: &Stop, by: Option<&PeerName>, is_fork: bool) -> String {
+    match (stop, by) {
+        (Stop::Unproven { .. }, _) if is_fork => format!("fork: the home has signed two logs; {stop}"),
+        (Stop::Unproven { .. }, Some(by)) => format!("`{by}` gave a bad proof: {stop}"),
+        _ => stop.to_string(),
     }
 }
 
@@ -171,22 +206,23 @@ fn is_stopped(hosted: &Hosted) -> bool {
 async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: watch::Receiver<Progress>) {
     while seen.changed().await.is_ok() {
         let progress = seen.borrow_and_update().clone();
+        // That it has stopped is shown when what proves why is kept.
+        if progress.status.stopped.is_some() {
+            continue;
+        }
         if is_stopped(&hosted) {
-            if !says_more(&began, &progress.status) {
+            if !has_got_further(&began, &progress.status) {
                 continue;
             }
-            if progress.status.stopped.is_none() {
-                tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on");
-            }
+            tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on");
         }
         hosted.set_mirror(Some(info(&names, &progress)));
     }
 }
 
-/// Whether a mirror has got further, or has stopped again.
-fn says_more(began: &Status, now: &Status) -> bool {
+fn has_got_further(began: &Status, now: &Status) -> bool {
     let reached = |status: &Status| (status.size, status.as_of, status.ahead);
-    now.stopped.is_some() || reached(now) != reached(began)
+    reached(now) != reached(began)
 }
 
 fn info(names: &[String], progress: &Progress) -> MirrorInfo {
@@ -211,7 +247,12 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
 /// Why a mirror has stopped, and how it goes on.
 fn with_way_on(stop: &Stop) -> String {
     let way = match stop {
-        Stop::Fork { .. } | Stop::Unproven { .. } => {
+        Stop::Unproven { .. } => {
+            ", and the copy goes on when one of them shows the log that is held here. Where this one is not the home its page \
+             is false: name the home, or another one (`ics peer add`). If the home is proven to have signed two logs, `ics \
+             domain forks` shows both heads"
+        }
+        Stop::Fork { .. } => {
             ", and the copy goes on when they show the log that is held here: put the home right. `ics domain forks` \
              shows both heads. Only if the other log is the right one, begin this copy anew, by `ics domain recopy`"
         }
@@ -253,17 +294,24 @@ mod tests {
         let why = forked.last_error.unwrap_or_default();
         let ways = ["asked again", "put the home right", "ics domain forks", "ics domain recopy"];
         assert!(forked.state == STOPPED && ways.iter().all(|way| why.contains(way)), "{why}");
+        let unproven = || Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note".to_owned() };
+        let why = stop(unproven()).last_error.unwrap_or_default();
+        assert!(["asked again", "ics peer add", "ics domain forks"].iter().all(|way| why.contains(way)), "{why}");
+        let by: PeerName = "relay".parse().expect("a name");
+        let alarm = |is_fork| alarm_of(&unproven(), Some(&by), is_fork);
+        assert!(alarm(false).starts_with("`relay` gave a bad proof: "), "{}", alarm(false));
+        assert!(alarm(true).starts_with("fork: "), "{}", alarm(true));
         let unsigned = stop(Stop::Unsigned).last_error.unwrap_or_default();
         assert!(unsigned.ends_with("asked again every few minutes"), "{unsigned}");
     }
 
     #[test]
     fn what_had_stopped_goes_on_once_it_has_got_further() {
-        assert!(!says_more(&status(), &status()));
-        assert!(!says_more(&status(), &Status { known: 9, failures: 3, ..status() }), "nothing of it is held yet");
-        assert!(says_more(&status(), &Status { as_of: Some(Timestamp::from_seconds(1)), ..status() }));
-        assert!(says_more(&status(), &Status { size: 8, ..status() }));
-        assert!(says_more(&status(), &Status { stopped: Some(Stop::Unsigned), ..status() }), "for another reason");
+        assert!(!has_got_further(&status(), &status()));
+        let known = Status { known: 9, failures: 3, ..status() };
+        assert!(!has_got_further(&status(), &known), "nothing of it is held yet");
+        assert!(has_got_further(&status(), &Status { as_of: Some(Timestamp::from_seconds(1)), ..status() }));
+        assert!(has_got_further(&status(), &Status { size: 8, ..status() }));
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod succession;
 mod tests;
 mod then;
 mod thing;
+mod two_logs;
 mod unite;
 mod upload;
 mod verdict;

@@ -19,7 +19,7 @@ use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::PeerError;
-use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Trouble, VerifiedEntry, VerifiedPage};
+use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedEntry, VerifiedPage};
 use tokio::sync::watch;
 
 use super::check::check_bodies;
@@ -234,7 +234,7 @@ impl App {
             let now = self.clock().now();
             let answer = match mirror.poll_action(now) {
                 Action::Stopped(stop) => {
-                    self.keep_fork(hosted, &stop).map_err(text)?;
+                    self.keep_proof(hosted, &stop).map_err(text)?;
                     return Err(stop.to_string());
                 }
                 Action::Wait { .. } | Action::Listen { .. } => {
@@ -265,6 +265,11 @@ impl App {
         }
     }
 
+    /// Keeps the proof of a fork. A page that leads nowhere proves nothing: whoever showed it may have made it.
+    fn keep_proof(&self, hosted: &Hosted, stop: &Stop) -> Result<(), AppError> {
+        if matches!(stop, Stop::Fork { .. }) { self.keep_fork(hosted, stop) } else { Ok(()) }
+    }
+
     /// The domain as its mirror would go on with it.
     fn mirror_of_own(&self, hosted: &Hosted) -> Result<Mirror, AppError> {
         let origin = match (hosted.origin(), self.store().standing(hosted.number)?) {
@@ -282,7 +287,7 @@ impl App {
         loop {
             let answer = match mirror.poll_action(self.clock().now()) {
                 Action::Stopped(stop) => {
-                    self.keep_fork(hosted, &stop).map_err(|error| error.to_string())?;
+                    self.keep_proof(hosted, &stop).map_err(|error| error.to_string())?;
                     return Err(stop.to_string());
                 }
                 Action::Wait { .. } | Action::Listen { .. } => {

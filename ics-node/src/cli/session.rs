@@ -189,6 +189,7 @@ fn local_hint(problem: &Problem) -> Option<&'static str> {
         Code::OperatorOnly => {
             Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
         }
+        Code::UnknownRoute => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
         // Which forms there are, or which rule of its form a text breaks, the message says.
         Code::MalformedId if lacks_kind(&problem.detail) => {

@@ -152,7 +152,12 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
             }
             td data-of="State" { (state(info.mirror.as_ref())) }
             td .number data-of="Entries" { (info.info.size) }
-            td .number data-of="Behind" { (info.mirror.as_ref().map_or(0, |mirror| mirror.lag_entries)) }
+            td .number data-of="Behind" {
+                @match &info.mirror {
+                    Some(mirror) => { (behind(mirror.lag_entries, mirror.last_error.is_some())) }
+                    None => { "0" }
+                }
+            }
             td data-of="Confirmed" {
                 @match age(info, operations) {
                     Some(age) if is_fresh(info, operations) => { (span(age)) " ago" }
@@ -277,6 +282,11 @@ fn peers(operations: &Operations) -> Markup {
     }
 }
 
+/// How far a copy is behind. Where something is in the way there may be more than anybody has told.
+fn behind(lag: u64, is_in_trouble: bool) -> String {
+    if lag == 0 && is_in_trouble { "not known".to_owned() } else { lag.to_string() }
+}
+
 fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
     html! {
         tr {
@@ -284,7 +294,7 @@ fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
             td data-of="Domain" { (pulled.domain) ", from there" }
             td data-of="State" { (copying(&pulled.state, pulled.last_error.as_deref())) }
             td .number data-of="Entries" { (pulled.size) }
-            td .number data-of="Behind" { (pulled.lag_entries) }
+            td .number data-of="Behind" { (behind(pulled.lag_entries, pulled.last_error.is_some())) }
             td data-of="News" { @match pulled.lag_seconds { Some(lag) => { "confirmed " (span(lag)) " ago" } None => { "never confirmed" } } }
         }
     }
@@ -417,5 +427,7 @@ mod tests {
             assert!(drawn.contains(expected), "{expected}: {drawn}");
         }
         assert!(drawn.contains("asked 30 s ago"), "{drawn}");
+        let told = [(0, false), (0, true), (3, true)].map(|(lag, is_in_trouble)| behind(lag, is_in_trouble));
+        assert_eq!(told, ["0", "not known", "3"]);
     }
 }

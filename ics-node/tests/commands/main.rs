@@ -10,6 +10,7 @@ mod between;
 mod debian;
 mod developers;
 mod doubting;
+mod elsewhere;
 mod enrolling;
 mod evidence;
 mod factory;

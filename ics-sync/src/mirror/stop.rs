@@ -123,7 +123,8 @@ pub enum Stop {
 
 impl Stop {
     /// Whether it may be the doing of the peer alone, so that another peer may show better. What the home has signed is
-    /// the same at all of them, and so is what was believed here before.
+    /// the same at all of them, and so is what was believed here before. What a replaced key has signed is not the home's:
+    /// a thief of that key need only have one of them show it.
     #[must_use]
     pub const fn is_of_peer(&self) -> bool {
         match self {
@@ -132,10 +133,10 @@ impl Stop {
             | Self::Founding { .. }
             | Self::Descriptor { .. }
             | Self::Checkpoint(_)
+            | Self::FormerKey { .. }
             | Self::Unsigned => true,
             Self::Fork { .. }
             | Self::Rules { .. }
-            | Self::FormerKey { .. }
             | Self::Header { .. }
             | Self::KeptBack { .. }
             | Self::Time { .. } => false,

@@ -2,7 +2,7 @@
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
-use ics_core::log::merkle::{empty_root, verify_consistency};
+use ics_core::log::merkle::{ProofError, empty_root, verify_consistency};
 use ics_core::log::note::{Note, NoteError, VerifierKey};
 
 use super::request::{AddCheckpoint, RequestError};
@@ -58,7 +58,16 @@ pub enum Refusal {
     /// The log's key has signed two trees of one size.
     #[error("fork: this witness has seen another root for {0} entries")]
     Fork(u64),
-    /// The proof does not lead from what the witness has seen to the checkpoint.
+    /// The log of the checkpoint begins otherwise than what the witness has seen: the proof itself shows that.
+    #[error("fork: the log of {size} entries begins with others than the {old} that this witness has seen")]
+    Diverges {
+        /// The size that the witness has seen.
+        old: u64,
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// The proof does not lead from what the witness has seen to the checkpoint. It may be the work of anybody, and says
+    /// nothing of the log.
     #[error(
         "the proof does not lead from the {old} entries that this witness has seen to the {size} of the checkpoint"
     )]
@@ -79,7 +88,7 @@ impl Refusal {
             Self::Unsigned(_) => 403,
             Self::UnknownLog(_) => 404,
             Self::Size { .. } | Self::Fork(_) => 409,
-            Self::Inconsistent { .. } => 422,
+            Self::Diverges { .. } | Self::Inconsistent { .. } => 422,
         }
     }
 
@@ -95,7 +104,7 @@ impl Refusal {
     /// Whether what was sent contradicts what the witness has seen, under the log's own signature.
     #[must_use]
     pub const fn is_misbehaviour(&self) -> bool {
-        matches!(self, Self::Fork(_) | Self::Inconsistent { .. })
+        matches!(self, Self::Fork(_) | Self::Diverges { .. })
     }
 }
 
@@ -133,8 +142,10 @@ pub fn follows(request: &AddCheckpoint, checkpoint: &Checkpoint, seen: Seen) -> 
     if old == size && seen.root != checkpoint.root {
         return Err(Refusal::Fork(size));
     }
-    verify_consistency(old, &seen.root, size, &checkpoint.root, &request.proof)
-        .map_err(|_| Refusal::Inconsistent { old, size })?;
+    verify_consistency(old, &seen.root, size, &checkpoint.root, &request.proof).map_err(|error| match error {
+        ProofError::OldRoot => Refusal::Diverges { old, size },
+        _ => Refusal::Inconsistent { old, size },
+    })?;
     Ok(Seen { size, root: checkpoint.root })
 }
 
@@ -209,6 +220,20 @@ mod tests {
         assert_eq!(status(&AddCheckpoint { checkpoint: elsewhere, ..request(5, &longer) }), 404);
         assert_eq!(ask(seen, &request(5, &longer)).expect("follows").size, 8);
         assert_eq!(ask(seen, &request(5, &tree(5, 9, 0))), Ok(seen), "the same again");
+    }
+
+    /// Anybody may send a checkpoint that the log has published, with a proof that he has made up.
+    #[test]
+    fn a_bad_proof_is_no_misbehaviour_of_the_log() {
+        let seen = ask(Seen::nothing(), &request(0, &tree(5, 9, 0))).expect("the first");
+        let refused = |request: &AddCheckpoint| ask(seen, request).expect_err("refused");
+        let longer = request(5, &tree(8, 9, 0));
+        for proof in [vec![], vec![Hash([7; 32]); 3], vec![Hash([7; 32]); longer.proof.len()]] {
+            let bad = refused(&AddCheckpoint { proof, ..longer.clone() });
+            assert!(bad == Refusal::Inconsistent { old: 5, size: 8 } && !bad.is_misbehaviour(), "{bad}");
+        }
+        let another = refused(&request(5, &tree(8, 3, 1)));
+        assert!(another == Refusal::Diverges { old: 5, size: 8 } && another.is_misbehaviour(), "{another}");
     }
 
     proptest! {

@@ -48,6 +48,7 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
     let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
+    assert_eq!(follows[0].state, "current");
 }
 
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.

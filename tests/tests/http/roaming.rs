@@ -3,6 +3,8 @@
 
 mod following;
 mod liar;
+mod names;
+mod proofs;
 mod together;
 
 use std::sync::Arc;

@@ -28,7 +28,8 @@ pub enum ProofError {
     /// The hashes lead to another root.
     #[error("the proof does not lead to the root of the tree")]
     Root,
-    /// The hashes lead to another root of the older tree.
+    /// The hashes lead to the root of the newer tree, and to another one of the older: the newer tree begins otherwise. That
+    /// is itself proven by them, as far as an older tree is not complete.
     #[error("the proof does not lead to the root of the older tree")]
     OldRoot,
 }
@@ -127,10 +128,11 @@ pub fn verify_consistency(
     if climb.last != 0 {
         return Err(length());
     }
-    if old_hash != *old_root {
-        return Err(ProofError::OldRoot);
+    // Hashes that do not lead to the newer root are of no tree, and say nothing of the older one.
+    if new_hash != *new_root {
+        return Err(ProofError::Root);
     }
-    if new_hash == *new_root { Ok(()) } else { Err(ProofError::Root) }
+    if old_hash == *old_root { Ok(()) } else { Err(ProofError::OldRoot) }
 }
 
 fn verify_trivial_consistency(

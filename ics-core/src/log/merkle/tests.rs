@@ -151,6 +151,28 @@ fn proofs_of_a_wrong_length_are_refused() {
     }
 }
 
+/// Whoever holds the older tree has proof then that whoever signed both has signed two logs.
+#[test]
+fn a_proof_shows_by_itself_that_the_newer_tree_begins_otherwise() {
+    let mut other = grown(3);
+    (3..70).for_each(|number| other.push(leaf(1000 + number)));
+    let tree = grown(70);
+    let (mut ours, mut theirs) = (tree.prover(|_| None), other.prover(|_| None));
+    for old in 4_u64..69 {
+        let (old_root, new_root) = (ours.root_at(old).unwrap(), theirs.root_at(70).unwrap());
+        let proof = theirs.consistency(old, 70).unwrap();
+        // That of a complete tree does not say how the newer one begins.
+        let expected = if old.is_power_of_two() { ProofError::Root } else { ProofError::OldRoot };
+        assert_eq!(verify_consistency(old, &old_root, 70, &new_root, &proof), Err(expected), "from {old}");
+        for place in 0..proof.len() {
+            let mut false_proof = proof.clone();
+            false_proof[place].0[0] ^= 1;
+            let refused = verify_consistency(old, &old_root, 70, &new_root, &false_proof);
+            assert_eq!(refused, Err(ProofError::Root), "from {old}: hash {place}");
+        }
+    }
+}
+
 #[test]
 fn what_lies_outside_the_tree_is_refused() {
     let (tree, root) = (grown(5), grown(5).root());

@@ -9,9 +9,10 @@ use ics_core::openpgp::possession;
 use ics_core::vocabulary::DomainName;
 use zeroize::Zeroizing;
 
+use super::Acme;
 use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::problem::Problem;
-use crate::acme::urls::Resource;
+use crate::acme::urls::{Resource, Urls};
 use crate::api::{
     AcmeAccount, AcmeAccountPage, AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, PageQuery,
     credential_message,
@@ -37,7 +38,7 @@ impl App {
         domain: &DomainName,
         id: &str,
     ) -> Result<Challenge, AppError> {
-        self.acme(domain).map_err(told)?;
+        self.acme_of(domain)?;
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
         let hosted = self.hosted(domain)?.domain();
         // Where things may be hidden, whoever has only seen a key is not told that it is known: his answer is not proven.
@@ -56,7 +57,7 @@ impl App {
     /// # Errors
     /// When there is no such challenge (any more), the signature is not good, or too many credentials wait.
     pub fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Result<AcmeCredential, AppError> {
-        let (acme, urls) = self.acme(domain).map_err(told)?;
+        let (acme, urls) = self.acme_of(domain)?;
         let now = self.clock().now();
         let id = acme.challenges.answered(&answer.nonce, now)?;
         let IdentityId::Key(fingerprint) = id else { return Err(AppError::unknown_identity(&id.to_string())) };
@@ -107,7 +108,7 @@ impl App {
     /// # Errors
     /// When no certificates are issued here, or the store fails.
     pub fn acme_revoke_accounts(&self, domain: &DomainName, id: &str) -> Result<AcmeRevoked, AppError> {
-        let (acme, _) = self.acme(domain).map_err(told)?;
+        let (acme, _) = self.acme_of(domain)?;
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
         let accounts = acme.store.with(Durability::Now, |tx| {
             let mut revoked = 0;
@@ -133,10 +134,16 @@ impl App {
     /// When no certificates are issued here, no page is so long, or the store fails.
     pub fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Result<AcmeAccountPage, AppError> {
         let limit = page_items(query.limit)?;
-        let (acme, _) = self.acme(domain).map_err(told)?;
+        let (acme, _) = self.acme_of(domain)?;
         let found = acme.store.look(|tx| tx.accounts(domain, query.after, limit))?;
         let next = found.last().filter(|_| found.len() == limit).map(|(number, _)| *number);
         Ok(AcmeAccountPage { items: found.into_iter().map(shown).collect(), next })
+    }
+
+    /// The server of a domain that issues here; which of the two is missing, the domain or the server, is told.
+    fn acme_of(&self, domain: &DomainName) -> Result<(&Acme, Urls), AppError> {
+        self.hosted(domain)?;
+        self.acme(domain).map_err(told)
     }
 
     /// For whom the account of a key would speak, and the keys by which he proves himself.

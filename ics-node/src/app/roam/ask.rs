@@ -7,7 +7,7 @@ use ics_core::evidence::{Attested, EvidenceRefusal, attested};
 use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
-use ics_core::log::merkle::verify_consistency;
+use ics_core::log::merkle::{ProofError, verify_consistency};
 use ics_core::time::Timestamp;
 use ics_sync::http::PeerError;
 use ics_sync::wire::Attestation;
@@ -44,6 +44,11 @@ enum Unanswered {
     Old { shown: u64, seen: u64 },
     #[error("its answer is of a log of {shown} entries that does not follow from the {seen} that this node has seen")]
     NotFollowing { shown: u64, seen: u64 },
+    #[error(
+        "it gave a bad proof: whether its log of {shown} entries follows from the {seen} that this node has seen is not to \
+         be told by it"
+    )]
+    BadProof { shown: u64, seen: u64 },
     #[error("it does not prove that its log of {shown} entries follows from the {seen} that this node has seen")]
     Unproven { shown: u64, seen: u64 },
     #[error(
@@ -98,7 +103,9 @@ impl Unanswered {
             | Self::Overtaken
             | Self::Here(_)
             | Self::Peer(PeerError::Status { .. }) => Outcome::Unanswered,
-            Self::Peer(PeerError::Wire(_)) | Self::Refused(_) | Self::Ahead { .. } => Outcome::Refused,
+            Self::Peer(PeerError::Wire(_)) | Self::Refused(_) | Self::Ahead { .. } | Self::BadProof { .. } => {
+                Outcome::Refused
+            }
             Self::Resting | Self::Peer(_) => Outcome::Unreachable,
             Self::Pace => Outcome::Limited,
             Self::Old { .. } | Self::FormerKey => Outcome::Old,
@@ -292,7 +299,8 @@ fn noted(
     }
 }
 
-/// Whether a checkpoint belongs to the log that was seen.
+/// Whether a checkpoint belongs to the log that was seen. That it does not is the home's doing only where that is proven;
+/// any other proof may be the work of the peer.
 fn follows(shown: &Checkpoint, seen: Option<&Witnessed>, proof: &[Hash]) -> Result<(), Unanswered> {
     let Some(seen) = seen else { return Ok(()) };
     let (size, root) = (shown.size, &shown.root);
@@ -306,7 +314,11 @@ fn follows(shown: &Checkpoint, seen: Option<&Witnessed>, proof: &[Hash]) -> Resu
         return Err(Unanswered::Unproven { shown: size, seen: seen.size });
     }
     let proven = verify_consistency(seen.size, &seen.root, size, root, proof);
-    proven.map_err(|_| Unanswered::NotFollowing { shown: size, seen: seen.size })
+    let (shown, seen) = (size, seen.size);
+    proven.map_err(|error| match error {
+        ProofError::OldRoot => Unanswered::NotFollowing { shown, seen },
+        _ => Unanswered::BadProof { shown, seen },
+    })
 }
 
 impl Asking {

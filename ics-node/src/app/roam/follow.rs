@@ -68,6 +68,15 @@ impl App {
         }
         let (mut result, mut ids, mut reached, mut size) = (AdoptionResult::default(), BTreeSet::new(), u64::MAX, 0);
         for query in &request.ids {
+            if request.follow == Some(false) {
+                // To want nothing more of it nobody needs its home, which may be gone.
+                let (into, query) = (Arc::clone(target), query.clone());
+                let ended = self.blocking(move |app| app.known_as(&into, &query)).await?;
+                if !ended.is_empty() {
+                    ids.extend(ended);
+                    continue;
+                }
+            }
             let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
             let answer = self
                 .ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own)

@@ -216,6 +216,11 @@ impl Answer {
         self.attested.testimony.record.as_ref().map(|record| record.identity.id)
     }
 
+    /// Whether what was found is blocked.
+    fn blocks(&self) -> bool {
+        self.attested.testimony.record.as_ref().is_some_and(|record| record.effect().blocks())
+    }
+
     /// Whether it says whom a question means: it is his id, or a name that he has by the same answer.
     pub(super) fn means(&self, asked: &str) -> bool {
         let Some(record) = &self.attested.testimony.record else { return false };
@@ -311,6 +316,23 @@ impl Roaming {
                 self.answers.insert(question.clone(), Arc::clone(answer));
             }
             self.failures.remove(question);
+        }
+        self.forget_other_meanings(&sought.origin, answer);
+    }
+
+    /// Has names asked for again that an older answer gives to something else, or to nothing: whom they mean now only their
+    /// home knows. What blocks stays, since nothing that is said of another thing ends a block.
+    fn forget_other_meanings(&self, origin: &Origin, answer: &Answer) {
+        let Testimony { size, record, .. } = &answer.attested.testimony;
+        let Some(record) = record else { return };
+        for name in record.all_names() {
+            let question = Sought { origin: origin.clone(), asked: name.to_string() };
+            let is_overtaken = |known: Arc<Answer>| {
+                known.identity() != Some(record.identity.id) && known.attested.testimony.size < *size && !known.blocks()
+            };
+            if self.answers.get(&question).is_some_and(is_overtaken) {
+                self.answers.remove(&question);
+            }
         }
     }
 

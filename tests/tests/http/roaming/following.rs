@@ -228,6 +228,44 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     following.end().await;
 }
 
+/// Whoever wants nothing more of a domain needs neither its home nor a peer for that, and is alarmed of nothing in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_ends_without_a_copy_a_home_and_a_peer() {
+    let home = home().await;
+    let (made, asked) = (origin(&home), Liar::honest(&home).await);
+    let node = caring(&made, &asked.url(), 50);
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    let seen = home.app().domain(&domain()).expect("founded").info.size;
+    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
+    too_long(&asked, 20, seen);
+    let follows = || node.app.domain(&care()).expect("here").follows;
+    let alarms = || {
+        let alarms = node.app.domain(&care()).expect("here").alarms;
+        alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").count()
+    };
+    let following = Following::begin(&node);
+    until("it is told of", || (alarms(), follows()[0].state.as_str()) == (1, "failing")).await;
+    following.end().await;
+
+    asked.set(|_, _| Reply::Hangup);
+    let ended = node.app.adopt(&care(), request(&[20], Some(false))).await.expect("ends");
+    assert_eq!((ended.identities, ended.adopted), (vec![id(20)], 0));
+    assert_eq!((follows()[0].identities, alarms()), (1, 0));
+
+    node.app.remove_peer(&"upstream".parse().expect("a name")).expect("removes");
+    tokio::task::block_in_place(|| node.app.follow_once());
+    let failing = follows().remove(0);
+    assert!(failing.last_error.is_some_and(|why| why.contains("does not hold the domain")), "nobody takes it over");
+    let stranger = request(&[23], Some(false));
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], None) };
+    assert_eq!(node.app.adopt(&care(), stranger).await.expect_err("unknown").problem().code(), "unknown-identity");
+    assert_eq!(node.app.adopt(&care(), lot).await.expect_err("not here").problem().code(), "unknown-domain");
+    node.app.adopt(&care(), request(&[21], Some(false))).await.expect("ends");
+    assert!(follows().is_empty());
+    let again = node.app.adopt(&care(), request(&[21], Some(false))).await.expect_err("nothing is followed");
+    assert_eq!(again.problem().code(), "unknown-domain", "{again}");
+}
+
 /// Nothing is pushed: what is refused of one thing is asked for again, and nothing else with it. Each time has its alarm, for
 /// as long as it is refused.
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ impl Forks {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let domain = domain_or_default(context, self.domain)?;
         let node = context.node(&context.config()?)?;
-        let forks = context.wait(async { Ok(seen(&node, &domain).await?) })?;
+        let forks = context.wait(seen(&node, &domain))?;
         context.output.result(&forks, || match forks.as_slice() {
             [] => format!("no fork of {domain} was seen, as far as this node tells you: it tells its operator alone"),
             forks => forks.iter().map(text).collect::<Vec<_>>().join("\n\n"),
@@ -39,19 +39,26 @@ impl Forks {
 
 /// The forks of a domain. One that the node does not hold it may have seen all the same, where it asks about single things
 /// or cosigns: the first line of a note says of which log it is.
-async fn seen(node: &Node, domain: &DomainName) -> Result<Vec<ForkNotes>, NodeError> {
-    let held = node.domain(domain).await;
-    if matches!(&held, Err(NodeError::Problem(problem)) if problem.code() == Code::UnknownDomain.as_str()) {
-        let is_of = |fork: &ForkNotes| {
-            let origin = fork.theirs.lines().next().and_then(|line| line.split_once('/'));
-            origin.is_some_and(|(name, _)| name == domain.as_str())
-        };
-        let others: Vec<ForkNotes> = node.forks().await.unwrap_or_default().into_iter().filter(is_of).collect();
-        if !others.is_empty() {
-            return Ok(others);
-        }
+async fn seen(node: &Node, domain: &DomainName) -> Result<Vec<ForkNotes>, Failure> {
+    let error = match node.domain(domain).await {
+        Ok(info) => return Ok(info.forks),
+        Err(error) => error,
+    };
+    let is_not_held = matches!(&error, NodeError::Problem(it) if it.code() == Code::UnknownDomain.as_str());
+    let all = if is_not_held { node.forks().await.ok() } else { None };
+    let Some(all) = all else { return Err(error.into()) };
+    let is_of = |fork: &ForkNotes| {
+        let origin = fork.theirs.lines().next().and_then(|line| line.split_once('/'));
+        origin.is_some_and(|(name, _)| name == domain.as_str())
+    };
+    let others: Vec<ForkNotes> = all.into_iter().filter(is_of).collect();
+    if others.is_empty() {
+        return Err(Failure::from(error).hint(
+            "nor has it seen a fork of it where it cosigns or asks about single things; another node may hold it: --node \
+             names one",
+        ));
     }
-    Ok(held?.forks)
+    Ok(others)
 }
 
 fn text(fork: &ForkNotes) -> String {

@@ -126,9 +126,10 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
 fn followed(it: &FollowInfo) -> String {
     let named = (it.identities > 0).then(|| counted(usize::try_from(it.identities).unwrap_or(usize::MAX), "thing"));
     let what: Vec<String> = named.into_iter().chain(it.choices.iter().map(|choice| clean(choice))).collect();
+    let failing = |error: &String| format!("{} ", style(format!("failing: {};", clean(error))).red());
+    let failing = it.last_error.as_ref().map(failing);
     let behind = if it.lag_entries > 0 { format!(", {} entries to look at", it.lag_entries) } else { String::new() };
-    let error = it.last_error.as_ref().map(|error| format!("\n{}", style(clean(error)).red()));
-    format!("{}: {}{behind}{}", it.source, what.join("; "), error.unwrap_or_default())
+    format!("{}: {}{}{behind}", it.source, failing.unwrap_or_default(), what.join("; "))
 }
 
 /// Prints a descriptor, who has signed it, and what is still missing.
@@ -232,4 +233,30 @@ fn roles_text(descriptor: &Descriptor) -> String {
         core::iter::once(role.to_string()).chain(signers).chain(names).collect::<Vec<_>>().join("\n")
     };
     descriptor.roles.iter().map(role).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use console::strip_ansi_codes;
+
+    use super::*;
+
+    /// Of what fails nobody knows how far it is behind: the trouble comes first.
+    #[test]
+    fn what_is_followed_says_first_that_it_fails() {
+        let text = |lag_entries, last_error: Option<&str>| {
+            let info = FollowInfo {
+                source: "plant.example".parse().expect("a domain"),
+                identities: 2,
+                choices: vec!["lot L1".to_owned()],
+                state: String::new(),
+                lag_entries,
+                last_error: last_error.map(str::to_owned),
+            };
+            strip_ansi_codes(&followed(&info)).into_owned()
+        };
+        assert_eq!(text(0, None), "plant.example: 2 things; lot L1");
+        assert_eq!(text(3, None), "plant.example: 2 things; lot L1, 3 entries to look at");
+        assert_eq!(text(0, Some("it is away")), "plant.example: failing: it is away; 2 things; lot L1");
+    }
 }

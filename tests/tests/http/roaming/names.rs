@@ -1,0 +1,72 @@
+//! What a name means that was asked for before, once more of the log is known.
+
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::{Claims, make};
+use ics_core::trust::{Outcome, Reason};
+use ics_core::vocabulary::{Act, Attribute};
+
+use super::liar::{Liar, Reply};
+use super::{Gateway, home, id, origin};
+use crate::hidden::{device, say};
+use crate::support::Node;
+use crate::world::{CREATED, DOMAIN, domain, maker, serial, signer, stolen};
+
+/// A device of the first lot that takes the place of another one, and its name.
+fn successor(seed: u8, old: u8) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
+    claims.names = vec![serial(old).parse().expect("a name")];
+    claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
+    claims.replaces = Some(IdentityId::Key(signer(old).public_key().fingerprint()));
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+/// A home, whoever passes on what it says, and a node that asks him.
+async fn asking() -> (Node, Liar, Gateway) {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    (home, upstream, gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_another_thing_has_by_a_newer_answer_is_asked_for_again() {
+    let (home, upstream, gateway) = asking().await;
+    assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
+    say(&home, vec![successor(30, 20)]).await;
+    assert_eq!(gateway.check(&serial(20)).await.view, format!("{DOMAIN}=5"), "fresh, and nothing newer is known");
+    assert_eq!(gateway.check(&id(30)).await.verdict, Outcome::Allow);
+
+    upstream.set(|_, _| Reply::Hangup);
+    let unknown = gateway.check(&serial(20)).await;
+    assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::NotHeard), "{unknown:?}");
+    upstream.set_honest(&home);
+    gateway.says(&serial(20), Outcome::Allow, Reason::Permitted).await;
+    assert_eq!(gateway.check(&serial(20)).await.view, format!("{DOMAIN}=6"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_meant_nothing_is_asked_for_again_once_something_has_it() {
+    let (home, _upstream, gateway) = asking().await;
+    assert_eq!(gateway.check(&serial(31)).await.reason, Reason::NotHeard);
+    say(&home, vec![device(31, "L1")]).await;
+    assert_eq!(gateway.check(&serial(31)).await.reason, Reason::NotHeard, "fresh, and nothing newer is known");
+    assert_eq!(gateway.check(&id(31)).await.verdict, Outcome::Allow);
+    let allowed = gateway.check(&serial(31)).await;
+    assert_eq!((allowed.verdict, allowed.reason), (Outcome::Allow, Reason::Permitted), "{allowed:?}");
+}
+
+/// That another thing has the name as well makes nothing better.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_blocks_by_a_name_blocks_on_beside_a_newer_answer() {
+    let (home, upstream, gateway) = asking().await;
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    assert_eq!(gateway.check(&serial(20)).await.reason, Reason::Blocked);
+    say(&home, vec![successor(30, 20)]).await;
+    assert_eq!(gateway.check(&id(30)).await.verdict, Outcome::Allow);
+    upstream.set(|_, _| Reply::Hangup);
+    let denied = gateway.check(&serial(20)).await;
+    assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{denied:?}");
+}

@@ -1,0 +1,32 @@
+//! Proofs that prove nothing: whoever gives them is at fault, and not the home.
+
+use ics_core::trust::{Outcome, Reason};
+use ics_sync::wire::Base64;
+
+use super::liar::Liar;
+use super::{Gateway, LIES, changed, home, origin};
+use crate::hidden::say;
+use crate::world::{maker, serial, stolen};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_proof_is_no_fork_and_somebody_else_may_give_a_better_one() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    upstream.set(|home, asked| {
+        changed(home, asked, |answer| answer.consistency = [[7; 32]; 3].map(Base64).into_iter().collect())
+    });
+    let unknown = gateway.check(&serial(21)).await;
+    assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::NotHeard), "{unknown:?}");
+    assert!(gateway.reasons(&serial(21)).await.contains("it gave a bad proof"), "said in words");
+    assert_eq!((gateway.count("refused"), gateway.count("forked")), (1, 0));
+    assert_eq!((gateway.alarms(LIES), gateway.alarms("fork")), (1, 0));
+    assert!(gateway.app.forks_about_none().expect("forks").is_empty());
+    let told = gateway.app.peers()[0].asks[0].last_error.clone();
+    assert!(told.as_ref().is_some_and(|why| why.contains("it gave a bad proof")), "{told:?}");
+
+    upstream.set_honest(&home);
+    gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
+}
