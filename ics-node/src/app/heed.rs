@@ -31,7 +31,7 @@ impl App {
         let Some(domain) = target.domain().filter(|_| sight.is_whole()) else { return Ok(false) };
         let Unheeded { things, groups } = unheeded;
         let is_more = !things.is_empty();
-        self.heed_of_things((target, &domain), following, &sight, things)?;
+        self.heed_of_things((target, &*domain), following, &sight, things)?;
         let has_no_news = following.upto >= sight.seal.size;
         let is_sent_back = !groups.is_empty() && has_no_news && self.store().heed_anew(number, from, groups)?;
         Ok(is_more || is_sent_back)
