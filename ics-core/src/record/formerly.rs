@@ -77,10 +77,12 @@ impl History<'_> {
         let said = self.all().filter(matters).map(|it| (it.admitted_at(), it.index() + 1));
         let ruled = self.scene.domain.ruled_since().map(|since| (since.at, since.index + 1));
         let mut moments: BTreeSet<Moment> = said.chain(ruled).filter(|(time, _)| *time <= at).collect();
-        let bounds = self.all().flat_map(|it| [it.claims().from, it.claims().until]).flatten();
+        let others = self.all().filter(|it| it.act() != Act::Issued).map(Logged::claims);
+        let bounds = others.flat_map(|claims| [claims.from, claims.until]).flatten();
         let bounds: BTreeSet<Timestamp> = bounds.filter(|bound| *bound <= at).collect();
-        let with_size = |bound: Timestamp| Some((bound, moments.range(..=(bound, u64::MAX)).map(|(_, size)| *size).max()?));
-        let by_time: Vec<Moment> = bounds.into_iter().filter_map(with_size).collect();
+        let size_at = |bound: Timestamp| moments.range(..=(bound, u64::MAX)).map(|(_, size)| *size).max();
+        let by_time: Vec<Moment> =
+            bounds.into_iter().filter_map(|bound| size_at(bound).map(|size| (bound, size))).collect();
         moments.extend(by_time);
         moments
     }
