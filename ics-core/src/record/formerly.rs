@@ -32,8 +32,9 @@ pub(super) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Lo
 /// not tell already that they do, or were lifted.
 fn sought<'s>(scene: &Scene<'_>, statements: impl Iterator<Item = &'s Logged>) -> BTreeSet<u64> {
     let is_told = |it: &&Judged<'_>| {
-        let is_over = || matches!(it.standing, Standing::Lifted | Standing::Compromised) && it.is_direct(&scene.subject);
-        it.effect == Some(Effect::BlocksForEver) && (it.stands() || is_over())
+        let is_over = matches!(it.standing, Standing::Lifted | Standing::Compromised);
+        let is_known = it.stands() || (is_over && it.is_direct(&scene.subject));
+        it.effect == Some(Effect::BlocksForEver) && is_known
     };
     let told: BTreeSet<u64> = scene.judged.iter().filter(is_told).map(|it| it.logged.index()).collect();
     let may_have = |it: &&Logged| {

@@ -130,7 +130,11 @@ impl App {
     }
 
     /// The things that a domain follows by name.
-    pub(super) fn followed_by_name(&self, target: DomainNumber, source: &DomainName) -> Result<Vec<IdentityId>, AppError> {
+    pub(super) fn followed_by_name(
+        &self,
+        target: DomainNumber,
+        source: &DomainName,
+    ) -> Result<Vec<IdentityId>, AppError> {
         let texts = self.store().followed_ids(target, source)?;
         Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
