@@ -167,6 +167,25 @@ impl Domain {
         self.former.iter().chain([&self.current]).map(|version| &*version.descriptor)
     }
 
+    /// Since when each descriptor rules, the oldest first.
+    pub(crate) fn ruled_since(&self) -> impl Iterator<Item = VoidSince> {
+        let versions = self.former.iter().chain([&self.current]);
+        versions.map(|version| VoidSince { index: version.index, at: version.admitted_at })
+    }
+
+    /// The domain as its log told it when it had so many entries, to judge anew what had been said by then. What it admits,
+    /// and who its signers are, it says as of now.
+    pub(crate) fn as_of(&self, size: u64) -> Self {
+        let mut then = self.clone();
+        while then.current.index >= size
+            && let Some(version) = then.former.pop()
+        {
+            then.current = version;
+        }
+        then.size = size.min(self.size);
+        then
+    }
+
     /// The indices of the entries with all descriptors, in the order of the log.
     pub fn descriptor_indices(&self) -> impl Iterator<Item = u64> {
         self.former.iter().chain([&self.current]).map(|version| version.index)
@@ -245,6 +264,15 @@ impl Domain {
         let now = self.descriptor().effect(status, kind);
         let then = || self.descriptor_at(statement.index()).effect(status, kind);
         now.or_else(then).or_else(|| statement.restated_effect())
+    }
+
+    /// Whether the status that a statement gives blocked for ever by any descriptor since it was admitted.
+    pub(crate) fn has_blocked_for_ever(&self, statement: &Logged) -> bool {
+        let Some(status) = &statement.claims().status else { return false };
+        let (index, kind) = (statement.index(), statement.subject().kind());
+        let later = self.former.iter().chain([&self.current]).filter(|version| version.index > index);
+        let mut ruling = later.map(|version| &*version.descriptor).chain([self.descriptor_at(index)]);
+        ruling.any(|descriptor| descriptor.effect(status, kind) == Some(Effect::BlocksForEver))
     }
 
     /// Whether the owners' threshold has lifted it.

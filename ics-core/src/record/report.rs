@@ -264,7 +264,7 @@ pub enum Entitlement {
     Grant(StatementId),
 }
 
-/// The descriptor by which a statement ceased to count.
+/// The descriptor, or another entry, by which a statement ceased to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoidSince {
     /// The index of its entry.
@@ -298,7 +298,8 @@ pub struct Listed {
     /// The statement that replaced it or took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<StatementId>,
-    /// Since when it counts no longer, if the owners have lifted it or declared its signer compromised.
+    /// Since when it counts no longer, if the owners have lifted it or declared its signer compromised, or it blocked for ever
+    /// formerly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub void_since: Option<VoidSince>,
     /// The status that it gives.
@@ -389,6 +390,12 @@ pub struct Record {
     pub signatures: Vec<Given<DeveloperKey>>,
     /// Identities that it succeeds, by the text of their ids.
     pub replaces: Vec<Given<String>>,
+    /// What blocked it for ever once and does so no longer, though nobody has lifted it: it has left the group of which that
+    /// was said, the signer's role covers it no more, or a descriptor has the status do something else. Each has the entry
+    /// with which that was over. Certificates that were revoked by it stay so; nothing else hangs on it, and of a thing that
+    /// never had any it is not told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formerly_blocked: Vec<Listed>,
     /// All statements that concern it, by index.
     pub statements: Vec<Listed>,
     /// Statements that do not stand and were left out of the list, which is bounded.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Logged;
+use super::formerly::formerly_blocked;
 use super::report::{
     By, DeveloperKey, Digest, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate, Listed, Record,
     Standing, Status, VoidSince,
@@ -56,6 +57,7 @@ pub fn resolve(
         certificates: certificates(&scene),
         signatures: signatures(&scene),
         replaces: replaces(&scene),
+        formerly_blocked: formerly_blocked(&scene, about, groups, at),
         statements,
         omitted,
     })
@@ -268,7 +270,7 @@ fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     (statements, omitted)
 }
 
-fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Listed {
+pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Listed {
     let claims = it.logged.claims();
     Listed {
         by: by(scene, it.logged),

@@ -48,7 +48,12 @@ impl App {
     }
 
     /// The record of a thing, if it is named or has what is chosen; and may be had.
-    fn wanted(&self, sight: &Sight<'_>, wanted: &Wanted<'_>, id: &IdentityId) -> Result<Option<Record>, AppError> {
+    pub(super) fn wanted(
+        &self,
+        sight: &Sight<'_>,
+        wanted: &Wanted<'_>,
+        id: &IdentityId,
+    ) -> Result<Option<Record>, AppError> {
         let named = (wanted.is_named)(id)?;
         if !named && wanted.choices.is_empty() {
             return Ok(None);

@@ -82,9 +82,10 @@ impl App {
                 if self.elsewhere(&following.source).is_some() {
                     continue;
                 }
+                let heeded = self.heed_grants(&target, &following);
                 let took = self.follow_page(&target, &following);
-                is_more |= matches!(took, Ok(true));
-                let error = took.err().map(|error| error.to_string());
+                is_more |= matches!(heeded, Ok(true)) || matches!(took, Ok(true));
+                let error = took.err().or(heeded.err()).map(|error| error.to_string());
                 // It is tried again four times a second, and told when it is another one.
                 if target.set_follow_error(&following.source, error.clone())
                     && let Some(error) = error
@@ -130,14 +131,18 @@ impl App {
     }
 
     /// The things that a domain follows by name.
-    fn followed_by_name(&self, target: DomainNumber, source: &DomainName) -> Result<Vec<IdentityId>, AppError> {
+    pub(super) fn followed_by_name(
+        &self,
+        target: DomainNumber,
+        source: &DomainName,
+    ) -> Result<Vec<IdentityId>, AppError> {
         let texts = self.store().followed_ids(target, source)?;
         Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
 
     /// Takes over everything that is said of these things; what is new and is not admitted is alarmed, and what was and is
     /// taken now is not any more.
-    fn take_over(
+    pub(super) fn take_over(
         &self,
         target: &Arc<Hosted>,
         sight: &Sight<'_>,

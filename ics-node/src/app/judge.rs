@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, admit};
 use ics_core::domain::{Context, Domain, Erasable, Nearing, Refusal};
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::checkpoint::CheckpointError;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
@@ -47,8 +47,8 @@ enum Change {
     Descriptor(Box<Descriptor>),
     /// The index of the entry that is erased, and what is left of it.
     Erase(u64, Remnant),
-    /// Nothing, but its signer can soon no longer block that thing.
-    Nears(Fingerprint, Nearing),
+    /// Nothing; but its signer can soon no longer block that thing, or it grants a role over this one from that time on.
+    Said { nears: Option<(Fingerprint, Nearing)>, grants: Option<(IdentityId, Timestamp)> },
 }
 
 /// Judges what would become the entry at the log's present end, with this header. Whoever judges one entry after the other
@@ -147,8 +147,9 @@ fn judge_statement(
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {
-            let change = admitted.nears.map_or(Change::Nothing, |nears| Change::Nears(entry.signer(), nears));
-            Judgement::Admitted(Admission { kind: statement_kind(statement), change })
+            let nears = admitted.nears.map(|nears| (entry.signer(), nears));
+            let grants = entry.grant().map(|_| (entry.subject_id(), entry.claims().from.unwrap_or_default()));
+            Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Said { nears, grants } })
         }
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
@@ -385,9 +386,15 @@ impl Admission {
                 tx.follow_anew();
             }
             (Change::Erase(erased, remnant), true) => tx.erase(*erased, remnant.to_bytes())?,
-            // The owners of the domain can do something about it, and they are told at its home.
-            (Change::Nears(signer, nears), true) if tx.domain().part == Part::Home => {
-                warn_of_quota(tx, index, header.admitted_at, signer, *nears)?;
+            (Change::Said { nears, grants }, true) if tx.domain().part == Part::Home => {
+                // The owners of the domain can do something about it, and they are told at its home.
+                if let Some((signer, nears)) = nears {
+                    warn_of_quota(tx, index, header.admitted_at, signer, *nears)?;
+                }
+                if let Some((subject, begins)) = grants {
+                    let is_group = matches!(subject, IdentityId::Group(_));
+                    tx.follow_granted(index, (!is_group).then(|| subject.to_string()), *begins);
+                }
             }
             _ => {}
         }
@@ -416,7 +423,7 @@ impl Admission {
             (Change::Certification(certification), Some(domain)) => {
                 Arc::make_mut(domain).take_certification(index, &certification);
             }
-            (Change::Nothing | Change::Nears(..) | Change::Erase(..), _)
+            (Change::Nothing | Change::Said { .. } | Change::Erase(..), _)
             | (Change::Certificate(_) | Change::Certification(_), None) => {}
         }
         grow(domain, index, header.admitted_at);

@@ -35,6 +35,7 @@ mod follow;
 mod found;
 mod fsck;
 mod heartbeat;
+mod heed;
 mod home_lists;
 mod hosted;
 mod issuers;

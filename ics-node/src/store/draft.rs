@@ -10,6 +10,7 @@ use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::time::Timestamp;
 
 use super::error::StoreError;
+use super::granted::Granted;
 use super::sight::Amendments;
 use super::state::DomainState;
 use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Seal, Standing, StoredEntry};
@@ -36,6 +37,8 @@ pub(crate) struct Draft {
     /// The indices of erased entries, and what takes the place of their headers.
     pub(crate) erased: BTreeMap<u64, Vec<u8>>,
     pub(crate) alarms: Vec<DraftAlarm>,
+    /// Grants for which the domain looks again at what it follows.
+    pub(crate) granted: Vec<Granted>,
     pub(crate) seal: Option<Seal>,
     /// Whether the checkpoint over what is appended is not to be shown before witnesses have cosigned it.
     pub(crate) waits: bool,
@@ -139,6 +142,7 @@ pub(crate) struct Mark {
     entries: usize,
     erased: BTreeMap<u64, Vec<u8>>,
     alarms: usize,
+    granted: usize,
     seal: Option<Seal>,
     waits: bool,
     amendments: Amendments,
@@ -154,6 +158,7 @@ impl Draft {
             postings: HashMap::default(),
             erased: BTreeMap::new(),
             alarms: Vec::new(),
+            granted: Vec::new(),
             seal: None,
             waits: false,
             amendments: Amendments::default(),
@@ -166,6 +171,7 @@ impl Draft {
         self.entries.is_empty()
             && self.erased.is_empty()
             && self.alarms.is_empty()
+            && self.granted.is_empty()
             && self.seal.is_none()
             && self.amendments.is_empty()
             && self.amendments.doubt.is_none()
@@ -175,7 +181,7 @@ impl Draft {
     pub(crate) fn wal_bytes(&self) -> usize {
         let Amendments { filled, judged, lost, .. } = &self.amendments;
         let keys = filled.values().map(|(_, keys)| keys).chain(lost.values()).map(|keys| 1 + keys.len()).sum::<usize>();
-        let pages = DOMAIN_PAGES + self.erased.len() + self.alarms.len() + judged.len() + keys;
+        let pages = DOMAIN_PAGES + self.erased.len() + self.alarms.len() + self.granted.len() + judged.len() + keys;
         self.bytes + self.entries.len() * ENTRY_BYTES + pages * PAGE_BYTES
     }
 
@@ -185,6 +191,7 @@ impl Draft {
             entries: self.entries.len(),
             erased: self.erased.clone(),
             alarms: self.alarms.len(),
+            granted: self.granted.len(),
             seal: self.seal.clone(),
             waits: self.waits,
             amendments: self.amendments.clone(),
@@ -215,6 +222,7 @@ impl Draft {
         self.tree = mark.tree;
         self.erased = mark.erased;
         self.alarms.truncate(mark.alarms);
+        self.granted.truncate(mark.granted);
         self.seal = mark.seal;
         self.waits = mark.waits;
         self.bytes = mark.bytes;

@@ -66,6 +66,9 @@ impl Store {
             let sql = "DELETE FROM follow_cursor WHERE domain = ?1 AND source = ?2 \
                        AND NOT EXISTS (SELECT 1 FROM follow WHERE domain = ?1 AND source = ?2)";
             log.execute(sql, params![domain.get(), source])?;
+            let sql = "DELETE FROM follow_grant WHERE domain = ?1 AND source = ?2 \
+                       AND NOT EXISTS (SELECT 1 FROM follow WHERE domain = ?1 AND source = ?2)";
+            log.execute(sql, params![domain.get(), source])?;
             Ok(ended)
         })
     }

@@ -446,6 +446,7 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
             table::erase_entry(&transaction, number, *index, remnant)?;
         }
         draft.amendments.write(&transaction, number, state.sight)?;
+        super::granted::note(&transaction, number, &draft.granted)?;
         for alarm in &draft.alarms {
             super::desk::insert_alarm(&transaction, Some(number), alarm.at, &alarm.kind, &alarm.text)?;
         }

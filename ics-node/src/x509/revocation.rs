@@ -279,8 +279,8 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     blocks.or_else(forbids).or_else(|| last_vouching_end(record))
 }
 
-/// What blocked the thing for ever after a certificate was issued to it, whether it still does or the owners have lifted
-/// it since, or declared its signer compromised: by index.
+/// What blocked the thing for ever after a certificate was issued to it, whether it still does or that is over since: the
+/// owners have lifted it, or declared its signer compromised, or it holds for the thing no more. By index.
 fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
     // Who had no role over a group blocked nothing by what he said of it.
     let is_entitled = |it: &Listed| it.by.group.is_none() || it.entitled_by.is_some();
@@ -294,7 +294,12 @@ fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
         _ => false,
     };
     let blocks = |it: &&Listed| it.act == Act::Status && it.effect == Some(Effect::BlocksForEver);
-    record.statements.iter().filter(blocks).filter(counts).collect()
+    let was_issued_before = |it: &&Listed| it.void_since.is_some_and(|void| issued.by.index < void.index);
+    let former = record.formerly_blocked.iter().filter(was_issued_before);
+    let mut all: Vec<&Listed> = record.statements.iter().filter(blocks).filter(counts).chain(former).collect();
+    all.sort_by_key(|it| it.by.index);
+    all.dedup_by_key(|it| it.by.index);
+    all
 }
 
 /// Why a certificate is revoked for good, by the first of what blocks for ever. That its key is compromised only two in

@@ -7,7 +7,7 @@ use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusio
 use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
 use ics_node::store::{
-    Content, Filling, NewContent, NewEntry, Part, Seal, Store, StoreError, WriteError, WriteTx, held,
+    Content, Filling, NewContent, NewEntry, Part, Seal, Store, StoreError, Unheeded, WriteError, WriteTx, held,
 };
 use rusqlite::Connection;
 
@@ -385,6 +385,50 @@ fn a_domain_sends_back_whoever_follows_it() {
     drop(store);
     ics_node::store::empty_copy(dir.path(), &source).expect("emptied");
     assert_eq!(upto(&open(dir.path())), 0, "what stands there then may be something else");
+}
+
+/// A grant is noted by the commit that has it, for each domain that is followed, and until that was looked at again.
+#[test]
+fn a_grant_is_noted_until_it_is_heeded() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, own) = with_home(dir.path());
+    let source = name("source.example");
+    let now = Timestamp::from_seconds(100);
+    let grant = |store: &Store, thing: Option<&str>, begins: Timestamp| {
+        let thing = thing.map(str::to_owned);
+        let job = move |tx: &mut WriteTx<'_>| -> Result<u64, StoreError> {
+            let index = tx.append(entry("a grant"))?;
+            tx.follow_granted(index, thing, begins);
+            Ok(index)
+        };
+        store.write(own, job).expect("queue").wait().expect("written").value
+    };
+    let at_once = Timestamp::default();
+    grant(&store, Some("a"), at_once);
+    assert!(store.unheeded(own, &source, now).expect("readable").is_empty(), "nothing is followed");
+    store.follow(own, &source, vec!["a".to_owned()], 0).expect("follows");
+    let [thing, group] = [Some("a"), None].map(|thing| grant(&store, thing, at_once));
+    let later = grant(&store, Some("b"), Timestamp::from_seconds(200));
+    let refused = move |tx: &mut WriteTx<'_>| -> Result<(), &'static str> {
+        tx.follow_granted(later + 1, None, Timestamp::default());
+        Err("it is refused")
+    };
+    store.write(own, refused).expect("queue").wait().expect_err("nothing of it stays");
+    drop(store);
+
+    let store = open(dir.path());
+    let unheeded = |now: u64| store.unheeded(own, &source, Timestamp::from_seconds(now)).expect("readable");
+    assert_eq!(unheeded(100), Unheeded { things: vec![(thing, "a".to_owned())], groups: vec![group] });
+    assert_eq!(unheeded(200).things, [(thing, "a".to_owned()), (later, "b".to_owned())]);
+    assert!(!store.heed_anew(own, &source, vec![group]).expect("asked"), "it is at the beginning");
+    let returns = store.follow_returns(own, None).expect("here");
+    assert!(store.follow_upto((own, returns), &source, 0, 5).expect("asked"));
+    assert!(store.heed_anew(own, &source, vec![group]).expect("asked"));
+    assert_eq!(store.followed(own).expect("readable")[0].upto, 0);
+    store.heed(own, &source, vec![thing]).expect("heeded");
+    assert_eq!(unheeded(200), Unheeded { things: vec![(later, "b".to_owned())], groups: Vec::new() });
+    store.unfollow(own, &source, vec!["a".to_owned()]).expect("ends");
+    assert!(unheeded(200).is_empty(), "with what was followed");
 }
 
 /// Also at a mirror from which nothing was ever kept.

@@ -1,13 +1,17 @@
 //! What a domain takes over from another one by itself, within what that one's rules let it follow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, NodeKey, Source, Template, Witnesses};
+use ics_core::identity::Kind;
 use ics_core::log::Hash;
-use ics_core::statement::make;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+use ics_core::statement::{Claims, Grant, Group, Subject, make};
+use ics_core::vocabulary::{Act, Attribute, Role};
 use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::{App, Reader};
 use serde_json::json;
@@ -16,7 +20,8 @@ use tempfile::TempDir;
 use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::{Node, settings};
 use crate::world::{
-    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, stolen,
+    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, signer,
+    stolen,
 };
 
 fn status(app: &Arc<App>, seed: u8) -> Option<String> {
@@ -182,6 +187,105 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     node.app().submit(&care, vec![signed]).await.expect("is taken");
     assert_eq!(follow().await, [Some("stolen".to_owned()), Some("stolen".to_owned())]);
     assert_eq!(alarms(), Vec::<String>::new());
+}
+
+/// Who has bought things. In the manufacturer's domain he is an owner.
+pub(crate) fn buyer() -> Ed25519Signer {
+    signer(60)
+}
+
+/// Has somebody be an owner by a descriptor.
+pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
+    let spec = descriptor.roles.entry("owner".parse().expect("a role")).or_default();
+    spec.signers.insert(owner.public_key().fingerprint());
+}
+
+/// What an owner says of the device with that seed.
+fn as_owner(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+/// What the buyer says in the manufacturer's domain: that the device was stolen from him.
+pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
+    claims.status = Some("stolen".parse().expect("a status"));
+    as_owner(&buyer(), seed, &claims, true)
+}
+
+/// In [`CARE`], that he owns what is meant.
+fn sale() -> Claims {
+    let owner: Role = "owner".parse().expect("a role");
+    let grant = Grant { grantee: buyer().public_key().fingerprint(), role: owner.clone() };
+    Claims { grant: Some(grant), ..Claims::new(Act::Grant, owner, CARE.parse().expect("a domain")) }
+}
+
+/// That he owns the device with that seed.
+pub(crate) fn sold(seed: u8) -> Vec<u8> {
+    as_owner(&maker(), seed, &sale(), false)
+}
+
+fn sold_lot(lot: &str) -> Vec<u8> {
+    let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
+    let subject = Subject::Group(Group { kind: Kind::Group, name: format!("Lot {lot}"), attributes });
+    make::sign_document(&maker(), &subject, &sale(), CREATED, &[3; 32]).expect("a statement")
+}
+
+/// The manufacturer's domain, where the buyer is an owner by the descriptor, and [`CARE`], where the manufacturer is.
+fn selling() -> World {
+    let world = World::with(|descriptor| name_owner(descriptor, &buyer()));
+    let made = world.app.domain(&domain()).expect("is here").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    let sells = |descriptor: &mut Descriptor| name_owner(descriptor, &maker());
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], sells)).expect("founds");
+    world
+}
+
+async fn says(world: &World, domain: &str, bodies: Vec<Vec<u8>>) {
+    let results = world.app.submit(&domain.parse().expect("a domain"), bodies).await.expect("is taken").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// A grant sends nobody back by hand: what the grantee had said may be a block. That holds over a restart, for a grant over
+/// one thing as for one over a lot, and the alarms end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_granted() {
+    let world = tokio::task::spawn_blocking(selling).await.expect("a world");
+    let care = CARE.parse().expect("a domain");
+    let devices = [device(20, "L1"), device(21, "L1"), device(22, "L2"), device(23, "L3")];
+    let signers = [certificate(&maker(), "Acme"), certificate(&buyer(), "Buyer")];
+    says(&world, DOMAIN, [signers.as_slice(), &devices].concat()).await;
+    let ids = (20..24).map(serial).collect();
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = world.app.adopt(&care, request).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (4, 0), "{adopted:?}");
+    says(&world, DOMAIN, (20..24).map(stolen_from_buyer).collect()).await;
+
+    let follow = async |world: &World| {
+        let app = world.app.clone();
+        tokio::task::spawn_blocking(move || {
+            app.follow_once();
+            let app = Arc::new(app);
+            [20, 21, 22, 23].map(|seed| status(&app, seed).is_some())
+        })
+        .await
+        .expect("ends")
+    };
+    let alarms = |world: &World| {
+        let alarms = world.app.domain(&care).expect("here").alarms;
+        alarms.into_iter().filter(|alarm| alarm.kind == "not-taken-over").count()
+    };
+    assert_eq!(follow(&world).await, [false; 4], "he has no role here");
+    assert!(alarms(&world) >= 4, "and that is told");
+    says(&world, CARE, vec![sold(20)]).await;
+    assert_eq!(follow(&world).await, [true, false, false, false], "nothing new was said of it");
+    says(&world, CARE, vec![sold(21), sold_lot("L2")]).await;
+    let world = tokio::task::spawn_blocking(move || world.reopened(None)).await.expect("opens");
+    assert_eq!(follow(&world).await, [true, true, true, false], "the node was started anew before it had looked");
+    let size = world.app.domain(&care).expect("here").info.size;
+    assert_eq!((follow(&world).await, alarms(&world)), ([true, true, true, false], 1), "he has not bought the last");
+    assert_eq!(world.app.domain(&care).expect("here").info.size, size, "and nothing is taken twice");
 }
 
 /// An erasure is of its own domain, and no reason for alarm; but a block that does not come along is told.

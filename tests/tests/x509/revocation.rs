@@ -385,6 +385,27 @@ fn a_recall_of_a_lot_reaches_its_certificates() {
     assert!(asked(&bench, &node, "-no_nonce").contains("revoked"));
 }
 
+/// It was put into that lot by mistake, say: it may be used again, and what was told of its certificate holds.
+#[test]
+fn what_was_revoked_with_a_lot_stays_so_when_the_thing_leaves_it() {
+    let (world, bench) = (World::new(), Bench::new());
+    let lot = |lot: &str| crate::world::of_lot(9, lot, &["serial:SN-9"]);
+    let first = world.submit(vec![lot("L1"), status(9, &maker(), "manufacturer", "in-use", &[])]);
+    bench.file("root.pem", certificate_pem(&world.root).as_bytes());
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    let issued = world.certify(9, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let is_listed = || {
+        let text = list(&world, &bench, shard(&issued));
+        text.contains(&issued.serial.to_string().to_uppercase()) && text.contains("Cessation Of Operation")
+    };
+    world.submit(vec![crate::world::status_of(crate::world::recalled(Some("L1")), "destroyed")]);
+    assert!(is_listed(), "its lot is destroyed");
+    world.submit(vec![crate::world::withdrawal(9, &first[..1]), lot("L2")]);
+    assert!(is_listed(), "and it is of another one");
+    world.certify(9, "ldevid", &bench.request("new", &[])).expect("nothing blocks it");
+    assert!(is_listed(), "a new one takes no other's place");
+}
+
 #[test]
 fn another_key_issues_and_the_former_one_answers_for_what_it_has_issued() {
     let (world, bench) = (World::new(), Bench::new());

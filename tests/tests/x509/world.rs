@@ -508,8 +508,13 @@ pub(crate) fn recall(lot: &str) -> Vec<u8> {
 
 /// The manufacturer suspends all devices of a group.
 pub(crate) fn recall_of(group: Group) -> Vec<u8> {
+    status_of(group, "suspended")
+}
+
+/// The manufacturer gives all devices of a group a status.
+pub(crate) fn status_of(group: Group, status: &str) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, role("manufacturer"), domain());
-    claims.status = Some("suspended".parse().expect("a status"));
+    claims.status = Some(status.parse().expect("a status"));
     make::sign_document(&maker(), &Subject::Group(group), &claims, CREATED, &[3; 32]).expect("a statement")
 }
 

@@ -1,10 +1,10 @@
 //! Of several who speak, whom a record follows.
 
 use super::resolve;
-use crate::descriptor::Compromise;
+use crate::descriptor::{AddedStatus, Compromise};
 use crate::domain::{Context, Domain};
 use crate::identity::Kind;
-use crate::record::{Digest, Logged, Record, Standing, VoidSince};
+use crate::record::{Digest, Listed, Logged, Record, Standing, VoidSince};
 use crate::samples::*;
 use crate::statement::Subject;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -160,6 +160,93 @@ fn what_a_compromised_signer_said_tells_since_when_it_counts_no_longer() {
     rules.lifted.extend([id(1)]);
     domain.take_descriptor(6, rules, time(6)).expect("valid");
     assert_eq!(void_since(&domain), since);
+}
+
+const NOTHING: [(u64, u64); 0] = [];
+
+/// What formerly blocked the device for ever, and the entry with which that was over.
+fn formerly(domain: &Domain, drafts: &[Draft]) -> Vec<(u64, u64)> {
+    let (about, groups) = split(drafts);
+    let record = resolve(domain, &device(), &about, &groups, now()).expect("something was said");
+    assert_ne!(record.effect(), Effect::BlocksForEver, "it does so no longer");
+    let over = |it: &Listed| (it.by.index, it.void_since.expect("it is over").index);
+    assert!(record.formerly_blocked.iter().all(|it| it.effect == Some(Effect::BlocksForEver)));
+    record.formerly_blocked.iter().map(over).collect()
+}
+
+/// An X.509 certificate of the device: without any, nothing hangs on what is over.
+fn certificate(n: u64) -> Draft {
+    say(n, MAKER, "manufacturer", Act::Issued)
+}
+
+/// As of when it blocked, its signer had the role, whatever was found out later of who gave it to him.
+#[test]
+fn what_blocked_a_lot_for_ever_is_remembered_when_the_grant_behind_it_is_void() {
+    let order = group("order 12", &[]);
+    let drafts = [
+        introduce(0).joins(&order),
+        grant(1, CONTROLLER, "security-controller", BUYER, "maintainer").on(&order),
+        certificate(2),
+        status(3, BUYER, "maintainer", "destroyed").on(&order),
+    ];
+    let compromised = changed(5, |descriptor| {
+        let domain = word("devices.acme.example");
+        descriptor.compromised.push(Compromise { signer: CONTROLLER, domain, from_index: 1 });
+    });
+    assert_eq!(formerly(&compromised, &drafts), [(3, 5)]);
+    let without = [drafts[0].clone(), drafts[1].clone(), drafts[3].clone()];
+    assert_eq!(formerly(&compromised, &without), NOTHING, "it has no certificate");
+    let foreign = [introduce(0), drafts[1].clone(), certificate(2), drafts[3].clone()];
+    assert_eq!(formerly(&domain(), &foreign), NOTHING, "it was of no lot");
+}
+
+#[test]
+fn what_blocked_a_lot_for_ever_is_remembered_of_what_has_left_it() {
+    let order = group("order 12", &[]);
+    let block = |n: u64| status(n, MAKER, "manufacturer", "destroyed").on(&order);
+    let left = [introduce(0).joins(&order), certificate(1), block(2), introduce(3).ends(0)];
+    assert_eq!(formerly(&domain(), &left), [(2, 3)]);
+    let before = [introduce(0).joins(&order), certificate(1), introduce(2).ends(0), block(3)];
+    assert_eq!(formerly(&domain(), &before), NOTHING, "it had left before");
+    // By time alone: what comes next comes after that.
+    let (for_now, named) = (introduce(0).joins(&order).until(50), introduce(3));
+    let lapsed = [for_now.clone(), certificate(1), block(2), named.clone(), certificate(60)];
+    assert_eq!(formerly(&domain(), &lapsed), [(2, 60)]);
+    let late = block(2).from(40);
+    assert_eq!(formerly(&domain(), &[for_now.clone(), certificate(1), late, named.clone()]).len(), 1, "it had begun");
+    let never = block(2).from(70);
+    assert_eq!(formerly(&domain(), &[for_now, certificate(1), never, named]), NOTHING, "it was to begin later");
+}
+
+#[test]
+fn what_blocked_for_ever_is_remembered_when_its_status_does_something_else() {
+    let rules = |effect: Effect| {
+        let mut rules = descriptor();
+        let kinds = [Kind::Device, Kind::Group].into();
+        rules.statuses.insert(word("scrapped"), AddedStatus { effect, kinds });
+        rules
+    };
+    let ruled = |effects: &[(u64, Effect)]| {
+        let mut domain = domain();
+        for (index, effect) in effects {
+            domain.take_descriptor(*index, rules(*effect), time(*index)).expect("valid");
+        }
+        domain
+    };
+    let order = group("order 12", &[]);
+    let scrapped = || status(4, KEEPER, "maintainer", "scrapped");
+    for drafts in [
+        [introduce(2), certificate(3), scrapped()],
+        [introduce(2).joins(&order), certificate(3), scrapped().on(&order)],
+    ] {
+        for weaker in [Effect::Blocks, Effect::None, Effect::Permits] {
+            let weakened = ruled(&[(1, Effect::BlocksForEver), (6, weaker)]);
+            assert_eq!(formerly(&weakened, &drafts), [(4, 6)], "{weaker:?}");
+            let before = ruled(&[(1, weaker), (6, Effect::BlocksForEver), (8, weaker)]);
+            assert_eq!(formerly(&before, &drafts), [(4, 8)], "{weaker:?} at first");
+        }
+        assert_eq!(formerly(&ruled(&[(1, Effect::Blocks)]), &drafts), NOTHING, "it never did");
+    }
 }
 
 /// What is left is the word of the owners, and would block again.

@@ -12,6 +12,7 @@ mod ask;
 mod asked;
 mod attest;
 mod follow;
+mod heed;
 mod kept;
 mod watch;
 mod watched;

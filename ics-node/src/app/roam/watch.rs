@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 use ics_sync::budget::Budget;
 use ics_sync::http::{EventStream, HttpPeer, PeerError};
@@ -17,6 +18,7 @@ use ics_sync::wire::{Heads, Watch};
 use tokio::task::JoinSet;
 
 use super::follow::{NotTaken, Work, not_heard};
+use super::heed::Heeding;
 use crate::app::follow::choices;
 use crate::app::{App, AppError, random};
 
@@ -31,6 +33,7 @@ pub(crate) struct Followers {
     tasks: JoinSet<()>,
     /// For what they were begun.
     begun: Option<Begun>,
+    heeding: Heeding,
 }
 
 /// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which by which version
@@ -52,6 +55,7 @@ impl Followers {
             .iter()
             .map(|((target, following, _), version)| (target.name.clone(), following.source.clone(), *version));
         let begun = Some(Begun { follows, peers, pairs: pairs.collect() });
+        self.heeding.keep(app, work.iter().map(|(work, _)| work));
         let has_ended = self.tasks.try_join_next().is_some();
         if has_ended || self.begun != begun {
             self.tasks = JoinSet::new();
@@ -86,6 +90,15 @@ impl App {
     /// Says that something else is followed now.
     pub(in crate::app) fn follows_changed(&self) {
         self.roaming().follows.fetch_add(1, Ordering::Release);
+    }
+
+    /// Waits until the next question about a domain may be asked.
+    pub(super) async fn until_paced(&self, origin: &Origin) {
+        let now = Instant::now();
+        let asked = self.peers_table().asked_about(origin);
+        let peers = asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.pace.wait(now)));
+        let wait = self.roaming().pace.wait(now).max(peers.min().unwrap_or_default());
+        tokio::time::sleep(wait).await;
     }
 
     /// Follows one domain until it is dropped.
@@ -134,7 +147,7 @@ impl Afar {
                 }
             },
             Action::Fetch { id, size } => {
-                self.until_paced().await;
+                self.app.until_paced(&self.work.2).await;
                 match self.app.take_from_afar(&self.work, &id, size, watcher.noted()).await {
                     Ok(_) => watcher.handle_fetched(&id),
                     Err(NotTaken::Refused(error)) => self.lacks(watcher, (id, size), error.to_string()).await,
@@ -181,7 +194,7 @@ impl Afar {
                 continue;
             }
             tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
-            self.until_paced().await;
+            self.app.until_paced(&self.work.2).await;
             match self.app.take_from_afar(&self.work, &id, 0, from).await {
                 Ok(attested) => reached = Some(attested.min(reached.unwrap_or(size))),
                 Err(NotTaken::Refused(error)) => {
@@ -225,15 +238,6 @@ impl Afar {
     fn peers(&self) -> Vec<HttpPeer> {
         let asked = self.app.peers_table().asked_about(&self.work.2);
         asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.http.clone())).collect()
-    }
-
-    /// Waits until the next question may be asked.
-    async fn until_paced(&self) {
-        let now = Instant::now();
-        let asked = self.app.peers_table().asked_about(&self.work.2);
-        let peers = asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.pace.wait(now)));
-        let wait = self.app.roaming().pace.wait(now).max(peers.min().unwrap_or_default());
-        tokio::time::sleep(wait).await;
     }
 
     /// Notes how far all is taken over.

@@ -70,6 +70,13 @@ fn compromised(entry: u64) -> Value {
     with(lifted(entry), json!({ "standing": "compromised" }))
 }
 
+/// What blocked for ever until that entry, and does not by now.
+fn formerly(mut record: Record, block: Value, entry: u64) -> Record {
+    let over = json!({ "standing": "not-covering", "void_since": { "index": entry, "at": time(entry) } });
+    record.formerly_blocked.push(serde_json::from_value(with(block, over)).expect("a statement"));
+    record
+}
+
 /// The record of a thing about which these statements are listed, whose certificates are these, and which nothing blocks
 /// but what stands among them.
 fn record(statements: &[Value]) -> Record {
@@ -176,6 +183,21 @@ fn what_a_lifted_block_never_did_it_does_not_do_later() {
     assert_eq!(state(destroyed(json!({ "from": time(7) }))), begun, "it had begun before it was lifted");
     let hold = json!({ "effect": "blocks", "status": "suspended" });
     assert_eq!(state(destroyed(hold)), State::Good, "a hold ends");
+}
+
+/// It has left its lot, say.
+#[test]
+fn what_was_revoked_for_good_stays_so_when_the_block_holds_for_the_thing_no_more() {
+    let group = json!({ "group": format!("sha256:{}", "ab".repeat(32)), "entitled_by": null });
+    let block = |status| blocks(5, BY_MAKER, status, group.clone());
+    let now = || record(&[issued(1, 'a'), issued(9, 'b')]);
+    let after = formerly(now(), block("destroyed"), 8);
+    assert_eq!(State::of(&after, 1), revoked(5, Reason::CessationOfOperation));
+    assert_eq!(because(&after, 1).map(|listed| listed.by.index), Some(5));
+    assert_eq!(State::of(&after, 9), State::Good, "it was issued after that");
+    let another = blocks(6, BY_KEEPER, "compromised", json!({}));
+    let both = formerly(record(&[issued(1, 'a'), another]), block("compromised"), 8);
+    assert_eq!(State::of(&both, 1), revoked(5, Reason::KeyCompromise), "two have said so");
 }
 
 /// Its index is then that of the erasure.

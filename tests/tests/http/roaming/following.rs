@@ -11,7 +11,7 @@ use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::statement::make;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
-use ics_node::api::AdoptionRequest;
+use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::{Query, Reader};
 use ics_node::config::PeerConfig;
 use ics_sync::wire::Heads;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
+use crate::following::{buyer, name_owner, sold, stolen_from_buyer};
 use crate::hidden::{device, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
@@ -41,10 +42,15 @@ fn status(gateway: &Gateway, seed: u8) -> Option<String> {
 
 /// A node without a copy, and with a domain of its own that takes over from that of the home; it looks so often.
 fn caring(made: &Origin, url: &str, interval_ms: u64) -> Gateway {
+    caring_with(made, url, interval_ms, |_| {})
+}
+
+/// The same with other rules.
+fn caring_with(made: &Origin, url: &str, interval_ms: u64, change: fn(&mut Descriptor)) -> Gateway {
     let peer = PeerConfig { interval_ms, ..upstream(made, url) };
     let node = Gateway::open(vec![made.clone()], 60, peer, 9);
     let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home_key() };
-    let descriptor = changed_descriptor(Template::Maintenance, CARE, vec![source], |_| {});
+    let descriptor = changed_descriptor(Template::Maintenance, CARE, vec![source], change);
     tokio::task::block_in_place(|| node.app.found(&descriptor)).expect("founds");
     node
 }
@@ -170,6 +176,25 @@ async fn it_goes_on_with_the_next_descriptor() {
     until("behind it", || status(&node, 20).as_deref() == Some("stolen")).await;
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone();
     until("nothing is wrong", || error().is_none()).await;
+    following.end().await;
+}
+
+/// Of what was refused for want of a role nothing is pushed when it is granted here.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_granted() {
+    let world = || World::with(|descriptor| name_owner(descriptor, &buyer()));
+    let home = home_of(tokio::task::spawn_blocking(world).await.expect("a world")).await;
+    let url = format!("http://{}", home.addresses[0]);
+    let node = caring_with(&origin(&home), &url, NEVER, |descriptor| name_owner(descriptor, &maker()));
+    let following = Following::begin(&node);
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    say(&home, vec![certificate(&buyer(), "Buyer"), stolen_from_buyer(20), stolen_from_buyer(21)]).await;
+    until("he has no role here", || node.alarms("not-taken-over") >= 2).await;
+    assert_eq!([20, 21].map(|seed| status(&node, seed)), [Some(String::new()), Some(String::new())]);
+    let taken = node.app.submit(&care(), vec![sold(20)]).await.expect("a batch").results;
+    assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
+    until("he has one over this", || status(&node, 20).as_deref() == Some("stolen")).await;
+    assert_eq!(status(&node, 21).as_deref(), Some(""), "and none over the other one");
     following.end().await;
 }
 

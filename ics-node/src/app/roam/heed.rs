@@ -1,0 +1,138 @@
+//! Heeding grants without a copy: a thing over which a domain of this node has granted a role is asked about again in the
+//! domains that it follows. [`crate::app::heed`] says why.
+//!
+//! This goes beside the listening and changes nothing of how far that is: what is told of meanwhile comes as ever.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ics_core::identity::IdentityId;
+use tokio::task::JoinSet;
+
+use super::follow::{NotTaken, Work};
+use crate::app::follow::choices;
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::store::{Following, Unheeded};
+
+/// Between two looks whether anything was granted.
+const IDLE: Duration = Duration::from_secs(1);
+/// The same where a question was of no use, or a whole domain is being looked at again: whoever grants again and again must
+/// not have that begin anew each time.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Has grants heeded, one round at a time.
+#[derive(Default)]
+pub(super) struct Heeding {
+    round: JoinSet<Duration>,
+    rests_until: Option<Instant>,
+}
+
+impl Heeding {
+    /// Begins the next round about what is followed, if it is time.
+    pub(super) fn keep<'a>(&mut self, app: &App, work: impl Iterator<Item = &'a Work>) {
+        if let Some(rest) = self.round.try_join_next() {
+            self.rests_until = Instant::now().checked_add(rest.unwrap_or(LONG));
+        }
+        let work: Vec<Work> = work.cloned().collect();
+        let is_time = self.rests_until.is_none_or(|until| until <= Instant::now());
+        if is_time && self.round.is_empty() && !work.is_empty() {
+            self.round.spawn(app.clone().heed_from_afar(work));
+        }
+    }
+}
+
+impl App {
+    /// Heeds the grants of all domains that follow others without a copy; how long to rest then.
+    async fn heed_from_afar(self, all: Vec<Work>) -> Duration {
+        let mut rest = IDLE;
+        for work in &all {
+            let (target, following, _) = work;
+            match self.heed_in(work).await {
+                Ok(false) => {}
+                Ok(true) => rest = LONG,
+                Err(error) => {
+                    let (domain, source) = (&target.name, &following.source);
+                    tracing::warn!(%domain, %source, %error, "what was granted is not heeded yet");
+                    rest = LONG;
+                }
+            }
+        }
+        rest
+    }
+
+    /// Heeds those for which one domain is asked; whether all of it is looked at again.
+    async fn heed_in(&self, work: &Work) -> Result<bool, AppError> {
+        let (target, following, origin) = work;
+        let (into, of) = (Arc::clone(target), following.clone());
+        let Unheeded { things, groups } = self.blocking(move |app| app.unheeded_elsewhere(&into, &of)).await?;
+        let mut refused = None;
+        for (entry, id) in things {
+            self.until_paced(origin).await;
+            match self.take_from_afar(work, &id, 0, following.upto).await {
+                Ok(_) => self.heeded(work, vec![entry]).await?,
+                // It says nothing of other things, and is asked again.
+                Err(NotTaken::Refused(error)) => refused = Some(error),
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+        let is_sent_back = self.heed_groups(work, groups).await?;
+        refused.map_or(Ok(is_sent_back), Err)
+    }
+
+    async fn heeded(&self, (target, following, _): &Work, entries: Vec<u64>) -> Result<(), AppError> {
+        let (number, source) = (target.number, following.source.clone());
+        self.blocking(move |app| Ok(app.store().heed(number, &source, entries)?)).await
+    }
+
+    async fn heed_groups(&self, (target, following, _): &Work, entries: Vec<u64>) -> Result<bool, AppError> {
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        let (number, source) = (target.number, following.source.clone());
+        let heeds = move |app: &Self| {
+            let is_sent_back = app.store().heed_anew(number, &source, entries)?;
+            if is_sent_back {
+                app.follows_changed();
+            }
+            Ok(is_sent_back)
+        };
+        self.blocking(heeds).await
+    }
+
+    /// The grants for which a domain is to be asked; those over what is not followed there are heeded so.
+    fn unheeded_elsewhere(&self, target: &Hosted, following: &Following) -> Result<Unheeded, AppError> {
+        let Unheeded { things, groups } = self.store().unheeded(target.number, &following.source, self.clock().now())?;
+        let (mut wanted, mut others) = (Vec::new(), Vec::new());
+        for (entry, id) in things {
+            match self.may_be_followed(target, following, &id)? {
+                true => wanted.push((entry, id)),
+                false => others.push(entry),
+            }
+        }
+        if !others.is_empty() {
+            self.store().heed(target.number, &following.source, others)?;
+        }
+        Ok(Unheeded { things: wanted, groups })
+    }
+
+    /// Whether a thing is followed by its name, or may be of a model or lot that is: of which it is, only its home may know yet.
+    fn may_be_followed(&self, target: &Hosted, following: &Following, id: &str) -> Result<bool, AppError> {
+        let choices = choices(following);
+        if self.store().is_followed(target.number, &following.source, id)? {
+            return Ok(true);
+        }
+        if choices.is_empty() {
+            return Ok(false);
+        }
+        let sight = self.sight(target)?;
+        for id in IdentityId::candidates(id).unwrap_or_default() {
+            if let Some((record, _)) = self.resolve(&sight, &id)?
+                && (record.attributes.is_empty() || choices.iter().any(|choice| choice.fits(&record)))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
