@@ -260,7 +260,10 @@ mod tests {
     fn a_host_of_a_certificate_ends_without_a_dot() {
         assert_eq!(Name::dns("GW.Acme.example"), Name::new("host", "gw.acme.example"));
         let refusal = Name::dns("gw.acme.example.").expect_err("a dot").to_string();
-        assert!(refusal.starts_with("`gw.acme.example.` is not a name: ") && refusal.contains("without a dot"), "{refusal}");
+        assert!(
+            refusal.starts_with("`gw.acme.example.` is not a name: ") && refusal.contains("without a dot"),
+            "{refusal}"
+        );
         assert!(Name::dns("gw..example").is_err());
     }
 

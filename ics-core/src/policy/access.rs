@@ -7,7 +7,7 @@ use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
 
 use super::{
     Action, Append, Asked, Decision, Memo, OwnSchema, PolicyError, Principal, Request, Resource, Rules, entity,
-    read_schema, uid, unknown,
+    read_schema, uid,
 };
 use crate::descriptor::Descriptor;
 use crate::identity::Kind;
@@ -25,8 +25,6 @@ pub struct AccessPolicy {
     rules: Rules,
     /// Those by which one may read whatever there is.
     everything: Rules,
-    /// Those for what an erasure has left of a thing, if they are others.
-    forgotten: Option<Forgotten>,
     types: Types,
     sees: Sees,
     /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
@@ -34,25 +32,6 @@ pub struct AccessPolicy {
     /// Decisions about what is appended, of which readers push none out: a factory line asks one question over and over,
     /// the same act, role and status, and what else differs the rules seldom look at.
     appends: Memo<Request>,
-}
-
-/// The rules for a thing of which nobody knows any more what was said beside that by which groups select, which an
-/// erasure restates.
-#[derive(Debug)]
-struct Forgotten {
-    rules: Rules,
-    reads: Memo<Request>,
-}
-
-impl Forgotten {
-    fn read(access: &str) -> Result<Option<Self>, PolicyError> {
-        let is_erased = |attribute: &Attribute| !Attribute::SELECTING.contains(attribute);
-        let erased: Vec<&str> = Attribute::ALL.iter().copied().filter(is_erased).map(Attribute::as_str).collect();
-        let Some(text) = unknown::without(access, &erased) else { return Ok(None) };
-        // A clause may have rested on one that is left out: then nothing is permitted.
-        let rules = Rules::compile(&SCHEMA, "", &text).or_else(|_| Rules::compile(&SCHEMA, "", ""))?;
-        Ok(Some(Self { rules, reads: Memo::default() }))
-    }
 }
 
 /// What of a request decisions can depend on.
@@ -127,8 +106,7 @@ impl AccessPolicy {
         }
         let sees = Sees::read(&descriptor.access, &rules, &types);
         let everything = rules.whatever_it_is(&uid(&types.action, READ));
-        let forgotten = Forgotten::read(&descriptor.access)?;
-        Ok(Self { rules, everything, forgotten, types, sees, reads: Memo::default(), appends: Memo::default() })
+        Ok(Self { rules, everything, types, sees, reads: Memo::default(), appends: Memo::default() })
     }
 
     /// Decides a request; the same request gives the same decision, reasons and all.
@@ -154,12 +132,14 @@ impl AccessPolicy {
         decided.decide(self.without_what_no_rule_sees(request), |request| self.decide(request))
     }
 
-    /// Decides about reading a thing of which an erasure has left no more than the attributes by which groups select: it
-    /// is allowed only if it would be whatever the others were.
+    /// Decides about reading a thing of which an erasure has left no more than the attributes by which groups select: where
+    /// a rule can look at another one, it is shown to whom everything is shown.
     #[must_use]
     pub fn decide_forgotten(&self, request: Request) -> Decision {
-        let Some(Forgotten { rules, reads }) = &self.forgotten else { return self.decide_again(request) };
-        reads.decide(self.without_what_no_rule_sees(request), |request| self.decide_by(rules, request))
+        if self.sees.attributes.iter().all(|attribute| Attribute::SELECTING.contains(attribute)) {
+            return self.decide_again(request);
+        }
+        self.decide_by(&self.everything, &request)
     }
 
     /// Whether somebody may surely read all that is in the domain, also what nobody knows of yet. To anybody else its

@@ -14,7 +14,6 @@ mod access;
 mod memo;
 mod rules;
 mod shape;
-mod unknown;
 
 pub use access::AccessPolicy;
 pub(crate) use memo::Memo;

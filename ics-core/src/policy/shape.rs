@@ -33,7 +33,7 @@ pub(super) fn check(text: &str) -> Result<(), PolicyError> {
 }
 
 /// Bytes of the token that begins here, as far as its end matters: strings and comments hold anything, a word is one.
-pub(super) fn token_length(rest: &str, first: char) -> usize {
+fn token_length(rest: &str, first: char) -> usize {
     let until = |end: fn(char) -> bool| rest.find(end).unwrap_or(rest.len());
     match first {
         '"' => string_length(rest),

@@ -40,10 +40,8 @@ impl App {
     /// # Errors
     /// When the client has not shown who it is, or as [`App::certify`].
     pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
-        let unknown = || CertifyError::UnknownProfile {
-            domain: asked.domain.clone(),
-            profile: excerpt(&asked.profile),
-        };
+        let unknown =
+            || CertifyError::UnknownProfile { domain: asked.domain.clone(), profile: excerpt(&asked.profile) };
         let profile: ProfileName = asked.profile.parse().map_err(|_| unknown())?;
         let der = Csr::decode(csr)?;
         let (requester, identity) = self.est_client(asked, &der)?;

@@ -59,6 +59,6 @@ impl App {
             }
         }
         self.take_over(target, sight, &things, following.upto.max(following.told))?;
-        Ok(self.store().heed(number, from, granted.into_iter().map(|(entry, _)| entry).collect())?)
+        Ok(self.store().have_heeded(number, from, granted.into_iter().map(|(entry, _)| entry).collect())?)
     }
 }

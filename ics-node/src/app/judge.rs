@@ -48,7 +48,10 @@ enum Change {
     /// The index of the entry that is erased, and what is left of it.
     Erase(u64, Remnant),
     /// Nothing; but its signer can soon no longer block that thing, or it grants a role over this one from that time on.
-    Said { nears: Option<(Fingerprint, Nearing)>, grants: Option<(IdentityId, Timestamp)> },
+    Said {
+        nears: Option<(Fingerprint, Nearing)>,
+        grants: Option<(IdentityId, Timestamp)>,
+    },
 }
 
 /// Judges what would become the entry at the log's present end, with this header. Whoever judges one entry after the other

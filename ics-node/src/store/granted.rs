@@ -53,9 +53,10 @@ impl Store {
                        AND (thing = '') = ?4 ORDER BY entry LIMIT ?5";
             let mut statement = reader.log.prepare_cached(sql)?;
             let mut found = |of_groups: bool| -> Result<Vec<(u64, String)>, StoreError> {
-                let rows = statement.query_map(params![domain.get(), source.as_str(), now, of_groups, AT_ONCE], |row| {
-                    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
-                })?;
+                let rows = statement
+                    .query_map(params![domain.get(), source.as_str(), now, of_groups, AT_ONCE], |row| {
+                        Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+                    })?;
                 Ok(rows.collect::<Result<_, _>>()?)
             };
             let (things, groups) = (found(false)?, found(true)?);
@@ -67,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn heed(&self, domain: DomainNumber, source: &DomainName, entries: Vec<u64>) -> Result<(), StoreError> {
+    pub fn have_heeded(&self, domain: DomainNumber, source: &DomainName, entries: Vec<u64>) -> Result<(), StoreError> {
         let source = source.clone();
         self.desk(move |log| forget(log, domain, &source, &entries))
     }

@@ -425,7 +425,7 @@ fn a_grant_is_noted_until_it_is_heeded() {
     assert!(store.follow_upto((own, returns), &source, 0, 5).expect("asked"));
     assert!(store.heed_anew(own, &source, vec![group]).expect("asked"));
     assert_eq!(store.followed(own).expect("readable")[0].upto, 0);
-    store.heed(own, &source, vec![thing]).expect("heeded");
+    store.have_heeded(own, &source, vec![thing]).expect("heeded");
     assert_eq!(unheeded(200), Unheeded { things: vec![(later, "b".to_owned())], groups: Vec::new() });
     store.unfollow(own, &source, vec!["a".to_owned()]).expect("ends");
     assert!(unheeded(200).is_empty(), "with what was followed");

@@ -287,7 +287,9 @@ fn a_subject_that_is_another_thing_is_refused() {
         enroll(&bench, &node, "/simpleenroll", &format!("{name}.csr"), shown)
     };
     let other = id(8).to_string();
-    for (number, common) in ["SN-8", "serial:SN-8", "urn:dev:os:32473-SN-8", "pump-8", other.as_str()].iter().enumerate() {
+    for (number, common) in
+        ["SN-8", "serial:SN-8", "urn:dev:os:32473-SN-8", "pump-8", other.as_str()].iter().enumerate()
+    {
         let (code, answer) = ask(&format!("other-{number}"), common, IDEVID);
         assert_eq!(code, "400", "{common}: {answer}");
         assert!(answer.contains("the name of another thing") && answer.contains(common), "{answer}");

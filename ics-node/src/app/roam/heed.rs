@@ -82,7 +82,7 @@ impl App {
 
     async fn heeded(&self, (target, following, _): &Work, entries: Vec<u64>) -> Result<(), AppError> {
         let (number, source) = (target.number, following.source.clone());
-        self.blocking(move |app| Ok(app.store().heed(number, &source, entries)?)).await
+        self.blocking(move |app| Ok(app.store().have_heeded(number, &source, entries)?)).await
     }
 
     async fn heed_groups(&self, (target, following, _): &Work, entries: Vec<u64>) -> Result<bool, AppError> {
@@ -102,7 +102,8 @@ impl App {
 
     /// The grants for which a domain is to be asked; those over what is not followed there are heeded so.
     fn unheeded_elsewhere(&self, target: &Hosted, following: &Following) -> Result<Unheeded, AppError> {
-        let Unheeded { things, groups } = self.store().unheeded(target.number, &following.source, self.clock().now())?;
+        let Unheeded { things, groups } =
+            self.store().unheeded(target.number, &following.source, self.clock().now())?;
         let (mut wanted, mut others) = (Vec::new(), Vec::new());
         for (entry, id) in things {
             match self.may_be_followed(target, following, &id)? {
@@ -111,7 +112,7 @@ impl App {
             }
         }
         if !others.is_empty() {
-            self.store().heed(target.number, &following.source, others)?;
+            self.store().have_heeded(target.number, &following.source, others)?;
         }
         Ok(Unheeded { things: wanted, groups })
     }
