@@ -40,6 +40,12 @@ fn status(gateway: &Gateway, seed: u8) -> Option<String> {
     Some(record.status.map(|status| status.decides.name.to_string()).unwrap_or_default())
 }
 
+/// The alarms of what is not taken over.
+fn not_taken(node: &Gateway) -> Vec<String> {
+    let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
+    alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect()
+}
+
 /// A node without a copy, and with a domain of its own that takes over from that of the home; it looks so often.
 fn caring(made: &Origin, url: &str, interval_ms: u64) -> Gateway {
     caring_with(made, url, interval_ms, |_| {})
@@ -114,7 +120,7 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     assert_eq!(status(&node, 24), None, "another lot is not followed");
     let follows = node.app.domain(&care()).expect("here").follows;
     assert_eq!((follows[0].identities, follows[0].choices.clone()), (1, vec!["lot L1".to_owned()]));
-    assert_eq!((&follows[0].last_error, node.alarms("not-taken-over")), (&None, 0));
+    assert_eq!((&follows[0].last_error, not_taken(&node)), (&None, vec![]));
 
     node.app.adopt(&care(), AdoptionRequest { follow: Some(false), ..lot }).await.expect("ends");
     say(&home, vec![stolen(&maker(), 20), device(25, "L1")]).await;
@@ -157,7 +163,7 @@ async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
     say(&home, vec![issued(20, 2), stolen(&maker(), 20)]).await;
     until("what the manufacturer says", || status(&node, 20).as_deref() == Some("stolen")).await;
     following.end().await;
-    assert_eq!(node.alarms("not-taken-over"), 0);
+    assert_eq!(not_taken(&node), Vec::<String>::new());
 }
 
 /// By its next descriptor it begins at the beginning, and may take what it refused before.
@@ -189,7 +195,7 @@ async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_grant
     let following = Following::begin(&node);
     node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
     say(&home, vec![certificate(&buyer(), "Buyer"), stolen_from_buyer(20), stolen_from_buyer(21)]).await;
-    until("he has no role here", || node.alarms("not-taken-over") >= 2).await;
+    until("he has no role here", || not_taken(&node).len() >= 2).await;
     assert_eq!([20, 21].map(|seed| status(&node, seed)), [Some(String::new()), Some(String::new())]);
     let taken = node.app.submit(&care(), vec![sold(20)]).await.expect("a batch").results;
     assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
@@ -264,10 +270,7 @@ async fn what_is_followed_ends_without_a_copy_a_home_and_a_peer() {
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
     too_long(&asked, 20, seen);
     let follows = || node.app.domain(&care()).expect("here").follows;
-    let alarms = || {
-        let alarms = node.app.domain(&care()).expect("here").alarms;
-        alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").count()
-    };
+    let alarms = || not_taken(&node).len();
     let following = Following::begin(&node);
     until("it is told of", || (alarms(), follows()[0].state.as_str()) == (1, "failing")).await;
     following.end().await;
@@ -309,11 +312,7 @@ async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     until("it is asked for again", || long.load(Ordering::SeqCst) >= 2).await;
     assert_eq!((others.load(Ordering::SeqCst), status(&node, first).as_deref()), (1, Some("stolen")));
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
-    let alarms = || {
-        let alarms = node.app.domain(&care()).expect("here").alarms;
-        let texts = alarms.into_iter().filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text);
-        texts.collect::<Vec<_>>()
-    };
+    let alarms = || not_taken(&node);
     let is_told = |seed: u8, count: usize| error().contains(&id(seed)) && alarms().len() == count;
     until("it is told of", || is_told(last, 1)).await;
     asked.set_honest(&home);
