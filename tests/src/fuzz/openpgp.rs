@@ -39,9 +39,13 @@ pub(super) fn upload(bytes: &[u8]) {
     }
 }
 
-/// A certificate that is read is a body of its own.
+/// A certificate that is read is a body of its own, and two of the same state are that state.
 pub(super) fn certificate(bytes: &[u8]) {
+    if let Ok(united) = Certificate::union(bytes, bytes) {
+        assert_eq!(Certificate::union(&united, &united).as_ref(), Ok(&united), "uniting never ends");
+    }
     let Ok(certificate) = Certificate::parse(bytes) else { return };
+    assert_eq!(Certificate::union(bytes, bytes).as_deref(), Ok(bytes), "a certificate is not its own union");
     assert!(certificate.keys().any(|key| key == certificate.primary()), "a certificate lacks its primary key");
     if let Ok(Body::Certificate(body)) = parse(bytes) {
         assert_eq!(body.id(), certificate.id());
