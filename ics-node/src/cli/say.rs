@@ -19,7 +19,7 @@ use ics_core::vocabulary::{Act, Effect, Role};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-pub(crate) use self::own::in_place_of_own;
+pub(crate) use self::own::with_ends;
 pub(crate) use self::said::waits;
 use self::said::{Said, note_what_waits, tell};
 use super::context::Context;

@@ -49,7 +49,8 @@ pub(crate) struct Status {
     /// From when on it holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end].
+    /// Until when it holds [default: without end]. Without --from, what permits takes the place of what the signer has said
+    /// before, which is taken back; what has blocked blocks again then, and after what blocks all is as before.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]
@@ -67,12 +68,13 @@ impl Status {
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
-            let saying = |found: Found| {
+            let sayings = |found: Found| {
                 let claims = self.claims(&signing, &found);
-                Saying { found, claims, ends_vouching: false }
+                say::with_ends(context, &signing, found, claims)
             };
-            let sayings: Vec<Saying> = found.into_iter().map(saying).collect();
-            let left: Vec<String> = sayings.iter().flat_map(|saying| self.left(&signing, saying)).collect();
+            let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            let statuses = sayings.iter().filter(|saying| saying.claims.act == Act::Status);
+            let left: Vec<String> = statuses.flat_map(|saying| self.left(&signing, saying)).collect();
             let headline = || format!("{} still in force", counted(left.len(), "block"));
             if !left.is_empty() {
                 context.output.review(&say::listed(headline(), &left), self.asking.asks_before(&signing));
