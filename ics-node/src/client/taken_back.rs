@@ -4,9 +4,9 @@ use ics_core::identity::Fingerprint;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::Act;
 
-/// Those of a signer's standing statements about the thing itself that are meant, and behind them, one by one, what he had
-/// said before and would stand again without them. What was replaced is first: where one withdrawal cannot name all, nothing
-/// stands again for a moment.
+/// Those of a signer's statements about the thing itself that are meant and stand, now or again, and what he had said before
+/// that would stand again without them. What was replaced is first: where one withdrawal cannot name all, nothing stands
+/// again for a moment.
 #[must_use]
 pub fn with_replaced<'a>(
     record: &'a Record,
@@ -15,8 +15,7 @@ pub fn with_replaced<'a>(
 ) -> Vec<&'a Listed> {
     let is_own = |it: &&Listed| it.by.signer == *signer && it.by.group.is_none();
     let own: Vec<&Listed> = record.statements.iter().filter(is_own).collect();
-    let mut taken: Vec<&Listed> =
-        own.iter().copied().filter(|it| it.standing == Standing::Stands && is_meant(it)).collect();
+    let mut taken: Vec<&Listed> = own.iter().copied().filter(|it| would_stand(record, it) && is_meant(it)).collect();
     let mut place = 0;
     while let Some(one) = taken.get(place).copied() {
         let more = own.iter().copied().filter(|it| may_return(one, it) && !holds(&taken, it)).collect::<Vec<_>>();
@@ -27,10 +26,17 @@ pub fn with_replaced<'a>(
     taken
 }
 
+/// Whether a statement stands, or will again by itself: all that replaces it ends with a time.
+#[must_use]
+pub fn would_stand(record: &Record, it: &Listed) -> bool {
+    let mut by = record.statements.iter().filter(|x| acts(x) && replaces(x, it));
+    it.standing == Standing::Stands
+        || (it.standing == Standing::Replaced && !it.erased && by.all(|x| x.until.is_some()))
+}
+
 /// What stands again once these are taken back, and is none of them: of others, or of the signer.
 #[must_use]
 pub fn returning<'a>(record: &'a Record, taken: &[&Listed]) -> Vec<&'a Listed> {
-    let acts = |it: &Listed| matches!(it.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost);
     let is_held = |it: &Listed| record.statements.iter().any(|x| acts(x) && !holds(taken, x) && replaces(x, it));
     let returns = |it: &&Listed| {
         let is_ended = it.standing == Standing::Replaced && it.by.group.is_none() && !holds(taken, it);
@@ -41,6 +47,11 @@ pub fn returning<'a>(record: &'a Record, taken: &[&Listed]) -> Vec<&'a Listed> {
 
 fn holds(taken: &[&Listed], one: &Listed) -> bool {
     taken.iter().any(|it| it.by.statement == one.by.statement)
+}
+
+/// Whether what it names is replaced, whatever became of itself.
+fn acts(it: &Listed) -> bool {
+    matches!(it.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost)
 }
 
 fn replaces(one: &Listed, former: &Listed) -> bool {

@@ -1,6 +1,6 @@
 //! What an end and a withdrawal leave of what was said before.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage};
@@ -54,8 +54,9 @@ fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
     stage.ok(&["approve", "serial:SN-1", "--yes"]);
     let limited = ["approve", "serial:SN-1", "--until", LATER];
     let planned = stage.ok(&[&limited[..], &["--dry-run"]].concat());
-    let acts: Vec<&str> = planned.as_array().into_iter().flatten().filter_map(|it| it["says"].as_str()).collect();
-    assert!(matches!(acts.as_slice(), [new, "withdrawal, takes back 1 statement"] if new.starts_with("approval, until")));
+    let says = |place: usize| planned[place]["says"].as_str().unwrap_or_default();
+    assert!(says(0).starts_with("approval, until"), "{planned}");
+    assert_eq!((says(1), counted(&json!({ "all": planned }), "all")), ("withdrawal, takes back 1 statement", 2));
     let shown = stage.for_people("home", &[&limited[..], &["--dry-run"]].concat());
     assert!(shown.stderr.contains("(approval) ends for good"), "{shown:?}");
 
@@ -71,6 +72,7 @@ fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
 fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
     stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
     stage.ok(&["status", "suspended", "serial:SN-1", "--until", LATER, "--yes"]);
     assert_eq!(stage.status("serial:SN-1"), "suspended");
@@ -80,6 +82,14 @@ fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
     stage.ok(&["status", "in-use", "serial:SN-1", "--until", LATER, "--yes"]);
     assert_eq!(stage.status("serial:SN-1"), "in-use");
     assert_eq!(record_then(&stage, "serial:SN-1")["status"]["name"], "lost");
+
+    // What permitted before a block with an end does not come back after it either.
+    stage.ok(&["status", "in-use", "serial:SN-2", "--yes"]);
+    for (status, until) in [("suspended", EARLIER), ("in-use", LATER)] {
+        stage.ok(&["status", status, "serial:SN-2", "--until", until, "--yes"]);
+    }
+    assert_eq!(stage.status("serial:SN-2"), "in-use");
+    assert!(record_then(&stage, "serial:SN-2")["status"].is_null());
 
     // What was lifted without an end stays so.
     stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);

@@ -12,8 +12,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::cli::words::{clean, counted};
-use crate::client::lookup::{self, Found};
+use crate::client::lookup::Found;
 use crate::client::signing::Signing;
+use crate::client::taken_back;
 
 /// What `ics status` takes.
 #[derive(Debug, Args)]
@@ -136,9 +137,12 @@ impl Status {
         claims.supersedes.clone_from(&self.supersedes);
         if let Some(answer) = &found.own {
             let replaced = |it: &&Listed| it.by.signer == signing.fingerprint() || self.lift && may_lift(signing, it);
-            claims
-                .supersedes
-                .extend(lookup::standing(&answer.record, Act::Status).filter(replaced).map(|it| it.by.statement));
+            // What was replaced for a time alone would stand again beside this.
+            let former = answer.record.statements.iter().filter(|it| {
+                let is_about_it = it.act == Act::Status && it.by.group.is_none();
+                is_about_it && taken_back::would_stand(&answer.record, it)
+            });
+            claims.supersedes.extend(former.filter(replaced).map(|it| it.by.statement));
         }
         claims.supersedes.sort_unstable();
         claims.supersedes.dedup();
