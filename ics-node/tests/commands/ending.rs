@@ -1,6 +1,6 @@
 //! What an end and a withdrawal leave of what was said before.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage};
@@ -56,7 +56,7 @@ fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
     let planned = stage.ok(&[&limited[..], &["--dry-run"]].concat());
     let says = |place: usize| planned[place]["says"].as_str().unwrap_or_default();
     assert!(says(0).starts_with("approval, until"), "{planned}");
-    assert_eq!((says(1), counted(&json!({ "all": planned }), "all")), ("withdrawal, takes back 1 statement", 2));
+    assert_eq!((says(1), planned.as_array().map(Vec::len)), ("withdrawal, takes back 1 statement", Some(2)));
     let shown = stage.for_people("home", &[&limited[..], &["--dry-run"]].concat());
     assert!(shown.stderr.contains("(approval) ends for good"), "{shown:?}");
 
