@@ -19,7 +19,7 @@ use ics_core::vocabulary::{Act, Effect, Role};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-pub(crate) use self::own::in_place_of_own;
+pub(crate) use self::own::with_ends;
 pub(crate) use self::said::waits;
 use self::said::{Said, note_what_waits, tell};
 use super::context::Context;
@@ -230,20 +230,42 @@ async fn say_all(
 ) -> Result<(), Failure> {
     submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
     let bar = progress::bar(context, sayings.len(), "signing");
+    let renewed: BTreeSet<String> = sayings.iter().filter(|it| !it.is_withdrawal()).map(Saying::id).collect();
     // What a token has signed slowly is not lost when the next thing goes wrong.
     for some in sayings.chunks(AT_A_TIME) {
-        let drafts = some.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
-        let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
-        let mut results = Vec::with_capacity(bodies.len());
-        let submitted = submit::submit_into(node, signing.domain(), bodies, &mut results).await;
-        said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(&saying.found.thing, result)));
-        submitted?;
+        let (behind, first): (Vec<&Saying>, Vec<&Saying>) =
+            some.iter().partition(|it| it.is_withdrawal() && renewed.contains(&it.id()));
+        say_some(context, node, signing, &first, &bar, said).await?;
+        // What was refused takes the place of nothing: what stood before goes on to stand.
+        let refused: BTreeSet<&str> = said.iter().filter(|said| said.is_refused()).map(Said::id).collect();
+        let behind: Vec<&Saying> = behind.into_iter().filter(|it| !refused.contains(it.id().as_str())).collect();
+        say_some(context, node, signing, &behind, &bar, said).await?;
     }
     bar.finish_and_clear();
     // A log takes a certificate of somebody else once a statement gives him a role.
     for certificate in with.iter().filter(|_| !said.iter().any(Said::is_refused)) {
         submit::introduce(node, signing.domain(), certificate).await?;
     }
+    Ok(())
+}
+
+async fn say_some(
+    context: &Context,
+    node: &Node,
+    signing: &Signing,
+    some: &[&Saying],
+    bar: &ProgressBar,
+    said: &mut Vec<Said>,
+) -> Result<(), Failure> {
+    if some.is_empty() {
+        return Ok(());
+    }
+    let drafts = some.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
+    let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
+    let mut results = Vec::with_capacity(bodies.len());
+    let submitted = submit::submit_into(node, signing.domain(), bodies, &mut results).await;
+    said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(&saying.found.thing, result)));
+    submitted?;
     Ok(())
 }
 
@@ -449,6 +471,14 @@ impl Saying {
         let kind = self.found.thing.kind();
         let effect = self.claims.status.as_ref().and_then(|status| signing.descriptor.effect(status, kind));
         effect.is_some_and(Effect::blocks)
+    }
+
+    fn is_withdrawal(&self) -> bool {
+        self.claims.act == Act::Withdrawal
+    }
+
+    fn id(&self) -> String {
+        self.found.thing.id().map(|id| id.to_string()).unwrap_or_default()
     }
 
     fn draft(&self, signing: &Signing) -> Result<Draft, SigningError> {

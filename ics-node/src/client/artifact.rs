@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ics_core::evidence::Verified;
 use ics_core::identity::IdentityId;
+use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Effect, StatusName};
 
@@ -37,6 +38,26 @@ pub enum ArtifactRefusal {
     /// Nobody permits it.
     #[error("no status permits its use{}", .0.as_ref().map(|status| format!(": it is `{status}`")).unwrap_or_default())]
     NotPermitted(Option<StatusName>),
+    /// It would be permitted, by a domain that anybody may have founded under that name.
+    #[error(
+        "nothing says that this is the domain that you mean. Compare its origin with what its owners told you, and add \
+         --pin {0}"
+    )]
+    NotPinned(Origin),
+    /// It would be permitted, and what blocks it may have been left out.
+    #[error(
+        "nothing proves that nothing was left out of the evidence, a withdrawal say. Get it anew from the home of the \
+         domain, which signs that it is complete (`ics export`); --incomplete takes what you have"
+    )]
+    NotComplete,
+}
+
+impl ArtifactRefusal {
+    /// Whether nobody says that it is not to be used: it is not known whether it may be.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::NotPinned(_) | Self::NotComplete)
+    }
 }
 
 /// How old the news is, and may be.
@@ -75,5 +96,18 @@ pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRe
         _ if record.vouched.is_empty() => Err(ArtifactRefusal::NotVouched),
         (Effect::Permits, _) => Ok(()),
         (_, status) => Err(ArtifactRefusal::NotPermitted(status)),
+    }
+}
+
+/// What evidence that somebody has carried must prove before it permits anything: he may have made a domain of that name,
+/// and left out what blocks.
+///
+/// # Errors
+/// What is not proven; the incomplete may be taken all the same.
+pub fn check_carried(verified: &Verified, is_pinned: bool, takes_incomplete: bool) -> Result<(), ArtifactRefusal> {
+    match (is_pinned, verified.complete || takes_incomplete) {
+        (false, _) => Err(ArtifactRefusal::NotPinned(verified.origin.clone())),
+        (true, false) => Err(ArtifactRefusal::NotComplete),
+        (true, true) => Ok(()),
     }
 }

@@ -20,4 +20,5 @@ pub mod restore;
 pub mod signature;
 pub mod signing;
 pub mod submit;
+pub mod taken_back;
 pub mod thing;

@@ -24,7 +24,9 @@ fn evidence_is_checked_without_a_node() {
     let (path, origin) = exported(&stage, "serial:SN-1", "pump.json");
     stage.kill();
 
-    let verified = stage.ok(&["verify", &path]);
+    let nobody = stage.run_alone("nobody", &["verify", &path]);
+    assert_eq!(nobody.code, 0, "{nobody:?}");
+    let verified = nobody.json();
     assert_eq!(
         (&verified["pinned"], &verified["fresh"], &verified["record"]["id"]),
         (&false.into(), &true.into(), &id.clone().into())
@@ -98,6 +100,46 @@ fn a_file_is_used_only_while_it_is_permitted() {
     stage.ok(&["status", "withdrawn", &id, "--yes"]);
     let withdrawn = online(&file);
     assert_eq!((withdrawn.code, why(&withdrawn).as_str()), (1, "its status is `withdrawn`, which blocks its use"));
+}
+
+/// Whoever carries evidence may have founded a domain of that name, or left out what blocks.
+#[test]
+fn what_was_carried_permits_a_file_only_by_a_domain_that_is_meant_and_with_nothing_left_out() {
+    let mut stage = Stage::of("developer", CODE);
+    stage.start();
+    let file = stage.write("firmware.bin", "firmware");
+    let published = stage.ok(&["publish", "--file", &file, "--name", "firmware", "--version", "1"]);
+    let id = published["id"].as_str().expect("an id").to_owned();
+    stage.ok(&["status", "released", &id, "--yes"]);
+    let (pack, origin) = exported(&stage, &id, "firmware.json");
+    let verify = |home: &str, pack: &str, more: &[&str]| {
+        let ended = stage.run_alone(home, &[&["verify", &file, "--evidence", pack][..], more].concat());
+        let artifact = ended.json()["artifact"].take();
+        let text = |name: &str| artifact[name].as_str().unwrap_or_default().to_owned();
+        (ended.code, text("verdict"), text("because"))
+    };
+    let allowed = (0, "allow".to_owned(), String::new());
+    assert_eq!(verify("home", &pack, &[]), allowed, "its home knows it");
+    assert_eq!(verify("nobody", &pack, &["--pin", &origin]), allowed);
+    let (code, verdict, because) = verify("nobody", &pack, &[]);
+    assert_eq!((code, verdict.as_str()), (1, "unknown"), "{because}");
+    assert!(because.ends_with(&format!("add --pin {origin}")), "{because}");
+    let shown = stage.for_people("nobody", &["verify", &file, "--evidence", &pack]);
+    assert!(shown.stdout.starts_with(&format!("? {file}: not known whether it may be used: ")), "{shown:?}");
+
+    stage.ok(&["status", "withdrawn", &id, "--yes"]);
+    let (pack, _) = exported(&stage, &id, "withdrawn.json");
+    let (code, verdict, _) = verify("nobody", &pack, &[]);
+    assert_eq!((code, verdict.as_str()), (1, "deny"), "whoever says so, it is not to be used");
+    let text = std::fs::read_to_string(&pack).expect("read");
+    let mut cut: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    cut["entries"].as_array_mut().expect("entries").pop();
+    cut.as_object_mut().expect("an object").remove("head").expect("the home's word");
+    let cut = stage.write("cut.json", cut.to_string());
+    let (code, verdict, because) = verify("nobody", &cut, &["--pin", &origin]);
+    assert_eq!((code, verdict.as_str()), (1, "unknown"), "{because}");
+    assert!(because.contains("nothing was left out") && because.contains("ics export"), "{because}");
+    assert_eq!(verify("nobody", &cut, &["--pin", &origin, "--incomplete"]), allowed);
 }
 
 #[test]

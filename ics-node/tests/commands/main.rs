@@ -11,6 +11,7 @@ mod debian;
 mod developers;
 mod doubting;
 mod elsewhere;
+mod ending;
 mod enrolling;
 mod evidence;
 mod factory;

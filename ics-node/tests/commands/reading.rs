@@ -167,6 +167,8 @@ fn a_saved_verdict_is_checked_without_the_node() {
     stage.kill();
     let checked = stage.run_in("verifier", &["verify", &file]);
     assert_eq!((checked.code, &checked.json()["trusted"]), (0, &false.into()), "{checked:?}");
+    let shown = stage.words_alone("home", &["verify", &file, "--trust", &policy]);
+    assert!(shown.contains("  holds until  2"), "{shown}");
     let pin = format!("{DOMAIN}/{}", "07".repeat(32));
     for (flag, value) in [("--pin", pin.as_str()), ("--at", "2026-01-01T00:00:00Z")] {
         let refused = stage.run(&["verify", &file, flag, value]);

@@ -61,7 +61,7 @@ fn an_approval_with_an_end_takes_the_place_of_the_signers_own_without_one() {
     );
     let limited = approve(&["--until", LATER])[0]["statement"].as_str().expect("an id").to_owned();
     assert_eq!(standing(&limited), "stands");
-    assert_eq!(standing(&first), "replaced");
+    assert_eq!(standing(&first), "withdrawn", "replaced it would stand again when the other one is over");
     assert_eq!(standing(&night), "not-yet");
 }
 

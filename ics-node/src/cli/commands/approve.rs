@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{until, with_period};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::say::{self, Asking, Saying, Things};
+use crate::cli::say::{self, Asking, Things};
 use crate::cli::session::SignAs;
 use crate::cli::words::counted;
 use crate::client::lookup::Found;
@@ -37,7 +37,8 @@ pub(crate) struct Approve {
     /// From when on it holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end]. Without --from it takes the place of what the signer has said before.
+    /// Until when it holds [default: without end]. Without --from it takes the place of what the signer has said before,
+    /// which is taken back.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     /// Why.
@@ -66,11 +67,8 @@ impl Approve {
             }
             let mut claims = with_period(signing.claims(Act::Approval), self.from, self.until);
             claims.reason = self.reason;
-            let saying = |found: Found| {
-                let claims = say::in_place_of_own(context, &signing, &found, claims.clone());
-                Saying { found, claims, ends_vouching: false }
-            };
-            let sayings = found.into_iter().map(saying).collect();
+            let sayings = |found: Found| say::with_ends(context, &signing, found, claims.clone());
+            let sayings = found.into_iter().flat_map(sayings).collect();
             say::say(context, &node, &signing, sayings, self.asking).await
         })
     }

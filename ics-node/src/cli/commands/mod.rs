@@ -174,7 +174,8 @@ pub(super) enum Command {
     /// evidence at hand, or by evidence that the node gives and that is checked in the same way.
     ///
     /// The exit code for evidence says whether it holds, whatever it says of the thing. For a file it is 0 only if its use
-    /// is permitted.
+    /// is permitted: by evidence at hand only if --pin or the configuration says which domain is meant, and its home has
+    /// signed that nothing is left out.
     Verify(verify::Verify),
     /// Draw the QR code that leads to a thing's page.
     ///

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::{Given, Record};
 use ics_core::statement::{Claims, Grant};
@@ -18,6 +19,7 @@ use crate::cli::words::clean;
 use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
 use crate::client::signing::Signing;
+use crate::client::taken_back;
 use crate::client::thing::{GivenKey, KeyThing, Thing, called};
 
 /// Bytes of a file with a public key, or with a certificate.
@@ -137,8 +139,9 @@ impl Replace {
 
     /// The withdrawal of what the signer introduced the old one by.
     fn takes_back(&self, signing: &Signing, record: &Record) -> Option<Claims> {
-        let own = lookup::standing(record, Act::Identity).filter(|it| it.by.signer == signing.fingerprint());
-        let supersedes: Vec<_> = own.map(|it| it.by.statement).collect();
+        // With all that was replaced in it, as far as one withdrawal can name it.
+        let own = taken_back::with_replaced(record, &signing.fingerprint(), |it| it.act == Act::Identity);
+        let supersedes: Vec<_> = own.iter().rev().take(limits::SUPERSEDES).map(|it| it.by.statement).collect();
         let reason = Some(self.reason.clone());
         (!supersedes.is_empty()).then(|| Claims { supersedes, reason, ..signing.claims(Act::Withdrawal) })
     }

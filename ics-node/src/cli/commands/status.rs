@@ -12,8 +12,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::cli::words::{clean, counted};
-use crate::client::lookup::{self, Found};
+use crate::client::lookup::Found;
 use crate::client::signing::Signing;
+use crate::client::taken_back;
 
 /// What `ics status` takes.
 #[derive(Debug, Args)]
@@ -49,7 +50,8 @@ pub(crate) struct Status {
     /// From when on it holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
-    /// Until when it holds [default: without end].
+    /// Until when it holds [default: without end]. Without --from, what permits takes the place of what the signer has said
+    /// before, which is taken back; what has blocked blocks again then, and after what blocks all is as before.
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]
@@ -67,12 +69,13 @@ impl Status {
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
-            let saying = |found: Found| {
+            let sayings = |found: Found| {
                 let claims = self.claims(&signing, &found);
-                Saying { found, claims, ends_vouching: false }
+                say::with_ends(context, &signing, found, claims)
             };
-            let sayings: Vec<Saying> = found.into_iter().map(saying).collect();
-            let left: Vec<String> = sayings.iter().flat_map(|saying| self.left(&signing, saying)).collect();
+            let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            let statuses = sayings.iter().filter(|saying| saying.claims.act == Act::Status);
+            let left: Vec<String> = statuses.flat_map(|saying| self.left(&signing, saying)).collect();
             let headline = || format!("{} still in force", counted(left.len(), "block"));
             if !left.is_empty() {
                 context.output.review(&say::listed(headline(), &left), self.asking.asks_before(&signing));
@@ -134,9 +137,12 @@ impl Status {
         claims.supersedes.clone_from(&self.supersedes);
         if let Some(answer) = &found.own {
             let replaced = |it: &&Listed| it.by.signer == signing.fingerprint() || self.lift && may_lift(signing, it);
-            claims
-                .supersedes
-                .extend(lookup::standing(&answer.record, Act::Status).filter(replaced).map(|it| it.by.statement));
+            // What was replaced for a time alone would stand again beside this.
+            let former = answer.record.statements.iter().filter(|it| {
+                let is_about_it = it.act == Act::Status && it.by.group.is_none();
+                is_about_it && taken_back::would_stand(&answer.record, it)
+            });
+            claims.supersedes.extend(former.filter(replaced).map(|it| it.by.statement));
         }
         claims.supersedes.sort_unstable();
         claims.supersedes.dedup();

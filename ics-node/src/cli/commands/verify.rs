@@ -1,6 +1,7 @@
 //! `ics verify`.
 
 mod case;
+mod pin;
 mod proof;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::log::note::VerifierKey;
 use ics_core::log::source::Source;
 use ics_core::time::Timestamp;
+use ics_core::trust::Outcome;
 use ics_core::vocabulary::DomainName;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +51,8 @@ AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
   $ ics verify pump.case.json --trust trust.json
 
   May this file be installed?
-  $ ics verify firmware.bin --evidence firmware.evidence.json
+  $ ics verify firmware.bin --evidence firmware.evidence.json --pin \
+code.soft.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
   $ ics verify hello_2.10-3_amd64.deb
   $ ics verify firmware.bin --domain code.soft.example --node https://ics.soft.example")]
 pub(crate) struct Verify {
@@ -63,9 +66,14 @@ pub(crate) struct Verify {
     /// only one at the node that speaks of it].
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
-    /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer in ics.toml].
+    /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer, a home or the trust policy
+    /// in ics.toml]. Without one no evidence at hand permits the use of a file.
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
+    /// For an artifact: permit its use also by evidence of which its home has not signed that it is complete. Whoever made
+    /// or carried it may have left out that the artifact was withdrawn.
+    #[arg(long, requires = "evidence")]
+    incomplete: bool,
     /// For a proof: the key of the log's home, the `log key` of `ics domain show DOMAIN --node URL`.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["evidence", "domain"])]
     log_key: Option<VerifierKey>,
@@ -117,6 +125,8 @@ struct ArtifactReport {
     /// Whether the evidence is about this file at all.
     meant: bool,
     permitted: bool,
+    /// `allow`, `deny`, or `unknown`: nothing speaks against it, and what speaks for it is not proven.
+    verdict: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
 }
@@ -138,7 +148,7 @@ impl Verify {
         let evidence = self.evidence(context)?;
         let pin = match self.pin.clone() {
             Some(pin) => Some(pin),
-            None => pinned_in_configuration(context, &evidence.domain)?,
+            None => pin::known_here(&context.config()?, &evidence.domain),
         };
         let now = self.at.unwrap_or_else(|| context.now());
         let verified = evidence::verify(&evidence, pin.as_ref(), now)?;
@@ -148,7 +158,7 @@ impl Verify {
             }
             _ => None,
         };
-        let artifact = self.check_artifact(&verified)?;
+        let artifact = self.check_artifact(&verified, pin.is_some())?;
         let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
         let not_proven = not_proven(&verified, pin.is_some(), self.at);
         let (pinned, asked_for) = (pin.is_some(), self.at);
@@ -224,16 +234,26 @@ impl Verify {
         Ok(length == 1 && !first[0].is_ascii_whitespace() && first != *b"{")
     }
 
-    fn check_artifact(&self, verified: &Verified) -> Result<Option<ArtifactReport>, Failure> {
+    fn check_artifact(&self, verified: &Verified, is_pinned: bool) -> Result<Option<ArtifactReport>, Failure> {
         if self.evidence.is_none() && self.domain.is_none() && !self.is_artifact()? {
             return Ok(None);
         }
         let id = artifact::id_of(&self.file).map_err(|e| files::failed(&self.file, e))?;
-        let refusal: Option<ArtifactRefusal> = artifact::check(id, verified).err();
+        // What a node is asked for is its word, as all its answers are.
+        let carried = || match self.evidence {
+            Some(_) => artifact::check_carried(verified, is_pinned, self.incomplete),
+            None => Ok(()),
+        };
+        let refusal: Option<ArtifactRefusal> = artifact::check(id, verified).and_then(|()| carried()).err();
         let because = refusal.as_ref().map(ToString::to_string);
         let meant = !matches!(refusal, Some(ArtifactRefusal::Other));
         let (file, id) = (self.file.clone(), id.to_string());
-        Ok(Some(ArtifactReport { file, id, meant, permitted: refusal.is_none(), because }))
+        let verdict = match &refusal {
+            None => Outcome::Allow,
+            Some(refusal) if refusal.is_unknown() => Outcome::Unknown,
+            Some(_) => Outcome::Deny,
+        };
+        Ok(Some(ArtifactReport { file, id, meant, permitted: refusal.is_none(), verdict, because }))
     }
 }
 
@@ -286,13 +306,6 @@ fn domain_of(context: &Context, file: &Path) -> Result<DomainName, Failure> {
     }
 }
 
-/// The origin by which the node of this home directory mirrors the domain, or asks for things of it.
-fn pinned_in_configuration(context: &Context, domain: &DomainName) -> Result<Option<Origin>, Failure> {
-    let config = context.config()?;
-    let mut known = config.peers().flat_map(|peer| peer.mirror.iter().chain(&peer.roam));
-    Ok(known.find(|origin| origin.domain == *domain).cloned())
-}
-
 fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>) -> Vec<String> {
     let mut all = Vec::new();
     let later = |at: Timestamp| verified.record.statements.iter().any(|it| it.admitted_at > at);
@@ -343,9 +356,12 @@ fn verdict(report: &Report) -> String {
     let (yes, no) = (style("✓").green().bold(), style("✗").red().bold());
     let Some(artifact) = &report.artifact else { return format!("{yes} {}", style("the evidence holds").bold()) };
     let file = style(artifact.file.display()).bold();
-    match &artifact.because {
-        None => format!("{yes} {file} may be used"),
-        Some(because) => format!("{no} {file} must not be used: {because}"),
+    match (&artifact.because, artifact.verdict) {
+        (None, _) => format!("{yes} {file} may be used"),
+        (Some(because), Outcome::Unknown) => {
+            format!("{} {file}: not known whether it may be used: {because}", style("?").yellow().bold())
+        }
+        (Some(because), _) => format!("{no} {file} must not be used: {because}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ics_core::identity::Kind;
+use ics_core::limits;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::Act;
@@ -13,10 +14,14 @@ use crate::cli::session::SignAs;
 use crate::cli::words::{clean, counted};
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
+use crate::client::taken_back;
 
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+With --act nothing of what the signer has said comes back: what his standing statements had replaced is taken back with
+them. What somebody else has said and they had lifted stands again, and is told before it asks.
+
 Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
 were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
 select is not meant one by one. What is said of a group is taken back with --group, or its id.
@@ -34,10 +39,11 @@ Examples:
 pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
-    /// Take back all of the signer's standing statements of this act: identity, approval, status, label, grant, installed.
+    /// Take back all of the signer's standing statements of this act, and those that they have replaced: identity, approval,
+    /// status, label, grant, installed.
     #[arg(long, value_name = "ACT", required_unless_present = "statement")]
     act: Vec<Act>,
-    /// Take back this statement.
+    /// Take back this statement. What it has replaced stands again.
     #[arg(long, value_name = "STATEMENT")]
     statement: Vec<StatementId>,
     /// Why.
@@ -59,7 +65,7 @@ impl Withdraw {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
             let left: Vec<String> = found.iter().filter_map(|found| self.left_out(&signing, found)).collect();
-            let sayings: Vec<Saying> = found.into_iter().filter_map(|found| self.saying(&signing, found)).collect();
+            let sayings: Vec<Saying> = found.iter().flat_map(|found| self.sayings(context, &signing, found)).collect();
             self.refuse_unmatched(&signing, &sayings)?;
             if sayings.is_empty() {
                 let message = format!("{} has said nothing of that kind that stands", signing.fingerprint());
@@ -96,7 +102,7 @@ impl Withdraw {
     /// The thing, and why nothing is taken back of it, although an act is named.
     fn left_out(&self, signing: &Signing, found: &Found) -> Option<String> {
         let record = found.own.as_ref().map(|answer| &answer.record);
-        if self.act.is_empty() || record.is_some_and(|record| self.taken_back(signing, record).next().is_some()) {
+        if self.act.is_empty() || record.is_some_and(|record| !self.taken_back(signing, record).is_empty()) {
             return None;
         }
         let me = signing.fingerprint();
@@ -109,29 +115,49 @@ impl Withdraw {
         Some(format!("{} ({id}): {why}", clean(&found.thing.called())))
     }
 
-    fn saying(&self, signing: &Signing, found: Found) -> Option<Saying> {
-        let record = &found.own.as_ref()?.record;
-        let taken_back: Vec<&Listed> = self.taken_back(signing, record).collect();
-        let ends_vouching = taken_back.iter().any(|it| matches!(it.act, Act::Identity | Act::Approval));
-        let mut claims = signing.claims(Act::Withdrawal);
-        claims.supersedes = taken_back.iter().map(|it| it.by.statement).collect();
-        claims.reason.clone_from(&self.reason);
-        (!claims.supersedes.is_empty()).then_some(Saying { found, claims, ends_vouching })
+    /// As many withdrawals as it takes to name all.
+    fn sayings(&self, context: &Context, signing: &Signing, found: &Found) -> Vec<Saying> {
+        let Some(record) = found.own.as_ref().map(|answer| &answer.record) else { return Vec::new() };
+        let taken_back = self.taken_back(signing, record);
+        for it in taken_back::returning(record, &taken_back) {
+            context.output.note(&returns(it));
+        }
+        let saying = |some: &[&Listed]| {
+            let mut claims = signing.claims(Act::Withdrawal);
+            claims.supersedes = some.iter().map(|it| it.by.statement).collect();
+            claims.reason.clone_from(&self.reason);
+            let ends_vouching = some.iter().any(|it| matches!(it.act, Act::Identity | Act::Approval));
+            Saying { found: found.clone(), claims, ends_vouching }
+        };
+        taken_back.chunks(limits::SUPERSEDES).map(saying).collect()
     }
 
-    fn taken_back<'a>(&'a self, signing: &Signing, record: &'a Record) -> impl Iterator<Item = &'a Listed> {
+    /// What is named, and of an act all that would stand otherwise.
+    fn taken_back<'a>(&self, signing: &Signing, record: &'a Record) -> Vec<&'a Listed> {
         let signer = signing.fingerprint();
         let is_group = record.identity.kind == Kind::Group;
-        record.statements.iter().filter(move |it| {
-            let is_named = self.statement.contains(&it.by.statement);
+        let mut all = taken_back::with_replaced(record, &signer, |it| self.act.contains(&it.act));
+        let named = record.statements.iter().filter(|it| {
             // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
             // it for them.
-            let may_stand =
-                it.standing == Standing::Stands || (is_named && is_group && it.standing == Standing::Replaced);
-            let is_meant = is_named || self.act.contains(&it.act);
-            is_meant && may_stand && it.by.signer == signer && it.by.group.is_none()
-        })
+            let may_stand = it.standing == Standing::Stands || (is_group && it.standing == Standing::Replaced);
+            let is_own = it.by.signer == signer && it.by.group.is_none();
+            is_own && may_stand && self.statement.contains(&it.by.statement)
+        });
+        for one in named {
+            if !all.iter().any(|it| it.by.statement == one.by.statement) {
+                all.push(one);
+            }
+        }
+        all
     }
+}
+
+/// What is no longer replaced, for people.
+fn returns(it: &Listed) -> String {
+    let what = it.status.as_ref().map_or_else(|| it.act.to_string(), |status| format!("status {status}"));
+    let name = it.by.name.as_deref().map_or_else(|| it.by.signer.to_string(), clean);
+    format!("entry {} ({what}) by {name} stands again then: what is taken back had replaced it", it.by.index)
 }
 
 /// What is left out, for people.

@@ -1,32 +1,129 @@
 //! What a signer has said before, where he now gives it an end.
 
-use ics_core::record::Listed;
+use ics_core::limits;
+use ics_core::record::{Listed, Record};
 use ics_core::statement::{Claims, StatementId};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, Effect};
 
+use super::Saying;
 use crate::cli::context::Context;
 use crate::client::lookup::{self, Found};
 use crate::client::signing::Signing;
+use crate::client::taken_back;
 
-/// Claims that hold until a time, in the place of what the signer has said in the same role and stands: else that would
-/// hold on, and limit nothing. One that begins at a time of its own stands beside it, for a night's maintenance say, and the
-/// signer is told that the other one stays.
-pub(crate) fn in_place_of_own(context: &Context, signing: &Signing, found: &Found, claims: Claims) -> Claims {
-    let Some(answer) = found.own.as_ref().filter(|_| claims.from.is_some() || claims.until.is_some()) else {
-        return claims;
-    };
-    let me = signing.fingerprint();
-    let is_own = |it: &&Listed| it.by.signer == me && it.by.role == signing.role && it.label == claims.label;
-    let own: Vec<StatementId> =
-        lookup::standing(&answer.record, claims.act).filter(is_own).map(|it| it.by.statement).collect();
-    if claims.from.is_none() {
-        return Claims { supersedes: own, ..claims };
+/// What is said of a thing, and what it ends for good. What permits until a time takes the place of what the signer has said
+/// in the same role: a statement whose time is over replaces nothing any more, so what it had replaced would stand again, and
+/// the end would limit nothing. Therefore that is taken back. One that begins at a time of its own stands beside it, for a
+/// night's maintenance say, and the signer is told that the other one stays. After what blocks for a time everything is as
+/// it was before.
+pub(crate) fn with_ends(context: &Context, signing: &Signing, found: Found, claims: Claims) -> Vec<Saying> {
+    let mut saying = Saying { found, claims, ends_vouching: false };
+    let record = saying.found.own.as_ref().map(|answer| &answer.record);
+    if let Some(record) = record.filter(|_| saying.claims.from.is_some()) {
+        tell_what_stays(context, signing, record, &saying.claims);
     }
-    let id = &answer.record.identity.id;
-    for statement in own {
+    let permits_until = saying.claims.until.filter(|_| saying.claims.from.is_none() && !saying.blocks(signing));
+    let (Some(record), Some(until)) = (record, permits_until) else { return vec![saying] };
+    let ends = Ends::of(signing, record, &saying.claims);
+    ends.tell(context, until);
+    saying.claims.supersedes = ends.replaced(&saying.claims);
+    let taken_back: Vec<Saying> = ends.taken_back(signing, &saying.found).collect();
+    core::iter::once(saying).chain(taken_back).collect()
+}
+
+fn tell_what_stays(context: &Context, signing: &Signing, record: &Record, claims: &Claims) {
+    let id = &record.identity.id;
+    let stays = |it: &&Listed| is_former(signing, claims, it) && !claims.supersedes.contains(&it.by.statement);
+    for it in lookup::standing(record, claims.act).filter(stays) {
         context.output.note(&format!(
             "what you have said of it already stands beside this, however long that holds: `ics withdraw {id} --statement \
-             {statement}` takes it back"
+             {}` takes it back",
+            it.by.statement
         ));
     }
-    claims
+}
+
+/// Whether the signer has said such a thing before. A thing has one status of each signer, in whatever role he gives it.
+fn is_former(signing: &Signing, claims: &Claims, it: &Listed) -> bool {
+    let is_alike = it.by.role == signing.role && it.label == claims.label;
+    it.act == claims.act && it.by.signer == signing.fingerprint() && (it.act == Act::Status || is_alike)
+}
+
+fn blocks(it: &Listed) -> bool {
+    it.effect.is_some_and(Effect::blocks)
+}
+
+/// What ends where something permits until a time.
+struct Ends {
+    /// For good: what permitted, and what that had replaced without an end.
+    for_good: Vec<Former>,
+    /// For that time: what blocked until then.
+    for_now: Vec<Former>,
+}
+
+/// A statement of before, and how people call it.
+struct Former {
+    id: StatementId,
+    called: String,
+}
+
+impl Former {
+    fn new(it: &Listed) -> Self {
+        let what = it.status.as_ref().map_or_else(|| it.act.to_string(), |status| format!("status {status}"));
+        Self { id: it.by.statement, called: format!("entry {} ({what})", it.by.index) }
+    }
+}
+
+impl Ends {
+    fn of(signing: &Signing, record: &Record, claims: &Claims) -> Self {
+        let is_meant = |it: &Listed| is_former(signing, claims, it) && !blocks(it);
+        let former = taken_back::with_replaced(record, &signing.fingerprint(), is_meant);
+        // What was lifted for a time alone goes on to block after it.
+        let is_lifted_for_now = |it: &Listed| {
+            let mut by = former.iter().filter(|x| x.supersedes.contains(&it.by.statement));
+            blocks(it) && by.all(|x| x.until.is_some())
+        };
+        let (for_now, for_good): (Vec<&Listed>, Vec<&Listed>) =
+            former.iter().copied().partition(|it| is_lifted_for_now(it));
+        // So does what somebody else has said, which nobody but he takes back.
+        let of_others = taken_back::returning(record, &former);
+        let may_lift = |it: &&Listed| {
+            it.status.as_ref().is_some_and(|status| signing.descriptor.may_lift(&signing.role, status))
+        };
+        let standing = lookup::standing(record, claims.act).filter(|it| claims.supersedes.contains(&it.by.statement));
+        let standing = standing.filter(|it| blocks(it));
+        let for_now = for_now.into_iter().chain(of_others.into_iter().filter(may_lift)).chain(standing);
+        Self { for_good: for_good.into_iter().map(Former::new).collect(), for_now: for_now.map(Former::new).collect() }
+    }
+
+    /// What the new statement replaces: not what is taken back beside it, which then always finds room.
+    fn replaced(&self, claims: &Claims) -> Vec<StatementId> {
+        let is_taken_back = |id: &StatementId| self.for_good.iter().any(|it| it.id == *id);
+        let named = claims.supersedes.iter().copied().filter(|id| !is_taken_back(id));
+        let mut all: Vec<StatementId> = named.chain(self.for_now.iter().map(|it| it.id)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Withdrawals behind the new statement, so that nothing is missing for a moment. The signer goes on to vouch, so they
+    /// revoke nothing: programs that read nothing else would drop the new statement as well.
+    fn taken_back(&self, signing: &Signing, found: &Found) -> impl Iterator<Item = Saying> {
+        self.for_good.chunks(limits::SUPERSEDES).map(move |some| {
+            let mut claims = signing.claims(Act::Withdrawal);
+            claims.supersedes = some.iter().map(|it| it.id).collect();
+            Saying { found: found.clone(), claims, ends_vouching: false }
+        })
+    }
+
+    fn tell(&self, context: &Context, until: Timestamp) {
+        for it in &self.for_good {
+            let called = &it.called;
+            context.output.note(&format!("{called} ends for good: else it would stand again after {until}"));
+        }
+        for it in &self.for_now {
+            context.output.note(&format!("{} blocks again after {until}", it.called));
+        }
+    }
 }

@@ -49,6 +49,10 @@ impl Said {
         }
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) fn is_refused(&self) -> bool {
         self.problem.is_some()
     }

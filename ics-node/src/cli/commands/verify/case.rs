@@ -69,7 +69,8 @@ fn ours(verify: &Verify, context: &Context) -> Result<Option<(PathBuf, TrustDocu
 fn not_proven(verdict: &Verdict, trusted: bool, now: Timestamp) -> Vec<String> {
     let mut all = vec!["that nothing was left out: only a mirror, which holds the whole log, proves that".to_owned()];
     if verdict.fresh_until.is_none_or(|until| until <= now) {
-        all.push(format!("that it still holds: it was given at {}", when(verdict.at)));
+        let held = verdict.fresh_until.map(|until| format!(", and held until {}", when(until))).unwrap_or_default();
+        all.push(format!("that it still holds: it was given at {}{held}", when(verdict.at)));
     }
     if !trusted {
         all.push("that the trust policy is yours: compare it, or use --trust".to_owned());
@@ -84,6 +85,7 @@ fn text(report: &Report<'_>) -> String {
     let mut rows = vec![
         ("use", clean(&verdict.usage)),
         ("given", when(verdict.at)),
+        ("holds until", verdict.fresh_until.map(when).unwrap_or_default()),
         ("why", if rules.is_empty() { reason.to_owned() } else { format!("{reason}: {}", clean(&rules)) }),
         ("rests on", steps(verdict, Step::counts)),
         ("set aside", steps(verdict, |step| !step.rule.has_effect())),

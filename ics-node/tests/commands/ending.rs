@@ -1,0 +1,137 @@
+//! What an end and a withdrawal leave of what was said before.
+
+use serde_json::Value;
+
+use crate::reading::publish;
+use crate::stage::{DOMAIN, Stage};
+
+const EARLIER: &str = "2029-01-01T00:00:00Z";
+const LATER: &str = "2030-01-01T00:00:00Z";
+const AFTER: &str = "2031-01-01T00:00:00Z";
+
+/// What the domain will say of a thing then, if nothing more is said.
+fn record_then(stage: &Stage, thing: &str) -> Value {
+    let path = stage.path("then.json").to_str().expect("UTF-8").to_owned();
+    stage.ok(&["export", thing, "-o", &path]);
+    stage.ok(&["verify", &path, "--at", AFTER])["record"].take()
+}
+
+fn counted(record: &Value, what: &str) -> usize {
+    record[what].as_array().map_or(0, Vec::len)
+}
+
+/// What is over replaces nothing any more: the one without an end would stand again, and permit for ever.
+#[test]
+fn what_permits_until_a_time_permits_nothing_after_it() {
+    for (party, words) in [
+        ("manufacturer", ["approve", "serial:SN-1", "--yes"].as_slice()),
+        ("manufacturer", ["status", "in-use", "serial:SN-1", "--yes"].as_slice()),
+        ("certification", ["label", "checked", "serial:SN-1", "--yes"].as_slice()),
+    ] {
+        let mut stage = Stage::of(party, DOMAIN);
+        stage.start();
+        publish(&stage, 1, "SN-1");
+        let given = |record: &Value| {
+            let status = usize::from(!record["status"].is_null());
+            counted(record, "approvals") + counted(record, "labels") + status
+        };
+        stage.ok(words);
+        assert_eq!(given(&record_then(&stage, "serial:SN-1")), 1, "{words:?} has no end");
+        // Also where an end is put off.
+        for until in [EARLIER, LATER] {
+            stage.ok(&[words, &["--until", until]].concat());
+            assert_eq!(given(&stage.record("serial:SN-1")), 1, "{words:?}");
+        }
+        let record = record_then(&stage, "serial:SN-1");
+        assert_eq!(given(&record), 0, "{words:?}: {record}");
+    }
+}
+
+#[test]
+fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    let limited = ["approve", "serial:SN-1", "--until", LATER];
+    let planned = stage.ok(&[&limited[..], &["--dry-run"]].concat());
+    let says = |place: usize| planned[place]["says"].as_str().unwrap_or_default();
+    assert!(says(0).starts_with("approval, until"), "{planned}");
+    assert_eq!((says(1), planned.as_array().map(Vec::len)), ("withdrawal, takes back 1 statement", Some(2)));
+    let shown = stage.for_people("home", &[&limited[..], &["--dry-run"]].concat());
+    assert!(shown.stderr.contains("(approval) ends for good"), "{shown:?}");
+
+    stage.ok(&[&limited[..], &["--unsigned", "limited.ics"]].concat());
+    stage.ok(&["sign", "limited.ics", "--yes"]);
+    stage.ok(&["submit", "limited.signed.ics"]);
+    assert_eq!(counted(&stage.record("serial:SN-1"), "approvals"), 1);
+    assert_eq!(counted(&record_then(&stage, "serial:SN-1"), "approvals"), 0);
+}
+
+/// What blocks for a time lets everything be as it was, and what permits for a time ends no block for good.
+#[test]
+fn a_block_returns_after_what_permits_and_what_was_permitted_after_a_block() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "suspended", "serial:SN-1", "--until", LATER, "--yes"]);
+    assert_eq!(stage.status("serial:SN-1"), "suspended");
+    assert_eq!(record_then(&stage, "serial:SN-1")["status"]["name"], "in-use");
+
+    stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "in-use", "serial:SN-1", "--until", LATER, "--yes"]);
+    assert_eq!(stage.status("serial:SN-1"), "in-use");
+    assert_eq!(record_then(&stage, "serial:SN-1")["status"]["name"], "lost");
+
+    // What permitted before a block with an end does not come back after it either.
+    stage.ok(&["status", "in-use", "serial:SN-2", "--yes"]);
+    for (status, until) in [("suspended", EARLIER), ("in-use", LATER)] {
+        stage.ok(&["status", status, "serial:SN-2", "--until", until, "--yes"]);
+    }
+    assert_eq!(stage.status("serial:SN-2"), "in-use");
+    assert!(record_then(&stage, "serial:SN-2")["status"].is_null());
+
+    // What was lifted without an end stays so.
+    stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "in-use", "serial:SN-1", "--until", LATER, "--yes"]);
+    assert_eq!(stage.status("serial:SN-1"), "in-use");
+    assert!(record_then(&stage, "serial:SN-1")["status"].is_null());
+}
+
+/// What is taken back replaces nothing any more.
+#[test]
+fn nothing_comes_back_of_an_act_that_is_taken_back() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let withdraw = ["withdraw", "serial:SN-1", "--act", "status", "--yes"];
+    for statuses in [["in-use", "in-use", "in-use"], ["lost", "stolen", "retired"]] {
+        for status in statuses {
+            stage.ok(&["status", status, "serial:SN-1", "--yes"]);
+        }
+        stage.ok(&withdraw);
+        assert_eq!(stage.status("serial:SN-1"), "none", "{statuses:?}");
+        assert_eq!(stage.run(&withdraw).code, 3, "nothing is left");
+    }
+    for until in [EARLIER, LATER] {
+        stage.ok(&["approve", "serial:SN-1", "--until", until, "--yes"]);
+    }
+    stage.ok(&["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
+    assert_eq!(counted(&stage.record("serial:SN-1"), "approvals"), 0);
+}
+
+/// What others have said comes back, and who takes back what had lifted it is told.
+#[test]
+fn what_stands_again_is_told() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
+    let as_buyer = ["--signer", "buyer", "--role", "owner"];
+    stage.ok(&[&["status", "in-use", "serial:SN-1", "--lift", "--yes"][..], &as_buyer].concat());
+    let withdraw = [&["withdraw", "serial:SN-1", "--act", "status"][..], &as_buyer].concat();
+    let shown = stage.for_people("home", &[&withdraw[..], &["--dry-run"]].concat());
+    assert!(shown.stderr.contains("(status lost)") && shown.stderr.contains("stands again then"), "{shown:?}");
+    stage.ok(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(stage.status("serial:SN-1"), "lost");
+}
