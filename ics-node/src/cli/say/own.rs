@@ -88,9 +88,8 @@ impl Ends {
             former.iter().copied().partition(|it| is_lifted_for_now(it));
         // So does what somebody else has said, which nobody but he takes back.
         let of_others = taken_back::returning(record, &former);
-        let may_lift = |it: &&Listed| {
-            it.status.as_ref().is_some_and(|status| signing.descriptor.may_lift(&signing.role, status))
-        };
+        let may_lift =
+            |it: &&Listed| it.status.as_ref().is_some_and(|status| signing.descriptor.may_lift(&signing.role, status));
         let standing = lookup::standing(record, claims.act).filter(|it| claims.supersedes.contains(&it.by.statement));
         let standing = standing.filter(|it| blocks(it));
         let for_now = for_now.into_iter().chain(of_others.into_iter().filter(may_lift)).chain(standing);
