@@ -231,7 +231,9 @@ impl App {
             return Ok(Some((now, hold)));
         }
         let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
-        let as_of = sight.seal.cosigned_at.filter(|as_of| now.millis_since(*as_of) < fresh);
+        // A time to come would outlast the day on which its home's clock is put right.
+        let as_of = sight.seal.cosigned_at.and_then(|as_of| as_of.believed_at(now));
+        let as_of = as_of.filter(|as_of| now.millis_since(*as_of) < fresh);
         let from_now = |as_of| now.millis_since(as_of).saturating_add(hold);
         Ok(as_of.map(|as_of| (as_of, if is_home { fresh.min(from_now(as_of)) } else { fresh })))
     }

@@ -84,8 +84,8 @@ mod tests {
         assert_eq!(after(None, now, now), Ok(now));
         assert_eq!(after(Some(at(9_999)), now, now), Ok(now));
         assert_eq!(after(Some(now), now, now), Ok(at(10_001)), "not in the same second");
-        assert_eq!(after(Some(at(10_240)), now, now), Ok(at(10_241)), "the other clock was ahead by as much as is taken");
-        assert_eq!(after(Some(at(20_000)), now, at(19_999)), Ok(at(20_001)), "this clock is behind: a home admitted it");
+        assert_eq!(after(Some(at(10_240)), now, now), Ok(at(10_241)), "a clock ahead, as far as is taken");
+        assert_eq!(after(Some(at(20_000)), now, at(19_999)), Ok(at(20_001)), "this clock is behind");
         assert!(told_of_lead(at(20_001), now).is_some() && told_of_lead(at(10_241), now).is_none());
     }
 
@@ -93,6 +93,6 @@ mod tests {
     fn nothing_is_signed_that_no_home_would_take() {
         let (now, newest) = (at(10_000), at(10_301));
         assert_eq!(after(Some(newest), now, at(9_000)), Err(BehindOwn { newest, now }));
-        assert_eq!(after(Some(at(10_300)), now, at(9_000)), Ok(at(10_301)), "by its last second a home takes it at once");
+        assert_eq!(after(Some(at(10_300)), now, at(9_000)), Ok(at(10_301)), "a home takes it in a second");
     }
 }

@@ -96,6 +96,8 @@ fn point(urls: &[String]) -> der::Result<IssuingDistributionPoint> {
 pub struct ReadList {
     /// Its number.
     pub number: u64,
+    /// When it was made.
+    pub this_update: Timestamp,
     /// Until when it holds.
     pub next_update: Timestamp,
 }
@@ -123,7 +125,8 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     }
     let number = number(&list).ok_or("it has no number")?;
     let next_update = list.next_update.ok_or("it holds for ever")?;
-    Ok(ReadList { number, next_update: time::timestamp(next_update) })
+    let this_update = time::timestamp(list.this_update);
+    Ok(ReadList { number, this_update, next_update: time::timestamp(next_update) })
 }
 
 /// What stands in a list, DER, that this authority has signed, wherever it is.
