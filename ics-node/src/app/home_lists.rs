@@ -200,19 +200,20 @@ impl App {
             }
             Err(why) => {
                 place.fail(now);
-                self.alarm_of_list(&of.domain, why);
+                self.alarm_of_list(of.domain.clone(), why).await;
             }
         }
     }
 
     /// Whoever runs the node is told once: certificates that were revoked since may pass elsewhere by an older list.
-    fn alarm_of_list(&self, domain: &DomainName, why: NotTaken) {
+    async fn alarm_of_list(&self, domain: DomainName, why: NotTaken) {
         tracing::warn!(%domain, "{why}");
-        let raised = self.hosted(domain).and_then(|hosted| {
-            Ok(self.store().alarm_once(hosted.number, self.clock().now(), "revocation-list", &why.to_string())?)
+        let raised = self.blocking(move |app| {
+            let (hosted, now) = (app.hosted(&domain)?, app.clock().now());
+            Ok(app.store().alarm_once(hosted.number, now, "revocation-list", &why.to_string())?)
         });
-        if let Err(error) = raised {
-            tracing::error!(%domain, %error, "the alarm of a revocation list could not be kept");
+        if let Err(error) = raised.await {
+            tracing::error!(%error, "the alarm of a revocation list could not be kept");
         }
     }
 }
