@@ -64,6 +64,10 @@ use crate::x509::{
     is_key_compromised, issuer_id, sha256,
 };
 
+/// Why a key gets no certificate that a stolen key of an issuer has certified.
+const BY_THIEF: &str = "a certificate of it is of an issuer that is declared compromised, and it is not the thing's own key, \
+                        so whoever had the issuer's key may have chosen it; make a new one, and ask with that";
+
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
 #[derive(Clone)]
 pub struct IssuerKey {
@@ -343,11 +347,14 @@ impl App {
             if subject != *id {
                 return Err(CertifyError::Key("it belongs to another identity".to_owned()));
             }
-            let Some((record, _)) = self.resolve(sight, &subject)? else { continue };
+            let Some((record, said)) = self.resolve(sight, &subject)? else { continue };
             for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
-                let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
-                if is_key_compromised(&record, issued.index()) || is_by_thief(State::of(&record, issued.index())) {
+                if is_key_compromised(&record, issued.index()) {
                     return Err(CertifyError::Key("it was given up as compromised".to_owned()));
+                }
+                let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
+                if is_by_thief(State::of(&record, issued.index())) && !self.is_own_key(sight, csr, &said.about)? {
+                    return Err(CertifyError::Key(BY_THIEF.to_owned()));
                 }
                 let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
                 if let Some(end) = ends.find(|end| end.stands(&record)) {
@@ -356,6 +363,13 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever
+    /// has certified it.
+    fn is_own_key(&self, sight: &Sight<'_>, csr: &Csr, about: &[Logged]) -> Result<bool, AppError> {
+        let key = self.key_among(sight.hosted, about)?;
+        Ok(key.and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki))
     }
 
     /// The statement that names the certificate with this serial number.

@@ -3,7 +3,7 @@
 //! its issuer has said that it holds.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ics_core::limits;
@@ -12,7 +12,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::revocation::{Elsewhere, SignedList, elsewhere};
 use super::{App, AppError};
-use crate::x509::read_list;
+use crate::x509::{ReadList, read_list};
 
 /// Milliseconds after which a list is asked for again, though the log has not grown here.
 const ASK_AGAIN: u64 = 1_000;
@@ -40,6 +40,8 @@ struct Place {
     kept: Mutex<Option<Kept>>,
     /// The number of the newest list that was ever kept: none before it is taken, also when that one was forgotten.
     newest: AtomicU64,
+    /// Whether the last one that came is not taken: what stands in the one that is kept may be less than is known by now.
+    in_doubt: AtomicBool,
     failed_at: Mutex<Option<Timestamp>>,
     /// When it was last asked for, by the count of all lists.
     asked: AtomicU64,
@@ -51,6 +53,17 @@ struct Kept {
     /// Entries of the domain that were here when it was asked for, and when that was.
     size: u64,
     at: Timestamp,
+}
+
+/// Why a list that the issuer has signed is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NotTaken {
+    /// It is from the future: it would bind this node, and whoever fetches it, long after its home's clock was put right.
+    #[error("a revocation list that was given bears a time to come: the clock of the home or of this node is wrong")]
+    Future,
+    /// It is older than one that was taken before.
+    #[error("a revocation list that was given is older than the last one: the peer is behind, or a clock went back")]
+    Older,
 }
 
 impl HomeLists {
@@ -70,6 +83,7 @@ impl HomeLists {
     fn keep(&self, place: &Place, kept: Kept, most: usize) {
         let now = kept.at;
         place.newest.store(kept.list.number, Ordering::Relaxed);
+        place.in_doubt.store(false, Ordering::Relaxed);
         self.use_now(place);
         place.set(Some(kept));
         let places = self.places();
@@ -105,6 +119,25 @@ impl Place {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
+    /// What is given: a list that holds. One in whose place another one came that is not taken says nothing of entries that
+    /// are here and were not when it was asked for, and they may revoke.
+    fn given(&self, size: u64, now: Timestamp) -> Option<SignedList> {
+        let in_doubt = self.in_doubt.load(Ordering::Relaxed);
+        let kept = self.kept().filter(|kept| kept.list.next_update > now && (!in_doubt || kept.size >= size))?;
+        Some(kept.list)
+    }
+
+    /// Whether a list is taken, and what is known of the one that is here if not.
+    fn takes(&self, list: &ReadList, now: Timestamp) -> Result<(), NotTaken> {
+        let refused = if list.this_update.believed_at(now).is_none() {
+            Some(NotTaken::Future)
+        } else {
+            (list.number < self.newest.load(Ordering::Relaxed)).then_some(NotTaken::Older)
+        };
+        self.in_doubt.fetch_or(refused.is_some(), Ordering::Relaxed);
+        refused.map_or(Ok(()), Err)
+    }
+
     fn failed_at(&self) -> Option<Timestamp> {
         *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,10 +155,7 @@ impl App {
     /// When there is none that holds.
     pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
         let place = self.0.home_lists.place((of.domain.clone(), of.issuer.clone(), of.shard));
-        let holds = |app: &Self| {
-            let kept = place.kept().filter(|kept| kept.list.next_update > app.clock().now());
-            kept.map(|kept| kept.list).ok_or_else(elsewhere)
-        };
+        let holds = |app: &Self| place.given(of.size, app.clock().now()).ok_or_else(elsewhere);
         let _asking = match hops {
             // One of those who were asked for this very list asks back.
             Some(_) => match place.asking.try_lock() {
@@ -153,18 +183,37 @@ impl App {
         let now = self.clock().now();
         let read = asked.map_err(|error| error.to_string()).and_then(|der| {
             let read = read_list(&der, &of.authority, &of.url)?;
-            Ok(SignedList { der: der.into(), number: read.number, next_update: read.next_update })
+            Ok((read, SignedList { der: der.into(), number: read.number, next_update: read.next_update }))
         });
-        match read {
-            Ok(list) if place.newest.load(Ordering::Relaxed) <= list.number => {
-                let kept = Kept { list, size: of.size, at: now };
-                self.0.home_lists.keep(place, kept, limits::REVOCATION_LISTS_BYTES);
-            }
-            Ok(_) => tracing::warn!(domain = %of.domain, "a peer gave an older revocation list than before"),
+        let (read, list) = match read {
+            Ok(read) => read,
             Err(error) => {
                 place.fail(now);
                 tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
+                return;
             }
+        };
+        match place.takes(&read, now) {
+            Ok(()) => {
+                let kept = Kept { list, size: of.size, at: now };
+                self.0.home_lists.keep(place, kept, limits::REVOCATION_LISTS_BYTES);
+            }
+            Err(why) => {
+                place.fail(now);
+                self.alarm_of_list(of.domain.clone(), why).await;
+            }
+        }
+    }
+
+    /// Whoever runs the node is told once: certificates that were revoked since may pass elsewhere by an older list.
+    async fn alarm_of_list(&self, domain: DomainName, why: NotTaken) {
+        tracing::warn!(%domain, "{why}");
+        let raised = self.blocking(move |app| {
+            let (hosted, now) = (app.hosted(&domain)?, app.clock().now());
+            Ok(app.store().alarm_once(hosted.number, now, "revocation-list", &why.to_string())?)
+        });
+        if let Err(error) = raised.await {
+            tracing::error!(%error, "the alarm of a revocation list could not be kept");
         }
     }
 }
@@ -215,5 +264,35 @@ mod tests {
         keep(6, 100, 200);
         assert!(has(&lists, 6) && [1, 4, 5].iter().all(|number| !has(&lists, *number)), "the newest stays");
         assert_eq!(lists.place(key(1)).newest.load(Ordering::Relaxed), 7, "none before it is taken");
+    }
+
+    /// Of a home whose clock was ahead, and was put right: its lists bear earlier times and numbers than before.
+    #[test]
+    fn a_list_from_the_future_binds_nobody_and_what_is_missing_on_the_last_one_is_not_given_away() {
+        let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));
+        let read = |seconds: u64| ReadList {
+            number: seconds,
+            this_update: Timestamp::from_seconds(seconds),
+            next_update: Timestamp::from_seconds(20_000),
+        };
+        let place = lists.place(key(1));
+        let keep = |size| {
+            let Kept { list, at, .. } = kept(1, 20_000);
+            lists.keep(&place, Kept { list: SignedList { number: 9_999, ..list }, size, at }, 100);
+        };
+        assert_eq!(place.takes(&read(9_999), now), Ok(()));
+        keep(4);
+        assert!(place.given(5, now).is_some(), "no link, so nothing better");
+
+        assert_eq!(place.takes(&read(17_200), now), Err(NotTaken::Future));
+        assert!(place.given(4, now).is_some(), "nothing has come in since");
+        assert_eq!(place.given(5, now), None, "what came in may revoke");
+        assert_eq!(place.takes(&read(10_001), now), Ok(()), "clocks differ by so much");
+        keep(5);
+        assert!(place.given(5, now).is_some(), "the right time is back");
+
+        assert_eq!(place.takes(&read(9_000), now), Err(NotTaken::Older));
+        assert!(place.given(5, now).is_some());
+        assert_eq!(place.given(6, now), None);
     }
 }

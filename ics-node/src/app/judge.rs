@@ -47,9 +47,11 @@ enum Change {
     Descriptor(Box<Descriptor>),
     /// The index of the entry that is erased, and what is left of it.
     Erase(u64, Remnant),
-    /// Nothing; but its signer can soon no longer block that thing, or it grants a role over this one from that time on.
+    /// Nothing; but its signer can soon no longer block that thing, or gpg gives no heed to this block of his, or it grants a
+    /// role over this one from that time on.
     Said {
         nears: Option<(Fingerprint, Nearing)>,
+        unheeded: Option<Fingerprint>,
         grants: Option<(IdentityId, Timestamp)>,
     },
 }
@@ -152,11 +154,25 @@ fn judge_statement(
         Ok(admitted) => {
             let nears = admitted.nears.map(|nears| (entry.signer(), nears));
             let grants = entry.grant().map(|_| (entry.subject_id(), entry.claims().from.unwrap_or_default()));
-            Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Said { nears, grants } })
+            let unheeded = is_unheeded(&entry, &said.about).then(|| entry.signer());
+            let change = Change::Said { nears, unheeded, grants };
+            Judgement::Admitted(Admission { kind: statement_kind(statement), change })
         }
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
     })
+}
+
+/// Whether an entry revokes nothing to gpg, which goes by the times of signatures: the same signer has certified the same
+/// User ID with a later one before. The home goes by its own order, so it is no reason to refuse the block.
+fn is_unheeded(entry: &Logged, about: &[Logged]) -> bool {
+    let outlives = |it: &Logged| {
+        it.signer() == entry.signer()
+            && !(it.revokes() || it.is_refused() || it.is_erased())
+            && it.subject() == entry.subject()
+            && entry.signed_at() < it.signed_at()
+    };
+    entry.revokes() && about.iter().any(outlives)
 }
 
 /// An adopted entry is proven by a checkpoint of the home that the descriptor pins for its source.
@@ -389,10 +405,13 @@ impl Admission {
                 tx.follow_anew();
             }
             (Change::Erase(erased, remnant), true) => tx.erase(*erased, remnant.to_bytes())?,
-            (Change::Said { nears, grants }, true) if tx.domain().part == Part::Home => {
+            (Change::Said { nears, unheeded, grants }, true) if tx.domain().part == Part::Home => {
                 // The owners of the domain can do something about it, and they are told at its home.
                 if let Some((signer, nears)) = nears {
                     warn_of_quota(tx, index, header.admitted_at, signer, *nears)?;
+                }
+                if let Some(signer) = unheeded {
+                    warn_of_clock(tx, index, header.admitted_at, signer)?;
                 }
                 if let Some((subject, begins)) = grants {
                     let is_group = matches!(subject, IdentityId::Group(_));
@@ -457,6 +476,17 @@ fn warn_of_quota(
          a new version of the descriptor"
     );
     tx.alarm_once(at, "quota", &text)
+}
+
+/// The same of a signer whose clock is behind, or was ahead before.
+fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Fingerprint) -> Result<(), StoreError> {
+    let domain = tx.domain().name.clone();
+    tracing::warn!(%domain, index, %signer, "a block bears an earlier time than what its signer has said before");
+    let text = format!(
+        "the signer `{signer}` has blocked something with a signature that is older than what he had said of it before, \
+         so gpg goes on to call it valid: put the clock right of the machine that signs, and say it again"
+    );
+    tx.alarm_once(at, "signer-clock", &text)
 }
 
 /// The domain has one entry more, with effect or without.

@@ -231,7 +231,7 @@ impl App {
             return Ok(Some((now, hold)));
         }
         let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
-        let as_of = sight.seal.cosigned_at.filter(|as_of| now.millis_since(*as_of) < fresh);
+        let as_of = sight.seal.cosigned_at.and_then(|as_of| while_fresh(as_of, now, fresh));
         let from_now = |as_of| now.millis_since(as_of).saturating_add(hold);
         Ok(as_of.map(|as_of| (as_of, if is_home { fresh.min(from_now(as_of)) } else { fresh })))
     }
@@ -242,4 +242,25 @@ pub(super) fn is_by(sight: &Sight<'_>, issued: &Logged, authority: &Authority) -
     sight.domain.signer(&issued.signer()).is_ok_and(|certificate| {
         certificate.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
     })
+}
+
+/// As of when an answer is signed that rests on news of then, while that is fresh. An answer from the future would outlast
+/// the time at which the home's clock is put right.
+fn while_fresh(as_of: Timestamp, now: Timestamp, fresh_millis: u64) -> Option<Timestamp> {
+    as_of.believed_at(now).filter(|as_of| now.millis_since(*as_of) < fresh_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_is_from_the_future() {
+        let at = Timestamp::from_seconds;
+        let given = |seconds| while_fresh(at(seconds), at(100_000), 3_600_000);
+        assert_eq!(given(96_400), None, "it is too old");
+        assert_eq!(given(96_401), Some(at(96_401)));
+        assert_eq!(given(100_300), Some(at(100_000)), "clocks differ by so much");
+        assert_eq!(given(100_301), None, "a clock is wrong");
+    }
 }

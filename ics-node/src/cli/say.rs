@@ -31,6 +31,7 @@ use super::words::{clean, counted, short};
 use crate::api::ListQuery;
 use crate::client::batch::{Head, Item};
 use crate::client::lookup::{self, Found};
+use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError, random_salt};
 use crate::client::submit;
@@ -200,9 +201,10 @@ pub(crate) async fn say_with(
     asking: Asking,
 ) -> Result<Exit, Failure> {
     for saying in &sayings {
-        saying.draft(signing)?;
+        saying.dated(signing, context.now())?;
         check_claims(signing, &saying.claims, context.now())?;
     }
+    note_clock(context, signing, &sayings);
     let is_asked = asking.asks_before(signing);
     context.output.review(&review(signing, &sayings), is_asked);
     if asking.dry_run {
@@ -260,13 +262,13 @@ async fn say_some(
     if some.is_empty() {
         return Ok(());
     }
-    let drafts = some.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
-    let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
+    let now = context.now();
+    let drafts = some.iter().map(|saying| saying.dated(signing, now)).collect::<Result<Vec<_>, _>>()?;
+    let bodies = sign_all(signing, drafts, bar.clone()).await?;
     let mut results = Vec::with_capacity(bodies.len());
     let submitted = submit::submit_into(node, signing.domain(), bodies, &mut results).await;
     said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(&saying.found.thing, result)));
-    submitted?;
-    Ok(())
+    Ok(submitted?)
 }
 
 /// Refuses at once what would be signed for nothing: it would have no effect, or no rule could let it in.
@@ -302,16 +304,24 @@ fn planned(context: &Context, sayings: &[Saying]) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Signs on a thread of its own: a token takes its time, and the runtime has answers to read.
+/// Tells once of a clock that is behind what its owner has signed before.
+fn note_clock(context: &Context, signing: &Signing, sayings: &[Saying]) {
+    let (signer, now) = (signing.fingerprint(), context.now());
+    let dated = sayings.iter().filter_map(|saying| moment::after_own(&saying.found, &signer, now).ok());
+    if let Some(told) = dated.max().and_then(|at| moment::told_of_lead(at, now)) {
+        context.output.note(&told);
+    }
+}
+
+/// Signs each as of its time, on a thread of its own: a token takes its time, and the runtime has answers to read.
 pub(crate) async fn sign_all(
     signing: &Signing,
-    drafts: Vec<Draft>,
-    at: Timestamp,
+    drafts: Vec<(Draft, Timestamp)>,
     bar: ProgressBar,
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let key = Arc::clone(signing.key()?);
     let sign = move || -> Result<Vec<Vec<u8>>, SigningError> {
-        let one = |draft: Draft| {
+        let one = |(draft, at): (Draft, Timestamp)| {
             bar.inc(1);
             Ok(draft.sign(key.signer(draft.purpose(), at)?, at, &random_salt()?)?)
         };
@@ -338,7 +348,8 @@ async fn prepare(
         for it in listed.filter(is_replaced) {
             replaced.push(node.entry(signing.domain(), it.by.index).await?.body);
         }
-        items.push(Item { draft: saying.draft(signing)?, replaced });
+        let after = moment::newest_own(&saying.found, &signing.fingerprint()).map(|it| it.signed_at);
+        items.push(Item { draft: saying.draft(signing)?, replaced, after });
     }
     prepared(context, signing, with, items)
 }
@@ -483,6 +494,14 @@ impl Saying {
 
     fn draft(&self, signing: &Signing) -> Result<Draft, SigningError> {
         signing.draft(self.found.thing.clone(), self.claims.clone(), self.ends_vouching)
+    }
+
+    /// What is to be signed, and when.
+    fn dated(&self, signing: &Signing, now: Timestamp) -> Result<(Draft, Timestamp), Failure> {
+        let at = moment::after_own(&self.found, &signing.fingerprint(), now).map_err(|behind| {
+            Failure::new(Exit::Refused, behind).hint("put the clock of this machine right, and say it again")
+        })?;
+        Ok((self.draft(signing)?, at))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod home;
 pub mod import;
 pub mod lookup;
+pub mod moment;
 pub mod node;
 pub mod publish;
 pub mod report;

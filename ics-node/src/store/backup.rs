@@ -27,8 +27,10 @@ impl Store {
     /// When the directory holds a store, or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         refuse_store(to)?;
-        keeping::copy(self.dir(), to)?;
-        self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to))
+        let copied = keeping::copy(self.dir(), to)
+            .and_then(|()| self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to)));
+        // Of the disk that the copy is for: the node's own may have room.
+        copied.map_err(|error| error.of_disk(to))
     }
 }
 
@@ -39,8 +41,9 @@ impl Store {
 pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let log = open_log(dir)?;
     refuse_store(to)?;
-    keeping::copy(dir, to)?;
-    copy_store(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)
+    let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
+    let copied = keeping::copy(dir, to).and_then(|()| copy_store(&log, &heads, to));
+    copied.map_err(|error| error.of_disk(to))
 }
 
 /// Reads a copy and compares like [`Store::check`], but leaves out the index, which a copy has not.

@@ -50,7 +50,7 @@ impl RevocationList<'_> {
     /// When the key does not sign.
     pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
         let revoked: der::Result<Vec<RevokedCert>> =
-            self.revoked.iter().map(|(serial, it)| entry(serial, it)).collect();
+            self.revoked.iter().map(|(serial, it)| entry(serial, it, self.this_update)).collect();
         let key_id = OctetString::new(self.authority.key_id.clone())?;
         let issuer = AuthorityKeyIdentifier { key_identifier: Some(key_id), ..Default::default() };
         let mut extensions = vec![
@@ -96,6 +96,8 @@ fn point(urls: &[String]) -> der::Result<IssuingDistributionPoint> {
 pub struct ReadList {
     /// Its number.
     pub number: u64,
+    /// When it was made.
+    pub this_update: Timestamp,
     /// Until when it holds.
     pub next_update: Timestamp,
 }
@@ -123,7 +125,8 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     }
     let number = number(&list).ok_or("it has no number")?;
     let next_update = list.next_update.ok_or("it holds for ever")?;
-    Ok(ReadList { number, next_update: time::timestamp(next_update) })
+    let this_update = time::timestamp(list.this_update);
+    Ok(ReadList { number, this_update, next_update: time::timestamp(next_update) })
 }
 
 /// What stands in a list, DER, that this authority has signed, wherever it is.
@@ -189,13 +192,15 @@ fn places(der: &[u8]) -> Option<Vec<String>> {
     (point(&urls).and_then(|it| it.to_der()).ok()? == der).then_some(urls)
 }
 
-fn entry(serial: &SerialNumber, revoked: &Revoked) -> der::Result<RevokedCert> {
+/// What is revoked is so by the time of the list: the log's time stands still where a clock that was ahead was put right,
+/// and some verifiers hold a revocation that is to come for none.
+fn entry(serial: &SerialNumber, revoked: &Revoked, this_update: Timestamp) -> der::Result<RevokedCert> {
     // "unspecified" is said by not saying it (RFC 5280, 5.3.1).
     let reason = Some(revoked.reason).filter(|reason| *reason != Reason::Unspecified);
     let reason = reason.map(|reason| extension(oid::CRL_REASON, false, &reason.to_x509())).transpose()?;
     Ok(RevokedCert {
         serial_number: serial.to_x509()?,
-        revocation_date: time::time(revoked.at)?,
+        revocation_date: time::time(revoked.at.min(this_update))?,
         crl_entry_extensions: reason.map(|extension| vec![extension]),
     })
 }

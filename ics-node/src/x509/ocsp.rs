@@ -168,7 +168,7 @@ impl Responder<'_> {
         let single = |(question, state): &(&Question, State)| {
             Ok::<_, der::Error>(SingleResponse {
                 cert_id: question.id.clone(),
-                cert_status: status(*state)?,
+                cert_status: status(*state, this_update)?,
                 this_update: OcspGeneralizedTime(time::generalized(this_update)?),
                 next_update: Some(OcspGeneralizedTime(time::generalized(next_update)?)),
                 single_extensions: None,
@@ -199,12 +199,13 @@ impl Responder<'_> {
     }
 }
 
-fn status(state: State) -> der::Result<CertStatus> {
+/// What is revoked is so by the time of the answer, as on lists.
+fn status(state: State, this_update: Timestamp) -> der::Result<CertStatus> {
     Ok(match state {
         State::Good => CertStatus::Good(Null),
         State::Ended => CertStatus::Unknown(Null),
         State::Revoked { at, reason } => CertStatus::Revoked(RevokedInfo {
-            revocation_time: OcspGeneralizedTime(time::generalized(at)?),
+            revocation_time: OcspGeneralizedTime(time::generalized(at.min(this_update))?),
             revocation_reason: Some(reason.to_x509()).filter(|_| reason.code() != 0),
         }),
     })
@@ -217,6 +218,9 @@ mod tests {
     use x509_ocsp::TbsRequest;
 
     use super::*;
+    use crate::x509::Reason;
+
+    const EARLIER: Timestamp = Timestamp::from_seconds(1_767_139_200);
 
     #[test]
     fn a_question_has_few_forms() {
@@ -252,5 +256,17 @@ mod tests {
             assert_eq!(taken(&whole), if is_taken { Ok(whole) } else { Err(OcspError::Malformed) }, "{length}");
             assert_eq!(taken(&bare), if is_taken { Ok(bare) } else { Err(OcspError::Malformed) }, "{length}, bare");
         }
+    }
+    /// Some verifiers hold a revocation that is to come for none.
+    #[test]
+    fn what_is_revoked_is_so_by_the_time_of_the_answer() {
+        let (now, later) = (Timestamp::from_seconds(1_767_225_600), Timestamp::from_seconds(1_767_232_800));
+        let told = |at| match status(State::Revoked { at, reason: Reason::CertificateHold }, now).expect("a status") {
+            CertStatus::Revoked(info) => info.revocation_time,
+            CertStatus::Good(_) | CertStatus::Unknown(_) => panic!("it is revoked"),
+        };
+        let time = |at| OcspGeneralizedTime(time::generalized(at).expect("a time"));
+        assert_eq!(told(later), time(now));
+        assert_eq!(told(EARLIER), time(EARLIER));
     }
 }

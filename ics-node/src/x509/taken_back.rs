@@ -30,7 +30,6 @@ pub struct TakenBack<'r> {
     pub issued: u64,
     /// That of the statement that took it back.
     index: u64,
-    at: Timestamp,
     reason: &'r str,
     asked_by: &'r str,
 }
@@ -43,15 +42,15 @@ impl<'r> TakenBack<'r> {
         let asked = asked.filter_map(|end| Some((end, end.reason.as_deref()?.split_once(ASKED)?)));
         asked.flat_map(move |(end, (reason, asked_by))| {
             let issued = record.statements.iter().filter(move |issued| takes_back(end, issued));
-            let (index, at) = (end.by.index, end.admitted_at);
-            issued.map(move |issued| Self { issued: issued.by.index, index, at, reason, asked_by })
+            issued.map(move |issued| Self { issued: issued.by.index, index: end.by.index, reason, asked_by })
         })
     }
 
-    /// Whether nobody has lifted it: its key gets no certificate then, nor does the account that got it for its names.
+    /// Whether nobody has lifted it: its key gets no certificate then, nor does the account that got it for its names. What
+    /// is newer the order of the log says: its time may stand still.
     #[must_use]
     pub fn stands(&self, record: &Record) -> bool {
-        !is_permitted_since(record, self.at)
+        !is_permitted(record, |it| self.index < it.by.index)
     }
 
     /// Whether the thing gets none now, whatever its key: a signer has said that it shall not.
@@ -64,7 +63,7 @@ impl<'r> TakenBack<'r> {
     /// once, and whoever issued it had looked at the record before. It is worth nothing until somebody lifts this.
     pub(super) fn forbade(&self, record: &Record, later: &Listed) -> bool {
         let lifts = |it: &Listed| {
-            let between = self.at < it.admitted_at && it.admitted_at <= later.admitted_at;
+            let between = self.index < it.by.index && it.by.index < later.by.index;
             between && it.effect == Some(Effect::Permits) && sets_status(&it.by.role)
         };
         let same_key = || record.statement_at(self.issued).is_some_and(|issued| is_same_key(issued, later));
@@ -129,8 +128,13 @@ pub(super) fn takes_back(end: &Listed, issued: &Listed) -> bool {
 /// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.
 #[must_use]
 pub fn is_permitted_since(record: &Record, since: Timestamp) -> bool {
+    is_permitted(record, |it| since < it.admitted_at)
+}
+
+/// The same of what is said after something else.
+fn is_permitted(record: &Record, is_after: impl Fn(&Listed) -> bool) -> bool {
     let lifts = |it: &Listed| {
-        it.act == Act::Status && it.standing == Standing::Stands && it.admitted_at > since && sets_status(&it.by.role)
+        it.act == Act::Status && it.standing == Standing::Stands && is_after(it) && sets_status(&it.by.role)
     };
     record.effect() == Effect::Permits && record.statements.iter().any(lifts)
 }

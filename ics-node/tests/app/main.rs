@@ -400,3 +400,27 @@ async fn a_home_warns_before_a_signer_can_block_a_thing_no_more() {
     let (signer, thing) = (maker.signer.public_key().fingerprint(), device(1).fingerprint());
     assert!(alarm.text.contains(&signer.to_string()) && !alarm.text.contains(&thing.to_string()), "{}", alarm.text);
 }
+
+/// To gpg a revocation that is older than the same signer's certification of the same User ID revokes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_warns_of_a_block_that_gpg_gives_no_heed_to() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
+    maker.publish(&app, &device(1), user_id, "L1").await;
+    let block = |reason: &str, at| {
+        let (status, reason) = (Some(word("suspended")), Some(reason.to_owned()));
+        let says = Claims { status, reason, ..claims(&maker, Act::Status) };
+        certify(&maker.signer, &device(1), user_id, None, Kind::Device, &says, true, at, &SALT).expect("made")
+    };
+    let alarms = || app.domain(&maker.domain).expect("domain").alarms;
+    maker.submit_one(&app, block("in order", app.clock().now())).await.expect("admitted");
+    assert_eq!(alarms(), [], "it is not the older one");
+    let eight_minutes_ago = Timestamp::from_millis(now.as_millis() - 480_000);
+    maker.submit_one(&app, block("behind", eight_minutes_ago)).await.expect("it blocks here");
+    let alarms = alarms();
+    let [alarm] = alarms.as_slice() else { panic!("one warning: {alarms:?}") };
+    assert_eq!(alarm.kind, "signer-clock");
+    let (signer, thing) = (maker.signer.public_key().fingerprint(), device(1).fingerprint());
+    assert!(alarm.text.contains(&signer.to_string()) && !alarm.text.contains(&thing.to_string()), "{}", alarm.text);
+}

@@ -187,6 +187,19 @@ fn a_running_node_is_copied() {
     publish(&stage, 2, "SN-2");
 }
 
+/// The node's own disk may have room.
+#[test]
+fn a_disk_without_room_for_a_copy_is_named() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let copy = stage.path("copy").to_str().expect("UTF-8").to_owned();
+    let full = stage.run_in_little_room(96, &["backup", &copy]);
+    let (message, _) = full.failure();
+    assert_eq!(full.code, 5, "{full:?}");
+    assert!(message.starts_with(&format!("the disk of `{copy}/data")) && message.contains("full"), "{message}");
+    assert!(!stage.path("copy/data/ics.db").exists(), "it is no backup");
+}
+
 #[test]
 fn a_store_is_checked_and_its_index_repaired() {
     let mut stage = Stage::started();

@@ -140,6 +140,34 @@ fn what_will_be_signed_is_shown_from_the_batch_alone() {
     assert!(words.contains("a statement that the batch does not show"), "{words}");
 }
 
+/// To gpg a revocation that is older than what its signer has said of the thing revokes nothing.
+#[test]
+fn what_is_signed_elsewhere_is_newer_than_what_the_batch_knows_of_its_signer() {
+    let split = Split::new();
+    split.whole("one.ics", &["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    split.online(&["status", "stolen", "serial:SN-1", "--unsigned", "stolen.ics"]);
+    let text = std::fs::read_to_string(split.stage.path("stolen.ics")).expect("read");
+    let value = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\"{name}\":\"")).expect("a member");
+        rest.split_once('"').expect("a value").0.to_owned()
+    };
+    let (after, made_at) = (value("after"), value("made_at"));
+
+    // The clock of the machine that signs is years behind those of the others.
+    split.forge("stolen.ics", &after, "2099-01-01T00:00:00Z");
+    let refused = split.offline(&["sign", "stolen.ics", "--yes"]);
+    let (message, _) = refused.failure();
+    assert!(refused.code == 1 && message.contains("later than the clock of this machine shows"), "{message}");
+    assert!(!split.stage.path("stolen.signed.ics").exists(), "no home would take it");
+    split.forge("stolen.ics", &made_at, "2099-01-01T00:00:01Z");
+    split.sign("stolen.ics");
+    let signed = std::fs::read_to_string(split.stage.path("stolen.signed.ics")).expect("read");
+    let line: Value = serde_json::from_str(signed.lines().nth(1).expect("a statement")).expect("JSON");
+    let body = data_encoding::BASE64.decode(line["body"].as_str().expect("a body").as_bytes()).expect("base64");
+    let created = 4_070_908_801_u32.to_be_bytes();
+    assert!(body.windows(4).any(|octets| octets == created), "a second after the newest: 2099-01-01T00:00:01Z");
+}
+
 #[test]
 fn a_batch_is_signed_once_by_its_signer_and_as_it_was_written() {
     let split = Split::new();

@@ -192,6 +192,15 @@ impl Stage {
         Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
     }
 
+    /// Runs a command that can make no file larger than so many times 512 bytes, as on a full disk.
+    pub(crate) fn run_in_little_room(&self, blocks: u32, words: &[&str]) -> Ended {
+        let mut command = Command::new("sh");
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", self.path("home")).env("NO_COLOR", "1");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        command.args(["-c", &script, "sh", ICS, "--json"]).args(words).current_dir(self.directory.path());
+        Ended::new(command.stdin(Stdio::null()).output().expect("run"))
+    }
+
     /// Runs a command at a terminal, which script(1) makes, where somebody types this; all that he sees is in `stdout`.
     pub(crate) fn at_a_terminal(&self, words: &[&str], typed: &str) -> Ended {
         use std::io::Write as _;

@@ -116,3 +116,21 @@ fn a_node_that_was_ahead_once_says_so_and_is_led_back() {
         pair.gateway.restarts_at(None);
     }
 }
+
+/// To gpg a revocation that is older than what its signer has certified revokes nothing.
+#[test]
+fn what_is_signed_later_bears_a_later_time_also_where_the_clock_is_behind() {
+    let mut pair = Pair::found();
+    pair.maker.commands_see(Some("-8m"));
+    let told = pair.maker.ics(&["status", "stolen", VALVE, "--yes"]).ends_with(0);
+    assert!(told.stderr.contains("the clock of this machine is behind"), "{}", told.stderr);
+    let record = pair.maker.get(&format!("/v1/domains/{DEVICES}/identities/{VALVE}"));
+    let signed: Vec<&str> = record["record"]["statements"]
+        .as_array()
+        .expect("statements")
+        .iter()
+        .map(|it| it["signed_at"].as_str().expect("a time"))
+        .collect();
+    assert_eq!(signed.len(), 3, "{record:#}");
+    assert!(signed[..2].iter().all(|before| *before < signed[2]), "{signed:?}");
+}

@@ -199,6 +199,11 @@ impl Node {
         self.serve_until("/livez");
     }
 
+    /// What commands see from now on; a node that runs sees what it did.
+    pub(crate) fn commands_see(&mut self, clock: Option<&str>) {
+        self.clock = clock.map(str::to_owned);
+    }
+
     /// Starts it anew with the right time, and says so to it.
     pub(crate) fn restarts_with_the_right_clock(&mut self) {
         self.kill();

@@ -1,17 +1,18 @@
 //! What changes a revocation list, and what does not: other lists stay as they are, and whoever asks meanwhile takes
 //! nothing off one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ics_core::openpgp::signer::Signer as _;
 use ics_node::app::{Requester, Revoker};
-use ics_node::x509::{Reason, issuer_id};
+use ics_node::x509::{Reason, RevocationList, Revoked, issuer_id, read_revoked};
 use rusqlite::Connection;
 
 use crate::world::{
-    Shape, World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall, recall_of,
-    recalled, status,
+    CREATED, Shape, World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall,
+    recall_of, recalled, status,
 };
 
 /// Lists of the issuer.
@@ -226,4 +227,24 @@ fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
             assert_eq!(listed(&world, seed), "", "device {seed}, lifted");
         }
     });
+}
+
+/// After a clock that was ahead the log's time stands still for as long as that, ahead of the time of the lists.
+#[test]
+fn what_is_revoked_is_so_by_the_time_of_the_list() {
+    let world = World::new();
+    let (now, by) = (world.app.clock().now().whole_seconds(), authority(&[&world.issuer, &world.root]));
+    let (earlier, later) = (CREATED, now.plus_millis(7_200_000));
+    let (first, second) = (claimed(7, 1), claimed(7, 2));
+    let at = |at| Revoked { at, reason: Reason::PrivilegeWithdrawn };
+    let list = RevocationList {
+        authority: &by,
+        urls: &[],
+        revoked: &BTreeMap::from([(first, at(earlier)), (second, at(later))]),
+        number: 1,
+        this_update: now,
+        next_update: now.plus_millis(86_400_000),
+    };
+    let read = read_revoked(&list.sign(&*world.key.signer).expect("signs"), &by).expect("a list");
+    assert_eq!(read.revoked, BTreeMap::from([(first, at(earlier)), (second, at(now))]));
 }

@@ -120,6 +120,29 @@ fn a_compromised_issuer_brings_no_certificate_back() {
     }
 }
 
+/// Who has stolen an issuer's key may have certified a key of his own for a thing; the key that makes the thing what it is
+/// he did not choose.
+#[test]
+fn a_thing_gets_certificates_of_its_own_key_after_its_issuer_was_compromised() {
+    let (world, bench) = (World::new(), Bench::new());
+    let from_index = world.size();
+    world.certify(7, "ldevid", &bench.request_of(7)).expect("a certificate of its own key");
+    issue(&world, &bench, "chosen");
+    let signer = world.key.signer.public_key().fingerprint();
+    let mut world = world.rotated(issuer_key());
+    world.change(|descriptor| {
+        descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }];
+    });
+
+    for _ in 0..2 {
+        world.certify(7, "ldevid", &bench.request_of(7)).expect("it is its own");
+    }
+    let refused = world.certify(7, "ldevid", &bench.request_again("chosen", &[])).expect_err("it may be the thief's");
+    assert_eq!(refused.fault(), CertifyFault::Key, "{refused}");
+    assert!(refused.to_string().contains("an issuer that is declared compromised"), "it says why: {refused}");
+    issue(&world, &bench, "new");
+}
+
 /// Nor does that of somebody who has blocked a thing for ever, which was told to all.
 #[test]
 fn a_compromised_signer_of_a_block_brings_no_certificate_back() {

@@ -233,7 +233,7 @@ impl Publish {
                     Some(input) => drafts(&signing, input, &fields)?,
                     None => {
                         let (thing, claims) = self.one(context, &signing, fields)?;
-                        vec![Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() }]
+                        vec![Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new(), after: None }]
                     }
                 };
                 return say::prepared(context, &signing, Vec::new(), items);
@@ -344,7 +344,7 @@ fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item
         let (thing, claims) = drafted.map_err(|e| refused(row.number, e.to_string()))?;
         let id = thing.id().map_err(|e| refused(row.number, e.to_string()))?;
         seen.take(&id, &claims.names).map_err(|reason| refused(row.number, reason))?;
-        items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() });
+        items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new(), after: None });
     }
     Ok(items)
 }
@@ -391,7 +391,7 @@ async fn publish_one(
     claims: Claims,
 ) -> Result<Exit, Failure> {
     let draft = signing.draft(thing.clone(), claims, false)?;
-    let bodies = say::sign_all(signing, vec![draft], context.now(), ProgressBar::hidden()).await?;
+    let bodies = say::sign_all(signing, vec![(draft, context.now())], ProgressBar::hidden()).await?;
     let result = submit::submit(node, signing.domain(), bodies).await?.into_iter().next();
     let receipt = match result {
         Some(SubmissionResult::Receipt(receipt)) => receipt,

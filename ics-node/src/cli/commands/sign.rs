@@ -19,6 +19,7 @@ use crate::cli::say::{Asking, confirm};
 use crate::cli::words::{counted, when};
 use crate::client::batch::{BatchError, Done, Ledger, Noted, UnsignedBatch};
 use crate::client::descriptor::{self, DescriptorFile};
+use crate::client::moment;
 use crate::keys::UnlockedKey;
 
 /// What `ics sign` takes.
@@ -81,6 +82,9 @@ impl Sign {
             return Err(Failure::new(Exit::Refused, message)
                 .hint("what it says would be said twice; --again signs it once more all the same"));
         }
+        let now = context.now();
+        let lead = batch.times(now)?.into_iter().max().and_then(|at| moment::told_of_lead(at, now));
+        lead.iter().for_each(|told| context.output.note(told));
         let output = self.place(signed_beside(&self.file))?;
         let key = self.key(context, batch)?;
         let question = format!("Sign {} as {}?", counted(batch.items.len(), "statement"), batch.head.signer);

@@ -13,12 +13,13 @@ use ics_core::statement::{self, Body, Draft, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::lines::{Lines, form, read};
 use super::signed::{self, SignedBatch};
 use super::{BatchError, SignedHead};
+use crate::client::moment;
 use crate::client::signing::random_salt;
 use crate::keys::UnlockedKey;
 
@@ -51,6 +52,9 @@ pub struct Item {
     pub draft: Draft,
     /// The bodies of the statements that it replaces or takes back, so that whoever signs can see what they say.
     pub replaced: Vec<Vec<u8>>,
+    /// When the signer has signed the newest that the machine which made the batch knows of him about the thing: what is
+    /// older than that means nothing to gpg, and the machine that signs may have a clock that is behind.
+    pub after: Option<Timestamp>,
 }
 
 /// A batch of statements, or one descriptor.
@@ -117,11 +121,14 @@ impl Item {
         let json = self.draft.to_json().map_err(|e| failed(e.to_string()))?;
         let draft = canonical_json::parse_value(&json).map_err(|e| failed(e.to_string()))?;
         let replaced: Vec<String> = self.replaced.iter().map(|body| STANDARD.encode(body)).collect();
-        Ok(if replaced.is_empty() {
-            json!({ "draft": draft })
-        } else {
-            json!({ "draft": draft, "replaced": replaced })
-        })
+        let mut members = Map::from_iter([("draft".to_owned(), draft)]);
+        if !replaced.is_empty() {
+            members.insert("replaced".to_owned(), json!(replaced));
+        }
+        if let Some(after) = self.after {
+            members.insert("after".to_owned(), json!(after));
+        }
+        Ok(Value::Object(members))
     }
 
     fn read(value: &Value) -> Result<Self, String> {
@@ -136,7 +143,8 @@ impl Item {
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err("`replaced` is a list".to_owned()),
         };
-        Ok(Self { draft, replaced })
+        let after = value.get("after").map(|it| Timestamp::parse(it.as_str().unwrap_or_default())).transpose();
+        Ok(Self { draft, replaced, after: after.map_err(|e| format!("`after`: {e}"))? })
     }
 
     /// The statement of that id among those that are shown as replaced: the id follows from what the body says, so that
@@ -212,26 +220,43 @@ impl UnsignedBatch {
         if wanted == found { Ok(()) } else { Err(BatchError::Signer { wanted, found }) }
     }
 
-    /// Signs every statement.
+    /// When each statement is signed, by a clock that shows `now`. The time at which the batch was made is over, and is all
+    /// that a machine without a network can know besides its clock.
     ///
     /// # Errors
-    /// When the key is another one, does not sign, or there is no randomness.
+    /// When one would have to bear a time that no home takes.
+    pub fn times(&self, now: Timestamp) -> Result<Vec<Timestamp>, BatchError> {
+        let time = |(index, item): (usize, &Item)| {
+            moment::after(item.after, now, self.head.made_at).map_err(|behind| BatchError::Item {
+                path: self.path.clone(),
+                number: index + 1,
+                reason: format!("{behind}; put the clock right on both machines, and make the batch anew"),
+            })
+        };
+        self.items.iter().enumerate().map(time).collect()
+    }
+
+    /// Signs every statement, `now` or after what its signer has signed about the thing before.
+    ///
+    /// # Errors
+    /// When the key is another one, does not sign, a time would be too far ahead, or there is no randomness.
     pub fn sign(
         &self,
         key: &UnlockedKey,
-        at: Timestamp,
+        now: Timestamp,
         mut progress: impl FnMut(),
     ) -> Result<SignedBatch, BatchError> {
         self.check_signer(key.certificate().primary())?;
+        let times = self.times(now)?;
         let mut bodies = Vec::with_capacity(self.items.len());
-        for (index, item) in self.items.iter().enumerate() {
+        for (index, (item, at)) in self.items.iter().zip(times).enumerate() {
             let failed = |reason: String| BatchError::Item { path: self.path.clone(), number: index + 1, reason };
             let signer = key.signer(item.draft.purpose(), at).map_err(|e| failed(e.to_string()))?;
             let salt = random_salt().map_err(|e| failed(e.to_string()))?;
             bodies.push(item.draft.sign(signer, at, &salt).map_err(|e| failed(e.to_string()))?);
             progress();
         }
-        let head = SignedHead::new(&self.head, &self.digest, key.certificate_bytes(), self.head.with.clone(), at);
+        let head = SignedHead::new(&self.head, &self.digest, key.certificate_bytes(), self.head.with.clone(), now);
         Ok(SignedBatch { head, bodies, path: self.path.clone(), digest: String::new() })
     }
 }

@@ -5,6 +5,7 @@ use ics_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Reason, State, because, is_only_of_revoked};
+use crate::x509::{TakenBack, asked_for};
 
 const MAKER: &str = "0101010101010101010101010101010101010101";
 const KEEPER: &str = "0202020202020202020202020202020202020202";
@@ -223,4 +224,36 @@ fn a_key_of_revoked_certificates_alone_shows_nothing() {
     assert!(shows(&[issued(1, 'a')]));
     assert!(!shows(&[issued(1, 'a'), destroyed(), issued(9, 'b')]));
     assert!(shows(&[issued(1, 'a'), destroyed(), issued(9, 'a')]), "it has another one");
+}
+
+/// After a clock that was ahead the time of the log stands still for as long as that; its order does not.
+#[test]
+fn a_newer_status_lifts_what_was_taken_back_at_the_same_time() {
+    let same = |index| json!({ "admitted_at": time(1), "signed_at": time(index) });
+    let permits = |index| {
+        let says = json!({ "act": "status", "status": "in-use", "effect": "permits" });
+        listed(index, KEEPER, "owner", with(says, same(index)))
+    };
+    let reason = asked_for(Reason::PrivilegeWithdrawn, Some(KEEPER.parse().expect("a fingerprint")));
+    let (first, end) = (format!("{:064x}", 1), format!("{:064x}", 3));
+    let withdrawal = json!({ "act": "withdrawal", "supersedes": [first], "reason": reason });
+    let ended = with(issued(1, 'a'), json!({ "standing": "withdrawn", "ended_by": end }));
+    let all = [
+        with(ended, same(1)),
+        permits(2),
+        listed(3, ISSUER, "issuer", with(withdrawal, same(3))),
+        with(issued(4, 'a'), same(4)),
+        permits(5),
+        with(issued(6, 'a'), same(6)),
+    ];
+    let bars = |statements: &[Value]| {
+        let record = record(statements);
+        TakenBack::all(&record).map(|end| end.stands(&record)).collect::<Vec<_>>()
+    };
+    assert_eq!(bars(&all[..4]), [true], "what was said before lifts nothing");
+    assert_eq!(bars(&all), [false]);
+    let after = record(&all);
+    let hold = State::Revoked { at: at(1), reason: Reason::CertificateHold };
+    assert_eq!(State::of(&record(&all[..4]), 4), hold, "it was under way at once");
+    assert_eq!((State::of(&after, 4), State::of(&after, 6)), (State::Good, State::Good));
 }
