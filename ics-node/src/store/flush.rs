@@ -149,7 +149,7 @@ impl Flush {
             if state.info.part == Part::Home
                 && let Some(seal) = state.head.seal.as_ref().filter(is_new)
             {
-                self.shared.heads.write(&state.info.name, seal).map_err(|error| self.shared.halt(&error))?;
+                self.shared.heads.raise(&state.info.name, seal).map_err(|error| self.shared.halt(&error))?;
             }
         }
         Ok(())

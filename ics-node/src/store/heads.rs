@@ -77,7 +77,15 @@ impl HeadFiles {
         self.replace(&name_of(origin), note)
     }
 
-    /// Puts a checkpoint on file, durably.
+    /// Puts a checkpoint on file, durably, where none as high is there: what was signed once stays so, also where less of
+    /// it has come back.
+    pub(crate) fn raise(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
+        let is_higher = self.read(domain)?.is_none_or(|on_file| seal.size > on_file.size);
+        if is_higher { self.write(domain, seal) } else { Ok(()) }
+    }
+
+    /// Puts a checkpoint on file, durably, whatever is there: for a new epoch, and for proof of another history.
+    /// Everything else goes by [`HeadFiles::raise`].
     ///
     /// A crash before the rename leaves the old file, after it the new one, never a part of either.
     pub(crate) fn write(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
@@ -185,6 +193,17 @@ mod tests {
         for size in [1, 2] {
             files.write(&domain, &seal(&domain, size)).expect("write");
             assert_eq!(files.read(&domain).expect("read"), Some(seal(&domain, size)));
+        }
+    }
+
+    #[test]
+    fn a_lower_checkpoint_does_not_take_the_place_of_a_higher_one() {
+        let dir = tempfile::tempdir().expect("dir");
+        let files = HeadFiles::open(dir.path()).expect("open");
+        let domain: DomainName = "d.example".parse().expect("name");
+        for (size, on_file) in [(3, 3), (2, 3), (4, 4)] {
+            files.raise(&domain, &seal(&domain, size)).expect("raise");
+            assert_eq!(files.read(&domain).expect("read"), Some(seal(&domain, on_file)), "after {size}");
         }
     }
 
