@@ -65,7 +65,7 @@ async fn the_home_reads_all_of_its_domain_by_the_key_that_the_descriptor_names()
     for (reader, may) in [(home_of(&app), true), (home_of(&other.open()), false), (key("other.example"), false)] {
         assert_eq!(app.record(reader, &maker.domain, "serial:SN-L1").is_ok(), may, "{reader:?}");
         let page = app.entries(reader, &maker.domain, index, 1, None).expect("a page");
-        assert_eq!(page.rights.is_none(), may, "{reader:?}: all of it is shown");
+        assert_eq!(page.sight.is_none(), may, "{reader:?}: all of it is shown");
     }
 }
 
