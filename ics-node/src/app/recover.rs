@@ -177,9 +177,12 @@ impl App {
     /// When the domain is not here or the store fails; what is wrong with a source is its answer.
     pub async fn ask_all(&self, domain: &DomainName, sources: &[Source]) -> Result<Vec<Asked>, AppError> {
         let hosted = self.hosted(domain)?;
-        let asked = self.ask_each(&hosted, sources).await;
+        let mut asked = self.ask_each(&hosted, sources).await;
         self.go_on_if_complete(&hosted, &asked)?;
         self.tell_of_end(&hosted)?;
+        if let Err(error) = self.check_own_key(&hosted) {
+            asked.push(Asked { name: "this node".to_owned(), answer: Err(error.to_string()) });
+        }
         Ok(asked)
     }
 
