@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::policy::{Action, Principal, Request, Resource};
@@ -117,11 +119,12 @@ impl App {
         principal.is_none_or(|principal| permits_with_all(domain, &principal, action, record))
     }
 
-    /// Who a reader is for a domain's rules; `None` for the operator, who is above them.
+    /// Who a reader is for a domain's rules; `None` for who is above them: the operator, and the domain's home.
     fn principal_of(&self, reader: Reader, domain: &Domain, record: Option<&Record>) -> Option<Principal> {
         match reader {
             Reader::Operator => None,
             Reader::Anonymous => Some(Principal::default()),
+            Reader::Key(key) if is_home(key, domain) => None,
             Reader::Key(key) => Some(self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default()),
         }
     }
@@ -138,6 +141,14 @@ fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, rec
         decision.allow
     };
     record.readings().is_some_and(|readings| readings.into_iter().all(permits))
+}
+
+/// Whether a key is that of a domain's home, by the descriptor in force: all that is said there was written by it, and it
+/// may have to get it back from its copies.
+fn is_home(key: KeyPin, domain: &Domain) -> bool {
+    let home: Option<[u8; 32]> =
+        STANDARD.decode(&domain.descriptor().home.key).ok().and_then(|bytes| bytes.try_into().ok());
+    home.is_some_and(|home| KeyPin::of_ed25519(&home) == key)
 }
 
 /// A known party with the roles that it has over the resource: the descriptor's, and over an identity those granted.

@@ -6,12 +6,14 @@
 //! One look goes over the hours in which certificates end, so it costs as much as end in that time, and remembers nothing:
 //! news is what has crossed its time since the last look that somebody was told of.
 
+use data_encoding::HEXLOWER;
 use ics_core::descriptor::Certificates;
 use ics_core::limits;
 use ics_core::record::Posting;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::certificates::Walk;
 use super::entries::keys;
@@ -50,6 +52,8 @@ pub struct Expiries {
 /// What has become news since the last look that was told of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExpiryAlert {
+    /// The same for the same news, whenever it is sent: what has come already is known by it.
+    pub id: String,
     /// The node.
     pub node: String,
     /// The domain.
@@ -112,6 +116,7 @@ impl App {
             is_news(it.not_after, early, since, now)
         });
         let mut alert = ExpiryAlert {
+            id: String::new(),
             node: self.0.keys.name.clone(),
             domain: sight.hosted.name.clone(),
             at: now,
@@ -124,6 +129,7 @@ impl App {
         if sight.hosted.part == Part::Home {
             self.look_at_issued(sight, rules, (since, now), before, &mut alert)?;
         }
+        alert.id = alert.digest();
         Ok(Some(alert).filter(ExpiryAlert::is_news))
     }
 
@@ -244,6 +250,18 @@ impl Expiries {
 impl ExpiryAlert {
     const fn is_news(&self) -> bool {
         self.ending + self.lapsed > 0 || self.issuer_ends.is_some() || self.responder_ends.is_some()
+    }
+
+    /// Of all that it says but when the look was, and what passes with the time.
+    fn digest(&self) -> String {
+        let Self { node, domain, ending, lapsed, issuer_ends, responder_ends, certificates, .. } = self;
+        let ends = [issuer_ends, responder_ends].map(|at| at.map(Timestamp::as_millis));
+        let mut hasher = Sha256::new();
+        hasher.update(format!("{node}\n{domain}\n{ending} {lapsed} {ends:?}\n"));
+        for certificate in certificates {
+            hasher.update(format!("{}\n", certificate.sha256));
+        }
+        HEXLOWER.encode(&hasher.finalize())
     }
 
     fn take(&mut self, end: &End, info: CertificateInfo, since: Option<Timestamp>, now: Timestamp) {

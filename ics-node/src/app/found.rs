@@ -14,6 +14,7 @@ use super::check::check_bodies;
 use super::error::HALTED;
 use super::feed::Unproven;
 use super::hosted::Hosted;
+use super::own_key::other_key;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, Reader, random};
@@ -40,15 +41,22 @@ impl App {
         let parsed =
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
         let own = STANDARD.encode(self.0.keys.key.public());
-        let name = parsed.domain;
+        let name = parsed.domain.clone();
         // It is silent: who its home is now, and what it has said, nobody can tell.
         if self.hosted(&name).is_ok_and(|hosted| self.store().check_sound(hosted.number).is_err()) {
             return Ok(name);
         }
         let in_force = self.hosted(&name).ok().and_then(|hosted| hosted.domain());
-        let home = in_force.as_ref().map_or(&parsed.home, |domain| &domain.descriptor().home);
+        let rules = in_force.as_ref().map_or(&parsed, |domain| domain.descriptor());
+        let home = &rules.home;
         if home.key != own {
-            return Err(refused(format!("its home is `{}` with another key than this node's", home.name)));
+            // What it has to get back may name this key. Until then it takes and signs nothing.
+            if let Ok(hosted) = self.hosted(&name)
+                && self.is_behind(&hosted)?
+            {
+                return Ok(name);
+            }
+            return Err(refused(other_key(&name, rules)));
         }
         // Copies take a home's word for what is newest under the name that the descriptor says, and no other.
         if home.name != self.0.keys.name {

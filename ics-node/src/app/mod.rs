@@ -55,6 +55,7 @@ mod ocsp;
 mod open;
 mod operations;
 mod outbox;
+mod own_key;
 mod peers;
 mod push;
 mod read;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ics_core::descriptor::Descriptor;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
@@ -90,6 +91,11 @@ impl App {
     }
 
     pub(crate) fn is_silent(&self, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(self.is_behind(hosted)? || self.check_own_key(hosted).is_err())
+    }
+
+    /// Whether more may have been signed for a domain of this node than it holds.
+    pub(super) fn is_behind(&self, hosted: &Hosted) -> Result<bool, AppError> {
         Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
     }
 
@@ -171,9 +177,12 @@ impl App {
     /// When the domain is not here or the store fails; what is wrong with a source is its answer.
     pub async fn ask_all(&self, domain: &DomainName, sources: &[Source]) -> Result<Vec<Asked>, AppError> {
         let hosted = self.hosted(domain)?;
-        let asked = self.ask_each(&hosted, sources).await;
+        let mut asked = self.ask_each(&hosted, sources).await;
         self.go_on_if_complete(&hosted, &asked)?;
         self.tell_of_end(&hosted)?;
+        if let Err(error) = self.check_own_key(&hosted) {
+            asked.push(Asked { name: "this node".to_owned(), answer: Err(error.to_string()) });
+        }
         Ok(asked)
     }
 
@@ -210,6 +219,8 @@ impl App {
         // Who holds no copy has nothing of what was lost, and does not know whether anything was.
         let is_known = asked.iter().any(|asked| matches!(asked.answer, Ok(Some(_))));
         let complete = is_known && asked.iter().all(|asked| asked.answer.is_ok());
+        // A tail that does not bring the descriptor with this node's key is not all that there is.
+        let complete = complete && self.check_own_key(hosted).is_ok();
         if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
             self.go_on(&hosted.name)?;
         }
@@ -219,9 +230,10 @@ impl App {
     /// Ends the silence of a domain of which nobody is known to have more.
     ///
     /// # Errors
-    /// When more was signed than is held, or another history.
+    /// When more was signed than is held, or another history, or what is held names another key of the home.
     pub fn go_on(&self, domain: &DomainName) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
+        self.check_own_key(&hosted)?;
         self.store().release(hosted.number)?;
         self.tell_of_end(&hosted)
     }
@@ -355,7 +367,7 @@ impl App {
         let Ok(Body::Descriptor(signed)) = body::parse(descriptor) else {
             return Err(refused("this is not a signed descriptor".to_owned()));
         };
-        let next = ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
+        let next = Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
         if next.last_head.as_ref().is_none_or(|cited| (cited.size, cited.root) != (head.size, head.root)) {
             return Err(refused(format!("a new epoch cites the head that is left: size {}, {}", head.size, head.root)));
         }

@@ -238,9 +238,8 @@ fn is_where_it_was(
 
 fn raise_heads(log: &Connection, copies: &HeadFiles, heads: &HeadFiles) -> Result<(), StoreError> {
     for (info, _) in table::domains(log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
-        let known = heads.read(&info.name)?.map_or(0, |seal| seal.size);
-        if let Some(seal) = copies.read(&info.name)?.filter(|seal| seal.size > known) {
-            heads.write(&info.name, &seal)?;
+        if let Some(seal) = copies.read(&info.name)? {
+            heads.raise(&info.name, &seal)?;
         }
     }
     Ok(())

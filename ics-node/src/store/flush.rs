@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 
 use super::draft::Draft;
 use super::error::StoreError;
+use super::heads::Staged;
 use super::state::DomainState;
-use super::types::{Change, DomainNumber, Head, Part};
+use super::types::{Change, DomainNumber, Head, Part, Seal};
 use super::writer::Answer;
 use super::{Shared, sync_names, wal_of};
 use crate::background;
@@ -28,6 +29,8 @@ const COMMITS: usize = 1;
 pub(crate) struct Committed {
     /// What the commit leads to, and by what.
     pub(crate) changed: Vec<(DomainState, Draft)>,
+    /// Their new checkpoints, written beside the heads' files.
+    pub(crate) staged: BTreeMap<DomainNumber, Staged>,
     /// The heads of the domains that it left as they were, or why it has none.
     pub(crate) outcomes: BTreeMap<DomainNumber, Result<Head, StoreError>>,
     pub(crate) answers: Vec<(DomainNumber, Answer)>,
@@ -99,6 +102,14 @@ impl Drop for Flusher {
     }
 }
 
+/// The checkpoint that a commit brings a home, which goes to the head's file.
+pub(crate) fn new_seal<'a>(state: &'a DomainState, draft: &Draft) -> Option<&'a Seal> {
+    let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
+    // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
+    let is_new = |seal: &&Seal| seal.size > before && seal.size == state.head.size;
+    state.head.seal.as_ref().filter(is_new).filter(|_| state.info.part == Part::Home)
+}
+
 struct Flush {
     shared: Arc<Shared>,
     wal_path: PathBuf,
@@ -117,8 +128,8 @@ impl Flush {
     }
 
     fn end(&mut self, committed: Committed) {
-        let Committed { changed, mut outcomes, answers } = committed;
-        let result = self.make_durable(&changed);
+        let Committed { changed, staged, mut outcomes, answers } = committed;
+        let result = self.make_durable(&changed, staged);
         for (state, draft) in changed {
             let (number, head) = (state.info.number, state.head.clone());
             if result.is_ok() {
@@ -136,20 +147,20 @@ impl Flush {
 
     /// In the database, and then in the heads' files. If that fails, or has failed before, the entries may be stored but
     /// must not be acknowledged: only a restart puts this right.
-    fn make_durable(&mut self, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+    fn make_durable(
+        &mut self,
+        changed: &[(DomainState, Draft)],
+        mut staged: BTreeMap<DomainNumber, Staged>,
+    ) -> Result<(), StoreError> {
         self.shared.check_writable()?;
         if changed.is_empty() {
             return Ok(());
         }
         self.sync().map_err(|error| self.shared.halt(&error))?;
-        for (state, draft) in changed {
-            let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
-            // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
-            let is_new = |seal: &&super::Seal| seal.size > before && seal.size == state.head.size;
-            if state.info.part == Part::Home
-                && let Some(seal) = state.head.seal.as_ref().filter(is_new)
-            {
-                self.shared.heads.write(&state.info.name, seal).map_err(|error| self.shared.halt(&error))?;
+        for (state, _) in changed {
+            if let Some(staged) = staged.remove(&state.info.number) {
+                let put = self.shared.heads.raise_staged(&state.info.name, staged);
+                put.map_err(|error| self.shared.halt(&error))?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::HEXLOWER;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
@@ -32,6 +33,24 @@ const ANY_KEY: &str = "*";
 #[derive(Debug)]
 pub(crate) struct HeadFiles {
     dir: PathBuf,
+    /// Counts those that were staged: their names.
+    staged: AtomicU64,
+}
+
+/// A checkpoint that is written, and takes the place of a head's file later: a disk that is full by then has room for it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    size: u64,
+    file: File,
+    /// Where it is until then.
+    new: Option<PathBuf>,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What is left of one that was not needed is in nobody's way.
+        let _ = self.new.take().map(fs::remove_file);
+    }
 }
 
 impl HeadFiles {
@@ -46,7 +65,7 @@ impl HeadFiles {
     /// Makes the directory if it is missing.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), staged: AtomicU64::new(0) })
     }
 
     /// The checkpoint on file, if there is one.
@@ -77,7 +96,34 @@ impl HeadFiles {
         self.replace(&name_of(origin), note)
     }
 
-    /// Puts a checkpoint on file, durably.
+    /// Puts a checkpoint on file, durably, where none as high is there: what was signed once stays so, also where less of
+    /// it has come back.
+    pub(crate) fn raise(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
+        let is_higher = self.read(domain)?.is_none_or(|on_file| seal.size > on_file.size);
+        if is_higher { self.write(domain, seal) } else { Ok(()) }
+    }
+
+    /// Writes a checkpoint that is to be put on file by [`HeadFiles::raise_staged`], not yet durably.
+    pub(crate) fn stage(&self, seal: &Seal) -> Result<Staged, StoreError> {
+        let new = self.dir.join(format!("{NEW}-{}", self.staged.fetch_add(1, Ordering::Relaxed)));
+        let file = File::create(&new).map_err(StoreError::io(&new))?;
+        let mut staged = Staged { size: seal.size, file, new: Some(new.clone()) };
+        staged.file.write_all(seal.note.as_bytes()).map_err(StoreError::io(&new))?;
+        Ok(staged)
+    }
+
+    /// [`HeadFiles::raise`] with what was written before.
+    pub(crate) fn raise_staged(&self, domain: &DomainName, mut staged: Staged) -> Result<(), StoreError> {
+        if self.read(domain)?.is_some_and(|on_file| on_file.size >= staged.size) {
+            return Ok(());
+        }
+        let Some(new) = staged.new.take() else { return Ok(()) };
+        staged.file.sync_all().map_err(StoreError::io(&new))?;
+        self.rename(&new, domain.as_str())
+    }
+
+    /// Puts a checkpoint on file, durably, whatever is there: for a new epoch, and for proof of another history.
+    /// Everything else goes by [`HeadFiles::raise`].
     ///
     /// A crash before the rename leaves the old file, after it the new one, never a part of either.
     pub(crate) fn write(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
@@ -141,10 +187,15 @@ impl HeadFiles {
     }
 
     fn replace(&self, name: &str, note: &str) -> Result<(), StoreError> {
-        let (new, path) = (self.dir.join(NEW), self.dir.join(name));
+        let new = self.dir.join(NEW);
         let mut file = File::create(&new).map_err(StoreError::io(&new))?;
         file.write_all(note.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
-        fs::rename(&new, &path).map_err(StoreError::io(&path))?;
+        self.rename(&new, name)
+    }
+
+    fn rename(&self, new: &Path, name: &str) -> Result<(), StoreError> {
+        let path = self.dir.join(name);
+        fs::rename(new, &path).map_err(StoreError::io(&path))?;
         // Without this a power cut may bring the old file back.
         sync_names(&self.dir)
     }
@@ -185,6 +236,17 @@ mod tests {
         for size in [1, 2] {
             files.write(&domain, &seal(&domain, size)).expect("write");
             assert_eq!(files.read(&domain).expect("read"), Some(seal(&domain, size)));
+        }
+    }
+
+    #[test]
+    fn a_lower_checkpoint_does_not_take_the_place_of_a_higher_one() {
+        let dir = tempfile::tempdir().expect("dir");
+        let files = HeadFiles::open(dir.path()).expect("open");
+        let domain: DomainName = "d.example".parse().expect("name");
+        for (size, on_file) in [(3, 3), (2, 3), (4, 4)] {
+            files.raise(&domain, &seal(&domain, size)).expect("raise");
+            assert_eq!(files.read(&domain).expect("read"), Some(seal(&domain, on_file)), "after {size}");
         }
     }
 

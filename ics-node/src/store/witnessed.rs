@@ -92,11 +92,7 @@ impl Store {
                 return Ok(seal.clone());
             }
             let seal = writer.sign(&state, size, root)?;
-            let heads = &writer.shared.heads;
-            let highest = heads.read(&state.info.name)?.map_or(0, |on_file| on_file.size);
-            if size > highest {
-                heads.write(&state.info.name, &seal)?;
-            }
+            writer.shared.heads.raise(&state.info.name, &seal)?;
             Ok(seal)
         })
     }

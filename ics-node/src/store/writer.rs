@@ -26,7 +26,8 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use super::Shared;
 use super::draft::Draft;
 use super::error::{StoreError, is_full};
-use super::flush::{Committed, Flusher};
+use super::flush::{Committed, Flusher, new_seal};
+use super::heads::Staged;
 use super::index::Reading;
 use super::schema;
 use super::sight::Show;
@@ -253,19 +254,32 @@ impl Writer {
                 }
             }
         }
-        if let Err(error) = self.commit(&changed) {
+        let committed = self.stage(&changed).and_then(|staged| self.commit(&changed).map(|()| staged));
+        let staged = committed.unwrap_or_else(|error| {
             let failed = changed.drain(..).map(|(state, _)| (state.info.number, Err(error.clone())));
             outcomes.extend(failed);
-        }
+            BTreeMap::new()
+        });
         if answers.is_empty() {
             return;
         }
         self.since_checkpoint += changed.iter().map(|(_, draft)| draft.wal_bytes()).sum::<usize>();
-        self.flusher.take(Committed { changed, outcomes, answers });
+        self.flusher.take(Committed { changed, staged, outcomes, answers });
         if self.since_checkpoint >= CHECKPOINT_BYTES {
             self.flusher.wait();
             self.checkpoint();
         }
+    }
+
+    /// Writes the heads' new files, which take their places when the commit is durable: where the disk has no room for
+    /// them nothing is committed.
+    fn stage(&self, changed: &[(DomainState, Draft)]) -> Result<BTreeMap<DomainNumber, Staged>, StoreError> {
+        let new = changed.iter().filter_map(|(state, draft)| Some((state.info.number, new_seal(state, draft)?)));
+        let staged = new.map(|(number, seal)| Ok((number, self.shared.heads.stage(seal)?)));
+        staged.collect::<Result<_, StoreError>>().map_err(|error| match self.assess(error) {
+            StoreError::NoRoom => StoreError::NoRoom,
+            other => self.shared.halt(&other),
+        })
     }
 
     /// Copies the write-ahead log into the database, as far as readers allow. All of it must be on the disk.

@@ -53,6 +53,22 @@ async fn a_node_reads_by_its_name() {
     }
 }
 
+/// It may have to get back from a copy what it has lost, and the rules need not think of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_reads_all_of_its_domain_by_the_key_that_the_descriptor_names() {
+    let maker =
+        Party::found_private("devices.acme.example", "principal has node && principal.node == \"shop.example\"");
+    let other = Party::found("labels.example");
+    let app = maker.open_for(vec![peer("other.example", None)]);
+    let index = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await.index;
+    let home_of = |app: &App| Reader::Key(word::<PeerKey>(&app.node().key).pin());
+    for (reader, may) in [(home_of(&app), true), (home_of(&other.open()), false), (key("other.example"), false)] {
+        assert_eq!(app.record(reader, &maker.domain, "serial:SN-L1").is_ok(), may, "{reader:?}");
+        let page = app.entries(reader, &maker.domain, index, 1, None).expect("a page");
+        assert_eq!(page.sight.is_none(), may, "{reader:?}: all of it is shown");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signer_reads_in_the_roles_that_the_domain_gives_him() {
     let maker = Party::found_private("devices.acme.example", "principal in Role::\"owner\"");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
+use ics_core::descriptor::{Descriptor, Head, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
 use ics_core::openpgp::certificate::Certificate;
@@ -156,7 +156,17 @@ impl Party {
 
     /// The same with other settings.
     pub(crate) fn open_with(&self, change: impl FnOnce(&mut Setup)) -> App {
-        let mut setup = Setup {
+        let mut setup = self.setup();
+        change(&mut setup);
+        tokio::task::block_in_place(|| {
+            let app = open_when_free(&setup);
+            assert_eq!(app.found(&self.descriptor).expect("founded"), self.domain);
+            app
+        })
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
             data: self.data(),
             keys: NodeKeys {
                 name: format!("ics.{}", self.domain),
@@ -169,19 +179,41 @@ impl Party {
             operator_token: Some(OPERATOR_TOKEN.to_owned().into()),
             memory_bytes: 1 << 24,
             acme: None,
+        }
+    }
+
+    /// The first version of the descriptor.
+    fn rules(&self) -> Descriptor {
+        let Ok(Body::Descriptor(signed)) = body::parse(&self.descriptor) else { panic!("it is a descriptor") };
+        Descriptor::parse(&signed.json).expect("well-formed")
+    }
+
+    /// Version 2 of the descriptor, which gives the node another key after what this one holds.
+    pub(crate) fn with_new_key(&self, app: &App, key: &SigningKey) -> Vec<u8> {
+        let (former, (size, root)) = (self.rules(), app.left(&self.domain).expect("here"));
+        let next = Descriptor {
+            version: 2,
+            previous: Some(former.hash()),
+            last_head: Some(Head { size, root }),
+            home: NodeKey { name: former.home.name.clone(), key: STANDARD.encode(key.verifying_key().as_bytes()) },
+            ..former
         };
-        change(&mut setup);
+        sign_descriptor(&[&owner(&self.domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed")
+    }
+
+    /// Gives the node, which does not run, another key, as `ics restore --begin-anew` does.
+    pub(crate) fn begin_anew(&self, key: &SigningKey) {
+        let mut setup = self.setup();
+        setup.keys.key = Arc::new(key.clone());
         tokio::task::block_in_place(|| {
             let app = open_when_free(&setup);
-            assert_eq!(app.found(&self.descriptor).expect("founded"), self.domain);
-            app
-        })
+            app.begin_anew(&self.domain, &self.with_new_key(&app, key)).expect("begun");
+        });
     }
 
     /// Founds the party's domain at the node of another one, whose domain has a name as long: its node has the same key.
     pub(crate) fn found_at(&self, app: &App) {
-        let Ok(Body::Descriptor(signed)) = body::parse(&self.descriptor) else { panic!("it is a descriptor") };
-        let mut descriptor = Descriptor::parse(&signed.json).expect("well-formed");
+        let mut descriptor = self.rules();
         descriptor.home.name = app.node().name;
         let at = Timestamp::from_seconds(CREATED);
         let signed = sign_descriptor(&[&owner(&self.domain)], &descriptor.to_json(), at, &SALT).expect("signed");

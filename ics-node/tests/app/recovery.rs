@@ -1,8 +1,10 @@
 //! A home that takes back what it has lost: all of it, or nothing of an entry.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ed25519_dalek::SigningKey;
 use ics_core::identity::IdentityId;
 use ics_core::log::receipt::Receipt;
 use ics_core::statement::Remnant;
@@ -87,6 +89,55 @@ async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
     for receipt in &loss.lost {
         home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
     }
+}
+
+/// The former key may be gone, which is why there is another: what mirrors hold brings the descriptor that names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let place = tempfile::tempdir().expect("directory");
+    let former = place.path().join("former");
+    ics_node::store::backup(&maker.data(), &former).expect("copied");
+    drop(app);
+    let key = SigningKey::from_bytes(&[77; 32]);
+    maker.begin_anew(&key);
+    let open = |data: &Path| {
+        maker.open_with(|setup| {
+            setup.data = data.to_owned();
+            setup.keys.key = Arc::new(key.clone());
+        })
+    };
+    let app = open(&maker.data());
+    let last = maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
+    drop(app);
+    let whole = copied(&maker);
+
+    let home = open(&former);
+    assert_eq!(home.silent(), core::slice::from_ref(&maker.domain));
+    let refused = home.go_on(&maker.domain).expect_err("the descriptor that is here names the former key");
+    assert!(refused.to_string().contains("names another key of its home"), "{refused}");
+    let asked = home.ask_all(&maker.domain, &[]).await.expect("asked");
+    assert!(asked[0].answer.as_ref().is_err_and(|why| why.contains("--from-copy")), "it is told why: {asked:?}");
+    let source = Source::Copy { name: "a copy".to_owned(), app: open(whole.path()) };
+    let asked = home.ask_all(&maker.domain, &[source]).await.expect("asked");
+    assert!(asked[0].answer.as_ref().is_ok_and(Option::is_some), "{asked:?}");
+    assert!(home.silent().is_empty(), "it has the new key");
+    home.entry(Reader::Operator, &maker.domain, last.index).expect("with its body");
+    maker.publish(&home, &device(3), "urn:dev:os:32473-3", "L3").await;
+}
+
+/// It would have to sign the descriptor's own entry with a key that no longer counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_runs_does_not_take_another_key() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let next = maker.with_new_key(&app, &SigningKey::from_bytes(&[77; 32]));
+    let refused = maker.submit_one(&app, next).await.expect_err("another key");
+    assert!(refused.detail.contains("--begin-anew devices.acme.example"), "{refused:?}");
+    maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
 }
 
 /// The address of what stands before a node that is being put up again: it has nothing to say of any domain.

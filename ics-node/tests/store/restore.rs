@@ -86,6 +86,34 @@ fn a_database_that_was_put_back_is_silent_until_the_tail_is_back() {
     assert_sound(&store);
 }
 
+/// A mirror that lags has less than was signed: what it gives must not take the place of what is on file, or the next start
+/// finds nothing missing.
+#[test]
+fn a_part_of_the_lost_tail_does_not_make_the_home_forget_the_rest() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain, lost) = put_back(dir.path());
+    let file = dir.path().join("live/heads/d.example");
+    let on_file = std::fs::read(&file).expect("read");
+    let part = again(&lost[..2]);
+    let job = move |tx: &mut WriteTx<'_>| {
+        let size = part(tx)?;
+        let root = tx.root();
+        let note = note(tx.domain(), size, &root);
+        tx.seal(Seal { size, root, note, cosigned_at: None })
+    };
+    let written = store.restore(domain, job).expect("queue").wait().expect("a part");
+    assert_eq!(written.head.seal.map(|seal| seal.size), Some(7), "the mirror's checkpoint came with it");
+    assert_eq!(std::fs::read(&file).expect("read"), on_file);
+    drop(store);
+    let store = open(&dir.path().join("live"));
+    assert!(matches!(store.standing(domain), Ok(Standing::Behind { signed: Some(Seal { size: 10, .. }) })));
+    assert!(matches!(append(&store, domain, &["other"]), Err(WriteError::Store(StoreError::Behind { .. }))));
+    assert!(matches!(store.release(domain), Err(StoreError::Behind { signed: Some(10), .. })));
+    store.restore(domain, again(&lost[2..])).expect("queue").wait().expect("the rest");
+    assert_eq!(append(&store, domain, &["new"]).expect("append"), [10]);
+    assert_sound(&store);
+}
+
 /// Its head is signed when the witnesses are asked: until then the file would go on to name what was lost.
 #[test]
 fn a_new_epoch_that_waits_for_its_witnesses_ends_the_silence() {

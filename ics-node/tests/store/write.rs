@@ -233,3 +233,23 @@ fn unknown_domains_and_closing() {
     assert_eq!(pending.wait().expect("written").value, 0);
     assert_eq!(head(&open(dir.path()), domain).size, 1);
 }
+
+/// SQLite may find room where the head's file does not: that must be known before anything is committed.
+#[test]
+fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["a"]).expect("append");
+    let new = dir.path().join("heads/.new-1");
+    std::os::unix::fs::symlink("/dev/full", &new).expect("no room in it");
+    assert!(matches!(append(&store, domain, &["b"]), Err(WriteError::Store(StoreError::NoRoom))));
+    assert_eq!(head(&store, domain).size, 1, "nothing is committed");
+    assert!(!new.exists(), "what could not be written is gone");
+    assert_eq!(append(&store, domain, &["c"]).expect("there is room"), [1]);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(append(&store, domain, &["d"]).expect("append"), [2]);
+    let left = std::fs::read_dir(dir.path().join("heads")).expect("dir");
+    assert_eq!(left.map(|file| file.expect("file").file_name()).collect::<Vec<_>>(), ["d.example"]);
+    assert_sound(&store);
+}

@@ -225,6 +225,22 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.ics(&["fsck"]).ok();
 }
 
+/// Nothing is lost, but the key of the node leaked, or is old.
+#[test]
+fn a_healthy_home_gets_another_key_and_its_mirror_goes_on() {
+    let mut pair = Pair::new();
+    pair.home.kill();
+    let refused = pair.home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(1);
+    assert!(refused.stderr.contains("--hold as well"), "{}", refused.stderr);
+    let begun = pair.home.json(&["restore", "--hold", "--begin-anew", DEVICES]);
+    assert_eq!(begun["key"], "node-2", "{begun}");
+    pair.home.serve();
+    pair.go_on_together(20);
+    assert_eq!(pair.mirror.holds(DEVICES).expect("held")["descriptor"], 2);
+    pair.home.kill();
+    pair.home.ics(&["fsck"]).ok();
+}
+
 /// The descriptor of the same new epoch with another key: it is begun in a copy of the home directory.
 fn another_new_epoch(pair: &Pair) -> String {
     let elsewhere = pair.directory.path().join("elsewhere");

@@ -57,6 +57,8 @@ fn what_was_not_renewed_is_told_once() {
     let [alert] = alerts.as_slice() else { panic!("one domain: {alerts:?}") };
     assert_eq!((alert.ending, alert.lapsed), (2, 1), "{alert:?}");
     assert_eq!(numbers(alert), [3, 2, 1], "in the order in which they end");
+    let (_, again) = world.app.look_at_expiries(None, 30).expect("looks");
+    assert_eq!(again[0].id, alert.id, "a receiver knows what it has, also after the node was started again");
     let found = world.app.expiries();
     let [found] = found.as_slice() else { panic!("one domain: {found:?}") };
     // Number 4 ends within a day as well, and its window for renewal is not over yet.
@@ -66,6 +68,7 @@ fn what_was_not_renewed_is_told_once() {
     assert_eq!(alerts, [], "it was told");
     let (_, alerts) = world.app.look_at_expiries(Some(ago(5 * DAY)), 30).expect("looks");
     assert_eq!(numbers(&alerts[0]), [3, 2], "number 1 was told of ten days ago");
+    assert_ne!(alerts[0].id, alert.id, "that is other news");
     let (_, alerts) = world.app.look_at_expiries(None, 10).expect("looks");
     assert_eq!(numbers(&alerts[0]), [3, 2], "it is too early for number 1");
     assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");

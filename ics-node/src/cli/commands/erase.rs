@@ -7,7 +7,7 @@ use clap::Args;
 use console::style;
 use ics_core::descriptor::Descriptor;
 use ics_core::statement::Erasure;
-use ics_core::vocabulary::DomainName;
+use ics_core::vocabulary::{Act, DomainName};
 use serde_json::json;
 
 use super::domain::unlock_all;
@@ -26,8 +26,13 @@ use crate::client::submit;
 /// What `ics erase` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-What is not reached: backups and exports; copies that other domains have adopted; requests for enrolment, which `ics
-enroll forget KEY` deletes.
+What is not reached: backups and exports, and the former stores that `ics restore` leaves in `data/replaced-*`; copies that
+other domains have adopted; requests for enrolment, which `ics enroll forget KEY` deletes; what other statements about the
+same thing say, in a reason for example: they are read by whoever may read the thing, until they are erased too.
+
+Maker, model, product and lot stay with an erased introduction. Where a rule of reading can look at more, like location or
+destination, the thing is shown from then on only to whom everything is shown. To have it read as before, replace the
+statement first, by one without what is to go.
 
 Examples:
   $ ics history serial:SN-0001
@@ -191,5 +196,9 @@ fn stays(erasure: &Erasure) -> String {
         lines.push(format!("to which groups it may belong{}", values.collect::<String>()));
     }
     lines.push("its id and its leaf in the log".to_owned());
+    lines.push("what other statements about it say, also in words".to_owned());
+    if erasure.act == Some(Act::Identity) {
+        lines.push("what rules of reading hide by what goes: only whom everything is shown reads it then".to_owned());
+    }
     lines.join("\n")
 }

@@ -43,6 +43,9 @@ Examples:
   Nobody has what was lost: the owners begin a new epoch from what is left:
   $ ics restore --begin-anew devices.acme.example
 
+  Nothing is lost, but the node's key leaked or is old: the stopped node gets a new one:
+  $ ics restore --hold --begin-anew devices.acme.example
+
   Accounts of ACME clients are in no log. Where they come from the copy, since the disk they were on is gone, those that
   `ics acme revoke` has taken away since, or whose clients have given them up, speak again: the result names their
   holders, and `ics acme revoke` takes them away again.")]
@@ -53,7 +56,8 @@ pub(crate) struct Restore {
     /// A copy of the home directory of a node that mirrors the domains; may be given several times.
     #[arg(long, value_name = "COPY")]
     from_copy: Vec<PathBuf>,
-    /// The store was put back by other means: be silent until the mirrors were asked.
+    /// The store was put back by other means: be silent until the mirrors were asked. With --begin-anew: give the node a
+    /// new key although the domain has lost nothing.
     #[arg(long, conflicts_with = "copy")]
     hold: bool,
     /// Cosign again as a witness. If this node has cosigned more than its copy shows, it may then vouch for another history
@@ -89,7 +93,8 @@ impl Restore {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
         if let Some(domain) = &self.begin_anew {
-            return epoch::begin(context, &config, node, domain, &self.owner, self.descriptor.as_deref());
+            let signed = self.descriptor.as_deref();
+            return epoch::begin(context, &config, node, domain, &self.owner, signed, self.hold);
         }
         let keys = node_keys(context, node)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -27,13 +27,14 @@ pub(super) fn begin(
     domain: &DomainName,
     owners: &[String],
     signed: Option<&Path>,
+    held: bool,
 ) -> Result<Exit, Failure> {
     let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, error);
     let keys = node_keys(context, node)?;
     let own = STANDARD.encode(keys.key.public());
     let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
     let former = rules(&app, domain, None)?;
-    let key_name = next_key(&app, config, node, (&former, &own))?;
+    let key_name = next_key(&app, config, node, (&former, &own), held)?;
     let head = head(&app, domain)?;
     drop(app);
     let file = match signed {
@@ -103,17 +104,20 @@ fn next(others: &[DomainName]) -> String {
 }
 
 /// The name of the key that a new epoch takes: a new one, or the one that the node has since it began a new epoch of
-/// another of its domains. `own` is the node's key as configured.
+/// another of its domains. `own` is the node's key as configured; `held` says that the operator wants a new one although
+/// nothing is lost.
 fn next_key(
     app: &App,
     config: &Config,
     node: &NodeConfig,
     (former, own): (&Descriptor, &str),
+    held: bool,
 ) -> Result<String, Failure> {
     let domain = &former.domain;
     if former.home.key == own {
-        if !app.silent().contains(domain) {
-            return Err(Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch")));
+        if !held && !app.silent().contains(domain) {
+            let failure = Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch"));
+            return Err(failure.hint("to give the node a new key, where nothing is lost: --hold as well"));
         }
         // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
         let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
