@@ -91,7 +91,7 @@ impl App {
     }
 
     pub(crate) fn is_silent(&self, hosted: &Hosted) -> Result<bool, AppError> {
-        Ok(self.is_behind(hosted)? || self.check_own_key(hosted).is_err())
+        Ok(self.is_behind(hosted)? || self.check_home_key(hosted).is_err())
     }
 
     /// Whether more may have been signed for a domain of this node than it holds.
@@ -180,7 +180,7 @@ impl App {
         let mut asked = self.ask_each(&hosted, sources).await;
         self.go_on_if_complete(&hosted, &asked)?;
         self.tell_of_end(&hosted)?;
-        if let Err(error) = self.check_own_key(&hosted) {
+        if let Err(error) = self.check_home_key(&hosted) {
             asked.push(Asked { name: "this node".to_owned(), answer: Err(error.to_string()) });
         }
         Ok(asked)
@@ -220,7 +220,7 @@ impl App {
         let is_known = asked.iter().any(|asked| matches!(asked.answer, Ok(Some(_))));
         let complete = is_known && asked.iter().all(|asked| asked.answer.is_ok());
         // A tail that does not bring the descriptor with this node's key is not all that there is.
-        let complete = complete && self.check_own_key(hosted).is_ok();
+        let complete = complete && self.check_home_key(hosted).is_ok();
         if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
             self.go_on(&hosted.name)?;
         }
@@ -233,7 +233,7 @@ impl App {
     /// When more was signed than is held, or another history, or what is held names another key of the home.
     pub fn go_on(&self, domain: &DomainName) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
-        self.check_own_key(&hosted)?;
+        self.check_home_key(&hosted)?;
         self.store().release(hosted.number)?;
         self.tell_of_end(&hosted)
     }

@@ -169,7 +169,7 @@ impl App {
         incoming: Vec<Incoming>,
     ) -> Result<Pending<Admitted, StoreError>, AppError> {
         self.check_open(hosted)?;
-        self.check_own_key(hosted)?;
+        self.check_home_key(hosted)?;
         let incoming: Vec<_> = incoming.into_iter().map(|one| self.under_own_key(hosted, one)).collect();
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
         Ok(self.store().write(hosted.number, move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock))?)

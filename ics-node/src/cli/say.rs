@@ -1,12 +1,12 @@
 //! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
 
+mod all;
 mod own;
 mod said;
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use console::style;
@@ -16,12 +16,13 @@ use ics_core::record::{Listed, Record};
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect, Role};
-use indicatif::ProgressBar;
 use serde_json::json;
 
+use self::all::say_all;
+pub(crate) use self::all::sign_all;
 pub(crate) use self::own::with_ends;
 pub(crate) use self::said::waits;
-use self::said::{Said, note_what_waits, tell};
+use self::said::{note_what_waits, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{card, table};
@@ -33,13 +34,10 @@ use crate::client::batch::{Head, Item};
 use crate::client::lookup::{self, Found};
 use crate::client::moment;
 use crate::client::node::Node;
-use crate::client::signing::{Signing, SigningError, random_salt};
-use crate::client::submit;
+use crate::client::signing::{Signing, SigningError};
 
 /// Look-ups that are under way at once.
 const AT_ONCE: usize = 8;
-/// Statements that are signed before they are submitted.
-const AT_A_TIME: usize = 200;
 /// Things that a review lists; of more it says how many.
 const LISTED: usize = 20;
 
@@ -221,56 +219,6 @@ pub(crate) async fn say_with(
     told
 }
 
-/// Signs and submits some at a time; what became of each, as far as it came.
-async fn say_all(
-    context: &Context,
-    node: &Node,
-    signing: &Signing,
-    sayings: &[Saying],
-    with: &[Vec<u8>],
-    said: &mut Vec<Said>,
-) -> Result<(), Failure> {
-    submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
-    let bar = progress::bar(context, sayings.len(), "signing");
-    let renewed: BTreeSet<String> = sayings.iter().filter(|it| !it.is_withdrawal()).map(Saying::id).collect();
-    // What a token has signed slowly is not lost when the next thing goes wrong.
-    for some in sayings.chunks(AT_A_TIME) {
-        let (behind, first): (Vec<&Saying>, Vec<&Saying>) =
-            some.iter().partition(|it| it.is_withdrawal() && renewed.contains(&it.id()));
-        say_some(context, node, signing, &first, &bar, said).await?;
-        // What was refused takes the place of nothing: what stood before goes on to stand.
-        let refused: BTreeSet<&str> = said.iter().filter(|said| said.is_refused()).map(Said::id).collect();
-        let behind: Vec<&Saying> = behind.into_iter().filter(|it| !refused.contains(it.id().as_str())).collect();
-        say_some(context, node, signing, &behind, &bar, said).await?;
-    }
-    bar.finish_and_clear();
-    // A log takes a certificate of somebody else once a statement gives him a role.
-    for certificate in with.iter().filter(|_| !said.iter().any(Said::is_refused)) {
-        submit::introduce(node, signing.domain(), certificate).await?;
-    }
-    Ok(())
-}
-
-async fn say_some(
-    context: &Context,
-    node: &Node,
-    signing: &Signing,
-    some: &[&Saying],
-    bar: &ProgressBar,
-    said: &mut Vec<Said>,
-) -> Result<(), Failure> {
-    if some.is_empty() {
-        return Ok(());
-    }
-    let now = context.now();
-    let drafts = some.iter().map(|saying| saying.dated(signing, now)).collect::<Result<Vec<_>, _>>()?;
-    let bodies = sign_all(signing, drafts, bar.clone()).await?;
-    let mut results = Vec::with_capacity(bodies.len());
-    let submitted = submit::submit_into(node, signing.domain(), bodies, &mut results).await;
-    said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(&saying.found.thing, result)));
-    Ok(submitted?)
-}
-
 /// Refuses at once what would be signed for nothing: it would have no effect, or no rule could let it in.
 pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -> Result<(), Failure> {
     // Of approvals it matters that there were some: rules for going back to an older version look at them.
@@ -311,23 +259,6 @@ fn note_clock(context: &Context, signing: &Signing, sayings: &[Saying]) {
     if let Some(told) = dated.max().and_then(|at| moment::told_of_lead(at, now)) {
         context.output.note(&told);
     }
-}
-
-/// Signs each as of its time, on a thread of its own: a token takes its time, and the runtime has answers to read.
-pub(crate) async fn sign_all(
-    signing: &Signing,
-    drafts: Vec<(Draft, Timestamp)>,
-    bar: ProgressBar,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    let key = Arc::clone(signing.key()?);
-    let sign = move || -> Result<Vec<Vec<u8>>, SigningError> {
-        let one = |(draft, at): (Draft, Timestamp)| {
-            bar.inc(1);
-            Ok(draft.sign(key.signer(draft.purpose(), at)?, at, &random_salt()?)?)
-        };
-        drafts.into_iter().map(one).collect()
-    };
-    Ok(tokio::task::spawn_blocking(sign).await.map_err(|e| Failure::new(Exit::Internal, e))??)
 }
 
 /// Writes what is to be signed into a file for another machine, with the statements that it replaces, and certificates

@@ -16,7 +16,7 @@ use crate::store::Part;
 impl App {
     /// Refuses to speak for a domain whose descriptor in force names another key of its home: no copy would take it. So
     /// it is where a copy was put back from before the key was replaced, until the lost tail brings the later descriptor.
-    pub(super) fn check_own_key(&self, hosted: &Hosted) -> Result<(), AppError> {
+    pub(super) fn check_home_key(&self, hosted: &Hosted) -> Result<(), AppError> {
         let Some(domain) = hosted.domain().filter(|_| hosted.part == Part::Home) else { return Ok(()) };
         if domain.descriptor().home.key == self.own_key() {
             return Ok(());
