@@ -22,6 +22,8 @@ use super::{make_private, sync_names};
 
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
+/// With what the names begin of new files that wait for their commit.
+const STAGED: &str = ".new-";
 
 /// The file that says that these may not be all, see [`HeadFiles::doubt`]. The others' names do not begin with a dot.
 const DOUBTED: &str = ".doubted";
@@ -105,11 +107,23 @@ impl HeadFiles {
 
     /// Writes a checkpoint that is to be put on file by [`HeadFiles::raise_staged`], not yet durably.
     pub(crate) fn stage(&self, seal: &Seal) -> Result<Staged, StoreError> {
-        let new = self.dir.join(format!("{NEW}-{}", self.staged.fetch_add(1, Ordering::Relaxed)));
+        let new = self.dir.join(format!("{STAGED}{}", self.staged.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&new).map_err(StoreError::io(&new))?;
         let mut staged = Staged { size: seal.size, file, new: Some(new.clone()) };
         staged.file.write_all(seal.note.as_bytes()).map_err(StoreError::io(&new))?;
         Ok(staged)
+    }
+
+    /// Removes what a crash has left of staged checkpoints. Only for whoever holds the store's lock: those of a node that
+    /// runs are still to take their places.
+    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
+        for file in fs::read_dir(&self.dir).map_err(StoreError::io(&self.dir))? {
+            let file = file.map_err(StoreError::io(&self.dir))?;
+            if file.file_name().to_string_lossy().starts_with(STAGED) {
+                fs::remove_file(file.path()).map_err(StoreError::io(&file.path()))?;
+            }
+        }
+        Ok(())
     }
 
     /// [`HeadFiles::raise`] with what was written before.
@@ -237,6 +251,19 @@ mod tests {
             files.write(&domain, &seal(&domain, size)).expect("write");
             assert_eq!(files.read(&domain).expect("read"), Some(seal(&domain, size)));
         }
+    }
+
+    #[test]
+    fn what_a_crash_has_left_staged_is_swept_away() {
+        let dir = tempfile::tempdir().expect("dir");
+        let files = HeadFiles::open(dir.path()).expect("open");
+        let domain: DomainName = "d.example".parse().expect("name");
+        files.raise(&domain, &seal(&domain, 3)).expect("raise");
+        core::mem::forget(files.stage(&seal(&domain, 4)).expect("staged"));
+        let count = || fs::read_dir(dir.path()).expect("a directory").count();
+        assert_eq!(count(), 2);
+        files.sweep().expect("swept");
+        assert_eq!((count(), files.read(&domain).expect("read")), (1, Some(seal(&domain, 3))));
     }
 
     #[test]

@@ -217,6 +217,7 @@ impl Store {
         sync_wal(&log_path)?;
         witnessed::make_good(&log, &seen)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
+        heads.sweep()?;
         let published = state::load(&log, &heads)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let keys_of = damage::filed(options.keys_of);
