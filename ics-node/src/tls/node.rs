@@ -48,7 +48,7 @@ impl NodeCertificate {
 }
 
 /// The subject and issuer of every node's certificate.
-pub(super) fn distinguished_name() -> DistinguishedName {
+fn distinguished_name() -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, COMMON_NAME);
     name
