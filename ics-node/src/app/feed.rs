@@ -292,16 +292,25 @@ impl App {
     pub fn entry(&self, reader: Reader, domain: &DomainName, index: u64) -> Result<ProvenEntry, AppError> {
         let hosted = self.hosted(domain)?;
         let size = self.seal(&hosted)?.size;
+        let entry = self.readable_entry(reader, &hosted, size, index)?;
+        let gone = bodiless(&entry);
+        self.prove(&hosted, vec![entry])?.pop().ok_or(gone)
+    }
+
+    /// One of the first `size` entries. One that the reader may not have is refused as one that there is not.
+    pub(super) fn readable_entry(
+        &self,
+        reader: Reader,
+        hosted: &Hosted,
+        size: u64,
+        index: u64,
+    ) -> Result<StoredEntry, AppError> {
         let unknown = || AppError::new(Code::UnknownEntry, format!("the log has {size} entries, no entry {index}"));
         if index >= size {
             return Err(unknown());
         }
         let entry = self.store().entry(hosted.number, index)?;
-        if !self.eyes(reader, &hosted)?.may_have(&entry)? {
-            return Err(unknown());
-        }
-        let gone = bodiless(&entry);
-        self.prove(&hosted, vec![entry])?.pop().ok_or(gone)
+        if self.eyes(reader, hosted)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
     }
 
     /// The proof that an entry stands in the log, with the checkpoint's cosignatures, as text (C2SP tlog-proof).
