@@ -6,7 +6,7 @@ use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::entry::{Entry, EntryKind, Header, LeafData, Salt};
 use ics_core::log::receipt::Receipt;
-use ics_core::log::tile::{TILE_WIDTH, TilePath, encode_bundle};
+use ics_core::log::tile::{TILE_WIDTH, TileError, TilePath, encode_bundle};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 use ics_core::vocabulary::DomainName;
@@ -70,7 +70,7 @@ impl App {
     pub fn tile(&self, domain: &DomainName, path: &str) -> Result<TileAnswer, AppError> {
         let hosted = self.hosted(domain)?;
         let size = self.seal(&hosted)?.size;
-        let malformed = |_| AppError::new(Code::MalformedTilePath, "the path is not that of a tile");
+        let malformed = |error: TileError| AppError::new(Code::MalformedTilePath, error.to_string());
         let missing = || AppError::new(Code::UnknownTile, format!("the log has {size} entries, not so many"));
         match path.parse::<TilePath>().map_err(malformed)? {
             TilePath::Tile(tile) => match self.store().tile(hosted.number, tile) {
