@@ -264,7 +264,8 @@ impl App {
         let hosted = self.hosted(domain)?;
         let to = self.proven_size(&hosted, to)?;
         if from > to {
-            return Err(AppError::new(Code::OutOfRange, format!("{from} is more than {to}")));
+            let detail = format!("from {from} to {to} no log grows: `from` is the smaller size");
+            return Err(AppError::new(Code::OutOfRange, detail));
         }
         let proof = self.store().consistency_proof(hosted.number, from, to)?;
         self.proof_answer(&hosted, to, &proof)
