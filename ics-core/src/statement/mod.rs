@@ -1,4 +1,4 @@
-//! Statements: what one signer says about one identity, and the bodies in which it is said (DESIGN section 4).
+//! Statements: what one signer says about one identity, and the bodies in which it is said.
 
 pub mod body;
 pub mod certification;

@@ -9,7 +9,7 @@ use super::hosted::Hosted;
 use super::{App, AppError};
 use crate::store::{Part, Seal, StoreError, WriteTx};
 
-/// Seconds between two cosignatures of an idle home (DESIGN section 5). A plain checkpoint proves no freshness.
+/// Seconds between two cosignatures of an idle home. A plain checkpoint proves no freshness.
 const PERIOD_SECONDS: u64 = 60;
 /// Entries that are looked over with each heartbeat: a million within nine hours, for a fraction of a second a minute.
 const LOOKED_OVER: u64 = 2000;
