@@ -123,6 +123,16 @@ impl Subject {
         }
     }
 
+    /// What people call it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Key { user_id, .. } => user_id.clone(),
+            Self::Software(software) => format!("{} {}", software.name, software.version),
+            Self::Group(group) => group.name.clone(),
+        }
+    }
+
     /// The id of the identity: its fingerprint, the digest of the artifact, or that of the group's canonical bytes.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ impl Submitted {
         };
         Self {
             id: statement.identity().to_string(),
-            title: review::subject_title(statement.subject()),
+            title: statement.subject().title(),
             statement: statement.id().to_string(),
             index,
             problem,
