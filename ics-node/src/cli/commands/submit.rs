@@ -13,7 +13,6 @@ use super::sign::is_batch;
 use crate::api::{Problem, SubmissionResult};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::review;
 use crate::cli::words::{clean, counted, when};
 use crate::client::batch::{BatchError, Done, Ledger, Noted, SignedBatch};
 use crate::client::descriptor::DescriptorFile;
