@@ -1,4 +1,4 @@
-//! Every bound of the system, in one place. DESIGN section 9 gives the first values.
+//! Every bound of the system, in one place.
 //!
 //! A bound is checked before the work that it bounds, and each has a test that goes one past it.
 

@@ -275,7 +275,7 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// The statuses that every domain has (DESIGN section 4): name, effect, for software, for hardware and services.
+/// The statuses that every domain has: name, effect, for software, for hardware and services.
 const BUILTIN_STATUSES: [(&str, Effect, bool, bool); 12] = [
     ("planned", Effect::None, false, true),
     ("announced", Effect::None, true, false),

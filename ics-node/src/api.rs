@@ -32,6 +32,9 @@ pub use self::peers::{
     Acknowledged, Acknowledgement, Alarm, Asks, Cosigns, FollowedBy, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served,
 };
 
+/// The header that names the peer in whose place an operator reads.
+pub const READER: &str = "ics-reader";
+
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {

@@ -72,8 +72,7 @@ pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict) -> Explanatio
 }
 
 /// What people are told first of a thing.
-#[must_use]
-pub fn assessed(title: &str, assessment: &Assessment) -> String {
+fn assessed(title: &str, assessment: &Assessment) -> String {
     let status = assessment.status.as_ref().map(|(_, given)| given.name.to_string());
     match (assessment.outlook, status) {
         (Outlook::Blocked, Some(status)) => format!("Do not use {title}: it is {status}"),

@@ -16,7 +16,7 @@ pub struct Qr {
 
 /// The text is longer than a QR code holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} bytes are more than a QR code holds")]
+#[error("{0} bytes are more than a QR code holds that survives a scratch: some 2300")]
 pub struct TooLong(pub usize);
 
 impl Qr {

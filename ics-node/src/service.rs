@@ -98,7 +98,7 @@ impl Service {
     /// When something is missing or wrong: with this configuration no store is opened.
     pub fn look_through(config: &Config, keys: NodeKeys) -> Result<(), ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        let tls = ClientTls::new(NodeCertificate::make(&keys)?);
+        let tls = ClientTls::new(NodeCertificate::make(&keys.name, Arc::clone(&keys.key))?);
         Peers::new(&setup(config, node, keys, None)?.peers, None, tls)?;
         config.homes.iter().try_for_each(|home| first_descriptor(home).map(drop))
     }

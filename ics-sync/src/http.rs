@@ -175,12 +175,6 @@ impl HttpPeer {
         self.meter.received()
     }
 
-    /// The address.
-    #[must_use]
-    pub const fn base_url(&self) -> &Url {
-        &self.base_url
-    }
-
     /// What the peer says of a domain.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The policy descriptor: the signed, versioned document that governs a domain (DESIGN section 6).
+//! The policy descriptor: the signed, versioned document that governs a domain.
 
 use std::collections::{BTreeMap, BTreeSet};
 

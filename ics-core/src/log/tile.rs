@@ -43,13 +43,13 @@ pub enum TilePath {
     Entries(BundleId),
 }
 
-/// Why a path or the bytes of a tile or bundle were refused.
+/// Why a path or the bytes of a tile were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TileError {
     /// Not a path of C2SP tlog-tiles.
     #[error("`{0}` is not the path of a tile, such as tile/0/x001/234 or tile/entries/000.p/17")]
     Path(String),
-    /// A tile or bundle whose length does not fit its width.
+    /// A tile whose length does not fit its width.
     #[error("{found} bytes where {expected} are due for this width")]
     Length {
         /// Bytes that the width demands.
@@ -57,9 +57,6 @@ pub enum TileError {
         /// Bytes that came.
         found: usize,
     },
-    /// An entry of a bundle that is not leaf data.
-    #[error("entry {0} of the bundle is not 32 bytes of leaf data")]
-    Entry(usize),
 }
 
 impl TileId {
@@ -162,22 +159,6 @@ pub fn encode_bundle<'a>(entries: impl IntoIterator<Item = &'a LeafData>) -> Vec
     entries.into_iter().flat_map(|data| [0, 32].into_iter().chain(*data)).collect()
 }
 
-/// The leaf data in an entry bundle of `width` entries.
-///
-/// # Errors
-/// When the length does not fit the width, or an entry is not 32 bytes long.
-pub fn decode_bundle(bytes: &[u8], width: u16) -> Result<Vec<LeafData>, TileError> {
-    let expected = usize::from(width) * 34;
-    if bytes.len() != expected {
-        return Err(TileError::Length { expected, found: bytes.len() });
-    }
-    let (entries, _) = bytes.as_chunks::<34>();
-    let data = |(number, [high, low, data @ ..]): (usize, &[u8; 34])| {
-        if [*high, *low] == [0, 32] { Ok(*data) } else { Err(TileError::Entry(number)) }
-    };
-    entries.iter().enumerate().map(data).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,18 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn bundles_are_read_back_and_malformed_ones_refused() {
-        let entries = [[1; 32], [2; 32], [3; 32]];
-        let bytes = encode_bundle(&entries);
-        assert_eq!(bytes.len(), 3 * 34);
-        assert_eq!(decode_bundle(&bytes, 3), Ok(entries.to_vec()));
-        for width in [2, 4] {
-            let expected = usize::from(width) * 34;
-            assert_eq!(decode_bundle(&bytes, width), Err(TileError::Length { expected, found: 102 }));
-        }
-        let mut wrong = bytes;
-        wrong[35] = 33;
-        assert_eq!(decode_bundle(&wrong, 3), Err(TileError::Entry(1)));
+    fn a_bundle_says_how_long_each_entry_is() {
+        let bytes = encode_bundle(&[[1; 32], [2; 32]]);
+        assert_eq!(bytes, [&[0_u8, 32][..], &[1; 32], &[0, 32], &[2; 32]].concat());
     }
 
     #[test]

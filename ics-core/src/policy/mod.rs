@@ -1,4 +1,4 @@
-//! Access policy: who may read, append to, mirror and follow a domain (DESIGN section 6).
+//! Access policy: who may read, append to, mirror and follow a domain.
 //!
 //! A descriptor says it in Cedar; [`AccessPolicy`] is that text, validated, and decides single requests.
 

@@ -1,4 +1,4 @@
-//! What a domain says about a thing: a pure function of its statements, its policy and the time (DESIGN section 4).
+//! What a domain says about a thing: a pure function of its statements, its policy and the time.
 
 mod assessment;
 mod formerly;

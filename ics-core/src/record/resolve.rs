@@ -39,7 +39,7 @@ pub fn resolve(
     Some(Record {
         domain: domain.name().clone(),
         identity: Identity { id: *subject, kind: introduction.subject().kind() },
-        title: title(introduction.subject()),
+        title: introduction.subject().title(),
         at,
         changes_at: changes_at(&scene, at),
         status: status(&scene),
@@ -79,14 +79,6 @@ fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
         .or_else(|| direct().find(|it| it.stands()))
         .or_else(|| direct().next())
         .map(|it| it.logged)
-}
-
-fn title(subject: &Subject) -> String {
-    match subject {
-        Subject::Key { user_id, .. } => user_id.clone(),
-        Subject::Software(software) => format!("{} {}", software.name, software.version),
-        Subject::Group(group) => group.name.clone(),
-    }
 }
 
 fn by(scene: &Scene<'_>, logged: &Logged) -> By {

@@ -1,9 +1,8 @@
-//! Which statements stand: the status rules of DESIGN section 4 ("Resolution"), in the order in which they depend on
-//! each other.
+//! Which statements stand: the rules of docs/calculus.md, section 2, in the order in which they depend on each other.
 //!
 //! 1. *In force*: admitted, its signer not compromised then, and inside its `from`/`until`. A statement that is not in
-//!    force does nothing: neither what it says nor what it supersedes. The
-//!    same for one that the owners have lifted in the descriptor, the only end of a block for ever.
+//!    force does nothing: neither what it says nor what it supersedes. The same for one that the owners have lifted in
+//!    the descriptor, the only end of a block for ever.
 //! 2. *Taken back* by a withdrawal, *replaced* by a statement that names it in `supersedes`. What has been taken back
 //!    replaces nothing. Nothing takes back or replaces a withdrawal or a block for ever. What is said of a group ends
 //!    where it was said, but for a grant: whoever has a role over a group has it over each member, and what ends it for

@@ -71,7 +71,7 @@ fn check(signature: &Signature<'_>) -> Result<(), SignatureError> {
 }
 
 /// The content of the One-Pass Signature packet of a signature (RFC 9580, 5.4).
-pub(crate) fn one_pass_for(signature: &Signature<'_>, is_last: bool) -> Vec<u8> {
+fn one_pass_for(signature: &Signature<'_>, is_last: bool) -> Vec<u8> {
     let is_v6 = signature.version() == 6;
     let mut body = vec![if is_v6 { 6 } else { 3 }, signature.kind, signature.hash.id(), signature.algorithm];
     if is_v6 {

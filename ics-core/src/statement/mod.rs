@@ -1,4 +1,4 @@
-//! Statements: what one signer says about one identity, and the bodies in which it is said (DESIGN section 4).
+//! Statements: what one signer says about one identity, and the bodies in which it is said.
 
 pub mod body;
 pub mod certification;
@@ -120,6 +120,16 @@ impl Subject {
             Self::Key { kind, .. } => *kind,
             Self::Software(_) => Kind::Software,
             Self::Group(_) => Kind::Group,
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Key { user_id, .. } => user_id.clone(),
+            Self::Software(software) => format!("{} {}", software.name, software.version),
+            Self::Group(group) => group.name.clone(),
         }
     }
 

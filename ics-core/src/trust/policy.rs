@@ -1,5 +1,5 @@
 //! The relying party's trust policy: which domains count, how old an answer may be, and which uses the evaluated view
-//! of a thing is good for (DESIGN section 6).
+//! of a thing is good for.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;

@@ -20,7 +20,7 @@ use super::jwk::Jwk;
 use super::problem::{Kind, Problem};
 
 /// Milliseconds for which an identifier counts as proven.
-pub const PROVEN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+const PROVEN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// The extension of certificates for tls-alpn-01 (RFC 8737, 6).
 const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
@@ -284,8 +284,7 @@ pub fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> b
 }
 
 /// What the extension acmeIdentifier of a TLS server's certificate must hold: the OCTET STRING of the digest (RFC 8737, 3).
-#[must_use]
-pub fn acme_identifier(key_authorization: &str) -> Vec<u8> {
+fn acme_identifier(key_authorization: &str) -> Vec<u8> {
     [&[0x04, 0x20], &Sha256::digest(key_authorization)[..]].concat()
 }
 

@@ -6,6 +6,7 @@ use aws_lc_rs::signature::{
 };
 use data_encoding::BASE64URL_NOPAD;
 use ics_core::limits;
+use ics_core::openpgp::spki;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -100,57 +101,18 @@ impl Jwk {
     #[must_use]
     pub fn to_spki(&self) -> Vec<u8> {
         let (prefix, key): (&[u8], Vec<u8>) = match self {
-            Self::P256(point) => (P256_PREFIX, uncompressed(point)),
-            Self::P384(point) => (P384_PREFIX, uncompressed(point)),
-            Self::P521(point) => (P521_PREFIX, uncompressed(point)),
-            Self::Ed25519(point) => (ED25519_PREFIX, point.to_vec()),
-            Self::Rsa { n, e } => {
-                let numbers = der(0x30, &[integer(n), integer(e)].concat());
-                let bits = der(0x03, &[&[0], &numbers[..]].concat());
-                return der(0x30, &[RSA_ALGORITHM, &bits].concat());
-            }
+            Self::P256(point) => (spki::P256, uncompressed(point)),
+            Self::P384(point) => (spki::P384, uncompressed(point)),
+            Self::P521(point) => (spki::P521, uncompressed(point)),
+            Self::Ed25519(point) => (spki::ED25519, point.to_vec()),
+            Self::Rsa { n, e } => return spki::rsa_der(n, e),
         };
         [prefix, &key].concat()
     }
 }
 
-/// Everything of a SubjectPublicKeyInfo before the key itself (RFC 5480, 2; RFC 8410, 4).
-const P256_PREFIX: &[u8] = &[
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
-const P384_PREFIX: &[u8] = &[
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
-    0x22, 0x03, 0x62, 0x00,
-];
-const P521_PREFIX: &[u8] = &[
-    0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
-    0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
-];
-const ED25519_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// AlgorithmIdentifier of rsaEncryption with its NULL (RFC 3279, 2.3.1).
-const RSA_ALGORITHM: &[u8] =
-    &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-
 fn uncompressed(point: &[u8]) -> Vec<u8> {
     [&[4], point].concat()
-}
-
-/// An element of DER of less than 64 KiB.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let head: &[u8] = match content.len() {
-        ..0x80 => &[tag, low],
-        0x80..0x100 => &[tag, 0x81, low],
-        _ => &[tag, 0x82, high, low],
-    };
-    [head, content].concat()
-}
-
-/// A positive INTEGER.
-fn integer(number: &[u8]) -> Vec<u8> {
-    let sign: &[u8] = if number.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
-    der(0x02, &[sign, number].concat())
 }
 
 impl TryFrom<Members> for Jwk {

@@ -18,15 +18,7 @@ impl App {
     pub fn erasure(&self, reader: Reader, domain: &DomainName, index: u64) -> Result<Erasure, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let size = sight.seal.size;
-        let unknown = || AppError::new(Code::UnknownEntry, format!("the log has {size} entries, no entry {index}"));
-        if index >= size {
-            return Err(unknown());
-        }
-        let entry = self.store().entry(hosted.number, index)?;
-        if !self.eyes(reader, &hosted)?.may_have(&entry)? {
-            return Err(unknown());
-        }
+        let entry = self.readable_entry(reader, &hosted, sight.seal.size, index)?;
         if entry.content.is_none() {
             return Err(bodiless(&entry));
         }

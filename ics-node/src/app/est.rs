@@ -184,7 +184,7 @@ impl App {
     /// # Errors
     /// When the domain issues no such certificates.
     pub fn est_attributes(&self, domain: &DomainName, profile: &str) -> Result<Vec<u8>, AppError> {
-        let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no such certificates");
+        let unknown = || AppError::new(Code::UnknownCertificate, format!("`{domain}` has no profile `{profile}`"));
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;

@@ -6,7 +6,7 @@ use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::entry::{Entry, EntryKind, Header, LeafData, Salt};
 use ics_core::log::receipt::Receipt;
-use ics_core::log::tile::{TILE_WIDTH, TilePath, encode_bundle};
+use ics_core::log::tile::{TILE_WIDTH, TileError, TilePath, encode_bundle};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 use ics_core::vocabulary::DomainName;
@@ -70,7 +70,7 @@ impl App {
     pub fn tile(&self, domain: &DomainName, path: &str) -> Result<TileAnswer, AppError> {
         let hosted = self.hosted(domain)?;
         let size = self.seal(&hosted)?.size;
-        let malformed = |_| AppError::new(Code::MalformedTilePath, "the path is not that of a tile");
+        let malformed = |error: TileError| AppError::new(Code::MalformedTilePath, error.to_string());
         let missing = || AppError::new(Code::UnknownTile, format!("the log has {size} entries, not so many"));
         match path.parse::<TilePath>().map_err(malformed)? {
             TilePath::Tile(tile) => match self.store().tile(hosted.number, tile) {
@@ -264,7 +264,8 @@ impl App {
         let hosted = self.hosted(domain)?;
         let to = self.proven_size(&hosted, to)?;
         if from > to {
-            return Err(AppError::new(Code::OutOfRange, format!("{from} is more than {to}")));
+            let detail = format!("from {from} to {to} no log grows: `from` is the smaller size");
+            return Err(AppError::new(Code::OutOfRange, detail));
         }
         let proof = self.store().consistency_proof(hosted.number, from, to)?;
         self.proof_answer(&hosted, to, &proof)
@@ -292,16 +293,25 @@ impl App {
     pub fn entry(&self, reader: Reader, domain: &DomainName, index: u64) -> Result<ProvenEntry, AppError> {
         let hosted = self.hosted(domain)?;
         let size = self.seal(&hosted)?.size;
+        let entry = self.readable_entry(reader, &hosted, size, index)?;
+        let gone = bodiless(&entry);
+        self.prove(&hosted, vec![entry])?.pop().ok_or(gone)
+    }
+
+    /// One of the first `size` entries. One that the reader may not have is refused as one that there is not.
+    pub(super) fn readable_entry(
+        &self,
+        reader: Reader,
+        hosted: &Hosted,
+        size: u64,
+        index: u64,
+    ) -> Result<StoredEntry, AppError> {
         let unknown = || AppError::new(Code::UnknownEntry, format!("the log has {size} entries, no entry {index}"));
         if index >= size {
             return Err(unknown());
         }
         let entry = self.store().entry(hosted.number, index)?;
-        if !self.eyes(reader, &hosted)?.may_have(&entry)? {
-            return Err(unknown());
-        }
-        let gone = bodiless(&entry);
-        self.prove(&hosted, vec![entry])?.pop().ok_or(gone)
+        if self.eyes(reader, hosted)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
     }
 
     /// The proof that an entry stands in the log, with the checkpoint's cosignatures, as text (C2SP tlog-proof).

@@ -9,8 +9,8 @@ use super::hosted::Hosted;
 use super::{App, AppError};
 use crate::store::{Part, Seal, StoreError, WriteTx};
 
-/// Seconds between two cosignatures of an idle home (DESIGN section 5). A plain checkpoint proves no freshness.
-const HEARTBEAT_SECONDS: u64 = 60;
+/// Seconds between two cosignatures of an idle home. A plain checkpoint proves no freshness.
+const PERIOD_SECONDS: u64 = 60;
 /// Entries that are looked over with each heartbeat: a million within nine hours, for a fraction of a second a minute.
 const LOOKED_OVER: u64 = 2000;
 /// Heartbeats after which a node whose time is ahead of its machine's clock says so again: an hour.
@@ -19,7 +19,7 @@ const BEATS_TO_WARN: u64 = 60;
 impl App {
     /// Cosigns the newest checkpoints of this node's domains again and again, until `stop` says true.
     pub async fn beat(self, mut stop: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS));
+        let mut ticks = tokio::time::interval(Duration::from_secs(PERIOD_SECONDS));
         let mut beats: u64 = 0;
         loop {
             tokio::select! {

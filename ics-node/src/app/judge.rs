@@ -312,7 +312,7 @@ fn stands_there(entries: &impl Entries, signed: &SignedErasure, index: u64) -> R
 }
 
 /// What an erasure may find under the id that it names.
-pub(crate) enum Found {
+enum Found {
     Statement(Box<Logged>),
     Remnant(u64, Remnant),
     Withheld(u64, Remnant),
@@ -321,7 +321,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    pub(crate) fn as_erasable(&self) -> Erasable<'_> {
+    fn as_erasable(&self) -> Erasable<'_> {
         match self {
             Self::Statement(logged) => Erasable::Statement(logged),
             Self::Remnant(index, remnant) | Self::Withheld(index, remnant) => Erasable::Remnant(*index, *remnant),
@@ -332,7 +332,7 @@ impl Found {
 }
 
 /// The entry with an id: what stands of it, or the erasure that ended it, or what came here of it.
-pub(crate) fn find_erasable(entries: &impl Entries, domain: &Domain, id: &StatementId) -> Result<Found, StoreError> {
+fn find_erasable(entries: &impl Entries, domain: &Domain, id: &StatementId) -> Result<Found, StoreError> {
     let (mut left, mut other) = (Found::Nothing, Found::Nothing);
     // Few entries have one id: itself and its erasure, and what collides with it.
     for entry in entries.find(&[Posting::Statement(*id)], limits::PAGE_ITEMS)? {

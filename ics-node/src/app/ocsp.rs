@@ -19,7 +19,7 @@ use super::responders::Answering;
 use super::{App, AppError, Asker, Depth};
 use crate::shares::Shares;
 use crate::store::{DomainNumber, Part};
-use crate::x509::{Authority, OcspError, Question, Questions, Responder, SerialNumber, State};
+use crate::x509::{AnswerTimes, Authority, OcspError, Question, Questions, Responder, SerialNumber, State};
 
 /// Budgets of those who ask: 32 KiB.
 const ASKERS: usize = 4_096;
@@ -176,8 +176,8 @@ impl App {
         let certificate = delegation.as_ref().map(|it| &it.certificate);
         let responder = Responder { signer: &*key.signer as &dyn Signer, certificate };
         let next_update = next_update.max(now.plus_millis(1000));
-        let times = (this_update, next_update);
-        let der = responder.respond(&states, questions.nonce.as_deref(), times, now);
+        let times = AnswerTimes { this_update, next_update, produced_at: now };
+        let der = responder.respond(&states, questions.nonce.as_deref(), times);
         let der = der.map_err(|error| failed(AppError::Internal(error.to_string())))?.into();
         let (Some(question), Some((id, generation))) = (questions.common(), rests_on) else {
             return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));

@@ -84,7 +84,8 @@ impl App {
         for info in store.domains() {
             memory.begin(info.number, store.head(info.number)?.size);
         }
-        let certificate = NodeCertificate::make(&setup.keys).map_err(|error| AppError::Internal(error.to_string()))?;
+        let certificate = NodeCertificate::make(&setup.keys.name, Arc::clone(&setup.keys.key))
+            .map_err(|error| AppError::Internal(error.to_string()))?;
         learn_times(&store, &clock, &setup.peers);
         let app = Self(Arc::new(Inner {
             store,

@@ -1,5 +1,5 @@
-//! A home that has signed more than it holds, or was put back from a copy (DESIGN section 5, "Restores"): it stays
-//! silent, gets the lost tail from its mirrors, and goes on.
+//! A home that has signed more than it holds, or was put back from a copy (ARCHITECTURE.md, "The store, and homes that come
+//! back"): it stays silent, gets the lost tail from its mirrors, and goes on.
 //!
 //! A mirror's copy is as good as the home's own: every page is proven against a checkpoint that this home signed. What
 //! mirrors cannot prove is that no other holds more, so all that are known are asked before the silence ends.

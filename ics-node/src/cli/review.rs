@@ -145,15 +145,6 @@ pub(crate) fn json(batch: &UnsignedBatch) -> Value {
 fn title(draft: &Draft) -> String {
     match &draft.subject {
         DraftSubject::Key { user_id, .. } => user_id.clone(),
-        DraftSubject::Document(subject) => subject_title(subject),
-    }
-}
-
-/// What people call the subject of a statement.
-pub(crate) fn subject_title(subject: &Subject) -> String {
-    match subject {
-        Subject::Key { user_id, .. } => user_id.clone(),
-        Subject::Software(software) => format!("{} {}", software.name, software.version),
-        Subject::Group(group) => group.name.clone(),
+        DraftSubject::Document(subject) => subject.title(),
     }
 }

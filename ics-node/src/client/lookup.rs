@@ -1,9 +1,8 @@
 //! Finding the thing that a person names, and what is said of it.
 
-use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::identity::IdentityId;
 use ics_core::name::Lookup;
 use ics_core::record::{Listed, Record, Standing};
-use ics_core::statement::StatementId;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::node::{Node, NodeError};
@@ -134,10 +133,4 @@ pub async fn list_all(node: &Node, domain: &DomainName, query: ListQuery) -> Res
 /// The standing statements of one act about the thing itself: those of a signer, or of the others.
 pub fn standing(record: &Record, act: Act) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(move |it| it.act == act && it.standing == Standing::Stands && it.by.group.is_none())
-}
-
-/// The ids of a signer's own standing statements of one act.
-#[must_use]
-pub fn own_standing(record: &Record, act: Act, signer: &Fingerprint) -> Vec<StatementId> {
-    standing(record, act).filter(|it| it.by.signer == *signer).map(|it| it.by.statement).collect()
 }

@@ -25,11 +25,10 @@ use crate::api::{
     Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
     Alarm, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
     CheckQuestions, DomainInfo, Explanation, ForkNotes, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
-    ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    ProofAnswer, ProvenEntry, READER, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
-use crate::http::READER;
 use crate::tls::{ClientTls, KeyPin};
 
 /// Seconds in which a connection must stand, and in which an answer must be complete.

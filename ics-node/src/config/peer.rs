@@ -44,7 +44,7 @@ pub struct PeerConfig {
     pub roam: Vec<Origin>,
     /// Whether this node asks it, as a witness, to cosign the checkpoints of its own domains (C2SP tlog-witness; `url`
     /// is the submission prefix). Its cosignatures are known by its `name` and `key`.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub witness: bool,
     /// The domains whose checkpoints this node, as a witness, cosigns when they are signed by this peer's `key`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -178,11 +178,6 @@ impl Serialize for PeerName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 const fn default_interval() -> u64 {

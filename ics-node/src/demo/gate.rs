@@ -19,7 +19,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::authority::Authorities;
 use super::error::{Result, unexpected};
 use super::props::random;
-use crate::app::NodeKeys;
 use crate::tls::{ClientTls, NodeCertificate, PeerKey};
 
 /// The service's name. It is believed by its key.
@@ -45,10 +44,9 @@ impl Gate {
     pub(super) async fn open(authorities: &Authorities) -> Result<Self> {
         let key = SigningKey::from_bytes(&random()?);
         let public = PeerKey::of_node(&key.verifying_key());
-        let keys = NodeKeys { name: NAME.to_owned(), key: Arc::new(key), issuers: Vec::new() };
         Ok(Self {
             listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unexpected)?,
-            own: NodeCertificate::make(&keys).map_err(unexpected)?,
+            own: NodeCertificate::make(NAME, Arc::new(key)).map_err(unexpected)?,
             key: public,
             root: authorities.root.clone(),
             list: authorities.list.clone(),

@@ -17,7 +17,7 @@ use super::failure::Failure;
 use crate::app::problem::Code;
 
 /// Bytes of a JSON body where nothing else is said: some thousand ids.
-pub(super) const JSON_BYTES: usize = 512 * 1024;
+const JSON_BYTES: usize = 512 * 1024;
 
 /// Bytes of a body that is too large that are read away, and how long: a connection that is closed with something unread
 /// takes the answer with it, and its client never learns why he is refused.

@@ -22,5 +22,4 @@ mod socket;
 mod watch;
 
 pub use openapi::OPENAPI;
-pub use request::READER;
 pub use server::{ServeError, Server, Settings, change_signals, serve, stop_signal};

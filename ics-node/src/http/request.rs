@@ -16,13 +16,11 @@ use serde::Deserialize;
 
 use super::face::Face;
 use super::failure::Failure;
+use crate::api::READER;
 use crate::app::problem::Code;
 use crate::app::{Asker, Reader};
 use crate::config::PeerName;
 use crate::tls::KeyPin;
-
-/// The header that names the peer in whose place an operator reads.
-pub const READER: &str = "ics-reader";
 
 /// The domain that the path names.
 #[derive(Debug)]

@@ -59,7 +59,7 @@ pub(super) fn has_signing_secret(packet: &Packet) -> bool {
 }
 
 /// The packet without its secret.
-pub(super) fn without_secret(packet: Packet) -> Packet {
+fn without_secret(packet: Packet) -> Packet {
     match packet {
         Packet::SecretKey(key) => Packet::PublicKey(key.take_secret().0),
         Packet::SecretSubkey(key) => Packet::PublicSubkey(key.take_secret().0),

@@ -9,7 +9,7 @@ use super::message::Failure;
 /// RFC 2696.
 pub(super) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 /// RFC 3296.
-pub(super) const MANAGE_DSA_IT: &str = "2.16.840.1.113730.3.4.2";
+const MANAGE_DSA_IT: &str = "2.16.840.1.113730.3.4.2";
 /// RFC 4533.
 pub(super) const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 

@@ -93,7 +93,7 @@ impl Tree {
         format!("{}={},{}", schema::IDENTITY.name(), escape(&id.to_string()), self.domain_dn(domain))
     }
 
-    pub(super) fn server_info_dn(&self) -> String {
+    fn server_info_dn(&self) -> String {
         format!("cn={SERVER_INFO},{}", self.suffix.text)
     }
 

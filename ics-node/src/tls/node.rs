@@ -9,8 +9,6 @@ use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::app::NodeKeys;
-
 /// The common name in every node's certificate, subject and issuer alike. Servers ask for certificates of this issuer,
 /// so that browsers, which have others, do not bother their users.
 pub(super) const COMMON_NAME: &str = "CM4IT ICS node";
@@ -28,16 +26,17 @@ pub enum NodeCertificateError {
 }
 
 impl NodeCertificate {
-    /// Makes one.
+    /// Makes one of the node's name and key.
     ///
     /// # Errors
-    /// When the node's name is not formed as a DNS name, or the key does not serve.
-    pub fn make(keys: &NodeKeys) -> Result<Self, NodeCertificateError> {
-        let mut params = CertificateParams::new(vec![keys.name.clone()])?;
+    /// When the name is not formed as a DNS name, or the key does not serve.
+    pub fn make(name: &str, key: Arc<dyn NoteKey + Send + Sync>) -> Result<Self, NodeCertificateError> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name = distinguished_name();
         // Nobody looks at it; it must be there (RFC 5280, section 4.1.2.2).
         params.serial_number = Some(SerialNumber::from(1));
-        let signer = NodeSigner { key: Arc::clone(&keys.key), public: keys.key.public() };
+        let public = key.public();
+        let signer = NodeSigner { key, public };
         let certificate = params.self_signed(&signer)?;
         Ok(Self(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::new(signer)))))
     }
@@ -48,7 +47,7 @@ impl NodeCertificate {
 }
 
 /// The subject and issuer of every node's certificate.
-pub(super) fn distinguished_name() -> DistinguishedName {
+fn distinguished_name() -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, COMMON_NAME);
     name

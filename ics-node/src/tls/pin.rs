@@ -5,12 +5,9 @@ use core::str::FromStr;
 
 use data_encoding::BASE64;
 use ics_core::openpgp::key::PublicKey;
-use ics_core::openpgp::spki::SpkiError;
+use ics_core::openpgp::spki::{self, SpkiError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
-
-/// Everything before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section 4).
-const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// SHA-256 of a SubjectPublicKeyInfo (RFC 5280, section 4.1): by what a key is known that a connection has proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +63,7 @@ impl PeerKey {
     #[must_use]
     pub fn of_notes(&self) -> Option<[u8; 32]> {
         let bytes = BASE64.decode(self.text.as_bytes()).ok()?;
-        bytes.strip_prefix(&ED25519_PREFIX).unwrap_or(&bytes).try_into().ok()
+        bytes.strip_prefix(spki::ED25519).unwrap_or(&bytes).try_into().ok()
     }
 
     /// By what a connection knows it.
@@ -78,7 +75,7 @@ impl PeerKey {
 
 /// The SubjectPublicKeyInfo of an Ed25519 key.
 fn ed25519_spki(key: &[u8; 32]) -> Vec<u8> {
-    [&ED25519_PREFIX[..], key].concat()
+    [spki::ED25519, key].concat()
 }
 
 impl fmt::Display for PeerKey {

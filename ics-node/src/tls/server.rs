@@ -38,7 +38,10 @@ pub enum TlsError {
         mode: u32,
     },
     /// There is no certificate in the file.
-    #[error("there is no certificate in `{path}`", path = .0.display())]
+    #[error(
+        "there is no certificate in `{path}`: it takes PEM, the node's own certificate first and then those above it",
+        path = .0.display()
+    )]
     NoCertificate(PathBuf),
     /// The key does not fit the certificate, or is of a kind that rustls does not take.
     #[error("certificate and key do not serve TLS: {0}")]

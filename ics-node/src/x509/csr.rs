@@ -26,7 +26,10 @@ pub enum RequestError {
     #[error("this is no certificate request (PKCS #10): {0}")]
     Form(String),
     /// It does not show that the asker holds the key.
-    #[error("the request's signature is not good, or its algorithm is not taken")]
+    #[error(
+        "the request's signature is not one by its own key, or not with SHA-256 or longer: sign it with the key that \
+         is in it"
+    )]
     Signature,
     /// A key that is weak, malformed, or of a kind that nobody takes.
     #[error("the key in the request is not taken: {0}")]

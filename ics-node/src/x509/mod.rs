@@ -31,7 +31,7 @@ pub use self::general_name::Wanted;
 pub use self::leaf::{
     Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, issuer_url, list_url, ocsp_url, shard_of,
 };
-pub use self::ocsp::{OcspError, Question, Questions, Responder};
+pub use self::ocsp::{AnswerTimes, OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State, because, is_key_compromised, is_only_of_revoked};
 pub use self::shown::Shown;
 pub use self::signature::{SignError, sign, verify};

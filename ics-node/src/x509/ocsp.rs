@@ -149,6 +149,17 @@ pub struct Responder<'a> {
     pub certificate: Option<&'a Certificate>,
 }
 
+/// The times in an answer (RFC 6960, 2.4).
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerTimes {
+    /// As of when it is known to be right.
+    pub this_update: Timestamp,
+    /// Until when there may be nothing newer.
+    pub next_update: Timestamp,
+    /// When it is signed.
+    pub produced_at: Timestamp,
+}
+
 impl Responder<'_> {
     /// Signs answers, DER.
     ///
@@ -158,8 +169,7 @@ impl Responder<'_> {
         &self,
         answers: &[(&Question, State)],
         nonce: Option<&[u8]>,
-        (this_update, next_update): (Timestamp, Timestamp),
-        produced_at: Timestamp,
+        times: AnswerTimes,
     ) -> Result<Vec<u8>, SignError> {
         let key = self.signer.public_key();
         let spki = key.to_spki_der().ok_or(SignError::Kind(key.algorithm()))?;
@@ -168,9 +178,9 @@ impl Responder<'_> {
         let single = |(question, state): &(&Question, State)| {
             Ok::<_, der::Error>(SingleResponse {
                 cert_id: question.id.clone(),
-                cert_status: status(*state, this_update)?,
-                this_update: OcspGeneralizedTime(time::generalized(this_update)?),
-                next_update: Some(OcspGeneralizedTime(time::generalized(next_update)?)),
+                cert_status: status(*state, times.this_update)?,
+                this_update: OcspGeneralizedTime(time::generalized(times.this_update)?),
+                next_update: Some(OcspGeneralizedTime(time::generalized(times.next_update)?)),
                 single_extensions: None,
             })
         };
@@ -184,7 +194,7 @@ impl Responder<'_> {
         let data = ResponseData {
             version: Version::V1,
             responder_id: ResponderId::ByKey(key_hash),
-            produced_at: OcspGeneralizedTime(time::generalized(produced_at)?),
+            produced_at: OcspGeneralizedTime(time::generalized(times.produced_at)?),
             responses: answers.iter().map(single).collect::<Result<_, _>>()?,
             response_extensions: nonce.transpose()?,
         };

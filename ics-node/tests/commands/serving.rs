@@ -40,6 +40,7 @@ fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
         ("\"operator-token\"", "\"t/nix\"", "`[node] operator_token_file`"),
         ("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n", "`[trust] policy`"),
         ("domains/", "t/", "`[[home]] descriptor`"),
+        ("[node]\n", "[node]\ntls = { certificate = \"t/nix\", key = \"t/nix\" }\n", "`[node] tls`"),
     ] {
         stage.write("home/ics.toml", good.replace(from, to));
         let ended = stage.run(&["serve"]);

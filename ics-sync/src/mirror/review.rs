@@ -129,7 +129,7 @@ impl Review {
     }
 
     /// Takes what is held; false when nothing is left to be looked at.
-    pub(super) fn surveyed(&mut self, seen: Vec<Seen>) -> bool {
+    fn surveyed(&mut self, seen: Vec<Seen>) -> bool {
         // What was named and is here needs no question; only a change of rights can take it away.
         let named = self.rest.among.is_some();
         let Some(last) = seen.last() else {

@@ -15,6 +15,8 @@ mod memory;
 mod network;
 #[path = "../replication/owners.rs"]
 mod owners;
+#[path = "../replication/request.rs"]
+mod request;
 mod server;
 #[expect(dead_code, reason = "shared with the simulation, which uses more of it")]
 #[path = "../replication/speech.rs"]

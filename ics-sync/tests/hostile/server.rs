@@ -8,12 +8,13 @@ use ics_sync::http::{HttpPeer, client_builder};
 use ics_sync::mirror::{Mirror, Settings, Status};
 use ics_sync::wire;
 use ics_sync::{Peer, Progress};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
+use crate::request;
 
 pub(crate) const NOW: u64 = 1_700_000_000_000;
 /// Entries that the mirror holds when it meets the peer, and that the home has signed.
@@ -179,21 +180,10 @@ async fn answer(mut stream: TcpStream, reply: &(impl Fn(&Request) -> Reply + Syn
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Request> {
-    let mut bytes = Vec::new();
-    let end = loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break end + 4;
-        }
-        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
-    };
-    let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
-    while bytes.len() < end + length.unwrap_or(0) {
-        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
-    }
-    let target = head.split(' ').nth(1)?.strip_prefix("/v1/domains/devices.acme.example/")?.to_owned();
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Some(Request { path: path.to_owned(), query: query.to_owned(), body: bytes.split_off(end) })
+    let request::Request { line, body } = request::read(stream).await?;
+    let target = line.split(' ').nth(1)?.strip_prefix("/v1/domains/devices.acme.example/")?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some(Request { path: path.to_owned(), query: query.to_owned(), body })
 }
 
 /// What the kernel says was the most memory that this process has had since it was last asked to begin anew.

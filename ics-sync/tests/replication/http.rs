@@ -11,24 +11,19 @@ use ics_sync::mirror::{Fill, Mirror, Seen, Settings, Stop, Survey, VerifiedPage}
 use ics_sync::news::News;
 use ics_sync::wire::{self, Outcome, WireError};
 use ics_sync::{Applier, Peer, Progress};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
+use crate::request::{Request, read};
 
 const NOW: u64 = 1_700_000_000_000;
 const SETTINGS: Settings = Settings { interval_millis: 10, listens: false, seed: 1 };
 
 fn domain() -> DomainName {
     "devices.acme.example".parse().expect("a domain")
-}
-
-/// A request: its first line without the version, and its body.
-struct Request {
-    line: String,
-    body: Vec<u8>,
 }
 
 /// Answers every connection with what `answer` makes of its one request, byte for byte; returns the address.
@@ -44,23 +39,6 @@ async fn serve(answer: impl Fn(Request) -> Vec<u8> + Send + Sync + 'static) -> S
         }
     });
     format!("http://{address}")
-}
-
-async fn read(stream: &mut TcpStream) -> Option<Request> {
-    let mut bytes = Vec::new();
-    let end = loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break end + 4;
-        }
-        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
-    };
-    let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
-    while bytes.len() < end + length.unwrap_or(0) {
-        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
-    }
-    let line = String::from_utf8_lossy(&bytes[..end]).split(" HTTP/").next()?.to_owned();
-    Some(Request { line, body: bytes.split_off(end) })
 }
 
 fn response(status: &str, body: &[u8]) -> Vec<u8> {

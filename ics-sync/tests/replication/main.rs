@@ -16,6 +16,7 @@ mod network;
 mod owners;
 mod promises;
 mod reading;
+mod request;
 mod rules;
 mod simulation;
 mod speech;

@@ -13,7 +13,7 @@ const STATEMENTS: u8 = 3;
 /// What the code does against each fault.
 #[derive(Debug, Clone, Copy)]
 struct Cures {
-    /// An entry gets its index in the transaction that makes it durable (DESIGN section 5).
+    /// An entry gets its index in the transaction that makes it durable.
     index_at_commit: bool,
     /// A mirror's cursor is a checkpoint, size and root, not a number.
     root_in_cursor: bool,

@@ -111,7 +111,8 @@ impl Plant {
         let signing = Signing::new(key, "integrator".parse()?, descriptor);
         let found = lookup::find(&node, &domain, &format!("serial:{serial}")).await?;
         let record = found.own.as_ref().map(|own| &own.record).ok_or("the pump is not known")?;
-        let last = lookup::own_standing(record, Act::Status, &signing.fingerprint());
+        let own = lookup::standing(record, Act::Status).filter(|it| it.by.signer == signing.fingerprint());
+        let last = own.map(|it| it.by.statement).collect();
         Ok(Self { node, signing, thing: found.thing, last })
     }
 

@@ -1,4 +1,4 @@
-//! What a log is made of: headers, bundles, notes, checkpoints, proofs.
+//! What a log is made of: headers, notes, checkpoints, proofs.
 
 use ics_core::limits;
 use ics_core::log::Hash;
@@ -9,7 +9,6 @@ use ics_core::log::merkle::{verify_consistency, verify_inclusion};
 use ics_core::log::note::{Note, VerifierKey};
 use ics_core::log::record_head::RecordHead;
 use ics_core::log::source::Source;
-use ics_core::log::tile::{decode_bundle, encode_bundle};
 
 /// The first home's cosigner key in the vectors of the log.
 const COSIGNER: &str = "home.acme.example+26fa74cb+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
@@ -17,14 +16,10 @@ const COSIGNER: &str = "home.acme.example+26fa74cb+BIqI4910CfGV/VLbLTy6XXLKZwm/H
 /// The home's key for notes there.
 const HOME: &str = "devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2+855f52e2+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 
-/// Headers and bundles have one form.
+/// Headers have one form.
 pub(super) fn entry(bytes: &[u8]) {
     if let Ok(header) = Header::decode(bytes) {
         assert_eq!(header.encode().as_deref(), Ok(bytes), "a header has two forms");
-    }
-    let width = u16::try_from(bytes.len() / 34).unwrap_or(u16::MAX);
-    if let Ok(data) = decode_bundle(bytes, width) {
-        assert_eq!(encode_bundle(&data), bytes, "a bundle has two forms");
     }
 }
 

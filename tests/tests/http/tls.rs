@@ -8,7 +8,6 @@ use std::process::Output;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_node::app::NodeKeys;
 use ics_node::config::{PeerConfig, TlsConfig};
 use ics_node::http::{self, ServeError, Settings};
 use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, ShownCertificate, TlsError};
@@ -93,8 +92,6 @@ async fn readers_are_told_apart_by_their_keys() {
         certificate(directory.path(), "stranger").await,
     );
     let mirror_key = SigningKey::from_bytes(&[5; 32]);
-    let mirror =
-        NodeKeys { name: MIRROR.to_owned(), key: std::sync::Arc::new(mirror_key.clone()), issuers: Vec::new() };
     let known = [
         (key_of(&gateway).await, GATEWAY),
         (key_of(&shop).await, "shop.example"),
@@ -116,7 +113,7 @@ async fn readers_are_told_apart_by_their_keys() {
         assert_eq!(read_at(page, &node, &server, Some(&gateway)).await, found, "{page}: as by the API");
     }
 
-    let tls = ClientTls::new(NodeCertificate::make(&mirror).expect("a certificate"));
+    let tls = ClientTls::new(NodeCertificate::make(MIRROR, std::sync::Arc::new(mirror_key)).expect("a certificate"));
     let url = format!("https://localhost:{}/v1/domains/{DOMAIN}/identities/serial:SN-7", node.addresses[0].port());
     let ask = |pin| {
         let tls = tls.for_peer(pin).expect("TLS");

@@ -54,7 +54,11 @@ impl App {
         let kid = bound_to(&binding, &request.header.url, key)?;
         let now = self.acme_now();
         let (id, account) = acme.keep(|tx| {
-            let unknown = || Problem::new(Kind::Unauthorized, "externalAccountBinding: there is no such credential");
+            let unknown = || {
+                let detail = "externalAccountBinding: there is no such credential, or it was used or has ended: \
+                              `ics acme eab` gives another";
+                Problem::new(Kind::Unauthorized, detail)
+            };
             let credential = tx.credential(kid, now)?.filter(|it| it.domain == *domain).ok_or_else(unknown)?;
             binding.verify_mac(&credential.secret)?;
             self.acme_check_holder(domain, &credential.holder)?;

@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{files, memory};
 use crate::config::{Config, EXAMPLE_AT, FILE_NAME, NodeConfig, ResponderConfig};
-use crate::http::{change_signals, stop_signal};
+use crate::http::{ServeError, change_signals, stop_signal};
 use crate::keys::{KeyError, StoredKey, file};
 use crate::observe;
 use crate::service::{Service, ServiceError};
@@ -209,6 +209,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
              was acknowledged is there",
         ),
+        ServiceError::Serve(ServeError::Tls(_)) => {
+            failure.hint("`[node] tls` in ics.toml names the files of its certificate and key")
+        }
         ServiceError::Serve(_) => failure.hint("`[node] listen` in ics.toml says where the node listens"),
         _ => failure,
     }

@@ -13,7 +13,6 @@ use super::sign::is_batch;
 use crate::api::{Problem, SubmissionResult};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::review;
 use crate::cli::words::{clean, counted, when};
 use crate::client::batch::{BatchError, Done, Ledger, Noted, SignedBatch};
 use crate::client::descriptor::DescriptorFile;
@@ -129,7 +128,7 @@ impl Submitted {
         };
         Self {
             id: statement.identity().to_string(),
-            title: review::subject_title(statement.subject()),
+            title: statement.subject().title(),
             statement: statement.id().to_string(),
             index,
             problem,

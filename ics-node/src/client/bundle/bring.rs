@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek};
 
+use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::bundle::Bundle;
@@ -101,17 +102,7 @@ async fn one(
         waiting: 0,
         refused: Vec::new(),
     };
-    let held = match node.domain(&domain).await {
-        Ok(info) if info.position == Position::Home => Some((info.info.origin, info.info.size, true)),
-        Ok(info) => Some((info.info.origin, info.info.size, false)),
-        Err(NodeError::Problem(problem)) if is_empty_copy(&problem) => match node.cursor(&domain).await {
-            Ok(cursor) => Some((cursor.origin, 0, false)),
-            Err(NodeError::Problem(_)) => None,
-            Err(error) => return Err(error.into()),
-        },
-        Err(error) => return Err(error.into()),
-    };
-    let Some((known, before, is_home)) = held else {
+    let Some(Held { origin: known, size: before, is_home }) = held(node, &domain).await? else {
         brought.state = State::NotCopied;
         return Ok(brought);
     };
@@ -142,6 +133,29 @@ async fn one(
     }
     submit(node, bundle, section, &mut brought).await?;
     Ok(brought)
+}
+
+/// What the node has of a domain.
+struct Held {
+    origin: Origin,
+    size: u64,
+    is_home: bool,
+}
+
+/// Nothing where nobody has told the node to copy the domain.
+async fn held(node: &Node, domain: &DomainName) -> Result<Option<Held>, CarryError> {
+    match node.domain(domain).await {
+        Ok(info) => {
+            let is_home = info.position == Position::Home;
+            Ok(Some(Held { origin: info.info.origin, size: info.info.size, is_home }))
+        }
+        Err(NodeError::Problem(problem)) if is_empty_copy(&problem) => match node.cursor(domain).await {
+            Ok(cursor) => Ok(Some(Held { origin: cursor.origin, size: 0, is_home: false })),
+            Err(NodeError::Problem(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Answers the node's questions until it has no more.

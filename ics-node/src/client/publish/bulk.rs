@@ -97,7 +97,7 @@ pub enum BulkError {
     #[error(transparent)]
     Signing(SigningError),
     /// The thread that signs ended early.
-    #[error("signing ended early")]
+    #[error("the thread that signs ended before all rows were signed")]
     Broken,
 }
 
