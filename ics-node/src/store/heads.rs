@@ -1,7 +1,7 @@
 //! The highest checkpoint that this node has signed for each of its domains, in a file outside the database.
 //!
 //! A database that is put back from a copy has forgotten what it signed since; signing on from there would be a fork.
-//! The file is what tells (DESIGN section 5, "Restores"), so it must not be part of what is put back. For the same reason a
+//! The file is what tells, so it must not be part of what is put back. For the same reason a
 //! witness keeps here what it has seen of the logs of others.
 
 use std::collections::BTreeSet;

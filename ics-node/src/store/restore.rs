@@ -1,4 +1,4 @@
-//! Coming back after the database was put back from a copy (DESIGN section 5, "Restores").
+//! Coming back after the database was put back from a copy.
 //!
 //! A home that may have signed more than it knows stays silent: nothing is appended until the lost tail has been
 //! fetched from mirrors. [`Store::hold`] is for the operator who says that he has restored; a backup comes with it.
