@@ -70,7 +70,8 @@ as acme publish --key "$work/pump.pem" --serial SN-0001 --manu Acme --model P7 -
     done
 } >"$work/day.csv"
 as acme publish --from "$work/day.csv" --manu Acme --model P7 --lot 2026-11
-as acme publish --group 'Lot 2026-11' --select model=P7 --select lot=2026-11
+# Other makers may have a model and a lot of the same name: the group selects its own.
+as acme publish --group 'Lot 2026-11' --select manu=Acme --select model=P7 --select lot=2026-11
 
 step "7. The developer publishes code, the certification body labels the pump"
 echo 'the firmware of the pump' >"$work/firmware.bin"

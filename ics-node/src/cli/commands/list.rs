@@ -15,6 +15,9 @@ use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, in_colour};
 use crate::client::node::Node;
 
+/// Columns of a text of which nobody bounds how long it is.
+const TEXT_COLUMNS: usize = 48;
+
 /// What `ics list` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -127,11 +130,16 @@ fn text(page: &IdentityPage) -> String {
 }
 
 fn row(item: &IdentitySummary, attributes: &[&str], is_fresh: bool) -> Vec<String> {
-    let mut cells = vec![item.kind.to_string(), clean(&item.title), status(item, is_fresh)];
-    let value = |name: &&str| item.attributes.get(*name).map(|value| clean(value)).unwrap_or_default();
+    let mut cells = vec![item.kind.to_string(), brief(&item.title), status(item, is_fresh)];
+    let value = |name: &&str| item.attributes.get(*name).map(|value| brief(value)).unwrap_or_default();
     cells.extend(attributes.iter().map(value));
     cells.push(style(&item.id).dim().to_string());
     cells
+}
+
+/// As much of a text as leaves room for the other columns: one long title would make every line as long.
+fn brief(text: &str) -> String {
+    console::truncate_str(&clean(text), TEXT_COLUMNS, "…").into_owned()
 }
 
 /// Past the freshness bound only a block is still certain.
@@ -168,6 +176,12 @@ mod tests {
         ] {
             assert_eq!(goes_on(&page(items, next), all), expected, "{items} {next:?} {all}");
         }
+    }
+
+    #[test]
+    fn one_long_title_does_not_make_the_table_wide() {
+        assert_eq!(brief("Pump 7"), "Pump 7");
+        assert_eq!(brief(&"é".repeat(200)), "é".repeat(TEXT_COLUMNS - 1) + "…");
     }
 
     #[test]

@@ -59,8 +59,8 @@ Examples:
   A factory's day:
   $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11
 
-  A lot, so that one signature can recall it:
-  $ ics publish --group 'Lot 2026-11' --select model=P7 --select lot=2026-11
+  A lot of one maker, so that one signature can recall it:
+  $ ics publish --group 'Lot 2026-11' --select manu=Acme --select model=P7 --select lot=2026-11
 
   The same, to be signed on a machine without a network:
   $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11 --unsigned monday.ics
