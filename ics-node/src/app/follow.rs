@@ -30,11 +30,16 @@ use crate::store::{DomainNumber, Following, Part};
 /// How often it is looked whether a source has news.
 const TICK: Duration = Duration::from_millis(250);
 
+/// What a request chooses by attributes.
+pub(super) fn choice_of(request: &AdoptionRequest) -> Option<Choice> {
+    let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
+    (choice != Choice::default()).then_some(choice)
+}
+
 /// What a request chooses, as it is kept.
 pub(super) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>) -> Result<Vec<String>, AppError> {
     let mut what: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    if request.model.is_some() || request.lot.is_some() {
-        let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
+    if let Some(choice) = choice_of(request) {
         if !choice.is_sound() {
             let most = limits::WATCHED_VALUE_BYTES;
             return Err(AppError::new(Code::OutOfRange, format!("a model or a lot has {most} bytes at most")));

@@ -169,7 +169,8 @@ impl App {
         };
         // As it stands now: what is no longer followed may have been asked for a moment ago.
         let followed = self.store().followed(target.number)?.into_iter().find(|it| it.source == *source);
-        let is_chosen = followed.is_some_and(|it| choices(&it).iter().any(|choice| choice.fits(record)));
+        let given = &answer.attested.given;
+        let is_chosen = followed.is_some_and(|it| choices(&it).iter().any(|choice| choice.fits(given)));
         if !is_chosen && !self.store().is_followed(target.number, source, &record.identity.id.to_string())? {
             return Ok(());
         }
