@@ -1,7 +1,7 @@
 //! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven. A certificate of
 //! which one's own log has something else goes in as an entry of one's own, with both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::descriptor::ISSUER_ROLE;
@@ -96,6 +96,7 @@ impl App {
             if !follows {
                 return Ok((taken.result, 0));
             }
+            taken.result.barred = self.barred_of(target, &name, &self.rights_to_follow(target, &sight, &chosen)?)?;
         }
         let About { all, of_issuers } = self.entries_about(&sight, &chosen)?;
         taken.of_issuers = of_issuers;
@@ -106,6 +107,22 @@ impl App {
         }
         self.end_alarms_of_taken(target, &name, &indices.into_iter().collect(), &taken.refused)?;
         Ok((taken.result, taken.size))
+    }
+
+    /// Which of these things the source's rules let a domain follow.
+    fn rights_to_follow(
+        &self,
+        target: &Hosted,
+        sight: &Sight<'_>,
+        ids: &BTreeSet<IdentityId>,
+    ) -> Result<BTreeMap<IdentityId, bool>, AppError> {
+        let Some(domain) = target.domain() else { return Ok(BTreeMap::new()) };
+        let mut rights = BTreeMap::new();
+        for id in ids {
+            let record = self.resolve(sight, id)?.map(|(record, _)| record);
+            rights.extend(record.map(|record| (*id, self.may_follow(&domain, &sight.domain, &record))));
+        }
+        Ok(rights)
     }
 
     fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {

@@ -49,13 +49,67 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     let ids = vec![serial(20), serial(21)];
     let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
     let adopted = app.adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
-    assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 0), "{adopted:?}");
+    assert_eq!((adopted.identities.len(), adopted.refused.len(), adopted.barred), (2, 0, 1), "{adopted:?}");
     say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
     blocking(App::follow_once).await;
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
     let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
-    assert_eq!(follows[0].state, "current");
+    assert_eq!(follows[0].state, "failing", "what is said of the other one does not arrive");
+    let error = follows[0].last_error.clone().unwrap_or_default();
+    assert!(error.contains("do not let care.acme.example take over what is said of 1 thing"), "{error}");
+}
+
+/// The template's rule, without the right to follow.
+pub(crate) const READ_ALONE: &str = "permit (principal, action in [Action::\"read\", Action::\"mirror\"], resource);";
+
+/// That it may not follow any more, a domain is told, over a start as well, and not for longer than it lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
+    let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
+    let node = Node::with(world, &settings());
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1"), device(22, "L2")]).await;
+    let of = |lot: &str, follows| AdoptionRequest {
+        source: DOMAIN.to_owned(),
+        lot: Some(lot.to_owned()),
+        follow: Some(follows),
+        ..AdoptionRequest::default()
+    };
+    let app = Arc::new(node.app().clone());
+    assert_eq!(app.adopt(&care, of("L1", true)).await.expect("adopts").barred, 0);
+    let follow = async || {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    };
+    let told = || {
+        let info = app.domain(&care).expect("here");
+        let is_it = |text: &str| text.starts_with("the rules of devices.acme.example do not let care.acme.example");
+        let alarms = info.alarms.iter().filter(|alarm| alarm.kind == "not-taken-over" && is_it(&alarm.text)).count();
+        (alarms, info.follows.first().map(|it| it.state.clone()).unwrap_or_default())
+    };
+    let (fine, failing) = ((0, "current".to_owned()), (1, "failing".to_owned()));
+    follow().await;
+    assert_eq!(told(), fine);
+
+    amend(&node, ALL, READ_ALONE).await;
+    say(&node, vec![stolen(&maker(), 20)]).await;
+    follow().await;
+    assert_eq!((status(&app, 20), told()), (None, failing.clone()));
+    let error = app.domain(&care).expect("here").follows[0].last_error.clone().unwrap_or_default();
+    assert!(error.ends_with("what is said of 2 things that it follows"), "{error}");
+    assert_eq!(app.adopt(&care, of("L2", true)).await.expect("adopts").barred, 1, "nothing is promised");
+    app.adopt(&care, of("L2", false)).await.expect("ends");
+    follow().await;
+    assert_eq!(told(), failing, "and of the other lot it is still told");
+
+    amend(&node, READ_ALONE, ALL).await;
+    follow().await;
+    assert_eq!((status(&app, 20).as_deref(), told()), (Some("stolen"), fine));
+    amend(&node, ALL, READ_ALONE).await;
+    follow().await;
+    app.adopt(&care, of("L1", false)).await.expect("ends");
+    assert_eq!(told(), (0, String::new()), "what is not followed is not missed");
 }
 
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.

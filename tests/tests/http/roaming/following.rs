@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
-use crate::following::{buyer, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
-use crate::hidden::{device, erase, issued, issuer, name_issuer, say};
+use crate::following::{READ_ALONE, buyer, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
+use crate::hidden::{ALL, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
@@ -151,6 +151,28 @@ async fn what_is_followed_by_its_lot_is_heard_of_when_nothing_introduces_it_any_
     erase(&home, erased.index).await;
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 23)]).await;
     until("the blocks", || [20, 23].map(|seed| status(seed).as_deref() == Some("stolen")) == [true; 2]).await;
+    following.end().await;
+}
+
+/// Without a copy it is told as well, and over once something is taken over of the thing again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    assert_eq!(node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts").barred, 0);
+    amend(&home, ALL, READ_ALONE).await;
+    assert_eq!(node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts").barred, 1);
+    node.app.adopt(&care(), request(&[21], Some(false))).await.expect("ends");
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
+    until("it is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    assert!(not_taken(&node)[0].starts_with("the rules of devices.acme.example do not let"), "{:?}", not_taken(&node));
+    assert_eq!(status(&node, 20).as_deref(), Some(""));
+    amend(&home, READ_ALONE, ALL).await;
+    say(&home, vec![recall(Attribute::Lot, "L1")]).await;
+    until("all is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
+    until("the alarm ends", || not_taken(&node).is_empty() && state() != "failing").await;
     following.end().await;
 }
 
