@@ -472,4 +472,7 @@ pub struct AdoptionResult {
     /// entitle them.
     #[serde(default)]
     pub left_out: u64,
+    /// How many of the identities that are to be followed the source's rules do not let be.
+    #[serde(default)]
+    pub barred: u64,
 }

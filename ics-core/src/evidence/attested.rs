@@ -3,6 +3,8 @@
 //! For a node that has no copy of the domain and asks others. It believes nobody but the home, for whose key the chain of
 //! descriptors answers, and the home only as far as it signs: see [`crate::evidence`] for what that proves.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::head::home_key;
 use super::verified::{Proved, proved, record, replay};
 use super::{Evidence, EvidenceRefusal};
@@ -11,15 +13,18 @@ use crate::domain::Domain;
 use crate::log::checkpoint::{Checkpoint, Origin};
 use crate::log::record_head::{Finding, HeadReader, RecordHead};
 use crate::name::Name;
-use crate::record::Record;
+use crate::record::{Record, ever_given};
 use crate::time::Timestamp;
 use crate::trust::Testimony;
+use crate::vocabulary::Attribute;
 
 /// Evidence that the home has signed to be all.
 #[derive(Debug, Clone)]
 pub struct Attested {
     /// What the domain says, as a verdict hears it.
     pub testimony: Testimony,
+    /// What the thing was ever given there, also by statements that count no longer: see [`ever_given`].
+    pub given: BTreeMap<Attribute, BTreeSet<String>>,
     /// The checkpoint under which all is proven.
     pub checkpoint: Checkpoint,
     /// The home's record head.
@@ -66,6 +71,8 @@ pub fn attested(
         Finding::Nothing(to) if *to == reader => None,
         Finding::Nothing(_) => return Err(EvidenceRefusal::OtherReader),
     };
+    let about = record.as_ref().and_then(|record| replay.about.get(&record.identity.id));
+    let given = ever_given(about.into_iter().flatten());
     let testimony = Testimony {
         origin,
         size: head.checkpoint.size,
@@ -76,7 +83,7 @@ pub fn attested(
         record,
         withheld: false,
     };
-    Ok(Attested { testimony, checkpoint: head.checkpoint, head: said, domain: replay.domain })
+    Ok(Attested { testimony, given, checkpoint: head.checkpoint, head: said, domain: replay.domain })
 }
 
 /// The record, if what was asked for is its id or one of its names.

@@ -54,6 +54,14 @@ impl Told {
         }
     }
 
+    /// What was ever told, whatever became of it.
+    fn take_ever(&mut self, statement: &Logged) {
+        if statement.is_erased() {
+            self.take_erased(statement);
+        }
+        self.take(statement);
+    }
+
     /// What an erasure restates, whatever the erased statement did.
     fn take_erased(&mut self, erased: &Logged) {
         self.named.extend(&erased.claims().groups);
@@ -190,13 +198,19 @@ pub struct CandidateGroups {
 pub fn candidate_groups<'a>(about: impl IntoIterator<Item = &'a Logged>) -> CandidateGroups {
     let mut said = Told::default();
     for statement in about.into_iter().filter(|statement| !statement.is_refused()) {
-        if statement.is_erased() {
-            said.take_erased(statement);
-        }
-        said.take(statement);
+        said.take_ever(statement);
         if let Some(group) = statement.subject().as_group() {
             said.take_values(&group.attributes);
         }
     }
     CandidateGroups { named: said.named, selectors: keys_of_values(&said.values).into_iter().collect() }
+}
+
+/// What all statements about a thing have ever given it: also those that were taken back or replaced, have lapsed, or whose
+/// signers have lost their roles; and of erased ones what their erasures restate. Only what was refused gave nothing.
+#[must_use]
+pub fn ever_given<'a>(about: impl IntoIterator<Item = &'a Logged>) -> BTreeMap<Attribute, BTreeSet<String>> {
+    let mut said = Told::default();
+    about.into_iter().filter(|statement| !statement.is_refused()).for_each(|statement| said.take_ever(statement));
+    said.values
 }

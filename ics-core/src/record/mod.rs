@@ -12,7 +12,7 @@ mod standing;
 mod succession;
 
 pub use assessment::{Assessment, Heard, Outlook};
-pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};
+pub use membership::{CandidateGroups, candidate_groups, ever_given, selector_keys_of};
 pub use postings::{Posting, mail_of, postings, postings_of, postings_of_erasure, user_id_terms};
 pub use report::{
     By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate,

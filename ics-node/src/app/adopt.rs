@@ -1,7 +1,7 @@
 //! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven. A certificate of
 //! which one's own log has something else goes in as an entry of one's own, with both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::descriptor::ISSUER_ROLE;
@@ -16,13 +16,13 @@ use ics_core::vocabulary::DomainName;
 
 use super::check::{Checked, What, check_sent};
 use super::entries::Snapshot;
-use super::follow::kept;
+use super::follow::{choice_of, kept};
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::read::{Sight, only, parse};
 use super::submit::{Incoming, Outcome, reach};
-use super::{App, AppError, Reader, random};
-use crate::api::{AdoptionRequest, AdoptionResult, ListQuery, Problem, ProvenEntry};
+use super::{App, AppError, random};
+use crate::api::{AdoptionRequest, AdoptionResult, Problem, ProvenEntry};
 use crate::store::Part;
 
 /// What became of entries that were taken over.
@@ -96,6 +96,7 @@ impl App {
             if !follows {
                 return Ok((taken.result, 0));
             }
+            taken.result.barred = self.barred_of(target, &name, &self.rights_to_follow(target, &sight, &chosen)?)?;
         }
         let About { all, of_issuers } = self.entries_about(&sight, &chosen)?;
         taken.of_issuers = of_issuers;
@@ -108,13 +109,29 @@ impl App {
         Ok((taken.result, taken.size))
     }
 
+    /// Which of these things the source's rules let a domain follow.
+    fn rights_to_follow(
+        &self,
+        target: &Hosted,
+        sight: &Sight<'_>,
+        ids: &BTreeSet<IdentityId>,
+    ) -> Result<BTreeMap<IdentityId, bool>, AppError> {
+        let Some(domain) = target.domain() else { return Ok(BTreeMap::new()) };
+        let mut rights = BTreeMap::new();
+        for id in ids {
+            let record = self.resolve(sight, id)?.map(|(record, _)| record);
+            rights.extend(record.map(|record| (*id, self.may_follow(&domain, &sight.domain, &record))));
+        }
+        Ok(rights)
+    }
+
     fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {
         let mut chosen = BTreeSet::new();
         for query in &request.ids {
             chosen.insert(self.meant(sight, query)?);
         }
-        if request.model.is_some() || request.lot.is_some() {
-            chosen.extend(self.listed_ids(sight, request)?);
+        if let Some(choice) = choice_of(request) {
+            chosen.extend(self.chosen_by(sight, &choice)?);
         }
         // Who follows a lot may do so before there is anything of it.
         if chosen.is_empty() && request.follow.is_none() {
@@ -138,24 +155,6 @@ impl App {
             ids = self.identities(sight, &Lookup::Ids(elsewhere.into_iter().collect()))?;
         }
         only(query, ids)
-    }
-
-    fn listed_ids(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<Vec<IdentityId>, AppError> {
-        let mut query = ListQuery {
-            model: request.model.clone(),
-            lot: request.lot.clone(),
-            limit: Some(limits::PAGE_ITEMS),
-            ..ListQuery::default()
-        };
-        let mut ids = Vec::new();
-        loop {
-            let (records, next) = self.page(Reader::Operator, sight, &query)?;
-            ids.extend(records.iter().map(|record| record.identity.id));
-            match next {
-                Some(after) => query.after = Some(after),
-                None => return Ok(ids),
-            }
-        }
     }
 
     /// The entries to take, in the order of the source's log: certificates come before what they signed. What was erased

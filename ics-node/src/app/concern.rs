@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
-use ics_core::record::{Logged, Posting, Record, candidate_groups};
+use ics_core::record::{Logged, Posting, Record, candidate_groups, ever_given};
 use ics_core::statement::{Group, Subject};
 use ics_core::vocabulary::Attribute;
 use ics_sync::wire::Choice;
@@ -47,7 +47,7 @@ impl App {
         Ok(things)
     }
 
-    /// The record of a thing, if it is named or has what is chosen; and may be had.
+    /// The record of a thing, if it is named or ever had what is chosen; and may be had.
     pub(super) fn wanted(
         &self,
         sight: &Sight<'_>,
@@ -58,9 +58,28 @@ impl App {
         if !named && wanted.choices.is_empty() {
             return Ok(None);
         }
-        let record = self.resolve(sight, id)?.map(|(record, _)| record);
-        let fits = |record: &Record| named || wanted.choices.iter().any(|choice| choice.fits(record));
-        Ok(record.filter(|record| fits(record) && (wanted.may)(record)))
+        let Some((record, said)) = self.resolve(sight, id)? else { return Ok(None) };
+        let is_chosen = || {
+            let given = ever_given(&said.about);
+            wanted.choices.iter().any(|choice| choice.fits(&given))
+        };
+        Ok(Some(record).filter(|record| (named || is_chosen()) && (wanted.may)(record)))
+    }
+
+    /// The things that have what is chosen, or had it once, by what one statement gives them.
+    pub(super) fn chosen_by(&self, sight: &Sight<'_>, choice: &Choice) -> Result<BTreeSet<IdentityId>, AppError> {
+        let (number, size, alternatives) = (sight.hosted.number, sight.seal.size, [choice.postings()]);
+        let (mut ids, mut start) = (BTreeSet::new(), 0);
+        while start < size {
+            let (indices, end) = self.spoken(number, &alternatives, start..size, limits::PAGE_ITEMS)?;
+            for entry in self.store().entries_at(number, &indices)? {
+                // What collides with them is not chosen, nor is a group that selects by them.
+                let said = restore(&sight.domain, &entry)?.filter(|it| choice.fits(&ever_given([it])));
+                ids.extend(said.map(|it| it.subject_id()));
+            }
+            start = end;
+        }
+        Ok(ids)
     }
 
     /// One member of a group that is wanted.

@@ -3,7 +3,8 @@
 //! The source is read here, from this node's copy of it. Whether it may be followed the source's own descriptor says, by
 //! the one decision function; whether what it says is taken, the descriptor of the domain that follows.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,11 +31,16 @@ use crate::store::{DomainNumber, Following, Part};
 /// How often it is looked whether a source has news.
 const TICK: Duration = Duration::from_millis(250);
 
+/// What a request chooses by attributes.
+pub(super) fn choice_of(request: &AdoptionRequest) -> Option<Choice> {
+    let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
+    (choice != Choice::default()).then_some(choice)
+}
+
 /// What a request chooses, as it is kept.
 pub(super) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>) -> Result<Vec<String>, AppError> {
     let mut what: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    if request.model.is_some() || request.lot.is_some() {
-        let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
+    if let Some(choice) = choice_of(request) {
         if !choice.is_sound() {
             let most = limits::WATCHED_VALUE_BYTES;
             return Err(AppError::new(Code::OutOfRange, format!("a model or a lot has {most} bytes at most")));
@@ -50,9 +56,23 @@ pub(super) fn choices(following: &Following) -> Vec<Choice> {
     following.choices.iter().filter_map(|choice| serde_json::from_str(choice).ok()).collect()
 }
 
+/// What a source's rules keep from a domain, in words.
+fn barred(hosted: &Hosted, source: &DomainName) -> Option<String> {
+    let count = hosted.barred(source);
+    let things = if count == 1 { "thing" } else { "things" };
+    let text = || {
+        let domain = &hosted.name;
+        format!("the rules of {source} do not let {domain} take over what is said of {count} {things} that it follows")
+    };
+    (count > 0).then(text)
+}
+
 impl App {
     /// Takes over what followed domains say, until `stop` says true.
     pub async fn follow_sources(self, mut stop: watch::Receiver<bool>) {
+        if let Err(error) = self.blocking(|app| app.find_all_barred_anew()).await {
+            tracing::error!(%error, "what may not be followed is not looked for again");
+        }
         let mut ticks = tokio::time::interval(TICK);
         let mut afar = Followers::default();
         loop {
@@ -65,6 +85,15 @@ impl App {
             let _ = crate::background::spawn(move || app.follow_once()).await;
             afar.keep(&self).await;
         }
+    }
+
+    fn find_all_barred_anew(&self) -> Result<(), AppError> {
+        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+            for following in self.store().followed(target.number)? {
+                self.find_barred_anew(&target, &following.source)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes over what is new in the domains that those of this node follow, until there is no more.
@@ -109,11 +138,16 @@ impl App {
         if upto >= sight.seal.size || !sight.is_whole() {
             return Ok(false);
         }
+        let rights = RefCell::new(BTreeMap::new());
         let wanted = Wanted {
             choices: &choices,
             is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
             named: &|| self.followed_by_name(number, from),
-            may: &|record| self.may_follow(&domain, &sight.domain, record),
+            may: &|record| {
+                let may = self.may_follow(&domain, &sight.domain, record);
+                rights.borrow_mut().insert(record.identity.id, may);
+                may
+            },
             serves: &|_| true,
         };
         let page = self.store().entries(source.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
@@ -126,6 +160,7 @@ impl App {
         }
         // What was refused before is known, also where the domain looks again because its own rules have changed.
         self.take_over(target, &sight, &things, upto.max(following.told))?;
+        self.tell_of_rights(target, from, &rights.take())?;
         let is_ahead = self.store().follow_held_upto(number, (source.number, returns), upto, end)?;
         Ok(is_ahead && upto < end && end < sight.seal.size)
     }
@@ -211,7 +246,7 @@ impl App {
         let info = |following: Following| {
             let size = self.hosted(&following.source).ok().and_then(|source| self.seal(&source).ok());
             let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
-            let last_error = hosted.follow_error(&following.source);
+            let last_error = hosted.follow_error(&following.source).or_else(|| barred(hosted, &following.source));
             let state = match (&last_error, behind) {
                 (Some(_), _) => "failing",
                 (None, 0) => "current",
@@ -245,7 +280,10 @@ impl App {
             let mut followed = self.store().followed(target.number)?.into_iter();
             let left = followed.find(|following| following.source == *source);
             match left {
-                Some(left) if self.hosted(source).is_ok() => self.end_alarms_of_unfollowed(target, &left)?,
+                Some(left) if self.hosted(source).is_ok() => {
+                    self.end_alarms_of_unfollowed(target, &left)?;
+                    self.find_barred_anew(target, source)?;
+                }
                 left => {
                     // What an entry is about that is not here nobody remembers: what is left is looked at again, from the
                     // first entry on that can be taken over, and alarmed again if it is refused.

@@ -1,10 +1,11 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
 use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::Mirror;
@@ -18,6 +19,9 @@ use super::witnesses::Witnessing;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
 use crate::store::{DomainNumber, Full, Part, StoreError};
+
+/// Things of one source that are remembered because it does not let them be followed: half a megabyte.
+const BARRED_KEPT: usize = 10_000;
 
 /// One domain of this node.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Hosted {
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
     /// Why other domains are not followed now, by their names.
     follow_errors: Mutex<BTreeMap<DomainName, String>>,
+    /// The things that the rules of other domains do not let it follow, by the names of these.
+    barred: Mutex<BTreeMap<DomainName, BTreeSet<IdentityId>>>,
     /// The state machine that is asking somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
     /// Counts what was brought so: whoever copies from a peer goes on behind it.
@@ -71,6 +77,7 @@ impl Hosted {
             witnessing: Mutex::default(),
             told: tokio::sync::Mutex::default(),
             follow_errors: Mutex::default(),
+            barred: Mutex::default(),
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
@@ -155,6 +162,32 @@ impl Hosted {
             None => errors.remove(source),
         };
         before != error
+    }
+
+    /// How many things another domain does not let this one follow, of those that were looked at since the start.
+    pub(crate) fn barred(&self, source: &DomainName) -> usize {
+        self.barred.lock().unwrap_or_else(PoisonError::into_inner).get(source).map_or(0, BTreeSet::len)
+    }
+
+    /// Notes which things another domain lets this one follow, and which not; whether there were any of these before. Of
+    /// very many not all are remembered.
+    pub(crate) fn note_rights(&self, source: &DomainName, looked: &BTreeMap<IdentityId, bool>) -> bool {
+        let mut all = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
+        let barred = all.entry(source.clone()).or_default();
+        let were_any = !barred.is_empty();
+        for (id, may) in looked {
+            if *may {
+                barred.remove(id);
+            } else if barred.len() < BARRED_KEPT {
+                barred.insert(*id);
+            }
+        }
+        were_any
+    }
+
+    /// Forgets them.
+    pub(crate) fn forget_rights(&self, source: &DomainName) {
+        self.barred.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {

@@ -3,8 +3,9 @@
 //! They name no thing, because they are for all to read: an entry by its index, an answer by the size of the log at which
 //! the thing was told of. What it is about, the node's log says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ics_core::identity::IdentityId;
 use ics_core::vocabulary::DomainName;
 
 use super::adopt::Taken;
@@ -64,9 +65,58 @@ impl App {
         self.end_alarms(target, |text| is_of_no_use(text, source)).map(drop)
     }
 
+    /// Notes of which things the rules of a source let be followed, as it was looked now. For as long as there are others
+    /// there is one alarm, which does not say how many: that is for all to read.
+    pub(super) fn tell_of_rights(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+        looked: &BTreeMap<IdentityId, bool>,
+    ) -> Result<(), AppError> {
+        let were_any = target.note_rights(source, looked);
+        if looked.values().any(|may| !may) {
+            let text = format!(
+                "the rules of {source} do not let {} take over what is said of some of what it follows there: blocks of it \
+                 do not arrive until they permit the action `follow`",
+                target.name
+            );
+            if self.store().alarm_once(target.number, self.clock().now(), KIND, &text)? {
+                tracing::warn!(domain = %target.name, %source, "the source's rules do not let it be followed");
+            }
+        } else if were_any && target.barred(source) == 0 {
+            self.end_alarms(target, |text| is_of_rights(text, source))?;
+        }
+        Ok(())
+    }
+
+    /// The same of what begins to be followed; how many of it are not let be.
+    pub(super) fn barred_of(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+        looked: &BTreeMap<IdentityId, bool>,
+    ) -> Result<u64, AppError> {
+        self.tell_of_rights(target, source, looked)?;
+        Ok(looked.values().map(|may| u64::from(!may)).sum())
+    }
+
+    /// Has what a source does not let be followed be found anew, if there was any: nobody remembers it over a start, or knows
+    /// whether it was what is no longer followed.
+    pub(super) fn find_barred_anew(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
+        target.forget_rights(source);
+        if self.end_alarms(target, |text| is_of_rights(text, source))? {
+            self.store().heed_anew(target.number, source, Vec::new())?;
+        }
+        Ok(())
+    }
+
     /// Ends all that were raised about a domain; whether there were any.
     pub(super) fn end_alarms_about(&self, target: &Hosted, source: &DomainName) -> Result<bool, AppError> {
-        self.end_alarms(target, |text| entry_in(text, source).is_some() || is_of_no_use(text, source))
+        target.forget_rights(source);
+        let is_about = |text: &str| {
+            entry_in(text, source).is_some() || is_of_no_use(text, source) || is_of_rights(text, source)
+        };
+        self.end_alarms(target, is_about)
     }
 
     /// Ends those about entries, in a log that is here, which concern nothing that is still followed in it.
@@ -105,6 +155,12 @@ fn is_of_no_use(text: &str, source: &DomainName) -> bool {
     text.strip_prefix(source.as_str()).is_some_and(|rest| rest.starts_with(": "))
 }
 
+/// Whether an alarm is about what the rules of a source do not let be followed.
+fn is_of_rights(text: &str, source: &DomainName) -> bool {
+    let rest = text.strip_prefix("the rules of ").and_then(|rest| rest.strip_prefix(source.as_str()));
+    rest.is_some_and(|rest| rest.starts_with(" do not let "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +173,8 @@ mod tests {
         let answer = "devices.acme.example: what is answered";
         assert_eq!((is_of_no_use(answer, &source), is_of_no_use(answer, &other)), (true, false));
         assert_eq!((entry_in(answer, &source), is_of_no_use(entry, &source)), (None, false));
+        let rights = "the rules of devices.acme.example do not let care.acme.example take over";
+        assert_eq!((is_of_rights(rights, &source), is_of_rights(rights, &other)), (true, false));
+        assert!(entry_in(rights, &source).is_none() && !is_of_no_use(rights, &source) && !is_of_rights(answer, &source));
     }
 }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
 use super::path_of;
 use super::shell::{Site, page};
-use crate::api::{Alarm, DomainInfo, Enrolment, MirrorInfo, PeerInfo, Position, Pulled, Served};
+use crate::api::{Alarm, DomainInfo, Enrolment, FollowInfo, MirrorInfo, PeerInfo, Position, Pulled, Served};
 use crate::app::{Denied, ENDING_DAYS, Expiries, KeptFork, Operations, ToApprove, Waiting};
 use crate::words::{clean, short, span};
 
@@ -56,6 +56,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
         (tiles(operations))
         (alarms(operations))
         (domains(operations))
+        (followed(operations))
         (peers(operations))
         (certificates(&operations.expiries, &operations.responders))
         (outbox(&operations.waiting))
@@ -169,6 +170,29 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
     }
 }
 
+/// What the domains of this node take over from others by themselves, and how that goes.
+fn followed(operations: &Operations) -> Markup {
+    let all: Vec<(&DomainInfo, &FollowInfo)> =
+        operations.domains.iter().flat_map(|info| info.follows.iter().map(move |it| (info, it))).collect();
+    html! {
+        @if !all.is_empty() {
+            section .block aria-labelledby="followed" {
+                h2 #followed { "Followed" }
+                ul .points {
+                    @for (info, it) in &all {
+                        li {
+                            (info.info.domain) " follows " strong { (it.source) }
+                            @if it.identities > 0 { ", things by their names: " (it.identities) }
+                            @for choice in &it.choices { ", " (theirs_brief(choice)) }
+                            " " (copying(&it.state, it.last_error.as_deref()))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// What the domains have issued, and what of it ends; and by what this node answers in the place of others.
 fn certificates(found: &[Expiries], responders: &[(DomainName, Timestamp)]) -> Markup {
     html! {
@@ -244,7 +268,7 @@ fn state(mirror: Option<&MirrorInfo>) -> Markup {
 fn copying(state: &str, error: Option<&str>) -> Markup {
     let class = match state {
         "current" | "standby" => "good",
-        "stopped" => "bad",
+        "stopped" | "failing" => "bad",
         _ => "unsure",
     };
     html! {

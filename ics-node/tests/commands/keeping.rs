@@ -86,7 +86,10 @@ fn a_domain_is_mirrored_and_adopted_from() {
     let nothing = plant.run(&["adopt", "--from", DOMAIN, "--lot", "none"]);
     assert_eq!(nothing.code, 3, "{nothing:?}");
 
-    plant.ok(&["peer", "remove", "acme"]);
+    plant.ok(&["adopt", "--from", DOMAIN, "--model", "P7", "--follow"]);
+    let removed = plant.for_people("home", &["peer", "remove", "acme"]);
+    let is_told = removed.stderr.contains(&format!("follows {DOMAIN}, and no peer brings what is said there any more"));
+    assert!(removed.code == 0 && is_told, "{removed:?}");
     assert_eq!(plant.ok(&["peer", "list"]), Value::Array(Vec::new()));
 }
 

@@ -1,7 +1,9 @@
 //! What travels to who watches things in a domain and keeps no copy of it: signed record heads of those that were spoken of.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ics_core::limits;
-use ics_core::record::{Posting, Record};
+use ics_core::record::Posting;
 use ics_core::vocabulary::Attribute;
 use serde::{Deserialize, Serialize};
 
@@ -64,12 +66,11 @@ impl Choice {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, value.as_ref()?)))
     }
 
-    /// Whether a thing is chosen.
+    /// Whether a thing is chosen, by what it was ever given ([`ics_core::record::ever_given`]): what ends its introduction
+    /// must not end the following of it, or the blocks behind that were missed.
     #[must_use]
-    pub fn fits(&self, record: &Record) -> bool {
-        self.values().all(|(attribute, wanted)| {
-            record.attributes.get(&attribute).is_some_and(|given| given.iter().any(|one| one.value == *wanted))
-        })
+    pub fn fits(&self, given: &BTreeMap<Attribute, BTreeSet<String>>) -> bool {
+        self.values().all(|(attribute, wanted)| given.get(&attribute).is_some_and(|values| values.contains(wanted)))
     }
 
     /// What a statement has that introduces what is chosen.

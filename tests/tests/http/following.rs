@@ -10,7 +10,8 @@ use ics_core::descriptor::{Descriptor, NodeKey, Source, Template, Witnesses};
 use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
-use ics_core::statement::{Claims, Grant, Group, Subject, make};
+use ics_core::record::{By, Record};
+use ics_core::statement::{Claims, Grant, Group, StatementId, Subject, make};
 use ics_core::vocabulary::{Act, Attribute, Role};
 use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::{App, Reader};
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::{Node, settings};
+use crate::watching::recall_by;
 use crate::world::{
     CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, signer,
     stolen,
@@ -47,13 +49,67 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     let ids = vec![serial(20), serial(21)];
     let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
     let adopted = app.adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
-    assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 0), "{adopted:?}");
+    assert_eq!((adopted.identities.len(), adopted.refused.len(), adopted.barred), (2, 0, 1), "{adopted:?}");
     say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
     blocking(App::follow_once).await;
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
     let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
-    assert_eq!(follows[0].state, "current");
+    assert_eq!(follows[0].state, "failing", "what is said of the other one does not arrive");
+    let error = follows[0].last_error.clone().unwrap_or_default();
+    assert!(error.contains("do not let care.acme.example take over what is said of 1 thing"), "{error}");
+}
+
+/// The template's rule, without the right to follow.
+pub(crate) const READ_ALONE: &str = "permit (principal, action in [Action::\"read\", Action::\"mirror\"], resource);";
+
+/// That it may not follow any more, a domain is told, over a start as well, and not for longer than it lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
+    let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
+    let node = Node::with(world, &settings());
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1"), device(22, "L2")]).await;
+    let of = |lot: &str, follows| AdoptionRequest {
+        source: DOMAIN.to_owned(),
+        lot: Some(lot.to_owned()),
+        follow: Some(follows),
+        ..AdoptionRequest::default()
+    };
+    let app = Arc::new(node.app().clone());
+    assert_eq!(app.adopt(&care, of("L1", true)).await.expect("adopts").barred, 0);
+    let follow = async || {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    };
+    let told = || {
+        let info = app.domain(&care).expect("here");
+        let is_it = |text: &str| text.starts_with("the rules of devices.acme.example do not let care.acme.example");
+        let alarms = info.alarms.iter().filter(|alarm| alarm.kind == "not-taken-over" && is_it(&alarm.text)).count();
+        (alarms, info.follows.first().map(|it| it.state.clone()).unwrap_or_default())
+    };
+    let (fine, failing) = ((0, "current".to_owned()), (1, "failing".to_owned()));
+    follow().await;
+    assert_eq!(told(), fine);
+
+    amend(&node, ALL, READ_ALONE).await;
+    say(&node, vec![stolen(&maker(), 20)]).await;
+    follow().await;
+    assert_eq!((status(&app, 20), told()), (None, failing.clone()));
+    let error = app.domain(&care).expect("here").follows[0].last_error.clone().unwrap_or_default();
+    assert!(error.ends_with("what is said of 2 things that it follows"), "{error}");
+    assert_eq!(app.adopt(&care, of("L2", true)).await.expect("adopts").barred, 1, "nothing is promised");
+    app.adopt(&care, of("L2", false)).await.expect("ends");
+    follow().await;
+    assert_eq!(told(), failing, "and of the other lot it is still told");
+
+    amend(&node, READ_ALONE, ALL).await;
+    follow().await;
+    assert_eq!((status(&app, 20).as_deref(), told()), (Some("stolen"), fine));
+    amend(&node, ALL, READ_ALONE).await;
+    follow().await;
+    app.adopt(&care, of("L1", false)).await.expect("ends");
+    assert_eq!(told(), (0, String::new()), "what is not followed is not missed");
 }
 
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.
@@ -73,6 +129,115 @@ async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
     assert_eq!(status(&Arc::new(app.clone()), 20).as_deref(), Some("stolen"));
     let alarms = app.domain(&care).expect("here").alarms;
     assert!(alarms.is_empty(), "{alarms:?}");
+}
+
+/// Who makes devices after the first one.
+fn heir() -> Ed25519Signer {
+    signer(61)
+}
+
+/// By its key: a name is gone once nobody introduces what had it.
+fn thing(seed: u8) -> String {
+    signer(seed).public_key().fingerprint().to_string()
+}
+
+/// What the manufacturer says in his domain.
+fn made(act: Act, supersedes: Vec<StatementId>) -> Claims {
+    Claims { supersedes, ..Claims::new(act, "manufacturer".parse().expect("a role"), domain()) }
+}
+
+/// By what a device was introduced in the manufacturer's domain.
+pub(crate) fn introduced(node: &Node, seed: u8) -> By {
+    let record = node.app().record(Reader::Operator, &domain(), &thing(seed)).expect("is there").record;
+    record.statements.first().expect("a statement").by.clone()
+}
+
+/// The manufacturer takes back what he has said of a device.
+pub(crate) fn withdrawn(seed: u8, said: StatementId) -> Vec<u8> {
+    of_device(&maker(), seed, &made(Act::Withdrawal, vec![said]), true)
+}
+
+/// He says that it is of the second lot, in the place of what he has said.
+fn moved(seed: u8, said: StatementId) -> Vec<u8> {
+    let claims = Claims { attributes: [(Attribute::Lot, "L2".to_owned())].into(), ..made(Act::Identity, vec![said]) };
+    of_device(&maker(), seed, &claims, false)
+}
+
+fn destroyed(seed: u8) -> Vec<u8> {
+    let claims = Claims { status: Some("destroyed".parse().expect("a status")), ..made(Act::Status, Vec::new()) };
+    of_device(&maker(), seed, &claims, true)
+}
+
+/// Has nobody but one signer speak as manufacturer.
+async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
+    let json = node.app().descriptor(&domain(), None).expect("in force").json;
+    let before = Descriptor::parse(&json).expect("a descriptor");
+    let mut next = Descriptor { version: before.version + 1, previous: Some(before.hash()), ..before };
+    let spec = next.roles.entry("manufacturer".parse().expect("a role")).or_default();
+    spec.signers = [signer.public_key().fingerprint()].into();
+    say(node, vec![make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs")]).await;
+}
+
+/// The manufacturer's domain with a second signer, and [`CARE`] with the same.
+fn inherited() -> World {
+    let names_heir = |descriptor: &mut Descriptor| {
+        let spec = descriptor.roles.entry("manufacturer".parse().expect("a role")).or_default();
+        spec.signers.insert(heir().public_key().fingerprint());
+    };
+    let world = World::with(names_heir);
+    let made = world.app.domain(&domain()).expect("is here").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], names_heir)).expect("founds");
+    world
+}
+
+/// Whatever ends the introduction of a thing at the source, the blocks behind that arrive: by the lot nobody finds it there
+/// any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_by_its_lot_stays_followed_when_nothing_introduces_it_any_more() {
+    let node = Node::of(inherited).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    let devices: Vec<_> = (20..26).map(|seed| device(seed, "L1")).collect();
+    say(&node, [signers, devices].concat()).await;
+    let (app, care) = (node.app().clone(), CARE.parse().expect("a domain"));
+    let lot = Some("L1".to_owned());
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = app.adopt(&care, request.clone()).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (6, 0), "{adopted:?}");
+    let follow = async || {
+        let app = app.clone();
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    };
+    let record = |seed: u8| -> Record { app.record(Reader::Operator, &care, &thing(seed)).expect("adopted").record };
+
+    let [taken_back, replaced, erased, gone] = [20, 21, 22, 23].map(|seed| introduced(&node, seed));
+    say(&node, vec![withdrawn(20, taken_back.statement), moved(21, replaced.statement)]).await;
+    erase(&node, erased.index).await;
+    // What blocks and what ends the introduction, at once.
+    say(&node, vec![destroyed(23), withdrawn(23, gone.statement)]).await;
+    follow().await;
+    assert!([20, 23].iter().all(|seed| record(*seed).vouched.is_empty()), "that it was taken back is taken over");
+    assert_eq!(record(21).agreed_attributes().get(&Attribute::Lot).map(String::as_str), Some("L2"));
+
+    say(&node, [20, 21, 22].map(|seed| stolen(&maker(), seed)).to_vec()).await;
+    rotate_to(&node, &heir()).await;
+    say(&node, vec![stolen(&heir(), 24), recall_by(&heir(), Attribute::Lot, "L1")]).await;
+    follow().await;
+    for (seed, status, way) in [
+        (20, "stolen", "taken back"),
+        (21, "stolen", "replaced"),
+        (22, "stolen", "erased"),
+        (23, "destroyed", "taken back with the block"),
+        (24, "stolen", "by a signer who has lost his role"),
+        (25, "suspended", "by him, and blocked by its lot"),
+    ] {
+        let found = record(seed).status.map(|status| status.decides.name.to_string());
+        assert_eq!(found.as_deref(), Some(status), "{way}");
+    }
+    let alarms = app.domain(&care).expect("here").alarms;
+    assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "{alarms:?}");
+    let again = app.adopt(&care, AdoptionRequest { follow: None, ..request }).await.expect("adopts");
+    assert_eq!((again.identities.len(), again.adopted), (6, 0), "by hand it means the same: {again:?}");
 }
 
 /// [`CARE`] beside a domain that shows itself to this node alone, of which it takes only what is called `serial:SN-20`.
@@ -200,8 +365,8 @@ pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
     spec.signers.insert(owner.public_key().fingerprint());
 }
 
-/// What an owner says of the device with that seed.
-fn as_owner(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
+/// What somebody says of the device with that seed.
+fn of_device(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
     let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
     make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
         .expect("a statement")
@@ -211,7 +376,7 @@ fn as_owner(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec
 pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
     claims.status = Some("stolen".parse().expect("a status"));
-    as_owner(&buyer(), seed, &claims, true)
+    of_device(&buyer(), seed, &claims, true)
 }
 
 /// In [`CARE`], that he owns what is meant.
@@ -223,7 +388,7 @@ fn sale() -> Claims {
 
 /// That he owns the device with that seed.
 pub(crate) fn sold(seed: u8) -> Vec<u8> {
-    as_owner(&maker(), seed, &sale(), false)
+    of_device(&maker(), seed, &sale(), false)
 }
 
 fn sold_lot(lot: &str) -> Vec<u8> {

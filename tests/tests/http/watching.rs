@@ -7,7 +7,7 @@ use std::time::Duration;
 use ics_core::identity::Kind;
 use ics_core::log::note::VerifierKey;
 use ics_core::log::record_head::{Finding, RecordHead};
-use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+use ics_core::openpgp::signer::{Ed25519Signer, Signer};
 use ics_core::statement::{Claims, Group, Subject, make};
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::app::Reader;
@@ -101,13 +101,18 @@ fn ids(told: &Told) -> Vec<&String> {
 
 /// A status that the manufacturer gives to all that have a value, each time for another reason.
 pub(crate) fn recall(attribute: Attribute, value: &str) -> Vec<u8> {
+    recall_by(&maker(), attribute, value)
+}
+
+/// The same by another manufacturer.
+pub(crate) fn recall_by(by: &dyn Signer, attribute: Attribute, value: &str) -> Vec<u8> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let attributes = BTreeMap::from([(attribute, value.to_owned())]);
     let subject = Subject::Group(Group { kind: Kind::Group, name: format!("All {value}"), attributes });
     let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
     claims.status = Some("suspended".parse().expect("a status"));
     claims.reason = Some(format!("report {}", NUMBER.fetch_add(1, Ordering::Relaxed)));
-    make::sign_document(&maker(), &subject, &claims, CREATED, &[3; 32]).expect("a statement")
+    make::sign_document(by, &subject, &claims, CREATED, &[3; 32]).expect("a statement")
 }
 
 async fn ask(home: &Node, watch: &Value) -> Answer {

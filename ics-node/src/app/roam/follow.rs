@@ -3,10 +3,10 @@
 //! All that the home says of a thing comes with each answer, so nothing is to be kept but how far its log was told of. What
 //! there is of a model or a lot only the home knows: it is followed by what the home pushes (see [`super::watch`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::certificate::Certificate;
@@ -67,6 +67,7 @@ impl App {
             return Err(AppError::new(Code::UnknownDomain, detail));
         }
         let (mut result, mut ids, mut reached, mut size) = (AdoptionResult::default(), BTreeSet::new(), u64::MAX, 0);
+        let mut rights = BTreeMap::new();
         for query in &request.ids {
             if request.follow == Some(false) {
                 // To want nothing more of it nobody needs its home, which may be gone.
@@ -84,6 +85,7 @@ impl App {
                 .map_err(|unheard| not_heard(origin, &unheard.why))?;
             ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
             reached = reached.min(answer.attested.checkpoint.size);
+            rights.extend(self.right_to_follow(target, &answer));
             if request.follow != Some(false) {
                 let (all, _) = said(&answer, 0);
                 let (into, of, of_issuers) = (Arc::clone(target), source.clone(), of_issuers(&answer));
@@ -97,9 +99,19 @@ impl App {
             // What there is of a model or a lot is told from the beginning of the log on.
             let reached = if is_chosen { 0 } else { reached };
             let (what, into, source) = (kept(request, &ids)?, Arc::clone(target), source.clone());
-            self.blocking(move |app| app.set_follow(&into, &source, what, follows, reached)).await?;
+            let set = move |app: &Self| {
+                app.set_follow(&into, &source, what, follows, reached)?;
+                if follows { app.barred_of(&into, &source, &rights) } else { Ok(0) }
+            };
+            result.barred = self.blocking(set).await?;
         }
         Ok((result, size))
+    }
+
+    /// Whether the home's rules let a thing be followed by a domain, of which an answer tells.
+    fn right_to_follow(&self, target: &Hosted, answer: &Answer) -> Option<(IdentityId, bool)> {
+        let (domain, record) = target.domain().zip(answer.attested.testimony.record.as_ref())?;
+        Some((record.identity.id, self.may_follow(&domain, &answer.attested.domain, record)))
     }
 
     /// What is followed of domains of which no copy is here, by which domain of this node and which version of its
@@ -169,11 +181,14 @@ impl App {
         };
         // As it stands now: what is no longer followed may have been asked for a moment ago.
         let followed = self.store().followed(target.number)?.into_iter().find(|it| it.source == *source);
-        let is_chosen = followed.is_some_and(|it| choices(&it).iter().any(|choice| choice.fits(record)));
+        let given = &answer.attested.given;
+        let is_chosen = followed.is_some_and(|it| choices(&it).iter().any(|choice| choice.fits(given)));
         if !is_chosen && !self.store().is_followed(target.number, source, &record.identity.id.to_string())? {
             return Ok(());
         }
-        if !self.may_follow(&domain, &answer.attested.domain, record) {
+        let may = self.may_follow(&domain, &answer.attested.domain, record);
+        self.tell_of_rights(target, source, &[(record.identity.id, may)].into())?;
+        if !may {
             return Ok(());
         }
         let (old, new) = said(answer, new_from);

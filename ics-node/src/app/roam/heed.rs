@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::identity::IdentityId;
+use ics_core::record::ever_given;
 use tokio::task::JoinSet;
 
 use super::follow::{NotTaken, Work};
@@ -128,9 +129,9 @@ impl App {
         }
         let sight = self.sight(target)?;
         for id in IdentityId::candidates(id).unwrap_or_default() {
-            if let Some((record, _)) = self.resolve(&sight, &id)?
-                && (record.attributes.is_empty() || choices.iter().any(|choice| choice.fits(&record)))
-            {
+            let Some((_, said)) = self.resolve(&sight, &id)? else { continue };
+            let given = ever_given(&said.about);
+            if given.is_empty() || choices.iter().any(|choice| choice.fits(&given)) {
                 return Ok(true);
             }
         }

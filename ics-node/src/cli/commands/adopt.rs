@@ -63,7 +63,7 @@ impl Adopt {
         let request = AdoptionRequest { source: self.from.to_string(), ids, model, lot, follow };
         let result = context.wait(async { Ok(node.adopt(&into, &request).await?) })?;
         context.output.result(&result, || text(&self.from, &into, follow, &result))?;
-        Ok(if result.refused.is_empty() { Exit::Ok } else { Exit::Refused })
+        Ok(if is_whole(&result) { Exit::Ok } else { Exit::Refused })
     }
 }
 
@@ -76,6 +76,7 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     let mut rows =
         vec![("things", format!("{identities}\n{}", style(ids.join("\n")).dim())), ("taken", said(result.adopted))];
     match follow {
+        Some(true) if result.barred > 0 => rows.push(("followed", barred(from, into, result.barred, identities))),
         // What there is of a model or a lot of a domain that is not copied, the home tells.
         Some(true) if result.identities.is_empty() => {
             rows.push(("followed", "what there is and what is said of it later is taken over by the node".to_owned()));
@@ -94,8 +95,22 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     if !result.refused.is_empty() {
         rows.push(("refused", refused(&result.refused)));
     }
-    let mark = if result.refused.is_empty() { style("✓").green() } else { style("!").yellow().bold() };
+    let mark = if is_whole(result) { style("✓").green() } else { style("!").yellow().bold() };
     card(&format!("{mark} {from} → {into}"), &rows)
+}
+
+/// Whether all was taken, and is followed if that was wanted.
+fn is_whole(result: &AdoptionResult) -> bool {
+    result.refused.is_empty() && result.barred == 0
+}
+
+fn barred(from: &DomainName, into: &DomainName, barred: u64, of: u64) -> String {
+    let text = format!(
+        "{} {barred} of {of}: the rules of {from} do not let {into} take over what is said of them later",
+        style("✗").red()
+    );
+    let hint = "an owner there permits the action `follow`; until then their blocks do not arrive";
+    format!("{text}\n  {}", style(hint).dim())
 }
 
 /// Each reason once, with how often it was given.
@@ -134,6 +149,7 @@ mod tests {
             present: 2,
             refused: vec![problem("no such role"), problem("no such role")],
             left_out: 3,
+            barred: 0,
         };
         let shown = text(&"a.example".parse().expect("name"), &"b.example".parse().expect("name"), None, &result);
         let ids: String = (0..10).map(|n| format!("              id-{n}\n")).collect();
@@ -145,5 +161,17 @@ mod tests {
                  role in b.example\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
             )
         );
+    }
+
+    #[test]
+    fn what_may_not_be_followed_is_not_promised() {
+        let identities = vec!["id-1".to_owned(), "id-2".to_owned()];
+        let result = AdoptionResult { identities, adopted: 4, barred: 1, ..AdoptionResult::default() };
+        let [from, into] = ["a.example", "b.example"].map(|name| name.parse().expect("a name"));
+        let shown = text(&from, &into, Some(true), &result);
+        let shown = console::strip_ansi_codes(&shown);
+        assert!(shown.starts_with("! a.example → b.example\n"), "{shown}");
+        assert!(shown.contains("1 of 2: the rules of a.example do not let b.example take over"), "{shown}");
+        assert!(!shown.contains("is taken over by the node"), "{shown}");
     }
 }

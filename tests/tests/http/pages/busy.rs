@@ -19,7 +19,7 @@ fn peer(name: &str, pulls: &serde_json::Value, serves: &serde_json::Value) -> Pe
 
 /// The page of a node with something of everything.
 pub(crate) fn page(node: &Node) -> String {
-    let told = node.app().operations().expect("a state");
+    let mut told = node.app().operations().expect("a state");
     let (at, care) = (told.at, CARE.parse::<ics_core::vocabulary::DomainName>().expect("a domain"));
     let pulled = |state: &str, lag: u64, error: Option<&str>| {
         json!({"domain": "code.soft.example", "state": state, "size": 1_204_017, "lag_entries": lag, "as_of": at,
@@ -48,6 +48,9 @@ pub(crate) fn page(node: &Node) -> String {
         reasons: vec![reason.to_owned()],
     };
     let alarm = |kind: &str, text: &str| Alarm { at, kind: kind.to_owned(), text: text.to_owned() };
+    let follow = json!({"source": "code.soft.example", "identities": 2, "choices": ["lot 2026-07", HOSTILE],
+        "state": "failing", "lag_entries": 0, "last_error": "its rules do not let it be followed"});
+    told.domains[0].follows = vec![serde_json::from_value(follow).expect("what is followed")];
     let busy = Operations {
         peers: vec![
             peer("ics.soft.example", &json!([pulled("current", 0, None)]), &json!([])),
@@ -105,6 +108,9 @@ async fn an_operator_sees_all_that_is_his() {
         "Fork of care.acme.example",
         "roaming-refused",
         "left out entry 12",
+        "follows code.soft.example, things by their names: 2, lot 2026-07",
+        "failing",
+        "its rules do not let it be followed",
         "devices.acme.example",
         "sequencing",
         "ics.soft.example",

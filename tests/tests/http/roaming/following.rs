@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
-use crate::following::{buyer, name_owner, sold, stolen_from_buyer};
-use crate::hidden::{device, issued, issuer, name_issuer, say};
+use crate::following::{READ_ALONE, buyer, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
+use crate::hidden::{ALL, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
@@ -127,6 +127,52 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L2")]).await;
     until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
+    following.end().await;
+}
+
+/// What ends its introduction at the home ends nothing here: the home tells of it, and it is taken over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_by_its_lot_is_heard_of_when_nothing_introduces_it_any_more() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    say(&home, vec![device(23, "L1")]).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    node.app.adopt(&care(), lot).await.expect("is followed");
+    let status = |seed: u8| {
+        let record = node.app.record(Reader::Operator, &care(), &id(seed)).ok()?.record;
+        Some(record.status.map(|status| status.decides.name.to_string()).unwrap_or_default())
+    };
+    until("what there is of it", || [20, 23].map(status) == [Some(String::new()), Some(String::new())]).await;
+    let [taken_back, erased] = [20, 23].map(|seed| introduced(&home, seed));
+    say(&home, vec![withdrawn(20, taken_back.statement)]).await;
+    let vouched = || node.app.record(Reader::Operator, &care(), &id(20)).expect("is here").record.vouched;
+    until("that it was taken back", || vouched().is_empty()).await;
+    erase(&home, erased.index).await;
+    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 23)]).await;
+    until("the blocks", || [20, 23].map(|seed| status(seed).as_deref() == Some("stolen")) == [true; 2]).await;
+    following.end().await;
+}
+
+/// Without a copy it is told as well, and over once something is taken over of the thing again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    assert_eq!(node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts").barred, 0);
+    amend(&home, ALL, READ_ALONE).await;
+    assert_eq!(node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts").barred, 1);
+    node.app.adopt(&care(), request(&[21], Some(false))).await.expect("ends");
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
+    until("it is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    assert!(not_taken(&node)[0].starts_with("the rules of devices.acme.example do not let"), "{:?}", not_taken(&node));
+    assert_eq!(status(&node, 20).as_deref(), Some(""));
+    amend(&home, READ_ALONE, ALL).await;
+    say(&home, vec![recall(Attribute::Lot, "L1")]).await;
+    until("all is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
+    until("the alarm ends", || not_taken(&node).is_empty() && state() != "failing").await;
     following.end().await;
 }
 

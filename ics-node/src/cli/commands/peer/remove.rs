@@ -1,13 +1,17 @@
 //! `ics peer remove`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
+use console::style;
 use ics_core::vocabulary::DomainName;
 
 use super::{Since, change};
+use crate::api::DomainInfo;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::edit::{EditError, put_peer, remove_peer};
-use crate::config::{Config, PeerName};
+use crate::config::{Config, PeerConfig, PeerName};
 
 /// What `ics peer remove` takes.
 #[derive(Debug, Args)]
@@ -46,6 +50,11 @@ impl Remove {
         };
         let shown = if self.domains.is_empty() { &before } else { &peer };
         context.output.result(shown, || self.done(since))?;
+        if since == Since::Now {
+            let others = config.peers().filter(|other| other.name != self.name);
+            let left = others.chain((!self.domains.is_empty()).then_some(&peer));
+            warn(context, &config, &unheard(&before, left));
+        }
         Ok(Exit::Ok)
     }
 
@@ -61,5 +70,56 @@ impl Remove {
             Since::Now => what,
             Since::NextStart => format!("{what}; the node knows when it is started"),
         }
+    }
+}
+
+/// The domains of which one peer brought something, and none of those that are left does.
+fn unheard<'a>(before: &'a PeerConfig, left: impl Iterator<Item = &'a PeerConfig>) -> BTreeSet<DomainName> {
+    let still: BTreeSet<&DomainName> = left.flat_map(brought).collect();
+    brought(before).filter(|domain| !still.contains(domain)).cloned().collect()
+}
+
+fn brought(peer: &PeerConfig) -> impl Iterator<Item = &DomainName> {
+    peer.mirror.iter().chain(&peer.roam).map(|origin| &origin.domain)
+}
+
+/// Says which domains of the node follow one of these. The peer is removed, also where that cannot be found out.
+fn warn(context: &Context, config: &Config, unheard: &BTreeSet<DomainName>) {
+    let asked = || -> Result<Vec<DomainInfo>, Failure> {
+        let node = context.node(config)?;
+        context.wait(async { Ok(node.domains().await?) })
+    };
+    let infos = if unheard.is_empty() { Vec::new() } else { asked().unwrap_or_default() };
+    for info in infos {
+        for follow in info.follows.iter().filter(|follow| unheard.contains(&follow.source)) {
+            let (domain, source) = (&info.info.domain, &follow.source);
+            let text = format!(
+                "{} {domain} follows {source}, and no peer brings what is said there any more: blocks do not arrive\n hint: \
+                 `ics peer add` has another peer bring it; `ics adopt --from {source} --into {domain} --no-follow` ends it",
+                style("!").yellow().bold()
+            );
+            context.output.note(&text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::log::checkpoint::Origin;
+
+    use super::*;
+
+    #[test]
+    fn what_another_peer_brings_is_still_heard() {
+        let origin = |domain: &str| Origin { domain: domain.parse().expect("a domain"), entry0: [7; 32] };
+        let peer = |name: &str, mirror: &[&str], roam: &[&str]| PeerConfig {
+            mirror: mirror.iter().copied().map(origin).collect(),
+            roam: roam.iter().copied().map(origin).collect(),
+            ..PeerConfig::new(name.parse().expect("a name"))
+        };
+        let before = peer("acme", &["a.example", "b.example"], &["c.example"]);
+        let other = peer("other", &["b.example"], &[]);
+        let heard = |left: &[&PeerConfig]| unheard(&before, left.iter().copied()).len();
+        assert_eq!((heard(&[]), heard(&[&other]), heard(&[&other, &before])), (3, 2, 0));
     }
 }
