@@ -11,6 +11,7 @@ use ics_sync::mirror::Mirror;
 
 use tokio::sync::watch;
 
+use super::declared::Compared;
 use super::expiry::Expiries;
 use super::outbox::Retry;
 use super::push::Told;
@@ -43,6 +44,8 @@ pub(crate) struct Hosted {
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
     /// Why other domains are not followed now, by their names.
     follow_errors: Mutex<BTreeMap<DomainName, String>>,
+    /// What was compared with the descriptors of its sources, by their names.
+    compared: Mutex<BTreeMap<DomainName, Compared>>,
     /// The state machine that is asking somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
     /// Counts what was brought so: whoever copies from a peer goes on behind it.
@@ -71,6 +74,7 @@ impl Hosted {
             witnessing: Mutex::default(),
             told: tokio::sync::Mutex::default(),
             follow_errors: Mutex::default(),
+            compared: Mutex::default(),
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
@@ -155,6 +159,14 @@ impl Hosted {
             None => errors.remove(source),
         };
         before != error
+    }
+
+    pub(crate) fn compared(&self, with: &DomainName) -> Option<Compared> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).get(with).copied()
+    }
+
+    pub(crate) fn set_compared(&self, with: &DomainName, compared: Compared) {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(with.clone(), compared);
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
