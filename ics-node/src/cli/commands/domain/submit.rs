@@ -101,7 +101,7 @@ pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d
 /// The versions to submit before one, and how to be rid of what nobody wants: whatever was made of that goes with it.
 fn comes_first(path: &Path, next: u64, version: u64) -> String {
     let path = path.display();
-    let between: String = (next.saturating_add(1)..version).map(|between| format!(", then version {between}")).collect();
+    let between = (next.saturating_add(1)..version).map(|it| format!(", then version {it}")).collect::<String>();
     format!(
         "version {next} comes first: `ics domain submit {path}`{between}, then this one. What is not wanted any more is \
          dropped by moving its file away, with those of all later versions, which were made of it: `ics domain update` \

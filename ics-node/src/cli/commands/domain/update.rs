@@ -116,7 +116,7 @@ fn compromise(text: &str) -> Result<Declared, String> {
     let (signer, index) = rest.split_once('@').ok_or_else(|| format!("`{text}` lacks its `@`"))?;
     let from_index = index.parse().map_err(|_| format!("`{index}` is not an index of the log"))?;
     let signer = signer.parse().map_err(|e: ics_core::identity::IdentityError| e.to_string())?;
-    let source = source.map(str::parse::<DomainName>).transpose().map_err(|e: ics_core::vocabulary::WordError| e.to_string())?;
+    let source = source.map(str::parse::<DomainName>).transpose().map_err(|e| e.to_string())?;
     Ok(Declared { source, signer, from_index })
 }
 
@@ -204,7 +204,8 @@ fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Fail
     if (Descriptor { version, previous: before, ..next.clone() }) != *previous {
         return Ok(());
     }
-    Err(Failure::new(Exit::Usage, format!("nothing is to change: version {version} of {} says all of that", next.domain))
+    let same = format!("nothing is to change: version {version} of {} says all of that", next.domain);
+    Err(Failure::new(Exit::Usage, same)
         .hint("`ics domain update --help` lists what changes the rules"))
 }
 
