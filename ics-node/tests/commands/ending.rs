@@ -143,7 +143,7 @@ fn a_thing_of_which_all_was_erased_is_blocked_by_its_key_from_a_file() {
     let published = stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--lot", "L1"]);
     let (id, index) = (published["id"].as_str().expect("an id"), published["index"].to_string());
     stage.ok(&["erase", "--entry", &index, "--yes"]);
-    let block = |more: &[&str]| stage.run(&[&["status", "stolen", id, "--yes"], more].concat());
+    let block = |more: &[&str]| stage.run(&[&["status", "stolen", id, "--yes"][..], more].concat());
     let without = block(&[]);
     assert_eq!(without.code, 3, "{without:?}");
     let (message, hint) = without.failure();

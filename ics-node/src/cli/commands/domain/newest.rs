@@ -33,7 +33,8 @@ pub(in crate::cli) fn newest(context: &Context, domain: &DomainName) -> Result<D
     let newest = DescriptorFile::newest(&context.home, domain)?;
     if newest.descriptor.version > in_force {
         context.output.note(&format!(
-            "version {} of {domain}, from which this goes on, is not in force: `ics domain submit` says what it waits for",
+            "version {} of {domain}, from which this goes on, is not in force: `ics domain submit` says what it \
+             waits for",
             newest.descriptor.version
         ));
     }
