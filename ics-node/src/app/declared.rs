@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ics_core::descriptor::{Compromise, Descriptor};
 use ics_core::limits;
-use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{Logged, Posting};
 use ics_core::vocabulary::DomainName;
 
@@ -109,7 +108,7 @@ impl App {
     fn resting_on(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<usize, AppError> {
         let (number, signer) = (sight.hosted.number, told.compromise.signer);
         // Entries are filed under the key that signed them.
-        let signing = sight.domain.signer(&signer).map_or_else(|_| vec![signer], |it| Certificate::keys(it).collect());
+        let signing = sight.domain.signer(&signer).map_or_else(|_| vec![signer], |it| it.keys().collect());
         let mut things = BTreeSet::new();
         for key in signing {
             let range = from..sight.seal.size;

@@ -117,7 +117,7 @@ impl Things {
         }
         let key = key.as_ref();
         let bar = progress::bar(context, queries.len(), "looking up");
-        let find = async |query: String| lookup::find_by_key(node, signing.domain(), &query, key).await;
+        let find = |query: String| async move { lookup::find_by_key(node, signing.domain(), &query, key).await };
         let found = stream::iter(queries).map(find).buffered(AT_ONCE).inspect(|_| bar.inc(1));
         let mut found: Vec<Found> = found.try_collect().await?;
         bar.finish_and_clear();

@@ -121,11 +121,14 @@ async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> 
     loop {
         let page = node.list(domain, &query).await?;
         // All is as of the first page or later.
-        let mut text = if begun { String::new() } else { format!("{{\"as_of\": {}, \"items\": [", json(&page.as_of)?) };
-        begun = true;
+        let mut text = String::new();
+        if !begun {
+            text = format!("{{\"as_of\": {}, \"items\": [", as_json(&page.as_of)?);
+            begun = true;
+        }
         for item in &page.items {
             text.push_str(if listed { ",\n" } else { "\n" });
-            text.push_str(&json(item)?);
+            text.push_str(&as_json(item)?);
             listed = true;
         }
         if page.next.is_none() {
@@ -139,7 +142,7 @@ async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> 
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String, Failure> {
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
 }
 
