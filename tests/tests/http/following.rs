@@ -315,14 +315,14 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
 }
 
 /// The owners' next descriptor of a domain, with a change.
-async fn change(node: &Node, domain: &str, change: impl FnOnce(&mut Descriptor)) {
+pub(crate) async fn change(app: &App, domain: &str, change: impl FnOnce(&mut Descriptor)) {
     let domain = domain.parse().expect("a domain");
-    let json = node.app().descriptor(&domain, None).expect("in force").json;
+    let json = app.descriptor(&domain, None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
     let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
     change(&mut next);
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-    let taken = node.app().submit(&domain, vec![signed]).await.expect("a batch").results;
+    let taken = app.submit(&domain, vec![signed]).await.expect("a batch").results;
     assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
 }
 
@@ -349,14 +349,14 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
         let compromise = Compromise { signer, domain: domain(), from_index };
         move |descriptor: &mut Descriptor| descriptor.compromised.push(compromise)
     };
-    change(&node, DOMAIN, declare(from_index)).await;
+    change(node.app(), DOMAIN, declare(from_index)).await;
     let told = alarms().await;
     let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
     assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
     assert_eq!(alarms().await, told, "it is told once");
-    change(&node, CARE, declare(from_index + 1)).await;
+    change(node.app(), CARE, declare(from_index + 1)).await;
     assert_eq!(alarms().await, told, "that is too late for it");
-    change(&node, CARE, declare(from_index)).await;
+    change(node.app(), CARE, declare(from_index)).await;
     assert_eq!(alarms().await, Vec::<String>::new());
 }
 
