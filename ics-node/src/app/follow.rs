@@ -99,6 +99,7 @@ impl App {
     /// Takes over what is new in the domains that those of this node follow, until there is no more.
     pub fn follow_once(&self) {
         while self.follow_some() {}
+        self.look_for_declarations();
     }
 
     /// Takes over what is new in a page of each of these: who is far behind with one holds up no other. Whether there is

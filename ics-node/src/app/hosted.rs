@@ -12,6 +12,7 @@ use ics_sync::mirror::Mirror;
 
 use tokio::sync::watch;
 
+use super::declared::Compared;
 use super::expiry::Expiries;
 use super::outbox::Retry;
 use super::push::Told;
@@ -49,6 +50,8 @@ pub(crate) struct Hosted {
     follow_errors: Mutex<BTreeMap<DomainName, String>>,
     /// The things that the rules of other domains do not let it follow, by the names of these.
     barred: Mutex<BTreeMap<DomainName, BTreeSet<IdentityId>>>,
+    /// What was compared with the descriptors of its sources, by their names.
+    compared: Mutex<BTreeMap<DomainName, Compared>>,
     /// The state machine that is asking somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
     /// Counts what was brought so: whoever copies from a peer goes on behind it.
@@ -78,6 +81,7 @@ impl Hosted {
             told: tokio::sync::Mutex::default(),
             follow_errors: Mutex::default(),
             barred: Mutex::default(),
+            compared: Mutex::default(),
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
@@ -188,6 +192,14 @@ impl Hosted {
     /// Forgets them.
     pub(crate) fn forget_rights(&self, source: &DomainName) {
         self.barred.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
+    }
+
+    pub(crate) fn compared(&self, with: &DomainName) -> Option<Compared> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).get(with).copied()
+    }
+
+    pub(crate) fn set_compared(&self, with: &DomainName, compared: Compared) {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(with.clone(), compared);
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {

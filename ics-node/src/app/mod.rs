@@ -19,6 +19,7 @@ mod check;
 mod concern;
 mod copying;
 mod cosign;
+mod declared;
 mod denied;
 mod directory;
 mod enrol;

@@ -35,6 +35,7 @@ use crate::client::lookup::{self, Found};
 use crate::client::moment;
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError};
+use crate::client::thing::GivenKey;
 
 /// Look-ups that are under way at once.
 const AT_ONCE: usize = 8;
@@ -51,6 +52,10 @@ pub(crate) struct Things {
     /// A file with one id or name in each line.
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
+    /// A file with the public key of the one thing that is named, as `ics publish --key` takes it: where all that was said of
+    /// it is erased, nobody else has it.
+    #[arg(long, value_name = "FILE")]
+    thing_key: Option<PathBuf>,
     /// A published group, by its name: one statement that holds for all members.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -104,9 +109,15 @@ pub(crate) struct Saying {
 impl Things {
     /// Finds them all.
     pub(crate) async fn find(self, context: &Context, node: &Node, signing: &Signing) -> Result<Vec<Found>, Failure> {
+        let key = self.thing_key.as_deref().map(given_key).transpose()?;
         let queries = self.queries(node, signing).await?;
+        if key.is_some() && queries.len() != 1 {
+            return Err(Failure::new(Exit::Usage, "--thing-key gives the key of one thing")
+                .hint("name that thing, by its id or a name of it"));
+        }
+        let key = key.as_ref();
         let bar = progress::bar(context, queries.len(), "looking up");
-        let find = async |query: String| lookup::find(node, signing.domain(), &query).await;
+        let find = |query: String| async move { lookup::find_by_key(node, signing.domain(), &query, key).await };
         let found = stream::iter(queries).map(find).buffered(AT_ONCE).inspect(|_| bar.inc(1));
         let mut found: Vec<Found> = found.try_collect().await?;
         bar.finish_and_clear();
@@ -162,6 +173,10 @@ impl Things {
         }
         Ok(queries)
     }
+}
+
+fn given_key(path: &Path) -> Result<GivenKey, Failure> {
+    GivenKey::read(path).map_err(|reason| Failure::new(Exit::Local, format!("`{}`: {reason}", path.display())))
 }
 
 /// The id of the one published group of that name.

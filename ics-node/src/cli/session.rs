@@ -215,6 +215,10 @@ impl From<LookupError> for Failure {
                 Self::new(Exit::NotFound, &error).hint("`ics publish` introduces things; another node may know it")
             }
             LookupError::Ambiguous { .. } => Self::new(Exit::Refused, &error).hint("name one of the ids"),
+            LookupError::Erased(_) => Self::new(Exit::NotFound, &error).hint(
+                "--thing-key FILE gives the key of a thing; software and groups are said once more with `ics publish`",
+            ),
+            LookupError::OtherKey { .. } => Self::new(Exit::Usage, &error),
             LookupError::Inconsistent { .. } => Self::new(Exit::Network, &error),
         }
     }

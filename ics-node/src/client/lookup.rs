@@ -6,7 +6,7 @@ use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::node::{Node, NodeError};
-use super::thing::{Thing, ThingError};
+use super::thing::{GivenKey, KeyThing, Thing, ThingError, unnamed};
 use crate::api::{IdentitySummary, ListQuery, RecordAnswer, ViewAnswer};
 use crate::app::problem::Code;
 
@@ -38,6 +38,17 @@ pub enum LookupError {
         /// What it fits.
         ids: Vec<String>,
     },
+    /// All that was said of it alone is erased, and its key, or what else is signed over, with that.
+    #[error("all that was said of `{0}` itself is erased, and what is to be signed over with it")]
+    Erased(String),
+    /// The key that was given is another thing's.
+    #[error("the key that was given is not that of `{query}` but of {id}")]
+    OtherKey {
+        /// What was asked.
+        query: String,
+        /// Whose key it is.
+        id: IdentityId,
+    },
     /// The node gave an entry that does not fit.
     #[error("what the node says of `{query}` does not fit together: {reason}")]
     Inconsistent {
@@ -53,6 +64,19 @@ pub enum LookupError {
 /// # Errors
 /// When the node does not answer, nobody knows the thing, or the name fits several.
 pub async fn find(node: &Node, domain: &DomainName, query: &str) -> Result<Found, LookupError> {
+    find_by_key(node, domain, query, None).await
+}
+
+/// The same where its key may be at hand: of a thing of which all was erased no node has it.
+///
+/// # Errors
+/// As those of [`find`], and when the key is another thing's.
+pub async fn find_by_key(
+    node: &Node,
+    domain: &DomainName,
+    query: &str,
+    key: Option<&GivenKey>,
+) -> Result<Found, LookupError> {
     let view = node.view(query).await?;
     match view.identities.as_slice() {
         [] => return Err(LookupError::Unknown(query.to_owned())),
@@ -61,11 +85,25 @@ pub async fn find(node: &Node, domain: &DomainName, query: &str) -> Result<Found
     }
     let (own, others): (Vec<_>, Vec<_>) = view.records.into_iter().partition(|it| it.record.domain == *domain);
     let own = own.into_iter().next();
-    let source = own.iter().chain(&others).find_map(|answer| Some((&answer.record, introduction(&answer.record)?)));
-    let (record, index) = source.ok_or_else(|| LookupError::Unknown(query.to_owned()))?;
+    let records = || own.iter().chain(&others).map(|answer| &answer.record);
+    let of_key = key.map(|key| IdentityId::Key(key.key.fingerprint()));
+    if let Some(id) = of_key.filter(|id| records().any(|record| record.identity.id != *id)) {
+        return Err(LookupError::OtherKey { query: query.to_owned(), id });
+    }
+    let source = records().find_map(|record| Some((record, introduction(record)?)));
     let inconsistent = |reason: String| LookupError::Inconsistent { query: query.to_owned(), reason };
-    let entry = node.entry(&record.domain, index).await?;
-    let thing = Thing::of_statement(&entry.body).map_err(|e: ThingError| inconsistent(e.to_string()))?;
+    let thing = match source {
+        Some((record, index)) => {
+            let entry = node.entry(&record.domain, index).await?;
+            Thing::of_statement(&entry.body).map_err(|e: ThingError| inconsistent(e.to_string()))?
+        }
+        None => {
+            let forgotten = records().find(|record| about_itself(record).next().is_some());
+            let record = forgotten.ok_or_else(|| LookupError::Unknown(query.to_owned()))?;
+            let key = key.filter(|_| record.identity.kind.has_key());
+            given(key.ok_or_else(|| LookupError::Erased(query.to_owned()))?, record)
+        }
+    };
     let id = thing.id().map_err(|e| inconsistent(e.to_string()))?;
     if own.iter().chain(&others).any(|answer| answer.record.identity.id != id) {
         return Err(inconsistent("the entry is about something else".to_owned()));
@@ -98,11 +136,24 @@ pub async fn known(node: &Node, query: &str) -> Result<Option<ViewAnswer>, NodeE
     }
 }
 
-/// The index of a statement about the thing itself: the newest that introduces it, else any.
+/// What was said of the thing itself and not of its groups.
+fn about_itself(record: &Record) -> impl DoubleEndedIterator<Item = &Listed> {
+    record.statements.iter().filter(|it| it.by.group.is_none())
+}
+
+/// The index of a statement about the thing itself: the newest that introduces it, else any. What is left of an erased one
+/// has no key.
 fn introduction(record: &Record) -> Option<u64> {
-    let about_itself = || record.statements.iter().filter(|it| it.by.group.is_none());
+    let whole = || about_itself(record).filter(|it| !it.erased);
     let introduces = |it: &&Listed| it.act == Act::Identity && it.standing == Standing::Stands;
-    about_itself().rfind(introduces).or_else(|| about_itself().next()).map(|it| it.by.index)
+    whole().rfind(introduces).or_else(|| whole().next()).map(|it| it.by.index)
+}
+
+/// A thing of which a record has nothing but what was left of erased statements. What it was called is to be forgotten.
+fn given(key: &GivenKey, record: &Record) -> Thing {
+    let (key, kind) = (key.key.clone(), record.identity.kind);
+    let user_id = unnamed(kind, &key.fingerprint().to_string());
+    Thing::Key(Box::new(KeyThing { key, kind, user_id, self_signature: None }))
 }
 
 /// All identities of a domain that fit a filter.

@@ -1,6 +1,7 @@
 //! What a statement can be made about: a key with a name, a piece of software, a group.
 
 use std::io::Read;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::keys;
 
+/// Bytes of a file with a public key: a certificate as large as any domain takes, in armor.
+const KEY_FILE_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes that are hashed at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -70,6 +73,15 @@ pub enum ThingError {
 }
 
 impl GivenKey {
+    /// Reads the file with a public key.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or with the key.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let bytes = keys::file::read_secret(path, KEY_FILE_BYTES).map_err(|e| e.to_string())?;
+        Self::parse(&bytes).map_err(|e| e.to_string())
+    }
+
     /// Reads a public key: PEM or DER of a SubjectPublicKeyInfo (the DER also in base64), or an OpenPGP certificate,
     /// armored or binary.
     ///
@@ -177,6 +189,12 @@ impl Thing {
             Self::Document(Subject::Key { user_id, .. }) => user_id.clone(),
         }
     }
+}
+
+/// What a thing is called that has no name: by its key.
+#[must_use]
+pub fn unnamed(kind: Kind, fingerprint: &str) -> String {
+    format!("{kind} {}", fingerprint.chars().take(16).collect::<String>())
 }
 
 /// A title with the kind in front, unless it says so itself.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::reading::publish;
-use crate::stage::{DOMAIN, Stage};
+use crate::stage::{DOMAIN, Stage, spki};
 
 const EARLIER: &str = "2029-01-01T00:00:00Z";
 const LATER: &str = "2030-01-01T00:00:00Z";
@@ -134,4 +134,25 @@ fn what_stands_again_is_told() {
     assert!(shown.stderr.contains("(status lost)") && shown.stderr.contains("stands again then"), "{shown:?}");
     stage.ok(&[&withdraw[..], &["--yes"]].concat());
     assert_eq!(stage.status("serial:SN-1"), "lost");
+}
+
+/// With the last entry about it the key goes that a block is signed over. Copies elsewhere go on to vouch for it.
+#[test]
+fn a_thing_of_which_all_was_erased_is_blocked_by_its_key_from_a_file() {
+    let stage = Stage::started();
+    let published = stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--lot", "L1"]);
+    let (id, index) = (published["id"].as_str().expect("an id"), published["index"].to_string());
+    stage.ok(&["erase", "--entry", &index, "--yes"]);
+    let block = |more: &[&str]| stage.run(&[&["status", "stolen", id, "--yes"][..], more].concat());
+    let without = block(&[]);
+    assert_eq!(without.code, 3, "{without:?}");
+    let (message, hint) = without.failure();
+    assert!(message.contains("is erased") && hint.contains("--thing-key FILE"), "{without:?}");
+    let [of_other, its] = [("other.key", 2), ("its.key", 1)].map(|(file, number)| stage.write(file, spki(number)));
+    let other = block(&["--thing-key", &of_other]);
+    assert!(other.code == 2 && other.failure().0.contains("is not that of"), "{other:?}");
+    let blocked = block(&["--thing-key", &its]);
+    assert_eq!(blocked.code, 0, "{blocked:?}");
+    assert_eq!(stage.status(id), "stolen");
+    assert_eq!(stage.record(id)["vouched"], serde_json::json!([]), "nothing vouches for it again");
 }

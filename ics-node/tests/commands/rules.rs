@@ -227,6 +227,13 @@ fn too_few_owners_and_skipped_versions_are_refused() {
     let (_, hint) = skipped.failure();
     assert!(hint.starts_with("version 3 comes first") && hint.contains(file), "{hint}");
 
+    // Each that is missing is named, and how to be rid of them.
+    let more = stage.for_people("home", &["domain", "update", "--add-names", "manufacturer=spki:*"]);
+    assert!(more.code == 0 && more.stderr.contains("version 4 of"), "whoever goes on from it is told: {more:?}");
+    let (_, hint) = stage.run(&["domain", "submit"]).failure();
+    assert!(hint.contains("then version 4, then this one") && hint.contains("moving its file away"), "{hint}");
+    std::fs::remove_file(stage.path(&format!("home/domains/{DOMAIN}.v5.pgp"))).expect("dropped");
+
     stage.ok(&["domain", "sign", file, "--owner", "owner-b"]);
     stage.ok(&["domain", "submit", file]);
     let stranger = stage.run(&["domain", "sign", file, "--owner", "signer"]);
@@ -245,4 +252,33 @@ fn a_compromise_that_takes_nothing_back_is_told() {
         let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
         assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
     }
+}
+
+/// What the source declares itself does not count here.
+#[test]
+fn a_signer_of_a_source_is_declared_compromised_with_the_name_of_the_source() {
+    let stage = Stage::started();
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let declared = format!("devices.bolt.example/{signer}@16");
+    let told = stage.for_people("home", &["domain", "update", "--compromised", &declared]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.stdout.contains("from entry 16 of devices.bolt.example on"), "{told:?}");
+    assert!(told.stderr.contains("`devices.bolt.example` is no source"), "it may be mistyped: {told:?}");
+    let shown = stage.ok(&["domain", "show"])["compromised"].clone();
+    let expected = serde_json::json!([{ "signer": signer, "domain": "devices.bolt.example", "from_index": 16 }]);
+    assert_eq!(shown, expected);
+    for mistyped in ["/0123@1", "devices.bolt.example/0123", "Bolt!/0123@1"] {
+        let refused = stage.run(&["domain", "update", "--compromised", mistyped]);
+        assert_eq!(refused.code, 2, "{mistyped}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_version_that_changes_nothing_is_not_made() {
+    let stage = Stage::started();
+    for words in [&["domain", "update"][..], &["domain", "update", "--threshold", "1"]] {
+        let refused = stage.run(words);
+        assert!(refused.code == 2 && refused.failure().0.starts_with("nothing is to change"), "{refused:?}");
+    }
+    assert!(!stage.path(&format!("home/domains/{DOMAIN}.v2.pgp")).exists());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_core::descriptor::{Descriptor, NodeKey, Source, Template, Witnesses};
+use ics_core::descriptor::{Compromise, Descriptor, NodeKey, Source, Template, Witnesses};
 use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
@@ -477,6 +477,52 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
     let alarms = node.app().domain(&care).expect("here").alarms;
     assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
+}
+
+/// The owners' next descriptor of a domain, with a change.
+pub(crate) async fn change(app: &App, domain: &str, change: impl FnOnce(&mut Descriptor)) {
+    let domain = domain.parse().expect("a domain");
+    let json = app.descriptor(&domain, None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
+    change(&mut next);
+    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+    let taken = app.submit(&domain, vec![signed]).await.expect("a batch").results;
+    assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
+}
+
+/// What a source declares counts in the source. Whoever has adopted from it is told, until he has declared it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declared_here() {
+    let node = Node::of(|| World::caring(|_| ())).await;
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
+    let from_index = node.app().domain(&domain()).expect("here").info.size - 1;
+    let ids = vec![serial(20), serial(21)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, ..AdoptionRequest::default() };
+    assert_eq!(node.app().adopt(&care, request).await.expect("adopts").refused.len(), 0);
+    let alarms = async || {
+        let app = node.app().clone();
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+        let alarms = node.app().domain(&care).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "compromised-at-source").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms().await, Vec::<String>::new());
+
+    let signer = maker().public_key().fingerprint();
+    let declare = |from_index| {
+        let compromise = Compromise { signer, domain: domain(), from_index };
+        move |descriptor: &mut Descriptor| descriptor.compromised.push(compromise)
+    };
+    change(node.app(), DOMAIN, declare(from_index)).await;
+    let told = alarms().await;
+    let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
+    assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
+    assert_eq!(alarms().await, told, "it is told once");
+    change(node.app(), CARE, declare(from_index + 1)).await;
+    assert_eq!(alarms().await, told, "that is too late for it");
+    change(node.app(), CARE, declare(from_index)).await;
+    assert_eq!(alarms().await, Vec::<String>::new());
 }
 
 /// After a new epoch, say, the home signs with another key than the one that was pinned.

@@ -89,7 +89,12 @@ impl App {
             if request.follow != Some(false) {
                 let (all, _) = said(&answer, 0);
                 let (into, of, of_issuers) = (Arc::clone(target), source.clone(), of_issuers(&answer));
-                let taken = self.blocking(move |app| app.take_answered(&into, &of, all, of_issuers)).await?;
+                let taken = self.blocking(move |app| {
+                    let taken = app.take_answered(&into, &of, all, of_issuers)?;
+                    app.heed_declarations(&into, answer.attested.domain.descriptor())?;
+                    Ok(taken)
+                });
+                let taken = taken.await?;
                 size = size.max(taken.size);
                 add(&mut result, taken.result);
             }
@@ -151,7 +156,11 @@ impl App {
         }
         let (into, source) = (Arc::clone(target), following.source.clone());
         let new_from = new_from.max(following.told);
-        self.blocking(move |app| app.take_over_answer(&into, &source, &answer, new_from)).await?;
+        let take_over = move |app: &Self| {
+            app.take_over_answer(&into, &source, &answer, new_from)?;
+            app.heed_declarations(&into, answer.attested.domain.descriptor())
+        };
+        self.blocking(take_over).await?;
         Ok(attested)
     }
 

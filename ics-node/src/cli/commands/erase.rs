@@ -34,6 +34,9 @@ Maker, model, product and lot stay with an erased introduction. Where a rule of 
 destination, the thing is shown from then on only to whom everything is shown. To have it read as before, replace the
 statement first, by one without what is to go.
 
+Where nothing else was said of the thing, its key goes too: to block it later takes that key from a file (`ics status
+stolen ID --thing-key FILE`), so keep it, or erase nothing before the thing is blocked.
+
 Examples:
   $ ics history serial:SN-0001
   $ ics erase --entry 17

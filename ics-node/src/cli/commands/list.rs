@@ -5,12 +5,13 @@ use clap::builder::PossibleValuesParser;
 use console::style;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
+use serde::Serialize;
 
 use super::page_limit;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::table;
+use crate::cli::output::{print, table};
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, in_colour};
 use crate::client::node::Node;
@@ -54,7 +55,7 @@ pub(crate) struct List {
     /// Begin behind this place, which the page before names.
     #[arg(long, value_name = "INDEX")]
     after: Option<u64>,
-    /// All pages, one after the other.
+    /// All pages, one after the other; with --json as one value.
     #[arg(long)]
     all: bool,
 }
@@ -90,6 +91,9 @@ async fn print_pages(
     mut query: ListQuery,
     all: bool,
 ) -> Result<Exit, Failure> {
+    if all && context.output.json {
+        return print_whole(node, domain, query).await;
+    }
     let mut found = false;
     loop {
         let page = node.list(domain, &query).await?;
@@ -99,8 +103,8 @@ async fn print_pages(
             context.output.note(&format!("nothing in {domain} fits"));
         }
         let on = goes_on(&page, all);
-        // Programs get each page that was asked for, also an empty one, but none that is passed over.
-        if !page.items.is_empty() || (context.output.json && (all || on.is_none())) {
+        // Programs get the page that was asked for, also an empty one, but none that is passed over.
+        if !page.items.is_empty() || (context.output.json && on.is_none()) {
             context.output.result(&page, || text(&page))?;
         }
         match page.next {
@@ -112,6 +116,37 @@ async fn print_pages(
             None => return Ok(Exit::Ok),
         }
     }
+}
+
+/// All pages as one JSON value, in parts as they come: one that ends in the middle nobody takes for all.
+async fn print_whole(node: &Node, domain: &DomainName, mut query: ListQuery) -> Result<Exit, Failure> {
+    let (mut begun, mut listed) = (false, false);
+    loop {
+        let page = node.list(domain, &query).await?;
+        // All is as of the first page or later.
+        let mut text = String::new();
+        if !begun {
+            text = format!("{{\"as_of\": {}, \"items\": [", as_json(&page.as_of)?);
+            begun = true;
+        }
+        for item in &page.items {
+            text.push_str(if listed { ",\n" } else { "\n" });
+            text.push_str(&as_json(item)?);
+            listed = true;
+        }
+        if page.next.is_none() {
+            text.push_str("\n]}\n");
+        }
+        print(text.as_bytes())?;
+        match page.next {
+            None => return Ok(Exit::Ok),
+            after => query.after = after,
+        }
+    }
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::new(Exit::Internal, e))
 }
 
 /// Where it goes on by itself: through all pages, or to the first with something on it. A node looks at so many entries

@@ -10,11 +10,8 @@ use ics_core::statement::Claims;
 use ics_core::time::{TimeError, Timestamp};
 use ics_core::vocabulary::{Attribute, WordError};
 
-use crate::client::thing::{GivenKey, KeyThing, Thing, ThingError};
-use crate::keys::file;
+use crate::client::thing::{GivenKey, KeyThing, Thing, ThingError, unnamed};
 
-/// Bytes of a file with a public key: a certificate as large as any domain takes, in armor.
-const KEY_FILE_BYTES: usize = 2 * 1024 * 1024;
 /// The columns that are no attributes.
 const COLUMNS: [&str; 12] =
     ["key", "spki", "kind", "name", "urn", "serial", "host", "cert", "group", "replaces", "from", "until"];
@@ -192,8 +189,7 @@ impl Fields {
         match (&self.key, &self.spki) {
             (Some(path), None) => {
                 let failed = |reason: String| FieldError::File { path: path.display().to_string(), reason };
-                let bytes = file::read_secret(&directory.join(path), KEY_FILE_BYTES);
-                GivenKey::parse(&bytes.map_err(|e| failed(e.to_string()))?).map_err(|e| failed(e.to_string()))
+                GivenKey::read(&directory.join(path)).map_err(failed)
             }
             (None, Some(text)) => GivenKey::parse(text.as_bytes())
                 .map_err(|e: ThingError| FieldError::Value { column: "spki".to_owned(), reason: e.to_string() }),
@@ -208,7 +204,7 @@ impl Fields {
             (None, Some(Name::Serial(serial))) => format!("{kind} {serial}"),
             (None, Some(Name::Host(host))) => format!("{kind} {host}"),
             (None, Some(name @ Name::Urn(_))) => name.to_string(),
-            _ => format!("{kind} {}", fingerprint.chars().take(16).collect::<String>()),
+            _ => unnamed(kind, fingerprint),
         }
     }
 }

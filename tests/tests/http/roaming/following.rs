@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ics_core::descriptor::{Descriptor, Source, Template};
+use ics_core::descriptor::{Compromise, Descriptor, Source, Template};
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make;
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::{Attribute, DomainName};
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
-use crate::following::{READ_ALONE, buyer, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
+use crate::following::{READ_ALONE, buyer, change, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
 use crate::hidden::{ALL, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
@@ -441,6 +442,32 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
 
     node.app.adopt(&care(), request(&[20], Some(false))).await.expect("ends");
     assert!(node.app.domain(&care()).expect("here").follows.is_empty());
+    asked.set(|_, _| Reply::Hangup);
+    following.end().await;
+}
+
+/// What its home declares comes with the next answer about a thing that is followed.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_home_declares_compromised_is_told_without_a_copy() {
+    let home = home().await;
+    let asked = Liar::honest(&home).await;
+    let node = caring(&origin(&home), &asked.url(), 50);
+    let from_index = home.app().domain(&domain()).expect("here").info.size;
+    say(&home, vec![device(23, "L1")]).await;
+    node.app.adopt(&care(), request(&[23], Some(true))).await.expect("adopts");
+    let following = Following::begin(&node);
+    let signer = maker().public_key().fingerprint();
+    let declare = |descriptor: &mut Descriptor| {
+        descriptor.compromised.push(Compromise { signer, domain: domain(), from_index });
+    };
+    let alarms = || {
+        let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "compromised-at-source").count()
+    };
+    change(home.app(), DOMAIN, declare).await;
+    until("it is told of", || alarms() == 1).await;
+    change(&node.app, CARE, declare).await;
+    until("it is declared here too", || alarms() == 0).await;
     asked.set(|_, _| Reply::Hangup);
     following.end().await;
 }

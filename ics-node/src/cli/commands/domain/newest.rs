@@ -30,7 +30,15 @@ pub(in crate::cli) fn newest(context: &Context, domain: &DomainName) -> Result<D
     let Some(known) = versions.into_iter().filter(|version| *version <= in_force).max() else { return Ok(here) };
     let last = fetch(context, &node, domain, known..=in_force)?;
     refuse_other_draft(context, &last)?;
-    Ok(DescriptorFile::newest(&context.home, domain)?)
+    let newest = DescriptorFile::newest(&context.home, domain)?;
+    if newest.descriptor.version > in_force {
+        context.output.note(&format!(
+            "version {} of {domain}, from which this goes on, is not in force: `ics domain submit` says what it \
+             waits for",
+            newest.descriptor.version
+        ));
+    }
+    Ok(newest)
 }
 
 /// Puts versions that are in force beside the first of them, which is here; the last of them.

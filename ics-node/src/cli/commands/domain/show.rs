@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
-use ics_core::descriptor::{Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec};
+use ics_core::descriptor::{Compromise, Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec};
 use ics_core::log::note::VerifierKey;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
@@ -190,7 +190,8 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
         rows.push(("adopts from", sources.join("\n")));
     }
     for compromise in &descriptor.compromised {
-        rows.push(("compromised", format!("{} from {} on", compromise.signer, compromise.from_index)));
+        let Compromise { signer, domain, from_index } = compromise;
+        rows.push(("compromised", format!("{signer}\nfrom entry {from_index} of {domain} on")));
     }
     card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
 }

@@ -98,6 +98,17 @@ pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d
     beyond
 }
 
+/// The versions to submit before one, and how to be rid of what nobody wants: whatever was made of that goes with it.
+fn comes_first(path: &Path, next: u64, version: u64) -> String {
+    let path = path.display();
+    let between = (next.saturating_add(1)..version).map(|it| format!(", then version {it}")).collect::<String>();
+    format!(
+        "version {next} comes first: `ics domain submit {path}`{between}, then this one. What is not wanted any more is \
+         dropped by moving its file away, with those of all later versions, which were made of it: `ics domain update` \
+         makes their changes anew"
+    )
+}
+
 /// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first. Or it
 /// comes too late, and was made of a version that is no longer in force.
 fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failure) -> Failure {
@@ -107,9 +118,7 @@ fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failu
     let path = descriptor::path(&context.home, domain, next);
     match next.cmp(&version) {
         Ordering::Equal => failure,
-        Ordering::Less if path.exists() => {
-            failure.hint(format!("version {next} comes first: `ics domain submit {}`, then this one", path.display()))
-        }
+        Ordering::Less if path.exists() => failure.hint(comes_first(&path, next, version)),
         Ordering::Less => {
             failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file"))
         }

@@ -26,6 +26,7 @@ Examples:
   $ ics domain update --add-signer developer=debian-keyring.gpg --certificate-bytes 1048576
   $ ics domain update --add-owner b.asc --threshold 2
   $ ics domain update --compromised 0123456789abcdef0123456789abcdef01234567@4711
+  $ ics domain update --compromised devices.maker.example/0123456789abcdef0123456789abcdef01234567@16
   $ ics domain update --add-witness ics.cert.example=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --quorum 1
 
   Everything else is edited in the JSON itself:
@@ -72,9 +73,10 @@ pub(crate) struct Update {
     /// already gets the key that its home has now; compare that key with what its owners say.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
-    /// A signer whose statements in this domain no longer count from an index on.
-    #[arg(long, value_name = "FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
-    compromised: Vec<(Fingerprint, u64)>,
+    /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for what
+    /// was adopted from it: what the source declares itself does not count here.
+    #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
+    compromised: Vec<Declared>,
     /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
     /// a block for ever has revoked stay revoked: new ones must be issued.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
@@ -101,10 +103,21 @@ pub(crate) struct Update {
 const REVOKED: &str = "what blocked for ever has revoked the X.509 certificates that were issued before it: they stay \
                        revoked, and new ones must be issued";
 
-fn compromise(text: &str) -> Result<(Fingerprint, u64), String> {
-    let (signer, index) = text.split_once('@').ok_or_else(|| format!("`{text}` lacks its `@`"))?;
-    let index = index.parse().map_err(|_| format!("`{index}` is not an index of the log"))?;
-    Ok((signer.parse().map_err(|e: ics_core::identity::IdentityError| e.to_string())?, index))
+/// A signer, from where on he is compromised, and in which domain if not in that which says it.
+#[derive(Debug, Clone)]
+struct Declared {
+    source: Option<DomainName>,
+    signer: Fingerprint,
+    from_index: u64,
+}
+
+fn compromise(text: &str) -> Result<Declared, String> {
+    let (source, rest) = text.split_once('/').map_or((None, text), |(source, rest)| (Some(source), rest));
+    let (signer, index) = rest.split_once('@').ok_or_else(|| format!("`{text}` lacks its `@`"))?;
+    let from_index = index.parse().map_err(|_| format!("`{index}` is not an index of the log"))?;
+    let signer = signer.parse().map_err(|e: ics_core::identity::IdentityError| e.to_string())?;
+    let source = source.map(str::parse::<DomainName>).transpose().map_err(|e| e.to_string())?;
+    Ok(Declared { source, signer, from_index })
 }
 
 fn witness(text: &str) -> Result<NodeKey, String> {
@@ -122,9 +135,11 @@ impl Update {
             Some(path) => descriptor::follow(&previous, edited(path)?)?,
             None => descriptor::next_version(&previous, self.changes(context, &domain)?)?,
         };
+        refuse_unchanged(&previous, &next)?;
         if next.certificates.is_some() && !next.lifted.is_subset(&previous.lifted) {
             context.output.note(REVOKED);
         }
+        tell_no_sources(context, &previous, &next);
         tell_idle_roles(context, &previous, &next);
         tell_new_signers(context, &previous, &next);
         // Owners sign a digit too many as they sign anything else; only a log tells it apart.
@@ -159,7 +174,10 @@ impl Update {
     }
 
     fn changes(self, context: &Context, domain: &DomainName) -> Result<Changes, Failure> {
-        let compromise = |(signer, from_index)| Compromise { signer, domain: domain.clone(), from_index };
+        let compromise = |Declared { source, signer, from_index }| {
+            let domain = source.unwrap_or_else(|| domain.clone());
+            Compromise { signer, domain, from_index }
+        };
         Ok(Changes {
             description: self.description,
             add_owners: self.add_owner.iter().map(|key| owner(context, key)).collect::<Result<_, _>>()?,
@@ -177,6 +195,30 @@ impl Update {
             remove_witnesses: self.remove_witness,
             quorum: self.quorum,
         })
+    }
+}
+
+/// Owners would sign a version that says nothing new, and each later one would wait for it.
+fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Failure> {
+    let (version, before) = (previous.version, previous.previous);
+    if (Descriptor { version, previous: before, ..next.clone() }) != *previous {
+        return Ok(());
+    }
+    let same = format!("nothing is to change: version {version} of {} says all of that", next.domain);
+    Err(Failure::new(Exit::Usage, same)
+        .hint("`ics domain update --help` lists what changes the rules"))
+}
+
+/// Of which domains that are no source signers are newly declared compromised: their names may be mistyped.
+fn tell_no_sources(context: &Context, previous: &Descriptor, next: &Descriptor) {
+    let is_known = |it: &&Compromise| it.domain == next.domain || next.sources.iter().any(|of| of.domain == it.domain);
+    let new = next.compromised.iter().filter(|it| !previous.compromised.contains(it));
+    for Compromise { signer, domain, .. } in new.filter(|it| !is_known(it)) {
+        context.output.note(&format!(
+            "`{domain}` is no source of {}: that {signer} is compromised there counts only for what came from it through \
+             a source",
+            next.domain
+        ));
     }
 }
 
