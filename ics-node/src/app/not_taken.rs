@@ -113,9 +113,8 @@ impl App {
     /// Ends all that were raised about a domain; whether there were any.
     pub(super) fn end_alarms_about(&self, target: &Hosted, source: &DomainName) -> Result<bool, AppError> {
         target.forget_rights(source);
-        let is_about = |text: &str| {
-            entry_in(text, source).is_some() || is_of_no_use(text, source) || is_of_rights(text, source)
-        };
+        let is_about =
+            |text: &str| entry_in(text, source).is_some() || is_of_no_use(text, source) || is_of_rights(text, source);
         self.end_alarms(target, is_about)
     }
 
@@ -175,6 +174,8 @@ mod tests {
         assert_eq!((entry_in(answer, &source), is_of_no_use(entry, &source)), (None, false));
         let rights = "the rules of devices.acme.example do not let care.acme.example take over";
         assert_eq!((is_of_rights(rights, &source), is_of_rights(rights, &other)), (true, false));
-        assert!(entry_in(rights, &source).is_none() && !is_of_no_use(rights, &source) && !is_of_rights(answer, &source));
+        assert!(
+            entry_in(rights, &source).is_none() && !is_of_no_use(rights, &source) && !is_of_rights(answer, &source)
+        );
     }
 }

@@ -205,8 +205,7 @@ fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Fail
         return Ok(());
     }
     let same = format!("nothing is to change: version {version} of {} says all of that", next.domain);
-    Err(Failure::new(Exit::Usage, same)
-        .hint("`ics domain update --help` lists what changes the rules"))
+    Err(Failure::new(Exit::Usage, same).hint("`ics domain update --help` lists what changes the rules"))
 }
 
 /// Of which domains that are no source signers are newly declared compromised: their names may be mistyped.
