@@ -23,6 +23,8 @@ use crate::vocabulary::Attribute;
 pub struct Attested {
     /// What the domain says, as a verdict hears it.
     pub testimony: Testimony,
+    /// The latest time that the home has signed in it. Whoever believes less says so in the testimony.
+    pub signed_at: Timestamp,
     /// What the thing was ever given there, also by statements that count no longer: see [`ever_given`].
     pub given: BTreeMap<Attribute, BTreeSet<String>>,
     /// The checkpoint under which all is proven.
@@ -73,17 +75,18 @@ pub fn attested(
     };
     let about = record.as_ref().and_then(|record| replay.about.get(&record.identity.id));
     let given = ever_given(about.into_iter().flatten());
+    let signed_at = head.cosigned_at.unwrap_or_default();
     let testimony = Testimony {
         origin,
         size: head.checkpoint.size,
         root: head.checkpoint.root,
         descriptor: newest.version,
-        as_of: head.cosigned_at.unwrap_or_default(),
+        as_of: signed_at,
         freshness: newest.freshness,
         record,
         withheld: false,
     };
-    Ok(Attested { testimony, given, checkpoint: head.checkpoint, head: said, domain: replay.domain })
+    Ok(Attested { testimony, signed_at, given, checkpoint: head.checkpoint, head: said, domain: replay.domain })
 }
 
 /// The record, if what was asked for is its id or one of its names.

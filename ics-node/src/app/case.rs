@@ -134,7 +134,7 @@ impl App {
 }
 
 /// As of when a checkpoint counts, where its home has signed a later time.
-pub(super) fn less_than_signed(domain: &Domain, checkpoint: &str, as_of: Timestamp) -> Option<Timestamp> {
+fn less_than_signed(domain: &Domain, checkpoint: &str, as_of: Timestamp) -> Option<Timestamp> {
     let signed = domain.descriptor().vouched_at(checkpoint).ok().flatten();
     signed.filter(|signed| as_of < *signed).map(|_| as_of)
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, admit};
-use ics_core::domain::{Context, Domain, Erasable, Nearing, Refusal};
-use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::domain::{Context, Domain, Erasable, Refusal};
 use ics_core::limits;
 use ics_core::log::checkpoint::CheckpointError;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
@@ -19,6 +18,7 @@ use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
 use super::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
+use super::noted::Notes;
 use super::problem::Code;
 use crate::api::Problem;
 use crate::store::{Part, StoreError, WriteTx};
@@ -47,13 +47,8 @@ enum Change {
     Descriptor(Box<Descriptor>),
     /// The index of the entry that is erased, and what is left of it.
     Erase(u64, Remnant),
-    /// Nothing; but its signer can soon no longer block that thing, or gpg gives no heed to this block of his, or it grants a
-    /// role over this one from that time on.
-    Said {
-        nears: Option<(Fingerprint, Nearing)>,
-        unheeded: Option<Fingerprint>,
-        grants: Option<(IdentityId, Timestamp)>,
-    },
+    /// Nothing, but it is noted at the domain's home.
+    Noted(Box<Notes>),
 }
 
 /// Judges what would become the entry at the log's present end, with this header. Whoever judges one entry after the other
@@ -152,27 +147,13 @@ fn judge_statement(
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {
-            let nears = admitted.nears.map(|nears| (entry.signer(), nears));
-            let grants = entry.grant().map(|_| (entry.subject_id(), entry.claims().from.unwrap_or_default()));
-            let unheeded = is_unheeded(&entry, &said.about).then(|| entry.signer());
-            let change = Change::Said { nears, unheeded, grants };
+            let notes = Notes::of(&entry, &said.about, admitted.nears);
+            let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
             Judgement::Admitted(Admission { kind: statement_kind(statement), change })
         }
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
     })
-}
-
-/// Whether an entry revokes nothing to gpg, which goes by the times of signatures: the same signer has certified the same
-/// User ID with a later one before. The home goes by its own order, so it is no reason to refuse the block.
-fn is_unheeded(entry: &Logged, about: &[Logged]) -> bool {
-    let outlives = |it: &Logged| {
-        it.signer() == entry.signer()
-            && !(it.revokes() || it.is_refused() || it.is_erased())
-            && it.subject() == entry.subject()
-            && entry.signed_at() < it.signed_at()
-    };
-    entry.revokes() && about.iter().any(outlives)
 }
 
 /// An adopted entry is proven by a checkpoint of the home that the descriptor pins for its source.
@@ -405,18 +386,8 @@ impl Admission {
                 tx.follow_anew();
             }
             (Change::Erase(erased, remnant), true) => tx.erase(*erased, remnant.to_bytes())?,
-            (Change::Said { nears, unheeded, grants }, true) if tx.domain().part == Part::Home => {
-                // The owners of the domain can do something about it, and they are told at its home.
-                if let Some((signer, nears)) = nears {
-                    warn_of_quota(tx, index, header.admitted_at, signer, *nears)?;
-                }
-                if let Some(signer) = unheeded {
-                    warn_of_clock(tx, index, header.admitted_at, signer)?;
-                }
-                if let Some((subject, begins)) = grants {
-                    let is_group = matches!(subject, IdentityId::Group(_));
-                    tx.follow_granted(index, (!is_group).then(|| subject.to_string()), *begins);
-                }
+            (Change::Noted(notes), true) if tx.domain().part == Part::Home => {
+                notes.write(tx, index, header.admitted_at)?;
             }
             _ => {}
         }
@@ -445,7 +416,7 @@ impl Admission {
             (Change::Certification(certification), Some(domain)) => {
                 Arc::make_mut(domain).take_certification(index, &certification);
             }
-            (Change::Nothing | Change::Said { .. } | Change::Erase(..), _)
+            (Change::Nothing | Change::Noted(_) | Change::Erase(..), _)
             | (Change::Certificate(_) | Change::Certification(_), None) => {}
         }
         grow(domain, index, header.admitted_at);
@@ -458,35 +429,6 @@ pub(crate) fn why_without_effect(tx: &WriteTx<'_>, index: u64, problem: &Problem
     let (domain, detail) = (&tx.domain().name, &problem.detail);
     tracing::warn!(%domain, index, %detail, "an entry has no effect");
     problem.in_general()
-}
-
-/// The alarm names no thing, because it is for all to read, and stands once for each signer; the node's log names the entry.
-fn warn_of_quota(
-    tx: &mut WriteTx<'_>,
-    index: u64,
-    at: Timestamp,
-    signer: &Fingerprint,
-    Nearing { made, quota }: Nearing,
-) -> Result<(), StoreError> {
-    let domain = tx.domain().name.clone();
-    tracing::warn!(%domain, index, %signer, made, quota, "a signer nears his quota for a thing that he blocks again and again");
-    let text = format!(
-        "the signer `{signer}` has nearly used up his quota of {quota} statements for a thing that he blocks again and \
-         again; then he can neither block it nor lift his blocks: raise `statements_per_signer_and_identity` in `limits` in \
-         a new version of the descriptor"
-    );
-    tx.alarm_once(at, "quota", &text)
-}
-
-/// The same of a signer whose clock is behind, or was ahead before.
-fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Fingerprint) -> Result<(), StoreError> {
-    let domain = tx.domain().name.clone();
-    tracing::warn!(%domain, index, %signer, "a block bears an earlier time than what its signer has said before");
-    let text = format!(
-        "the signer `{signer}` has blocked something with a signature that is older than what he had said of it before, \
-         so gpg goes on to call it valid: put the clock right of the machine that signs, and say it again"
-    );
-    tx.alarm_once(at, "signer-clock", &text)
 }
 
 /// The domain has one entry more, with effect or without.

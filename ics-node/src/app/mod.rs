@@ -53,6 +53,7 @@ mod mirroring;
 mod moments;
 mod named;
 mod not_taken;
+mod noted;
 mod ocsp;
 mod open;
 mod operations;

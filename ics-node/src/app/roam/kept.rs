@@ -22,7 +22,6 @@ use tokio::sync::{Mutex as Place, MutexGuard};
 
 use super::Need;
 use super::watched::Watchers;
-use crate::app::case::less_than_signed;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::config::PeerName;
@@ -243,9 +242,9 @@ impl Answer {
         Some(Arc::new(Self { attested, evidence, reader, from }))
     }
 
-    /// When the home has signed the checkpoint, where this node counts it as of an earlier time.
+    /// As of when this node counts it, where its home has signed a later time.
     pub(super) fn believed(&self) -> Option<Timestamp> {
-        less_than_signed(&self.attested.domain, &self.evidence.checkpoint, self.attested.testimony.as_of)
+        Some(self.attested.testimony.as_of).filter(|as_of| *as_of < self.attested.signed_at)
     }
 
     /// When the first of its statements begins or ends.

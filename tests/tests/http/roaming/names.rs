@@ -1,5 +1,7 @@
 //! What a name means that was asked for before, once more of the log is known.
 
+use std::time::Duration;
+
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::{Claims, make};
@@ -56,6 +58,28 @@ async fn a_name_that_meant_nothing_is_asked_for_again_once_something_has_it() {
     assert_eq!(gateway.check(&id(31)).await.verdict, Outcome::Allow);
     let allowed = gateway.check(&serial(31)).await;
     assert_eq!((allowed.verdict, allowed.reason), (Outcome::Allow, Reason::Permitted), "{allowed:?}");
+}
+
+/// What a name means is known no longer than from when that was answered, also where the home has signed another answer
+/// about the thing later than the checkpoint that it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_answer_by_another_name_is_proven_as_of_the_older_one() {
+    let (home, _upstream, gateway) = asking().await;
+    let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
+    let [one, other] = ["serial:ONE", "serial:OTHER"];
+    claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
+    claims.names = [one, other].map(|name| name.parse().expect("a name")).into();
+    let (device, user_id) = (signer(40), "Thermometer 40");
+    let called =
+        make::certify(&maker(), device.public_key(), user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32]);
+    say(&home, vec![called.expect("a statement")]).await;
+    assert_eq!(gateway.check(one).await.verdict, Outcome::Allow);
+    say(&home, vec![stolen(&maker(), 40)]).await;
+    // The home signs in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(gateway.check(other).await.reason, Reason::Blocked);
+    let denied = gateway.check(one).await;
+    assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "{denied:?}");
 }
 
 /// That another thing has the name as well makes nothing better.
