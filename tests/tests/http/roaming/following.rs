@@ -279,17 +279,24 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     following.end().await;
 }
 
-/// One record that is longer than what is read: the others are heard of, and it is taken over once it can be.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_long_keeps_nobody_from_the_others() {
+/// A domain that follows two things, both of which are stolen by now; what is answered about the first is too long.
+async fn too_much_is_said() -> (Node, Liar, Gateway) {
     let home = home().await;
-    let (made, asked) = (origin(&home), Liar::honest(&home).await);
-    let node = caring(&made, &asked.url(), 50);
+    let asked = Liar::honest(&home).await;
+    let node = caring(&origin(&home), &asked.url(), 50);
     node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
     let seen = home.app().domain(&domain()).expect("founded").info.size;
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
-    let size = home.app().domain(&domain()).expect("founded").info.size;
     too_long(&asked, 20, seen);
+    (home, asked, node)
+}
+
+/// One record that is longer than what is read: the others are heard of, and it is taken over once it can be.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_keeps_nobody_from_the_others() {
+    let (home, asked, node) = too_much_is_said().await;
+    let made = origin(&home);
+    let size = home.app().domain(&domain()).expect("founded").info.size;
     let heads = vec![hint(&made, 20, size), hint(&made, 21, size)];
     asked.push(Some(Heads { upto: size, size, heads, checkpoint: None }));
     let following = Following::begin(&node);
@@ -309,13 +316,7 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
 /// Whoever wants nothing more of a domain needs neither its home nor a peer for that, and is alarmed of nothing in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_followed_ends_without_a_copy_a_home_and_a_peer() {
-    let home = home().await;
-    let (made, asked) = (origin(&home), Liar::honest(&home).await);
-    let node = caring(&made, &asked.url(), 50);
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
-    let seen = home.app().domain(&domain()).expect("founded").info.size;
-    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
-    too_long(&asked, 20, seen);
+    let (_home, asked, node) = too_much_is_said().await;
     let follows = || node.app.domain(&care()).expect("here").follows;
     let alarms = || not_taken(&node).len();
     let following = Following::begin(&node);
