@@ -1,5 +1,5 @@
 //! ACME (RFC 8555), as state machines: what requests say, what states accounts, authorizations and orders go through, and
-//! who may revoke. Nothing here does I/O, knows a clock or draws randomness; the use cases in `app::acme` drive it.
+//! who may revoke. Nothing here does I/O, knows a clock or draws randomness; the use cases in `app::x509::acme` drive it.
 //!
 //! What is true of a thing is decided by its record alone. Here is only the protocol by which it asks for its certificate.
 

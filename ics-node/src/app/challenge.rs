@@ -16,10 +16,10 @@ use ics_core::record::Logged;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
 
-use super::answers::{Depth, Query};
+use super::answer::answers::{Depth, Query};
+use super::answer::read::only;
 use super::hosted::Hosted;
 use super::problem::Code;
-use super::read::only;
 use super::{App, AppError, Asker, Reader, random};
 use crate::api::{Challenge, ChallengeAnswer, Proven};
 use crate::shares::Shares;

@@ -12,7 +12,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId, Subject};
 use ics_core::vocabulary::DomainName;
 
-use super::check::What;
+use super::admit::check::What;
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
 
 /// Where entries are looked up: the durable log, or the log with what a commit in progress adds.

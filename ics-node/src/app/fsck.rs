@@ -13,9 +13,9 @@ use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
+use super::copy::replay::Judge;
 use super::open::{refuse_other_log, stored_keys};
 use super::operations::KeptFork;
-use super::replay::Judge;
 use super::{AppError, random};
 use crate::store::{
     self, DomainInfo, Fork, Inspector, Options, Part, Replay, Report, Seal, Store, StoreError, StoredEntry, inspect,

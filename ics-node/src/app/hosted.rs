@@ -12,11 +12,11 @@ use ics_sync::mirror::Mirror;
 
 use tokio::sync::watch;
 
-use super::declared::Compared;
-use super::expiry::Expiries;
+use super::copy::push::Told;
+use super::following::declared::Compared;
+use super::home::witnesses::Witnessing;
 use super::outbox::Retry;
-use super::push::Told;
-use super::witnesses::Witnessing;
+use super::x509::expiry::Expiries;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
 use crate::store::{DomainNumber, Full, Part, StoreError};

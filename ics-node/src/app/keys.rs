@@ -15,9 +15,9 @@ use ics_core::statement::{is_certificate, openpgp_key_of, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
+use super::answer::read::Sight;
 use super::entries::find_logged;
 use super::problem::Code;
-use super::read::Sight;
 use super::{App, AppError, Reader};
 use crate::api::{Problem, SubmissionResult};
 use crate::store::Part;

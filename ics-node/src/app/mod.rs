@@ -4,86 +4,25 @@ pub mod clock;
 pub mod problem;
 
 mod access;
-mod acme;
-mod adopt;
+mod admit;
 mod alarms;
-mod alerts;
-mod answers;
-mod authorities;
-mod carry;
-mod case;
-mod certificates;
-mod certify;
+mod answer;
 mod challenge;
-mod check;
-mod concern;
-mod copying;
-mod cosign;
-mod declared;
-mod denied;
-mod directory;
-mod enrol;
+mod copy;
 mod entries;
-mod erase;
-mod erased_copies;
 mod error;
-mod est;
-mod everything;
-mod expiry;
-mod explain;
-mod feed;
-mod follow;
-mod found;
+mod following;
 mod fsck;
-mod heartbeat;
-mod heed;
-mod home_key;
-mod home_lists;
+mod home;
 mod hosted;
-mod issuers;
-mod judge;
-mod kept_blocks;
 pub mod keys;
-mod lead;
-mod list;
-mod looked;
-mod memory;
-mod mirror;
-mod mirroring;
-mod moments;
-mod named;
-mod not_taken;
-mod noted;
-mod ocsp;
 mod open;
 mod operations;
 mod outbox;
-mod peers;
-mod push;
-mod read;
-mod ready;
-mod recover;
-mod replay;
-mod resolved;
-mod responders;
-mod reveal;
-mod revocation;
 mod roam;
-mod rolled_back;
-mod search;
-mod sight;
-mod submit;
-mod succession;
 #[cfg(test)]
 mod tests;
-mod then;
-mod thing;
-mod two_logs;
-mod unite;
-mod upload;
-mod verdict;
-mod whole_key;
-mod witnesses;
+mod x509;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -94,38 +33,38 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
-pub use acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};
-pub use answers::{Depth, Encoded, Extent, Query};
-pub use certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
+pub use answer::answers::{Depth, Encoded, Extent, Query};
+pub use answer::denied::Denied;
+pub use answer::directory::{Looked, Mark, Thing, ThingPage};
+pub use answer::everything::Mentions;
+use answer::memory::Memory;
+pub use answer::moments::{Gone, Moment, Touched, millis_of};
+pub use answer::then::Then;
+pub use answer::thing::{Found, PublicThing, Software};
+pub use answer::verdict::check_use;
 use challenge::Challenges;
 pub use clock::Clock;
-pub use cosign::NotCosigned;
-pub use denied::Denied;
-pub use directory::{Looked, Mark, Thing, ThingPage};
+pub use copy::feed::{DescriptorAnswer, TileAnswer};
+pub use copy::kept_blocks::{KeptBlock, KeptBlocks, kept_blocks};
+pub(crate) use copy::peers::Peers;
+pub use copy::push::{Event, Follower, Listener};
 pub use error::AppError;
-pub use est::EstRequest;
-pub use everything::Mentions;
-pub(crate) use expiry::DAYS as ENDING_DAYS;
-pub use expiry::{Expiries, ExpiryAlert};
-pub use feed::{DescriptorAnswer, TileAnswer};
 pub use fsck::{empty_copy, fsck, kept_forks, may_copy, rebuild_index};
+pub use home::cosign::NotCosigned;
+pub use home::recover::{Asked, PEERS_SETTLE, Source};
 use hosted::Hosted;
-pub use kept_blocks::{KeptBlock, KeptBlocks, kept_blocks};
-use memory::Memory;
-pub use moments::{Gone, Moment, Touched, millis_of};
-pub use ocsp::OcspAnswer;
 pub use open::{NodeKeys, Setup, store_options};
 pub use operations::{KeptFork, Operations, ToApprove};
 pub use outbox::Waiting;
-pub(crate) use peers::Peers;
-pub use push::{Event, Follower, Listener};
-pub use recover::{Asked, PEERS_SETTLE, Source};
-pub use responders::ResponderCertificate;
-pub use revocation::{Elsewhere, Listing, SignedList};
 pub use roam::{Asker, Watcher};
-pub use then::Then;
-pub use thing::{Found, PublicThing, Software};
-pub use verdict::check_use;
+pub use x509::acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};
+pub use x509::certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
+pub use x509::est::EstRequest;
+pub(crate) use x509::expiry::DAYS as ENDING_DAYS;
+pub use x509::expiry::{Expiries, ExpiryAlert};
+pub use x509::ocsp::OcspAnswer;
+pub use x509::responders::ResponderCertificate;
+pub use x509::revocation::{Elsewhere, Listing, SignedList};
 
 use crate::background;
 use crate::store::Store;
@@ -148,24 +87,24 @@ struct Inner {
     news: watch::Sender<u64>,
     challenges: Challenges,
     /// How often devices may ask to be introduced.
-    enrolling: enrol::Enrolling,
+    enrolling: admit::enrol::Enrolling,
     /// Signed answers about certificates, and how many each may have signed for himself.
-    ocsp: ocsp::Answers,
+    ocsp: x509::ocsp::Answers,
     /// Issuers as descriptors name them.
-    authorities: authorities::Authorities,
+    authorities: x509::authorities::Authorities,
     /// Revocation lists.
-    lists: revocation::Lists,
+    lists: x509::revocation::Lists,
     /// Revocation lists that issuers sign elsewhere.
-    home_lists: home_lists::HomeLists,
-    denied: denied::Denials,
+    home_lists: x509::home_lists::HomeLists,
+    denied: answer::denied::Denials,
     /// What other nodes have answered about things of which no copy is here.
     roaming: roam::Roaming,
-    alerts: alerts::Alerts,
-    submissions: submit::Submissions,
+    alerts: x509::alerts::Alerts,
+    submissions: admit::submit::Submissions,
     /// The domains of which this node is the home, and which its configuration names no more.
     closed: OnceLock<BTreeSet<DomainName>>,
     /// The ACME server, if there is one.
-    acme: Option<acme::Acme>,
+    acme: Option<x509::acme::Acme>,
 }
 
 impl App {

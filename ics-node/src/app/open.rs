@@ -17,16 +17,16 @@ use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
 use zeroize::Zeroizing;
 
-use super::acme::{Acme, AcmeSetup};
+use super::answer::denied::Denials;
+use super::answer::memory::Memory;
 use super::challenge::Challenges;
 use super::clock::Clock;
-use super::denied::Denials;
+use super::copy::feed::decode;
 use super::entries::{keys_of, keys_of_remnant};
-use super::feed::decode;
 use super::hosted::Hosted;
-use super::memory::Memory;
 use super::problem::Code;
 use super::roam::Roaming;
+use super::x509::acme::{Acme, AcmeSetup};
 use super::{App, AppError, Inner, IssuerKey, Peers};
 use crate::config::PeerConfig;
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
@@ -98,15 +98,15 @@ impl App {
             memory,
             news: tokio::sync::watch::Sender::new(0),
             challenges: Challenges::default(),
-            enrolling: super::enrol::Enrolling::default(),
-            ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
-            authorities: super::authorities::Authorities::default(),
-            lists: super::revocation::Lists::default(),
-            home_lists: super::home_lists::HomeLists::default(),
+            enrolling: super::admit::enrol::Enrolling::default(),
+            ocsp: super::x509::ocsp::Answers::new(setup.memory_bytes / 4),
+            authorities: super::x509::authorities::Authorities::default(),
+            lists: super::x509::revocation::Lists::default(),
+            home_lists: super::x509::home_lists::HomeLists::default(),
             denied: Denials::default(),
             roaming: Roaming::default(),
-            alerts: super::alerts::Alerts::default(),
-            submissions: super::submit::Submissions::default(),
+            alerts: super::x509::alerts::Alerts::default(),
+            submissions: super::admit::submit::Submissions::default(),
             closed: OnceLock::new(),
             acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
         }));

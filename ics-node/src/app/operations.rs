@@ -5,9 +5,9 @@ use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
-use super::denied::Denied;
-use super::expiry::Expiries;
+use super::answer::denied::Denied;
 use super::outbox::Waiting;
+use super::x509::expiry::Expiries;
 use super::{App, AppError};
 use crate::api::{Alarm, DomainInfo, Enrolment, ForkNotes, IdentitySummary, NodeInfo, PageQuery, PeerInfo};
 use crate::store::Part;

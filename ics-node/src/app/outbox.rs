@@ -27,12 +27,12 @@ use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
-use super::check::{Checked, What, check_sent};
+use super::admit::check::{Checked, What, check_sent};
+use super::admit::unite::stands_for;
 use super::entries::{Snapshot, find_logged};
-use super::heartbeat::stopped;
+use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::problem::Code;
-use super::unite::stands_for;
 use super::{App, AppError, random};
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};

@@ -16,12 +16,12 @@ use ics_core::record::Posting;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, settle};
 use ics_core::vocabulary::Act;
 
-use super::check::check_bodies;
-use super::memory::Asked;
+use super::admit::check::check_bodies;
+use super::admit::submit::{Incoming, append_all};
+use super::answer::memory::Asked;
+use super::answer::read::Sight;
+use super::answer::verdict::{Matter, word};
 use super::problem::Code;
-use super::read::Sight;
-use super::submit::{Incoming, append_all};
-use super::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
 use crate::api::{Check, EnrolmentRequest, ListQuery, PageQuery, SubmissionResult};
 use crate::fixture::{Party, devices};

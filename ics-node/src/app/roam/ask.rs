@@ -13,7 +13,7 @@ use ics_sync::http::PeerError;
 use ics_sync::wire::Attestation;
 
 use super::kept::{Answer, Asker, Outcome, Sought};
-use crate::app::peers::{Asking, Peer};
+use crate::app::copy::peers::{Asking, Peer};
 use crate::app::{App, AppError};
 use crate::config::PeerUrl;
 use crate::store::{Fork, Witnessed};

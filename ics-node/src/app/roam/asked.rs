@@ -8,8 +8,8 @@ use ics_core::vocabulary::DomainName;
 
 use crate::api::{Asks, FollowedBy};
 use crate::app::App;
+use crate::app::copy::peers::{Asking, Peer};
 use crate::app::hosted::Hosted;
-use crate::app::peers::{Asking, Peer};
 use crate::store::Part;
 
 /// What came of the last questions to a peer about one domain.

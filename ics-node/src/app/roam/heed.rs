@@ -1,5 +1,5 @@
 //! Heeding grants without a copy: a thing over which a domain of this node has granted a role is asked about again in the
-//! domains that it follows. [`crate::app::heed`] says why.
+//! domains that it follows. [`crate::app::following::heed`] says why.
 //!
 //! This goes beside the listening and changes nothing of how far that is: what is told of meanwhile comes as ever.
 
@@ -11,7 +11,7 @@ use ics_core::record::ever_given;
 use tokio::task::JoinSet;
 
 use super::follow::{NotTaken, Work};
-use crate::app::follow::choices;
+use crate::app::following::follow::choices;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{Following, Unheeded};

@@ -36,7 +36,7 @@ use self::kept::Outcome;
 pub(crate) use self::kept::{Answer, Roaming, Sought};
 pub(crate) use self::watch::Followers;
 pub use self::watched::Watcher;
-use super::answers::{Depth, Gathered, Query, Source};
+use super::answer::answers::{Depth, Gathered, Query, Source};
 use super::{App, AppError, Reader};
 
 /// For what an answer must serve.

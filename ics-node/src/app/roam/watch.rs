@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::follow::{NotTaken, Work, not_heard};
 use super::heed::Heeding;
-use crate::app::follow::choices;
+use crate::app::following::follow::choices;
 use crate::app::{App, AppError, random};
 
 /// In which time a stream must stand and have brought its first event.

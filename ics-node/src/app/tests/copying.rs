@@ -11,7 +11,7 @@ use ics_sync::mirror::{Action, Mirror};
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
-use crate::app::judge::grow;
+use crate::app::admit::judge::grow;
 use crate::app::{App, Reader};
 use crate::fixture::{PATIENCE, Party, SALT, catches_up, copy, device, owner, served};
 use crate::openpgp::{Armor, armored};

@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::api::{AdoptionRequest, SubmissionResult};
-use crate::app::check::check_bodies;
-use crate::app::submit::{Incoming, Outcome};
+use crate::app::admit::check::check_bodies;
+use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, catches_up, claims, copy, device, owner, served, word};
 

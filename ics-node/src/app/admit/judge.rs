@@ -1,0 +1,439 @@
+//! The writer's part of admission: the home and its mirrors judge an entry in the same way at the same place.
+
+use std::sync::Arc;
+
+use ics_core::descriptor::{Descriptor, admit};
+use ics_core::domain::{Context, Domain, Erasable, Refusal};
+use ics_core::limits;
+use ics_core::log::checkpoint::CheckpointError;
+use ics_core::log::entry::{EntryKind, Header, LeafData};
+use ics_core::log::note::NoteError;
+use ics_core::log::source::{EvidenceError, Source};
+use ics_core::openpgp::certificate::{Certificate, KeyRefusal, Purpose};
+use ics_core::openpgp::key::PublicKey;
+use ics_core::record::{Logged, Posting, SourceRef};
+use ics_core::statement::body;
+use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasure, Statement, StatementId};
+use ics_core::time::Timestamp;
+
+use super::check::{Checked, What, unknown_signer};
+use super::noted::Notes;
+use crate::api::Problem;
+use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
+use crate::app::problem::Code;
+use crate::store::{Part, StoreError, WriteTx};
+
+/// What the policy says of an entry.
+pub(crate) enum Judgement {
+    /// It has effect.
+    Admitted(Admission),
+    /// It stands in the log already, at this index.
+    Present(u64),
+    /// It has none, and why.
+    Refused(Problem),
+}
+
+/// An entry that has effect.
+pub(crate) struct Admission {
+    pub(crate) kind: EntryKind,
+    change: Change,
+}
+
+/// What an entry changes in what the domain knows of itself.
+enum Change {
+    Nothing,
+    Certificate(Box<Certificate>),
+    Certification(Box<Certification>),
+    Descriptor(Box<Descriptor>),
+    /// The index of the entry that is erased, and what is left of it.
+    Erase(u64, Remnant),
+    /// Nothing, but it is noted at the domain's home.
+    Noted(Box<Notes>),
+}
+
+/// Judges what would become the entry at the log's present end, with this header. Whoever judges one entry after the other
+/// keeps `line` from one to the next.
+pub(crate) fn judge(
+    log: &impl Log,
+    domain: Option<&Domain>,
+    header: &Header,
+    checked: &Checked,
+    line: &mut Line,
+) -> Result<Judgement, StoreError> {
+    line.take(&checked.what);
+    match (domain, &checked.what) {
+        // The certificate by which it was verified may have been refused since, or have gone on to another state. The
+        // key is the same: what the certificate that is there by now says of it counts.
+        (Some(domain), What::Statement(statement)) => match domain.signer(&statement.issuer()) {
+            Ok(held) if held.primary() == statement.signer() => {
+                let key = key_of(held, statement, header);
+                let judged = judge_statement(log, log.count(), domain, header, statement, &checked.body, line)?;
+                Ok(if_by(key, judged))
+            }
+            _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
+        },
+        (Some(domain), What::Certificate(certificate)) => {
+            judge_certificate(log, domain, header, certificate, &checked.body)
+        }
+        (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
+            Some((_, held)) => {
+                let judged = judge_certification(log, domain, header, certification, &checked.body)?;
+                Ok(if_by(held.certifying_key(), judged))
+            }
+            None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
+        },
+        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure),
+        (domain, What::Descriptor(descriptor)) => judge_descriptor(log, domain, descriptor),
+        (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
+    }
+}
+
+/// The signer's key, if it may make the statement at the time of its admission. A home verifies before it is the writer's
+/// turn, and gives the time then; everybody else verifies as of that time, so it must hold here too.
+fn key_of<'a>(held: &'a Certificate, statement: &Statement, header: &Header) -> Result<&'a PublicKey, KeyRefusal> {
+    let purpose = if statement.subject().kind().has_key() { Purpose::Certify } else { Purpose::Sign };
+    held.key_for(&statement.issuer(), purpose, header.keys_judged_at())
+}
+
+/// A key that may not sign by now says nothing new; what stands there already has its receipt still.
+fn if_by(key: Result<&PublicKey, KeyRefusal>, judged: Judgement) -> Judgement {
+    match (judged, key) {
+        (Judgement::Admitted(_), Err(error)) => Judgement::Refused(Problem::of(Code::SignerKey, error.to_string())),
+        (judged, _) => judged,
+    }
+}
+
+fn refused(code: Code, detail: impl Into<String>) -> Judgement {
+    Judgement::Refused(Problem::of(code, detail.into()))
+}
+
+/// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements and
+/// their erasures are ever hidden; anything else that was has no effect.
+pub(crate) fn judge_earlier(
+    tx: &WriteTx<'_>,
+    index: u64,
+    domain: &Domain,
+    header: &Header,
+    checked: &Checked,
+) -> Result<Judgement, StoreError> {
+    let before = Before { tx, end: index };
+    match &checked.what {
+        What::Statement(statement) => {
+            judge_statement(&before, index, domain, header, statement, &checked.body, &mut Line::default())
+        }
+        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
+        _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
+    }
+}
+
+fn judge_statement(
+    entries: &impl Entries,
+    index: u64,
+    domain: &Domain,
+    header: &Header,
+    statement: &Statement,
+    body: &[u8],
+    line: &mut Line,
+) -> Result<Judgement, StoreError> {
+    if let Some(source) = &header.source
+        && let Err(refusal) = verify_source(domain, source, body)
+    {
+        return Ok(refusal);
+    }
+    let Ok(entry) = Logged::new(index, header, statement) else {
+        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+    };
+    let said = Said::before(entries, domain, &entry, line)?;
+    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
+    Ok(match domain.check(&entry, &context) {
+        Ok(admitted) => {
+            let notes = Notes::of(&entry, &said.about, admitted.nears);
+            let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
+            Judgement::Admitted(Admission { kind: statement_kind(statement), change })
+        }
+        Err(Refusal::Duplicate(index)) => Judgement::Present(index),
+        Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
+    })
+}
+
+/// An adopted entry is proven by a checkpoint of the home that the descriptor pins for its source.
+fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Judgement> {
+    let Some(pinned) = domain.source(&source.origin) else {
+        let detail = format!("the descriptor lists no source `{}`", source.origin);
+        return Err(refused(Code::UnknownSource, detail));
+    };
+    let key = pinned.home.verifying_key().and_then(|key| source.origin.key(&key.to_bytes()).ok());
+    let key = key.ok_or_else(|| refused(Code::SourceUnproven, "the key of the source's home is malformed"))?;
+    source.verify(body, &key).map(|_| ()).map_err(|error| {
+        let code = match error {
+            EvidenceError::Checkpoint(CheckpointError::Note(NoteError::Unsigned(_))) => Code::SourceKey,
+            _ => Code::SourceUnproven,
+        };
+        refused(code, error.to_string())
+    })
+}
+
+fn judge_certificate(
+    log: &impl Log,
+    domain: &Domain,
+    header: &Header,
+    certificate: &Certificate,
+    body: &[u8],
+) -> Result<Judgement, StoreError> {
+    if let Some(index) = log.first(body_key(&certificate.id()))? {
+        return Ok(Judgement::Present(index));
+    }
+    if let Some(source) = &header.source
+        && let Err(refusal) = verify_source(domain, source, body)
+    {
+        return Ok(refusal);
+    }
+    let posting = Posting::Grantee(certificate.primary());
+    let grants = find_logged(log, domain, &posting, limits::RECORD_STATEMENTS)?;
+    let Ok(way) = SourceRef::way(header) else {
+        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+    };
+    Ok(match domain.check_certificate(certificate, &way, &grants) {
+        Ok(_) => Judgement::Admitted(Admission {
+            kind: EntryKind::Certificate,
+            change: Change::Certificate(Box::new(certificate.clone())),
+        }),
+        Err(Refusal::Duplicate(index)) => Judgement::Present(index),
+        Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
+    })
+}
+
+fn judge_certification(
+    log: &impl Log,
+    domain: &Domain,
+    header: &Header,
+    certification: &Certification,
+    body: &[u8],
+) -> Result<Judgement, StoreError> {
+    if let Some(index) = log.first(body_key(&certification.id()))? {
+        return Ok(Judgement::Present(index));
+    }
+    if let Some(source) = &header.source
+        && let Err(refusal) = verify_source(domain, source, body)
+    {
+        return Ok(refusal);
+    }
+    let Ok(way) = SourceRef::way(header) else {
+        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+    };
+    Ok(match domain.check_certification(certification, &way) {
+        Ok(_) => Judgement::Admitted(Admission {
+            kind: EntryKind::Certification,
+            change: Change::Certification(Box::new(certification.clone())),
+        }),
+        Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
+    })
+}
+
+fn judge_erasure(
+    log: &impl Log,
+    entries: &impl Entries,
+    domain: &Domain,
+    header: &Header,
+    signed: &SignedErasure,
+) -> Result<Judgement, StoreError> {
+    if header.source.is_some() {
+        // What was taken over before stays, until the owners here erase it as well.
+        if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure.statement)? {
+            return Ok(Judgement::Present(taken.index()));
+        }
+        let detail = "it was erased in its own domain, and the block that it leaves there cannot be taken over: say it here \
+                      yourself (`ics status`)";
+        return Ok(refused(Code::StatementErased, detail));
+    }
+    // By its own bytes nobody looks for one; that it stands there already, what it erased says.
+    let id = signed.erasure.statement;
+    let mut erasable = find_erasable(entries, domain, &id)?;
+    if matches!(erasable, Found::Nothing) {
+        erasable = withheld(log, signed)?;
+    }
+    let subject = match &erasable {
+        Found::Statement(logged) => Some(logged.subject_id()),
+        Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
+        Found::Other(_) | Found::Nothing => None,
+    };
+    let said = subject.map(|subject| Said::read(entries, domain, &subject)).transpose()?.unwrap_or_default();
+    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
+    Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
+        Ok(index) => {
+            let remnant = subject.map(|identity| Remnant { statement: id, identity });
+            let remnant = remnant.ok_or_else(|| StoreError::corrupt("what is erased is about nothing"))?;
+            // Of what was hidden from this node nothing is here that could go.
+            let is_here = !matches!(erasable, Found::Withheld(..));
+            let change = if is_here { Change::Erase(index, remnant) } else { Change::Nothing };
+            Judgement::Admitted(Admission { kind: EntryKind::Erasure, change })
+        }
+        Err(Refusal::Erased(index)) if stands_there(entries, signed, index)? => Judgement::Present(index),
+        Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
+    })
+}
+
+/// The entry that an erasure names, where this node got it as a bare leaf: it could not read what is gone.
+fn withheld(log: &impl Log, signed: &SignedErasure) -> Result<Found, StoreError> {
+    let erasure = &signed.erasure;
+    let (Some(index), Some(identity)) = (erasure.index, erasure.identity) else { return Ok(Found::Nothing) };
+    if index >= log.count() {
+        return Ok(Found::Nothing);
+    }
+    let entry = log.at(index)?;
+    let is_bare = entry.content.is_none() && entry.header.is_empty();
+    let remnant = Remnant { statement: erasure.statement, identity: identity.id };
+    Ok(if is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
+}
+
+/// Whether the erasure at an index is this very one.
+fn stands_there(entries: &impl Entries, signed: &SignedErasure, index: u64) -> Result<bool, StoreError> {
+    let found = entries.find(&[Posting::Statement(signed.id())], limits::PAGE_ITEMS)?;
+    Ok(found.iter().any(|entry| entry.index == index))
+}
+
+/// What an erasure may find under the id that it names.
+enum Found {
+    Statement(Box<Logged>),
+    Remnant(u64, Remnant),
+    Withheld(u64, Remnant),
+    Other(EntryKind),
+    Nothing,
+}
+
+impl Found {
+    fn as_erasable(&self) -> Erasable<'_> {
+        match self {
+            Self::Statement(logged) => Erasable::Statement(logged),
+            Self::Remnant(index, remnant) | Self::Withheld(index, remnant) => Erasable::Remnant(*index, *remnant),
+            Self::Other(kind) => Erasable::Other(*kind),
+            Self::Nothing => Erasable::Nothing,
+        }
+    }
+}
+
+/// The entry with an id: what stands of it, or the erasure that ended it, or what came here of it.
+fn find_erasable(entries: &impl Entries, domain: &Domain, id: &StatementId) -> Result<Found, StoreError> {
+    let (mut left, mut other) = (Found::Nothing, Found::Nothing);
+    // Few entries have one id: itself and its erasure, and what collides with it.
+    for entry in entries.find(&[Posting::Statement(*id)], limits::PAGE_ITEMS)? {
+        if let Some(logged) = restore(domain, &entry)?.filter(|logged| logged.id() == *id) {
+            // An erasure that had no effect erased nothing.
+            if !(logged.is_erased() && logged.is_refused()) {
+                return Ok(Found::Statement(Box::new(logged)));
+            }
+        } else if let Some(remnant) = Remnant::from_bytes(&entry.header).filter(|it| it.statement == *id) {
+            left = Found::Remnant(entry.index, remnant);
+        } else if let Some(content) = &entry.content
+            && body::parse(&content.body).is_ok_and(|body| body.id() == *id)
+            && let Ok(header) = Header::decode(&entry.header)
+        {
+            other = Found::Other(header.kind);
+        }
+    }
+    Ok(if matches!(left, Found::Nothing) { other } else { left })
+}
+
+/// The kind of entry in which a statement stands.
+pub(crate) fn statement_kind(statement: &Statement) -> EntryKind {
+    if statement.subject().kind().has_key() { EntryKind::Statement } else { EntryKind::Document }
+}
+
+fn judge_descriptor(
+    log: &impl Log,
+    domain: Option<&Domain>,
+    signed: &SignedDescriptor,
+) -> Result<Judgement, StoreError> {
+    if let Some(index) = log.first(body_key(&signed.id()))? {
+        return Ok(Judgement::Present(index));
+    }
+    let admitted = admit(domain.map(Domain::descriptor), signed);
+    Ok(match admitted {
+        Ok(descriptor) if *log.name() == descriptor.domain => Judgement::Admitted(Admission {
+            kind: EntryKind::Descriptor,
+            change: Change::Descriptor(Box::new(descriptor)),
+        }),
+        Ok(descriptor) => {
+            refused(Code::ForeignDomain, format!("it is the descriptor of the domain `{}`", descriptor.domain))
+        }
+        Err(error) => refused(Code::DescriptorRefused, error.to_string()),
+    })
+}
+
+impl Admission {
+    /// The index of the entry that it erases, and what is left of it.
+    pub(crate) const fn erases(&self) -> Option<(u64, Remnant)> {
+        match self.change {
+            Change::Erase(index, remnant) => Some((index, remnant)),
+            _ => None,
+        }
+    }
+
+    /// What the domain is with this entry at its end, and what of the log goes with it. Only after the entry was
+    /// appended.
+    pub(crate) fn extend(
+        self,
+        tx: &mut WriteTx<'_>,
+        domain: &mut Option<Arc<Domain>>,
+        index: u64,
+        header: &Header,
+        leaf: LeafData,
+    ) -> Result<(), StoreError> {
+        match (&self.change, domain.is_some()) {
+            (Change::Descriptor(_), true) => {
+                // By its rules, what was passed may be followed, and what was refused may be taken over.
+                tx.follow_back(0);
+                tx.follow_anew();
+            }
+            (Change::Erase(erased, remnant), true) => tx.erase(*erased, remnant.to_bytes())?,
+            (Change::Noted(notes), true) if tx.domain().part == Part::Home => {
+                notes.write(tx, index, header.admitted_at)?;
+            }
+            _ => {}
+        }
+        self.pass(domain, index, header, leaf)
+    }
+
+    /// The same of a log that is only read: what the domain is with this entry.
+    pub(crate) fn pass(
+        self,
+        domain: &mut Option<Arc<Domain>>,
+        index: u64,
+        header: &Header,
+        leaf: LeafData,
+    ) -> Result<(), StoreError> {
+        let policy = |error: ics_core::policy::PolicyError| StoreError::refused(error.to_string());
+        match (self.change, domain.as_mut()) {
+            (Change::Descriptor(descriptor), None) => {
+                *domain = Some(Arc::new(Domain::found(leaf, *descriptor, header.admitted_at).map_err(policy)?));
+            }
+            (Change::Descriptor(descriptor), Some(domain)) => {
+                Arc::make_mut(domain).take_descriptor(index, *descriptor, header.admitted_at).map_err(policy)?;
+            }
+            (Change::Certificate(certificate), Some(domain)) => {
+                Arc::make_mut(domain).take_certificate(index, *certificate);
+            }
+            (Change::Certification(certification), Some(domain)) => {
+                Arc::make_mut(domain).take_certification(index, &certification);
+            }
+            (Change::Nothing | Change::Noted(_) | Change::Erase(..), _)
+            | (Change::Certificate(_) | Change::Certification(_), None) => {}
+        }
+        grow(domain, index, header.admitted_at);
+        Ok(())
+    }
+}
+
+/// Why an entry has no effect, for an alarm: that names no thing, because it is for all to read; the node's log says more.
+pub(crate) fn why_without_effect(tx: &WriteTx<'_>, index: u64, problem: &Problem) -> String {
+    let (domain, detail) = (&tx.domain().name, &problem.detail);
+    tracing::warn!(%domain, index, %detail, "an entry has no effect");
+    problem.in_general()
+}
+
+/// The domain has one entry more, with effect or without.
+pub(crate) fn grow(domain: &mut Option<Arc<Domain>>, index: u64, admitted_at: Timestamp) {
+    if let Some(domain) = domain {
+        Arc::make_mut(domain).grow_to(index + 1, admitted_at);
+    }
+}

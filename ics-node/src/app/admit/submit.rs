@@ -1,0 +1,343 @@
+//! Taking statements in at a domain's home.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ics_core::domain::Domain;
+use ics_core::limits;
+use ics_core::log::entry::{EntryKind, Header, Salt};
+use ics_core::log::source::Source;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::check::{Checked, What, check_sent};
+use super::judge::{Judgement, judge, statement_kind};
+use super::unite::united_late;
+use crate::api::{Problem, SubmissionResult, SubmissionResults};
+use crate::app::clock::Clock;
+use crate::app::copy::feed::Unproven;
+use crate::app::entries::{Line, Snapshot};
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, fill, random};
+use crate::background::breathe_among;
+use crate::store::{Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
+
+/// What became of one body in the writer.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was appended.
+    Appended(Unproven),
+    /// It stood there before, at this index.
+    Present(u64),
+    /// The policy does not admit it, or it is not what it claims to be.
+    Refused(Problem),
+}
+
+/// One body for the writer, where it was adopted from, and the salt of its entry.
+pub(crate) struct Incoming {
+    pub(crate) checked: Result<Checked, Problem>,
+    pub(crate) source: Option<Source>,
+    pub(crate) salt: Salt,
+}
+
+/// How many statements were submitted, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Submissions(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Submissions {
+    /// Counts what became of each. The home of a copied domain says itself what it refused, and is not to make up outcomes.
+    fn hear(&self, results: &[SubmissionResult]) {
+        for result in results {
+            let outcome = match result {
+                SubmissionResult::Receipt(_) => "accepted",
+                SubmissionResult::Problem(problem) => Code::named(problem.code()).map_or("other", Code::as_str),
+                SubmissionResult::Pending(_) => "pending",
+            };
+            self.add(outcome, 1);
+        }
+    }
+
+    fn add(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += count;
+        }
+    }
+}
+
+impl App {
+    /// How many statements were submitted, by whatever way, and what became of them: `accepted`, `pending` or the code of
+    /// the problem. A certificate that is sent in as a key is submitted to each domain whose home is here.
+    #[must_use]
+    pub fn submission_counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.0.submissions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(outcome, count)| (*outcome, *count)).collect()
+    }
+
+    /// Counts so many parts of what was submitted that became no body.
+    pub(in crate::app) fn count_malformed(&self, parts: usize) {
+        self.0.submissions.add(Code::MalformedStatement.as_str(), parts as u64);
+    }
+
+    /// Submits bodies to a domain: admits them if this node is its home, forwards them if it mirrors it.
+    ///
+    /// Each body has a result of its own, in the order given. What gets a receipt is on disk and in the log.
+    ///
+    /// # Errors
+    /// When the batch as a whole goes past a limit, the domain is not here, or the node cannot write.
+    pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        let results = self.take_in(domain, bodies).await?;
+        self.0.submissions.hear(&results.results);
+        Ok(results)
+    }
+
+    async fn take_in(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        check_batch(&bodies)?;
+        let hosted = self.hosted(domain)?;
+        if hosted.part == Part::Mirror {
+            return self.forward(&hosted, bodies).await;
+        }
+        let home = Arc::clone(&hosted);
+        let outcomes = match self.blocking(move |app| app.submit_home(&home, bodies)).await? {
+            Taken::Shown(results) => return Ok(results),
+            Taken::Waits(outcomes) => outcomes,
+        };
+        self.until_shown(&hosted, reach(&outcomes)).await?;
+        self.blocking(move |app| app.results(&hosted, outcomes)).await
+    }
+
+    /// The place of a submission to these domains, which has held one until it was there. Where it goes on to another node,
+    /// which may take its time or not answer at all, it waits among its like, in one of `forwards`, and not in the way of
+    /// others.
+    ///
+    /// # Errors
+    /// At once when all of those are taken.
+    pub(crate) fn submission_place<'a>(
+        &self,
+        domains: impl IntoIterator<Item = &'a DomainName>,
+        held: OwnedSemaphorePermit,
+        forwards: &Arc<Semaphore>,
+    ) -> Result<OwnedSemaphorePermit, AppError> {
+        let goes_on = |domain: &DomainName| self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror);
+        if !domains.into_iter().any(goes_on) {
+            return Ok(held);
+        }
+        let full = "all places for submissions that wait for another node are taken";
+        Arc::clone(forwards).try_acquire_owned().map_err(|_| AppError::new(Code::Busy, full))
+    }
+
+    fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
+        // Else each body would be refused for good by a domain that knows nobody.
+        self.store().check_sound(hosted.number)?;
+        let now = self.clock().now();
+        let timed = bodies.into_iter().map(|body| (body, now)).collect();
+        let domain = hosted.domain();
+        let size = domain.as_ref().map_or(0, |domain| domain.size());
+        let log = Snapshot { store: self.store(), number: hosted.number, size };
+        let checked = check_sent(domain.as_deref(), &log, timed, random()?)?;
+        let salts = salts(checked.len())?;
+        let incoming = |(checked, salt)| Incoming { checked, source: None, salt };
+        let incoming = checked.into_iter().zip(salts).map(incoming).collect();
+        let outcomes = self.append(hosted, incoming)?;
+        // A receipt under a checkpoint that lacks the witnesses which the domain demands would acknowledge too much.
+        if *hosted.sealed.borrow() < reach(&outcomes) {
+            return Ok(Taken::Waits(outcomes));
+        }
+        self.results(hosted, outcomes).map(Taken::Shown)
+    }
+
+    /// Lets the writer admit and append. What it returns is durable.
+    pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
+        let written = self.hand_in(hosted, incoming)?.wait()?;
+        Ok(self.appended(hosted, written))
+    }
+
+    /// The same, without a thread that waits.
+    pub(crate) async fn append_in_turns(
+        &self,
+        hosted: &Arc<Hosted>,
+        incoming: Vec<Incoming>,
+    ) -> Result<Vec<Outcome>, AppError> {
+        let written = self.hand_in(hosted, incoming)?.done().await?;
+        Ok(self.appended(hosted, written))
+    }
+
+    fn hand_in(
+        &self,
+        hosted: &Arc<Hosted>,
+        incoming: Vec<Incoming>,
+    ) -> Result<Pending<Admitted, StoreError>, AppError> {
+        self.check_open(hosted)?;
+        self.check_home_key(hosted)?;
+        let incoming: Vec<_> = incoming.into_iter().map(|one| self.under_own_key(hosted, one)).collect();
+        let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
+        Ok(self.store().write(hosted.number, move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock))?)
+    }
+
+    fn appended(&self, hosted: &Arc<Hosted>, written: Written<Admitted>) -> Vec<Outcome> {
+        let (outcomes, domain) = written.value;
+        hosted.publish(domain);
+        self.tell(hosted);
+        outcomes
+    }
+
+    /// Receipts under the newest checkpoint, made after the commit. Only what stood there before is read for it.
+    fn results(&self, hosted: &Hosted, outcomes: Vec<Outcome>) -> Result<SubmissionResults, AppError> {
+        let mut logged = Vec::with_capacity(outcomes.len());
+        let mut results = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            results.push(match outcome {
+                Outcome::Refused(problem) => Some(SubmissionResult::Problem(problem)),
+                Outcome::Appended(unproven) => {
+                    logged.push(unproven);
+                    None
+                }
+                Outcome::Present(index) => {
+                    logged.push(Unproven::stored(self.store().entry(hosted.number, index)?)?);
+                    None
+                }
+            });
+        }
+        let mut receipts = self.receipts(hosted, logged)?;
+        let missing = || AppError::Internal("there is no receipt for an entry".to_owned());
+        let given = |receipt| SubmissionResult::Receipt(Box::new(receipt));
+        let mut receipt = || receipts.next().map(given).ok_or_else(missing);
+        let results = results.into_iter().map(|known| known.map_or_else(&mut receipt, Ok));
+        Ok(SubmissionResults { results: results.collect::<Result<_, AppError>>()? })
+    }
+}
+
+/// What became of bodies in the writer, and what the domain is with them.
+type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
+
+/// A submission that is on disk.
+enum Taken {
+    /// It can be acknowledged.
+    Shown(SubmissionResults),
+    /// Its witnesses are missing.
+    Waits(Vec<Outcome>),
+}
+
+/// Entries that a checkpoint must have for the receipts of these.
+pub(in crate::app) fn reach(outcomes: &[Outcome]) -> u64 {
+    let index = |outcome: &Outcome| match outcome {
+        Outcome::Appended(unproven) => Some(unproven.index),
+        Outcome::Present(index) => Some(*index),
+        Outcome::Refused(_) => None,
+    };
+    outcomes.iter().filter_map(index).max().map_or(0, |index| index + 1)
+}
+
+/// Salts for so many entries, drawn at once.
+fn salts(count: usize) -> Result<Vec<Salt>, AppError> {
+    let mut salts: Vec<Salt> = vec![[0; 16]; count];
+    fill(salts.as_flattened_mut())?;
+    Ok(salts)
+}
+
+fn check_batch(bodies: &[Vec<u8>]) -> Result<(), AppError> {
+    let bytes: usize = bodies.iter().map(Vec::len).sum();
+    if bodies.is_empty() {
+        return Err(AppError::new(Code::BatchEmpty, "the submission holds no statement"));
+    }
+    if bodies.len() > limits::BATCH_STATEMENTS {
+        let detail = format!("{} statements, {} at most", bodies.len(), limits::BATCH_STATEMENTS);
+        return Err(AppError::new(Code::BatchTooLarge, detail));
+    }
+    if bytes > limits::BATCH_BYTES {
+        return Err(AppError::new(Code::BatchTooLarge, format!("{bytes} bytes, {} at most", limits::BATCH_BYTES)));
+    }
+    Ok(())
+}
+
+/// In the writer: admits what the policy allows, one after the other, each seeing those before it.
+pub(crate) fn append_all(
+    tx: &mut WriteTx<'_>,
+    hosted: &Hosted,
+    incoming: Vec<Incoming>,
+    clock: &Clock,
+) -> Result<Admitted, StoreError> {
+    let mut domain = hosted.working_at(tx.size())?;
+    let mut line = Line::default();
+    let count = incoming.len();
+    let mut outcomes = Vec::with_capacity(count);
+    for one in incoming {
+        breathe_among(count);
+        let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
+        outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now().max(last))?);
+    }
+    tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
+    hosted.set_working(domain.clone());
+    Ok((outcomes, domain))
+}
+
+fn append_one(
+    tx: &mut WriteTx<'_>,
+    domain: &mut Option<Arc<Domain>>,
+    line: &mut Line,
+    incoming: Incoming,
+    admitted_at: Timestamp,
+) -> Result<Outcome, StoreError> {
+    let Incoming { checked, source, salt } = incoming;
+    let (checked, source) = match (checked, domain.as_deref()) {
+        (Ok(sent), Some(domain)) => {
+            let from_source = source.as_ref().map(|_| sent.what.id());
+            let whole = united_late(domain, &*tx, sent)?;
+            // Of what became more than its source has, that proves nothing.
+            let is_more = whole.as_ref().is_ok_and(|it| from_source.is_some_and(|id| it.what.id() != id));
+            (whole, source.filter(|_| !is_more))
+        }
+        (checked, _) => (checked, source),
+    };
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(problem) => return Ok(Outcome::Refused(problem)),
+    };
+    let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
+    let admission = match judge(&*tx, domain.as_deref(), &header, &checked, line)? {
+        Judgement::Admitted(admission) => admission,
+        Judgement::Present(index) => return Ok(Outcome::Present(index)),
+        Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),
+    };
+    let bytes = match header.encode() {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Outcome::Refused(Problem::of(Code::SourceUnproven, error.to_string()))),
+    };
+    let Checked { body, what, keys } = checked;
+    let content = NewContent::Whole(Content { salt, body });
+    let (index, leaf) = tx.append_with_leaf(NewEntry { header: bytes.clone(), content, keys, effective: true })?;
+    admission.extend(tx, domain, index, &header, leaf)?;
+    Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
+}
+
+/// The kind of entry in which something stands.
+fn entry_kind(what: &What) -> EntryKind {
+    match what {
+        What::Statement(statement) => statement_kind(statement),
+        What::Certificate(_) => EntryKind::Certificate,
+        What::Certification(..) => EntryKind::Certification,
+        What::Descriptor(_) => EntryKind::Descriptor,
+        What::Erasure(_) => EntryKind::Erasure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codes that a remote home gives are not all of this program.
+    #[test]
+    fn invented_codes_are_one_outcome() {
+        let result = |code: &str| {
+            let problem =
+                Problem { kind: format!("urn:ics:problem:{code}"), ..Problem::of(Code::Quota, "no".to_owned()) };
+            SubmissionResult::Problem(problem)
+        };
+        let submissions = Submissions::default();
+        submissions.hear(&["made-up-1", "made-up-2", "quota"].map(result));
+        submissions.add("pending", 0);
+        let counts = submissions.0.into_inner().expect("a lock");
+        assert_eq!(counts, BTreeMap::from([("other", 2), ("quota", 1)]));
+    }
+}

@@ -1,0 +1,137 @@
+//! A certificate that is sent in goes into the log of its home together with all that the log has of it.
+//!
+//! The log takes a state only if it has everything of the one before: anybody could send in one without its revocations.
+//! But programs forget former self-signatures, so whoever extends or revokes his key with them sends a state that lacks
+//! some. So does a source from which it is adopted, of what stands here alone.
+
+use std::collections::BTreeMap;
+
+use ics_core::domain::Domain;
+use ics_core::identity::Fingerprint;
+use ics_core::limits;
+use ics_core::openpgp::certificate::{Certificate, CertificateError};
+use ics_core::record::Posting;
+use ics_core::statement::StatementId;
+use ics_core::statement::body::{self, Body};
+use sha2::{Digest as _, Sha256};
+
+use super::check::{Checked, Parsed, What, checked};
+use crate::api::Problem;
+use crate::app::entries::Entries;
+use crate::app::problem::Code;
+use crate::store::StoreError;
+
+/// A state of a certificate and its body.
+type State = (Certificate, Vec<u8>);
+
+/// The bodies of a batch, each certificate together with the state of it that stands before it there, or else in the log.
+pub(super) fn united(domain: &Domain, entries: &impl Entries, parsed: Vec<Parsed>) -> Result<Vec<Parsed>, StoreError> {
+    let mut newest: BTreeMap<Fingerprint, State> = BTreeMap::new();
+    let mut united = Vec::with_capacity(parsed.len());
+    for parsed in parsed {
+        united.push(match parsed {
+            Ok((Body::Certificate(certificate), body)) => {
+                let primary = certificate.primary();
+                let whole = whole(domain, entries, newest.get(&primary), (certificate, body))?;
+                if let Ok(state) = &whole
+                    && former(domain, newest.get(&primary), &primary).is_none_or(|former| state.0.extends(former))
+                {
+                    newest.insert(primary, state.clone());
+                }
+                whole.map(|(certificate, body)| (Body::Certificate(certificate), body))
+            }
+            other => other,
+        });
+    }
+    Ok(united)
+}
+
+/// What was looked at before it was its turn in the writer: the log may have gone on since.
+pub(super) fn united_late(
+    domain: &Domain,
+    entries: &impl Entries,
+    sent: Checked,
+) -> Result<Result<Checked, Problem>, StoreError> {
+    let state = match sent {
+        Checked { what: What::Certificate(certificate), body, .. } => (*certificate, body),
+        other => return Ok(Ok(other)),
+    };
+    let whole = whole(domain, entries, None, state)?;
+    Ok(whole.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body)))
+}
+
+/// Whether a body of the log is what was sent: it says the same, or is a state of a certificate that has all of it.
+pub(in crate::app) fn stands_for(logged: &[u8], sent: &[u8]) -> bool {
+    match (body::parse(logged), body::parse(sent)) {
+        (Ok(Body::Certificate(logged)), Ok(Body::Certificate(sent))) => logged.covers(&sent),
+        (Ok(logged), Ok(sent)) => logged.id() == sent.id(),
+        _ => false,
+    }
+}
+
+/// The state that a certificate follows: in its batch, or else in the log.
+fn former<'a>(domain: &'a Domain, before: Option<&'a State>, primary: &Fingerprint) -> Option<&'a Certificate> {
+    let held = || domain.certificate(primary).map(|(_, held)| held);
+    before.map(|(certificate, _)| certificate).or_else(held)
+}
+
+/// What goes into the log of a certificate that is sent. A state that stands there keeps its place.
+fn whole(
+    domain: &Domain,
+    entries: &impl Entries,
+    before: Option<&State>,
+    sent: State,
+) -> Result<Result<State, Problem>, StoreError> {
+    let Some(former) = former(domain, before, &sent.0.primary()) else { return Ok(Ok(sent)) };
+    if sent.0.id() == former.id() || sent.0.extends(former) || body_of(entries, &sent.0)?.is_some() {
+        return Ok(Ok(sent));
+    }
+    let former = match before {
+        Some(before) => Some(before.clone()),
+        None => body_of(entries, former)?.map(|body| (former.clone(), body)),
+    };
+    Ok(match former {
+        Some(former) => together(domain, former, &sent),
+        None => Ok(sent),
+    })
+}
+
+/// The body of a certificate that stands in the log.
+fn body_of(entries: &impl Entries, certificate: &Certificate) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = entries.find(&[Posting::Statement(certificate.id())], limits::PAGE_ITEMS)?;
+    let mut bodies = found.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
+    // Something else may have the same key in the index.
+    let is_it = |body: &Vec<u8>| certificate.id() == StatementId(Sha256::digest(body).into());
+    Ok(bodies.find(is_it))
+}
+
+/// Both states in one, as long as the domain takes it.
+fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Problem> {
+    if former.0.covers(&sent.0) {
+        return Ok(former);
+    }
+    let body = Certificate::union(&former.1, &sent.1).map_err(|error| refused(&error))?;
+    let certificate = Certificate::parse(&body).map_err(|error| refused(&error))?;
+    let (length, limit) = (certificate.bytes(), domain.descriptor().limits.certificate_bytes());
+    if length > limit {
+        let detail = format!(
+            "with what the domain has of it already, which stays, the certificate has {length} bytes, and the limit of this \
+             domain is {limit}: its owners raise `certificate_bytes` in `limits` in a new version of the descriptor"
+        );
+        return Err(Problem::of(Code::CertificateTooLong, detail));
+    }
+    // The same signatures in other bytes are nothing new.
+    Ok(if former.0.covers(&certificate) { former } else { (certificate, body) })
+}
+
+fn refused(error: &CertificateError) -> Problem {
+    let code = match error {
+        CertificateError::TooLong(_) | CertificateError::TooMany => Code::CertificateTooLong,
+        _ => Code::MalformedStatement,
+    };
+    let detail = format!(
+        "it cannot be put together with what the domain has of it already, which stays: {error}; its holder goes on with a \
+         new key, which the owners name in a new version of the descriptor"
+    );
+    Problem::of(code, detail)
+}

@@ -1,0 +1,38 @@
+//! Statements as stock OpenPGP programs give them: in one piece, in any legal framing.
+
+use ics_core::statement::body::BodyError;
+use ics_core::statement::split;
+use ics_core::vocabulary::DomainName;
+
+use crate::api::{Problem, SubmissionResult, SubmissionResults};
+use crate::app::problem::Code;
+use crate::app::{App, AppError};
+
+impl App {
+    /// Submits OpenPGP as it comes, binary or armored, several bodies one behind the other, whole certificates with the
+    /// certifications on them: split into bodies, each of which is submitted as by [`App::submit`].
+    ///
+    /// The results follow the order of the bodies; behind them stand the parts that became none.
+    ///
+    /// # Errors
+    /// When nothing in it can be read, and as [`App::submit`].
+    pub async fn submit_openpgp(&self, domain: &DomainName, bytes: Vec<u8>) -> Result<SubmissionResults, AppError> {
+        self.hosted(domain)?;
+        if bytes.is_empty() {
+            return Err(AppError::new(Code::MalformedStatement, "the request has no body: there is nothing to submit"));
+        }
+        let malformed = |error: BodyError| AppError::new(Code::MalformedStatement, error.to_string());
+        let split = self.blocking(move |_| split(&bytes).map_err(malformed)).await?;
+        let mut results = match (split.bodies.is_empty(), split.refused.is_empty()) {
+            (true, false) => SubmissionResults { results: Vec::new() },
+            _ => self.submit(domain, split.bodies).await?,
+        };
+        self.count_malformed(split.refused.len());
+        results.results.extend(split.refused.iter().map(refused));
+        Ok(results)
+    }
+}
+
+fn refused(error: &BodyError) -> SubmissionResult {
+    SubmissionResult::Problem(Problem::of(Code::MalformedStatement, error.to_string()))
+}

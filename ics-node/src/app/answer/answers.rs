@@ -1,0 +1,445 @@
+//! Look-ups through memory: answers that are encoded already, and what they are made of.
+//!
+//! Everything here works at two depths: [`Depth::Memory`] answers at once or not at all, on any thread; [`Depth::Store`]
+//! reads what memory lacks, and blocks.
+
+use core::fmt::Write as _;
+use std::sync::Arc;
+
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
+use ics_core::name::Lookup;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use sha2::{Digest as _, Sha256};
+
+use super::memory::{Kept, Place, name_key, place_of};
+use super::read::{only, parse};
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError, Reader};
+use crate::store::{DomainNumber, Key, Reach};
+
+/// How far an answer may be sought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// In memory: at once, or not at all.
+    Memory,
+    /// In the store: blocks.
+    Store,
+}
+
+/// How much of a record is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What it is, its status, and who vouches for it.
+    Summary,
+    /// All of it.
+    Whole,
+}
+
+/// What somebody looks up, read once.
+#[derive(Debug, Clone)]
+pub struct Query {
+    text: String,
+    lookup: Lookup,
+    /// By what the entries that give the name are found.
+    name: Option<(Key, u64)>,
+}
+
+/// An answer as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The JSON.
+    pub json: Vec<u8>,
+    /// What it says, in few letters: the same answer has the same, however old it is.
+    pub tag: String,
+}
+
+/// A domain of which something can be said now, and how far its log goes.
+pub(crate) struct Source {
+    pub(crate) hosted: Arc<Hosted>,
+    pub(crate) domain: Arc<Domain>,
+    pub(crate) reach: Reach,
+}
+
+/// What one domain says of an identity, and how far it was read.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) hosted: Arc<Hosted>,
+    pub(crate) reach: Reach,
+    pub(crate) kept: Arc<Kept>,
+}
+
+impl Told {
+    /// Whether something else may have taken the identity's place, which the store knows.
+    fn is_over(&self) -> bool {
+        self.kept.known().is_some_and(|known| known.over)
+    }
+
+    /// Whether the domain knows the identity and the reader may read what it says.
+    ///
+    /// # Errors
+    /// When memory is damaged.
+    pub(crate) fn is_readable(&self, app: &App, reader: Reader) -> Result<bool, AppError> {
+        match (self.kept.known(), reader) {
+            (None, _) => Ok(false),
+            (Some(_), Reader::Operator) => Ok(true),
+            (Some(known), Reader::Anonymous) => Ok(known.open),
+            // What a known party may read hangs on the roles that the record gives it.
+            (Some(_), Reader::Key(_)) => {
+                let (record, domain) = (self.kept.record()?, self.hosted.domain());
+                Ok(record.zip(domain).is_some_and(|(record, domain)| app.may_read(reader, &domain, &record)))
+            }
+        }
+    }
+}
+
+/// Whom a query means, and what memory gave by the way: it need not be asked twice.
+#[derive(Default)]
+struct Meant {
+    ids: Vec<IdentityId>,
+    hot: Vec<(DomainNumber, Arc<Kept>)>,
+}
+
+/// The identities that a query means, each with what the domains say of it.
+pub(crate) type Gathered = Vec<(IdentityId, Vec<Told>)>;
+
+impl Query {
+    /// Reads an id or a name.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, AppError> {
+        let lookup = parse(text)?;
+        let name = match &lookup {
+            Lookup::Name(name) => Some(name_key(name)),
+            Lookup::Ids(_) => None,
+        };
+        Ok(Self { text: text.to_owned(), lookup, name })
+    }
+
+    /// By an id.
+    pub(crate) fn of(id: &IdentityId) -> Self {
+        Self { text: id.to_string(), lookup: Lookup::Ids(vec![*id]), name: None }
+    }
+
+    /// What is asked for, in canonical form: the same for all spellings.
+    pub(crate) fn canonical(&self) -> String {
+        match &self.lookup {
+            Lookup::Name(name) => name.to_string(),
+            Lookup::Ids(ids) => ids.first().map_or_else(|| self.text.clone(), ToString::to_string),
+        }
+    }
+
+    /// Whether it is asked for by a name, which several may have.
+    pub(crate) const fn is_by_name(&self) -> bool {
+        matches!(self.lookup, Lookup::Name(_))
+    }
+
+    pub(crate) const fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// As it was asked.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl App {
+    /// What a domain says of an identity, asked for by id or name; `None` if that is deeper than `depth`.
+    ///
+    /// # Errors
+    /// When the domain is not here, or says nothing of it that the reader may read, which looks alike; when a name fits
+    /// several; when the store fails.
+    pub fn answer(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &Query,
+        extent: Extent,
+        depth: Depth,
+    ) -> Result<Option<Encoded>, AppError> {
+        let hosted = self.hosted(domain)?;
+        if self.store().reach(hosted.number)?.is_none() {
+            // Says why nothing can be said.
+            self.seal(&hosted)?;
+        }
+        let Some(gathered) = self.gather(query, &self.sources([hosted])?, (depth, self.clock().now()))? else {
+            return Ok(None);
+        };
+        let known = self.readable_of(reader, gathered)?;
+        only(&query.text, known.iter().map(|(id, _)| *id).collect())?;
+        let told = known.first().and_then(|(_, told)| told.first());
+        let told = told.ok_or_else(|| AppError::unknown_identity(&query.text))?;
+        if (extent, depth) == (Extent::Whole, Depth::Memory) && told.is_over() {
+            return Ok(None);
+        }
+        let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
+        self.write(reader, told, extent, &mut encoded)?;
+        Ok(Some(encoded))
+    }
+
+    /// What every domain here says of an identity, side by side; `None` if that is deeper than `depth`.
+    ///
+    /// # Errors
+    /// When nothing that the reader may read is known of it, or the store fails.
+    pub fn answer_view(
+        &self,
+        reader: Reader,
+        query: &Query,
+        extent: Extent,
+        depth: Depth,
+    ) -> Result<Option<Encoded>, AppError> {
+        let hosted = self.all_hosted();
+        let sources = self.sources(hosted.iter().cloned())?;
+        let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
+        let known = self.readable_of(reader, gathered)?;
+        if known.is_empty() {
+            let silent = self.sights(&hosted).1;
+            return Err(silent.unwrap_or_else(|| AppError::unknown_identity(&query.text)));
+        }
+        let is_over = || known.iter().flat_map(|(_, told)| told).any(Told::is_over);
+        if (extent, depth) == (Extent::Whole, Depth::Memory) && is_over() {
+            return Ok(None);
+        }
+        let mut encoded = self.encode_view(reader, query, &known, extent)?;
+        let missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
+        if !missed.is_empty() {
+            encoded.add_unheard(&missed)?;
+        }
+        Ok(Some(encoded))
+    }
+
+    /// The domains here of which nothing can be said now: nothing of them has arrived, or they are silent.
+    pub(crate) fn unheard_domains(&self) -> Result<Vec<DomainName>, AppError> {
+        let hosted = self.all_hosted();
+        Ok(self.missed(&hosted, &self.sources(hosted.iter().cloned())?))
+    }
+
+    /// Those of these domains that are no source, and of which this node should know.
+    fn missed(&self, hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
+        let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
+        let missed = hosted.iter().filter(|hosted| !is_source(hosted) && self.is_awaited(hosted));
+        missed.map(|hosted| hosted.name.clone()).collect()
+    }
+
+    /// The identities of which the reader may read anything, with what that is: of others he is not told that they are there.
+    pub(crate) fn readable_of(&self, reader: Reader, gathered: Gathered) -> Result<Gathered, AppError> {
+        let mut known = Gathered::new();
+        for (id, told) in gathered {
+            let mut readable = Vec::with_capacity(told.len());
+            for one in told {
+                if one.is_readable(self, reader)? {
+                    readable.push(one);
+                }
+            }
+            if !readable.is_empty() {
+                known.push((id, readable));
+            }
+        }
+        Ok(known)
+    }
+
+    fn encode_view(
+        &self,
+        reader: Reader,
+        query: &Query,
+        known: &Gathered,
+        extent: Extent,
+    ) -> Result<Encoded, AppError> {
+        let text = |value: &str| serde_json::to_vec(value).map_err(|error| AppError::Internal(error.to_string()));
+        let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
+        encoded.json.extend_from_slice(b"{\"query\":");
+        encoded.json.extend(text(&query.text)?);
+        encoded.json.extend_from_slice(b",\"identities\":[");
+        for (number, (id, _)) in known.iter().enumerate() {
+            encoded.json.extend_from_slice(if number == 0 { b"" } else { b"," });
+            encoded.json.extend(text(&id.to_string())?);
+        }
+        encoded.json.extend_from_slice(b"],\"records\":[");
+        // A name that fits several says nothing of any.
+        let told: &[Told] = match known.as_slice() {
+            [(_, told)] => told,
+            _ => &[],
+        };
+        for (number, told) in told.iter().enumerate() {
+            encoded.json.extend_from_slice(if number == 0 { b"" } else { b"," });
+            self.write(reader, told, extent, &mut encoded)?;
+        }
+        encoded.json.extend_from_slice(b"]}");
+        if told.is_empty() {
+            // Whom the name fits is all that it says: others are another answer, also where they are as many.
+            // Writing to a string cannot fail.
+            let _ = write!(encoded.tag, "{:x}", digest(&encoded.json));
+        }
+        Ok(encoded)
+    }
+
+    /// Appends `{"as_of":…,"record":…}`.
+    fn write(&self, reader: Reader, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
+        let fresh_for = told.hosted.domain().map_or(0, |domain| domain.descriptor().freshness.default);
+        let as_of = self.as_of_reach(&told.reach, fresh_for);
+        encoded.json.extend_from_slice(b"{\"as_of\":");
+        serde_json::to_writer(&mut encoded.json, &as_of).map_err(|error| AppError::Internal(error.to_string()))?;
+        encoded.json.extend_from_slice(match extent {
+            Extent::Summary => b",\"summary\":",
+            Extent::Whole => b",\"record\":",
+        });
+        told.kept.write(extent == Extent::Whole, &mut encoded.json)?;
+        if extent == Extent::Whole && told.is_over() {
+            self.write_successors(reader, told, encoded)?;
+        }
+        encoded.json.push(b'}');
+        let says = told.kept.known().map_or(0, |known| known.tag);
+        let time = told.reach.cosigned_at.map_or(0, Timestamp::as_millis);
+        // Writing to a string cannot fail.
+        let _ = write!(encoded.tag, "{says:x}.{:x}.{time:x}.", told.reach.size);
+        if extent == Extent::Summary {
+            encoded.tag.push('s');
+        }
+        Ok(())
+    }
+
+    /// Appends what has taken its place. That hangs on what is said of others, so it is not kept with the thing.
+    fn write_successors(&self, reader: Reader, told: &Told, encoded: &mut Encoded) -> Result<(), AppError> {
+        let mut successors = self.successors(reader, &self.sight(&told.hosted)?, &told.kept.id)?;
+        successors.retain(|given| given.by.index < told.reach.size);
+        if successors.is_empty() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&successors).map_err(|error| AppError::Internal(error.to_string()))?;
+        encoded.json.extend_from_slice(b",\"succeeded_by\":");
+        encoded.json.extend_from_slice(&json);
+        // Writing to a string cannot fail.
+        let _ = write!(encoded.tag, "{:x}.", digest(&json));
+        Ok(())
+    }
+
+    /// Those of these domains of which something can be said now.
+    pub(crate) fn sources(&self, hosted: impl IntoIterator<Item = Arc<Hosted>>) -> Result<Vec<Source>, AppError> {
+        let mut sources = Vec::new();
+        for hosted in hosted {
+            if let Some(domain) = hosted.domain()
+                && let Some(reach) = self.store().reach(hosted.number)?
+            {
+                sources.push(Source { hosted, domain, reach });
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The identities that a query means in any of these domains, each with what all of them say of it.
+    pub(crate) fn gather(
+        &self,
+        query: &Query,
+        sources: &[Source],
+        (depth, now): (Depth, Timestamp),
+    ) -> Result<Option<Gathered>, AppError> {
+        let mut meant = Meant::default();
+        for source in sources {
+            if !self.whom(query, &source.hosted, (depth, now), &mut meant)? {
+                return Ok(None);
+            }
+        }
+        let Meant { mut ids, hot } = meant;
+        ids.sort_unstable();
+        ids.dedup();
+        let mut gathered = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut told = Vec::with_capacity(sources.len());
+            for source in sources {
+                match self.kept_at(source, &id, &hot, (depth, now))? {
+                    Some(one) => told.push(one),
+                    None => return Ok(None),
+                }
+            }
+            gathered.push((id, told));
+        }
+        Ok(Some(gathered))
+    }
+
+    /// Adds the identities that a query means in one domain; false if that is deeper than `depth`.
+    fn whom(
+        &self,
+        query: &Query,
+        hosted: &Hosted,
+        (depth, now): (Depth, Timestamp),
+        meant: &mut Meant,
+    ) -> Result<bool, AppError> {
+        if self.whom_in_memory(query, hosted.number, now, meant) {
+            return Ok(true);
+        }
+        if depth == Depth::Memory {
+            return Ok(false);
+        }
+        let sight = self.sight(hosted)?;
+        meant.ids.extend(self.identities(&sight, &query.lookup)?);
+        Ok(true)
+    }
+
+    /// The same, of what is kept; false if that is not all.
+    fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Meant) -> bool {
+        let memory = self.memory();
+        let mut add = |place: Place, is_meant: &dyn Fn(&Kept) -> bool| {
+            let Some(kept) = memory.recall_at(domain, place, now) else { return false };
+            if is_meant(&kept) {
+                meant.ids.push(kept.id);
+            }
+            meant.hot.push((domain, kept));
+            true
+        };
+        match (&query.lookup, query.name) {
+            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(place_of(id), &Kept::is_something)),
+            (Lookup::Name(_), Some(name)) => match memory.recall_name(domain, name).map(|it| it.identity) {
+                Some(None) => true,
+                Some(Some(place)) => add(place, &|kept| kept.is_called(name.0)),
+                None => false,
+            },
+            (Lookup::Name(_), None) => false,
+        }
+    }
+
+    /// What a domain says of an identity, with how far that goes.
+    fn kept_at(
+        &self,
+        source: &Source,
+        id: &IdentityId,
+        hot: &[(DomainNumber, Arc<Kept>)],
+        (depth, now): (Depth, Timestamp),
+    ) -> Result<Option<Told>, AppError> {
+        let told = |kept, reach| Some(Told { hosted: Arc::clone(&source.hosted), reach, kept });
+        let number = source.hosted.number;
+        let at_hand = hot.iter().find(|(domain, kept)| *domain == number && kept.id == *id);
+        let kept = at_hand.map(|(_, kept)| Arc::clone(kept)).or_else(|| self.memory().recall(number, id, now));
+        match (kept, depth) {
+            (Some(kept), _) => Ok(told(kept, source.reach)),
+            (None, Depth::Memory) => Ok(None),
+            (None, Depth::Store) => {
+                let sight = self.sight(&source.hosted)?;
+                Ok(told(self.kept(&sight, id)?, sight.reach()))
+            }
+        }
+    }
+}
+
+impl Encoded {
+    /// Says in an object which domains were not heard; an answer that was heard of more is another one.
+    fn add_unheard(&mut self, unheard: &[DomainName]) -> Result<(), AppError> {
+        let names = serde_json::to_vec(unheard).map_err(|error| AppError::Internal(error.to_string()))?;
+        // Its closing brace comes behind them.
+        self.json.pop();
+        self.json.extend_from_slice(b",\"unheard\":");
+        self.json.extend_from_slice(&names);
+        self.json.push(b'}');
+        // Writing to a string cannot fail.
+        let _ = write!(self.tag, "-{:x}", digest(&names));
+        Ok(())
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}

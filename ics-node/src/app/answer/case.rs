@@ -1,0 +1,150 @@
+//! A verdict with everything that proves it.
+
+use std::collections::BTreeSet;
+
+use ics_core::checker::{Case, Exhibit, Shown, VERSION};
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
+use ics_core::time::Timestamp;
+use ics_core::trust::{Looked, Testimony, Verdict, verdict};
+use ics_core::vocabulary::DomainName;
+
+use super::answers::{Depth, Query};
+use super::verdict::{Matter, check_use};
+use crate::api::{Check, Evidence};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+
+/// How often a verdict is tried anew while the logs that it rests on go on.
+const TRIES: usize = 4;
+
+/// Why there is no verdict with its evidence, if nothing was rejected.
+const RENEWED: &str = "what other nodes answer is renewed faster than it is read";
+
+/// Whoever builds and tests this program sees every answer checked, a gateway's too: none leaves it that the checker
+/// rejects. At run time that would cost what memory is there to save.
+pub(super) const EVERY_ANSWER: bool = cfg!(debug_assertions);
+
+impl App {
+    /// Whether a thing may be used so, by this node's trust policy, now, with the evidence: what anybody can check without
+    /// a network. No case leaves this node that its own checker rejects.
+    ///
+    /// # Errors
+    /// As [`App::verdict`]; when there is no trust policy; when the logs go on faster than they are read.
+    pub fn case(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Case, AppError> {
+        check_use(usage)?;
+        let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
+        let Some(policy) = self.0.trust.as_deref() else {
+            let detail = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";
+            return Err(AppError::new(Code::Behind, detail));
+        };
+        Ok(self.proven(&Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() })?.1)
+    }
+
+    /// The verdict as people read it, and as a case that the checker has accepted.
+    pub(in crate::app) fn proven(&self, matter: &Matter<'_>) -> Result<(Verdict, Case), AppError> {
+        let mut why = RENEWED.to_owned();
+        for _ in 0..TRIES {
+            let Some((verdict, case)) = self.make_case(matter, self.clock().now())? else { continue };
+            match case.check() {
+                Ok(()) => return Ok((verdict, case)),
+                // The log may have gone on between the answer and the evidence for it.
+                Err(rejected) => why = rejected.to_string(),
+            }
+        }
+        Err(AppError::Internal(format!("the checker rejects the verdict on `{}`: {why}", matter.thing.text())))
+    }
+
+    /// A gateway's answer, which the checker has accepted with the evidence for it: the answer itself, out of memory where
+    /// it comes from there, held against what the evidence comes to at the same moment.
+    pub(super) fn proven_check(&self, matter: &Matter<'_>, depth: Depth) -> Result<Option<Check>, AppError> {
+        let mut why = RENEWED.to_owned();
+        for _ in 0..TRIES {
+            let now = self.clock().now();
+            let Some(check) = self.decided(matter, depth, now)? else { return Ok(None) };
+            let Some((verdict, case)) = self.make_case(matter, now)? else { continue };
+            match case.check() {
+                Ok(()) if says(&check, &verdict) => return Ok(Some(check)),
+                // The log, or its home's word that this is all of it, may have come in between.
+                Ok(()) => why = format!("{check:?} is not {:?}, {:?}", verdict.outcome, verdict.reason),
+                Err(rejected) => why = rejected.to_string(),
+            }
+        }
+        Err(AppError::Internal(format!("the checker rejects the answer on `{}`: {why}", matter.thing.text())))
+    }
+
+    /// `None` if another node's answer, which the verdict rests on, was renewed before its evidence was taken.
+    fn make_case(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Option<(Verdict, Case)>, AppError> {
+        let question = self.question(matter, now)?;
+        let verdict = verdict(&question, matter.policy, now);
+        let Some(thing) = self.exhibits(&question.thing)? else { return Ok(None) };
+        let peer = match &question.peer {
+            Some(peer) => match self.exhibits(peer)? {
+                Some(shown) => Some(shown),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let case = Case {
+            version: VERSION,
+            usage: matter.usage.to_owned(),
+            at: now,
+            thing,
+            peer,
+            policy: matter.policy.document().clone(),
+            verdict: Verdict { reasons: Vec::new(), ..verdict.clone() },
+        };
+        Ok(Some((verdict, case)))
+    }
+
+    fn exhibits(&self, looked: &Looked) -> Result<Option<Shown>, AppError> {
+        let exhibit = |it: &Testimony| -> Result<Option<Exhibit>, AppError> {
+            if !self.is_here(&it.origin) {
+                let roamed = self.roamed_evidence(it, looked)?;
+                return Ok(roamed.map(|(evidence, believed)| Exhibit { evidence, withheld: it.withheld, believed }));
+            }
+            let id = it.record.as_ref().map(|record| record.identity.id);
+            let evidence = self.exhibit(&it.origin.domain, id, &looked.asked)?;
+            let believed = self.believed(it, &evidence)?;
+            Ok(Some(Exhibit { evidence, withheld: it.withheld, believed }))
+        };
+        let heard: Option<Vec<Exhibit>> = looked.testimonies.iter().map(exhibit).collect::<Result<_, AppError>>()?;
+        let (asked, candidates) = (looked.asked.clone(), looked.candidates);
+        Ok(heard.map(|heard| Shown { asked, candidates, heard }))
+    }
+
+    /// As of when this node counts a domain, where its home has signed a later time: it was still to come when it reached
+    /// this node, by its clock.
+    fn believed(&self, it: &Testimony, evidence: &Evidence) -> Result<Option<Timestamp>, AppError> {
+        let Some(domain) = self.hosted(&it.origin.domain)?.domain() else { return Ok(None) };
+        Ok(less_than_signed(&domain, &evidence.checkpoint, it.as_of))
+    }
+
+    /// What a domain says of an identity, or no more than how far it reaches.
+    fn exhibit(&self, domain: &DomainName, id: Option<IdentityId>, asked: &str) -> Result<Evidence, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let said = match &id {
+            Some(id) => self.resolve(&sight, id)?.map(|(_, said)| said),
+            None => None,
+        };
+        let name = id.map_or_else(|| asked.to_owned(), |id| id.to_string());
+        self.evidence_of(&sight, name, said)
+    }
+}
+
+/// As of when a checkpoint counts, where its home has signed a later time.
+fn less_than_signed(domain: &Domain, checkpoint: &str, as_of: Timestamp) -> Option<Timestamp> {
+    let signed = domain.descriptor().vouched_at(checkpoint).ok().flatten();
+    signed.filter(|signed| as_of < *signed).map(|_| as_of)
+}
+
+/// Whether a gateway's answer is this verdict, as of the same entries and times.
+fn says(check: &Check, verdict: &Verdict) -> bool {
+    let entries: BTreeSet<String> = verdict.as_of.iter().map(|it| format!("{}={}", it.domain, it.size)).collect();
+    check.verdict == verdict.outcome
+        && check.reason == verdict.reason
+        && check.as_of == verdict.as_of.iter().map(|it| it.as_of).min()
+        && check.fresh_until == verdict.fresh_until
+        && check.view.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>() == entries
+}

@@ -1,0 +1,187 @@
+//! What directories are made of: things one by one, found by what is said of them, with the bodies behind.
+
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::name::Lookup;
+use ics_core::record::{Posting, Record};
+use ics_core::vocabulary::DomainName;
+
+use super::answers::Told;
+use super::list::{Filter, Found};
+use super::read::{Sight, parse};
+use crate::api::AsOf;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+use crate::store::{DomainNumber, Standing};
+
+/// What a domain says of one identity, and how complete and fresh that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// The as-of.
+    pub as_of: AsOf,
+    /// The record.
+    pub record: Record,
+    /// The number that the domain has at this node.
+    pub domain: DomainNumber,
+}
+
+/// What was known of an identity in a domain when it was looked up; as long as the mark stands, the same is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The number that the domain has at this node.
+    pub domain: DomainNumber,
+    id: IdentityId,
+    generation: u64,
+}
+
+/// What a look-up by id came to, also if that is nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// The thing, if the reader may read what the domain says of it.
+    pub thing: Option<Thing>,
+    /// What that rests on, apart from what time alone changes; none where the text is no id.
+    pub marks: Vec<Mark>,
+}
+
+/// Some of a domain's identities, in the order in which the log first speaks of them in the way asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThingPage {
+    /// Those that the reader may read.
+    pub things: Vec<Thing>,
+    /// What to go on behind, if there may be more; a page may be empty and yet have a next one.
+    pub next: Option<u64>,
+    /// Entries of the log that were looked at.
+    pub looked: usize,
+}
+
+impl App {
+    /// The thing with exactly this id, if the reader may read what the domain says of it.
+    ///
+    /// # Errors
+    /// When the domain cannot answer now. A domain that is not here says nothing.
+    pub fn thing(&self, reader: Reader, domain: &DomainName, id: &str) -> Result<Looked, AppError> {
+        let Ok(Lookup::Ids(ids)) = parse(id) else { return Ok(Looked::default()) };
+        if !ids.iter().any(|known| known.to_string() == id) {
+            return Ok(Looked::default());
+        }
+        match self.look_up(reader, domain, &ids) {
+            Err(error) if error.code() == Code::UnknownDomain => Ok(Looked::default()),
+            looked => looked,
+        }
+    }
+
+    fn look_up(&self, reader: Reader, domain: &DomainName, ids: &[IdentityId]) -> Result<Looked, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let (mut looked, mut known) = (Looked::default(), Vec::new());
+        for id in ids {
+            let kept = self.kept(&sight, id)?;
+            looked.marks.push(Mark { domain: hosted.number, id: *id, generation: kept.generation });
+            if kept.known().is_some() {
+                known.push(Told { hosted: Arc::clone(&hosted), reach: sight.reach(), kept });
+            }
+        }
+        // Of two identities with one text neither is answered for, as for any name that fits several.
+        if let [told] = known.as_slice()
+            && told.is_readable(self, reader)?
+        {
+            let as_of = self.as_of(&sight);
+            looked.thing = told.kept.record()?.map(|record| Thing { as_of, record, domain: hosted.number });
+        }
+        Ok(looked)
+    }
+
+    /// Whether what was known when a mark was made is known still.
+    #[must_use]
+    pub fn stands(&self, mark: &Mark) -> bool {
+        let kept = self.memory().recall(mark.domain, &mark.id, self.clock().now());
+        kept.is_some_and(|kept| kept.generation == mark.generation)
+    }
+
+    /// How complete and how fresh a domain is now; `None` while it is silent or not here. Asked for before a mark is
+    /// looked at, it never promises more than the mark stands for.
+    #[must_use]
+    pub fn as_of_domain(&self, number: DomainNumber) -> Option<AsOf> {
+        let hosted = self.all_hosted().into_iter().find(|hosted| hosted.number == number)?;
+        let reach = self.store().reach(number).ok()??;
+        Some(self.as_of_reach(&reach, hosted.domain()?.descriptor().freshness.default))
+    }
+
+    /// The next things of a domain that have one of the postings, `limit` at most.
+    ///
+    /// # Errors
+    /// When the domain is not here or cannot answer now.
+    pub fn things(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        postings: &[Posting],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<ThingPage, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let found = self.found_by(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
+        Ok(self.things_of(&sight, found))
+    }
+
+    /// The next of all things that a domain speaks of, `limit` at most: first what it introduces.
+    ///
+    /// # Errors
+    /// As [`App::things`].
+    pub fn all_things(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<ThingPage, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let found = self.everything(reader, &sight, after, limit)?;
+        Ok(self.things_of(&sight, found))
+    }
+
+    fn things_of(&self, sight: &Sight<'_>, found: Found) -> ThingPage {
+        let as_of = self.as_of(sight);
+        let thing = |record| Thing { as_of: as_of.clone(), record, domain: sight.hosted.number };
+        // Of two identities with one text neither is answered for, as for any name that fits several.
+        let alone = |record: &Record| {
+            let ids = IdentityId::candidates(&record.identity.id.to_string()).unwrap_or_default();
+            let others = ids.into_iter().filter(|id| *id != record.identity.id).collect();
+            self.identities(sight, &Lookup::Ids(others)).is_ok_and(|others| others.is_empty())
+        };
+        let things = found.records.into_iter().filter(alone).map(thing).collect();
+        ThingPage { things, next: found.next, looked: found.looked }
+    }
+
+    /// The bodies of entries that a record which the reader may read lists.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn bodies_of(&self, domain: &DomainName, indices: &[u64]) -> Result<Vec<Option<Vec<u8>>>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let entries = self.store().entries_at(hosted.number, indices)?;
+        Ok(entries.into_iter().map(|entry| entry.content.map(|content| content.body)).collect())
+    }
+
+    /// A number that differs whenever what this node has to say may differ, apart from what time alone changes; `None`
+    /// while a domain is silent.
+    ///
+    /// It counts entries and cosignatures of all domains, and both only grow.
+    #[must_use]
+    pub fn stamp(&self) -> Option<u128> {
+        let mut stamp = 0_u128;
+        for hosted in self.all_hosted() {
+            let head = self.store().head(hosted.number).ok()?;
+            if matches!(self.store().standing(hosted.number).ok()?, Standing::Behind { .. }) {
+                return None;
+            }
+            let Some(seal) = head.seal else { continue };
+            let cosigned = seal.cosigned_at.map_or(0, ics_core::time::Timestamp::as_millis);
+            stamp += (u128::from(seal.size) << 64) + u128::from(cosigned);
+        }
+        Some(stamp)
+    }
+}

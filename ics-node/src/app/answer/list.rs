@@ -1,0 +1,456 @@
+//! Listings and search, a page at a time.
+
+use core::ops::Range;
+use std::collections::BTreeSet;
+
+use ics_core::identity::{Fingerprint, IdentityId, Kind};
+use ics_core::limits;
+use ics_core::record::{Digest, Logged, Posting, Record};
+use ics_core::statement::Subject;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Attribute, DomainName, StatusName};
+
+use super::everything::{introducing, is_introduction, not_introducing};
+use super::read::Sight;
+use crate::api::{IdentityPage, IdentitySummary, ListQuery};
+use crate::app::entries::{about, find_logged, is_spoken_of_before, keys, restore};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+use crate::store::DomainNumber;
+
+/// Items in a page unless told.
+const DEFAULT_ITEMS: usize = 100;
+/// Entries that are looked at for one page; a page may then be short, or empty, and still have a next one.
+const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// Entries that are read at once at least.
+const ENTRIES_AT_ONCE: usize = 50;
+/// So many times the index is asked at most for the newest entries.
+const LOOKS_FOR_NEWEST: usize = 12;
+/// From so many entries of a log it gives all at once that it finds, however many these are: it breaks off behind more than
+/// 1024 that wait in memory. Of a longer stretch it is asked where few were found.
+const FIRST_SPAN: u64 = 1_000;
+/// Entries that are looked at for each of the newest identities: most may speak again of the same, or of what is hidden.
+const ENTRIES_FOR_EACH: usize = 20;
+/// Pieces of software of which the devices that run them are looked for because the software has a status.
+const SOFTWARE_PER_PAGE: usize = 64;
+/// Statements that give a status or a label to groups of which the members are looked for: each is read, and looked up by,
+/// for every page.
+const SAID_OF_GROUPS: usize = 1_000;
+
+/// A query, read: what the index finds, and what must hold of the record.
+pub(super) struct Filter {
+    /// An entry is found that has all postings of one of these.
+    alternatives: Vec<Vec<Posting>>,
+    kind: Option<Kind>,
+    model: Option<String>,
+    lot: Option<String>,
+    status: Option<StatusName>,
+    signer: Option<Fingerprint>,
+    /// Software, one piece of which is installed on what fits.
+    runs: Option<BTreeSet<[u8; 32]>>,
+    /// Whether nobody must introduce it.
+    is_rest: bool,
+}
+
+/// What one look at the index has found.
+pub(in crate::app) struct Found {
+    pub(in crate::app) records: Vec<Record>,
+    /// `after` for the next look, if there may be more.
+    pub(in crate::app) next: Option<u64>,
+    /// Entries that were looked at to find them.
+    pub(in crate::app) looked: usize,
+}
+
+/// Since when a log speaks of an identity in the way asked for, and at which entry: the later, the newer.
+pub(in crate::app) type Since = (Timestamp, u64);
+
+impl App {
+    /// A page of a domain's identities, in the order in which the log first speaks of them in the way asked for; of all of
+    /// them those that it introduces come first.
+    ///
+    /// # Errors
+    /// When the domain is not here or a filter is malformed.
+    pub fn list(&self, reader: Reader, domain: &DomainName, query: &ListQuery) -> Result<IdentityPage, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let (records, next) = self.page(reader, &sight, query)?;
+        Ok(IdentityPage { as_of: self.as_of(&sight), items: records.iter().map(summary).collect(), next })
+    }
+
+    /// The records of a page, and `after` for the next one.
+    pub(crate) fn page(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &ListQuery,
+    ) -> Result<(Vec<Record>, Option<u64>), AppError> {
+        let limit = page_items(query.limit)?;
+        let is_all = ListQuery { after: None, limit: None, ..query.clone() } == ListQuery::default();
+        let page = if is_all {
+            self.everything(reader, sight, query.after, limit)?
+        } else {
+            let filter = Filter::read(query, sight, self.running(reader, query)?)?;
+            self.found_by(reader, sight, &filter, query.after, limit)?
+        };
+        Ok((page.records, page.next))
+    }
+
+    /// The identities that fit, and since when each does, from the last entry backwards: `most` of them that are newer than
+    /// whatever is left out, and those that were met with them. And whether they are fewer because no more is looked at:
+    /// what is hidden counts.
+    pub(in crate::app) fn newest(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &ListQuery,
+        most: usize,
+    ) -> Result<(Vec<(IdentityId, Since)>, bool), AppError> {
+        let filter = Filter::read(query, sight, self.running(reader, query)?)?;
+        let (mut newest, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
+        let (mut end, mut span) = (sight.seal.size, FIRST_SPAN);
+        for _ in 0..LOOKS_FOR_NEWEST {
+            let start = end.saturating_sub(span);
+            let (indices, reached) = self.search(sight, &filter, start..end)?;
+            if reached < end {
+                // It finds the first of many, and the last are asked for.
+                span = FIRST_SPAN;
+                continue;
+            }
+            for indices in indices.rchunks(most.max(1)) {
+                if looked >= most.saturating_mul(ENTRIES_FOR_EACH) {
+                    return Ok((newest, true));
+                }
+                looked += indices.len();
+                for entry in self.store().entries_at(sight.hosted.number, indices)? {
+                    let is_new = |it: &Logged| filter.fits_statement(it) && seen.insert(it.subject_id());
+                    if let Some(statement) = restore(&sight.domain, &entry)?.filter(is_new) {
+                        newest.extend(self.since(reader, sight, &filter, &statement.subject_id())?);
+                    }
+                }
+                // What was only spoken of again is older, and others before this may be newer.
+                let first = indices.first().copied().unwrap_or(start);
+                if newest.iter().filter(|(_, (_, since))| *since >= first).count() >= most {
+                    return Ok((newest, false));
+                }
+            }
+            if start == 0 {
+                return Ok((newest, false));
+            }
+            (end, span) = (start, span.saturating_mul(8));
+        }
+        Ok((newest, true))
+    }
+
+    /// The software that a query asks for. What its status is, any domain here may say.
+    fn running(&self, reader: Reader, query: &ListQuery) -> Result<Option<BTreeSet<[u8; 32]>>, AppError> {
+        let Some(runs) = query.runs.as_deref() else { return Ok(None) };
+        if let Ok(digest) = runs.parse::<Digest>() {
+            return Ok(Some([digest.0].into()));
+        }
+        let status: StatusName = runs.parse().map_err(malformed)?;
+        let (mut software, mut looked) = (BTreeSet::new(), 0);
+        for hosted in self.all_hosted() {
+            let Ok(sight) = self.sight(&hosted) else { continue };
+            self.software_with(reader, &sight, &status, (&mut software, &mut looked))?;
+        }
+        Ok(Some(software))
+    }
+
+    /// Adds the software of a domain that has a status, and what was looked at to find it.
+    fn software_with(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        status: &StatusName,
+        (software, looked): (&mut BTreeSet<[u8; 32]>, &mut usize),
+    ) -> Result<(), AppError> {
+        let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
+        let (kind, status) = (Some(Kind::Software), Some(status.clone()));
+        let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
+        // A lot, of which the refusal speaks, is no help here: it would be that of the devices.
+        let any_of = Filter::any_of(sight, &said).map_err(|error| match error.code() {
+            Code::OutOfRange => ask(format!("more than {SAID_OF_GROUPS} statements give that status to groups")),
+            _ => error,
+        })?;
+        let filter = Filter { kind, status, ..any_of };
+        let mut after = None;
+        loop {
+            let found = self.found_by(reader, sight, &filter, after, SOFTWARE_PER_PAGE + 1)?;
+            software.extend(found.records.iter().filter_map(|record| match record.identity.id {
+                IdentityId::Software(digest) => Some(digest),
+                IdentityId::Key(_) | IdentityId::Group(_) => None,
+            }));
+            *looked += found.looked;
+            if software.len() > SOFTWARE_PER_PAGE {
+                return Err(ask(format!("more than {SOFTWARE_PER_PAGE} pieces of software have that status")));
+            }
+            if *looked > ENTRIES_PER_PAGE {
+                return Err(ask(format!("more than {ENTRIES_PER_PAGE} entries speak of that status")));
+            }
+            after = found.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The records of a page that a filter finds.
+    pub(super) fn found_by(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Found, AppError> {
+        let start = after.map_or(0, |after| after.saturating_add(1));
+        let (indices, end) = self.search(sight, filter, start..sight.seal.size)?;
+        let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
+        // About as many are read at once as may be given: most that is found is given. One more tells whether there is more.
+        for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE) + 1) {
+            for entry in self.store().entries_at(sight.hosted.number, indices)? {
+                let statement = restore(&sight.domain, &entry)?.filter(|it| seen.insert(it.subject_id()));
+                let record = statement.map(|it| self.listed(reader, sight, filter, &it)).transpose()?.flatten();
+                // A full page has a next one only for what its reader may read: else its end told him of the rest.
+                if records.len() == limit && record.is_some() {
+                    return Ok(Found { records, next: entry.index.checked_sub(1), looked });
+                }
+                records.extend(record);
+                looked += 1;
+            }
+        }
+        // Where nothing was found, too, there may be more behind the place where the search broke off.
+        let next = end.checked_sub(1).filter(|_| end < sight.seal.size);
+        Ok(Found { records, next, looked })
+    }
+
+    /// The entries of a range that one of the filter's alternatives finds, and up to where these are all.
+    fn search(&self, sight: &Sight<'_>, filter: &Filter, range: Range<u64>) -> Result<(Vec<u64>, u64), AppError> {
+        self.spoken(sight.hosted.number, &filter.alternatives, range, ENTRIES_PER_PAGE)
+    }
+
+    /// The same of any alternatives, `limit` entries at most.
+    pub(in crate::app) fn spoken(
+        &self,
+        domain: DomainNumber,
+        alternatives: &[Vec<Posting>],
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<(Vec<u64>, u64), AppError> {
+        let mut indices = BTreeSet::new();
+        let Range { start, mut end } = range;
+        for postings in alternatives {
+            let page = self.store().positions(domain, &keys(postings), start..end, limit)?;
+            indices.extend(page.indices);
+            // Nothing behind the place where one alternative broke off is complete.
+            end = page.next.unwrap_or(end);
+            // Nor is more held at once, however many alternatives there are, than one page looks at.
+            while indices.len() > limit
+                && let Some(last) = indices.pop_last()
+            {
+                end = end.min(last);
+            }
+        }
+        Ok((indices.into_iter().take_while(|index| *index < end).collect(), end))
+    }
+
+    /// The record of an identity if it belongs into the listing, and not on an earlier page of it.
+    fn listed(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        statement: &Logged,
+    ) -> Result<Option<Record>, AppError> {
+        let id = statement.subject_id();
+        if !filter.fits_statement(statement) {
+            return Ok(None);
+        }
+        // Nearly all is about what was spoken of before, and one look tells.
+        if filter.is_rest && is_spoken_of_before(&sight.entries, &sight.domain, statement)? {
+            return Ok(None);
+        }
+        let said = about(&sight.entries, &sight.domain, &id)?;
+        let first = said.iter().find(|it| filter.fits_statement(it));
+        let is_found_there = first.is_some_and(|first| first.index() < statement.index());
+        if is_found_there || (filter.is_rest && said.iter().any(is_introduction)) {
+            return Ok(None);
+        }
+        self.fitting(reader, sight, filter, &id)
+    }
+
+    /// The record of an identity, if the reader may read it and it fits.
+    fn fitting(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        id: &IdentityId,
+    ) -> Result<Option<Record>, AppError> {
+        let record = self.readable(reader, sight, id)?.map(|(record, _)| record);
+        Ok(record.filter(|record| filter.fits(record)))
+    }
+
+    /// Since when an identity is spoken of in the way asked for, if it belongs into the listing.
+    fn since(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        id: &IdentityId,
+    ) -> Result<Option<(IdentityId, Since)>, AppError> {
+        if self.fitting(reader, sight, filter, id)?.is_none() {
+            return Ok(None);
+        }
+        let first = first_of(sight, filter, id)?;
+        Ok(first.map(|first| (*id, (first.admitted_at(), first.index()))))
+    }
+}
+
+/// How many items a page has at most, by what is asked for.
+pub(in crate::app) fn page_items(limit: Option<usize>) -> Result<usize, AppError> {
+    let limit = limit.unwrap_or(DEFAULT_ITEMS);
+    if (1..=limits::PAGE_ITEMS).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(AppError::new(Code::OutOfRange, format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS)))
+}
+
+fn malformed(error: impl core::fmt::Display) -> AppError {
+    AppError::new(Code::MalformedQuery, error.to_string())
+}
+
+/// The first statement by which the query finds an identity.
+fn first_of(sight: &Sight<'_>, filter: &Filter, id: &IdentityId) -> Result<Option<Logged>, AppError> {
+    let said = about(&sight.entries, &sight.domain, id)?;
+    Ok(said.into_iter().find(|statement| filter.fits_statement(statement)))
+}
+
+impl Filter {
+    /// Whatever somebody introduces.
+    pub(in crate::app) fn introduced() -> Self {
+        Self::of(introducing(), None)
+    }
+
+    /// Whatever is spoken of and introduced by nobody.
+    pub(in crate::app) fn rest() -> Self {
+        Self { is_rest: true, ..Self::of(not_introducing(), None) }
+    }
+
+    fn of(alternatives: Vec<Vec<Posting>>, signer: Option<Fingerprint>) -> Self {
+        Self { alternatives, kind: None, model: None, lot: None, status: None, signer, runs: None, is_rest: false }
+    }
+
+    /// Whatever has one of the postings.
+    pub(super) fn any_of(sight: &Sight<'_>, postings: &[Posting]) -> Result<Self, AppError> {
+        let mut alternatives = Vec::new();
+        for posting in postings {
+            alternatives.extend(match posting {
+                Posting::Signer(signer) => by_signer(sight, *signer),
+                Posting::Status(_) | Posting::Label(_) => with_members(sight, posting)?,
+                other => vec![vec![other.clone()]],
+            });
+        }
+        let signer = postings.iter().find_map(|posting| match posting {
+            Posting::Signer(signer) => Some(*signer),
+            _ => None,
+        });
+        Ok(Self::of(alternatives, signer))
+    }
+
+    fn read(query: &ListQuery, sight: &Sight<'_>, runs: Option<BTreeSet<[u8; 32]>>) -> Result<Self, AppError> {
+        let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(malformed)?;
+        let status = query.status.as_deref().map(str::parse::<StatusName>).transpose().map_err(malformed)?;
+        let signer = query.signer.as_deref().map(str::parse::<Fingerprint>).transpose().map_err(malformed)?;
+        let mut postings = Vec::new();
+        postings.extend(kind.map(Posting::Kind));
+        postings.extend(query.model.clone().map(|model| Posting::Attribute(Attribute::Model, model)));
+        postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
+        // A status and its signer are mostly said elsewhere than the attributes, in a statement of their own.
+        let alternatives = match (&status, signer) {
+            _ if runs.is_some() => runs.iter().flatten().map(|it| vec![Posting::Installed(*it)]).collect(),
+            _ if !postings.is_empty() => vec![postings],
+            (Some(status), _) => with_members(sight, &Posting::Status(status.clone()))?,
+            (None, Some(signer)) => by_signer(sight, signer),
+            (None, None) => introducing(),
+        };
+        let (model, lot) = (query.model.clone(), query.lot.clone());
+        Ok(Self { kind, model, lot, status, runs, ..Self::of(alternatives, signer) })
+    }
+
+    /// Whether a statement has the postings that were looked for: hashes collide.
+    fn fits_statement(&self, statement: &Logged) -> bool {
+        if self.runs.is_none() && self.signer == Some(statement.signer()) {
+            return true;
+        }
+        let postings = ics_core::record::postings(statement);
+        self.alternatives.iter().any(|wanted| wanted.iter().all(|posting| postings.contains(posting)))
+    }
+
+    fn fits(&self, record: &Record) -> bool {
+        let has = |attribute, wanted: &Option<String>| {
+            let given = record.attributes.get(&attribute);
+            wanted.as_ref().is_none_or(|wanted| given.is_some_and(|given| given.iter().any(|it| it.value == *wanted)))
+        };
+        let status = record.status.as_ref().map(|status| &status.decides.name);
+        self.kind.is_none_or(|kind| record.identity.kind == kind)
+            && has(Attribute::Model, &self.model)
+            && has(Attribute::Lot, &self.lot)
+            && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
+            && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
+            && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
+    }
+}
+
+/// What is said of a group holds for its members: those that it selects and those that name it are found as well. Of more
+/// groups than are looked up nothing is found, rather than a part of their members.
+fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>>, AppError> {
+    let mut alternatives = vec![vec![posting.clone()]];
+    let (of_groups, what) = match posting {
+        Posting::Status(status) => (Posting::GroupStatus(status.clone()), format!("the status `{status}`")),
+        Posting::Label(label) => (Posting::GroupLabel(label.clone()), format!("the label `{label}`")),
+        _ => return Ok(alternatives),
+    };
+    let said = find_logged(&sight.entries, &sight.domain, &of_groups, SAID_OF_GROUPS + 1)?;
+    if said.len() > SAID_OF_GROUPS {
+        let detail = format!("more than {SAID_OF_GROUPS} statements give {what} to groups: ask for a lot as well");
+        return Err(AppError::new(Code::OutOfRange, detail));
+    }
+    let mut seen = BTreeSet::new();
+    for statement in said {
+        let (Subject::Group(group), IdentityId::Group(id)) = (statement.subject(), statement.subject_id()) else {
+            continue;
+        };
+        if !seen.insert(id) {
+            continue;
+        }
+        alternatives.push(vec![Posting::Member(id)]);
+        let selected: Vec<Posting> =
+            group.attributes.iter().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())).collect();
+        if !selected.is_empty() {
+            alternatives.push(selected);
+        }
+    }
+    Ok(alternatives)
+}
+
+/// Entries are filed under the key that signed them: a signer has as many as his certificate.
+fn by_signer(sight: &Sight<'_>, signer: Fingerprint) -> Vec<Vec<Posting>> {
+    match sight.domain.signer(&signer) {
+        Ok(certificate) => certificate.keys().map(|key| vec![Posting::Signer(key)]).collect(),
+        Err(_) => vec![vec![Posting::Signer(signer)]],
+    }
+}
+
+/// One line for a record.
+pub(crate) fn summary(record: &Record) -> IdentitySummary {
+    let attributes = record.agreed_attributes();
+    IdentitySummary {
+        id: record.identity.id.to_string(),
+        kind: record.identity.kind,
+        title: record.title.clone(),
+        status: record.status.as_ref().map(|status| status.decides.name.to_string()),
+        effect: record.effect().to_string(),
+        attributes: attributes.into_iter().map(|(attribute, value)| (attribute.to_string(), value)).collect(),
+    }
+}

@@ -1,0 +1,207 @@
+//! What is said of the groups that identities may belong to: read once for all identities with the same groups.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ics_core::record::Logged;
+
+use super::{Era, PLACE_BYTES};
+use crate::store::{DomainNumber, Key};
+
+/// Bytes of a sample at most.
+pub(super) const SAMPLE_BYTES: usize = 3_072;
+
+/// All statements about the groups that an identity may belong to.
+#[derive(Debug)]
+pub(crate) struct Around {
+    pub(crate) statements: Vec<Logged>,
+    /// A record with these groups: others are much like it, and are packed by what differs.
+    pub(super) sample: OnceLock<Box<[u8]>>,
+    over: AtomicBool,
+}
+
+impl Around {
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Bytes that it takes, with its place in the tables: it has each of its keys four times there.
+    fn bytes(&self, keys: &[Key]) -> u64 {
+        let statements: usize = self.statements.iter().map(Logged::memory_bytes).sum();
+        (size_of::<Self>() + SAMPLE_BYTES + 4 * size_of_val(keys) + statements) as u64 + PLACE_BYTES
+    }
+}
+
+/// The sets of groups, by the keys under which statements about them are filed. Bounded by bytes: one goes for another, and
+/// what rests on it with it.
+#[derive(Debug)]
+pub(crate) struct Arounds {
+    sets: Mutex<Sets>,
+    capacity: u64,
+}
+
+#[derive(Debug, Default)]
+struct Sets {
+    of: BTreeMap<Set, Arc<Around>>,
+    with: HashMap<(DomainNumber, Key), BTreeSet<Vec<Key>>>,
+    bytes: u64,
+}
+
+/// A domain, and the keys of groups.
+type Set = (DomainNumber, Vec<Key>);
+
+impl Arounds {
+    /// Room for sets of so many bytes.
+    pub(super) fn new(capacity: u64) -> Self {
+        Self { sets: Mutex::default(), capacity }
+    }
+
+    /// Bytes of the sets that are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sets().bytes
+    }
+
+    fn sets(&self) -> MutexGuard<'_, Sets> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn recall(&self, domain: DomainNumber, keys: &[Key]) -> Option<Arc<Around>> {
+        // The map's own key type is the price of one map for all domains.
+        self.sets().of.get(&(domain, keys.to_vec())).cloned()
+    }
+
+    /// Keeps what was read when the log had `size` entries, unless something has come in since: then it is over at once.
+    pub(crate) fn keep(
+        &self,
+        domain: DomainNumber,
+        keys: Vec<Key>,
+        statements: Vec<Logged>,
+        (era, size): (&Era, u64),
+    ) -> Arc<Around> {
+        let around = Arc::new(Around { statements, sample: OnceLock::new(), over: AtomicBool::new(false) });
+        let mut sets = self.sets();
+        if !era.reaches(size) {
+            around.end();
+            return around;
+        }
+        let bytes = around.bytes(&keys);
+        if bytes > self.capacity {
+            around.end();
+            return around;
+        }
+        let set = (domain, keys);
+        sets.end(&set);
+        while sets.bytes + bytes > self.capacity
+            && let Some((first, _)) = sets.of.first_key_value()
+        {
+            let first = first.clone();
+            sets.end(&first);
+        }
+        sets.begin(set, &around);
+        around
+    }
+
+    /// Ends the sets that have one of these keys.
+    pub(super) fn forget<'k>(&self, domain: DomainNumber, keys: impl Iterator<Item = &'k Key>) {
+        let mut sets = self.sets();
+        if sets.of.is_empty() {
+            return;
+        }
+        for key in keys {
+            for set in sets.with.get(&(domain, *key)).cloned().unwrap_or_default() {
+                sets.end(&(domain, set));
+            }
+        }
+    }
+
+    pub(super) fn forget_domain(&self, domain: DomainNumber) {
+        let mut sets = self.sets();
+        let of_domain: Vec<Set> = sets.of.keys().filter(|(of, _)| *of == domain).cloned().collect();
+        of_domain.iter().for_each(|set| sets.end(set));
+    }
+}
+
+impl Sets {
+    fn begin(&mut self, set: Set, around: &Arc<Around>) {
+        self.bytes += around.bytes(&set.1);
+        for key in &set.1 {
+            self.with.entry((set.0, *key)).or_default().insert(set.1.clone());
+        }
+        self.of.insert(set, Arc::clone(around));
+    }
+
+    fn end(&mut self, set: &Set) {
+        let Some(around) = self.of.remove(set) else { return };
+        around.end();
+        self.bytes -= around.bytes(&set.1);
+        for key in &set.1 {
+            if let Entry::Occupied(mut with) = self.with.entry((set.0, *key)) {
+                with.get_mut().remove(&set.1);
+                if with.get().is_empty() {
+                    with.remove();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Around, Arounds};
+    use crate::app::answer::memory::Era;
+    use crate::store::{DomainNumber, Key};
+
+    fn domain() -> DomainNumber {
+        DomainNumber::new(1).expect("a number")
+    }
+
+    fn keys(number: u8) -> Vec<Key> {
+        vec![Key::of(&[number]), Key::of(b"of all")]
+    }
+
+    fn keep(arounds: &Arounds, number: u8) -> Arc<Around> {
+        arounds.keep(domain(), keys(number), Vec::new(), (&Era::default(), 0))
+    }
+
+    #[test]
+    fn one_set_goes_for_another_and_what_rests_on_it_ends() {
+        let arounds = Arounds::new(64 * 1024);
+        let sets: Vec<_> = (0..100).map(|number| keep(&arounds, number)).collect();
+        let bytes = arounds.bytes();
+        assert!((32 * 1024..=64 * 1024).contains(&bytes), "{bytes}");
+        let live = (0..100).filter(|number| !sets[usize::from(*number)].is_over());
+        let found = (0..100).filter(|number| arounds.recall(domain(), &keys(*number)).is_some());
+        assert!(live.clone().count() > 10, "as many as fit");
+        assert!(live.eq(found), "what holds is found, and nothing else");
+        assert!(!sets[99].is_over(), "the newest is there");
+    }
+
+    #[test]
+    fn what_comes_in_ends_the_sets_that_it_concerns() {
+        let arounds = Arounds::new(64 * 1024);
+        let (first, second) = (keep(&arounds, 1), keep(&arounds, 2));
+        arounds.forget(domain(), [Key::of(&[1])].iter());
+        assert!(first.is_over() && !second.is_over());
+        assert_eq!(arounds.bytes(), second.bytes(&keys(2)));
+        arounds.forget(domain(), [Key::of(b"of all")].iter());
+        assert!(second.is_over());
+        assert_eq!(arounds.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_again_counts_once_and_what_is_too_large_not_at_all() {
+        let arounds = Arounds::new(64 * 1024);
+        let (first, second) = (keep(&arounds, 1), keep(&arounds, 1));
+        assert!(first.is_over() && !second.is_over());
+        assert_eq!(arounds.bytes(), second.bytes(&keys(1)));
+        assert!(keep(&Arounds::new(64), 1).is_over(), "it has no room");
+    }
+}

@@ -1,0 +1,191 @@
+//! What is kept of one identity in one domain.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ics_core::identity::IdentityId;
+use ics_core::record::Record;
+use ics_core::time::Timestamp;
+use lz4_flex::block::compress_with_dict;
+use sha2::{Digest as _, Sha256};
+
+use super::around::SAMPLE_BYTES;
+use super::short;
+use super::{Around, Era, Place};
+use crate::api::RecordSummary;
+use crate::app::AppError;
+use crate::app::answer::succession::is_over;
+use crate::store::Key;
+
+/// What a domain says of an identity, also if that is nothing.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) id: IdentityId,
+    /// By what it is found.
+    pub(crate) place: Place,
+    pub(crate) generation: u64,
+    /// Whether there is more that this node is no longer shown.
+    pub(crate) withheld: bool,
+    pub(super) era: Arc<Era>,
+    around: Arc<Around>,
+    /// False until it is certain that it was not overtaken while it was made.
+    confirmed: AtomicBool,
+    changes_at: Option<Timestamp>,
+    known: Option<Known>,
+}
+
+/// What a domain says of an identity that it knows.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Whether anybody may read it.
+    pub(crate) open: bool,
+    /// Whether something else may have taken its place.
+    pub(crate) over: bool,
+    /// What its tag is made of: the same for as long as it says the same.
+    pub(crate) tag: u64,
+    /// How much of `bytes` are the keys of the names that it has, and of the summary.
+    names: u32,
+    summary: u32,
+    /// Bytes of the summary and of the record as short JSON.
+    summary_json: u32,
+    record_json: u32,
+    /// The keys, the summary and the record: of the summary what differs from a sample, of the record what differs from
+    /// both. In one piece: a name that is asked for finds its summary in the next line of the processor's cache.
+    bytes: Box<[u8]>,
+}
+
+impl Known {
+    fn names(&self) -> &[u8] {
+        self.bytes.get(..self.names as usize).unwrap_or_default()
+    }
+
+    fn summary(&self) -> &[u8] {
+        let (start, length) = (self.names as usize, self.summary as usize);
+        self.bytes.get(start..start + length).unwrap_or_default()
+    }
+
+    fn record(&self) -> &[u8] {
+        self.bytes.get(self.names as usize + self.summary as usize..).unwrap_or_default()
+    }
+}
+
+fn length_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+impl Kept {
+    /// What a domain says of an identity now.
+    pub(crate) fn new(
+        id: IdentityId,
+        generation: u64,
+        (era, around): (Arc<Era>, Arc<Around>),
+        record: Option<(Record, bool)>,
+        withheld: bool,
+    ) -> Result<Self, AppError> {
+        let changes_at = record.as_ref().and_then(|(record, _)| record.changes_at);
+        let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
+        let (place, confirmed) = (super::place_of(&id), AtomicBool::new(false));
+        Ok(Self { id, place, generation, withheld, era, around, confirmed, changes_at, known })
+    }
+
+    /// Whether it is about the identity that is found by that, and still what the domain says.
+    pub(super) fn holds(&self, place: Place, now: Timestamp) -> bool {
+        self.place == place
+            && self.confirmed.load(Ordering::Acquire)
+            && self.changes_at.is_none_or(|at| now < at)
+            && !self.around.is_over()
+            && !self.era.is_over()
+    }
+
+    pub(super) fn confirm(&self) {
+        self.confirmed.store(true, Ordering::Release);
+    }
+
+    /// When the first of its statements begins or ends.
+    pub(crate) const fn changes_at(&self) -> Option<Timestamp> {
+        self.changes_at
+    }
+
+    /// What is known; `None` if nothing is said of it.
+    pub(crate) const fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
+    }
+
+    /// Whether there is anything about it, also if this node may read none of it any more: that must not look like nothing.
+    pub(crate) const fn is_something(&self) -> bool {
+        self.known.is_some() || self.withheld
+    }
+
+    /// Whether it has the name with that key now.
+    pub(crate) fn is_called(&self, name: Key) -> bool {
+        let name = name.bits().to_be_bytes();
+        self.known.as_ref().is_some_and(|known| known.names().as_chunks().0.contains(&name))
+    }
+
+    /// Appends the summary, or the whole record, as JSON.
+    ///
+    /// # Errors
+    /// When memory is damaged.
+    pub(crate) fn write(&self, whole: bool, into: &mut Vec<u8>) -> Result<(), AppError> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let sample = self.around.sample.get().map(AsRef::as_ref).unwrap_or_default();
+        let damaged = || AppError::Internal("a record in memory cannot be unpacked".to_owned());
+        let mut json = short::unpack(known.summary(), known.summary_json, sample).ok_or_else(damaged)?;
+        if whole {
+            json = short::unpack(known.record(), known.record_json, &[sample, &json].concat()).ok_or_else(damaged)?;
+        }
+        short::lengthen(&json, into).ok_or_else(damaged)
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    /// When memory is damaged.
+    pub(crate) fn record(&self) -> Result<Option<Record>, AppError> {
+        if self.known.is_none() {
+            return Ok(None);
+        }
+        let mut json = Vec::new();
+        self.write(true, &mut json)?;
+        let damaged = |error| AppError::Internal(format!("a record in memory: {error}"));
+        serde_json::from_slice(&json).map(Some).map_err(damaged)
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let known = self.known.as_ref().map_or(0, |known| known.bytes.len());
+        (size_of::<Self>() + 2 * size_of::<usize>() + known) as u64
+    }
+}
+
+/// The beginning of both: what others of its kind have in common with it.
+fn sample(whole: &[u8], summary: &[u8]) -> Box<[u8]> {
+    whole.iter().chain(summary).copied().take(SAMPLE_BYTES).collect()
+}
+
+impl Known {
+    fn new(mut record: Record, open: bool, around: &Around) -> Result<Self, AppError> {
+        let unwritable = |error| AppError::Internal(format!("a record has no JSON form: {error}"));
+        let whole = serde_json::to_vec(&record).map_err(unwritable)?;
+        let summary = serde_json::to_vec(&RecordSummary::from(&record)).map_err(unwritable)?;
+        // When it was judged makes no difference to what it says.
+        record.at = Timestamp::default();
+        let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&record).map_err(unwritable)?).into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        let [whole, summary] = [whole, summary].map(|json| short::shorten(&json));
+        let sample = around.sample.get_or_init(|| sample(&whole, &summary));
+        let names: Vec<u8> = record.all_names().flat_map(|name| super::name_key(name).0.bits().to_be_bytes()).collect();
+        let brief = compress_with_dict(&summary, sample);
+        let full = compress_with_dict(&whole, &[sample, summary.as_slice()].concat());
+        Ok(Self {
+            open,
+            over: is_over(&record),
+            tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            names: length_of(&names),
+            summary: length_of(&brief),
+            summary_json: length_of(&summary),
+            record_json: length_of(&whole),
+            bytes: [names, brief, full].concat().into(),
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! Answering: look-ups, verdicts and what they rest on, at the moment and as of others.
+
+pub(super) mod answers;
+pub(super) mod case;
+pub(super) mod denied;
+pub(super) mod directory;
+pub(super) mod everything;
+pub(super) mod explain;
+pub(super) mod list;
+pub(super) mod memory;
+pub(super) mod moments;
+pub(super) mod named;
+pub(super) mod read;
+pub(super) mod ready;
+pub(super) mod resolved;
+pub(super) mod search;
+pub(super) mod succession;
+pub(super) mod then;
+pub(super) mod thing;
+pub(super) mod verdict;
+pub(super) mod whole_key;

@@ -1,0 +1,387 @@
+//! Domains at moments, for those who keep a copy of what this node says in step with it: what a record was when the log
+//! was shorter, and what may have become another since.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ics_core::domain::Domain;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::log::Hash;
+use ics_core::log::entry::{EntryKind, Header};
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::record::{Logged, Posting, Record, resolve};
+use ics_core::statement::{StatementId, openpgp_key_of};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use tokio::sync::watch;
+
+use super::then::Then;
+use crate::api::DomainInfo;
+use crate::app::entries::{Entries, Snapshot, find_logged, keys, kind_key, restore};
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError, Reader};
+use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
+
+/// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment.
+#[derive(Clone)]
+pub struct Moment {
+    hosted: Arc<Hosted>,
+    domain: Arc<Domain>,
+    seal: Seal,
+    /// Entries by which the rules are known: at a home that waits for its witnesses, more than the log shows.
+    ruled_upto: u64,
+    /// How often entries that were hidden from this node have been filled in: what the log said before is then another.
+    pub filled: i64,
+    /// When the last entry was admitted: it never goes back as the log grows.
+    pub admitted_at: Timestamp,
+    /// How old the last entry was, in steps: see [`steps`].
+    age: u32,
+    /// The time at which statements are judged: as many steps after the last entry.
+    at: Timestamp,
+    /// Look-ups that find nothing then.
+    nothing: Arc<Mutex<HashSet<Key>>>,
+}
+
+/// What may be another than it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    /// These identities, by their ids.
+    These(BTreeSet<String>),
+    /// Any: policy, certificates, or what is said of groups has changed, or too much else.
+    Any,
+}
+
+/// What a reader could see of an identity at some time, and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// The identity.
+    pub id: IdentityId,
+    /// The statements about it.
+    pub statements: Vec<StatementId>,
+}
+
+/// Combinations of sizes and times at which an identity is looked at, to know whether it could ever be seen.
+const LOOKS: usize = 256;
+/// Steps of a second; there is room for 97 days of them.
+const SECONDS: u64 = 1 << 23;
+/// Then steps of a minute; there is room for 16 years of them, in which nothing is logged.
+const STEPS: u64 = (1 << 24) - 1;
+
+/// Since the last entry, as whole steps and as the milliseconds of these.
+///
+/// Within a step time changes nothing, so that the state of a copy has a number that grows: entries of the log, then
+/// steps.
+fn steps(millis: u64) -> (u32, u64) {
+    let seconds = millis / 1000;
+    let minutes = (seconds.saturating_sub(SECONDS) / 60).min(STEPS - SECONDS);
+    let age = if seconds < SECONDS { seconds } else { SECONDS + minutes };
+    let age = u32::try_from(age).unwrap_or(u32::MAX);
+    (age, millis_of(age))
+}
+
+/// The milliseconds of so many steps: see [`Moment::age`].
+#[must_use]
+pub const fn millis_of(age: u32) -> u64 {
+    let age = age as u64;
+    let minutes = age.saturating_sub(SECONDS);
+    (if minutes == 0 { age } else { SECONDS + 60 * minutes }) * 1000
+}
+
+/// Hours back in which statements are looked for that begin or cease to hold.
+const HOURS: u64 = 24 * 366;
+
+impl Moment {
+    /// Entries of the log.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.seal.size
+    }
+
+    /// The root over them.
+    #[must_use]
+    pub const fn root(&self) -> Hash {
+        self.seal.root
+    }
+
+    /// How many steps of time after the last entry it is; it takes 24 bits.
+    #[must_use]
+    pub const fn age(&self) -> u32 {
+        self.age
+    }
+
+    /// The number that the domain has at this node, and at this node only.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.hosted.number.get()
+    }
+
+    pub(super) fn number_here(&self) -> DomainNumber {
+        self.hosted.number
+    }
+
+    /// The domain's identity: its name and the leaf of its entry 0.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.domain.origin().to_string()
+    }
+
+    /// What ruled then.
+    pub(in crate::app) fn rules(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The time at which statements are judged.
+    pub(in crate::app) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The primary keys of all certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Fingerprint> {
+        self.domain.certificates().map(Certificate::primary).collect()
+    }
+
+    /// When the home last vouched for the size.
+    #[must_use]
+    pub const fn cosigned_at(&self) -> Option<Timestamp> {
+        self.seal.cosigned_at
+    }
+}
+
+/// Look-ups that find nothing of which a moment keeps note: a page of memory.
+const NOTHING: usize = 4_096;
+
+/// The log of a domain at a moment. Most groups that a thing may belong to are none, and the next thing may belong to the
+/// same: they are looked for once.
+pub(super) struct LogThen<'m> {
+    pub(in crate::app) snapshot: Snapshot<'m>,
+    nothing: &'m Mutex<HashSet<Key>>,
+}
+
+impl Entries for LogThen<'_> {
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        let nothing = || self.nothing.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = if let [one] = postings { keys(core::slice::from_ref(one)).pop() } else { None };
+        if key.is_some_and(|key| nothing().contains(&key)) {
+            return Ok(Vec::new());
+        }
+        let found = self.snapshot.find(postings, limit)?;
+        if found.is_empty() && limit > 0 {
+            let mut nothing = nothing();
+            if nothing.len() >= NOTHING {
+                nothing.clear();
+            }
+            nothing.extend(key);
+        }
+        Ok(found)
+    }
+
+    fn misled_to(&self, index: u64) -> StoreError {
+        self.snapshot.misled_to(index)
+    }
+}
+
+impl App {
+    /// A domain as it is now; `None` while that is not settled: before anything of it has arrived, and for a moment after
+    /// a commit.
+    ///
+    /// # Errors
+    /// When the domain is not here, or cannot answer now.
+    pub fn moment(&self, domain: &DomainName) -> Result<Option<Moment>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let Some(domain) = hosted.domain() else { return Ok(None) };
+        let seal = self.seal(&hosted)?;
+        let ruled_upto = domain.size();
+        if ruled_upto < seal.size {
+            return Ok(None);
+        }
+        let last = domain.last_admitted_at();
+        let admitted_at =
+            if ruled_upto == seal.size { last } else { self.last_admitted(&hosted, seal.size, Timestamp::default())? };
+        let (age, millis) = steps(self.clock().now().millis_since(admitted_at));
+        let filled = self.store().sight(hosted.number)?.settled;
+        Ok(Some(Moment {
+            hosted,
+            domain,
+            seal,
+            ruled_upto,
+            filled,
+            admitted_at,
+            age,
+            at: admitted_at.plus_millis(millis),
+            nothing: Arc::default(),
+        }))
+    }
+
+    /// The same domain when its log was shorter, so many steps after its last entry then, by the policy of `now`.
+    ///
+    /// # Errors
+    /// When it was never so long, or the store fails.
+    pub fn earlier(&self, now: &Moment, size: u64, admitted_at: Timestamp, age: u32) -> Result<Moment, AppError> {
+        let root = self.store().root_at(now.hosted.number, size)?;
+        let seal = Seal { size, root, note: String::new(), cosigned_at: None };
+        let at = admitted_at.plus_millis(millis_of(age));
+        Ok(Moment { seal, ruled_upto: size, admitted_at, age, at, nothing: Arc::default(), ..now.clone() })
+    }
+
+    pub(super) fn log_then<'m>(&'m self, moment: &'m Moment) -> LogThen<'m> {
+        let snapshot = Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size };
+        LogThen { snapshot, nothing: &moment.nothing }
+    }
+
+    /// Told whenever any domain here has grown.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.0.news.subscribe()
+    }
+
+    /// What the node says of a domain, as of a moment, and its checkpoint.
+    ///
+    /// # Errors
+    /// When the domain is not here or the store fails.
+    pub fn domain_then(&self, moment: &Moment) -> Result<(DomainInfo, String), AppError> {
+        let mut info = self.domain(&moment.hosted.name)?;
+        info.root = moment.seal.root.to_string();
+        (info.info.size, info.info.as_of) = (moment.seal.size, moment.seal.cosigned_at);
+        Ok((info, moment.seal.note.clone()))
+    }
+
+    /// What may be another at a later moment than it was: what entries between are about, and what has begun or ceased
+    /// to hold.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn touched(&self, from: &Moment, to: &Moment) -> Result<Touched, AppError> {
+        let mut ids = BTreeSet::new();
+        let entries = to.ruled_upto.saturating_sub(from.seal.size);
+        if to.seal.size < from.seal.size || entries > limits::LDAP_SYNC_TOUCHED {
+            return Ok(Touched::Any);
+        }
+        let mut next = from.seal.size;
+        while next < to.ruled_upto {
+            let room = usize::try_from(to.ruled_upto - next).unwrap_or(usize::MAX).min(limits::FEED_ENTRIES);
+            for entry in self.store().entries(to.hosted.number, next, room, limits::FEED_BYTES)? {
+                next = entry.index + 1;
+                // Statements count as far as the log shows, rules as far as they were not known before.
+                let harmless = match restore(&to.domain, &entry)? {
+                    Some(statement) => entry.index >= to.seal.size || touch(&statement, &mut ids),
+                    None => {
+                        // A certification changes the one key that it stands on.
+                        let body = entry.content.as_ref().map(|content| content.body.as_slice());
+                        ids.extend(body.and_then(openpgp_key_of).map(|key| key.to_string()));
+                        entry.index < from.ruled_upto || !(entry.effective && changes_rules(&entry.header))
+                    }
+                };
+                if !harmless {
+                    return Ok(Touched::Any);
+                }
+            }
+        }
+        self.turned(from.at, to, ids)
+    }
+
+    /// What statements were about that were erased between two moments: what was said of these before nobody can read any
+    /// more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn erased(&self, from: &Moment, to: &Moment) -> Result<BTreeSet<String>, AppError> {
+        let (domain, range) = (to.hosted.number, from.seal.size..to.seal.size);
+        let mut ids = BTreeSet::new();
+        if range.is_empty() {
+            return Ok(ids);
+        }
+        let limit = usize::try_from(limits::LDAP_SYNC_TOUCHED).unwrap_or(usize::MAX);
+        let erasures = self.store().all_positions(domain, &[kind_key(EntryKind::Erasure)], range, limit)?;
+        for entry in self.store().entries_at(domain, &erasures)? {
+            ids.extend(restore(&to.domain, &entry)?.map(|left| left.subject_id().to_string()));
+        }
+        Ok(ids)
+    }
+
+    /// Adds what has begun or ceased to hold since a time.
+    fn turned(&self, since: Timestamp, to: &Moment, mut ids: BTreeSet<String>) -> Result<Touched, AppError> {
+        let log = self.log_then(to);
+        let (Posting::Turns(first), Posting::Turns(last)) = (Posting::turns(since), Posting::turns(to.at)) else {
+            return Ok(Touched::Any);
+        };
+        if last.saturating_sub(first) > HOURS {
+            return Ok(Touched::Any);
+        }
+        let limit = usize::try_from(limits::LDAP_SYNC_TOUCHED).unwrap_or(usize::MAX);
+        for hour in first..=last {
+            let turning = find_logged(&log, &to.domain, &Posting::Turns(hour), limit)?;
+            let between = |it: &&Logged| bounds(it).any(|bound| since < bound && bound <= to.at);
+            if turning.len() >= limit || !turning.iter().filter(between).all(|it| touch(it, &mut ids)) {
+                return Ok(Touched::Any);
+            }
+        }
+        Ok(Touched::These(ids))
+    }
+
+    /// What a copy may still have of an identity that the reader cannot read at `to`: nothing, if he never could since
+    /// `from`. Of what was hidden all the time not even the name is told.
+    ///
+    /// Both moments must have the same rules: see [`Touched::These`]. As error `None`: there are too many moments
+    /// between to look at.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn gone(&self, reader: Reader, from: &Moment, to: &Moment, id: &str) -> Result<Option<Option<Gone>>, AppError> {
+        let Some(Then { id, said, .. }) = self.thing_then(reader, to, id)? else {
+            return Ok(Some(None));
+        };
+        let since = said.about.iter().filter(|it| it.index() >= from.seal.size);
+        let sizes: BTreeSet<u64> = since.map(|it| it.index() + 1).chain([from.seal.size]).collect();
+        let turns = said.about.iter().chain(&said.groups).flat_map(bounds);
+        let turns = turns.filter(|bound| from.at < *bound && *bound <= to.at);
+        let times: BTreeSet<Timestamp> = turns.chain([from.at, to.at]).collect();
+        if sizes.len() * times.len() > LOOKS {
+            return Ok(None);
+        }
+        let seen = sizes.iter().any(|size| {
+            let about: Vec<Logged> = said.about.iter().filter(|it| it.index() < *size).cloned().collect();
+            // What an erasure hides from now on could be seen until then, as far as anybody knows.
+            let record = |at: &Timestamp| {
+                let record = resolve(&to.domain, &id, &about, &said.groups, *at)?;
+                Some(Record { forgotten: false, ..record })
+            };
+            times.iter().filter_map(record).any(|record| self.may_read(reader, &to.domain, &record))
+        });
+        let statements = said.about.iter().map(Logged::id).collect();
+        Ok(Some(seen.then_some(Gone { id, statements })))
+    }
+}
+
+fn bounds(statement: &Logged) -> impl Iterator<Item = Timestamp> {
+    [statement.claims().from, statement.claims().until].into_iter().flatten()
+}
+
+/// Notes what a statement is about; `false`: about a group, and so about whoever belongs to it.
+fn touch(statement: &Logged, ids: &mut BTreeSet<String>) -> bool {
+    let id = statement.subject_id();
+    ids.insert(id.to_string());
+    !matches!(id, IdentityId::Group(_))
+}
+
+/// Whether an entry that is no statement changes what others come to.
+fn changes_rules(header: &[u8]) -> bool {
+    Header::decode(header).is_ok_and(|header| header.kind != EntryKind::Certification)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_time_grow_and_fit() {
+        let last = u64::from(u32::MAX) * 1000;
+        let at = [0, 999, 1000, SECONDS * 1000 - 1, SECONDS * 1000, SECONDS * 1000 + 60_000, u64::MAX / 2];
+        let steps: Vec<(u32, u64)> = at.into_iter().map(steps).collect();
+        assert!(steps.is_sorted() && steps.iter().all(|(age, _)| u64::from(*age) <= STEPS), "{steps:?}");
+        assert_eq!((steps[0], steps[1], steps[2]), ((0, 0), (0, 0), (1, 1000)));
+        assert!(at.iter().zip(&steps).all(|(at, (_, millis))| millis <= at));
+        assert!(super::steps(last).1 <= last);
+    }
+}

@@ -1,0 +1,112 @@
+//! Whom a name means in a domain.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::name::{Lookup, Name};
+use ics_core::record::{Logged, Posting, Record};
+
+use super::memory::{Kept, name_key, place_of};
+use super::read::Sight;
+use crate::app::entries::find_besides;
+use crate::app::{App, AppError};
+use crate::store::DomainNumber;
+
+impl App {
+    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now and
+    /// which have not given it up to a successor.
+    pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
+        let name = match lookup {
+            Lookup::Ids(ids) => {
+                let mut known = BTreeSet::new();
+                for id in ids {
+                    if self.kept(sight, id)?.is_something() {
+                        known.insert(*id);
+                    }
+                }
+                return Ok(known);
+            }
+            Lookup::Name(name) => name,
+        };
+        if let Some(named) = self.called_in_memory(sight.hosted.number, name) {
+            return Ok(named);
+        }
+        let (giving, candidates) = self.giving(sight, name, &[])?;
+        let mut named = Vec::new();
+        for id in candidates {
+            let kept = self.kept_besides(sight, &id, &giving)?;
+            if kept.is_called(name_key(name).0) {
+                named.push(kept);
+            }
+        }
+        without_replaced(name, &named)
+    }
+
+    /// Whether a name that an identity has means no other one. Mostly only one was ever called so; statements at hand are
+    /// not read again.
+    pub(in crate::app) fn means_only(
+        &self,
+        sight: &Sight<'_>,
+        name: &Name,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<bool, AppError> {
+        if let Some(named) = self.memory().recall_name(sight.hosted.number, name_key(name)) {
+            return Ok(named.identity == Some(place_of(id)));
+        }
+        let (_, candidates) = self.giving(sight, name, at_hand)?;
+        let one = BTreeSet::from([*id]);
+        Ok(candidates == one || self.identities(sight, &Lookup::Name(name.clone()))? == one)
+    }
+
+    /// The identity that has a name now, as far as that is kept; `None` if it is not.
+    fn called_in_memory(&self, domain: DomainNumber, name: &Name) -> Option<BTreeSet<IdentityId>> {
+        let (memory, key) = (self.memory(), name_key(name));
+        let Some(place) = memory.recall_name(domain, key)?.identity else { return Some(BTreeSet::new()) };
+        let kept = memory.recall_at(domain, place, self.clock().now())?;
+        Some(kept.is_called(key.0).then_some(kept.id).into_iter().collect())
+    }
+
+    /// The statements that ever gave a name, and the identities that they are about, which are kept if there is no more
+    /// than one; statements at hand are not read again.
+    pub(in crate::app) fn giving(
+        &self,
+        sight: &Sight<'_>,
+        name: &Name,
+        at_hand: &[Logged],
+    ) -> Result<(Vec<Logged>, BTreeSet<IdentityId>), AppError> {
+        let (memory, number) = (self.memory(), sight.hosted.number);
+        let era = memory.era(number);
+        let posting = Posting::Name(name.clone());
+        let giving = find_besides(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS, at_hand)?;
+        let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
+        if candidates.len() <= 1 && sight.is_whole() {
+            memory.keep_name(number, name_key(name), candidates.first().copied(), (&era, sight.seal.size));
+        }
+        Ok((giving, candidates))
+    }
+
+    /// Keeps whom a name means in a domain, if it is not known; statements at hand are not read again.
+    pub(super) fn know_name(&self, sight: &Sight<'_>, name: &Name, at_hand: &[Logged]) -> Result<(), AppError> {
+        if self.memory().recall_name(sight.hosted.number, name_key(name)).is_none() {
+            self.giving(sight, name, at_hand)?;
+        }
+        Ok(())
+    }
+}
+
+/// Those of several that have a name still: see [`Record::gives_up`].
+fn without_replaced(name: &Name, named: &[Arc<Kept>]) -> Result<BTreeSet<IdentityId>, AppError> {
+    if named.len() < 2 {
+        return Ok(named.iter().map(|kept| kept.id).collect());
+    }
+    let mut records = Vec::with_capacity(named.len());
+    for kept in named {
+        records.extend(kept.record()?);
+    }
+    let successors: Vec<&Record> = records.iter().filter(|record| !record.replaces.is_empty()).collect();
+    let has_it_still = |record: &&Record| !successors.iter().any(|successor| record.gives_up(name, successor));
+    Ok(records.iter().filter(has_it_still).map(|record| record.identity.id).collect())
+}

@@ -1,0 +1,146 @@
+//! Making memory ready before anybody asks: a gateway's first question about a thing is to be answered as fast as the
+//! next one.
+//!
+//! What is kept of identities is made in the background, of the newest first, after a start and after news, for as long
+//! as there is room for it. A domain that grows faster than that has to wait until it is at rest.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::record::Logged;
+use tokio::sync::watch;
+
+use super::memory::Era;
+use super::read::Sight;
+use crate::app::entries::restore;
+use crate::app::home::heartbeat::stopped;
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::background::{self, breathe};
+use crate::store::DomainNumber;
+
+/// How long nothing is made ready once all is, or all that there is time and room for.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Entries that are read at once, and their bytes at most.
+const PAGE: u64 = 256;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// The entries of a domain of which the subjects were made ready, in one era.
+struct Done {
+    era: Arc<Era>,
+    from: u64,
+    upto: u64,
+}
+
+impl Done {
+    fn none(era: &Arc<Era>, size: u64) -> Self {
+        Self { era: Arc::clone(era), from: size, upto: size }
+    }
+
+    /// The next page of a log of this size: news first, then what is older.
+    fn next(&self, size: u64) -> Option<Range<u64>> {
+        let page = if self.upto < size {
+            self.upto..size.min(self.upto + PAGE)
+        } else {
+            self.from.saturating_sub(PAGE)..self.from
+        };
+        Some(page).filter(|page| !page.is_empty())
+    }
+
+    fn add(&mut self, page: &Range<u64>) {
+        (self.from, self.upto) = (self.from.min(page.start), self.upto.max(page.end));
+    }
+}
+
+/// How far the domains were made ready.
+type Progress = BTreeMap<DomainNumber, Done>;
+
+impl App {
+    /// Keeps memory ready until `stop` says true.
+    pub async fn stay_ready(self, mut stop: watch::Receiver<bool>) {
+        let mut progress = Progress::new();
+        loop {
+            let (app, told) = (self.clone(), stop.clone());
+            let going_on = background::spawn(move || {
+                app.ready_all(&mut progress, &|| *told.borrow());
+                progress
+            });
+            // What panicked begins anew.
+            progress = going_on.await.unwrap_or_default();
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// Makes memory ready once, as far as it has room. Blocks: a million identities take a minute or two. Gives the entries
+    /// of which the subjects were made ready.
+    pub fn make_ready(&self) -> u64 {
+        let mut progress = Progress::new();
+        self.ready_all(&mut progress, &|| false);
+        progress.values().map(|done| done.upto - done.from).sum()
+    }
+
+    fn ready_all(&self, progress: &mut Progress, stop: &dyn Fn() -> bool) {
+        for hosted in self.all_hosted() {
+            if let Err(error) = self.ready_domain(&hosted, progress, stop) {
+                tracing::warn!(domain = %hosted.name, %error, "memory is not made ready");
+            }
+        }
+    }
+
+    /// Makes ready what a domain says of all things, as far as memory has room.
+    fn ready_domain(&self, hosted: &Hosted, progress: &mut Progress, stop: &dyn Fn() -> bool) -> Result<(), AppError> {
+        while !stop() && self.memory().has_room() {
+            let Some(size) = self.reaches(hosted)? else { return Ok(()) };
+            let era = self.memory().era(hosted.number);
+            let done = progress.entry(hosted.number).or_insert_with(|| Done::none(&era, size));
+            if done.era.is_over() {
+                *done = Done::none(&era, size);
+            }
+            let Some(page) = done.next(size) else { return Ok(()) };
+            if !self.ready_page(hosted, page.clone())? {
+                return Ok(());
+            }
+            done.add(&page);
+            if self.reaches(hosted)?.is_none_or(|now| now > size + PAGE) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn reaches(&self, hosted: &Hosted) -> Result<Option<u64>, AppError> {
+        Ok(self.store().reach(hosted.number)?.map(|reach| reach.size))
+    }
+
+    /// The same for the subjects of a page of entries, or those of them that fit; false if the log does not go so far.
+    fn ready_page(&self, hosted: &Hosted, page: Range<u64>) -> Result<bool, AppError> {
+        let sight = self.sight(hosted)?;
+        let mut from = page.start;
+        while from < page.end {
+            let limit = usize::try_from(page.end - from).unwrap_or(usize::MAX);
+            let entries = self.store().entries(hosted.number, from, limit, PAGE_BYTES)?;
+            let Some(last) = entries.last() else { return Ok(false) };
+            from = last.index + 1;
+            for entry in &entries {
+                breathe();
+                if let Some(statement) = restore(&sight.domain, entry)? {
+                    self.ready_subject(&sight, &statement)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes ready what a statement is about, and the names that it gives.
+    fn ready_subject(&self, sight: &Sight<'_>, statement: &Logged) -> Result<(), AppError> {
+        let at_hand = core::slice::from_ref(statement);
+        self.kept_besides(sight, &statement.subject_id(), at_hand)?;
+        statement.names().iter().try_for_each(|name| self.know_name(sight, name, at_hand))
+    }
+}

@@ -1,0 +1,149 @@
+//! What a domain says of one identity: read, judged with what is said of its groups, and kept in memory.
+
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::{CandidateGroups, Logged, Posting, Record, candidate_groups, resolve};
+use ics_core::time::Timestamp;
+
+use super::memory::{Around, Era, Kept, place_of};
+use super::read::Sight;
+use crate::app::entries::{Said, find_besides, keys};
+use crate::app::{App, AppError, Reader};
+use crate::store::StoreError;
+
+/// A record and what it was made of.
+struct Judged {
+    record: Option<Record>,
+    about: Vec<Logged>,
+    around: Arc<Around>,
+}
+
+impl App {
+    /// What a domain says of an identity now, from memory or kept there from now on.
+    pub(crate) fn kept(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Arc<Kept>, AppError> {
+        self.kept_besides(sight, id, &[])
+    }
+
+    /// The same; statements at hand are not read again.
+    pub(super) fn kept_besides(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<Arc<Kept>, AppError> {
+        let (memory, number, now) = (self.memory(), sight.hosted.number, self.clock().now());
+        if let Some(kept) = memory.recall(number, id, now) {
+            return Ok(kept);
+        }
+        let era = memory.era(number);
+        let about = about_besides(sight, id, at_hand)?;
+        let Judged { record, about, around } = self.judge(sight, &era, id, about, now)?;
+        let withheld = self.is_withheld(sight, id, &about)?;
+        let record = record.map(|it| {
+            let open = self.may_read(Reader::Anonymous, &sight.domain, &it);
+            (it, open)
+        });
+        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, withheld)?);
+        if sight.is_whole() {
+            memory.keep(number, &kept, sight.seal.size);
+        }
+        Ok(kept)
+    }
+
+    /// What a domain says of an identity now, and the statements by which it does.
+    pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
+        self.resolve_at(sight, id, &[], self.clock().now())
+    }
+
+    /// The same at another time; statements at hand are not read again.
+    pub(in crate::app) fn resolve_at(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        at_hand: &[Logged],
+        at: Timestamp,
+    ) -> Result<Option<(Record, Said)>, AppError> {
+        let era = self.memory().era(sight.hosted.number);
+        let about = about_besides(sight, id, at_hand)?;
+        let Judged { record, about, around } = self.judge(sight, &era, id, about, at)?;
+        Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
+    }
+
+    /// The same now, where it is asked for twice in a moment; statements at hand are not read again.
+    pub(in crate::app) fn resolve_again(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<Option<(Record, Vec<Logged>)>, AppError> {
+        let (number, place) = (sight.hosted.number, place_of(id));
+        let (era, lately) = (self.memory().era(number), self.memory().lately());
+        let about = match lately.recall(number, place) {
+            Some(about) => about,
+            None => {
+                let about = about_besides(sight, id, at_hand)?;
+                if sight.is_whole() {
+                    lately.keep(number, place, &about, (&era, sight.seal.size));
+                }
+                about
+            }
+        };
+        let Judged { record, about, .. } = self.judge(sight, &era, id, about, self.clock().now())?;
+        Ok(record.map(|record| (record, about)))
+    }
+
+    fn judge(
+        &self,
+        sight: &Sight<'_>,
+        era: &Era,
+        id: &IdentityId,
+        about: Vec<Logged>,
+        now: Timestamp,
+    ) -> Result<Judged, AppError> {
+        let around = self.around(sight, era, &about)?;
+        let record = resolve(&sight.domain, id, &about, &around.statements, now);
+        Ok(Judged { record, about, around })
+    }
+
+    /// Whether this node holds something about an identity, or about its groups, and is no longer shown the rest.
+    fn is_withheld(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
+        if !self.store().sight(sight.hosted.number)?.is_partial() {
+            return Ok(false);
+        }
+        let candidates = candidate_groups(about);
+        let postings = core::iter::once(Posting::Subject(*id)).chain(of_groups(&candidates));
+        for key in keys(&postings.collect::<Vec<_>>()) {
+            if self.store().is_lost(sight.hosted.number, key)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is said of the groups that an identity may belong to.
+    fn around(&self, sight: &Sight<'_>, era: &Era, about: &[Logged]) -> Result<Arc<Around>, AppError> {
+        let (arounds, number) = (self.memory().arounds(), sight.hosted.number);
+        let candidates = candidate_groups(about);
+        let keys = keys(&of_groups(&candidates).collect::<Vec<_>>());
+        if let Some(around) = arounds.recall(number, &keys) {
+            return Ok(around);
+        }
+        let statements = Said::groups(&sight.entries, &sight.domain, &candidates)?;
+        let size = if sight.is_whole() { sight.seal.size } else { 0 };
+        Ok(arounds.keep(number, keys, statements, (era, size)))
+    }
+}
+
+/// All statements about an identity; those at hand are not read again.
+fn about_besides(sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Result<Vec<Logged>, StoreError> {
+    let limit = limits::RECORD_STATEMENTS + 1;
+    find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)
+}
+
+/// By what the statements are found about groups to which something may belong.
+fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
+    let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
+    named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))
+}

@@ -1,0 +1,112 @@
+//! Looking something up the way people do: by what they can read off a thing, in whatever spelling.
+
+use ics_core::gs1::{DigitalLink, Gtin};
+use ics_core::limits;
+use ics_core::name::Lookup;
+use ics_core::record::Record;
+use ics_core::vocabulary::Attribute;
+
+use super::thing::Found;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+
+impl App {
+    /// The canonical spelling of what somebody typed, such that something readable is known under it.
+    ///
+    /// # Errors
+    /// When nothing that the reader may read is known under any spelling of it.
+    pub fn spelled(&self, reader: Reader, text: &str) -> Result<String, AppError> {
+        let text = text.trim();
+        for spelling in spellings(text) {
+            match self.records(reader, &spelling) {
+                Ok(_) => return Ok(spelling),
+                Err(error) if matches!(error.code(), Code::UnknownIdentity | Code::MalformedId) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(AppError::unknown_identity(text))
+    }
+
+    /// The piece of a product that a GS1 Digital Link names: it has the serial number as a name, the GTIN as its product
+    /// id, and the lot if the link gives one. What does not fit all of it is not the thing.
+    ///
+    /// # Errors
+    /// As [`App::public_thing`]; also when the link names no single piece.
+    pub fn thing_of_link(&self, reader: Reader, link: &DigitalLink) -> Result<Found, AppError> {
+        let unknown = || AppError::unknown_identity(&format!("GTIN {}", link.gtin));
+        let serial = link.serial.as_ref().ok_or_else(unknown)?;
+        let (_, answers) = self.records(reader, &format!("serial:{serial}"))?;
+        let fits = |record: &Record| {
+            let given = |attribute| record.attributes.get(&attribute).into_iter().flatten().map(|given| &given.value);
+            given(Attribute::ProductId).any(|value| value.parse::<Gtin>().is_ok_and(|gtin| gtin == link.gtin))
+                && link.lot.as_ref().is_none_or(|lot| given(Attribute::Lot).any(|value| value == lot))
+        };
+        let ids: std::collections::BTreeSet<_> =
+            answers.iter().filter(|it| fits(&it.record)).map(|it| it.record.identity.id).collect();
+        let answers: Vec<_> = answers.into_iter().filter(|it| ids.contains(&it.record.identity.id)).collect();
+        if ids.is_empty() { Err(unknown()) } else { self.shown(reader, ids.len(), answers) }
+    }
+}
+
+/// What a text may mean, likeliest first. A bare word is most often a serial number.
+fn spellings(text: &str) -> Vec<String> {
+    if text.is_empty() || text.len() > limits::NAME_BYTES {
+        return Vec::new();
+    }
+    if text.parse::<Lookup>().is_ok() {
+        return vec![text.to_owned()];
+    }
+    let mut spellings = Vec::new();
+    spellings.extend(hardware_address(text).map(|hex| format!("urn:dev:mac:{hex}")));
+    spellings.push(format!("serial:{text}"));
+    spellings.push(format!("host:{text}"));
+    spellings.push(format!("urn:{text}"));
+    spellings.retain(|spelling| spelling.parse::<Lookup>().is_ok());
+    spellings
+}
+
+/// A MAC-48 or EUI-64 with its separators, as RFC 9039 (4.1) writes it: 16 hex digits, the short form filled up by `fffe`.
+fn hardware_address(text: &str) -> Option<String> {
+    let hex: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect::<String>().to_ascii_lowercase();
+    if !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    match (hex.len(), hex.get(..6), hex.get(6..)) {
+        (16, ..) => Some(hex),
+        (12, Some(maker), Some(number)) => Some(format!("{maker}fffe{number}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_type() {
+        for (typed, expected) in [
+            ("serial:SN-1", &["serial:SN-1"][..]),
+            ("SN-1", &["serial:SN-1", "host:sn-1"]),
+            ("gw4.site.example", &["serial:gw4.site.example", "host:gw4.site.example"]),
+            ("00:24:be:80:4f:f1", &["urn:dev:mac:0024befffe804ff1"]),
+            ("00-24-BE-FF-FE-80-4F-F1", &["urn:dev:mac:0024befffe804ff1"]),
+            ("dev:mac:0024befffe804ff1", &["urn:dev:mac:0024befffe804ff1"]),
+            (
+                "ABCD 0123 4567 89AB CDEF  0123 4567 89AB CDEF 0123",
+                &["ABCD 0123 4567 89AB CDEF  0123 4567 89AB CDEF 0123"],
+            ),
+            ("two words", &[]),
+            ("", &[]),
+        ] {
+            let found = spellings(typed);
+            let canonical =
+                |text: &String| text.parse::<ics_core::name::Name>().map_or(text.clone(), |it| it.to_string());
+            let found: Vec<String> = found.iter().map(canonical).collect();
+            for spelling in expected {
+                assert!(found.iter().any(|it| it == spelling), "{typed}: {found:?}");
+            }
+            assert_eq!(found.is_empty(), expected.is_empty(), "{typed}: {found:?}");
+        }
+        assert!(spellings(&"x".repeat(limits::NAME_BYTES + 1)).is_empty());
+    }
+}

@@ -1,0 +1,75 @@
+//! A thing at a moment: what its domain said of it then, read once for all that is made of it.
+
+use std::collections::BTreeMap;
+
+use ics_core::identity::IdentityId;
+use ics_core::record::{Record, resolve};
+
+use super::everything::is_introduction;
+use super::moments::Moment;
+use crate::app::entries::{Said, entries_about};
+use crate::app::{App, AppError, Reader};
+
+/// What a domain said of an identity at a moment.
+pub struct Then {
+    pub(in crate::app) id: IdentityId,
+    pub(in crate::app) said: Said,
+    /// The bodies of the statements about it, by their places in the log.
+    pub(in crate::app) bodies: BTreeMap<u64, Vec<u8>>,
+    /// What that comes to, if the reader could read it.
+    pub(in crate::app) readable: Option<Record>,
+}
+
+impl Then {
+    /// Whether the entry at this place is the one by which whoever looks at everything finds it: the first that introduces it,
+    /// or, where nobody has introduced it, the first at all.
+    #[must_use]
+    pub fn is_found_at(&self, index: u64) -> bool {
+        let about = &self.said.about;
+        let first = about.iter().find(|it| is_introduction(it)).or_else(|| about.first());
+        first.is_some_and(|first| first.index() == index)
+    }
+
+    /// The record, if the reader could read it.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Record> {
+        self.readable.as_ref()
+    }
+
+    /// The body of a statement that the record lists as one about the thing itself, if it is here.
+    #[must_use]
+    pub fn body(&self, index: u64) -> Option<&[u8]> {
+        self.bodies.get(&index).map(Vec::as_slice)
+    }
+}
+
+impl App {
+    /// What a domain said of the identity with this id; as ever, nothing of two identities with one id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn thing_then(&self, reader: Reader, moment: &Moment, id: &str) -> Result<Option<Then>, AppError> {
+        let mut found = None;
+        for id in IdentityId::candidates(id).unwrap_or_default() {
+            let then = self.then(reader, moment, id)?;
+            if then.said.about.is_empty() {
+                continue;
+            }
+            if found.is_some() {
+                return Ok(None);
+            }
+            found = Some(then);
+        }
+        Ok(found)
+    }
+
+    pub(in crate::app) fn then(&self, reader: Reader, moment: &Moment, id: IdentityId) -> Result<Then, AppError> {
+        let (log, rules) = (self.log_then(moment), moment.rules());
+        let entries = entries_about(&log, &id)?;
+        let said = Said::of(&log, rules, &id, None, &entries)?;
+        let record = resolve(rules, &id, &said.about, &said.groups, moment.at());
+        let readable = record.filter(|record| self.may_read(reader, rules, record));
+        let body = |entry: crate::store::StoredEntry| Some((entry.index, entry.content?.body));
+        Ok(Then { id, said, bodies: entries.into_iter().filter_map(body).collect(), readable })
+    }
+}

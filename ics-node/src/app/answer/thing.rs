@@ -1,0 +1,226 @@
+//! One thing as anybody may see it: the records of all domains here, what they come to, and the software for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ics_core::evidence;
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::record::{Assessment, Heard, Identity, Outlook, Record};
+use ics_core::vocabulary::{Attribute, DomainName};
+
+use super::list::{Since, summary};
+use super::read::Sight;
+use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+use crate::{explain, openpgp};
+
+/// Pieces of software that are shown of each sort for one thing.
+const SOFTWARE: usize = 24;
+/// Pieces that are looked at, the newest first, to find those that may be used.
+const SOFTWARE_LOOKED_AT: usize = 4 * SOFTWARE;
+
+/// What a look-up by a person comes to.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// The thing.
+    Thing(Box<PublicThing>),
+    /// The name fits several.
+    Several(Vec<IdentitySummary>),
+}
+
+/// A thing, and all that a person is told of it.
+#[derive(Debug, Clone)]
+pub struct PublicThing {
+    /// Its id and kind.
+    pub identity: Identity,
+    /// What people call it.
+    pub title: String,
+    /// What the domains come to.
+    pub assessment: Assessment,
+    /// What each domain says, by domain.
+    pub answers: Vec<RecordAnswer>,
+    /// The domains of which nothing can be said now.
+    pub unheard: Vec<DomainName>,
+    /// The attributes on which all domains agree.
+    pub attributes: BTreeMap<Attribute, String>,
+    /// What is installed on it.
+    pub installed: Vec<Software>,
+    /// Software for its model whose use is permitted, the newest of it.
+    pub allowed: Vec<Software>,
+    /// Whether there may be more of that.
+    pub allows_more: bool,
+    /// Why all this is so.
+    pub explanation: Explanation,
+}
+
+/// A piece of software as far as it matters beside a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Software {
+    /// Name and version, or its id where nothing is known of it.
+    pub title: String,
+    /// Its id.
+    pub id: String,
+    /// Its status.
+    pub status: Option<String>,
+    /// What that comes to; absent where nothing is known of it here.
+    pub outlook: Option<Outlook>,
+}
+
+impl App {
+    /// What a person is told who looks something up.
+    ///
+    /// # Errors
+    /// When the text is neither id nor name, or nothing that the reader may read is known of it: what is hidden and what
+    /// is unknown look alike.
+    pub fn public_thing(&self, reader: Reader, query: &str) -> Result<Found, AppError> {
+        let (ids, answers) = self.records(reader, query)?;
+        self.shown(reader, ids.len(), answers)
+    }
+
+    /// The same of records that were read; `candidates` is of how many identities they are.
+    pub(crate) fn shown(
+        &self,
+        reader: Reader,
+        candidates: usize,
+        answers: Vec<RecordAnswer>,
+    ) -> Result<Found, AppError> {
+        let thing = match answers.first() {
+            Some(first) if candidates == 1 => first.record.clone(),
+            _ => {
+                let mut seen = BTreeSet::new();
+                let once = answers.iter().filter(|it| seen.insert(it.record.identity));
+                return Ok(Found::Several(once.map(|it| summary(&it.record)).collect()));
+            }
+        };
+        // Who introduces a thing knows best what it is called.
+        let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
+        let attributes = agreed(&answers);
+        let installed = self.installed(reader, &answers);
+        let (allowed, allows_more) = self.allowed(reader, thing.identity.kind, &attributes)?;
+        Ok(Found::Thing(Box::new(PublicThing {
+            identity: thing.identity,
+            title: named.title.clone(),
+            assessment: assessment(&answers),
+            attributes,
+            installed,
+            allowed,
+            allows_more,
+            explanation: explain::records(&answers),
+            answers,
+            unheard: self.unheard_domains()?,
+        })))
+    }
+
+    fn installed(&self, reader: Reader, answers: &[RecordAnswer]) -> Vec<Software> {
+        let given = answers.iter().flat_map(|it| &it.record.installed);
+        let ids: BTreeSet<String> = given.map(|given| given.value.to_string()).take(SOFTWARE).collect();
+        ids.into_iter().map(|id| self.software(reader, id)).collect()
+    }
+
+    /// The newest software of the same model that somebody vouches for and a status permits, and whether there may be
+    /// more.
+    fn allowed(
+        &self,
+        reader: Reader,
+        kind: Kind,
+        attributes: &BTreeMap<Attribute, String>,
+    ) -> Result<(Vec<Software>, bool), AppError> {
+        let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else {
+            return Ok((Vec::new(), false));
+        };
+        let query =
+            ListQuery { kind: Some(Kind::Software.to_string()), model: Some(model.clone()), ..ListQuery::default() };
+        let hosted = self.all_hosted();
+        let mut found: BTreeMap<IdentityId, Since> = BTreeMap::new();
+        let mut is_cut = false;
+        for sight in hosted.iter().filter_map(|hosted| self.sight(hosted).ok()) {
+            // One more tells here as well whether there is more.
+            let (newest, more) = self.newest(reader, &sight, &query, SOFTWARE_LOOKED_AT + 1)?;
+            // More may be what is hidden: who may not read all is not told of it.
+            is_cut |= more && self.is_shown_all(reader, &sight.domain);
+            for (id, since) in newest {
+                // It is as old as the first word of it: others adopt it later.
+                found.entry(id).and_modify(|first| *first = since.min(*first)).or_insert(since);
+            }
+        }
+        is_cut |= found.len() > SOFTWARE_LOOKED_AT;
+        let mut newest: Vec<(Since, IdentityId)> = found.into_iter().map(|(id, since)| (since, id)).collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        let known = newest.into_iter().take(SOFTWARE_LOOKED_AT).map(|(_, id)| self.software(reader, id.to_string()));
+        // One more tells whether there is more.
+        let permitted = known.filter(|it| it.outlook == Some(Outlook::Permitted)).take(SOFTWARE + 1);
+        let mut allowed: Vec<Software> = permitted.collect();
+        is_cut |= allowed.len() > SOFTWARE;
+        allowed.truncate(SOFTWARE);
+        allowed.sort_by(|a, b| (&a.title, &a.id).cmp(&(&b.title, &b.id)));
+        Ok((allowed, is_cut))
+    }
+
+    /// The digest of a piece of software may be that of a group as well; then it is not known what is meant.
+    fn software(&self, reader: Reader, id: String) -> Software {
+        let answers = match self.records(reader, &id) {
+            Ok((ids, answers)) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => answers,
+            _ => return Software { title: id.clone(), id, status: None, outlook: None },
+        };
+        let assessment = assessment(&answers);
+        Software {
+            title: answers.first().map_or_else(|| id.clone(), |it| it.record.title.clone()),
+            id,
+            status: assessment.status.map(|(_, given)| given.name.to_string()),
+            outlook: Some(assessment.outlook),
+        }
+    }
+
+    /// What gpg takes to check a thing without this node, or sq where it is of version 6: of one with a key a keyring
+    /// with the certificates of those who speak about it, of another those certificates.
+    ///
+    /// # Errors
+    /// As [`App::record`], and when all that is said of it is of another OpenPGP version than its key.
+    pub fn keyring(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<Vec<u8>, AppError> {
+        let pack = self.evidence(reader, domain, query)?;
+        let verified = evidence::verify(&pack, None, self.clock().now())
+            .map_err(|error| AppError::Internal(format!("the evidence of `{query}` does not hold: {error}")))?;
+        let identity = verified.record.identity;
+        let keyring = openpgp::version(&verified.record).map(|version| match identity.kind.has_key() {
+            true => openpgp::keyring(&pack, &verified, version),
+            false => openpgp::signers(&pack, version),
+        });
+        keyring.filter(|keyring| !keyring.is_empty()).ok_or_else(|| {
+            let detail = format!("nothing about `{}` is of one OpenPGP version: take the evidence pack", identity.id);
+            AppError::new(Code::UnknownIdentity, detail)
+        })
+    }
+
+    /// Whether things wait for an approval in a domain: somebody vouches for them, and nobody has approved or blocked
+    /// them. Only what was introduced lately is looked at.
+    pub(crate) fn to_approve(&self, sight: &Sight<'_>, limit: usize) -> Result<Vec<IdentitySummary>, AppError> {
+        const WINDOW: u64 = 2_000;
+        let after = sight.seal.size.saturating_sub(WINDOW).checked_sub(1);
+        let records = self.first_introduced(Reader::Operator, sight, after, 200)?;
+        let waits = |record: &&Record| {
+            !record.vouched.is_empty()
+                && record.approvals.is_empty()
+                && !record.effect().blocks()
+                && record.identity.kind != Kind::Group
+        };
+        Ok(records.iter().filter(waits).take(limit).map(summary).collect())
+    }
+}
+
+fn assessment(answers: &[RecordAnswer]) -> Assessment {
+    let heard = answers.iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
+    Assessment::of(&heard.collect::<Vec<_>>())
+}
+
+/// The attributes of which every domain that gives them gives the same value.
+fn agreed(answers: &[RecordAnswer]) -> BTreeMap<Attribute, String> {
+    let mut values: BTreeMap<Attribute, BTreeSet<&str>> = BTreeMap::new();
+    for (attribute, given) in answers.iter().flat_map(|it| &it.record.attributes) {
+        values.entry(*attribute).or_default().extend(given.iter().map(|given| given.value.as_str()));
+    }
+    let only = |(attribute, values): (Attribute, BTreeSet<&str>)| match (values.len(), values.first()) {
+        (1, Some(value)) => Some((attribute, (*value).to_owned())),
+        _ => None,
+    };
+    values.into_iter().filter_map(only).collect()
+}

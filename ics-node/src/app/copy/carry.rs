@@ -1,0 +1,229 @@
+//! Copies that are brought by hand: the mirror's state machine asks, and whoever has the bundle answers.
+//!
+//! What is brought is held against the same rules as what a peer sends, since the same code asks for it. Nothing is kept
+//! between two questions but the state machine, and that can begin anew at any time.
+
+use std::sync::{Arc, TryLockError};
+
+use ics_core::identity::excerpt;
+use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
+use ics_core::record::Posting;
+use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
+use ics_sync::carried::{Carried, Cursor, Reached, Wanted};
+use ics_sync::mirror::{Action, Mirror, Stop};
+use ics_sync::wire::{Base64, Refusal, Refusals};
+
+use super::feed::Unproven;
+use crate::api::{OutboxBatch, Problem, SubmissionResult};
+use crate::app::entries::{Entries as _, Snapshot};
+use crate::app::hosted::Hosted;
+use crate::app::outbox::json;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+use crate::config::{PeerConfig, PeerName};
+use crate::store::Part;
+
+/// Milliseconds of the state machine's pauses; nobody waits for their end.
+const PAUSE_MILLIS: u64 = 60_000;
+
+impl App {
+    /// Takes what the bundle has to say to the last question about a domain, and says what is wanted next.
+    ///
+    /// # Errors
+    /// When the domain is not copied here, somebody else is bringing news of it, or the store fails.
+    pub fn carried(&self, domain: &DomainName, carried: Carried) -> Result<Wanted, AppError> {
+        let malformed = |error: ics_sync::wire::WireError| AppError::new(Code::MalformedRequest, error.to_string());
+        let carried = carried.checked().map_err(malformed)?;
+        let hosted = self.copied(domain)?;
+        if let Carried::Refused(refusals) = carried {
+            return self.refused(&hosted, refusals);
+        }
+        let mut carrying = match hosted.carrying.try_lock() {
+            Ok(carrying) => carrying,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(AppError::new(Code::Busy, format!("somebody else is bringing news of `{domain}`")));
+            }
+        };
+        let mut mirror = match carrying.take() {
+            Some(mirror) if carried != Carried::Begin => *mirror,
+            _ => self.resume_carried(&hosted)?,
+        };
+        mirror.handle_carried(carried, self.clock().now());
+        let wanted = self.ask_on(&hosted, &mut mirror)?;
+        if !matches!(wanted, Wanted::Nothing(_)) {
+            *carrying = Some(Box::new(mirror));
+        }
+        Ok(wanted)
+    }
+
+    /// How far this node's copy of a domain is.
+    ///
+    /// # Errors
+    /// When the domain is not copied here.
+    pub fn cursor(&self, domain: &DomainName) -> Result<Cursor, AppError> {
+        let hosted = self.copied(domain)?;
+        let (size, sight) = (self.store().head(hosted.number)?.size, self.store().sight(hosted.number)?);
+        Ok(Cursor { origin: self.origin_of_copy(&hosted)?, size, rights: sight.rights.map(Base64) })
+    }
+
+    /// What waits here for the home of a domain, behind an item of the outbox: as much as fits a batch.
+    ///
+    /// # Errors
+    /// When the domain is not copied here, or the store fails.
+    pub fn outbox_batch(&self, domain: &DomainName, after: u64) -> Result<OutboxBatch, AppError> {
+        let waiting = self.store().waiting(self.copied(domain)?.number, after)?;
+        let last = waiting.last().map_or(after, |(id, _)| *id);
+        let statements = waiting.into_iter().map(|(_, body)| Base64(body)).collect();
+        Ok(OutboxBatch { statements, last })
+    }
+
+    /// The reader that a peer is, for an operator who makes a bundle for it.
+    ///
+    /// # Errors
+    /// When there is no such peer, it has no key, or it does not read here.
+    pub fn reader_named(&self, name: &PeerName) -> Result<Reader, AppError> {
+        let peer: PeerConfig = self.peers_table().named(name)?.config.clone();
+        let pin = peer.pin().filter(|pin| self.party(*pin).is_some());
+        pin.map(Reader::Key).ok_or_else(|| {
+            let detail = format!("nobody reads here as `{name}`: the peer has no key, or this node only pulls from it");
+            AppError::new(Code::PeerRefused, detail)
+        })
+    }
+
+    fn copied(&self, domain: &DomainName) -> Result<Arc<Hosted>, AppError> {
+        let hosted = self.hosted(domain)?;
+        match hosted.part {
+            Part::Mirror => Ok(hosted),
+            Part::Home => Err(AppError::new(Code::IsHome, format!("this node is the home of `{domain}`"))),
+        }
+    }
+
+    fn origin_of_copy(&self, hosted: &Hosted) -> Result<Origin, AppError> {
+        let pinned = self.store().domain(&hosted.name)?.entry0;
+        let entry0 = pinned.ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
+        Ok(Origin { domain: hosted.name.clone(), entry0 })
+    }
+
+    fn resume_carried(&self, hosted: &Hosted) -> Result<Mirror, AppError> {
+        self.resume_at(hosted, &self.origin_of_copy(hosted)?, PAUSE_MILLIS, false)
+    }
+
+    /// Does what the mirror says until only the bundle can go on.
+    fn ask_on(&self, hosted: &Arc<Hosted>, mirror: &mut Mirror) -> Result<Wanted, AppError> {
+        loop {
+            let now = self.clock().now();
+            match mirror.poll_action(now) {
+                Action::Apply(page) => match self.take_page(hosted, &page, None) {
+                    Ok(()) => {
+                        mirror.handle_applied(self.clock().now());
+                        hosted.moved.send_modify(|moves| *moves += 1);
+                    }
+                    // A peer was faster: what it brought need not be brought again.
+                    Err(_) if self.store().head(hosted.number)?.size != page.from => {
+                        *mirror = self.resume_carried(hosted)?;
+                    }
+                    Err(error) => return Err(error),
+                },
+                Action::Survey(survey) => mirror.handle_surveyed(self.survey(hosted, &survey)?),
+                Action::Fill(fill) => {
+                    self.take_fill(hosted, &fill)?;
+                    mirror.handle_filled();
+                }
+                Action::Stopped(stop) => {
+                    // Of two logs that the home has signed both checkpoints are proof. A page that leads nowhere proves
+                    // nothing: whoever carried it may have made it.
+                    if let Stop::Fork { .. } = &stop {
+                        self.keep_fork(hosted, &stop)?;
+                        self.store().alarm(Some(hosted.number), now, "fork", &stop.to_string())?;
+                    }
+                    return self.reached(hosted, Some(stop.to_string())).map(Wanted::Nothing);
+                }
+                Action::Wait { .. } | Action::Listen { .. } => {
+                    let trouble = mirror.status().trouble.map(|trouble| trouble.to_string());
+                    return self.reached(hosted, trouble).map(Wanted::Nothing);
+                }
+                action => match Wanted::of(&action) {
+                    Some(wanted) => return Ok(wanted),
+                    None => return self.reached(hosted, None).map(Wanted::Nothing),
+                },
+            }
+        }
+    }
+
+    fn reached(&self, hosted: &Hosted, trouble: Option<String>) -> Result<Reached, AppError> {
+        let settled = self.settle_outbox(hosted)?;
+        let head = self.store().head(hosted.number)?;
+        let as_of = head.seal.and_then(|seal| seal.cosigned_at);
+        Ok(Reached { size: head.size, as_of, trouble, settled, refused: 0 })
+    }
+
+    /// Ends what waits here and was refused, as the bundle says. Nobody has signed that, and it is shown as what it is. What
+    /// is in the log has its receipt by then, or gets it: a copy of the log says more than any bundle.
+    fn refused(&self, hosted: &Arc<Hosted>, refusals: Refusals) -> Result<Wanted, AppError> {
+        let reached = self.reached(hosted, None)?;
+        let mut ended = Vec::with_capacity(refusals.refused.len());
+        for Refusal { body, problem } in refusals.refused {
+            let problem: Problem = serde_json::from_value(problem)
+                .map_err(|error| AppError::new(Code::MalformedRequest, format!("no problem document: {error}")))?;
+            if !problem.is_final() {
+                continue;
+            }
+            let who = excerpt(&refusals.from);
+            let detail = format!("so says the bundle from `{who}`, which nobody has signed: {}", problem.detail);
+            let hint = Some("submit it again if you doubt that".to_owned());
+            ended.push((body.0, json(&SubmissionResult::Problem(Problem { detail, hint, ..problem }))?));
+        }
+        let refused = self.store().post_refused(hosted.number, ended, self.clock().now())?;
+        Ok(Wanted::Nothing(Reached { refused, ..reached }))
+    }
+
+    /// What waits here and is in the log by now is done: the copy proves it as well as the home's answer would.
+    fn settle_outbox(&self, hosted: &Hosted) -> Result<u64, AppError> {
+        let (mut settled, mut after) = (0, 0);
+        loop {
+            let waiting = self.store().waiting(hosted.number, after)?;
+            let Some((last, _)) = waiting.last() else { return Ok(settled) };
+            after = *last;
+            let mut found = Vec::new();
+            for (id, bytes) in waiting {
+                if let Some(entry) = self.logged_body(hosted, &bytes)? {
+                    found.push((id, entry));
+                }
+            }
+            let (ids, entries): (Vec<u64>, Vec<Unproven>) = found.into_iter().unzip();
+            let receipts = self.receipts(hosted, entries)?;
+            let done = ids
+                .into_iter()
+                .zip(receipts)
+                .map(|(id, receipt)| Ok((id, json(&SubmissionResult::Receipt(Box::new(receipt)))?)));
+            let done = done.collect::<Result<Vec<_>, AppError>>()?;
+            settled += done.len() as u64;
+            self.store().post_done(hosted.number, done, self.clock().now())?;
+        }
+    }
+
+    /// The proven entry of the log that has this body.
+    fn logged_body(&self, hosted: &Hosted, bytes: &[u8]) -> Result<Option<Unproven>, AppError> {
+        let Ok(parsed) = body::parse(bytes) else { return Ok(None) };
+        let proven = self.seal(hosted).map_or(0, |seal| seal.size);
+        let snapshot = Snapshot { store: self.store(), number: hosted.number, size: proven };
+        for entry in snapshot.find(&[Posting::Statement(parsed.id())], limits::KEYS_FOUND)? {
+            if entry.content.as_ref().is_some_and(|content| content.body == bytes) {
+                return Unproven::stored(entry).map(Some);
+            }
+        }
+        // A certificate goes in with all that its home has of it.
+        if let Body::Certificate(sent) = &parsed
+            && let Some(domain) = hosted.domain()
+            && let Some((index, held)) = domain.certificate(&sent.primary())
+            && index < proven
+            && held.covers(sent)
+        {
+            return Unproven::stored(self.store().entry(hosted.number, index)?).map(Some);
+        }
+        Ok(None)
+    }
+}

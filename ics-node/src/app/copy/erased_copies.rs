@@ -1,0 +1,130 @@
+//! Copies of what was erased: a domain that had taken a statement over goes on to hold it whole, until its own owners
+//! erase it. Nobody else can, so the owners whose home is here are told: of what they hold themselves, and of what copies
+//! here show of others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ics_core::limits;
+use ics_core::log::entry::EntryKind;
+use ics_core::record::{Logged, Posting};
+use ics_core::statement::StatementId;
+use ics_core::statement::body::{self, Body};
+use tokio::sync::watch;
+
+use crate::app::answer::read::Sight;
+use crate::app::entries::{find_logged, kind_key};
+use crate::app::home::heartbeat::stopped;
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::store::{DomainNumber, Part};
+
+/// How often it is looked whether something was erased.
+const EVERY: Duration = Duration::from_secs(2);
+/// After so many of these, everything that was ever erased is looked for again: a copy that was behind has come since.
+const ANEW: u32 = 300;
+
+/// Entries of each log that were looked through.
+type Looked = BTreeMap<DomainNumber, u64>;
+
+/// A statement that was erased.
+struct Erased {
+    statement: StatementId,
+    /// Where it stood.
+    index: Option<u64>,
+}
+
+impl App {
+    /// Looks for copies of what was erased, until `stop` says true.
+    pub async fn watch_copies_of_erased(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(EVERY);
+        let (mut looked, mut looks) = (Looked::default(), 0);
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = ticks.tick() => {}
+            }
+            if looks == ANEW {
+                (looked, looks) = (Looked::default(), 0);
+            }
+            looks += 1;
+            let from = looked.clone();
+            match self.blocking(move |app| app.look_for_copies_of_erased(from)).await {
+                Ok(upto) => looked = upto,
+                Err(error) => tracing::debug!(%error, "copies of what was erased were not looked for"),
+            }
+        }
+    }
+
+    /// Looks in every domain for what was erased in another one since it was looked last.
+    fn look_for_copies_of_erased(&self, mut looked: Looked) -> Result<Looked, AppError> {
+        let hosted = self.all_hosted();
+        // One that cannot be read, or not as a whole yet, is looked at the next time.
+        let mut sights = self.sights(&hosted).0;
+        sights.retain(|sight| sight.is_whole());
+        for origin in &sights {
+            let number = origin.hosted.number;
+            let from = looked.get(&number).copied().unwrap_or_default();
+            for erased in self.erased_since(origin, from)? {
+                for copy in sights.iter().filter(|copy| copy.hosted.number != number) {
+                    self.tell_of_copy(origin, copy, &erased)?;
+                }
+            }
+            looked.insert(number, origin.seal.size);
+        }
+        Ok(looked)
+    }
+
+    fn erased_since(&self, sight: &Sight<'_>, from: u64) -> Result<Vec<Erased>, AppError> {
+        let (number, range) = (sight.hosted.number, from..sight.seal.size);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let indices = self.store().all_positions(number, &[kind_key(EntryKind::Erasure)], range, usize::MAX)?;
+        let mut all = Vec::new();
+        for some in indices.chunks(limits::FEED_ENTRIES) {
+            for entry in self.store().entries_at(number, some)?.iter().filter(|entry| entry.effective) {
+                let parsed = entry.content.as_ref().map(|content| body::parse(&content.body));
+                if let Some(Ok(Body::Erasure(signed))) = parsed {
+                    all.push(Erased { statement: signed.erasure.statement, index: signed.erasure.index });
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Alarms, once, of a copy that stands whole where something of it was erased elsewhere, if the one or the other domain
+    /// has its home here. The alarm names no thing, because it is for all to read.
+    fn tell_of_copy(&self, origin: &Sight<'_>, copy: &Sight<'_>, erased: &Erased) -> Result<(), AppError> {
+        let told = [origin.hosted, copy.hosted].into_iter().find(|it| it.part == Part::Home);
+        let Some(told) = told else { return Ok(()) };
+        let Some(whole) = whole_copy(copy, erased)? else { return Ok(()) };
+        // Whoever took it over may erase it for himself: that is no matter of those who have said it.
+        if origin.hosted.part != Part::Home && whole.claims().domain != origin.hosted.name {
+            return Ok(());
+        }
+        let text = self.of_copy(origin.hosted, copy.hosted, erased, whole.index());
+        if self.store().alarm_once(told.number, self.clock().now(), "copy-of-erased", &text)? {
+            tracing::warn!(domain = %told.name, copy = %copy.hosted.name, index = whole.index(), "{text}");
+        }
+        Ok(())
+    }
+
+    fn of_copy(&self, origin: &Hosted, copy: &Hosted, erased: &Erased, index: u64) -> String {
+        let stood = erased.index.map_or_else(|| "an entry".to_owned(), |index| format!("entry {index}"));
+        let peers = self.peers_table().copied_from(&copy.name);
+        let from = if peers.is_empty() { String::new() } else { format!(", copied from {}", peers.join(", ")) };
+        let (origin, copy) = (&origin.name, &copy.name);
+        format!(
+            "{stood} of {origin} was erased, and stands whole as entry {index} of {copy}{from}: whoever may read \
+             {copy} reads it until the owners of {copy} erase it too, `ics erase --domain {copy} --entry {index}`"
+        )
+    }
+}
+
+/// The statement where it stands with all that it says.
+fn whole_copy(copy: &Sight<'_>, erased: &Erased) -> Result<Option<Logged>, AppError> {
+    let posting = Posting::Statement(erased.statement);
+    let found = find_logged(&copy.entries, &copy.domain, &posting, limits::PAGE_ITEMS)?;
+    Ok(found.into_iter().find(|it| !it.is_erased()))
+}

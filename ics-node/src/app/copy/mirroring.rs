@@ -1,0 +1,332 @@
+//! Mirrored domains: who is asked for what the home has logged, and what is done when that goes wrong.
+
+use core::future::pending;
+use core::mem::{Discriminant, discriminant};
+use core::time::Duration;
+use std::sync::Arc;
+
+use ics_core::vocabulary::DomainName;
+use ics_sync::Progress;
+use ics_sync::mirror::{Doubt, Status, Stop};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::mirror::Taking;
+use super::peers::Peer;
+use crate::api::MirrorInfo;
+use crate::app::home::heartbeat::stopped;
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::config::PeerName;
+
+/// The state of a mirror that has stopped, the kind of its alarm, and that of the alarm of a peer who is left out.
+const STOPPED: &str = "stopped";
+const MIRROR_STOPPED: &str = "mirror-stopped";
+const LEFT_OUT: &str = "peer-left-out";
+
+/// After which time a mirror that has stopped begins again, and a peer who was left out is asked again: twice as long each
+/// time, up to the longest. A home that was started from a wrong copy is put right one day, and then its mirrors go on.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(320);
+
+/// What a mirror does next after it went wrong, and when.
+#[derive(Debug, Default)]
+struct Retry {
+    pause: Duration,
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Retry {
+    fn plan(&mut self, now: Instant) {
+        let is_news = self.last.is_none_or(|last| now.duration_since(last) > LONGEST_PAUSE.saturating_mul(2));
+        let pause = if is_news { FIRST_PAUSE } else { self.pause.saturating_mul(2).min(LONGEST_PAUSE) };
+        *self = Self { pause, last: Some(now), due: Some(self.due.unwrap_or(now + pause)) };
+    }
+
+    async fn is_due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => pending().await,
+        }
+    }
+
+    /// Whether it is time; then nothing is planned any more.
+    fn take_due(&mut self, now: Instant) -> bool {
+        self.due.take_if(|due| *due <= now).is_some()
+    }
+}
+
+/// What was told of a mirror that has stopped.
+struct Told {
+    /// Why it has, and the checkpoint that it had reached.
+    news: (Discriminant<Stop>, Option<String>),
+    /// Whether that is a fork of which the proof is kept.
+    is_kept: bool,
+}
+
+impl App {
+    /// Mirrors one domain from these peers, until `stop` says true. A peer by whom it may have been stopped is left out
+    /// while there are others: one who lies must not keep from this node what all others have. What has stopped is told by
+    /// an alarm, and begins again after a while from what is held, as it would when the node starts: only a log that
+    /// follows from that is taken, so nobody is believed who was not before.
+    ///
+    /// # Errors
+    /// When what is stored of the domain cannot be read.
+    pub(crate) async fn mirror(
+        &self,
+        domain: &DomainName,
+        peers: &[Arc<Peer>],
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
+        let hosted = self.hosted(domain)?;
+        let (mut asked, mut retry, mut told) = (peers.to_vec(), Retry::default(), None);
+        while !*stop.borrow() {
+            let mut moved = hosted.moved.subscribe();
+            let shutdown = async {
+                tokio::select! {
+                    () = stopped(&mut stop) => {}
+                    _ = moved.changed() => {}
+                    () = retry.is_due() => {}
+                }
+            };
+            match self.mirror_until(&hosted, &asked, shutdown).await? {
+                Some((reason, progress)) if reason.is_of_peer() && asked.len() > 1 && progress.peer < asked.len() => {
+                    self.leave_out(&hosted, &asked.remove(progress.peer), &reason)?;
+                    // The others go on at once.
+                    hosted.set_mirror(None);
+                    retry.plan(Instant::now());
+                }
+                Some((reason, progress)) => {
+                    self.stop_mirror(&hosted, &asked, (&reason, &progress), &mut told).await?;
+                    retry.plan(Instant::now());
+                    tokio::select! {
+                        () = stopped(&mut stop) => {}
+                        () = retry.is_due() => {}
+                    }
+                }
+                None => {}
+            }
+            if retry.take_due(Instant::now()) {
+                asked = peers.to_vec();
+            }
+        }
+        hosted.set_mirror(None);
+        Ok(())
+    }
+
+    /// Says why a mirror has stopped, and keeps the proof if the home has signed two logs. Where it has stopped so before and
+    /// nothing came in between, that is alarmed again only if an operator has acknowledged it, and one proof is enough.
+    async fn stop_mirror(
+        &self,
+        hosted: &Arc<Hosted>,
+        asked: &[Arc<Peer>],
+        (reason, progress): (&Stop, &Progress),
+        told: &mut Option<Told>,
+    ) -> Result<(), AppError> {
+        tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
+        let seal = self.store().head(hosted.number)?.seal;
+        let news = (discriminant(reason), seal.map(|seal| seal.note));
+        let former = told.take().filter(|former| former.news == news);
+        let (is_told, was_kept) = (former.is_some(), former.is_some_and(|former| former.is_kept));
+        let by = asked.get(progress.peer);
+        let is_kept = was_kept || self.is_fork(hosted, by.map(AsRef::as_ref), reason).await;
+        let is_proven_now = is_kept && !was_kept;
+        if is_proven_now {
+            self.keep_fork(hosted, reason)?;
+        }
+        if !is_told || is_proven_now || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
+            let text = alarm_of(reason, by.map(|peer| &peer.config.name), is_kept);
+            // A peer that fails in another way each time raises no more alarms than there are ways.
+            self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
+        }
+        *told = Some(Told { news, is_kept });
+        hosted.set_mirror(Some(info(&names(asked), progress)));
+        Ok(())
+    }
+
+    /// Says that a peer is not asked for a while. Of what he showed nothing is kept as proof: he may have made it.
+    fn leave_out(&self, hosted: &Hosted, peer: &Peer, reason: &Stop) -> Result<(), AppError> {
+        let name = &peer.config.name;
+        tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
+        let left = format!("`{name}` is left out, and asked again every few minutes");
+        if self.store().alarmed(hosted.number, LEFT_OUT)?.iter().any(|text| text.starts_with(&left)) {
+            return Ok(());
+        }
+        let text = format!("{left}: {reason}");
+        Ok(self.store().alarm(Some(hosted.number), self.clock().now(), LEFT_OUT, &text)?)
+    }
+
+    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with how far it was and who was asked.
+    async fn mirror_until(
+        &self,
+        hosted: &Arc<Hosted>,
+        peers: &[Arc<Peer>],
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<Option<(Stop, Progress)>, AppError> {
+        let domain = &hosted.name;
+        let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
+        let mut mirror = self.resume(hosted, domain, peers)?.among(known);
+        let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
+        let names = names(peers);
+        let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
+        if !is_stopped(hosted) {
+            hosted.set_mirror(Some(info(&names, &progress.borrow())));
+        }
+        let watching = tokio::spawn(show(Arc::clone(hosted), names, mirror.status(), seen));
+        let mut applier = Taking::new(self, hosted);
+        let clock = self.clock().clone();
+        let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
+        let reached = progress.borrow().clone();
+        // With the last progress told, the watcher ends.
+        drop(progress);
+        let _ = watching.await;
+        Ok(ended.map(|stop| (stop, reached)))
+    }
+}
+
+fn names(peers: &[Arc<Peer>]) -> Vec<String> {
+    peers.iter().map(|peer| peer.config.name.to_string()).collect()
+}
+
+/// What the operator is told: whose fault it is, as far as that is known.
+fn alarm_of(stop: &Stop, by: Option<&PeerName>, is_fork: bool) -> String {
+    match (stop, by) {
+        (Stop::Unproven { .. }, _) if is_fork => format!("fork: the home has signed two logs; {stop}"),
+        (Stop::Unproven { .. }, Some(by)) => format!("`{by}` gave a bad proof: {stop}"),
+        _ => stop.to_string(),
+    }
+}
+
+fn is_stopped(hosted: &Hosted) -> bool {
+    hosted.mirror().is_some_and(|mirror| mirror.state == STOPPED)
+}
+
+/// Shows how far a mirror is. One that had stopped is shown so until it has got further than it was when it began again.
+async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: watch::Receiver<Progress>) {
+    while seen.changed().await.is_ok() {
+        let progress = seen.borrow_and_update().clone();
+        // That it has stopped is shown when what proves why is kept.
+        if progress.status.stopped.is_some() {
+            continue;
+        }
+        if is_stopped(&hosted) {
+            if !has_got_further(&began, &progress.status) {
+                continue;
+            }
+            tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on");
+        }
+        hosted.set_mirror(Some(info(&names, &progress)));
+    }
+}
+
+fn has_got_further(began: &Status, now: &Status) -> bool {
+    let reached = |status: &Status| (status.size, status.as_of, status.ahead);
+    reached(now) != reached(began)
+}
+
+fn info(names: &[String], progress: &Progress) -> MirrorInfo {
+    let status = &progress.status;
+    let lag_entries = status.known.saturating_sub(status.size);
+    let state = match (&status.stopped, &status.trouble, lag_entries) {
+        (Some(_), ..) => STOPPED,
+        (None, Some(_), _) => "waiting",
+        (None, None, 0) if status.size > 0 && status.doubt.is_some() => "unconfirmed",
+        (None, None, 0) if status.size > 0 && status.ahead.is_some() => "waiting",
+        (None, None, 0) if status.size > 0 => "current",
+        (None, None, _) => "catching-up",
+    };
+    let rests_on = status.doubt.as_ref().map(Doubt::names);
+    let stopped = status.stopped.as_ref().map(with_way_on);
+    let trouble = status.trouble.as_ref().map(ToString::to_string);
+    let last_error = stopped.or(trouble).or_else(|| status.ahead.as_ref().map(ToString::to_string));
+    let peer = names.get(progress.peer).cloned().unwrap_or_default();
+    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on }
+}
+
+/// Why a mirror has stopped, and how it goes on.
+fn with_way_on(stop: &Stop) -> String {
+    let way = match stop {
+        Stop::Unproven { .. } => {
+            ", and the copy goes on when one of them shows the log that is held here. Where this one is not the home its page \
+             is false: name the home, or another one (`ics peer add`). If the home is proven to have signed two logs, `ics \
+             domain forks` shows both heads"
+        }
+        Stop::Fork { .. } => {
+            ", and the copy goes on when they show the log that is held here: put the home right. `ics domain forks` \
+             shows both heads. Only if the other log is the right one, begin this copy anew, by `ics domain recopy`"
+        }
+        _ => "",
+    };
+    format!("{stop}. The peers are asked again every few minutes{way}")
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::time::Timestamp;
+    use ics_sync::mirror::Ahead;
+
+    use super::*;
+
+    fn status() -> Status {
+        let (origin, as_of, trouble, stopped, doubt) = (None, None, None, None, None);
+        Status { origin, size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt }
+    }
+
+    /// Entries come, and only the cause says why the copy grows no fresher.
+    #[test]
+    fn a_copy_whose_home_is_ahead_of_this_clock_says_why_it_waits() {
+        let told = |ahead| {
+            let status = Status { ahead, ..status() };
+            let MirrorInfo { state, last_error, .. } = info(&[], &Progress { status, peer: 0 });
+            (state, last_error.unwrap_or_default())
+        };
+        assert_eq!(told(None), ("current".to_owned(), String::new()));
+        let ahead = Ahead { at: Timestamp::from_seconds(90_000), now: Timestamp::from_seconds(0) };
+        let (state, why) = told(Some(ahead));
+        assert!(state == "waiting" && why.contains("25 h ahead of this node's clock"), "{state}: {why}");
+    }
+
+    #[test]
+    fn a_copy_that_has_stopped_says_how_it_goes_on() {
+        let stop = |stop| info(&[], &Progress { status: Status { stopped: Some(stop), ..status() }, peer: 0 });
+        let forked = stop(Stop::Fork { size: 7, ours: None, theirs: "a note".to_owned() });
+        let why = forked.last_error.unwrap_or_default();
+        let ways = ["asked again", "put the home right", "ics domain forks", "ics domain recopy"];
+        assert!(forked.state == STOPPED && ways.iter().all(|way| why.contains(way)), "{why}");
+        let unproven = || Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note".to_owned() };
+        let why = stop(unproven()).last_error.unwrap_or_default();
+        assert!(["asked again", "ics peer add", "ics domain forks"].iter().all(|way| why.contains(way)), "{why}");
+        let by: PeerName = "relay".parse().expect("a name");
+        let alarm = |is_fork| alarm_of(&unproven(), Some(&by), is_fork);
+        assert!(alarm(false).starts_with("`relay` gave a bad proof: "), "{}", alarm(false));
+        assert!(alarm(true).starts_with("fork: "), "{}", alarm(true));
+        let unsigned = stop(Stop::Unsigned).last_error.unwrap_or_default();
+        assert!(unsigned.ends_with("asked again every few minutes"), "{unsigned}");
+    }
+
+    #[test]
+    fn what_had_stopped_goes_on_once_it_has_got_further() {
+        assert!(!has_got_further(&status(), &status()));
+        let known = Status { known: 9, failures: 3, ..status() };
+        assert!(!has_got_further(&status(), &known), "nothing of it is held yet");
+        assert!(has_got_further(&status(), &Status { as_of: Some(Timestamp::from_seconds(1)), ..status() }));
+        assert!(has_got_further(&status(), &Status { size: 8, ..status() }));
+    }
+
+    #[test]
+    fn it_is_tried_again_later_each_time_and_soon_after_a_long_peace() {
+        let (mut retry, mut now) = (Retry::default(), Instant::now());
+        for seconds in [5, 10, 20, 40, 80, 160, 320, 320] {
+            retry.plan(now);
+            let pause = Duration::from_secs(seconds);
+            assert!(!retry.take_due(now + pause / 2) && retry.take_due(now + pause), "{seconds}");
+            assert!(!retry.take_due(now + pause), "once");
+            now += pause;
+        }
+        now += LONGEST_PAUSE * 3;
+        retry.plan(now);
+        retry.plan(now + FIRST_PAUSE / 5);
+        assert!(retry.take_due(now + FIRST_PAUSE), "another failure puts nothing off");
+    }
+}

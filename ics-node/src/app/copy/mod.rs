@@ -1,0 +1,16 @@
+//! Copies: what a home gives, who takes it, and what a mirror holds.
+
+pub(super) mod carry;
+pub(super) mod copying;
+pub(super) mod erased_copies;
+pub(super) mod feed;
+pub(super) mod kept_blocks;
+pub(super) mod looked;
+pub(super) mod mirror;
+pub(super) mod mirroring;
+pub(super) mod peers;
+pub(super) mod push;
+pub(super) mod replay;
+pub(super) mod reveal;
+pub(super) mod sight;
+pub(super) mod two_logs;

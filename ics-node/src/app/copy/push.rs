@@ -1,0 +1,203 @@
+//! News of a domain for whoever listens: pushed at the commit that makes them, the same bytes for all who may have them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use ics_sync::news::{HEARTBEAT_SECONDS, News};
+use ics_sync::wire::{self, Rights};
+use tokio::sync::watch;
+
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+
+/// An event that was made for one listener serves all who stand where he stood.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    from: u64,
+    size: u64,
+    event: Event,
+}
+
+/// News as they travel: a server-sent event.
+pub type Event = Arc<[u8]>;
+
+/// Somebody who listens to a domain.
+///
+/// What he has not taken yet costs nothing but the number of entries that he has: who is slow gets more at once, later.
+pub struct Listener {
+    app: App,
+    hosted: Arc<Hosted>,
+    reader: Reader,
+    /// Entries that he has.
+    from: u64,
+    sealed: watch::Receiver<u64>,
+    is_new: bool,
+    /// What he was told that he may read.
+    rights: Option<Rights>,
+}
+
+/// Somebody who wants to know that any domain has grown, and asks himself what is new.
+pub struct Follower(Vec<watch::Receiver<u64>>);
+
+impl Follower {
+    /// Returns when a domain has grown since the last time, or since this was made.
+    pub async fn changed(&mut self) {
+        if self.0.is_empty() {
+            return core::future::pending().await;
+        }
+        let changes = self.0.iter_mut().map(|sealed| Box::pin(sealed.changed()));
+        // A domain that is gone has no more news; its sender lives as long as the application.
+        let _ = futures_util::future::select_all(changes).await;
+    }
+}
+
+impl App {
+    /// Follows all domains that are here now.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower(self.all_hosted().iter().map(|hosted| hosted.sealed.subscribe()).collect())
+    }
+
+    /// Listens to a domain from an index on.
+    ///
+    /// # Errors
+    /// When the domain is not here, or the listener has more of it than this node: then one of the two was restored from
+    /// a copy, and whoever is behind must not tell.
+    pub fn listen(&self, reader: Reader, domain: &DomainName, from: u64) -> Result<Listener, AppError> {
+        let hosted = self.hosted(domain)?;
+        self.refuse_beyond(&hosted, from)?;
+        let sealed = hosted.sealed.subscribe();
+        Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true, rights: None })
+    }
+
+    /// Tells who listens how far the domain goes now. To be called after each commit.
+    pub(crate) fn tell(&self, hosted: &Hosted) {
+        let Ok(head) = self.store().head(hosted.number) else { return };
+        hosted.grown.send_if_modified(|told| core::mem::replace(told, head.size.max(*told)) < head.size);
+        let size = head.seal.map_or(0, |seal| seal.size);
+        // Nobody is told an older event any more, and it may hold what has been erased.
+        if let Ok(mut told) = hosted.told.try_lock()
+            && told.as_ref().is_some_and(|told| told.size < size)
+        {
+            *told = None;
+        }
+        let has_news = hosted.sealed.send_if_modified(|told| core::mem::replace(told, size.max(*told)) < size);
+        if has_news {
+            self.0.news.send_modify(|commits| *commits += 1);
+        }
+    }
+
+    /// A page of the feed as soon as it has entries; without entries after the time.
+    ///
+    /// # Errors
+    /// As [`App::entries`].
+    pub async fn next_entries(
+        &self,
+        reader: Reader,
+        domain: DomainName,
+        from: u64,
+        limit: usize,
+        time: Duration,
+    ) -> Result<wire::Page, AppError> {
+        let mut sealed = self.hosted(&domain)?.sealed.subscribe();
+        // Too late is an answer as well: nothing new.
+        let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
+        self.blocking(move |app| app.entries(reader, &domain, from, limit, None)).await
+    }
+
+    /// What there is for a reader who has `from` entries of a domain, how many he has with it, and what stands for what
+    /// he may read; `told` is what he was told of that.
+    ///
+    /// # Errors
+    /// As [`App::listen`].
+    pub fn news_since(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        from: u64,
+        told: Option<&Option<Rights>>,
+    ) -> Result<(News, u64, Option<Rights>), AppError> {
+        let hosted = self.hosted(domain)?;
+        self.refuse_beyond(&hosted, from)?;
+        let rights = self.rights(reader, &hosted)?;
+        let tells_rights = told.is_none_or(|told| *told != rights);
+        let (news, size) = self.news(reader, &hosted, from, tells_rights)?;
+        Ok((news, size, rights))
+    }
+
+    /// Refuses whoever has more of a domain than this node.
+    fn refuse_beyond(&self, hosted: &Hosted, from: u64) -> Result<(), AppError> {
+        let size = self.seal(hosted)?.size;
+        if from <= size {
+            return Ok(());
+        }
+        let detail = format!("news behind {from} entries were asked for, {size} are proven here");
+        Err(AppError::new(Code::OutOfRange, detail))
+    }
+
+    /// What there is for a listener who has `from` entries, and how many he has with it.
+    fn news(&self, reader: Reader, hosted: &Hosted, from: u64, tells_rights: bool) -> Result<(News, u64), AppError> {
+        let seal = self.seal(hosted)?;
+        if seal.size <= from && !tells_rights {
+            return Ok((News::Checkpoint(seal.note), from));
+        }
+        let page = self.page_of(reader, hosted, from, limits::NEWS_ENTRIES, limits::NEWS_BYTES, None)?;
+        let (size, reached) = (page.size, page.from + page.entries.len() as u64);
+        let page = if reached == size { page } else { wire::Page { entries: Vec::new(), proof: Vec::new(), ..page } };
+        Ok((News::Page(page), size))
+    }
+}
+
+impl Listener {
+    /// What is new for him: at once if he has just come or is behind, else when the log grows, and a heartbeat with the
+    /// newest checkpoint otherwise.
+    ///
+    /// # Errors
+    /// When the store fails. He had better come again then.
+    pub async fn next(&mut self) -> Result<Event, AppError> {
+        let from = self.from;
+        let is_new = core::mem::take(&mut self.is_new);
+        if !is_new {
+            let time = Duration::from_secs(HEARTBEAT_SECONDS);
+            let _ = tokio::time::timeout(time, self.sealed.wait_for(|size| *size > from)).await;
+        }
+        let size = *self.sealed.borrow_and_update();
+        let (event, reached) = if size > from && self.app.shows_all(self.reader, &self.hosted)? {
+            self.shared(size).await?
+        } else {
+            self.own(is_new).await?
+        };
+        self.from = reached;
+        self.app.served(self.reader, &self.hosted.name, reached, event.len());
+        Ok(event)
+    }
+
+    /// The news that all get to whom all may be shown. Of a part each is told what stands for his own rights.
+    async fn shared(&mut self, size: u64) -> Result<(Event, u64), AppError> {
+        let hosted = Arc::clone(&self.hosted);
+        let mut told = hosted.told.lock().await;
+        if let Some(told) = told.as_ref().filter(|told| told.from == self.from && told.size >= size) {
+            return Ok((Arc::clone(&told.event), told.size));
+        }
+        let (event, size) = self.own(false).await?;
+        *told = Some(Told { from: self.from, size, event: Arc::clone(&event) });
+        Ok((event, size))
+    }
+
+    /// The news for him alone. Where there are none, the first of them and any change tell what he may read.
+    async fn own(&mut self, is_new: bool) -> Result<(Event, u64), AppError> {
+        let (hosted, reader, from) = (Arc::clone(&self.hosted), self.reader, self.from);
+        let before = self.rights.take();
+        let told = self.app.blocking(move |app| {
+            let rights = app.rights(reader, &hosted)?;
+            let (news, size) = app.news(reader, &hosted, from, is_new || rights != before)?;
+            Ok((news.to_event(size).into(), size, rights))
+        });
+        let (event, size, rights) = told.await?;
+        self.rights = rights;
+        Ok((event, size))
+    }
+}

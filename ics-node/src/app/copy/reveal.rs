@@ -1,0 +1,185 @@
+//! A mirror's second look at what it holds: what was hidden from it and may be read now, and what may be read no longer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::entry::{Entry, EntryKind, Header};
+use ics_core::record::Posting;
+use ics_core::statement::body::{self, Body};
+use ics_core::time::Timestamp;
+use ics_sync::mirror::{Fill, Seen, Survey};
+
+use super::feed::decode;
+use crate::api::Problem;
+use crate::app::admit::check::{Checked, check_logged};
+use crate::app::admit::judge::{Judgement, judge_earlier, why_without_effect};
+use crate::app::entries::{Entries as _, Snapshot, keys_of, keys_of_missed};
+use crate::app::hosted::Hosted;
+use crate::app::open::take;
+use crate::app::{App, AppError, random};
+use crate::store::{Content, Filling, StoreError, StoredEntry, WriteTx};
+
+/// An entry that is judged at its place in the log: filled in, or held already and to be judged anew.
+struct Judging {
+    index: u64,
+    header: Header,
+    checked: Result<Checked, Problem>,
+    /// What the domain was before it.
+    domain: Arc<Domain>,
+    filling: Option<Filling>,
+}
+
+impl App {
+    /// How the next entries are held that a survey means.
+    pub(crate) fn survey(&self, hosted: &Hosted, survey: &Survey) -> Result<Vec<Seen>, AppError> {
+        let among: Option<Vec<u64>> = survey.among.as_ref().map(|among| among.range(survey.from..).copied().collect());
+        let held = self.store().holdings(hosted.number, survey.from, among.as_deref(), limits::FEED_ENTRIES)?;
+        Ok(held.into_iter().map(|it| Seen { index: it.index, leaf: it.leaf, is_whole: it.is_whole }).collect())
+    }
+
+    /// Stores what may be read now. Each entry is judged as of its own index: by the policy that ruled there and what
+    /// stood before it. What is held about the same identities behind it is judged anew, because it may rest on it.
+    pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
+        let judging = self.judging(hosted, fill)?;
+        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
+        let (now, writer) = (self.clock().now(), Arc::clone(hosted));
+        let job = move |tx: &mut WriteTx<'_>| {
+            if let Some(first) = judging.first() {
+                writer.note_filled(first.index, tx.sight().unsettled);
+            }
+            lost.into_iter().try_for_each(|index| lose(tx, index))?;
+            if let Some(alarm) = &alarm {
+                tx.alarm(now, "left-out", alarm);
+            }
+            judging.into_iter().try_for_each(|one| judge_one(tx, one, now))
+        };
+        self.store().write(hosted.number, job)?.wait()?;
+        Ok(())
+    }
+
+    /// The entries to be judged, in log order, their signatures verified under the certificates of their time.
+    fn judging(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Judging>, AppError> {
+        let mut waiting: Vec<(u64, Header, Entry, bool)> =
+            fill.entries.iter().map(|(index, header, entry)| (*index, header.clone(), entry.clone(), true)).collect();
+        for held in self.behind(hosted, fill)? {
+            if let Some(content) = held.content {
+                let entry = Entry { header: held.header, salt: content.salt, body: content.body };
+                waiting.push((held.index, decode(&entry.header)?, entry, false));
+            }
+        }
+        waiting.sort_unstable_by_key(|(index, ..)| *index);
+        let mut own = self.own_entries(hosted)?.into_iter().peekable();
+        let (mut domain, mut judging) = (None, Vec::with_capacity(waiting.len()));
+        let mut waiting = waiting.into_iter().peekable();
+        while let Some((next, ..)) = waiting.peek() {
+            while let Some(entry) = own.next_if(|entry| entry.index < *next) {
+                take(&mut domain, &hosted.name, &entry)?;
+            }
+            let until = own.peek().map_or(u64::MAX, |entry| entry.index);
+            let mut run = Vec::new();
+            while let Some(one) = waiting.next_if(|(index, ..)| *index <= until) {
+                run.push(one);
+            }
+            let Some(ruling) = &domain else { continue };
+            let bodies: Vec<(&[u8], Timestamp)> =
+                run.iter().map(|(_, header, entry, _)| (entry.body.as_slice(), header.keys_judged_at())).collect();
+            let checked = check_logged(Some(ruling), &bodies, random()?);
+            for ((index, header, entry, is_new), checked) in run.into_iter().zip(checked) {
+                let mut ruling = ruling.clone();
+                ruling.grow_to(index, Timestamp::default());
+                let keys = keys_of(&header, &entry.body);
+                let content = Content { salt: entry.salt, body: entry.body };
+                let filling = is_new.then_some(Filling { index, header: entry.header, content, keys });
+                judging.push(Judging { index, header, checked, domain: Arc::new(ruling), filling });
+            }
+        }
+        Ok(judging)
+    }
+
+    /// What is held about the same identities, behind the first that is filled in of each.
+    fn behind(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<StoredEntry>, AppError> {
+        let mut known: BTreeSet<u64> = fill.entries.iter().map(|(index, ..)| *index).collect();
+        let mut ids: BTreeSet<IdentityId> = BTreeSet::new();
+        let mut behind = Vec::new();
+        // All that is held, proven or not: a first copy has no checkpoint before its end, and a later one an older.
+        let size = self.store().head(hosted.number)?.size;
+        let log = Snapshot { store: self.store(), number: hosted.number, size };
+        for (first, _, entry) in &fill.entries {
+            let Ok(Body::Statement(statement)) = body::parse(&entry.body) else { continue };
+            let id = statement.identity();
+            if ids.insert(id) {
+                let held = log.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+                behind.extend(held.into_iter().filter(|entry| entry.index > *first && known.insert(entry.index)));
+            }
+        }
+        Ok(behind)
+    }
+
+    /// What the domain says of itself, in log order.
+    pub(crate) fn own_entries(&self, hosted: &Hosted) -> Result<Vec<StoredEntry>, AppError> {
+        let mut own = Vec::new();
+        for kind in [EntryKind::Descriptor, EntryKind::Certificate, EntryKind::Certification] {
+            own.extend(self.entries_of_kind(hosted, kind, 0)?);
+        }
+        own.sort_unstable_by_key(|entry| entry.index);
+        Ok(own)
+    }
+}
+
+/// Deletes what this node may read no longer: of its erasure it would not hear. That it is missed stays known.
+pub(crate) fn lose(tx: &mut WriteTx<'_>, index: u64) -> Result<(), StoreError> {
+    match tx.entry(index)?.content {
+        Some(content) => tx.lose(index, keys_of_missed(&content.body)),
+        None => Ok(()),
+    }
+}
+
+/// What the home shows although others had said that it may not be read. Who said so need not have lied: a node that had
+/// an earlier policy, or knows this one by another name, says the same.
+fn left_out(fill: &Fill) -> Option<String> {
+    let doubt = fill.doubt.as_ref()?;
+    let mut shown = fill.entries.iter().map(|(index, ..)| *index).filter(|index| doubt.from <= *index);
+    let (first, more) = (shown.next()?, shown.count());
+    let others = if more == 0 { String::new() } else { format!(" and {more} more behind it") };
+    Some(format!(
+        "the home shows entry {first}{others}, which had been left out of what came of {}: that peer keeps back what this \
+         node may read, or knew another policy than the home does now",
+        doubt.names()
+    ))
+}
+
+fn judge_one(tx: &mut WriteTx<'_>, one: Judging, now: Timestamp) -> Result<(), StoreError> {
+    let Judging { index, header, checked, domain, filling } = one;
+    let judgement = match &checked {
+        Ok(checked) => judge_earlier(tx, index, &domain, &header, checked)?,
+        Err(problem) => Judgement::Refused(problem.clone()),
+    };
+    if let Judgement::Admitted(admission) = &judgement
+        && let Some((erased, remnant)) = admission.erases()
+    {
+        tx.erase(erased, remnant.to_bytes())?;
+    }
+    let why = match judgement {
+        Judgement::Admitted(admission) if admission.kind == header.kind => None,
+        Judgement::Admitted(admission) => Some(format!("it is {}", admission.kind.as_str())),
+        Judgement::Present(at) => Some(format!("it stands at index {at} already")),
+        Judgement::Refused(problem) if filling.is_some() => Some(why_without_effect(tx, index, &problem)),
+        // It was alarmed when it came.
+        Judgement::Refused(problem) => Some(problem.in_general()),
+    };
+    let effective = why.is_none();
+    match (filling, why) {
+        (Some(filling), why) => {
+            tx.fill(filling, effective)?;
+            if let Some(why) = why {
+                tx.alarm(now, "entry-without-effect", &format!("entry {index}: {why}"));
+            }
+        }
+        (None, _) if tx.entry(index)?.effective != effective => tx.judge_again(index, effective),
+        (None, _) => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! What a reader sees of a domain who may not copy all of it, as its peers serve it to him.
+//!
+//! Read rules hide whole identities. Whoever may read one gets everything that its record rests on, statements about its
+//! groups included, whichever came first: the entries or the right to read them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::{Logged, Posting, resolve};
+use ics_core::statement::{Group, Remnant, Subject};
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::{self, Base64, Rights};
+use sha2::{Digest as _, Sha256};
+
+use crate::app::answer::read::{Sight, with_groups};
+use crate::app::entries::{Said, about, find_logged, restore};
+use crate::app::following::concern::members_of;
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+use crate::store::StoredEntry;
+
+/// What one reader may read of a domain, as it stands now; decided once for each identity.
+pub(crate) struct Eyes<'a> {
+    app: &'a App,
+    reader: Reader,
+    sight: Sight<'a>,
+    known: BTreeMap<IdentityId, bool>,
+    /// Identities of which has been said upon which entries they rest.
+    told: BTreeSet<IdentityId>,
+}
+
+impl App {
+    /// What stands for a reader's rights in a domain; nothing where he may copy all of it, and all of it is here: of what
+    /// this node itself may not read he is told that it is hidden, and asks again whoever may.
+    ///
+    /// It changes with all that decides at once about what he may read of many identities: the descriptor, whom the
+    /// configuration takes him for, what is granted to him over groups, and what this node itself may read.
+    pub(crate) fn rights(&self, reader: Reader, hosted: &Hosted) -> Result<Option<Rights>, AppError> {
+        if self.shows_all(reader, hosted)? {
+            return Ok(None);
+        }
+        let own = self.store().sight(hosted.number)?;
+        let sight = self.sight(hosted)?;
+        let party = self.party_of(reader);
+        let mut hasher = Sha256::new();
+        hasher.update(sight.domain.descriptor().version.to_be_bytes());
+        hasher.update(own.settled.to_be_bytes());
+        if let Some(party) = party {
+            hasher.update(party.node);
+            if let Some(signer) = party.signer {
+                hasher.update([0]);
+                hasher.update(signer.as_bytes());
+                let now = self.clock().now();
+                let granted = Posting::Grantee(signer);
+                let all = find_logged(&sight.entries, &sight.domain, &granted, limits::RECORD_STATEMENTS)?;
+                for grant in all.iter().filter(|grant| matches!(grant.subject(), Subject::Group(_))) {
+                    let claims = grant.claims();
+                    let holds =
+                        claims.from.is_none_or(|from| from <= now) && claims.until.is_none_or(|until| now < until);
+                    hasher.update(grant.index().to_be_bytes());
+                    hasher.update([u8::from(holds)]);
+                }
+            }
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
+        Ok(digest.first_chunk().map(|mark| Base64(*mark)))
+    }
+
+    /// Whether a reader may copy all of a domain, and all of it is here.
+    pub(crate) fn shows_all(&self, reader: Reader, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(self.may_mirror(reader, hosted) && self.is_whole(hosted)?)
+    }
+
+    /// Whether nothing of a domain is kept back from this node: as its home, or as a copy that may read all.
+    pub(crate) fn is_whole(&self, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(self.store().sight(hosted.number)?.rights.is_none())
+    }
+
+    /// What a reader may read of entries that were hidden from him, and which of those that he holds he may no longer.
+    ///
+    /// # Errors
+    /// When the domain is not here, or there are too many, or none at one of the indices.
+    pub fn entries_again(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        again: &wire::Again,
+    ) -> Result<wire::Shown, AppError> {
+        let hosted = self.hosted(domain)?;
+        let count = again.hidden.len() + again.held.len();
+        if count > limits::FEED_ENTRIES {
+            let detail = format!("{count} entries were asked for, {} at most", limits::FEED_ENTRIES);
+            return Err(AppError::new(Code::BatchTooLarge, detail));
+        }
+        let size = self.seal(&hosted)?.size;
+        if let Some(beyond) = again.hidden.iter().chain(&again.held).find(|index| **index >= size) {
+            return Err(AppError::new(Code::OutOfRange, format!("there is no entry {beyond} among {size}")));
+        }
+        let rights = self.rights(reader, &hosted)?;
+        let mut eyes = self.eyes(reader, &hosted)?;
+        let mut shown = wire::Shown {
+            question: again.question,
+            rights,
+            entries: Vec::new(),
+            earlier: Vec::new(),
+            lost: Vec::new(),
+        };
+        let (mut bytes, mut earlier) = (0, BTreeSet::new());
+        for index in &again.hidden {
+            let stored = self.store().entry(hosted.number, *index)?;
+            let entry = eyes.travelling(&stored)?;
+            bytes += entry.bytes();
+            let (rests_on, _) = eyes.told_with(size, &stored)?;
+            let is_first = shown.entries.is_empty();
+            if !is_first && (bytes > limits::FEED_BYTES || earlier.union(&rests_on).count() > limits::SIGHT_INDICES) {
+                break;
+            }
+            earlier.extend(rests_on);
+            shown.entries.push(entry);
+        }
+        shown.earlier = earlier.into_iter().take(limits::SIGHT_INDICES).collect();
+        for index in &again.held {
+            let entry = self.store().entry(hosted.number, *index)?;
+            // Also of what is not here itself: this node may read it no longer either, or it was erased before it was hidden.
+            if !eyes.may_have(&entry)? {
+                shown.lost.push(*index);
+            }
+        }
+        Ok(shown)
+    }
+
+    pub(crate) fn eyes<'a>(&'a self, reader: Reader, hosted: &'a Hosted) -> Result<Eyes<'a>, AppError> {
+        Ok(Eyes { app: self, reader, sight: self.sight(hosted)?, known: BTreeMap::new(), told: BTreeSet::new() })
+    }
+}
+
+impl Eyes<'_> {
+    /// An entry as it travels to the reader.
+    pub(crate) fn travelling(&mut self, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
+        Ok(match &entry.content {
+            Some(content) if self.may_have(entry)? => wire::Entry::Whole(super::feed::whole(entry, content)),
+            Some(_) => wire::Entry::Hidden(entry.leaf),
+            None => match Remnant::from_bytes(&entry.header) {
+                Some(remnant) if self.may_have_of(&remnant.identity)? => {
+                    wire::Entry::Erased { leaf: entry.leaf, remnant }
+                }
+                _ => wire::Entry::Hidden(entry.leaf),
+            },
+        })
+    }
+
+    /// Whether the reader may have an entry's body, or know that it was erased: whoever may copy the domain may;
+    /// descriptors and certificates are for all, because nothing can be verified without them.
+    pub(crate) fn may_have(&mut self, entry: &StoredEntry) -> Result<bool, AppError> {
+        if self.app.may_mirror(self.reader, self.sight.hosted) {
+            return Ok(true);
+        }
+        if entry.content.is_none() {
+            return match Remnant::from_bytes(&entry.header) {
+                Some(remnant) => self.may_have_of(&remnant.identity),
+                None => Ok(false),
+            };
+        }
+        match restore(&self.sight.domain, entry)? {
+            Some(statement) => self.may_know(&statement),
+            None => Ok(entry.effective),
+        }
+    }
+
+    /// Whether the reader may know that something was said of an identity. Of groups nothing is erased.
+    fn may_have_of(&mut self, id: &IdentityId) -> Result<bool, AppError> {
+        if self.app.may_mirror(self.reader, self.sight.hosted) {
+            return Ok(true);
+        }
+        if let Some(known) = self.known.get(id) {
+            return Ok(*known);
+        }
+        let may = self.may_read(id)?;
+        self.known.insert(*id, may);
+        Ok(may)
+    }
+
+    /// Whether the reader may read what is said of a statement's subject.
+    fn may_know(&mut self, statement: &Logged) -> Result<bool, AppError> {
+        let id = statement.subject_id();
+        if let Some(known) = self.known.get(&id) {
+            return Ok(*known);
+        }
+        let may = self.may_read(&id)?
+            || match statement.subject() {
+                Subject::Group(group) => self.may_read_member(&id, group)?,
+                Subject::Key { .. } | Subject::Software(_) => false,
+            };
+        self.known.insert(id, may);
+        Ok(may)
+    }
+
+    /// Whether he may read what is said of an identity itself.
+    fn may_read(&self, id: &IdentityId) -> Result<bool, AppError> {
+        let (app, domain) = (self.app, &self.sight.domain);
+        let said = Said::read(&self.sight.entries, domain, id)?;
+        let record = resolve(domain, id, &said.about, &said.groups, app.clock().now());
+        Ok(record.is_some_and(|record| app.may_read(self.reader, domain, &record)))
+    }
+
+    /// Whether he may read one of a group's members: their records rest on what is said of the group.
+    fn may_read_member(&self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
+        let IdentityId::Group(named) = id else { return Ok(false) };
+        let mut seen = BTreeSet::new();
+        for posting in members_of(group, named) {
+            let found = find_logged(&self.sight.entries, &self.sight.domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
+            // There may be more; a block that is not shown is worse than one too many.
+            let cut = found.len() >= limits::GROUP_MEMBERS_SOUGHT;
+            for id in found.iter().map(Logged::subject_id) {
+                if seen.insert(id) && self.app.is_member(&self.sight, &id, group, named)? && self.may_read(&id)? {
+                    return Ok(true);
+                }
+            }
+            if cut {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Indices before `from` of entries upon which an entry rests, and of those about an identity that is hidden with it
+    /// and was not; each identity is told once.
+    pub(crate) fn told_with(
+        &mut self,
+        from: u64,
+        entry: &StoredEntry,
+    ) -> Result<(BTreeSet<u64>, BTreeSet<u64>), AppError> {
+        let (mut earlier, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let Some(statement) = restore(&self.sight.domain, entry)? else { return Ok((earlier, ended)) };
+        let id = statement.subject_id();
+        if !self.told.insert(id) {
+            return Ok((earlier, ended));
+        }
+        if self.may_know(&statement)? {
+            let said = Said::read(&self.sight.entries, &self.sight.domain, &id)?;
+            let all = with_groups(&self.sight, said)?;
+            earlier.extend(all.iter().map(Logged::index).filter(|index| *index < from));
+        } else if self.might_have_read(&id, from)? {
+            let held = about(&self.sight.entries, &self.sight.domain, &id)?;
+            ended.extend(held.iter().map(Logged::index).filter(|index| *index < from));
+        }
+        Ok((earlier, ended))
+    }
+
+    /// Whether the reader may hold something about an identity that he may not read now: because he could read it at some
+    /// time since the log had so many entries, or because something was ever granted to him over it.
+    fn might_have_read(&self, id: &IdentityId, size: u64) -> Result<bool, AppError> {
+        let domain = &self.sight.domain;
+        let said = Said::read(&self.sight.entries, domain, id)?;
+        let signer = self.app.party_of(self.reader).and_then(|party| party.signer);
+        let mut grants = said.about.iter().chain(&said.groups).filter_map(Logged::grant);
+        if grants.any(|grant| Some(grant.grantee) == signer) {
+            return Ok(true);
+        }
+        let before = |all: &[Logged], end: u64| -> Vec<Logged> {
+            all.iter().filter(|statement| statement.index() < end).cloned().collect()
+        };
+        let ends = said.about.iter().map(|statement| statement.index() + 1).filter(|end| *end > size);
+        for end in core::iter::once(size).chain(ends) {
+            let (about, groups) = (before(&said.about, end), before(&said.groups, end));
+            let Some(last) = about.last() else { continue };
+            for at in [last.admitted_at(), self.app.clock().now()] {
+                let record = resolve(domain, id, &about, &groups, at);
+                if record.is_some_and(|record| self.app.may_read(self.reader, domain, &record)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether the home of a domain has signed two logs, where a mirror has stopped: what any peer can make up proves nothing.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::merkle::{ProofError, verify_consistency};
+use ics_core::log::note::Note;
+use ics_sync::mirror::Stop;
+use tokio::time::timeout;
+
+use super::peers::Peer;
+use crate::app::App;
+use crate::app::hosted::Hosted;
+
+/// For so long a peer is waited for: until then nobody is told that the mirror has stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl App {
+    /// Whether that for which a mirror has stopped is a fork. Two roots of one size are one. Entries that do not lead to what
+    /// the home signed may be the work of whoever showed them: there he is asked how the home's newer log begins.
+    pub(super) async fn is_fork(&self, hosted: &Arc<Hosted>, peer: Option<&Peer>, stop: &Stop) -> bool {
+        match (stop, peer) {
+            (Stop::Fork { .. }, _) => true,
+            (Stop::Unproven { ours: Some(ours), theirs, .. }, Some(peer)) => {
+                let asked = self.begins_otherwise(hosted, peer, (ours.as_str(), theirs.as_str()));
+                timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(false)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a log begins otherwise than the one that is held here, by its own checkpoint; `None` where that is not shown.
+    /// Both were verified when they came.
+    async fn begins_otherwise(&self, hosted: &Arc<Hosted>, peer: &Peer, (ours, theirs): (&str, &str)) -> Option<bool> {
+        let (ours, theirs) = (claimed(ours)?, claimed(theirs)?);
+        let size = provable(ours.size)?;
+        let Some(ics_sync::Peer::Http(http)) = peer.pulls(&hosted.name) else { return None };
+        let proof = http.consistency(&hosted.name, size, theirs.size).await.ok()?;
+        let proof: Vec<Hash> = proof.into_iter().map(|hash| Hash(hash.0)).collect();
+        let number = hosted.number;
+        let root = self.blocking(move |app| Ok(app.store().root_at(number, size)?)).await.ok()?;
+        Some(verify_consistency(size, &root, theirs.size, &theirs.root, &proof) == Err(ProofError::OldRoot))
+    }
+}
+
+fn claimed(note: &str) -> Option<Checkpoint> {
+    Checkpoint::parse(Note::parse(note).ok()?.text()).ok()
+}
+
+/// The largest size up to that one from which a proof shows by itself how the log begins. One from a complete tree leaves
+/// out that tree's root.
+fn provable(size: u64) -> Option<u64> {
+    let size = if size.is_power_of_two() { size - 1 } else { size };
+    (size > 0 && !size.is_power_of_two()).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_asked_for_from_where_it_shows_the_beginning() {
+        let sizes = [0, 1, 2, 3, 4, 5, 8, 9, 1 << 40].map(provable);
+        assert_eq!(sizes, [None, None, None, Some(3), Some(3), Some(5), Some(7), Some(9), Some((1 << 40) - 1)]);
+    }
+}

@@ -1,0 +1,250 @@
+//! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven. A certificate of
+//! which one's own log has something else goes in as an entry of one's own, with both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ics_core::descriptor::ISSUER_ROLE;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::receipt::Receipt;
+use ics_core::log::source::Source;
+use ics_core::name::Lookup;
+use ics_core::record::{Logged, Standing};
+use ics_core::statement::Claims;
+use ics_core::vocabulary::DomainName;
+
+use super::follow::{choice_of, kept};
+use crate::api::{AdoptionRequest, AdoptionResult, Problem, ProvenEntry};
+use crate::app::admit::check::{Checked, What, check_sent};
+use crate::app::admit::submit::{Incoming, Outcome, reach};
+use crate::app::answer::read::{Sight, only, parse};
+use crate::app::entries::Snapshot;
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, random};
+use crate::store::Part;
+
+/// What became of entries that were taken over.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Taken {
+    /// What whoever asked for it is told.
+    pub(in crate::app) result: AdoptionResult,
+    /// Where what was refused stands in the log of the source, in the order of the result.
+    pub(in crate::app) refused: Vec<u64>,
+    /// How many entries a checkpoint must have that shows what was taken.
+    pub(in crate::app) size: u64,
+    /// Entries of the source's issuers of certificates; see [`About::of_issuers`].
+    pub(in crate::app) of_issuers: BTreeSet<u64>,
+}
+
+/// Entries of a source about things.
+#[derive(Debug, Default)]
+pub(in crate::app) struct About {
+    /// All of them, and the certificates of those who said it.
+    pub(in crate::app) all: BTreeSet<u64>,
+    /// What is said there in the role of issuers of X.509 certificates, and the certificates of those who say nothing else.
+    /// It is about certificates that the source answers for and takes back: no domain that does not entitle them misses it.
+    pub(in crate::app) of_issuers: BTreeSet<u64>,
+}
+
+impl App {
+    /// Takes the entries about chosen identities out of a domain that this node holds into one that it is the home of:
+    /// everything said of them and of their groups, and the certificates of those who said it.
+    ///
+    /// # Errors
+    /// When the domain has its home elsewhere, the source is not here, nothing was chosen, or the witnesses that the
+    /// domain demands have not cosigned what was taken.
+    pub async fn adopt(&self, domain: &DomainName, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
+        let target = self.hosted(domain)?;
+        let source: Result<DomainName, _> = request.source.parse();
+        if let Some(origin) = source.ok().and_then(|source| self.elsewhere(&source))
+            && target.part == Part::Home
+        {
+            let (result, size) = self.adopt_elsewhere(&target, &origin, &request).await?;
+            self.until_shown(&target, size).await?;
+            return Ok(result);
+        }
+        let into = Arc::clone(&target);
+        let (result, size) = self.blocking(move |app| app.adopt_chosen(&into, &request)).await?;
+        self.until_shown(&target, size).await?;
+        Ok(result)
+    }
+
+    /// What was adopted, and how many entries a checkpoint must have that shows it.
+    fn adopt_chosen(&self, target: &Arc<Hosted>, request: &AdoptionRequest) -> Result<(AdoptionResult, u64), AppError> {
+        let domain = &target.name;
+        if target.part != Part::Home {
+            return Err(AppError::new(Code::NotHome, format!("the home of `{domain}` is another node")));
+        }
+        let name: DomainName = request.source.parse().map_err(|error: ics_core::vocabulary::WordError| {
+            AppError::new(Code::MalformedDomain, error.to_string())
+        })?;
+        if request.follow == Some(false) && self.hosted(&name).is_err() {
+            return Ok((self.end_following(target, &name, request)?, 0));
+        }
+        let source = self.hosted(&name)?;
+        let sight = self.sight(&source)?;
+        let chosen = self.chosen(&sight, request)?;
+        let identities = chosen.iter().map(ToString::to_string).collect();
+        let result = AdoptionResult { identities, ..AdoptionResult::default() };
+        let mut taken = Taken { result, ..Taken::default() };
+        if let Some(follows) = request.follow {
+            let named: Result<BTreeSet<IdentityId>, AppError> =
+                request.ids.iter().map(|query| self.meant(&sight, query)).collect();
+            self.set_follow(target, &name, kept(request, &named?)?, follows, sight.seal.size)?;
+            if !follows {
+                return Ok((taken.result, 0));
+            }
+            taken.result.barred = self.barred_of(target, &name, &self.rights_to_follow(target, &sight, &chosen)?)?;
+        }
+        let About { all, of_issuers } = self.entries_about(&sight, &chosen)?;
+        taken.of_issuers = of_issuers;
+        let indices: Vec<u64> = all.into_iter().collect();
+        for indices in indices.chunks(limits::BATCH_STATEMENTS) {
+            let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
+            self.take(target, &entries, &mut taken)?;
+        }
+        self.end_alarms_of_taken(target, &name, &indices.into_iter().collect(), &taken.refused)?;
+        Ok((taken.result, taken.size))
+    }
+
+    /// Which of these things the source's rules let a domain follow.
+    fn rights_to_follow(
+        &self,
+        target: &Hosted,
+        sight: &Sight<'_>,
+        ids: &BTreeSet<IdentityId>,
+    ) -> Result<BTreeMap<IdentityId, bool>, AppError> {
+        let Some(domain) = target.domain() else { return Ok(BTreeMap::new()) };
+        let mut rights = BTreeMap::new();
+        for id in ids {
+            let record = self.resolve(sight, id)?.map(|(record, _)| record);
+            rights.extend(record.map(|record| (*id, self.may_follow(&domain, &sight.domain, &record))));
+        }
+        Ok(rights)
+    }
+
+    fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {
+        let mut chosen = BTreeSet::new();
+        for query in &request.ids {
+            chosen.insert(self.meant(sight, query)?);
+        }
+        if let Some(choice) = choice_of(request) {
+            chosen.extend(self.chosen_by(sight, &choice)?);
+        }
+        // Who follows a lot may do so before there is anything of it.
+        if chosen.is_empty() && request.follow.is_none() {
+            let detail = format!("nothing in `{}` fits", request.source);
+            return Err(AppError::new(Code::UnknownIdentity, detail));
+        }
+        Ok(chosen)
+    }
+
+    /// The identity that a text means: the one that the source calls so. A domain of labels or approvals gives no names:
+    /// there it is the one that the other domains here call so, if the source says anything of it.
+    fn meant(&self, sight: &Sight<'_>, query: &str) -> Result<IdentityId, AppError> {
+        let lookup = parse(query)?;
+        let mut ids = self.identities(sight, &lookup)?;
+        if ids.is_empty() {
+            let mut elsewhere = BTreeSet::new();
+            for hosted in self.all_hosted() {
+                let Ok(sight) = self.sight(&hosted) else { continue };
+                elsewhere.extend(self.identities(&sight, &lookup)?);
+            }
+            ids = self.identities(sight, &Lookup::Ids(elsewhere.into_iter().collect()))?;
+        }
+        only(query, ids)
+    }
+
+    /// The entries to take, in the order of the source's log: certificates come before what they signed. What was erased
+    /// there cannot be taken; only where it still blocks that is told, by its refusal.
+    pub(in crate::app) fn entries_about(
+        &self,
+        sight: &Sight<'_>,
+        ids: &BTreeSet<IdentityId>,
+    ) -> Result<About, AppError> {
+        let (mut about, mut signers, mut others) = (About::default(), BTreeSet::new(), BTreeSet::new());
+        for id in ids {
+            let Some((record, said)) = self.resolve(sight, id)? else { continue };
+            let blocks = |it: &Logged| {
+                let listed = record.statement_at(Logged::index(it));
+                listed.is_some_and(|it| it.status.is_some() && it.standing == Standing::Stands)
+            };
+            let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
+            let effective = effective.filter(|it| !it.is_erased() || blocks(it));
+            for statement in effective {
+                about.all.insert(Logged::index(statement));
+                signers.insert(statement.signer());
+                if is_of_issuer(statement.claims()) {
+                    about.of_issuers.insert(Logged::index(statement));
+                } else {
+                    others.insert(statement.signer());
+                }
+            }
+        }
+        about.all.extend(self.certificates_of(sight, &signers)?);
+        signers.retain(|signer| !others.contains(signer));
+        about.of_issuers.extend(self.certificates_of(sight, &signers)?);
+        Ok(about)
+    }
+
+    /// Takes entries over, and notes what became of them.
+    pub(in crate::app) fn take(
+        &self,
+        target: &Arc<Hosted>,
+        entries: &[ProvenEntry],
+        taken: &mut Taken,
+    ) -> Result<(), AppError> {
+        let indices: Vec<u64> = entries.iter().map(|entry| entry.receipt.index).collect();
+        let sources: Vec<Source> = entries.iter().map(|entry| Receipt::source(&entry.receipt)).collect();
+        // As of the time that will hold for the entries everywhere: see `Header::keys_judged_at`.
+        let timed = entries.iter().zip(&sources);
+        let timed = timed.map(|(entry, source)| source.admitted_at().map(|at| (entry.body.clone(), at)));
+        let timed: Result<Vec<_>, _> = timed.collect();
+        let timed = timed.map_err(|error| AppError::new(Code::SourceUnproven, error.to_string()))?;
+        let domain = target.domain();
+        let size = domain.as_ref().map_or(0, |domain| domain.size());
+        let log = Snapshot { store: self.store(), number: target.number, size };
+        let checked = check_sent(domain.as_deref(), &log, timed, random()?)?;
+        let incoming = checked
+            .into_iter()
+            .zip(entries.iter().zip(sources))
+            .map(|(checked, (entry, source))| {
+                let source = Some(source).filter(|_| proves(&entry.body, &checked));
+                Ok(Incoming { checked, source, salt: random()? })
+            })
+            .collect::<Result<Vec<_>, AppError>>()?;
+        let outcomes = self.append(target, incoming)?;
+        taken.size = taken.size.max(reach(&outcomes));
+        for (outcome, index) in outcomes.into_iter().zip(indices) {
+            match outcome {
+                Outcome::Appended(_) => taken.result.adopted += 1,
+                Outcome::Present(_) => taken.result.present += 1,
+                Outcome::Refused(problem) if is_left_out(taken, index, &problem) => taken.result.left_out += 1,
+                Outcome::Refused(problem) => {
+                    taken.result.refused.push(problem);
+                    taken.refused.push(index);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether something is said in the role of issuers of X.509 certificates.
+pub(in crate::app) fn is_of_issuer(claims: &Claims) -> bool {
+    claims.role.as_str() == ISSUER_ROLE
+}
+
+/// Whether what is refused is left to the source by rule: its issuers say it, and are nobody here.
+fn is_left_out(taken: &Taken, index: u64, problem: &Problem) -> bool {
+    let nobody = [Code::UnknownSigner, Code::CertificateNotNamed, Code::RoleNotHeld];
+    taken.of_issuers.contains(&index) && nobody.iter().any(|code| problem.code() == code.as_str())
+}
+
+/// Whether the source proves what goes in: not a certificate that became one with what this domain has of it besides, which
+/// is an entry of its own.
+fn proves(body: &[u8], checked: &Result<Checked, Problem>) -> bool {
+    !checked.as_ref().is_ok_and(|it| matches!(it.what, What::Certificate(_)) && it.body != body)
+}

@@ -1,0 +1,192 @@
+//! Signers whom a source declares compromised. That counts in the source alone: what a domain here has adopted of them
+//! goes on to count until its own owners declare it too. So an alarm stands there for as long as they have not.
+
+use core::fmt;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::descriptor::{Compromise, Descriptor};
+use ics_core::limits;
+use ics_core::record::{Logged, Posting};
+use ics_core::vocabulary::DomainName;
+
+use crate::app::answer::read::Sight;
+use crate::app::entries::{keys, restore};
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::store::Part;
+use crate::words::counted;
+
+const KIND: &str = "compromised-at-source";
+
+/// What was compared when a domain was last held against the descriptor of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Compared {
+    /// The version of its own descriptor.
+    own: u64,
+    /// That of the source's.
+    theirs: u64,
+    /// How many entries it had.
+    size: u64,
+}
+
+impl App {
+    /// Holds the domains of this node against the descriptors of those of their sources that are here.
+    pub(super) fn look_for_declarations(&self) {
+        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+            if let Err(error) = self.heed_sources(&target) {
+                tracing::debug!(domain = %target.name, %error, "what its sources declare was not looked for");
+            }
+        }
+    }
+
+    fn heed_sources(&self, target: &Arc<Hosted>) -> Result<(), AppError> {
+        let Some(domain) = target.domain() else { return Ok(()) };
+        for source in &domain.descriptor().sources {
+            let here = self.hosted(&source.domain).ok().and_then(|hosted| hosted.domain());
+            if let Some(here) = here.filter(|here| here.origin().entry0 == source.entry0.0) {
+                self.heed_declarations(target, here.descriptor())?;
+            }
+        }
+        // Of a source of which no copy is here nothing may be heard for long.
+        let own = domain.descriptor();
+        let now = Compared { own: own.version, theirs: own.version, size: 0 };
+        if target.compared(&target.name) != Some(now) {
+            self.end_told(target, |told| is_declared(own, &told.compromise))?;
+            target.set_compared(&target.name, now);
+        }
+        Ok(())
+    }
+
+    /// Alarms of whom the descriptor of a source declares compromised and a domain here does not, if it has adopted
+    /// anything that they said since; and ends the alarms of whom that is so no more.
+    pub(in crate::app) fn heed_declarations(&self, target: &Hosted, theirs: &Descriptor) -> Result<(), AppError> {
+        let sight = self.sight(target)?;
+        let own = sight.domain.descriptor();
+        let now = Compared { own: own.version, theirs: theirs.version, size: sight.seal.size };
+        let before = target.compared(&theirs.domain);
+        // An answer from afar may have been kept for a while.
+        if before.is_some_and(|before| before == now || now.theirs < before.theirs) {
+            return Ok(());
+        }
+        let open: Vec<&Compromise> = theirs.compromised.iter().filter(|it| !is_declared(own, it)).collect();
+        self.end_told(target, |told| told.source == theirs.domain && !open.contains(&&told.compromise))?;
+        // By the same descriptors all was looked through that stood here then.
+        let is_looked_through = |it: &Compared| (it.own, it.theirs) == (now.own, now.theirs);
+        let from = before.filter(is_looked_through).map_or(0, |before| before.size);
+        for compromise in open {
+            let told = Told { source: theirs.domain.clone(), compromise: compromise.clone() };
+            self.tell_of_declared(&sight, &told, from)?;
+        }
+        target.set_compared(&theirs.domain, now);
+        Ok(())
+    }
+
+    fn tell_of_declared(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<(), AppError> {
+        let (number, domain) = (sight.hosted.number, &sight.hosted.name);
+        let alarmed = self.store().alarmed(number, KIND)?;
+        if alarmed.iter().any(|text| Told::read(text).as_ref() == Some(told)) {
+            return Ok(());
+        }
+        let things = self.resting_on(sight, told, from)?;
+        if things == 0 {
+            return Ok(());
+        }
+        let Compromise { signer, domain: of, from_index } = &told.compromise;
+        let text = format!(
+            "{told}: what was adopted of that, about {}, goes on to count here until the owners of {domain} declare it \
+             too, `ics domain update {domain} --compromised {of}/{signer}@{from_index}`",
+            counted(things, "thing")
+        );
+        if self.store().alarm_once(number, self.clock().now(), KIND, &text)? {
+            tracing::warn!(%domain, source = %told.source, "{text}");
+        }
+        Ok(())
+    }
+
+    /// About how many things, in the entries from one on, something was adopted that the source takes for a thief's.
+    fn resting_on(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<usize, AppError> {
+        let (number, signer) = (sight.hosted.number, told.compromise.signer);
+        // Entries are filed under the key that signed them.
+        let signing = sight.domain.signer(&signer).map_or_else(|_| vec![signer], |it| it.keys().collect());
+        let mut things = BTreeSet::new();
+        for key in signing {
+            let range = from..sight.seal.size;
+            let indices = self.store().all_positions(number, &keys(&[Posting::Signer(key)]), range, usize::MAX)?;
+            for some in indices.chunks(limits::FEED_ENTRIES) {
+                for entry in self.store().entries_at(number, some)? {
+                    let statement = restore(&sight.domain, &entry)?;
+                    let resting = statement.filter(|it| told.counts(sight.domain.descriptor(), it));
+                    things.extend(resting.map(|it| it.subject_id()));
+                }
+            }
+        }
+        Ok(things.len())
+    }
+
+    fn end_told(&self, target: &Hosted, is_over: impl Fn(&Told) -> bool) -> Result<(), AppError> {
+        let mut over = self.store().alarmed(target.number, KIND)?;
+        over.retain(|text| Told::read(text).is_some_and(|told| is_over(&told)));
+        if over.is_empty() { Ok(()) } else { Ok(self.store().end_alarms(target.number, KIND, over)?) }
+    }
+}
+
+/// Whether a descriptor declares a signer compromised from there, or from an earlier entry on.
+fn is_declared(descriptor: &Descriptor, compromise: &Compromise) -> bool {
+    let from = descriptor.compromised_from(&compromise.signer, &compromise.domain);
+    from.is_some_and(|from| from <= compromise.from_index)
+}
+
+/// What an alarm tells of: whom a source declares compromised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    source: DomainName,
+    compromise: Compromise,
+}
+
+impl Told {
+    /// By the text of its alarm.
+    fn read(text: &str) -> Option<Self> {
+        let (source, rest) = text.split_once(" declares the signer ")?;
+        let (signer, rest) = rest.split_once(" compromised from entry ")?;
+        let (from_index, rest) = rest.split_once(" of ")?;
+        let (domain, _) = rest.split_once(" on: ")?;
+        let (signer, from_index) = (signer.parse().ok()?, from_index.parse().ok()?);
+        let compromise = Compromise { signer, domain: domain.parse().ok()?, from_index };
+        Some(Self { source: source.parse().ok()?, compromise })
+    }
+
+    /// Whether a statement came through the source, said since then, and its signer is not declared compromised here.
+    fn counts(&self, own: &Descriptor, statement: &Logged) -> bool {
+        let Compromise { signer, domain, from_index } = &self.compromise;
+        let declared = own.compromised_from(signer, domain).unwrap_or(u64::MAX);
+        let is_since = |index: u64| (*from_index..declared).contains(&index);
+        let said_since = statement.source().iter().any(|at| at.domain == *domain && is_since(at.index));
+        let came_through = statement.source().iter().any(|at| at.domain == self.source);
+        let is_his = statement.signer() == *signer && !statement.is_refused() && !statement.is_erased();
+        is_his && came_through && said_since
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Compromise { signer, domain, from_index } = &self.compromise;
+        write!(f, "{} declares the signer {signer} compromised from entry {from_index} of {domain} on", self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Fingerprint;
+
+    use super::*;
+
+    #[test]
+    fn an_alarm_is_known_again_by_its_text() {
+        let [source, domain] = ["sold.acme.example", "devices.acme.example"].map(|it| it.parse().expect("a name"));
+        let signer = "0123456789abcdef0123456789abcdef01234567".parse::<Fingerprint>().expect("a fingerprint");
+        let told = Told { source, compromise: Compromise { signer, domain, from_index: 16 } };
+        assert_eq!(Told::read(&format!("{told}: what was adopted of that, `ics`")), Some(told));
+        assert_eq!(Told::read("entry 17 of devices.acme.example: the signer is unknown"), None);
+    }
+}

@@ -1,0 +1,368 @@
+//! Following: a domain of this node takes over by itself what another domain says later of things that it has adopted.
+//!
+//! The source is read here, from this node's copy of it. Whether it may be followed the source's own descriptor says, by
+//! the one decision function; whether what it says is taken, the descriptor of the domain that follows.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::name::Lookup;
+use ics_core::statement::openpgp_key_of;
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::Choice;
+use tokio::sync::watch;
+
+use super::adopt::{About, Taken};
+use super::concern::Wanted;
+use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
+use crate::app::answer::read::{Sight, parse};
+use crate::app::entries::restore;
+use crate::app::home::heartbeat::stopped;
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::roam::Followers;
+use crate::app::{App, AppError};
+use crate::store::{DomainNumber, Following, Part};
+
+/// How often it is looked whether a source has news.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a request chooses by attributes.
+pub(super) fn choice_of(request: &AdoptionRequest) -> Option<Choice> {
+    let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
+    (choice != Choice::default()).then_some(choice)
+}
+
+/// What a request chooses, as it is kept.
+pub(in crate::app) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>) -> Result<Vec<String>, AppError> {
+    let mut what: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    if let Some(choice) = choice_of(request) {
+        if !choice.is_sound() {
+            let most = limits::WATCHED_VALUE_BYTES;
+            return Err(AppError::new(Code::OutOfRange, format!("a model or a lot has {most} bytes at most")));
+        }
+        let json = serde_json::to_string(&choice);
+        what.push(json.map_err(|error| AppError::Internal(format!("a choice has no JSON form: {error}")))?);
+    }
+    Ok(what)
+}
+
+/// The choices of what a domain follows.
+pub(in crate::app) fn choices(following: &Following) -> Vec<Choice> {
+    following.choices.iter().filter_map(|choice| serde_json::from_str(choice).ok()).collect()
+}
+
+/// What a source's rules keep from a domain, in words.
+fn barred(hosted: &Hosted, source: &DomainName) -> Option<String> {
+    let count = hosted.barred(source);
+    let things = if count == 1 { "thing" } else { "things" };
+    let text = || {
+        let domain = &hosted.name;
+        format!("the rules of {source} do not let {domain} take over what is said of {count} {things} that it follows")
+    };
+    (count > 0).then(text)
+}
+
+impl App {
+    /// Takes over what followed domains say, until `stop` says true.
+    pub async fn follow_sources(self, mut stop: watch::Receiver<bool>) {
+        if let Err(error) = self.blocking(|app| app.find_all_barred_anew()).await {
+            tracing::error!(%error, "what may not be followed is not looked for again");
+        }
+        let mut ticks = tokio::time::interval(TICK);
+        let mut afar = Followers::default();
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = ticks.tick() => {}
+            }
+            let app = self.clone();
+            // What was cut off is followed from the same place again.
+            let _ = crate::background::spawn(move || app.follow_once()).await;
+            afar.keep(&self).await;
+        }
+    }
+
+    fn find_all_barred_anew(&self) -> Result<(), AppError> {
+        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+            for following in self.store().followed(target.number)? {
+                self.find_barred_anew(&target, &following.source)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what is new in the domains that those of this node follow, until there is no more.
+    pub fn follow_once(&self) {
+        while self.follow_some() {}
+        self.look_for_declarations();
+    }
+
+    /// Takes over what is new in a page of each of these: who is far behind with one holds up no other. Whether there is
+    /// more.
+    fn follow_some(&self) -> bool {
+        let mut is_more = false;
+        for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+            let followed = self.store().followed(target.number).unwrap_or_default();
+            for following in followed {
+                if self.elsewhere(&following.source).is_some() {
+                    continue;
+                }
+                let heeded = self.heed_grants(&target, &following);
+                let took = self.follow_page(&target, &following);
+                is_more |= matches!(heeded, Ok(true)) || matches!(took, Ok(true));
+                let error = took.err().or(heeded.err()).map(|error| error.to_string());
+                // It is tried again four times a second, and told when it is another one.
+                if target.set_follow_error(&following.source, error.clone())
+                    && let Some(error) = error
+                {
+                    tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
+                }
+            }
+        }
+        is_more
+    }
+
+    /// Takes over what is new in the next page of one source's log; whether there may be more.
+    fn follow_page(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
+        let source = self.hosted(&following.source)?;
+        let (number, from, choices) = (target.number, &following.source, choices(following));
+        let upto = following.upto;
+        let returns = self.store().follow_returns(number, Some(source.number))?;
+        let Some(domain) = target.domain() else { return Ok(false) };
+        let sight = self.sight(&source)?;
+        // What is not whole yet comes with the next look.
+        if upto >= sight.seal.size || !sight.is_whole() {
+            return Ok(false);
+        }
+        let rights = RefCell::new(BTreeMap::new());
+        let wanted = Wanted {
+            choices: &choices,
+            is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
+            named: &|| self.followed_by_name(number, from),
+            may: &|record| {
+                let may = self.may_follow(&domain, &sight.domain, record);
+                rights.borrow_mut().insert(record.identity.id, may);
+                may
+            },
+            serves: &|_| true,
+        };
+        let page = self.store().entries(source.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
+        let end = page.last().map_or(upto, |last| last.index + 1).min(sight.seal.size);
+        let mut things = BTreeSet::new();
+        for entry in page.iter().filter(|entry| entry.index < end) {
+            if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
+                things.extend(self.concerned(&sight, &wanted, &statement)?);
+            }
+        }
+        // What was refused before is known, also where the domain looks again because its own rules have changed.
+        self.take_over(target, &sight, &things, upto.max(following.told))?;
+        self.tell_of_rights(target, from, &rights.take())?;
+        let is_ahead = self.store().follow_held_upto(number, (source.number, returns), upto, end)?;
+        Ok(is_ahead && upto < end && end < sight.seal.size)
+    }
+
+    /// The things that a domain follows by name.
+    pub(super) fn followed_by_name(
+        &self,
+        target: DomainNumber,
+        source: &DomainName,
+    ) -> Result<Vec<IdentityId>, AppError> {
+        let texts = self.store().followed_ids(target, source)?;
+        Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
+    }
+
+    /// Takes over everything that is said of these things; what is new and is not admitted is alarmed, and what was and is
+    /// taken now is not any more.
+    pub(in crate::app) fn take_over(
+        &self,
+        target: &Arc<Hosted>,
+        sight: &Sight<'_>,
+        things: &BTreeSet<IdentityId>,
+        new_from: u64,
+    ) -> Result<(), AppError> {
+        let About { all, of_issuers } = self.entries_about(sight, things)?;
+        let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
+        let source = &sight.hosted.name;
+        for (indices, alarms) in [(old, false), (new, true)] {
+            let mut taken = Taken { of_issuers: of_issuers.clone(), ..Taken::default() };
+            for some in indices.chunks(limits::BATCH_STATEMENTS) {
+                let entries = self.store().entries_at(sight.hosted.number, some)?;
+                self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;
+            }
+            if !indices.is_empty() {
+                self.end_alarms_of_taken(target, source, &indices.into_iter().collect(), &taken.refused)?;
+            }
+            if alarms {
+                self.alarm_of_refused(target, source, &taken)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these entries that concern nothing which a domain follows in their log. A certificate is missed with what
+    /// its holder said.
+    pub(super) fn not_followed(
+        &self,
+        target: &Hosted,
+        sight: &Sight<'_>,
+        following: &Following,
+        indices: &BTreeSet<u64>,
+    ) -> Result<BTreeSet<u64>, AppError> {
+        let (number, from, choices) = (target.number, &following.source, choices(following));
+        let wanted = Wanted {
+            choices: &choices,
+            is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
+            named: &|| self.followed_by_name(number, from),
+            may: &|_| true,
+            serves: &|_| true,
+        };
+        let (mut others, mut certificates, mut missed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        let indices: Vec<u64> = indices.iter().copied().collect();
+        for entry in self.store().entries_at(sight.hosted.number, &indices)? {
+            match restore(&sight.domain, &entry)? {
+                Some(statement) if self.concerned(sight, &wanted, &statement)?.is_empty() => {
+                    others.insert(entry.index);
+                }
+                Some(statement) => {
+                    missed.insert(statement.signer());
+                }
+                None => {
+                    let holder = entry.content.as_ref().and_then(|content| openpgp_key_of(&content.body));
+                    certificates.extend(holder.map(|holder| (entry.index, holder)));
+                }
+            }
+        }
+        let of_others = certificates.into_iter().filter(|(_, holder)| !missed.contains(holder));
+        others.extend(of_others.map(|(index, _)| index));
+        Ok(others)
+    }
+
+    /// What a domain follows, and how that goes.
+    pub(crate) fn follow_infos(&self, hosted: &Hosted) -> Result<Vec<FollowInfo>, AppError> {
+        let info = |following: Following| {
+            let size = self.hosted(&following.source).ok().and_then(|source| self.seal(&source).ok());
+            let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
+            let last_error = hosted.follow_error(&following.source).or_else(|| barred(hosted, &following.source));
+            let state = match (&last_error, behind) {
+                (Some(_), _) => "failing",
+                (None, 0) => "current",
+                (None, _) => "behind",
+            };
+            FollowInfo {
+                state: state.to_owned(),
+                last_error,
+                choices: choices(&following).iter().map(ToString::to_string).collect(),
+                source: following.source,
+                identities: following.identities,
+                lag_entries: behind,
+            }
+        };
+        Ok(self.store().followed(hosted.number)?.into_iter().map(info).collect())
+    }
+
+    /// Begins or ends to follow what a request chooses.
+    pub(in crate::app) fn set_follow(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+        what: Vec<String>,
+        follows: bool,
+        upto: u64,
+    ) -> Result<(), AppError> {
+        if follows {
+            self.store().follow(target.number, source, what, upto)?;
+        } else {
+            self.store().unfollow(target.number, source, what)?;
+            let mut followed = self.store().followed(target.number)?.into_iter();
+            let left = followed.find(|following| following.source == *source);
+            match left {
+                Some(left) if self.hosted(source).is_ok() => {
+                    self.end_alarms_of_unfollowed(target, &left)?;
+                    self.find_barred_anew(target, source)?;
+                }
+                left => {
+                    // What an entry is about that is not here nobody remembers: what is left is looked at again, from the
+                    // first entry on that can be taken over, and alarmed again if it is refused.
+                    let were_alarmed = self.end_alarms_about(target, source)?;
+                    if left.is_some() && were_alarmed {
+                        self.store().follow(target.number, source, Vec::new(), 1)?;
+                    }
+                }
+            }
+        }
+        self.follows_changed();
+        Ok(())
+    }
+
+    /// Ends to follow what a request chooses in a domain of which nothing is here, and about which nobody is asked.
+    pub(super) fn end_following(
+        &self,
+        target: &Arc<Hosted>,
+        source: &DomainName,
+        request: &AdoptionRequest,
+    ) -> Result<AdoptionResult, AppError> {
+        if !self.store().followed(target.number)?.iter().any(|following| following.source == *source) {
+            return Err(AppError::unknown_domain(source));
+        }
+        let mut ids = BTreeSet::new();
+        for query in &request.ids {
+            let ended = self.known_as(target, query)?;
+            if ended.is_empty() {
+                return Err(AppError::unknown_identity(query));
+            }
+            ids.extend(ended);
+        }
+        self.set_follow(target, source, kept(request, &ids)?, false, 0)?;
+        let identities = ids.iter().map(ToString::to_string).collect();
+        Ok(AdoptionResult { identities, ..AdoptionResult::default() })
+    }
+
+    /// The things that a domain has taken over under a name, or whatever has an id: nobody else is asked.
+    pub(in crate::app) fn known_as(&self, target: &Arc<Hosted>, query: &str) -> Result<BTreeSet<IdentityId>, AppError> {
+        match parse(query)? {
+            Lookup::Ids(ids) => Ok(ids.into_iter().collect()),
+            name @ Lookup::Name(_) => self.identities(&self.sight(target)?, &name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::limits;
+
+    use crate::fixture::{Party, device, devices};
+
+    /// A recall must not wait until a log that has come all at once was gone through.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_far_behind_with_one_source_is_held_up_with_no_other() {
+        let [target, far, near] = ["t.acme.example", "a.acme.example", "b.acme.example"].map(Party::found);
+        let app = target.open();
+        far.found_at(&app);
+        near.found_at(&app);
+        let keys = devices(limits::FEED_ENTRIES as u16);
+        far.publish(&app, &keys[0], "Pump", "L1").await;
+        let rest = keys[1..].iter().map(|key| far.introduce(&app, key, "Pump", "L1")).collect();
+        app.submit(&far.domain, rest).await.expect("a batch");
+        near.publish(&app, &device(1), "Pump", "L1").await;
+        let number = app.hosted(&target.domain).expect("here").number;
+        for source in [&far, &near] {
+            let nobody = device(9).fingerprint().to_string();
+            app.store().follow(number, &source.domain, vec![nobody], 0).expect("follows");
+        }
+        let left = |source: &Party| {
+            let followed = app.store().followed(number).expect("read");
+            let upto = followed.iter().find(|it| it.source == source.domain).expect("is followed").upto;
+            app.domain(&source.domain).expect("here").info.size - upto
+        };
+
+        assert!(tokio::task::block_in_place(|| app.follow_some()), "there is more");
+        assert_eq!((left(&far), left(&near)), (2, 0), "a page of the one, and all of the other");
+        tokio::task::block_in_place(|| app.follow_once());
+        assert_eq!((left(&far), left(&near)), (0, 0));
+    }
+}

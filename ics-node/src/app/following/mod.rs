@@ -1,0 +1,8 @@
+//! Taking over what other domains say of the things that one has to do with.
+
+pub(super) mod adopt;
+pub(super) mod concern;
+pub(super) mod declared;
+pub(super) mod follow;
+pub(super) mod heed;
+pub(super) mod not_taken;

@@ -1,0 +1,83 @@
+//! What a home does when nothing happens: it says again, with the time, that nothing has.
+
+use std::time::Duration;
+
+use ics_core::log::cosignature::cosign;
+use tokio::sync::watch;
+
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::store::{Part, Seal, StoreError, WriteTx};
+
+/// Seconds between two cosignatures of an idle home. A plain checkpoint proves no freshness.
+const PERIOD_SECONDS: u64 = 60;
+/// Entries that are looked over with each heartbeat: a million within nine hours, for a fraction of a second a minute.
+const LOOKED_OVER: u64 = 2000;
+/// Heartbeats after which a node whose time is ahead of its machine's clock says so again: an hour.
+const BEATS_TO_WARN: u64 = 60;
+
+impl App {
+    /// Cosigns the newest checkpoints of this node's domains again and again, until `stop` says true.
+    pub async fn beat(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(PERIOD_SECONDS));
+        let mut beats: u64 = 0;
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = ticks.tick() => {}
+            }
+            if beats.is_multiple_of(BEATS_TO_WARN) {
+                self.warn_of_lead();
+            }
+            beats = beats.wrapping_add(1);
+            let app = self.clone();
+            // A beat that was cut off is no loss: the next one says more.
+            let beat = move || {
+                app.beat_once();
+                app.store().look_over(LOOKED_OVER);
+            };
+            let _ = crate::background::spawn(beat).await;
+        }
+    }
+
+    /// Cosigns the newest checkpoint of every domain that this node is the home of, after the alarms of what was met of
+    /// damage: whoever meets it may be a reader, who has nothing written.
+    pub fn beat_once(&self) {
+        self.alarm_of_damage();
+        for hosted in self.all_hosted() {
+            if hosted.part == Part::Home
+                && hosted.domain().is_some()
+                && self.is_silent(&hosted).is_ok_and(|silent| !silent)
+                && let Err(error) = self.cosign_again(&hosted)
+            {
+                tracing::error!(domain = %hosted.name, %error, "the checkpoint could not be cosigned");
+            }
+        }
+    }
+
+    /// Cosigns the newest checkpoint of a domain, with the time.
+    pub(super) fn cosign_again(&self, hosted: &Hosted) -> Result<(), AppError> {
+        if self.is_closed(hosted) {
+            return Ok(());
+        }
+        let (keys, clock) = (self.0.keys.clone(), self.clock().clone());
+        let job = move |tx: &mut WriteTx<'_>| {
+            // A commit in progress is signed and cosigned anyway.
+            let Some(seal) = tx.head().seal.clone().filter(|seal| seal.size == tx.size()) else { return Ok(()) };
+            let now = clock.now();
+            let note = cosign(&seal.note, &keys.name, &*keys.key, now).map_err(|error| StoreError::Unsealed {
+                domain: tx.domain().name.clone(),
+                reason: error.to_string(),
+            })?;
+            tx.seal(Seal { note, cosigned_at: Some(now.whole_seconds()), ..seal })
+        };
+        self.store().write(hosted.number, job)?.wait()?;
+        Ok(())
+    }
+}
+
+/// Ready once the node is told to stop.
+pub(in crate::app) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone cannot tell any more: the node is on its way out.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

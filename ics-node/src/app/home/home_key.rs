@@ -1,0 +1,64 @@
+//! The key with which a home speaks, and the one that the domain's descriptor names: where they differ, it says nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::Descriptor;
+use ics_core::vocabulary::DomainName;
+
+use crate::api::Problem;
+use crate::app::admit::check::{Checked, What};
+use crate::app::admit::submit::Incoming;
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError};
+use crate::store::Part;
+
+impl App {
+    /// Refuses to speak for a domain whose descriptor in force names another key of its home: no copy would take it. So
+    /// it is where a copy was put back from before the key was replaced, until the lost tail brings the later descriptor.
+    pub(in crate::app) fn check_home_key(&self, hosted: &Hosted) -> Result<(), AppError> {
+        let Some(domain) = hosted.domain().filter(|_| hosted.part == Part::Home) else { return Ok(()) };
+        if domain.descriptor().home.key == self.own_key() {
+            return Ok(());
+        }
+        Err(AppError::new(Code::Behind, other_key(&hosted.name, domain.descriptor())))
+    }
+
+    /// Refuses a descriptor that names another key of the home: its own entry would be signed by a key that no longer
+    /// counts, and whatever follows too. The new key signs it, by `ics restore --begin-anew`.
+    pub(in crate::app) fn under_own_key(&self, hosted: &Hosted, incoming: Incoming) -> Incoming {
+        let refused = match &incoming.checked {
+            Ok(Checked { what: What::Descriptor(signed), .. }) => self.names_other_key(hosted, &signed.json),
+            _ => false,
+        };
+        if !refused {
+            return incoming;
+        }
+        let detail = format!(
+            "the descriptor names another key of the home than this node's, which would have to sign it: stop the node, \
+             and `ics restore --hold --begin-anew {}` gives it a new key",
+            hosted.name
+        );
+        Incoming { checked: Err(Problem::of(Code::DescriptorRefused, detail)), ..incoming }
+    }
+
+    fn names_other_key(&self, hosted: &Hosted, json: &[u8]) -> bool {
+        // Entry 0, and what is no descriptor, are looked at elsewhere.
+        hosted.domain().is_some() && Descriptor::parse(json).is_ok_and(|next| next.home.key != self.own_key())
+    }
+
+    fn own_key(&self) -> String {
+        STANDARD.encode(self.0.keys.key.public())
+    }
+}
+
+/// What an operator is told whose node has another key than its domain's descriptor names.
+pub(super) fn other_key(domain: &DomainName, descriptor: &Descriptor) -> String {
+    format!(
+        "version {} of the descriptor of `{domain}`, the last one that is here, names another key of its home `{}` than \
+         this node's: `{}`. If that is the former key, the tail that mirrors hold brings the version with the new one: \
+         `ics restore COPY`, or `ics restore` where a copy was put back, with every mirror as a [[peer]] or by \
+         --from-copy. If it is the right one, `[node] key` in ics.toml has to name it",
+        descriptor.version, descriptor.home.name, descriptor.home.key
+    )
+}

@@ -1,0 +1,77 @@
+//! A node whose time is ahead of its machine's clock, because homes have signed later times or the clock was set back: its
+//! operator is told, and has a way back where the node itself has signed while the clock was ahead.
+//!
+//! The node cannot tell that from a clock that is behind, and does not guess: a time that is too low would make old news
+//! look fresh.
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use crate::api::{Alarm, ClockInfo};
+use crate::app::App;
+use crate::app::hosted::Hosted;
+use crate::store::Part;
+use crate::words::span;
+
+/// 2024-01-01T00:00:00Z: a clock that shows less has no battery, and everybody knows that it is behind.
+const PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_704_067_200);
+
+const WAY_BACK: &str =
+    "if it is right, and was ahead before, stop the node, and start it once with `ics serve --clock-is-right`";
+
+impl App {
+    /// How far the node's time is ahead of its machine's clock, and why, where it is.
+    pub(in crate::app) fn lead(&self) -> Option<ClockInfo> {
+        let shows = self.clock().outrun()?;
+        let is_verified = self.clock().behind().is_some();
+        let (led_by, since) = self.clock().led_by().filter(|_| is_verified).unzip();
+        Some(ClockInfo { shows, time: self.clock().now(), led_by, since })
+    }
+
+    /// Says so in the log.
+    pub(super) fn warn_of_lead(&self) {
+        if let Some(lead) = self.lead() {
+            tracing::warn!(system = %lead.shows, time = %lead.time, "{}", self.lead_in_words(&lead));
+        }
+    }
+
+    /// The alarm of a domain of which this node has signed, or signs, a time to come. Where others have, or the clock begins
+    /// in 1970, it is the clock that is behind, and goes on as it should.
+    pub(super) fn lead_alarm(&self, hosted: &Hosted) -> Option<Alarm> {
+        let lead = self.lead().filter(|lead| lead.shows >= PLAUSIBLE && hosted.part == Part::Home)?;
+        if lead.led_by.as_ref().is_some_and(|domain| *domain != hosted.name) {
+            return None;
+        }
+        let (at, text) = (lead.since.unwrap_or(lead.time), self.lead_in_words(&lead));
+        Some(Alarm { at, kind: "clock-ahead".to_owned(), text })
+    }
+
+    /// Takes the machine's clock at the operator's word: what this node has signed of a later time leads it no more. What
+    /// the homes of other domains have signed still does.
+    pub(crate) fn believe_clock(&self) {
+        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
+        let own: Vec<DomainName> = homes.map(|hosted| hosted.name.clone()).collect();
+        self.clock().forget(&own);
+    }
+
+    fn lead_in_words(&self, lead: &ClockInfo) -> String {
+        let ahead = span(lead.time.millis_since(lead.shows) / 1000);
+        let first = format!("this node's time is {ahead} ahead of this machine's clock, which shows {}", lead.shows);
+        let (Some(domain), Some(since)) = (&lead.led_by, lead.since) else {
+            if lead.shows < PLAUSIBLE {
+                return format!("{first}: set the clock");
+            }
+            return format!(
+                "{first} and was set back while the node ran, whose time stands still until the clock has caught up. If \
+                 the clock is behind, set it; {WAY_BACK}"
+            );
+        };
+        let is_own = self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Home);
+        let signer = if is_own { "this node" } else { "the home" };
+        let then = if is_own { format!("; {WAY_BACK}") } else { String::new() };
+        format!(
+            "{first}: {signer} has cosigned `{domain}` at {since}, and its time goes on from there. What others say may \
+             be too old by it (`stale`). If the clock is behind, set it{then}"
+        )
+    }
+}

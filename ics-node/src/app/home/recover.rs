@@ -1,0 +1,487 @@
+//! A home that has signed more than it holds, or was put back from a copy (ARCHITECTURE.md, "The store, and homes that come
+//! back"): it stays silent, gets the lost tail from its mirrors, and goes on.
+//!
+//! A mirror's copy is as good as the home's own: every page is proven against a checkpoint that this home signed. What
+//! mirrors cannot prove is that no other holds more, so all that are known are asked before the silence ends.
+//!
+//! What a mirror may not read, or what it keeps back, it gives as bare leaves. They are proven as well, and would take the
+//! place of what was lost for good: nobody asks a home whether it has everything. So it takes whole entries only, and of
+//! statements that are said to be erased the leaves that an erasure in its own log names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ics_core::descriptor::Descriptor;
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::note::Note;
+use ics_core::statement::Remnant;
+use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::PeerError;
+use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedEntry, VerifiedPage};
+use tokio::sync::watch;
+
+use super::heartbeat::stopped;
+use crate::app::admit::check::check_bodies;
+use crate::app::admit::submit::{Incoming, Outcome, append_all};
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader, random};
+use crate::store::{Part, Standing, WriteTx};
+
+/// Between two rounds of questions.
+const AGAIN: Duration = Duration::from_secs(5);
+/// So long nobody has added or removed a peer before the answers of all end a silence: whoever names his mirrors one by one
+/// must not have it ended by the first, where the second has more.
+pub const PEERS_SETTLE: Duration = Duration::from_secs(60);
+
+/// The alarms that say that a domain is silent, and that it is so no longer.
+pub(super) const SILENT: &str = "silent";
+const GOES_ON: &str = "goes-on";
+/// Alarms among which the last one of these is looked for.
+const ALARMS_LOOKED: usize = 1_000;
+
+/// Who may have what a home has lost.
+#[derive(Clone)]
+pub enum Source {
+    /// A node that is a peer.
+    Peer {
+        /// What the operator calls it.
+        name: String,
+        /// How it is asked.
+        peer: ics_sync::Peer,
+    },
+    /// A copy of a mirror's home directory that was carried here, opened.
+    Copy {
+        /// Where it lies.
+        name: String,
+        /// Its use cases.
+        app: App,
+    },
+}
+
+/// What came of asking one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// How many lost entries it gave, nothing where it holds no copy of the domain, or why it is not known what it has.
+    pub answer: Result<Option<u64>, String>,
+}
+
+/// Why a source gave no answer.
+enum NoAnswer {
+    /// It does not hold the domain.
+    NotHeld,
+    Failed(String),
+}
+
+/// What is left of statements that the home's log itself says were erased, by index.
+type Erased = BTreeMap<u64, Remnant>;
+
+impl App {
+    /// The domains of this node that may not be written, because more was signed for them than is held, or because they
+    /// were put back from a copy.
+    #[must_use]
+    pub fn silent(&self) -> Vec<DomainName> {
+        let silent = |hosted: &Arc<Hosted>| self.is_silent(hosted).unwrap_or(true);
+        self.all_hosted().iter().filter(|hosted| silent(hosted)).map(|hosted| hosted.name.clone()).collect()
+    }
+
+    pub(crate) fn is_silent(&self, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(self.is_behind(hosted)? || self.check_home_key(hosted).is_err())
+    }
+
+    /// Whether more may have been signed for a domain of this node than it holds.
+    pub(in crate::app) fn is_behind(&self, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
+    }
+
+    /// Silences all domains of this node, and the witness that it is, for an operator who knows that the machine was put
+    /// back from a snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn hold(&self) -> Result<(), AppError> {
+        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
+        homes.into_iter().try_for_each(|hosted| Ok::<_, AppError>(self.store().hold(hosted.number)?))?;
+        Ok(self.store().doubt_what_was_cosigned(true)?)
+    }
+
+    /// All peers that answer, as they are configured now: who of them holds a copy of what this node has lost, only they
+    /// know.
+    #[must_use]
+    pub fn who_may_have_it(&self) -> Vec<Source> {
+        let source = |(name, peer)| Source::Peer { name, peer };
+        self.peers_table().answering().into_iter().map(source).collect()
+    }
+
+    /// Asks all peers again and again until a silent domain may speak, or `stop` says true; those that were changed
+    /// meanwhile at once. What is lost they give at once, too; that all have answered counts when their list has not
+    /// changed for `settle` ([`PEERS_SETTLE`]), nor while they were asked.
+    ///
+    /// # Errors
+    /// When the domain is not here or the store fails.
+    pub async fn recover(
+        self,
+        domain: DomainName,
+        settle: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
+        let hosted = self.hosted(&domain)?;
+        let (mut last, mut changes, mut changed_at) = (Vec::new(), self.peers_table().changes(), None::<Instant>);
+        let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
+        self.store().alarm(Some(hosted.number), self.clock().now(), SILENT, text)?;
+        tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
+        loop {
+            let asked = self.ask_each(&hosted, &self.who_may_have_it()).await;
+            // Where the table of peers is no more, the node ends.
+            let is_settled = changed_at.is_none_or(|at| at.elapsed() >= settle);
+            if is_settled && !changes.has_changed().unwrap_or(true) {
+                self.go_on_if_complete(&hosted, &asked)?;
+            }
+            if !self.is_silent(&hosted)? {
+                self.tell_of_end(&hosted)?;
+                self.say_anew(&hosted).await;
+                tracing::info!(%domain, size = self.store().head(hosted.number)?.size, "restored; the domain goes on");
+                return Ok(());
+            }
+            if asked != last {
+                for Asked { name, answer } in &asked {
+                    tracing::warn!(%domain, source = name, ?answer, "still silent");
+                }
+                last = asked;
+            }
+            let left = changed_at.map(|at| settle.saturating_sub(at.elapsed())).filter(|left| !left.is_zero());
+            tokio::select! {
+                () = stopped(&mut stop) => return Ok(()),
+                () = tokio::time::sleep(left.map_or(AGAIN, |left| left.min(AGAIN))) => {}
+                _ = changes.changed() => changed_at = Some(Instant::now()),
+            }
+        }
+    }
+
+    /// [`App::recover`] for a node that runs; what ends it before the silence is told in the node's log.
+    pub async fn stay_silent(self, domain: DomainName, stop: watch::Receiver<bool>) {
+        if let Err(error) = self.recover(domain.clone(), PEERS_SETTLE, stop).await {
+            tracing::error!(%domain, %error, "the domain stays silent");
+        }
+    }
+
+    /// Asks every source once for what a silent domain has lost, and ends the silence if all have answered, one of them at
+    /// least out of a copy of the domain, and nothing is missing.
+    ///
+    /// # Errors
+    /// When the domain is not here or the store fails; what is wrong with a source is its answer.
+    pub async fn ask_all(&self, domain: &DomainName, sources: &[Source]) -> Result<Vec<Asked>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let mut asked = self.ask_each(&hosted, sources).await;
+        self.go_on_if_complete(&hosted, &asked)?;
+        self.tell_of_end(&hosted)?;
+        if let Err(error) = self.check_home_key(&hosted) {
+            asked.push(Asked { name: "this node".to_owned(), answer: Err(error.to_string()) });
+        }
+        Ok(asked)
+    }
+
+    /// Has a domain that goes on say so with the time: the checkpoint that came back has none, and nothing that rests on it
+    /// would be fresh until the next beat.
+    async fn say_anew(&self, hosted: &Arc<Hosted>) {
+        let of_job = Arc::clone(hosted);
+        if let Err(error) = self.blocking(move |app| app.cosign_again(&of_job)).await {
+            tracing::error!(domain = %hosted.name, %error, "the checkpoint could not be cosigned");
+        }
+    }
+
+    /// Says once that a domain is silent no longer, if it was said that it is.
+    fn tell_of_end(&self, hosted: &Hosted) -> Result<(), AppError> {
+        let alarms = self.store().alarms(Some(hosted.number), ALARMS_LOOKED)?;
+        let last = alarms.iter().find(|alarm| [SILENT, GOES_ON].contains(&alarm.kind.as_str()));
+        if self.is_silent(hosted)? || last.is_none_or(|alarm| alarm.kind != SILENT) {
+            return Ok(());
+        }
+        let size = self.store().head(hosted.number)?.size;
+        let text = format!("the silence is over: the domain goes on with {size} entries");
+        Ok(self.store().alarm(Some(hosted.number), self.clock().now(), GOES_ON, &text)?)
+    }
+
+    async fn ask_each(&self, hosted: &Arc<Hosted>, sources: &[Source]) -> Vec<Asked> {
+        let mut asked = Vec::with_capacity(sources.len());
+        for source in sources {
+            asked.push(Asked { name: source.name().to_owned(), answer: self.ask(hosted, source).await });
+        }
+        asked
+    }
+
+    fn go_on_if_complete(&self, hosted: &Hosted, asked: &[Asked]) -> Result<(), AppError> {
+        // Who holds no copy has nothing of what was lost, and does not know whether anything was.
+        let is_known = asked.iter().any(|asked| matches!(asked.answer, Ok(Some(_))));
+        let complete = is_known && asked.iter().all(|asked| asked.answer.is_ok());
+        // A tail that does not bring the descriptor with this node's key is not all that there is.
+        let complete = complete && self.check_home_key(hosted).is_ok();
+        if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
+            self.go_on(&hosted.name)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the silence of a domain of which nobody is known to have more.
+    ///
+    /// # Errors
+    /// When more was signed than is held, or another history, or what is held names another key of the home.
+    pub fn go_on(&self, domain: &DomainName) -> Result<(), AppError> {
+        let hosted = self.hosted(domain)?;
+        self.check_home_key(&hosted)?;
+        self.store().release(hosted.number)?;
+        self.tell_of_end(&hosted)
+    }
+
+    async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<Option<u64>, String> {
+        let text = |error: AppError| error.to_string();
+        let mut mirror = self.mirror_of_own(hosted).map_err(text)?;
+        let (mut fetched, mut erased) = (0, Erased::new());
+        loop {
+            let now = self.clock().now();
+            let answer = match mirror.poll_action(now) {
+                Action::Stopped(stop) => {
+                    self.keep_proof(hosted, &stop).map_err(text)?;
+                    return Err(stop.to_string());
+                }
+                Action::Wait { .. } | Action::Listen { .. } => {
+                    return match mirror.status().trouble {
+                        // It holds less than is here, and so nothing that was lost.
+                        None | Some(Trouble::Stale { .. }) => Ok(Some(fetched)),
+                        Some(trouble) => Err(trouble.to_string()),
+                    };
+                }
+                Action::Apply(page) => {
+                    self.put_on_file(hosted, &page, mirror.target()).await.map_err(text)?;
+                    if remnants(&page).any(|(index, remnant)| erased.get(&index) != Some(&remnant)) {
+                        erased = self.look_ahead(hosted, source, mirror.clone()).await?;
+                    }
+                    check_whole(&page, &erased)?;
+                    self.take_back(hosted, &page).await.map_err(text)?;
+                    fetched += page.entries.len() as u64;
+                    mirror.handle_applied(self.clock().now());
+                    Ok(())
+                }
+                action => source.answer(&mut mirror, action, self).await,
+            };
+            match answer {
+                Ok(()) => {}
+                Err(NoAnswer::NotHeld) => return Ok((fetched > 0).then_some(fetched)),
+                Err(NoAnswer::Failed(problem)) => return Err(problem),
+            }
+        }
+    }
+
+    /// Keeps the proof of a fork. A page that leads nowhere proves nothing: whoever showed it may have made it.
+    fn keep_proof(&self, hosted: &Hosted, stop: &Stop) -> Result<(), AppError> {
+        if matches!(stop, Stop::Fork { .. }) { self.keep_fork(hosted, stop) } else { Ok(()) }
+    }
+
+    /// The domain as its mirror would go on with it.
+    fn mirror_of_own(&self, hosted: &Hosted) -> Result<Mirror, AppError> {
+        let origin = match (hosted.origin(), self.store().standing(hosted.number)?) {
+            (Some(origin), _) => origin,
+            (None, Standing::Behind { signed: Some(signed) }) => origin_of(&signed.note)?,
+            _ => return Err(AppError::new(Code::Behind, format!("nothing of `{}` is here", hosted.name))),
+        };
+        self.resume_at(hosted, &origin, 60_000, false)
+    }
+
+    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased:
+    /// the erasure may stand far behind the statement, and a leaf that was taken back stays.
+    async fn look_ahead(&self, hosted: &Hosted, source: &Source, mut mirror: Mirror) -> Result<Erased, String> {
+        let mut erased = Erased::new();
+        loop {
+            let answer = match mirror.poll_action(self.clock().now()) {
+                Action::Stopped(stop) => {
+                    self.keep_proof(hosted, &stop).map_err(|error| error.to_string())?;
+                    return Err(stop.to_string());
+                }
+                Action::Wait { .. } | Action::Listen { .. } => {
+                    let trouble = mirror.status().trouble.map(|trouble| trouble.to_string());
+                    return Err(trouble.unwrap_or_else(|| "it does not show all that it says was signed".to_owned()));
+                }
+                Action::Apply(page) => {
+                    erased.extend(remnants(&page));
+                    check_whole(&page, &erased)?;
+                    mirror.handle_applied(self.clock().now());
+                    // A page reaches its checkpoint only when each of them was named up to there.
+                    if page.checkpoint.is_some() {
+                        return Ok(erased);
+                    }
+                    Ok(())
+                }
+                action => source.answer(&mut mirror, action, self).await,
+            };
+            match answer {
+                Ok(()) => {}
+                Err(NoAnswer::NotHeld) => return Err("it does not hold the domain any more".to_owned()),
+                Err(NoAnswer::Failed(problem)) => return Err(problem),
+            }
+        }
+    }
+
+    /// Before anything is taken, or refused, it is put on file that so much was signed.
+    async fn put_on_file(
+        &self,
+        hosted: &Arc<Hosted>,
+        page: &VerifiedPage,
+        target: Option<&SignedCheckpoint>,
+    ) -> Result<(), AppError> {
+        let Some(known) = page.checkpoint.as_ref().or(target).cloned() else { return Ok(()) };
+        let hosted = Arc::clone(hosted);
+        self.blocking(move |app| Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?)).await
+    }
+
+    async fn take_back(&self, hosted: &Arc<Hosted>, page: &Arc<VerifiedPage>) -> Result<(), AppError> {
+        if page.entries.is_empty() {
+            return Ok(());
+        }
+        let (hosted, page) = (Arc::clone(hosted), Arc::clone(page));
+        self.blocking(move |app| app.take_page(&hosted, &page, None)).await
+    }
+
+    /// What is left of a domain: entries, and their root.
+    ///
+    /// # Errors
+    /// When the domain is not here.
+    pub fn left(&self, domain: &DomainName) -> Result<(u64, Hash), AppError> {
+        let head = self.store().head(self.hosted(domain)?.number)?;
+        Ok((head.size, head.root))
+    }
+
+    /// Begins a new epoch of a domain with the owners' descriptor, which cites the head that is left and names this node's
+    /// key, a new one, as the home's. Nobody can get back what was lost after that. Whether it is silent, the caller asks.
+    ///
+    /// # Errors
+    /// When the descriptor is refused, or cites another head.
+    pub fn begin_anew(&self, domain: &DomainName, descriptor: &[u8]) -> Result<u64, AppError> {
+        let refused = |detail: String| AppError::new(Code::Refused, detail);
+        let hosted = self.hosted(domain)?;
+        let head = self.store().head(hosted.number)?;
+        let Ok(Body::Descriptor(signed)) = body::parse(descriptor) else {
+            return Err(refused("this is not a signed descriptor".to_owned()));
+        };
+        let next = Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
+        if next.last_head.as_ref().is_none_or(|cited| (cited.size, cited.root) != (head.size, head.root)) {
+            return Err(refused(format!("a new epoch cites the head that is left: size {}, {}", head.size, head.root)));
+        }
+        let former = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
+        if former.descriptor().home.key == next.home.key {
+            return Err(refused("a new epoch takes a new key: the former one has signed what is lost".to_owned()));
+        }
+        let mut checked = check_bodies(Some(&former), vec![(descriptor.to_vec(), self.clock().now())], random()?);
+        let checked = checked.pop().ok_or_else(|| AppError::Internal("nothing was checked".to_owned()))?;
+        let incoming = vec![Incoming { checked, source: None, salt: random()? }];
+        let (clock, writer) = (self.clock().clone(), Arc::clone(&hosted));
+        let job = move |tx: &mut WriteTx<'_>| match append_all(tx, &writer, incoming, &clock) {
+            Ok((outcomes, domain)) => match outcomes.into_iter().next() {
+                Some(Outcome::Appended(new)) => Ok((new.index, domain)),
+                Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
+                other => Err(AppError::Internal(format!("the descriptor of a new epoch: {other:?}"))),
+            },
+            Err(error) => Err(error.into()),
+        };
+        let (index, domain) = self.store().begin_anew(hosted.number, job)?;
+        hosted.publish(domain);
+        self.tell_of_end(&hosted)?;
+        Ok(index)
+    }
+}
+
+impl Source {
+    /// The name by which it is told of.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Peer { name, .. } | Self::Copy { name, .. } => name,
+        }
+    }
+
+    /// Does what the mirror wants to be done, and tells it the answer.
+    async fn answer(&self, mirror: &mut Mirror, action: Action, own: &App) -> Result<(), NoAnswer> {
+        let domain = mirror.domain().clone();
+        let now = || own.clock().now();
+        match (self, action) {
+            (Self::Peer { peer, .. }, Action::FetchDescriptors { from }) => {
+                let answer = peer.descriptors(&domain, from).await.map_err(no_answer)?;
+                mirror.handle_descriptors(&answer, now());
+            }
+            (Self::Copy { app, .. }, Action::FetchDescriptors { from }) => {
+                mirror.handle_descriptors(&app.descriptors(&domain, from).map_err(not_in_copy)?, now());
+            }
+            (Self::Peer { peer, .. }, Action::FetchCheckpoint) => {
+                mirror.handle_checkpoint(&peer.checkpoint(&domain).await.map_err(no_answer)?, now());
+            }
+            (Self::Copy { app, .. }, Action::FetchCheckpoint) => {
+                mirror.handle_checkpoint(&app.checkpoint(&domain).map_err(not_in_copy)?, now());
+            }
+            (Self::Peer { peer, .. }, Action::FetchPage { from, limit, until }) => {
+                mirror.handle_page(peer.page(&domain, from, limit, until).await.map_err(no_answer)?, now());
+            }
+            (Self::Copy { app, .. }, Action::FetchPage { from, limit, until }) => {
+                let page = app.entries(Reader::Operator, &domain, from, limit, Some(until)).map_err(not_in_copy)?;
+                mirror.handle_page(page, now());
+            }
+            // A home takes back what it is given, page by page.
+            (_, Action::Survey(_)) => mirror.handle_surveyed(Vec::new()),
+            (_, Action::FetchAgain(_) | Action::Fill(_)) => {}
+            (_, Action::Wait { .. } | Action::Listen { .. } | Action::Apply(_) | Action::Stopped(_)) => {}
+        }
+        Ok(())
+    }
+}
+
+/// What a page says is left of erased statements.
+fn remnants(page: &VerifiedPage) -> impl Iterator<Item = (u64, Remnant)> {
+    (page.from..).zip(&page.entries).filter_map(|(index, entry)| match entry {
+        VerifiedEntry::Erased { remnant, .. } => Some((index, *remnant)),
+        VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) => None,
+    })
+}
+
+/// Refuses a page with anything that would stand for good in the place of what was lost.
+fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
+    let is_bare = |entry: &VerifiedEntry| matches!(entry, VerifiedEntry::Hidden(_));
+    let hidden = (page.from..).zip(&page.entries).find(|(_, entry)| is_bare(entry));
+    if let Some((index, _)) = hidden {
+        return Err(format!("it shows no more than the leaf of entry {index}: it has a part of the log only"));
+    }
+    // What it leaves out of its word about erasures nobody could tell.
+    if page.rights.is_some() {
+        return Err("it shows this node a part of the log only, and does not say that all of this is there".to_owned());
+    }
+    match remnants(page).find(|(index, remnant)| erased.get(index) != Some(remnant)) {
+        Some((index, _)) => Err(format!("it says that entry {index} was erased, and nothing in the log says so")),
+        None => Ok(()),
+    }
+}
+
+fn no_answer(error: PeerError) -> NoAnswer {
+    match error {
+        // A bare 404 may be of whatever stands before the node, and says nothing of what that holds.
+        PeerError::Status { problem: Some(kind), .. } if kind == Code::UnknownDomain.uri() => NoAnswer::NotHeld,
+        // RFC 4511, appendix A: noSuchObject.
+        PeerError::Refused { code: 32, .. } => NoAnswer::NotHeld,
+        error => NoAnswer::Failed(error.to_string()),
+    }
+}
+
+fn not_in_copy(error: AppError) -> NoAnswer {
+    match error.code() {
+        Code::UnknownDomain => NoAnswer::NotHeld,
+        _ => NoAnswer::Failed(error.to_string()),
+    }
+}
+
+/// The origin that a checkpoint on file names.
+fn origin_of(note: &str) -> Result<Origin, AppError> {
+    let damaged = |what: String| AppError::Internal(format!("the head's file: {what}"));
+    let note = Note::parse(note).map_err(|error| damaged(error.to_string()))?;
+    Ok(Checkpoint::parse(note.text()).map_err(|error| damaged(error.to_string()))?.origin)
+}

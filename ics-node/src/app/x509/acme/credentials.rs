@@ -1,0 +1,220 @@
+//! Credentials for external account bindings: given to whoever proves to be a signer of the domain, or a thing in it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::possession;
+use ics_core::vocabulary::DomainName;
+use zeroize::Zeroizing;
+
+use super::Acme;
+use crate::acme::account::{Account, AccountStatus, Holder};
+use crate::acme::problem::Problem;
+use crate::acme::urls::{Resource, Urls};
+use crate::api::{
+    AcmeAccount, AcmeAccountPage, AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, PageQuery,
+    credential_message,
+};
+use crate::app::answer::list::page_items;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Asker, Reader, random};
+use crate::store::{Credential, Durability};
+use crate::x509::sha256;
+
+/// Milliseconds in which a credential must make its account.
+const CREDENTIAL_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+impl App {
+    /// A message for a signer or a thing to sign, who wants a credential.
+    ///
+    /// # Errors
+    /// When nobody here has this key and anybody may know that, no certificates are issued here, the asker has used up what
+    /// he may, or too many challenges wait.
+    pub fn acme_credential_challenge(
+        &self,
+        asker: Asker,
+        domain: &DomainName,
+        id: &str,
+    ) -> Result<Challenge, AppError> {
+        self.acme_of(domain)?;
+        let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
+        let hosted = self.hosted(domain)?.domain();
+        // Where things may be hidden, whoever has only seen a key is not told that it is known: his answer is not proven.
+        let open = hosted.is_none_or(|it| it.certificate(&id).is_some() || self.is_shown_all(Reader::Anonymous, &it));
+        if open {
+            let (holder, keys) = self.acme_holder(domain, &id)?;
+            self.acme_check_binding(domain, &holder, &keys)?;
+        }
+        let acme = self.acme_server().map_err(told)?;
+        let message = |id: &IdentityId, nonce: &str| credential_message(&self.0.keys.name, domain, id, nonce);
+        acme.challenges.make(asker, IdentityId::Key(id), self.clock().now(), message)
+    }
+
+    /// A credential for whoever has signed that message.
+    ///
+    /// # Errors
+    /// When there is no such challenge (any more), the signature is not good, or too many credentials wait.
+    pub fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Result<AcmeCredential, AppError> {
+        let (acme, urls) = self.acme_of(domain)?;
+        let now = self.clock().now();
+        let id = acme.challenges.answered(&answer.nonce, now)?;
+        let IdentityId::Key(fingerprint) = id else { return Err(AppError::unknown_identity(&id.to_string())) };
+        let unproven = || {
+            let detail = format!("the signature is not by a key of {fingerprint}, or nobody here has that key");
+            AppError::new(Code::NotProven, detail)
+        };
+        let (holder, keys) = match self.acme_holder(domain, &fingerprint) {
+            Err(error) if error.code() == Code::UnknownIdentity => return Err(unproven()),
+            holder => holder?,
+        };
+        let message = credential_message(&self.0.keys.name, domain, &id, &answer.nonce);
+        let signed = |key: &PublicKey| possession::verify(key, message.as_bytes(), &answer.signature.0).is_ok();
+        if !keys.iter().any(signed) {
+            return Err(unproven());
+        }
+        self.acme_check_binding(domain, &holder, &keys)?;
+        let credential = Credential {
+            kid: URL_SAFE_NO_PAD.encode(speakable(random::<16>()?)),
+            domain: domain.clone(),
+            holder,
+            secret: Zeroizing::new(speakable(random::<32>()?).to_vec()),
+            expires: now.plus_millis(CREDENTIAL_MILLIS),
+        };
+        acme.keep(|tx| {
+            if tx.count_credentials(domain, &holder, now)? >= limits::ACME_CREDENTIALS_WAITING {
+                return Err(Problem::malformed(format!(
+                    "{} credentials wait for their accounts",
+                    limits::ACME_CREDENTIALS_WAITING
+                )));
+            }
+            Ok(tx.add_credential(&credential)?)
+        })
+        .map_err(|problem| AppError::new(Code::TooManyRequests, problem.detail))?;
+        tracing::info!(%domain, %holder, "an ACME credential was given out");
+        Ok(AcmeCredential {
+            directory: urls.of(&Resource::Directory),
+            kid: credential.kid,
+            hmac_key: URL_SAFE_NO_PAD.encode(&*credential.secret),
+            holder: holder.to_string(),
+            expires: credential.expires,
+        })
+    }
+
+    /// Takes away all accounts that speak for a signer or a thing, with the credentials that would make others: somebody
+    /// else may have their keys. What the holder himself may have stays, and he can bind another account.
+    ///
+    /// # Errors
+    /// When no certificates are issued here, or the store fails.
+    pub fn acme_revoke_accounts(&self, domain: &DomainName, id: &str) -> Result<AcmeRevoked, AppError> {
+        let (acme, _) = self.acme_of(domain)?;
+        let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
+        let accounts = acme.store.with(Durability::Now, |tx| {
+            let mut revoked = 0;
+            for holder in [Holder::Signer(id), Holder::Thing(id)] {
+                tx.forget_credentials(domain, &holder)?;
+                for (number, account) in tx.accounts_of(domain, &holder)? {
+                    if account.status != AccountStatus::Revoked {
+                        tx.put_account(number, &Account { status: AccountStatus::Revoked, ..account })?;
+                        revoked += 1;
+                    }
+                }
+            }
+            Ok::<_, AppError>(revoked)
+        })?;
+        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
+        Ok(AcmeRevoked { holder: id.to_string(), accounts })
+    }
+
+    /// A page of the accounts of a domain, those that were given up or taken away included: which there are stands in no
+    /// log, and a copy that was put back may have brought former ones.
+    ///
+    /// # Errors
+    /// When no certificates are issued here, no page is so long, or the store fails.
+    pub fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Result<AcmeAccountPage, AppError> {
+        let limit = page_items(query.limit)?;
+        let (acme, _) = self.acme_of(domain)?;
+        let found = acme.store.look(|tx| tx.accounts(domain, query.after, limit))?;
+        let next = found.last().filter(|_| found.len() == limit).map(|(number, _)| *number);
+        Ok(AcmeAccountPage { items: found.into_iter().map(shown).collect(), next })
+    }
+
+    /// The server of a domain that issues here; which of the two is missing, the domain or the server, is told.
+    fn acme_of(&self, domain: &DomainName) -> Result<(&Acme, Urls), AppError> {
+        self.hosted(domain)?;
+        self.acme(domain).map_err(told)
+    }
+
+    /// For whom the account of a key would speak, and the keys by which he proves himself.
+    fn acme_holder(&self, domain: &DomainName, id: &Fingerprint) -> Result<(Holder, Vec<PublicKey>), AppError> {
+        let hosted = self.hosted(domain)?;
+        let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
+        let now = self.clock().now();
+        if let Some((_, certificate)) = domain.certificate(id) {
+            if domain.is_key_compromised(id) {
+                let detail = format!("the signer `{id}` is declared compromised: nobody knows who asks");
+                return Err(AppError::new(Code::SignerCompromised, detail));
+            }
+            return Ok((Holder::Signer(*id), certificate.signing_keys(now).cloned().collect()));
+        }
+        let key = self.key_in(&hosted, &IdentityId::Key(*id))?;
+        let key = key.ok_or_else(|| AppError::unknown_identity(&id.to_string()))?;
+        Ok((Holder::Thing(*id), vec![key]))
+    }
+
+    /// A key of a thing that was given up as compromised binds no account.
+    fn acme_check_binding(&self, domain: &DomainName, holder: &Holder, keys: &[PublicKey]) -> Result<(), AppError> {
+        let Holder::Thing(id) = holder else { return Ok(()) };
+        for spki in keys.iter().filter_map(PublicKey::to_spki_der) {
+            if self.is_given_up(domain, sha256(&spki))? {
+                return Err(AppError::new(Code::NotProven, format!("the key of {id} was given up as compromised")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An account as the operator sees it.
+fn shown((number, account): (u64, Account)) -> AcmeAccount {
+    let (kind, holder) = match account.holder {
+        Holder::Signer(id) => ("signer", id),
+        Holder::Thing(id) => ("thing", id),
+    };
+    AcmeAccount {
+        account: number,
+        kind: kind.to_owned(),
+        holder: holder.to_string(),
+        state: account.status.as_str().to_owned(),
+        contact: account.contact,
+        created: account.created,
+    }
+}
+
+/// A problem of the protocol where the API speaks.
+fn told(problem: Problem) -> AppError {
+    AppError::new(Code::UnknownRoute, problem.detail)
+}
+
+/// Random bytes, but for the first bit: without it their base64url never begins with `-`, which the command lines of
+/// ACME clients take for an option.
+const fn speakable<const N: usize>(mut random: [u8; N]) -> [u8; N] {
+    if let Some(first) = random.first_mut() {
+        *first &= 0x7f;
+    }
+    random
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_looks_like_an_option() {
+        for first in 0..=u8::MAX {
+            let text = URL_SAFE_NO_PAD.encode(speakable([first, 0xff, 0xff]));
+            assert!(!text.starts_with('-'), "{text}");
+        }
+        assert!(URL_SAFE_NO_PAD.encode([0xf8]).starts_with('-'), "without it some do");
+    }
+}

@@ -1,0 +1,271 @@
+//! What an account may have a certificate for: asked of the record each time.
+
+use std::collections::BTreeSet;
+
+use ics_core::descriptor::Certificates;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::name::{Lookup, Name};
+use ics_core::record::{Logged, Record};
+use ics_core::vocabulary::{CertificateUse, DomainName, ProfileName};
+
+use super::Client;
+use crate::acme::account::Holder;
+use crate::acme::identifier::Identifier;
+use crate::acme::problem::{Kind, Problem};
+use crate::app::answer::read::Sight;
+use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
+use crate::app::{App, Reader};
+use crate::store::AcmeMade;
+use crate::x509::{TakenBack, is_permitted_since};
+
+/// For which thing an account may have a certificate, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entitled {
+    pub(super) thing: Fingerprint,
+    pub(super) profile: ProfileName,
+    /// Whether the record gives the account the right; else it must prove the names.
+    pub(super) by_record: bool,
+}
+
+impl App {
+    /// Whether an account may have a certificate for these identifiers, or may prove them. What it may not have counts like
+    /// what it has made: nobody goes through the names of others.
+    pub(super) fn acme_entitle(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        (identifiers, made): (&[Identifier], AcmeMade),
+        profile: Option<&str>,
+    ) -> Result<Entitled, Problem> {
+        self.acme_right(domain, client, identifiers, profile).or_else(|problem| {
+            if !matches!(problem.kind, Kind::RejectedIdentifier | Kind::Unauthorized) {
+                return Err(problem);
+            }
+            let acme = self.acme_server()?;
+            acme.note(|tx| acme.check_rate(tx, (domain, client), made, self.acme_now()))?;
+            Err(problem)
+        })
+    }
+
+    fn acme_right(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        identifiers: &[Identifier],
+        profile: Option<&str>,
+    ) -> Result<Entitled, Problem> {
+        let hosted = self.hosted(domain)?;
+        let issuing = self.issuing(&hosted)?;
+        let known = self.acme_meant(&issuing, client, identifiers)?;
+        self.acme_blocks(domain, client, identifiers, &known.0)?;
+        match client.account.holder {
+            // What else its record says, the profiles are asked below.
+            Holder::Thing(thing) if known.0.identity.id == IdentityId::Key(thing) => {
+                self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
+            }
+            holder => self.acme_check_thing(domain, &holder)?,
+        }
+        let own = self.names_for(&issuing.sight, &known)?;
+        let (record, about) = known;
+        let id = record.identity.id;
+        let IdentityId::Key(thing) = id else {
+            return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
+        };
+        let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
+        let profiles = self.acme_wanted(domain, profile)?;
+        let first = |requester| -> Result<ProfileName, Problem> {
+            let mut failed = None;
+            for profile in &profiles {
+                match issuing.may_have((&record, &own), requester, profile, &names) {
+                    Ok(()) => return Ok(profile.clone()),
+                    Err(error) => failed = Some(closer(failed, error)),
+                }
+            }
+            Err(failed.map_or_else(|| Problem::malformed("the domain has no profiles"), Problem::from))
+        };
+        let entitled = |profile, by_record| -> Result<Entitled, Problem> {
+            check_room(about.len())?;
+            Ok(Entitled { thing, profile, by_record })
+        };
+        let denied = match first(client.account.holder.requester()) {
+            Ok(profile) => return entitled(profile, true),
+            Err(problem) => problem,
+        };
+        let is_provable = !self.acme_server()?.config.challenges.is_empty()
+            && identifiers.iter().all(|identifier| matches!(identifier, Identifier::Dns(_)));
+        match is_provable.then(|| first(Requester::Identity(id))) {
+            Some(Ok(profile)) => entitled(profile, false),
+            _ => Err(denied),
+        }
+    }
+
+    /// What is known of the one thing that has all these identifiers. Mostly only one was ever called so, and its record
+    /// says whether it still is.
+    fn acme_meant(
+        &self,
+        issuing: &Issuing<'_>,
+        client: &Client,
+        identifiers: &[Identifier],
+    ) -> Result<(Record, Vec<Logged>), Problem> {
+        let sight = &issuing.sight;
+        let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
+        for identifier in identifiers {
+            match identifier.query().parse() {
+                Ok(Lookup::Name(name)) => {
+                    let (statements, ids) = self.giving(sight, &name, &giving)?;
+                    giving.extend(statements);
+                    giving.sort_unstable_by_key(Logged::index);
+                    giving.dedup_by_key(|statement| statement.index());
+                    candidates.extend(ids);
+                }
+                Ok(Lookup::Ids(ids)) => candidates.extend(ids),
+                Err(_) => return Err(Problem::malformed("an identifier")),
+            }
+        }
+        if let (Some(id), 1) = (candidates.first(), candidates.len())
+            && let Some((record, about)) = self.resolve_again(sight, id, &giving)?
+        {
+            let names: BTreeSet<&Name> = record.all_names().collect();
+            let is_its = |identifier: &Identifier| identifier.name().is_none_or(|name| names.contains(&name));
+            if identifiers.iter().all(is_its) && self.acme_may_know(sight, client, &record) {
+                return Ok((record, about));
+            }
+        }
+        let id = self.acme_thing(sight, client, identifiers)?;
+        Ok(self.known_of(issuing, &id)?)
+    }
+
+    /// Whether an account hears of a thing: what is hidden from it looks as if it were not there.
+    fn acme_may_know(&self, sight: &Sight<'_>, client: &Client, record: &Record) -> bool {
+        let is_concerned = match client.account.holder {
+            Holder::Thing(thing) => record.identity.id == IdentityId::Key(thing),
+            Holder::Signer(signer) => !record.roles_of(sight.domain.descriptor(), &signer).is_empty(),
+        };
+        is_concerned || self.may_read(Reader::Anonymous, &sight.domain, record)
+    }
+
+    /// The one thing that has all these identifiers, of those that the account hears of.
+    fn acme_thing(
+        &self,
+        sight: &Sight<'_>,
+        client: &Client,
+        identifiers: &[Identifier],
+    ) -> Result<IdentityId, Problem> {
+        let (mut common, mut problems): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
+        for identifier in identifiers {
+            let lookup: Lookup = identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))?;
+            let mut fitting = BTreeSet::new();
+            for id in self.identities(sight, &lookup)? {
+                if let Some((record, _)) = self.resolve_again(sight, &id, &[])?
+                    && self.acme_may_know(sight, client, &record)
+                {
+                    fitting.insert(id);
+                }
+            }
+            if fitting.is_empty() {
+                let detail = format!("no record here gives the name `{identifier}`");
+                problems.push(Problem::new(Kind::RejectedIdentifier, detail).about(identifier));
+            }
+            common = Some(match common {
+                Some(common) => common.intersection(&fitting).copied().collect(),
+                None => fitting,
+            });
+        }
+        if let Some(problem) = Problem::of_all(problems) {
+            return Err(problem);
+        }
+        let mut ids = common.unwrap_or_default().into_iter();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id),
+            _ => Err(Problem::new(Kind::RejectedIdentifier, "a certificate is for one thing: these are several")),
+        }
+    }
+
+    /// An account of which somebody else had a certificate revoked gets no other one for its names, until somebody who is
+    /// entitled to it says anew that the thing may be used. That it was revoked the log says, at whatever door it was asked
+    /// for, and also when nothing was noted here; what is noted outlives what is remembered of the certificate.
+    pub(super) fn acme_blocks<'i>(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        identifiers: impl IntoIterator<Item = &'i Identifier>,
+        record: &Record,
+    ) -> Result<(), Problem> {
+        let digest_of = |end: &TakenBack<'_>| match record.statement_at(end.issued)?.certificate.as_ref()?.certificate {
+            Name::Certificate(digest) => Some(digest),
+            _ => None,
+        };
+        let ended = TakenBack::all(record).filter(|end| end.stands(record));
+        let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();
+        let problems = self.acme_server()?.look(|tx| {
+            let mut problems = Vec::new();
+            for identifier in identifiers {
+                let noted = tx.blocked(client.id, identifier)?;
+                let mut why = noted.filter(|(since, _)| !is_permitted_since(record, *since)).map(|(_, why)| why);
+                for (digest, told) in &ended {
+                    let got = tx.certificate_by_digest(domain, digest)?;
+                    let is_its =
+                        got.is_some_and(|(got, _)| got.account == client.id && got.identifiers.contains(identifier));
+                    why = why.or_else(|| is_its.then(|| told.clone()));
+                }
+                problems.extend(why.map(|why| {
+                    let detail =
+                        format!("this account's certificate was revoked {why}; a newer status that permits lifts it");
+                    Problem::new(Kind::Unauthorized, detail).about(identifier)
+                }));
+            }
+            Ok(problems)
+        })?;
+        Problem::of_all(problems).map_or(Ok(()), Err)
+    }
+
+    /// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not
+    /// say what he wants gets what does least harm.
+    fn acme_wanted(&self, domain: &DomainName, named: Option<&str>) -> Result<Vec<ProfileName>, Problem> {
+        let mut profiles: Vec<_> = self.acme_rules(domain)?.profiles.into_iter().collect();
+        match named {
+            Some(named) => profiles.retain(|(name, _)| name.as_str() == named),
+            None => profiles.retain(|(_, profile)| !profile.uses.contains(&CertificateUse::Ocsp)),
+        }
+        if profiles.is_empty() {
+            return Err(Problem::new(Kind::InvalidProfile, "the domain has no such profile; its directory lists them"));
+        }
+        profiles.sort_by_key(|(_, profile)| profile.seconds.unwrap_or(u64::MAX));
+        Ok(profiles.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The profiles of a domain, each with what it is in words.
+    pub(super) fn acme_profiles(&self, domain: &DomainName) -> Result<Vec<(String, String)>, Problem> {
+        let list = |words: Vec<&str>| words.join(", ");
+        let rules = self.acme_rules(domain)?;
+        let profiles = rules.profiles.iter().map(|(name, profile)| {
+            let uses = list(profile.uses.iter().map(|it| it.as_str()).collect());
+            let uses = if uses.is_empty() { "no purpose of its own".to_owned() } else { uses };
+            let time = profile.seconds.map_or_else(|| "without end".to_owned(), |seconds| format!("{seconds} s"));
+            let kinds = list(profile.kinds.iter().map(|it| it.as_str()).collect());
+            (name.to_string(), format!("for {kinds}; {uses}; {time}"))
+        });
+        Ok(profiles.collect())
+    }
+
+    pub(super) fn acme_rules(&self, domain: &DomainName) -> Result<Certificates, Problem> {
+        let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
+        rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
+    }
+}
+
+/// Of two reasons why profiles do not serve, the one of the profile that came closer: what is wrong with the thing says
+/// more than that a profile is for others.
+fn closer(before: Option<CertifyError>, next: CertifyError) -> CertifyError {
+    let rank = |error: &CertifyError| match error {
+        CertifyError::Requester => 1,
+        CertifyError::Record(_) => 2,
+        CertifyError::Leaf(_) => 3,
+        CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_) | CertifyError::UnknownProfile { .. } => 0,
+        _ => 4,
+    };
+    match before {
+        Some(before) if rank(&before) >= rank(&next) => before,
+        _ => next,
+    }
+}

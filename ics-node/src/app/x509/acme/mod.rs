@@ -1,0 +1,383 @@
+//! The ACME server of the domains that issue certificates here: what `crate::acme` says about a request is done.
+//!
+//! Who may have a certificate for what is not decided here: an account speaks for a thing or for a signer, and
+//! `app::x509::certify` asks the record.
+
+mod accounts;
+mod credentials;
+mod entitle;
+mod look;
+mod orders;
+mod renewal;
+mod revocation;
+
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde_json::{Value, json};
+
+use super::certify::{CertifyError, CertifyFault, Requester};
+use crate::acme::account::{Account, Holder};
+use crate::acme::jwk::Jwk;
+use crate::acme::jws::{By, Signed};
+use crate::acme::nonce::Nonces;
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::urls::{Resource, Urls};
+use crate::app::challenge::Challenges;
+use crate::app::{App, AppError, random};
+use crate::config::AcmeConfig;
+use crate::store::{AcmeStore, Durability, StoreError};
+use crate::x509::sha256;
+
+use self::look::Looks;
+use self::orders::UnderWay;
+pub use look::Look;
+
+/// What a node's ACME server is made of.
+#[derive(Debug, Clone)]
+pub struct AcmeSetup {
+    /// What the operator has said.
+    pub config: AcmeConfig,
+    /// How clients reach the node: what its URLs begin with.
+    pub url: String,
+}
+
+/// The ACME server of a node.
+pub(crate) struct Acme {
+    config: AcmeConfig,
+    url: String,
+    nonces: Nonces,
+    store: AcmeStore,
+    under_way: UnderWay,
+    looks: Arc<Looks>,
+    challenges: Challenges,
+}
+
+/// What a client gets.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: AnswerBody,
+    /// Where what was made is.
+    pub location: Option<String>,
+    /// Other things that belong to it, by their relation (RFC 8288).
+    pub links: Vec<(&'static str, String)>,
+    /// Seconds after which to ask again.
+    pub retry_after: Option<u64>,
+    /// A challenge that is now to be looked at.
+    pub look: Option<Look>,
+}
+
+/// A body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerBody {
+    /// None.
+    Nothing,
+    /// JSON.
+    Json(Value),
+    /// A chain of certificates.
+    Pem(String),
+}
+
+impl Answer {
+    fn json(json: Value) -> Self {
+        Self { body: AnswerBody::Json(json), ..Self::nothing() }
+    }
+
+    const fn nothing() -> Self {
+        Self {
+            status: 200,
+            body: AnswerBody::Nothing,
+            location: None,
+            links: Vec::new(),
+            retry_after: None,
+            look: None,
+        }
+    }
+
+    fn created(json: Value, location: String) -> Self {
+        Self { status: 201, location: Some(location), ..Self::json(json) }
+    }
+}
+
+/// Who sent a request whose signature is good.
+struct Client {
+    id: u64,
+    account: Arc<Account>,
+}
+
+impl Acme {
+    pub(crate) fn open(setup: &AcmeSetup, data: &std::path::Path) -> Result<Self, AppError> {
+        Ok(Self {
+            config: setup.config.clone(),
+            url: setup.url.clone(),
+            nonces: Nonces::new(&random()?),
+            store: AcmeStore::open(data)?,
+            under_way: UnderWay::default(),
+            looks: Arc::default(),
+            challenges: Challenges::default(),
+        })
+    }
+}
+
+impl App {
+    /// The URL of the directory, by which clients are told of the server.
+    ///
+    /// # Errors
+    /// When the node has no ACME server, or the domain issues no certificates here.
+    pub fn acme_directory_url(&self, domain: &DomainName) -> Result<String, Problem> {
+        Ok(self.acme(domain)?.1.of(&Resource::Directory))
+    }
+
+    /// The directory (RFC 8555, 7.1.1).
+    ///
+    /// # Errors
+    /// As [`App::acme_directory_url`].
+    pub fn acme_directory(&self, domain: &DomainName) -> Result<Value, Problem> {
+        let (_, urls) = self.acme(domain)?;
+        let profiles: serde_json::Map<String, Value> =
+            self.acme_profiles(domain)?.into_iter().map(|(name, text)| (name, text.into())).collect();
+        Ok(json!({
+            "newNonce": urls.of(&Resource::NewNonce),
+            "newAccount": urls.of(&Resource::NewAccount),
+            "newOrder": urls.of(&Resource::NewOrder),
+            "newAuthz": urls.of(&Resource::NewAuthz),
+            "revokeCert": urls.of(&Resource::RevokeCert),
+            "keyChange": urls.of(&Resource::KeyChange),
+            "renewalInfo": urls.of(&Resource::RenewalInfo(String::new())).trim_end_matches('/'),
+            // A thing whose record names the account's key is known already; everybody else needs a binding.
+            "meta": {"externalAccountRequired": true, "profiles": profiles},
+        }))
+    }
+
+    /// A nonce.
+    ///
+    /// # Errors
+    /// When the node has no ACME server.
+    pub fn acme_nonce(&self) -> Result<String, Problem> {
+        Ok(self.acme_server()?.nonces.give())
+    }
+
+    /// Answers a POST (RFC 8555, 6.2). Whoever asks has signed.
+    ///
+    /// # Errors
+    /// With the protocol's own error; nothing is issued or stored then. Or when the witnesses are away: then what was to
+    /// be said of the certificate may be in the log, and is shown later.
+    pub async fn acme_post(&self, domain: &DomainName, resource: &Resource, body: &[u8]) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let request = Signed::parse(body)?;
+        let url = urls.of(resource);
+        if request.header.url != url {
+            return Err(Problem::new(Kind::Unauthorized, format!("the request was signed for another URL than {url}")));
+        }
+        if !request.header.nonce.as_ref().is_some_and(|nonce| acme.nonces.take(nonce)) {
+            return Err(Problem::new(Kind::BadNonce, "the nonce was not given out here, or was used; take a new one"));
+        }
+        match resource {
+            Resource::NewAccount => self.acme_new_account(domain, &request),
+            Resource::RevokeCert => self.acme_revoke(domain, &request).await,
+            _ => {
+                let client = self.acme_client(domain, &request)?;
+                self.acme_answer(domain, resource, &request, &client).await
+            }
+        }
+    }
+
+    async fn acme_answer(
+        &self,
+        domain: &DomainName,
+        resource: &Resource,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        match resource {
+            Resource::Account(id) => self.acme_account(domain, *id, request, client),
+            Resource::Orders(id) => self.acme_orders(domain, *id, request, client),
+            Resource::KeyChange => self.acme_key_change(domain, request, client),
+            Resource::NewOrder => self.acme_new_order(domain, &request.json()?, client),
+            Resource::NewAuthz => self.acme_new_authz(domain, &request.json()?, client),
+            Resource::Order(id) => as_get(request).and_then(|()| self.acme_order(domain, *id, client)),
+            Resource::Finalize(id) => self.acme_finalize(domain, *id, &request.json()?, client).await,
+            Resource::Authorization(id) => self.acme_authorization(domain, *id, request, client),
+            Resource::Challenge(id, method) => self.acme_challenge(domain, *id, *method, request, client),
+            Resource::Certificate(id, chain) => {
+                as_get(request).and_then(|()| self.acme_certificate(domain, *id, *chain, client))
+            }
+            Resource::Directory => as_get(request).and_then(|()| self.acme_directory(domain).map(Answer::json)),
+            Resource::NewNonce => as_get(request).map(|()| Answer { status: 204, ..Answer::nothing() }),
+            Resource::RenewalInfo(_) | Resource::NewAccount | Resource::RevokeCert => {
+                Err(Problem::new(Kind::MethodNotAllowed, "this URL takes GET"))
+            }
+        }
+    }
+
+    /// The account that has signed a request.
+    fn acme_client(&self, domain: &DomainName, request: &Signed) -> Result<Client, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let By::Kid(kid) = &request.header.by else {
+            return Err(Problem::malformed("this request is signed as an account: it takes `kid`, not `jwk`"));
+        };
+        let id = urls.account(kid)?;
+        let account = acme.store.account(domain, id)?;
+        let account = account
+            .ok_or_else(|| Problem::new(Kind::AccountDoesNotExist, "there is no such account in this domain"))?;
+        request.verify(&account.key)?;
+        account.check_valid()?;
+        self.acme_check_holder(domain, &account.holder)?;
+        if !request.payload().is_empty() {
+            self.acme_check_key(domain, &account.key)?;
+        }
+        Ok(Client { id, account })
+    }
+
+    /// An account speaks for a signer for as long as he can show himself who he is. Once his key is declared compromised,
+    /// whoever had it may have bound the account; once his certificate is revoked or has expired, the log takes nothing of
+    /// him either.
+    fn acme_check_holder(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
+        let Holder::Signer(signer) = holder else { return Ok(()) };
+        let hosted = self.hosted(domain)?;
+        let Some(domain) = hosted.domain() else { return Ok(()) };
+        let now = self.acme_now();
+        let refused = |why: &str| {
+            let detail = format!("the signer {signer}, for whom this account speaks, {why}");
+            Err(Problem::new(Kind::Unauthorized, detail))
+        };
+        if domain.is_key_compromised(signer) {
+            return refused("is declared compromised");
+        }
+        let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(now).next().is_some());
+        if can_sign {
+            return Ok(());
+        }
+        refused(
+            "has no key that may sign: his OpenPGP certificate is revoked or has expired; submit it renewed, or bind an \
+             account to another signer",
+        )
+    }
+
+    /// The account of a thing asks for nothing, for itself or in the name of another, while the thing itself could get no
+    /// certificate. What is left to it is to read, to revoke what is its own, and to be given up.
+    fn acme_check_thing(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
+        let Holder::Thing(thing) = holder else { return Ok(()) };
+        let hosted = self.hosted(domain)?;
+        let spoken = self.check_speaks(&self.sight(&hosted)?, &IdentityId::Key(*thing));
+        spoken.map_err(|error| match error.fault() {
+            CertifyFault::Node => Problem::from(error),
+            _ => {
+                let detail = format!("the account speaks for {holder}, which gets nothing now: {error}");
+                Problem::new(Kind::Unauthorized, detail)
+            }
+        })
+    }
+
+    /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes
+    /// nothing.
+    fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
+        if self.is_given_up(domain, sha256(&key.to_spki()))? {
+            return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
+        }
+        Ok(())
+    }
+
+    fn acme_server(&self) -> Result<&Acme, Problem> {
+        let none = || Problem::new(Kind::NotFound, "this node has no ACME server; `[acme]` in ics.toml makes one");
+        self.0.acme.as_ref().ok_or_else(none)
+    }
+
+    /// The server of a domain that issues here.
+    fn acme(&self, domain: &DomainName) -> Result<(&Acme, Urls), Problem> {
+        let acme = self.acme_server()?;
+        let issues = self
+            .hosted(domain)
+            .is_ok_and(|hosted| hosted.domain().is_some_and(|domain| domain.descriptor().certificates.is_some()));
+        if issues {
+            Ok((acme, Urls::new(&acme.url, domain)))
+        } else {
+            Err(Problem::new(Kind::NotFound, format!("no certificates of `{domain}` are issued here")))
+        }
+    }
+
+    fn acme_now(&self) -> Timestamp {
+        self.clock().now()
+    }
+}
+
+impl Acme {
+    /// Reads.
+    fn look<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+        self.store.look(job)
+    }
+
+    /// Writes what may be lost in a power cut.
+    fn note<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+        self.store.with(Durability::Soon, job)
+    }
+
+    /// Writes what must not be lost once it was acknowledged.
+    fn keep<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+        self.store.with(Durability::Now, job)
+    }
+}
+
+impl Holder {
+    /// As what it asks for certificates.
+    const fn requester(self) -> Requester {
+        match self {
+            Self::Signer(signer) => Requester::Signer(signer),
+            Self::Thing(thing) => Requester::Identity(IdentityId::Key(thing)),
+        }
+    }
+}
+
+/// POST-as-GET (RFC 8555, 6.3).
+fn as_get(request: &Signed) -> Result<(), Problem> {
+    if request.payload().is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::malformed("this URL is only read: the payload is empty"))
+    }
+}
+
+/// Something that is not there, or another account's: both look alike.
+fn not_yours(what: &str) -> Problem {
+    Problem::new(Kind::Unauthorized, format!("this account has no such {what}"))
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        AppError::from(error).into()
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        match error.code().status() {
+            500 => {
+                tracing::error!(%error, "the ACME server failed");
+                Self::new(Kind::ServerInternal, "the node failed; its log says why")
+            }
+            503 => Self { retry_after: Some(2), ..Self::new(Kind::Busy, error.to_string()) },
+            _ => Self::malformed(error.to_string()),
+        }
+    }
+}
+
+impl From<CertifyError> for Problem {
+    fn from(error: CertifyError) -> Self {
+        let kind = match error.fault() {
+            CertifyFault::Request => Kind::BadCsr,
+            CertifyFault::Key => Kind::BadPublicKey,
+            CertifyFault::Name => Kind::RejectedIdentifier,
+            CertifyFault::Denied | CertifyFault::Unproven => Kind::Unauthorized,
+            CertifyFault::Reason => Kind::BadRevocationReason,
+            CertifyFault::Already => Kind::AlreadyRevoked,
+            CertifyFault::Unknown => Kind::RejectedIdentifier,
+            CertifyFault::Node => return AppError::from(error).into(),
+        };
+        Self::new(kind, error.to_string())
+    }
+}

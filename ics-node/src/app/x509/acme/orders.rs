@@ -1,0 +1,409 @@
+//! Orders, what they need to be shown, and the certificates that they end in.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ics_core::identity::IdentityId;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde::Deserialize;
+
+use super::entitle::Entitled;
+use super::{Acme, Answer, AnswerBody, Client, Look, not_yours};
+use crate::acme::account::Holder;
+use crate::acme::authorization::{Authorization, Method, token};
+use crate::acme::identifier::{Asked, Identifier};
+use crate::acme::jws::Signed;
+use crate::acme::order::{NewOrder, ORDER_MILLIS, Order, OrderStatus, OrderUrls, Progress, read_identifiers};
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::renewal::check_replaces;
+use crate::acme::urls::{Resource, Urls};
+use crate::app::x509::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
+use crate::app::{App, AppError, random};
+use crate::store::{self, AcmeMade, AcmeTx};
+use crate::x509::{Csr, certificate_pem, sha256};
+
+/// Seconds after which a client asks again for what is under way.
+const ASK_AGAIN_SECONDS: u64 = 1;
+
+/// What a client sends for an authorization without an order.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewAuthorization {
+    identifier: Asked,
+}
+
+/// What a client sends to have its certificate made.
+#[derive(Debug, Deserialize)]
+pub(super) struct Finalize {
+    csr: String,
+}
+
+#[derive(Deserialize)]
+struct Update {
+    status: String,
+}
+
+impl App {
+    /// Takes an order (RFC 8555, 7.4).
+    pub(super) fn acme_new_order(
+        &self,
+        domain: &DomainName,
+        asked: &NewOrder,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        asked.check_times()?;
+        let identifiers = read_identifiers(&asked.identifiers)?;
+        let replaced = asked.replaces.as_deref().map(|id| self.acme_replaced(domain, id)).transpose()?;
+        let entitled = self.acme_entitle(domain, client, (&identifiers, AcmeMade::Order), asked.profile.as_deref())?;
+        let now = self.acme_now();
+        let expires = now.plus_millis(ORDER_MILLIS);
+        let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
+        let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
+        let (id, order) = acme.note(|tx| {
+            acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
+            if let Some(digest) = &replaced {
+                let known = tx.certificate_by_digest(domain, digest)?;
+                let by = known.as_ref().and_then(|(_, order)| *order);
+                let is_replaced = by.map(|order| acme.may_succeed(tx, order, client, now)).transpose()?;
+                let got_by = known.map(|(issued, _)| issued.account);
+                check_replaces(got_by, client.id, is_replaced.unwrap_or_default())?;
+            }
+            let numbers = authorizations.iter().map(|it| tx.add_authorization(it)).collect::<Result<_, _>>()?;
+            let order = Order {
+                account: client.id,
+                identifiers: identifiers.clone(),
+                authorizations: numbers,
+                profile: entitled.profile.clone(),
+                profile_named: asked.profile.is_some(),
+                thing: entitled.thing,
+                replaces: asked.replaces.clone(),
+                expires,
+                progress: Progress::Open,
+            };
+            let id = tx.add_order(&order, now)?;
+            if let Some(digest) = &replaced {
+                tx.set_replaced(domain, digest, id)?;
+            }
+            Ok((id, order))
+        })?;
+        let json = order.to_json(&authorizations, now, &urls_of(&urls, id, &order));
+        Ok(Answer::created(json, urls.of(&Resource::Order(id))))
+    }
+
+    /// Takes a wish to prove an identifier before there is an order (RFC 8555, 7.4.1).
+    pub(super) fn acme_new_authz(
+        &self,
+        domain: &DomainName,
+        asked: &NewAuthorization,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let identifier = Identifier::read(&asked.identifier)?;
+        let asked = (std::slice::from_ref(&identifier), AcmeMade::Authorization);
+        let entitled = self.acme_entitle(domain, client, asked, None)?;
+        let now = self.acme_now();
+        let authorization = acme.authorize(client, &identifier, &entitled, now.plus_millis(ORDER_MILLIS))?;
+        let id = acme.note(|tx| {
+            acme.check_rate(tx, (domain, client), AcmeMade::Authorization, now)?;
+            Ok(tx.add_lone_authorization(&authorization, now)?)
+        })?;
+        let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
+        Ok(Answer::created(json, urls.of(&Resource::Authorization(id))))
+    }
+
+    /// An order as its client sees it.
+    pub(super) fn acme_order(&self, domain: &DomainName, id: u64, client: &Client) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let (order, authorizations) = acme.look(|tx| acme.own_order(tx, id, client))?;
+        Ok(self.acme_shown(&urls, id, &order, &authorizations))
+    }
+
+    fn acme_shown(&self, urls: &Urls, id: u64, order: &Order, authorizations: &[Authorization]) -> Answer {
+        let now = self.acme_now();
+        let waits = order.status(authorizations, now) == OrderStatus::Processing;
+        let json = order.to_json(authorizations, now, &urls_of(urls, id, order));
+        Answer {
+            location: Some(urls.of(&Resource::Order(id))),
+            retry_after: waits.then_some(ASK_AGAIN_SECONDS),
+            ..Answer::json(json)
+        }
+    }
+
+    /// An authorization as its client sees it, or gives it up (RFC 8555, 7.5, 7.5.2).
+    pub(super) fn acme_authorization(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let update: Option<Update> = (!request.payload().is_empty()).then(|| request.json()).transpose()?;
+        let now = self.acme_now();
+        let authorization = acme.note(|tx| {
+            let mut authorization = own_authorization(tx, id, client)?;
+            if let Some(update) = update {
+                authorization.update(&update.status, now)?;
+                tx.put_authorization(id, &authorization)?;
+            }
+            Ok(authorization)
+        })?;
+        let waits = authorization.status(now) == "pending";
+        let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
+        Ok(Answer { retry_after: waits.then_some(ASK_AGAIN_SECONDS), ..Answer::json(json) })
+    }
+
+    /// A challenge as its client sees it, or says that it can be looked at (RFC 8555, 7.5.1).
+    pub(super) fn acme_challenge(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        method: Method,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let now = self.acme_now();
+        let begins = !request.payload().is_empty();
+        if begins {
+            self.acme_check_thing(domain, &client.account.holder)?;
+            request.json::<serde_json::Map<String, serde_json::Value>>()?;
+        }
+        let (authorization, waits) = acme.note(|tx| {
+            let mut authorization = own_authorization(tx, id, client)?;
+            let mut waits = None;
+            if begins && authorization.begin(method, acme.looks.has(id, method), now)? {
+                waits = Some(acme.looks.queue(id, method, client.account.holder)?);
+                tx.put_authorization(id, &authorization)?;
+            }
+            Ok((authorization, waits))
+        })?;
+        let challenge = authorization.challenge(method)?;
+        let look = waits.map(|waits| Look {
+            _waits: waits,
+            authorization: id,
+            method,
+            host: authorization.identifier.value().to_owned(),
+            token: challenge.token.clone(),
+            key_authorization: challenge.key_authorization(&client.account.key),
+        });
+        let url = urls.of(&Resource::Challenge(id, method));
+        let links = vec![("up", urls.of(&Resource::Authorization(id)))];
+        Ok(Answer {
+            links,
+            retry_after: Some(ASK_AGAIN_SECONDS),
+            look,
+            location: Some(url.clone()),
+            ..Answer::json(challenge.to_json(&url))
+        })
+    }
+
+    /// Has the certificate of an order made (RFC 8555, 7.4).
+    pub(super) async fn acme_finalize(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        asked: &Finalize,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let bad = |detail: String| Problem::new(Kind::BadCsr, detail);
+        let der = URL_SAFE_NO_PAD.decode(&asked.csr).map_err(|error| bad(format!("csr: {error}")))?;
+        let csr = Csr::parse(&der).map_err(|error| Problem::from(CertifyError::from(error)))?;
+        check_key(client, &csr)?;
+        let requested = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
+        let now = self.acme_now();
+        let (mut order, authorizations, _under_way) = acme.look(|tx| {
+            let (mut order, authorizations) = acme.own_order(tx, id, client)?;
+            order.check_names(&requested)?;
+            order.begin(&authorizations, now)?;
+            Ok((order, authorizations, acme.under_way.begin(id)))
+        })?;
+        let made = match self.acme_sign(domain, client, &order, &authorizations, &csr) {
+            Ok(unlogged) => self.log_certificate(domain, unlogged).await.map_err(for_good),
+            Err(failed) => Err(failed),
+        };
+        // While it is under way, nobody else changes it.
+        acme.note(|tx| {
+            match &made {
+                Ok(issued) => order.finish(Ok(keep(tx, domain, client.id, &order, issued)?)),
+                Err((problem, true)) => order.finish(Err(problem.clone())),
+                Err((_, false)) => order.reopen(),
+            }
+            Ok(tx.put_order(id, &order)?)
+        })?;
+        made.map_err(|(problem, _)| problem)?;
+        Ok(self.acme_shown(&urls, id, &order, &authorizations))
+    }
+
+    /// Signs the certificate of an order, or says why there is none, and whether that is for good.
+    fn acme_sign(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        order: &Order,
+        authorizations: &[Authorization],
+        csr: &Csr,
+    ) -> Result<Unlogged, (Problem, bool)> {
+        // A right that the record gave may be gone by now.
+        let identity = IdentityId::Key(order.thing);
+        let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
+        let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
+        let hosted = self.hosted(domain).map_err(|error| for_good(error.into()))?;
+        let issuing = self.issuing(&hosted).map_err(for_good)?;
+        let mut known = self.known_of(&issuing, &identity).map_err(for_good)?;
+        known.0.names.retain(|given| order.takes(&given.value));
+        let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
+        let identifiers: BTreeSet<Identifier> = names.chain(order.identifiers.iter().cloned()).collect();
+        self.acme_blocks(domain, client, &identifiers, &known.0).map_err(|problem| (problem, true))?;
+        if client.account.holder != Holder::Thing(order.thing) {
+            self.acme_check_thing(domain, &client.account.holder).map_err(|problem| {
+                let is_for_good = matches!(problem.kind, Kind::Unauthorized);
+                (problem, is_for_good)
+            })?;
+        }
+        let application = Application { domain, requester, identity, profile: &order.profile, issuer: None };
+        self.sign_known(&issuing, &application, &known, csr).map_err(for_good)
+    }
+
+    /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).
+    pub(super) fn acme_certificate(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        chain: usize,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let issued = acme.look(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
+        let issued = issued.ok_or_else(|| not_yours("certificate"))?;
+        let pem = issued.chains.get(chain).cloned().ok_or_else(|| not_yours("certificate"))?;
+        let others = (0..issued.chains.len()).filter(|other| *other != chain);
+        let links = others.map(|other| ("alternate", urls.of(&Resource::Certificate(id, other)))).collect();
+        Ok(Answer { body: AnswerBody::Pem(pem), links, ..Answer::nothing() })
+    }
+}
+
+impl Acme {
+    fn own_order(&self, tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<(Order, Vec<Authorization>), Problem> {
+        let mut order = tx.order(id)?.filter(|order| order.account == client.id).ok_or_else(|| not_yours("order"))?;
+        let mut authorizations = Vec::with_capacity(order.authorizations.len());
+        for number in &order.authorizations {
+            authorizations.extend(tx.authorization(*number)?);
+        }
+        if order.progress == Progress::Open && self.under_way.all().contains(&id) {
+            order.progress = Progress::Processing;
+        }
+        Ok((order, authorizations))
+    }
+
+    /// Whether an order has a certificate or may still get one: else the one that it was to succeed has no successor
+    /// (RFC 9773, 5), whatever the order failed of.
+    fn may_succeed(&self, tx: &AcmeTx<'_>, id: u64, client: &Client, now: Timestamp) -> Result<bool, Problem> {
+        if tx.order(id)?.is_none_or(|order| order.account != client.id) {
+            return Ok(false);
+        }
+        let (order, authorizations) = self.own_order(tx, id, client)?;
+        Ok(order.status(&authorizations, now) != OrderStatus::Invalid)
+    }
+
+    /// The rate of one holder: accounts are free. Authorizations without an order are counted for themselves.
+    pub(super) fn check_rate(
+        &self,
+        tx: &AcmeTx<'_>,
+        (domain, client): (&DomainName, &Client),
+        made: AcmeMade,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let (holder, limit) = (&client.account.holder, self.config.orders_per_hour);
+        let Some(millis) = tx.count_one((domain, holder), made, limit, now)? else { return Ok(()) };
+        let what = match made {
+            AcmeMade::Order => "orders",
+            AcmeMade::Authorization => "authorizations",
+        };
+        let detail = format!("{holder} makes {limit} {what} in an hour at most, by all of its accounts");
+        Err(Problem { retry_after: Some(millis.div_ceil(1000)), ..Problem::new(Kind::RateLimited, detail) })
+    }
+
+    fn authorize(
+        &self,
+        client: &Client,
+        identifier: &Identifier,
+        entitled: &Entitled,
+        expires: Timestamp,
+    ) -> Result<Authorization, Problem> {
+        if entitled.by_record {
+            return Ok(Authorization::by_record(client.id, identifier.clone(), expires));
+        }
+        let methods = self.config.challenges.iter();
+        let ways = methods.map(|method| Ok((*method, token(&random()?)))).collect::<Result<Vec<_>, AppError>>()?;
+        Ok(Authorization::to_prove(client.id, identifier.clone(), expires, ways))
+    }
+}
+
+/// Orders whose certificates are made now. Only memory knows of them: after a crash they can be finalized again.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<BTreeSet<u64>>);
+
+/// An order is under way until this is dropped.
+struct Finalizing<'a>(&'a UnderWay, u64);
+
+impl UnderWay {
+    /// Whoever looks at an order in a job of the store sees this or what became of it, if it is dropped after that is noted.
+    fn begin(&self, order: u64) -> Finalizing<'_> {
+        self.all().insert(order);
+        Finalizing(self, order)
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Finalizing<'_> {
+    fn drop(&mut self) {
+        self.0.all().remove(&self.1);
+    }
+}
+
+/// Why a certificate was not issued, and whether that is for good.
+fn for_good(error: CertifyError) -> (Problem, bool) {
+    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    (Problem::from(error), is_for_good)
+}
+
+/// A signer's account key must not end up in a certificate (RFC 8555, 11.1); a thing may have one key only.
+fn check_key(client: &Client, csr: &Csr) -> Result<(), Problem> {
+    let is_same = matches!(client.account.holder, Holder::Signer(_)) && client.account.key.to_spki() == csr.spki;
+    if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's")) } else { Ok(()) }
+}
+
+fn own_authorization(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<Authorization, Problem> {
+    tx.authorization(id)?.filter(|it| it.account == client.id).ok_or_else(|| not_yours("authorization"))
+}
+
+fn urls_of(urls: &Urls, id: u64, order: &Order) -> OrderUrls {
+    let certificate = match order.progress {
+        Progress::Valid(certificate) => Some(urls.of(&Resource::Certificate(certificate, 0))),
+        _ => None,
+    };
+    let authorization = |number: &u64| urls.of(&Resource::Authorization(*number));
+    OrderUrls {
+        authorizations: order.authorizations.iter().map(authorization).collect(),
+        finalize: urls.of(&Resource::Finalize(id)),
+        certificate,
+    }
+}
+
+/// Keeps a certificate for its client: as servers send it, and with the root for whoever wants that.
+fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issued: &Issued) -> Result<u64, Problem> {
+    let whole = std::iter::once(&issued.certificate).chain(&issued.chain).map(|der| certificate_pem(der)).collect();
+    let mut chains: Vec<String> = vec![issued.pem_chain(), whole];
+    chains.dedup();
+    let kept = store::AcmeIssued { account, chains, identifiers: order.identifiers.clone() };
+    let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));
+    Ok(tx.add_certificate(domain, &sha256(&issued.certificate), expires, &kept)?)
+}

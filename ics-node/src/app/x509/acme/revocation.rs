@@ -1,0 +1,163 @@
+//! Revocation (RFC 8555, 7.6): by whom `crate::acme::revoke` says, as a statement in the log.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::Record;
+use ics_core::vocabulary::DomainName;
+use serde::Deserialize;
+
+use super::{Answer, Client};
+use crate::acme::account::Holder;
+use crate::acme::authorization::Authorization;
+use crate::acme::identifier::Identifier;
+use crate::acme::jws::{By, Signed};
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::revoke::{Asker, Right, decide};
+use crate::app::App;
+use crate::app::problem::Code;
+use crate::app::x509::certify::{CertifyError, Requester, Revoker, roles_to_ask};
+use crate::store::AcmeIssued;
+use crate::x509::{Reason, SerialNumber, Shown, TakenBack, sets_status, sha256};
+
+#[derive(Deserialize)]
+struct Asked {
+    certificate: String,
+    #[serde(default)]
+    reason: Option<u64>,
+}
+
+/// A certificate that is to be revoked.
+struct Target {
+    shown: Shown,
+    serial: SerialNumber,
+    record: Record,
+    /// What the account that got it is known by, if it was one.
+    issued: Option<AcmeIssued>,
+}
+
+impl Target {
+    /// Whether the log says that it was revoked for somebody whose it was not, and nobody has lifted that.
+    fn is_taken_back(&self) -> bool {
+        let serial = self.serial.name();
+        let is_it = |end: &TakenBack<'_>| {
+            let issued = self.record.statement_at(end.issued).and_then(|issued| issued.certificate.as_ref());
+            issued.is_some_and(|issued| issued.serial == serial)
+        };
+        TakenBack::all(&self.record).any(|end| is_it(&end) && end.stands(&self.record))
+    }
+}
+
+impl App {
+    /// Revokes a certificate.
+    pub(super) async fn acme_revoke(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
+        let client = match &request.header.by {
+            By::Key(key) => request.verify(key).map(|()| None)?,
+            By::Kid(_) => Some(self.acme_client(domain, request)?),
+        };
+        let asked: Asked = request.json()?;
+        let target = self.acme_target(domain, &asked.certificate)?;
+        let asker = match (&client, &request.header.by) {
+            (Some(client), _) => self.acme_asker(domain, client, &target)?,
+            (None, By::Key(key)) => Asker { has_key: key.to_spki() == target.shown.spki, ..Asker::default() },
+            (None, By::Kid(_)) => Asker::default(),
+        };
+        let (right, reason) = decide(&asker, asked.reason)?;
+        let revoker = match right {
+            Right::Key => Revoker::Key,
+            Right::Authority(signer) => Revoker::Requester(Requester::Signer(signer)),
+            Right::Control => Revoker::Names,
+            // It speaks for the thing, as far as this certificate goes.
+            Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
+        };
+        let revoked = self.revoke_certificate(domain, &target.serial, revoker, reason).await;
+        let blocks = match &revoked {
+            Ok(_) => true,
+            // It is in the log: who asks again when it is shown learns only that it is revoked already.
+            Err(CertifyError::App(error)) => error.code() == Code::Unwitnessed,
+            // Who asked before may have gone before it was noted.
+            Err(CertifyError::AlreadyRevoked) => target.is_taken_back(),
+            Err(_) => false,
+        };
+        if blocks {
+            self.acme_block(&target, right, reason, client.as_ref())?;
+        }
+        let index = revoked?;
+        tracing::info!(%domain, serial = %target.serial, index, right = right.to_text(), "revoked over ACME");
+        Ok(Answer::nothing())
+    }
+
+    /// The certificate, byte for byte one that was issued here.
+    fn acme_target(&self, domain: &DomainName, text: &str) -> Result<Target, Problem> {
+        let der = URL_SAFE_NO_PAD.decode(text).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
+        if der.len() > limits::X509_CERTIFICATE_BYTES {
+            return Err(Problem::malformed("certificate: it is too long"));
+        }
+        let shown = Shown::read(&der).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
+        let unknown = || Problem::new(Kind::NotFound, "no such certificate was issued here");
+        let (serial, digest) = (SerialNumber::read(&shown.serial).ok_or_else(unknown)?, sha256(&der));
+        let known = self.acme_issued(domain, &serial)?.filter(|known| known.digest == digest).ok_or_else(unknown)?;
+        let issued = self.acme_server()?.look(|tx| Ok(tx.certificate_by_digest(domain, &digest)?))?;
+        Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
+    }
+
+    /// What is known of an account that wants it revoked.
+    fn acme_asker(&self, domain: &DomainName, client: &Client, target: &Target) -> Result<Asker, Problem> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let descriptor = sight.domain.descriptor();
+        let (authority, is_requester) = match client.account.holder {
+            Holder::Signer(signer) => {
+                let roles = roles_to_ask(&sight.domain, &target.record, &signer);
+                let watches = roles.iter().any(sets_status);
+                let profiles = descriptor.certificates.iter().flat_map(|rules| rules.profiles.values());
+                let asks = profiles.into_iter().any(|profile| !roles.is_disjoint(&profile.requesters));
+                (watches.then_some(signer), asks)
+            }
+            Holder::Thing(thing) => (None, target.record.identity.id == IdentityId::Key(thing)),
+        };
+        let names = target.shown.names.len();
+        let got_it = target.issued.as_ref().is_some_and(|issued| issued.account == client.id);
+        if !is_requester && !got_it {
+            self.acme_check_thing(domain, &client.account.holder)?;
+        }
+        let controlled = if is_requester { names } else { self.acme_controlled(client, target)? };
+        Ok(Asker { has_key: false, got_it, authority, names, controlled })
+    }
+
+    /// Names of all kinds in the certificate that the account has proven. Only host names can be, and only by challenges:
+    /// what the record once gave a right to, its roles say anew.
+    fn acme_controlled(&self, client: &Client, target: &Target) -> Result<usize, Problem> {
+        let now = self.acme_now();
+        let mut controlled = 0;
+        for name in &target.shown.names {
+            let Some(identifier) = name.as_ref().and_then(|host| Identifier::dns(host).ok()) else { continue };
+            let found = self.acme_server()?.look(|tx| Ok(tx.authorizations(client.id, &identifier, now)?))?;
+            let is_proven = |it: &Authorization| !it.challenges.is_empty() && it.is_valid(now);
+            controlled += usize::from(found.iter().any(is_proven));
+        }
+        Ok(controlled)
+    }
+
+    /// When somebody else has it revoked, the account that got it gets no other one at once. What becomes of its key and of
+    /// the thing, the log says.
+    fn acme_block(
+        &self,
+        target: &Target,
+        right: Right,
+        reason: Reason,
+        client: Option<&Client>,
+    ) -> Result<(), Problem> {
+        if !right.blocks() {
+            return Ok(());
+        }
+        let (now, why) = (self.acme_now(), format!("{} ({reason})", right.to_text()));
+        let other = target.issued.as_ref().filter(|it| client.is_none_or(|client| client.id != it.account));
+        let Some(issued) = other else { return Ok(()) };
+        self.acme_server()?.keep(|tx| {
+            issued.identifiers.iter().try_for_each(|identifier| tx.block(issued.account, identifier, now, &why))?;
+            Ok(())
+        })
+    }
+}

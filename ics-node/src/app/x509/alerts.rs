@@ -1,0 +1,116 @@
+//! Tells of certificates that end: looks again and again, and sends what is news to the address that the configuration
+//! names, and to no other. What could not be told is told with the next look.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use tokio::sync::watch;
+
+use super::expiry::ExpiryAlert;
+use crate::app::App;
+use crate::app::home::heartbeat::stopped;
+use crate::config::AlertsConfig;
+
+/// Seconds until the receiver must have answered.
+const ANSWER_SECONDS: u64 = 10;
+/// Seconds to wait before an alert is sent again, after each time that it failed.
+const WAITS: [u64; limits::ALERT_ATTEMPTS - 1] = [1, 4, 16];
+
+/// Alerts that were sent, and those that could not be.
+#[derive(Debug, Default)]
+pub(crate) struct Alerts {
+    sent: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl App {
+    /// How many alerts were sent, and how many attempts at it failed.
+    #[must_use]
+    pub fn alerts(&self) -> (u64, u64) {
+        let Alerts { sent, failed } = &self.0.alerts;
+        (sent.load(Ordering::Relaxed), failed.load(Ordering::Relaxed))
+    }
+
+    /// Looks at the certificates of this node's domains and tells of those that end, until `stop` says true.
+    pub async fn watch_certificates(self, config: AlertsConfig, mut stop: watch::Receiver<bool>) {
+        // A client holds the certificates of all authorities of the system, which nobody needs who sends nothing.
+        let receiver = config.webhook.as_ref().and_then(|webhook| {
+            let url = webhook.secret();
+            let client = ics_sync::http::client_builder(url.as_str());
+            let client = client.timeout(Duration::from_secs(ANSWER_SECONDS)).build();
+            let client = client.inspect_err(|error| tracing::error!(%error, "alerts cannot be sent"));
+            Some((url.clone(), client.ok()?))
+        });
+        let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told_until: Option<Timestamp> = None;
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = ticks.tick() => {}
+            }
+            let (app, before_days) = (self.clone(), config.before_days);
+            let look = crate::background::spawn(move || app.look_at_expiries(told_until, before_days)).await;
+            let (at, alerts) = match look {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the certificates that end could not be looked at");
+                    continue;
+                }
+                Err(_) => return,
+            };
+            let told = tokio::select! {
+                () = stopped(&mut stop) => return,
+                told = self.tell_receiver(&alerts, receiver.as_ref()) => told,
+            };
+            if told {
+                told_until = Some(at);
+            }
+        }
+    }
+
+    /// Whether all alerts are told.
+    async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&(reqwest::Url, reqwest::Client)>) -> bool {
+        let mut told = true;
+        for alert in alerts {
+            let ExpiryAlert { domain, at, ending, lapsed, issuer_ends, responder_ends, .. } = alert;
+            if ending + lapsed > 0 {
+                tracing::warn!(%domain, ending, lapsed, "certificates were not renewed");
+            }
+            if let Some(ends) = issuer_ends {
+                let what = if ends <= at { "has ended, and nothing is issued" } else { "ends" };
+                tracing::warn!(%domain, %ends, "the issuing authority {what}; `ics ca import` lets another one issue");
+            }
+            if let Some(ends) = responder_ends {
+                tracing::warn!(%domain, %ends, "the certificate ends by which `[node] responders` answers OCSP");
+            }
+            if let Some((url, client)) = receiver {
+                told &= self.send_alert(alert, url, client).await;
+            }
+        }
+        told
+    }
+
+    async fn send_alert(&self, alert: &ExpiryAlert, url: &reqwest::Url, client: &reqwest::Client) -> bool {
+        for wait in WAITS.into_iter().map(Some).chain([None]) {
+            let answer = client.post(url.clone()).json(alert).send().await;
+            // What went wrong may name the address, part of which may be a secret.
+            let why = match answer {
+                Ok(answer) if answer.status().is_success() => {
+                    self.0.alerts.sent.fetch_add(1, Ordering::Relaxed);
+                    return true;
+                }
+                Ok(answer) => format!("the receiver answered {}", answer.status()),
+                Err(error) => error.without_url().to_string(),
+            };
+            self.0.alerts.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(domain = %alert.domain, why, "an alert could not be sent");
+            if let Some(seconds) = wait {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,42 @@
+//! Issuers of descriptors as they were read. Their chains are verified once, not with each certificate.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ics_core::descriptor::Issuer;
+
+use crate::app::App;
+use crate::x509::{Authority, AuthorityError};
+
+/// Issuers that are kept: more than all domains of a node have at a time.
+const KEPT: usize = 64;
+
+/// Those that were read.
+#[derive(Default)]
+pub(crate) struct Authorities(RwLock<Vec<(Issuer, Arc<Authority>)>>);
+
+impl App {
+    /// An issuer of a descriptor.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn authority(&self, issuer: &Issuer) -> Result<Arc<Authority>, AuthorityError> {
+        let kept = &self.0.authorities.0;
+        let known = kept.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, authority)) = known.iter().find(|(known, _)| known == issuer) {
+            return Ok(Arc::clone(authority));
+        }
+        drop(known);
+        let authority = Arc::new(Authority::read(issuer)?);
+        let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.push((issuer.clone(), Arc::clone(&authority)));
+        Ok(authority)
+    }
+
+    /// Those of these that are issuers.
+    pub(super) fn authorities_of<'a>(&'a self, issuers: &'a [Issuer]) -> impl Iterator<Item = Arc<Authority>> + 'a {
+        issuers.iter().filter_map(|issuer| self.authority(issuer).ok())
+    }
+}

@@ -1,0 +1,326 @@
+//! The inventory of what a domain has issued: who holds what, signed by whom, ending when, revoked why. It is read from
+//! the log a page at a time, in the order of the log or of the hours in which certificates end, so that nothing hangs on
+//! how many there are.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ics_core::identity::{IdentityId, excerpt};
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::record::{IssuedCertificate, Listed, Logged, Posting, Record, postings};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, DomainName};
+
+use crate::acme::renewal::window;
+use crate::api::{
+    CertificateInfo, CertificatePage, CertificateQuery, CertificateRevocation, CertificateState, RenewalWindow,
+};
+use crate::app::answer::list::page_items;
+use crate::app::answer::read::Sight;
+use crate::app::entries::{keys, restore};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
+use crate::x509::{Reason, State, because};
+
+/// Entries and hours that are looked at for one page; it may then be short, or empty, and still have a next one.
+const LOOKS_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// Entries of the log, whatever they are, that one page is of for whoever may not see all of them.
+const STRETCH: u64 = LOOKS_PER_PAGE as u64;
+
+/// In which order certificates are looked through.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Walk {
+    /// As they were issued.
+    Issued {
+        /// To this thing only.
+        to: Option<IdentityId>,
+    },
+    /// By the hour in which they end, within these times.
+    Ends {
+        /// The first.
+        from: Timestamp,
+        /// Behind the last.
+        before: Timestamp,
+    },
+}
+
+/// Where a walk goes on: in an hour, if it goes by hours, at an index of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) struct Cursor {
+    hour: Option<u64>,
+    index: u64,
+}
+
+/// What one step of a walk has found.
+pub(in crate::app) struct Step {
+    pub(in crate::app) issued: Vec<Logged>,
+    /// Entries and hours that were looked at.
+    pub(in crate::app) looks: usize,
+    pub(in crate::app) next: Option<Cursor>,
+}
+
+impl App {
+    /// A page of the certificates that a domain has issued to things that the reader may read.
+    ///
+    /// # Errors
+    /// When the domain is not here or the query is malformed.
+    pub fn certificates(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &CertificateQuery,
+    ) -> Result<CertificatePage, AppError> {
+        let limit = page_items(query.limit)?;
+        let hosted = self.hosted(domain)?;
+        let (sight, now) = (self.sight(&hosted)?, self.clock().now());
+        let walk = walk(query, now)?;
+        if let Walk::Issued { to: Some(id) } = walk
+            && self.readable(reader, &sight, &id)?.is_none()
+        {
+            return Ok(CertificatePage { as_of: self.as_of(&sight), items: Vec::new(), next: None });
+        }
+        // Where enough was looked at, and in which hour, hangs on what is hidden. Whoever may not see all goes over
+        // stretches of the log instead, which end where they do whatever stands in them.
+        let by_stretches = !matches!(walk, Walk::Issued { to: Some(_) }) && !self.is_shown_all(reader, &sight.domain);
+        let walk = if by_stretches { Walk::Issued { to: None } } else { walk };
+        let mut at = match &query.after {
+            Some(text) => text.parse().map_err(|error: String| AppError::new(Code::MalformedQuery, error))?,
+            None => walk.start(),
+        };
+        let size = sight.seal.size;
+        let behind = by_stretches.then(|| at.index.saturating_add(STRETCH)).filter(|behind| *behind < size);
+        let (mut items, mut looks, mut next) = (Vec::new(), 0, None);
+        'page: while by_stretches || looks < LOOKS_PER_PAGE {
+            // A full page goes on to what the next one begins with: it has one only for what its reader may read.
+            let step = self.step(&sight, walk, (at, behind.unwrap_or(size)), (limit - items.len()).max(1))?;
+            looks += step.looks;
+            for issued in &step.issued {
+                let item = self.certificate_info(reader, &sight, issued, now)?.filter(|item| fits(query, item, now));
+                if items.len() == limit && item.is_some() {
+                    next = Some(Cursor { index: issued.index(), ..at });
+                    break 'page;
+                }
+                items.extend(item);
+            }
+            next = step.next.or_else(|| behind.map(|index| Cursor { hour: None, index }));
+            match step.next {
+                Some(cursor) => at = cursor,
+                None => break,
+            }
+        }
+        let next = next.map(|cursor| cursor.to_string());
+        Ok(CertificatePage { as_of: self.as_of(&sight), items, next })
+    }
+
+    /// The next statements of a walk, so many at most, of those before an index.
+    pub(super) fn step(
+        &self,
+        sight: &Sight<'_>,
+        walk: Walk,
+        (at, end): (Cursor, u64),
+        limit: usize,
+    ) -> Result<Step, AppError> {
+        let mut wanted = vec![Posting::Act(Act::Issued)];
+        let (hour, last) = match walk {
+            Walk::Issued { to } => {
+                wanted.extend(to.map(Posting::Subject));
+                (None, None)
+            }
+            Walk::Ends { before, .. } => {
+                let hour = at.hour.unwrap_or_default();
+                wanted.push(Posting::Turns(hour));
+                (Some(hour), Some(hour_of(Timestamp::from_millis(before.as_millis().saturating_sub(1)))))
+            }
+        };
+        if hour.zip(last).is_some_and(|(hour, last)| hour > last) {
+            return Ok(Step { issued: Vec::new(), looks: 0, next: None });
+        }
+        let range = at.index..end;
+        let page = self.store().positions(sight.hosted.number, &keys(&wanted), range, limit)?;
+        let mut issued = Vec::new();
+        for entry in self.store().entries_at(sight.hosted.number, &page.indices)? {
+            let found = restore(&sight.domain, &entry)?;
+            issued.extend(found.filter(|it| !it.is_refused() && has(it, &wanted) && walk.takes(it, hour)));
+        }
+        let here = page.next.map(|index| Cursor { hour, index });
+        let next = here.or_else(|| hour.map(|hour| Cursor { hour: Some(hour + 1), index: 0 }));
+        Ok(Step { issued, looks: page.indices.len() + 1, next })
+    }
+
+    /// The record of a thing that is one of many, and to which this was issued, at a time. What is only listed shall not
+    /// drive out of memory what is asked for, and is not made ready for it.
+    pub(super) fn record_in_passing(
+        &self,
+        sight: &Sight<'_>,
+        issued: &Logged,
+        at: Timestamp,
+    ) -> Result<Option<Record>, AppError> {
+        let id = issued.subject_id();
+        match self.memory().recall(sight.hosted.number, &id, at) {
+            Some(kept) => kept.record(),
+            None => {
+                let resolved = self.resolve_at(sight, &id, core::slice::from_ref(issued), at)?;
+                Ok(resolved.map(|(record, _)| record))
+            }
+        }
+    }
+
+    /// What is to be said of a certificate, if the reader may read its holder.
+    pub(super) fn certificate_info(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        issued: &Logged,
+        now: Timestamp,
+    ) -> Result<Option<CertificateInfo>, AppError> {
+        let id = issued.subject_id();
+        let Some(record) =
+            self.record_in_passing(sight, issued, now)?.filter(|record| self.may_read(reader, &sight.domain, record))
+        else {
+            return Ok(None);
+        };
+        let Some(named) = IssuedCertificate::of(issued.claims()) else { return Ok(None) };
+        let state = State::of(&record, issued.index());
+        Ok(Some(CertificateInfo {
+            serial: value(&named.serial),
+            sha256: value(&named.certificate),
+            spki: value(&named.spki),
+            profile: issued.claims().reason.clone(),
+            id: id.to_string(),
+            kind: record.identity.kind,
+            title: record.title.clone(),
+            issuer: issued.signer().to_string(),
+            issuer_name: sight.domain.name_of(&issued.signer()),
+            index: issued.index(),
+            from: named.from,
+            until: named.until,
+            state: state_word(state),
+            revoked: revocation(&record, issued.index(), state),
+            renew: renewal(&named, now).filter(|_| state == State::Good),
+            // What is revoked needs none; of what has ended it says that nothing was missed.
+            renewed: state_word(state) != CertificateState::Revoked && is_renewed(&record, issued, now),
+        }))
+    }
+}
+
+fn walk(query: &CertificateQuery, now: Timestamp) -> Result<Walk, AppError> {
+    let malformed = |error: String| AppError::new(Code::MalformedQuery, error);
+    let id = query.id.as_deref().map(str::parse).transpose();
+    let to = id.map_err(|error: ics_core::identity::IdentityError| malformed(error.to_string()))?.map(IdentityId::Key);
+    match (to, query.ends_before) {
+        (Some(_), Some(_)) => Err(malformed("`id` and `ends_before` do not go together".to_owned())),
+        (_, Some(before)) => Ok(Walk::Ends { from: now, before }),
+        (to, None) => Ok(Walk::Issued { to }),
+    }
+}
+
+impl Walk {
+    pub(in crate::app) fn start(self) -> Cursor {
+        match self {
+            Self::Issued { .. } => Cursor { hour: None, index: 0 },
+            Self::Ends { from, .. } => Cursor { hour: Some(hour_of(from)), index: 0 },
+        }
+    }
+
+    fn takes(self, issued: &Logged, hour: Option<u64>) -> bool {
+        match self {
+            Self::Issued { .. } => true,
+            Self::Ends { from, before } => {
+                let until = issued.claims().until;
+                until.is_some_and(|until| from < until && until < before && Some(hour_of(until)) == hour)
+            }
+        }
+    }
+}
+
+const fn hour_of(at: Timestamp) -> u64 {
+    at.as_seconds() / 3600
+}
+
+/// Whether a statement has what it was looked for by: hashes collide.
+fn has(issued: &Logged, wanted: &[Posting]) -> bool {
+    let postings = postings(issued);
+    wanted.iter().all(|posting| postings.contains(posting))
+}
+
+fn fits(query: &CertificateQuery, item: &CertificateInfo, now: Timestamp) -> bool {
+    let ends = |before: Timestamp| item.until.is_some_and(|until| now < until && until < before);
+    query.state.is_none_or(|state| state == item.state) && query.ends_before.is_none_or(ends)
+}
+
+const fn state_word(state: State) -> CertificateState {
+    match state {
+        State::Good => CertificateState::Good,
+        State::Revoked { reason: Reason::CertificateHold, .. } => CertificateState::Held,
+        State::Revoked { .. } => CertificateState::Revoked,
+        State::Ended => CertificateState::Ended,
+    }
+}
+
+fn revocation(record: &Record, index: u64, state: State) -> Option<CertificateRevocation> {
+    let State::Revoked { at, reason } = state else { return None };
+    let because = because(record, index);
+    Some(CertificateRevocation {
+        at,
+        reason: reason.to_string(),
+        by: because.map(|listed| listed.by.clone()),
+        status: because.and_then(|listed| listed.status.as_ref()).map(ToString::to_string),
+        why: because.and_then(why),
+    })
+}
+
+/// Why, in the words of who said so. The reason of a withdrawal is that of RFC 5280, and who asked for it.
+fn why(listed: &Listed) -> Option<String> {
+    let reason = listed.reason.as_deref()?;
+    match listed.act {
+        Act::Withdrawal => reason.split_once("; ").map(|(_, asked)| asked.to_owned()),
+        _ => Some(reason.to_owned()),
+    }
+}
+
+fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
+    let (from, until) = named.from.zip(named.until)?;
+    let serial = data_encoding::HEXLOWER.decode(value(&named.serial).as_bytes()).unwrap_or_default();
+    let (from, until) = window(from, until, &serial, false, now);
+    Some(RenewalWindow { from, until })
+}
+
+/// Whether the holder of a certificate has a later one in its place: of the same profile, and in force. It may end with
+/// the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is watched, too.
+fn is_renewed(record: &Record, issued: &Logged, now: Timestamp) -> bool {
+    let reason = &issued.claims().reason;
+    let later = |listed: &&Listed| {
+        let lasts = listed.until.is_none_or(|until| until > now);
+        listed.act == Act::Issued && listed.by.index > issued.index() && listed.reason == *reason && lasts
+    };
+    record.statements.iter().filter(later).any(|it| State::of(record, it.by.index) == State::Good)
+}
+
+/// A name without its scheme.
+fn value(name: &Name) -> String {
+    let text = name.to_string();
+    text.split_once(':').map_or_else(String::new, |(_, value)| value.to_owned())
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.hour {
+            Some(hour) => write!(f, "{hour}-{}", self.index),
+            None => write!(f, "{}", self.index),
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{}` is no place in a list of certificates: take the `next` of a page", excerpt(text));
+        let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number < 1 << 48).ok_or_else(form);
+        match text.split_once('-') {
+            Some((hour, index)) => Ok(Self { hour: Some(number(hour)?), index: number(index)? }),
+            None => Ok(Self { hour: None, index: number(text)? }),
+        }
+    }
+}

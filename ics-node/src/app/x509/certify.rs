@@ -1,0 +1,472 @@
+//! Issuing X.509 certificates to what the record knows, and taking them back. Every door (ACME, EST, the command line)
+//! comes through here.
+//!
+//! What is fixed:
+//!
+//! - [`App::certify`] issues: the caller says who asks ([`Requester`], which he has authenticated) and for which
+//!   identity; the record, the profile of the descriptor and the issuer's own certificate say whether and what.
+//! - A certificate leaves this function only once a statement of act `issued` stands in the domain's log, signed by the
+//!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
+//!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
+//!   `until` are its validity, its reason is the name of the profile. So any of the names finds the thing, and what was
+//!   issued, to whom and as what is read from the log alone. Where the domain demands witnesses, they have cosigned that.
+//! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
+//!   no race gets past that.
+//! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
+//!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
+//!   The withdrawal is signed by the key that has issued the certificate, be it the issuer's still or a former one's: the
+//!   log takes it from nobody else.
+//! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
+//!   that the profile names, and nothing gets it for itself. It comes from the authority itself for which its holder is
+//!   to answer (RFC 6960, 4.2.2.2), so a former one still gives such certificates, and no others.
+//! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and all that
+//!   it has are revoked with the first.
+//! - What was issued while somebody had another certificate revoked, by who had looked at the record before, is on hold
+//!   from the beginning: no lock is needed between the look and the entry.
+//! - Whoever has a certificate revoked that is not his own is named in the reason (`privilegeWithdrawn; asked by …`). Then
+//!   its key gets no other one, and where a signer asked who sets the thing's status, nor does the thing, by any door,
+//!   until a newer status that permits lifts it.
+//! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
+
+mod error;
+mod log;
+mod revoke;
+mod room;
+mod speaks;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
+use ics_core::domain::Domain;
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
+use ics_core::limits;
+use ics_core::name::{Lookup, Name};
+use ics_core::openpgp::signer::Signer;
+use ics_core::record::{Logged, Posting, Record};
+use ics_core::statement::Claims;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName, Requirement, Role};
+
+pub use self::error::{CertifyError, CertifyFault};
+use self::log::ForLog;
+pub use self::revoke::Revoker;
+pub(in crate::app) use self::room::check_room;
+use self::speaks::bar;
+use super::responders::ResponderCertificate;
+use crate::app::answer::read::Sight;
+use crate::app::entries::find_logged;
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError, random};
+use crate::store::Part;
+use crate::x509::{
+    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
+    is_key_compromised, issuer_id, sha256,
+};
+
+/// Why a key gets no certificate that a stolen key of an issuer has certified.
+const BY_THIEF: &str = "a certificate of it is of an issuer that is declared compromised, and it is not the thing's own key, \
+                        so whoever had the issuer's key may have chosen it; make a new one, and ask with that";
+
+/// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
+#[derive(Clone)]
+pub struct IssuerKey {
+    /// The key.
+    pub signer: Arc<dyn Signer + Send + Sync>,
+    /// Its OpenPGP certificate, canonical.
+    pub certificate: Arc<[u8]>,
+    /// The X.509 certificate by which it answers OCSP in the place of an issuer whose key is elsewhere.
+    pub answers_by: Option<Arc<ResponderCertificate>>,
+}
+
+/// On whose behalf somebody asks. The face has authenticated him.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    /// The thing itself: it has proved to hold a key that the record gives it.
+    Identity(IdentityId),
+    /// A signer, by primary fingerprint: the profile names the roles over the thing in which he may ask.
+    Signer(Fingerprint),
+    /// The node's operator, as a registrar who knows the thing by other means.
+    Operator,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Application<'a> {
+    /// The domain whose record is asked, and whose issuer signs.
+    pub domain: &'a DomainName,
+    /// Who asks.
+    pub requester: Requester,
+    /// For which thing.
+    pub identity: IdentityId,
+    /// The sort of certificate.
+    pub profile: &'a ProfileName,
+    /// Which of the domain's issuers signs, by its name in addresses ([`crate::x509::issuer_id`]); that of now unless
+    /// told. A former one certifies only who answers OCSP for it.
+    pub issuer: Option<&'a str>,
+}
+
+/// A certificate that stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Those above it, DER, from its issuer up to the root.
+    pub chain: Vec<Vec<u8>>,
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// The names that stand in it.
+    pub names: BTreeSet<Name>,
+    /// From when on it is valid.
+    pub not_before: Timestamp,
+    /// Until when; without end if absent.
+    pub not_after: Option<Timestamp>,
+    /// The index of its statement in the domain's log.
+    pub index: u64,
+}
+
+impl Issued {
+    /// Its statement stands in the log.
+    fn at(self, domain: &DomainName, index: u64) -> Self {
+        tracing::info!(%domain, serial = %self.serial, index, "a certificate was issued");
+        Self { index, ..self }
+    }
+
+    /// The certificate and those above it but for the root, PEM, as servers send them.
+    #[must_use]
+    pub fn pem_chain(&self) -> String {
+        let above = self.chain.get(..self.chain.len().saturating_sub(1)).unwrap_or_default();
+        let above = if self.chain.len() == 1 { &self.chain } else { above };
+        core::iter::once(&self.certificate).chain(above).map(|der| certificate_pem(der)).collect()
+    }
+}
+
+/// A certificate that is signed and of which the log says nothing yet: nobody gets it before it does.
+pub(super) struct Unlogged {
+    for_log: ForLog,
+    issued: Issued,
+}
+
+/// A domain that issues, as far as one request needs it.
+pub(super) struct Issuing<'a> {
+    pub(in crate::app) hosted: &'a Hosted,
+    pub(in crate::app) sight: Sight<'a>,
+    pub(in crate::app) rules: Certificates,
+    pub(super) authority: Arc<Authority>,
+    /// Whether another one issues by now.
+    is_former: bool,
+    key: IssuerKey,
+}
+
+impl App {
+    /// Issues a certificate for a request (PKCS #10, DER), and names it in the record.
+    ///
+    /// # Errors
+    /// When the request, the record, the descriptor or the issuer do not allow it, or the domain waits for its witnesses;
+    /// nothing is stored then. Or when the witnesses are away from then on: then it is in the log, and nobody gets it.
+    pub async fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
+        self.certify_request(application, &Csr::parse(csr)?).await
+    }
+
+    /// The same for a request that was read.
+    pub(super) async fn certify_request(
+        &self,
+        application: &Application<'_>,
+        csr: &Csr,
+    ) -> Result<Issued, CertifyError> {
+        let unlogged = self.sign_request(application, csr)?;
+        self.log_certificate(application.domain, unlogged).await
+    }
+
+    fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
+        let hosted = self.hosted(application.domain)?;
+        let issuing = self.issuing_by(&hosted, application.issuer)?;
+        let known = self.known_of(&issuing, &application.identity)?;
+        self.sign_known(&issuing, application, &known, csr)
+    }
+
+    /// Signs a certificate for a request, where request and record are at hand, and what the log is to say of it.
+    pub(super) fn sign_known(
+        &self,
+        issuing: &Issuing<'_>,
+        application: &Application<'_>,
+        known: &(Record, Vec<Logged>),
+        csr: &Csr,
+    ) -> Result<Unlogged, CertifyError> {
+        let (record, about) = known;
+        let profile = issuing.permits(record, application.requester, application.profile)?;
+        self.check_room_of(issuing, &application.identity, about.len())?;
+        self.check_key(issuing, csr, &application.identity)?;
+        if let Requester::Identity(id) = application.requester {
+            self.check_own_key(issuing.hosted, &id, known)?;
+        }
+        let names = self.names_for(&issuing.sight, known)?;
+        let given = issuing.given(profile, &application.identity, &names);
+        let now = self.clock().now();
+        let leaf = given.leaf(csr, SerialNumber::new(random()?), now)?;
+        let (serial, names, not_before, not_after) = (leaf.serial, leaf.names.clone(), leaf.not_before, leaf.not_after);
+        let certificate = leaf.sign(&*issuing.key.signer)?;
+        let claims = Claims {
+            names: vec![serial.name(), Name::Spki(sha256(&csr.spki)), Name::Certificate(sha256(&certificate))],
+            from: Some(not_before),
+            // The last second belongs to it.
+            until: not_after.map(|at| at.plus_millis(1000)),
+            reason: Some(application.profile.to_string()),
+            ..claims_of(application.domain, Act::Issued)?
+        };
+        let for_log = self.statement(&issuing.sight, &issuing.key, about, claims)?;
+        let chain = issuing.authority.chain.clone();
+        let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
+        Ok(Unlogged { for_log, issued })
+    }
+
+    /// The names that a certificate may have: those of the thing, and none that are those of a certificate. A host name or
+    /// a URN that another thing has as well fits neither; serial numbers are their maker's, and those of two may be alike.
+    pub(super) fn names_for(
+        &self,
+        sight: &Sight<'_>,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<BTreeSet<Name>, AppError> {
+        let mut names = BTreeSet::new();
+        for name in record.names.iter().map(|given| &given.value) {
+            let is_for_one = matches!(name, Name::Host(_) | Name::Urn(_));
+            if !is_for_one || self.means_only(sight, name, &record.identity.id, about)? {
+                names.insert(name.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The only identity of a domain that has all these names.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn named(&self, domain: &DomainName, names: &BTreeSet<Name>) -> Result<IdentityId, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let mut common: Option<BTreeSet<IdentityId>> = None;
+        for name in names {
+            let fitting = self.identities(&sight, &Lookup::Name(name.clone()))?;
+            common = Some(match common {
+                Some(common) => common.intersection(&fitting).copied().collect(),
+                None => fitting,
+            });
+        }
+        let mut ids = common.unwrap_or_default().into_iter();
+        let told = || names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => Err(CertifyError::UnknownIdentity(told())),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", told()))),
+        }
+    }
+
+    /// The identity of a domain whose record names this key (SHA-256 of a SubjectPublicKeyInfo), be it its own or that
+    /// of a certificate that was issued to it and is in force.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn holder_of(&self, domain: &DomainName, spki: [u8; 32]) -> Result<IdentityId, CertifyError> {
+        self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
+    }
+
+    /// A domain whose certificates are issued here, and by which rules.
+    fn issues_here<'a>(&'a self, hosted: &'a Hosted) -> Result<(Sight<'a>, Certificates), CertifyError> {
+        let missing = |reason: &str| CertifyError::NoIssuer { domain: hosted.name.clone(), reason: reason.to_owned() };
+        if hosted.part != Part::Home {
+            return Err(missing("its home is another node"));
+        }
+        let sight = self.sight(hosted)?;
+        let rules = sight.domain.descriptor().certificates.clone();
+        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates"))?;
+        Ok((sight, rules))
+    }
+
+    /// The domain's issuer, if it issues here.
+    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
+        self.issuing_by(hosted, None)
+    }
+
+    /// The same of one of its issuers, by its name in addresses.
+    fn issuing_by<'a>(&'a self, hosted: &'a Hosted, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
+        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
+        let (sight, rules) = self.issues_here(hosted)?;
+        let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
+        let first = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
+        let authority = match named {
+            None => Arc::clone(&first),
+            Some(id) => self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == id).ok_or_else(|| {
+                let (id, domain) = (excerpt(id), &hosted.name);
+                missing(format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names"))
+            })?,
+        };
+        // Nothing outlives its issuer, so there is nothing left that it could give.
+        if authority.not_after <= self.clock().now() {
+            let ends = authority.not_after;
+            return Err(missing(format!(
+                "the certificate of its authority, or one above it, ended at {ends}; `ics ca import` lets another issue"
+            )));
+        }
+        let key = self.issuer_key(&authority).ok_or_else(|| {
+            missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
+        })?;
+        let is_former = authority.spki != first.spki;
+        Ok(Issuing { hosted, sight, rules, authority, is_former, key })
+    }
+
+    /// The key of an authority, if this node has it.
+    pub(super) fn issuer_key(&self, authority: &Authority) -> Option<IssuerKey> {
+        let is_its = |key: &&IssuerKey| {
+            key.answers_by.is_none() && key.signer.public_key().to_spki_der().as_ref() == Some(&authority.spki)
+        };
+        self.0.keys.issuers.iter().find(is_its).cloned()
+    }
+
+    /// The record of a thing, and what is said about it.
+    pub(super) fn known_of(
+        &self,
+        issuing: &Issuing<'_>,
+        id: &IdentityId,
+    ) -> Result<(Record, Vec<Logged>), CertifyError> {
+        let unknown = || CertifyError::UnknownIdentity(id.to_string());
+        self.resolve_again(&issuing.sight, id, &[])?.ok_or_else(unknown)
+    }
+
+    /// A key that somebody else has, or had, gets no certificate, whoever brings it.
+    fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
+        let name = Name::Spki(sha256(&csr.spki));
+        let sight = &issuing.sight;
+        if self.authorities_of(&issuing.rules.issuers).any(|authority| csr.spki == authority.spki) {
+            return Err(CertifyError::Key("it is the issuer's own".to_owned()));
+        }
+        let posting = Posting::Name(name);
+        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let subjects: BTreeSet<IdentityId> =
+            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
+        for subject in subjects {
+            if subject != *id {
+                return Err(CertifyError::Key("it belongs to another identity".to_owned()));
+            }
+            let Some((record, said)) = self.resolve(sight, &subject)? else { continue };
+            for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
+                if is_key_compromised(&record, issued.index()) {
+                    return Err(CertifyError::Key("it was given up as compromised".to_owned()));
+                }
+                let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
+                if is_by_thief(State::of(&record, issued.index())) && !self.is_own_key(sight, csr, &said.about)? {
+                    return Err(CertifyError::Key(BY_THIEF.to_owned()));
+                }
+                let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
+                if let Some(end) = ends.find(|end| end.stands(&record)) {
+                    return Err(CertifyError::Key(end.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever
+    /// has certified it.
+    fn is_own_key(&self, sight: &Sight<'_>, csr: &Csr, about: &[Logged]) -> Result<bool, AppError> {
+        let key = self.key_among(sight.hosted, about)?;
+        Ok(key.and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki))
+    }
+
+    /// The statement that names the certificate with this serial number.
+    pub(in crate::app) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
+        let posting = Posting::Name(serial.name());
+        let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
+    }
+}
+
+/// What an issuer says in that role.
+fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
+    let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
+    Ok(Claims::new(act, role, domain.clone()))
+}
+
+fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
+    let no = |reason: String| Err(CertifyError::Record(reason));
+    if !profile.kinds.contains(&record.identity.kind) {
+        return no(format!("the profile is not for things of the kind {}", record.identity.kind));
+    }
+    if let Some(why) = bar(record) {
+        return no(why);
+    }
+    match (&record.status, profile.requires) {
+        (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
+            no(format!("its status `{}` does not permit its use", status.decides.name))
+        }
+        (None, Requirement::Permitted) => no("no status permits its use; `ics status in-use` gives it one".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+impl Issuing<'_> {
+    /// The profile, if the record permits certificates of it to this requester.
+    fn permits(
+        &self,
+        record: &Record,
+        requester: Requester,
+        profile: &ProfileName,
+    ) -> Result<&CertificateProfile, CertifyError> {
+        let unknown =
+            || CertifyError::UnknownProfile { domain: self.hosted.name.clone(), profile: profile.to_string() };
+        let profile = self.rules.profiles.get(profile).ok_or_else(unknown)?;
+        let may = match requester {
+            // Whoever answers OCSP speaks for the issuer about the things of others (RFC 6960, 4.2.2.2): nothing may do so
+            // because it is in use.
+            Requester::Identity(_) if profile.uses.contains(&CertificateUse::Ocsp) => false,
+            Requester::Identity(asks) => asks == record.identity.id,
+            Requester::Signer(signer) => {
+                !roles_to_ask(&self.sight.domain, record, &signer).is_disjoint(&profile.requesters)
+            }
+            Requester::Operator => true,
+        };
+        if !may {
+            return Err(CertifyError::Requester);
+        }
+        if self.is_former && profile.uses != BTreeSet::from([CertificateUse::Ocsp]) {
+            return Err(CertifyError::FormerIssuer);
+        }
+        check_record(record, profile)?;
+        Ok(profile)
+    }
+
+    /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have) of those
+    /// that a certificate of the thing may have.
+    pub(in crate::app) fn may_have(
+        &self,
+        (record, known): (&Record, &BTreeSet<Name>),
+        requester: Requester,
+        profile: &ProfileName,
+        names: &BTreeSet<Name>,
+    ) -> Result<(), CertifyError> {
+        let profile = self.permits(record, requester, profile)?;
+        let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
+        self.given(profile, &record.identity.id, known).permitted(&wanted)?;
+        Ok(())
+    }
+
+    fn given<'g>(
+        &'g self,
+        profile: &'g CertificateProfile,
+        id: &'g IdentityId,
+        names: &'g BTreeSet<Name>,
+    ) -> Given<'g> {
+        Given { authority: &self.authority, rules: &self.rules, profile, id, names }
+    }
+}
+
+/// The roles over a thing in which a signer asks for its certificates, or for their end: none once his key is declared
+/// compromised, since nobody knows then who asks, and none once his certificate is revoked or has expired, since the log
+/// takes nothing of him then either.
+pub(super) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
+    let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(record.at).next().is_some());
+    if can_sign && !domain.is_key_compromised(signer) {
+        record.roles_of(domain.descriptor(), signer)
+    } else {
+        BTreeSet::new()
+    }
+}

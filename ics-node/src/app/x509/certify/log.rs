@@ -1,0 +1,86 @@
+//! What an issuer says of a certificate, until it stands in the log and is shown.
+
+use std::sync::Arc;
+
+use ics_core::record::Logged;
+use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
+use ics_core::vocabulary::DomainName;
+
+use super::{CertifyError, Issued, IssuerKey, Unlogged};
+use crate::app::admit::check::check_bodies;
+use crate::app::admit::submit::{Incoming, Outcome};
+use crate::app::answer::read::Sight;
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::{App, AppError, random};
+
+/// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
+pub(super) struct ForLog {
+    home: Arc<Hosted>,
+    statement: Vec<Incoming>,
+}
+
+impl App {
+    /// Appends a statement of an issuer, and waits until it is shown; where it stands. No thread waits meanwhile. What its
+    /// domain cannot show for want of witnesses is acknowledged to nobody, as in submissions.
+    pub(super) async fn log(&self, ForLog { home, statement }: ForLog) -> Result<u64, CertifyError> {
+        let index = index_of(self.append_in_turns(&home, statement).await?)?;
+        self.until_shown(&home, index + 1).await?;
+        Ok(index)
+    }
+
+    /// Has a certificate logged, where nothing waits before it: who asks again gets another one, so while the witnesses are
+    /// away one more that nobody has would be logged each time.
+    pub(in crate::app::x509) async fn log_certificate(
+        &self,
+        domain: &DomainName,
+        Unlogged { for_log, issued }: Unlogged,
+    ) -> Result<Issued, CertifyError> {
+        if let Some(size) = self.unshown(&for_log.home)? {
+            let late = |_| {
+                let detail =
+                    format!("what was logged before in `{domain}` waits for its witnesses: nothing was issued");
+                AppError::new(Code::Unwitnessed, detail)
+            };
+            self.until_shown(&for_log.home, size).await.map_err(late)?;
+        }
+        let index = self.log(for_log).await?;
+        Ok(issued.at(domain, index))
+    }
+
+    /// A statement of an issuer about a thing, for the log; before the first one, his certificate.
+    pub(super) fn statement(
+        &self,
+        sight: &Sight<'_>,
+        issuer: &IssuerKey,
+        about: &[Logged],
+        claims: Claims,
+    ) -> Result<ForLog, CertifyError> {
+        let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
+        let (key, said) = self.key_among(sight.hosted, about)?.ok_or_else(keyless)?;
+        let Subject::Key { kind, user_id, .. } = said.subject().clone() else { return Err(keyless()) };
+        let key = Box::new(key);
+        let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
+        let now = self.clock().now();
+        let failed = |error: String| CertifyError::App(AppError::Internal(error));
+        let body = Draft { subject, claims }.sign(&*issuer.signer, now, &random()?);
+        let body = body.map_err(|error| failed(format!("the issuer's statement: {error}")))?;
+        let known = sight.domain.signer(&issuer.signer.public_key().fingerprint()).is_ok();
+        let certificate = (!known).then(|| issuer.certificate.to_vec());
+        let bodies = certificate.into_iter().chain([body]).map(|body| (body, now)).collect();
+        let checked = check_bodies(sight.hosted.domain().as_deref(), bodies, random()?);
+        let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
+        let statement = incoming.collect::<Result<_, AppError>>()?;
+        Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement })
+    }
+}
+
+/// Where the last of several statements stands in the log.
+fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
+    match outcomes.pop() {
+        Some(Outcome::Appended(unproven)) => Ok(unproven.index),
+        Some(Outcome::Present(index)) => Ok(index),
+        Some(Outcome::Refused(problem)) => Err(CertifyError::Refused(problem)),
+        None => Err(AppError::Internal("the log gave no answer".to_owned()).into()),
+    }
+}

@@ -1,0 +1,196 @@
+//! Taking certificates back: by whom, and for which reasons.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::descriptor::{CertificateProfile, Certificates};
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::record::{Logged, Posting, Record};
+use ics_core::statement::Claims;
+use ics_core::vocabulary::{Act, DomainName};
+
+use super::log::ForLog;
+use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask};
+use crate::app::answer::read::Sight;
+use crate::app::entries::{find_logged, keys, restore};
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::x509::{Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
+
+/// What it takes to have a certificate revoked.
+enum Step {
+    /// A statement for the log.
+    Append(ForLog),
+    /// That what stands there is shown, and whether it says what this would say.
+    Wait { home: Arc<Hosted>, index: u64, is_same: bool },
+}
+
+/// How somebody who wants a certificate revoked has shown that he may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoker {
+    /// He has proved to hold the certificate's key.
+    Key,
+    /// He speaks for the thing, or about it.
+    Requester(Requester),
+    /// He may have certificates for all names that stand in it, though he did not get this one.
+    Names,
+}
+
+impl Revoker {
+    /// The reason as the log says it: whoever asks for what is not his is named, so that the log is the one audit trail.
+    fn told(self, reason: Reason) -> String {
+        match self {
+            Self::Names => asked_for(reason, None),
+            Self::Requester(Requester::Signer(signer)) => asked_for(reason, Some(signer)),
+            Self::Key | Self::Requester(Requester::Identity(_) | Requester::Operator) => reason.to_string(),
+        }
+    }
+
+    /// Who may revoke, and for which reasons: whoever holds the key may say that it is compromised, the thing and those
+    /// who may ask for its certificates all others, an owner or a security controller only those that say nothing of the
+    /// key.
+    fn check(self, domain: &Domain, rules: &Certificates, record: &Record, reason: Reason) -> Result<(), CertifyError> {
+        let permitted = match self {
+            Self::Names => reason.is_for_others(),
+            Self::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
+            Self::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
+            Self::Requester(Requester::Operator) => reason.is_for_holder(),
+            Self::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
+            Self::Requester(Requester::Signer(signer)) => {
+                let roles = roles_to_ask(domain, record, &signer);
+                let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
+                if rules.profiles.values().any(asks) {
+                    reason.is_for_holder()
+                } else if roles.iter().any(sets_status) {
+                    reason.is_for_others()
+                } else {
+                    return Err(CertifyError::Requester);
+                }
+            }
+        };
+        if permitted { Ok(()) } else { Err(CertifyError::Reason(reason)) }
+    }
+}
+
+impl App {
+    /// Revokes a certificate by taking back the statement about it: for good. For a while, a status does that.
+    ///
+    /// # Errors
+    /// When there is no such certificate, it is revoked already, he may not revoke it for this reason, or the key that has
+    /// issued it is not here. Or the witnesses are away: then it is in the log, and is shown later.
+    pub async fn revoke_certificate(
+        &self,
+        domain: &DomainName,
+        serial: &SerialNumber,
+        revoker: Revoker,
+        reason: Reason,
+    ) -> Result<u64, CertifyError> {
+        let index = match self.revocation(domain, serial, revoker, reason)? {
+            Step::Append(statement) => self.log(statement).await?,
+            Step::Wait { home, index, is_same } => {
+                self.until_shown(&home, index + 1).await?;
+                if !is_same {
+                    return Err(CertifyError::AlreadyRevoked);
+                }
+                index
+            }
+        };
+        tracing::info!(%domain, %serial, %reason, index, "a certificate was revoked");
+        Ok(index)
+    }
+
+    /// Whether a key (SHA-256 of its SubjectPublicKeyInfo) shows no longer who has it: a certificate of it was taken back
+    /// because others have it.
+    pub(in crate::app) fn is_given_up(&self, domain: &DomainName, spki: [u8; 32]) -> Result<bool, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let posting = Posting::Name(Name::Spki(spki));
+        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let issued = naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused());
+        let holders: BTreeSet<IdentityId> = issued.clone().map(Logged::subject_id).collect();
+        // Each record is read once, however many certificates of the key its thing has had.
+        for holder in holders {
+            let Some((record, _)) = self.resolve_again(&sight, &holder, &naming)? else { continue };
+            let mut its = issued.clone().filter(|it| it.subject_id() == holder);
+            if its.any(|it| is_key_compromised(&record, it.index())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The statement that takes a certificate back, unless one waits in the log.
+    fn revocation(
+        &self,
+        domain: &DomainName,
+        serial: &SerialNumber,
+        revoker: Revoker,
+        reason: Reason,
+    ) -> Result<Step, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        // Who issues now is nothing to it: his key may be on its way here.
+        let (sight, rules) = self.issues_here(&hosted)?;
+        let unknown = || CertifyError::UnknownCertificate(serial.to_string());
+        let issued = self.issued(&sight, serial)?.ok_or_else(unknown)?;
+        let (record, said) = self.resolve(&sight, &issued.subject_id())?.ok_or_else(unknown)?;
+        let is_held = |state| matches!(state, State::Revoked { reason: Reason::CertificateHold, .. });
+        let shows_key = revoker == Revoker::Key && reason == Reason::KeyCompromise;
+        match State::of(&record, issued.index()) {
+            State::Good => {}
+            state if is_held(state) => {}
+            // Who shows the key says something new, whatever was said before.
+            State::Revoked { .. } if shows_key && !is_key_compromised(&record, issued.index()) => {}
+            State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
+        }
+        revoker.check(&sight.domain, &rules, &record, reason)?;
+        let told = revoker.told(reason);
+        let waiting = self.waiting_withdrawals(&sight, &issued)?;
+        let is_same = |it: &Logged| it.claims().reason.as_deref() == Some(told.as_str());
+        let same = waiting.iter().find(|it| is_same(it));
+        if let Some(first) = same.or_else(|| waiting.first().filter(|_| !shows_key)) {
+            return Ok(Step::Wait { index: first.index(), is_same: same.is_some(), home: Arc::clone(&hosted) });
+        }
+        let key = self.key_that_issued(&sight, &issued)?;
+        let claims =
+            Claims { supersedes: vec![issued.id()], reason: Some(told), ..claims_of(domain, Act::Withdrawal)? };
+        self.statement(&sight, &key, &said.about, claims).map(Step::Append)
+    }
+
+    /// Withdrawals of a certificate that are in the log and not shown yet. The record does not know of them: while the
+    /// witnesses are away, who tries again would use up its issuer's quota for the thing.
+    fn waiting_withdrawals(&self, sight: &Sight<'_>, issued: &Logged) -> Result<Vec<Logged>, AppError> {
+        let number = sight.hosted.number;
+        let unshown = sight.seal.size..self.store().head(number)?.size;
+        if unshown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let about = keys(&[Posting::Subject(issued.subject_id()), Posting::Act(Act::Withdrawal)]);
+        let positions = self.store().all_positions(number, &about, unshown, limits::RECORD_STATEMENTS)?;
+        let mut waiting = Vec::new();
+        for entry in self.store().entries_at(number, &positions)? {
+            waiting.extend(restore(&sight.domain, &entry)?);
+        }
+        let takes_back = |it: &Logged| {
+            it.claims().act == Act::Withdrawal && !it.is_refused() && it.claims().supersedes.contains(&issued.id())
+        };
+        waiting.retain(takes_back);
+        Ok(waiting)
+    }
+
+    /// The key that has issued a certificate, as the log knows its signer.
+    fn key_that_issued(&self, sight: &Sight<'_>, issued: &Logged) -> Result<IssuerKey, CertifyError> {
+        let compromised = sight.domain.descriptor().compromised_from(&issued.signer(), sight.domain.name());
+        if compromised.is_some_and(|from| from <= sight.domain.size()) {
+            return Err(CertifyError::IssuerCompromised(issued.signer()));
+        }
+        let signs = |key: &IssuerKey| {
+            let signer = sight.domain.signer(&key.signer.public_key().fingerprint());
+            signer.is_ok_and(|certificate| certificate.primary() == issued.signer())
+        };
+        let key = self.0.keys.issuers.iter().find(|key| key.answers_by.is_none() && signs(key));
+        key.cloned().ok_or_else(|| CertifyError::IssuerAway(issued.signer()))
+    }
+}

@@ -1,0 +1,57 @@
+//! Whether a thing may ask for anything, whatever the profile: for itself at every door, and with an ACME account for others.
+
+use ics_core::identity::IdentityId;
+use ics_core::record::{Logged, Record};
+
+use super::CertifyError;
+use crate::app::App;
+use crate::app::answer::read::Sight;
+use crate::app::hosted::Hosted;
+use crate::x509::{TakenBack, sha256};
+
+/// Why a thing gets no certificate of any profile, if so.
+pub(super) fn bar(record: &Record) -> Option<String> {
+    // First: what was destroyed mostly has nobody any more who vouches for it, and that is not why.
+    let blocks = record.status.as_ref().map(|it| &it.decides).filter(|it| it.effect.blocks());
+    if let Some(status) = blocks {
+        return Some(format!("its status is `{}`", status.name));
+    }
+    if record.vouched.is_empty() {
+        return Some("nobody vouches for it".to_owned());
+    }
+    TakenBack::all(record).find(|end| end.bars_thing(record)).map(|end| end.to_string())
+}
+
+impl App {
+    /// Whoever has a thing that is blocked has its key as well: it asks for nothing, be it in the name of another thing.
+    pub(in crate::app) fn check_speaks(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<(), CertifyError> {
+        let unknown = || CertifyError::UnknownIdentity(id.to_string());
+        let known = self.resolve_again(sight, id, &[])?.ok_or_else(unknown)?;
+        match bar(&known.0) {
+            Some(why) => Err(CertifyError::Record(why)),
+            None => self.check_own_key(sight.hosted, id, &known),
+        }
+    }
+
+    /// Whoever had a thing's own key when it was given up may have bound accounts to the thing, or got certificates for
+    /// other keys: it asks for nothing more itself.
+    pub(in crate::app) fn check_own_key(
+        &self,
+        hosted: &Hosted,
+        id: &IdentityId,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<(), CertifyError> {
+        let key = match record.identity.id == *id {
+            true => self.key_among(hosted, about)?.map(|(key, _)| key),
+            false => self.key_in(hosted, id)?,
+        };
+        let Some(spki) = key.and_then(|key| key.to_spki_der()) else { return Ok(()) };
+        if self.is_given_up(&hosted.name, sha256(&spki))? {
+            return Err(CertifyError::Unproven(format!(
+                "the own key of {id} was given up as compromised: a signer asks for its certificates, or it is replaced \
+                 (`ics replace`)"
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! EST (RFC 7030): how a device without human hands gets its certificate. What it shows by TLS need not be a certificate
+//! that anybody here has issued: the key in it counts, and the record says whose that is. So the IDevID that the
+//! manufacturer gave a device obtains its LDevID, as soon as a record that names it permits that.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use der::asn1::SetOfVec;
+use der::{Any, Encode as _};
+use ics_core::identity::{IdentityId, excerpt};
+use ics_core::name::{Lookup, Name};
+use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
+use x509_cert::attr::Attribute;
+
+use super::certify::{Application, CertifyError, Requester};
+use crate::app::access::Reader;
+use crate::app::problem::Code;
+use crate::app::{App, AppError};
+use crate::tls::KeyPin;
+use crate::x509::{Authority, Csr, Wanted, certs_only, is_only_of_revoked, issuer_id, oid};
+
+/// Who enrols, and where.
+#[derive(Debug)]
+pub struct EstRequest {
+    /// The domain.
+    pub domain: DomainName,
+    /// The profile.
+    pub profile: String,
+    /// The issuer, where it is to be another one than that of now.
+    pub issuer: Option<String>,
+    /// The key that the client has proved by TLS.
+    pub proven: Option<KeyPin>,
+    /// Name and password of HTTP.
+    pub basic: Option<(String, String)>,
+}
+
+impl App {
+    /// Enrols: a request (PKCS #10, base64) becomes a certificate, as a certs-only message.
+    ///
+    /// # Errors
+    /// When the client has not shown who it is, or as [`App::certify`].
+    pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
+        let unknown =
+            || CertifyError::UnknownProfile { domain: asked.domain.clone(), profile: excerpt(&asked.profile) };
+        let profile: ProfileName = asked.profile.parse().map_err(|_| unknown())?;
+        let der = Csr::decode(csr)?;
+        let (requester, identity) = self.est_client(asked, &der)?;
+        let csr = Csr::parse(&der)?;
+        // What others may have, too, shows no longer who comes. To find that out costs most, so it comes last.
+        if let (Requester::Identity(_), Some(proven)) = (requester, asked.proven)
+            && let Some(text) = self.shows_nothing(&asked.domain, &identity, *proven.as_bytes())?
+        {
+            return Err(CertifyError::Unproven(text.to_owned()));
+        }
+        self.check_subject(asked, (requester, &identity), &csr)?;
+        let issuer = asked.issuer.as_deref();
+        let application = Application { domain: &asked.domain, requester, identity, profile: &profile, issuer };
+        let issued = self.certify_request(&application, &csr).await?;
+        let encoded = certs_only(&[issued.certificate]);
+        encoded.map_err(|error| AppError::Internal(error.to_string()).into())
+    }
+
+    /// Why a key does not show any more that this thing comes.
+    fn shows_nothing(
+        &self,
+        domain: &DomainName,
+        id: &IdentityId,
+        spki: [u8; 32],
+    ) -> Result<Option<&'static str>, AppError> {
+        if self.is_given_up(domain, spki)? {
+            return Ok(Some("the key of the certificate shown was given up as compromised"));
+        }
+        let hosted = self.hosted(domain)?;
+        let record = self.resolve(&self.sight(&hosted)?, id)?;
+        let is_revoked = record.is_some_and(|(record, _)| is_only_of_revoked(&record, &Name::Spki(spki)));
+        Ok(is_revoked.then_some(
+            "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the operator \
+             asks for a new one",
+        ))
+    }
+
+    /// What a request is called by may be anything, and nothing of it comes into the certificate; but not another thing
+    /// (RFC 7030, 4.2.1), or the client takes what it gets for that one's. What the client may not read is no such thing:
+    /// a refusal would tell that it is there.
+    fn check_subject(
+        &self,
+        asked: &EstRequest,
+        (requester, id): (Requester, &IdentityId),
+        csr: &Csr,
+    ) -> Result<(), CertifyError> {
+        let reader = match (requester, asked.proven) {
+            (Requester::Operator, _) => Reader::Operator,
+            (_, Some(proven)) => Reader::Key(proven),
+            (_, None) => Reader::Anonymous,
+        };
+        let hosted = self.hosted(&asked.domain)?;
+        let sight = self.sight(&hosted)?;
+        for text in &csr.called {
+            let mut meant = BTreeSet::new();
+            for lookup in meanings(text) {
+                meant.extend(self.identities(&sight, &lookup)?);
+            }
+            if meant.contains(id) {
+                continue;
+            }
+            for other in &meant {
+                if self.readable(reader, &sight, other)?.is_some() {
+                    return Err(CertifyError::Subject(excerpt(text)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For which thing, and who asks.
+    fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
+        if let Some(proven) = asked.proven {
+            match self.holder_of(&asked.domain, *proven.as_bytes()) {
+                Ok(id) => return Ok((Requester::Identity(id), id)),
+                // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
+                Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
+                Err(error) => return Err(shows_nobody(error)),
+            }
+        }
+        let (name, password) =
+            asked.basic.as_ref().ok_or_else(|| CertifyError::Unproven("nothing was shown".to_owned()))?;
+        if !self.is_operator(Some(password)) {
+            return Err(CertifyError::Unproven("the password is not the registrar's token".to_owned()));
+        }
+        Ok((Requester::Operator, self.est_subject(&asked.domain, name, csr)?))
+    }
+
+    /// Whom a registrar means: the only thing that has all the names in the request, or without names there the one that
+    /// he names as the user.
+    fn est_subject(&self, domain: &DomainName, user: &str, csr: &[u8]) -> Result<IdentityId, CertifyError> {
+        let wanted = Csr::parse(csr)?.wanted;
+        let names: BTreeSet<Name> = wanted.iter().map(Wanted::name).cloned().collect();
+        if !names.is_empty() {
+            return self.named(domain, &names);
+        }
+        let unknown = || CertifyError::UnknownIdentity(excerpt(user));
+        let lookup: Lookup = user.parse().or_else(|_| format!("serial:{user}").parse()).map_err(|_| unknown())?;
+        let hosted = self.hosted(domain)?;
+        let mut fitting = self.identities(&self.sight(&hosted)?, &lookup)?.into_iter();
+        match (fitting.next(), fitting.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => Err(unknown()),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", excerpt(user)))),
+        }
+    }
+
+    /// The only domain here that issues certificates.
+    ///
+    /// # Errors
+    /// When there is none, or several: then a path has to name it.
+    pub fn only_issuing(&self) -> Result<DomainName, AppError> {
+        let hosted = self.all_hosted();
+        let issues = |it: &&std::sync::Arc<crate::app::hosted::Hosted>| {
+            it.domain().is_some_and(|domain| domain.descriptor().certificates.is_some())
+        };
+        let mut issuing = hosted.iter().filter(issues);
+        match (issuing.next(), issuing.next()) {
+            (Some(one), None) => Ok(one.name.clone()),
+            (None, _) => Err(AppError::new(Code::UnknownCertificate, "no domain here issues certificates")),
+            _ => Err(AppError::new(Code::UnknownCertificate, "several domains here issue: the path must name one")),
+        }
+    }
+
+    /// The certificates from the issuer up to the root, as a certs-only message.
+    ///
+    /// # Errors
+    /// When the domain issues no certificates.
+    pub fn est_certificates(&self, domain: &DomainName) -> Result<Vec<u8>, AppError> {
+        let mut all = BTreeSet::new();
+        for authority in self.authorities(domain)? {
+            all.extend(authority.chain.iter().cloned());
+        }
+        let all: Vec<Vec<u8>> = all.into_iter().collect();
+        certs_only(&all).map_err(|error| AppError::Internal(error.to_string()))
+    }
+
+    /// What a request should have (RFC 7030, 4.5.2): the kinds of keys that the profile takes.
+    ///
+    /// # Errors
+    /// When the domain issues no such certificates.
+    pub fn est_attributes(&self, domain: &DomainName, profile: &str) -> Result<Vec<u8>, AppError> {
+        let unknown = || AppError::new(Code::UnknownCertificate, format!("`{domain}` has no profile `{profile}`"));
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;
+        let name: ProfileName = profile.parse().map_err(|_| unknown())?;
+        let profile = rules.profiles.get(&name).ok_or_else(unknown)?;
+        let attributes: der::Result<Vec<Any>> = profile.keys.iter().map(|key| attribute(*key)).collect();
+        attributes.and_then(|all| all.to_der()).map_err(|error| AppError::Internal(error.to_string()))
+    }
+
+    /// The certificate of an issuer, DER.
+    ///
+    /// # Errors
+    /// When the domain has no such issuer.
+    pub fn issuer_certificate(&self, domain: &DomainName, issuer: &str) -> Result<Vec<u8>, AppError> {
+        let own = self.authorities(domain)?.into_iter().find(|authority| issuer_id(authority) == issuer);
+        let own = own.and_then(|authority| authority.chain.first().cloned());
+        own.ok_or_else(|| AppError::new(Code::UnknownCertificate, "the domain has no such issuer"))
+    }
+
+    /// The issuers that a domain's descriptor names.
+    pub(in crate::app) fn authorities(&self, domain: &DomainName) -> Result<Vec<Arc<Authority>>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let rules = sight.domain.descriptor().certificates.as_ref();
+        let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
+        let issuers = &rules.ok_or_else(unknown)?.issuers;
+        issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
+    }
+}
+
+/// What a common name can mean: an id or a name as it stands, or a serial number or host without its scheme.
+fn meanings(text: &str) -> impl Iterator<Item = Lookup> {
+    [text.to_owned(), format!("serial:{text}"), format!("host:{text}")].into_iter().filter_map(|text| text.parse().ok())
+}
+
+/// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from
+/// whoever shows it: that there are several is enough for him.
+fn shows_nobody(error: CertifyError) -> CertifyError {
+    let text = match error {
+        CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",
+        CertifyError::Ambiguous(_) => {
+            "more than one record here names the key of the certificate shown, so it shows no thing: its issuer or a \
+             signer takes back what names it for all but one (`ics withdraw`), or the registrar enrols the thing with \
+             another key"
+        }
+        other => return other,
+    };
+    CertifyError::Unproven(text.to_owned())
+}
+
+/// A curve stands in an attribute of elliptic keys; of other keys the algorithm says everything, and an attribute without a
+/// value would be none.
+fn attribute(key: KeyType) -> der::Result<Any> {
+    let curve = match key {
+        KeyType::P256 => oid::P256,
+        KeyType::P384 => oid::P384,
+        KeyType::P521 => oid::P521,
+        KeyType::Ed25519 => return Any::encode_from(&oid::ED25519),
+        KeyType::Rsa => return Any::encode_from(&oid::RSA),
+    };
+    let values = SetOfVec::try_from(vec![Any::encode_from(&curve)?])?;
+    Any::encode_from(&Attribute { oid: oid::EC_PUBLIC_KEY, values })
+}

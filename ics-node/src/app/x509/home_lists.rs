@@ -1,0 +1,298 @@
+//! Revocation lists at nodes that do not sign them: the issuer's own list travels, as its home gives it, verified. So what
+//! is revoked there is revoked at every connected node at once; a node without a link gives the last list for as long as
+//! its issuer has said that it holds.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use super::revocation::{Elsewhere, SignedList, elsewhere};
+use crate::app::{App, AppError};
+use crate::x509::{ReadList, read_list};
+
+/// Milliseconds after which a list is asked for again, though the log has not grown here.
+const ASK_AGAIN: u64 = 1_000;
+/// Milliseconds for which a peer that gave none is not asked again.
+const REST: u64 = 2_000;
+/// Nodes behind each other that are asked for one client.
+const HOPS: u8 = 3;
+
+/// The domain, its issuer, and the number of the list.
+type Key = (DomainName, String, u8);
+
+/// The lists that were fetched. There are as many places as descriptors name lists; what is in them is bounded.
+#[derive(Default)]
+pub(crate) struct HomeLists {
+    places: Mutex<BTreeMap<Key, Arc<Place>>>,
+    /// How often a list was asked for.
+    asked: AtomicU64,
+}
+
+/// One list.
+#[derive(Default)]
+struct Place {
+    /// Held by whoever asks for it: others wait for what he gets.
+    asking: tokio::sync::Mutex<()>,
+    kept: Mutex<Option<Kept>>,
+    /// The number of the newest list that was ever kept: none before it is taken, also when that one was forgotten.
+    newest: AtomicU64,
+    /// Whether the last one that came is not taken: what stands in the one that is kept may be less than is known by now.
+    in_doubt: AtomicBool,
+    failed_at: Mutex<Option<Timestamp>>,
+    /// When it was last asked for, by the count of all lists.
+    asked: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Kept {
+    list: SignedList,
+    /// Entries of the domain that were here when it was asked for, and when that was.
+    size: u64,
+    at: Timestamp,
+}
+
+/// Why a list that the issuer has signed is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NotTaken {
+    /// It is from the future: it would bind this node, and whoever fetches it, long after its home's clock was put right.
+    #[error("a revocation list that was given bears a time to come: the clock of the home or of this node is wrong")]
+    Future,
+    /// It is older than one that was taken before.
+    #[error("a revocation list that was given is older than the last one: the peer is behind, or a clock went back")]
+    Older,
+}
+
+impl HomeLists {
+    /// The place of a list that somebody asks for.
+    fn place(&self, key: Key) -> Arc<Place> {
+        let place = Arc::clone(self.places().entry(key).or_default());
+        self.use_now(&place);
+        place
+    }
+
+    fn use_now(&self, place: &Place) {
+        place.asked.store(self.asked.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Keeps a list, and forgets others until all have no more bytes than they may have: those that hold no longer first,
+    /// then those that nobody has asked for for the longest time. One that holds may be the last that is to be had.
+    fn keep(&self, place: &Place, kept: Kept, most: usize) {
+        let now = kept.at;
+        place.newest.store(kept.list.number, Ordering::Relaxed);
+        place.in_doubt.store(false, Ordering::Relaxed);
+        self.use_now(place);
+        place.set(Some(kept));
+        let places = self.places();
+        let mut all: Vec<(bool, u64, usize, &Place)> = places
+            .values()
+            .filter_map(|place| {
+                let SignedList { der, next_update, .. } = place.kept()?.list;
+                Some((next_update > now, place.asked.load(Ordering::Relaxed), der.len(), &**place))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(holds, asked, ..)| (*holds, *asked));
+        let mut bytes: usize = all.iter().map(|(_, _, length, _)| length).sum();
+        for (_, _, length, place) in all {
+            if bytes <= most {
+                break;
+            }
+            place.set(None);
+            bytes -= length;
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, kept: Option<Kept>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// What is given: a list that holds. One in whose place another one came that is not taken says nothing of entries that
+    /// are here and were not when it was asked for, and they may revoke.
+    fn given(&self, size: u64, now: Timestamp) -> Option<SignedList> {
+        let in_doubt = self.in_doubt.load(Ordering::Relaxed);
+        let kept = self.kept().filter(|kept| kept.list.next_update > now && (!in_doubt || kept.size >= size))?;
+        Some(kept.list)
+    }
+
+    /// Whether a list is taken, and what is known of the one that is here if not.
+    fn takes(&self, list: &ReadList, now: Timestamp) -> Result<(), NotTaken> {
+        let refused = if list.this_update.believed_at(now).is_none() {
+            Some(NotTaken::Future)
+        } else {
+            (list.number < self.newest.load(Ordering::Relaxed)).then_some(NotTaken::Older)
+        };
+        self.in_doubt.fetch_or(refused.is_some(), Ordering::Relaxed);
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn failed_at(&self) -> Option<Timestamp> {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, at: Timestamp) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+}
+
+impl App {
+    /// The list that an issuer has signed at the home of its domain, asked for at the node from which the domain is copied.
+    /// `hops` is given by nodes: how many more may be asked, so that copies which turn to each other come to an end.
+    ///
+    /// # Errors
+    /// When there is none that holds.
+    pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
+        let place = self.0.home_lists.place((of.domain.clone(), of.issuer.clone(), of.shard));
+        let holds = |app: &Self| place.given(of.size, app.clock().now()).ok_or_else(elsewhere);
+        let _asking = match hops {
+            // One of those who were asked for this very list asks back.
+            Some(_) => match place.asking.try_lock() {
+                Ok(asking) => asking,
+                Err(_) => return holds(self),
+            },
+            None => place.asking.lock().await,
+        };
+        let now = self.clock().now();
+        let is_new = |kept: &Kept| kept.size == of.size && now.millis_since(kept.at) < ASK_AGAIN;
+        let has_failed = place.failed_at().is_some_and(|at| now.millis_since(at) < REST);
+        if !has_failed
+            && !place.kept().is_some_and(|kept| is_new(&kept))
+            && let Some(further) = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1)
+        {
+            self.fetch_list(&of, &place, further).await;
+        }
+        holds(self)
+    }
+
+    /// Asks for a list, and keeps it if it is the issuer's, and none that is older than what is here.
+    async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8) {
+        let Some(peer) = self.towards_home(&of.domain) else { return };
+        let asked = peer.revocation_list(&of.domain, &of.issuer, of.shard, hops).await;
+        let now = self.clock().now();
+        let read = asked.map_err(|error| error.to_string()).and_then(|der| {
+            let read = read_list(&der, &of.authority, &of.url)?;
+            Ok((read, SignedList { der: der.into(), number: read.number, next_update: read.next_update }))
+        });
+        let (read, list) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                place.fail(now);
+                tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
+                return;
+            }
+        };
+        match place.takes(&read, now) {
+            Ok(()) => {
+                let kept = Kept { list, size: of.size, at: now };
+                self.0.home_lists.keep(place, kept, limits::REVOCATION_LISTS_BYTES);
+            }
+            Err(why) => {
+                place.fail(now);
+                self.alarm_of_list(of.domain.clone(), why).await;
+            }
+        }
+    }
+
+    /// Whoever runs the node is told once: certificates that were revoked since may pass elsewhere by an older list.
+    async fn alarm_of_list(&self, domain: DomainName, why: NotTaken) {
+        tracing::warn!(%domain, "{why}");
+        let raised = self.blocking(move |app| {
+            let (hosted, now) = (app.hosted(&domain)?, app.clock().now());
+            Ok(app.store().alarm_once(hosted.number, now, "revocation-list", &why.to_string())?)
+        });
+        if let Err(error) = raised.await {
+            tracing::error!(%error, "the alarm of a revocation list could not be kept");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u16) -> Key {
+        let domain = format!("d{}.example", number / 256).parse().expect("a domain");
+        (domain, "issuer".to_owned(), (number % 256) as u8)
+    }
+
+    /// A list of so many bytes that holds until then.
+    fn kept(bytes: usize, until: u64) -> Kept {
+        let list = SignedList { der: vec![0; bytes].into(), number: 7, next_update: Timestamp::from_seconds(until) };
+        Kept { list, size: 1, at: Timestamp::from_seconds(100) }
+    }
+
+    fn has(lists: &HomeLists, number: u16) -> bool {
+        lists.places().get(&key(number)).is_some_and(|place| place.kept().is_some())
+    }
+
+    #[test]
+    fn lists_that_were_fetched_stay_however_many_others_are_asked_for() {
+        let lists = HomeLists::default();
+        for number in 0..256 {
+            lists.keep(&lists.place(key(number)), kept(1_000, 200), 256_000);
+        }
+        // Nobody gets any of these: there is no link.
+        (256..2_048).for_each(|number| drop(lists.place(key(number))));
+        assert_eq!((0..256).filter(|number| has(&lists, *number)).count(), 256);
+    }
+
+    #[test]
+    fn what_holds_no_longer_is_forgotten_first_and_then_what_nobody_asks_for() {
+        let lists = HomeLists::default();
+        let keep = |number, bytes, until| lists.keep(&lists.place(key(number)), kept(bytes, until), 100);
+        keep(1, 40, 200);
+        keep(2, 30, 100);
+        keep(3, 30, 200);
+        assert!(has(&lists, 1) && has(&lists, 2) && has(&lists, 3), "there is room");
+        drop(lists.place(key(1)));
+        keep(4, 20, 200);
+        assert!(has(&lists, 1) && !has(&lists, 2) && has(&lists, 3) && has(&lists, 4), "it holds no longer");
+        keep(5, 11, 200);
+        assert!(has(&lists, 1) && !has(&lists, 3) && has(&lists, 4) && has(&lists, 5), "1 was asked for since");
+        keep(6, 100, 200);
+        assert!(has(&lists, 6) && [1, 4, 5].iter().all(|number| !has(&lists, *number)), "the newest stays");
+        assert_eq!(lists.place(key(1)).newest.load(Ordering::Relaxed), 7, "none before it is taken");
+    }
+
+    /// Of a home whose clock was ahead, and was put right: its lists bear earlier times and numbers than before.
+    #[test]
+    fn a_list_from_the_future_binds_nobody_and_what_is_missing_on_the_last_one_is_not_given_away() {
+        let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));
+        let read = |seconds: u64| ReadList {
+            number: seconds,
+            this_update: Timestamp::from_seconds(seconds),
+            next_update: Timestamp::from_seconds(20_000),
+        };
+        let place = lists.place(key(1));
+        let keep = |size| {
+            let Kept { list, at, .. } = kept(1, 20_000);
+            lists.keep(&place, Kept { list: SignedList { number: 9_999, ..list }, size, at }, 100);
+        };
+        assert_eq!(place.takes(&read(9_999), now), Ok(()));
+        keep(4);
+        assert!(place.given(5, now).is_some(), "no link, so nothing better");
+
+        assert_eq!(place.takes(&read(17_200), now), Err(NotTaken::Future));
+        assert!(place.given(4, now).is_some(), "nothing has come in since");
+        assert_eq!(place.given(5, now), None, "what came in may revoke");
+        assert_eq!(place.takes(&read(10_001), now), Ok(()), "clocks differ by so much");
+        keep(5);
+        assert!(place.given(5, now).is_some(), "the right time is back");
+
+        assert_eq!(place.takes(&read(9_000), now), Err(NotTaken::Older));
+        assert!(place.given(5, now).is_some());
+        assert_eq!(place.given(6, now), None);
+    }
+}

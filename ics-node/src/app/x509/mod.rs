@@ -1,0 +1,14 @@
+//! X.509: certificates, lists and answers, derived from what is said.
+
+pub(super) mod acme;
+pub(super) mod alerts;
+pub(super) mod authorities;
+pub(super) mod certificates;
+pub(super) mod certify;
+pub(super) mod est;
+pub(super) mod expiry;
+pub(super) mod home_lists;
+pub(super) mod issuers;
+pub(super) mod ocsp;
+pub(super) mod responders;
+pub(super) mod revocation;

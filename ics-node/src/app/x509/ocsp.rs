@@ -1,0 +1,266 @@
+//! OCSP: questions about certificates, answered from the record. An answer is signed once and kept for as long as the
+//! record says the same; what ends the record in memory ends the answer with it. Of answers that serve one asker only, as
+//! those to a nonce, each has a share.
+
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::openpgp::signer::Signer;
+use ics_core::record::Logged;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::responders::Answering;
+use crate::app::answer::memory::{Place, place_of};
+use crate::app::answer::read::Sight;
+use crate::app::{App, AppError, Asker, Depth};
+use crate::shares::Shares;
+use crate::store::{DomainNumber, Part};
+use crate::x509::{AnswerTimes, Authority, OcspError, Question, Questions, Responder, SerialNumber, State};
+
+/// Budgets of those who ask: 32 KiB.
+const ASKERS: usize = 4_096;
+
+/// An answer, DER, and until when it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcspAnswer {
+    /// The response.
+    pub der: Arc<[u8]>,
+    /// As of when it says so.
+    pub this_update: Timestamp,
+    /// Until when it holds.
+    pub next_update: Timestamp,
+    /// What it rests on, if it may be given to others.
+    rests_on: Option<Rests>,
+}
+
+/// What an answer rests on: what memory keeps of one identity, and the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rests {
+    domain: DomainNumber,
+    place: Place,
+    generation: u64,
+    /// The same of who has signed it, if that is not the issuer.
+    by: Option<(Place, u64)>,
+    /// Until when it is given without being made anew.
+    serves_until: Timestamp,
+}
+
+/// The state of a certificate, and on what that rests.
+pub(in crate::app) type Found = (Option<State>, Option<(IdentityId, u64, Option<Timestamp>)>);
+
+/// Answers that are kept, and how many each asker may have signed for himself.
+pub(crate) struct Answers {
+    /// By domain and question.
+    kept: Cache<(DomainNumber, Vec<u8>), Arc<OcspAnswer>, Bytes>,
+    shares: Shares,
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<(DomainNumber, Vec<u8>), Arc<OcspAnswer>> for Bytes {
+    fn weight(&self, key: &(DomainNumber, Vec<u8>), answer: &Arc<OcspAnswer>) -> u64 {
+        (key.1.len() + answer.der.len() + size_of::<OcspAnswer>()) as u64 + 96
+    }
+}
+
+/// Bytes of an answer on average.
+const EXPECTED_BYTES: u64 = 700;
+
+impl Answers {
+    /// Answers of so many bytes at most.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / EXPECTED_BYTES).unwrap_or(usize::MAX).min(limits::OCSP_ANSWERS_KEPT);
+        let earned_in = 60_000 / limits::OCSP_SIGNED_PER_ASKER;
+        let shares = Shares::new(ASKERS, limits::OCSP_SIGNED_PER_ASKER_AT_ONCE, earned_in);
+        Self { kept: Cache::with_weighter(items, bytes, Bytes), shares }
+    }
+}
+
+impl App {
+    /// Answers an OCSP request, DER; `None` if that is deeper than `depth`. Whoever has used up his share of answers of his
+    /// own gets the one that all get, without his nonce, as RFC 9654 (3.1) and RFC 5019 (4) let a responder do.
+    ///
+    /// # Errors
+    /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] says so to whoever asks.
+    pub fn ocsp(
+        &self,
+        asker: Asker,
+        domain: &DomainName,
+        request: &[u8],
+        depth: Depth,
+    ) -> Result<Option<Arc<OcspAnswer>>, OcspError> {
+        let mut questions = Questions::parse(request)?;
+        let hosted = self.hosted(domain).map_err(|_| OcspError::Unauthorized)?;
+        let is_for_all = questions.common().is_some();
+        if !is_for_all && depth == Depth::Store && asker.take_share(&self.0.ocsp.shares).is_err() {
+            questions.nonce = None;
+            // There is no answer about several that all get.
+            questions.common().ok_or(OcspError::TryLater)?;
+        }
+        let failed = |error: AppError| {
+            tracing::error!(%error, %domain, "no answer about a certificate");
+            if error.is_internal() { OcspError::Internal } else { OcspError::TryLater }
+        };
+        let answer = match self.signed_already(hosted.number, &questions) {
+            Some(answer) => answer,
+            None if depth == Depth::Memory => return Ok(None),
+            None => self.answer_now(&self.sight(&hosted).map_err(failed)?, &questions)?,
+        };
+        if is_for_all {
+            return Ok(Some(answer));
+        }
+        // Nobody asks in these bytes again: kept by them, it would only take the place of others.
+        Ok(Some(Arc::new(OcspAnswer { rests_on: None, ..(*answer).clone() })))
+    }
+
+    /// Whether an answer may be given again to whoever asks the same: nothing that it rests on has ended, and it need not
+    /// be made anew yet.
+    #[must_use]
+    pub fn ocsp_holds(&self, answer: &OcspAnswer) -> bool {
+        let Some(rests) = answer.rests_on else { return false };
+        let now = self.clock().now();
+        let is_kept = |(place, generation)| {
+            let kept = self.memory().recall_at(rests.domain, place, now);
+            kept.is_some_and(|kept| kept.generation == generation)
+        };
+        now < rests.serves_until && is_kept((rests.place, rests.generation)) && rests.by.is_none_or(is_kept)
+    }
+
+    fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<Arc<OcspAnswer>> {
+        let question = questions.common()?;
+        self.0.ocsp.kept.get(&(domain, question.key())).filter(|answer| self.ocsp_holds(answer))
+    }
+
+    fn answer_now(&self, sight: &Sight<'_>, questions: &Questions) -> Result<Arc<OcspAnswer>, OcspError> {
+        let failed = |error: AppError| {
+            tracing::error!(%error, domain = %sight.hosted.name, "no answer about a certificate");
+            OcspError::Internal
+        };
+        let rules = sight.domain.descriptor().certificates.as_ref().ok_or(OcspError::Unauthorized)?;
+        let first = questions.questions.first().ok_or(OcspError::Malformed)?;
+        let authority =
+            self.authorities_of(&rules.issuers).find(|it| first.is_about(it)).ok_or(OcspError::Unauthorized)?;
+        if !questions.questions.iter().all(|question| question.is_about(&authority)) {
+            return Err(OcspError::Unauthorized);
+        }
+        let now = self.clock().now();
+        let answering = self.answers_for(sight, &authority, now).map_err(failed)?;
+        let Answering { key, delegation, rests_on: by } = answering.ok_or(OcspError::Unauthorized)?;
+        let news = self.as_of_news(sight, now, rules.answers_hold).map_err(failed)?;
+        let (this_update, hold) = news.ok_or(OcspError::TryLater)?;
+        let mut states = Vec::with_capacity(questions.questions.len());
+        let mut rests_on = None;
+        let mut next_update = this_update.plus_millis(hold);
+        // Once a certificate has ended, nobody believes what its key has signed.
+        next_update = delegation.as_ref().map_or(next_update, |it| next_update.min(it.not_after));
+        for question in &questions.questions {
+            let (state, kept) = self.state_of(sight, &authority, question).map_err(failed)?;
+            if let Some((_, _, Some(changes_at))) = kept {
+                // What is known to change is not promised beyond that.
+                next_update = next_update.min(changes_at);
+            }
+            rests_on = kept.map(|(id, generation, _)| (id, generation));
+            states.push((question, state));
+        }
+        // Nobody has to sign that a number was never given out (RFC 5019, 2.2.3).
+        if states.iter().all(|(_, state)| state.is_none()) {
+            return Err(OcspError::Unauthorized);
+        }
+        let states: Vec<(&Question, State)> =
+            states.into_iter().map(|(question, state)| (question, state.unwrap_or(State::Ended))).collect();
+        let certificate = delegation.as_ref().map(|it| &it.certificate);
+        let responder = Responder { signer: &*key.signer as &dyn Signer, certificate };
+        let next_update = next_update.max(now.plus_millis(1000));
+        let times = AnswerTimes { this_update, next_update, produced_at: now };
+        let der = responder.respond(&states, questions.nonce.as_deref(), times);
+        let der = der.map_err(|error| failed(AppError::Internal(error.to_string())))?.into();
+        let (Some(question), Some((id, generation))) = (questions.common(), rests_on) else {
+            return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));
+        };
+        // Half of the time that is left: what it says may be older than that.
+        let serves_until = now.plus_millis(next_update.millis_since(now) / 2);
+        let domain = sight.hosted.number;
+        let rests_on = Some(Rests { domain, place: place_of(&id), generation, by, serves_until });
+        let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
+        self.0.ocsp.kept.insert((domain, question.key()), Arc::clone(&answer));
+        Ok(answer)
+    }
+
+    /// The state of the certificate in question, and on what that rests: the identity, what is kept of it, and when that
+    /// changes. No state: its serial number was never given out by this issuer.
+    fn state_of(&self, sight: &Sight<'_>, authority: &Authority, question: &Question) -> Result<Found, AppError> {
+        let serial = question.serial();
+        serial.map_or(Ok((None, None)), |serial| self.state_of_serial(sight, authority, &serial))
+    }
+
+    /// The same of the certificate with a serial number.
+    pub(super) fn state_of_serial(
+        &self,
+        sight: &Sight<'_>,
+        authority: &Authority,
+        serial: &SerialNumber,
+    ) -> Result<Found, AppError> {
+        let Some(issued) = self.issued(sight, serial)? else { return Ok((None, None)) };
+        if !is_by(sight, &issued, authority) {
+            return Ok((None, None));
+        }
+        let kept = self.kept(sight, &issued.subject_id())?;
+        let Some(record) = kept.record()? else { return Ok((None, None)) };
+        let rests_on = (issued.subject_id(), kept.generation, kept.changes_at());
+        Ok((Some(State::of(&record, issued.index())), Some(rests_on)))
+    }
+
+    /// As of when the domain is known here, and for how many milliseconds from then on an answer holds; nothing, if that is
+    /// too long ago. A home knows it as of now, unless there are entries behind what is read, as when they wait for
+    /// witnesses: what these say it must not show, and what it shows it must not call new. One of them may be a
+    /// revocation, so nothing is promised for longer than otherwise.
+    pub(super) fn as_of_news(
+        &self,
+        sight: &Sight<'_>,
+        now: Timestamp,
+        hold_seconds: u64,
+    ) -> Result<Option<(Timestamp, u64)>, AppError> {
+        let is_home = sight.hosted.part == Part::Home;
+        let hold = hold_seconds.saturating_mul(1000);
+        if is_home && self.store().head(sight.hosted.number)?.size == sight.seal.size {
+            return Ok(Some((now, hold)));
+        }
+        let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
+        let as_of = sight.seal.cosigned_at.and_then(|as_of| while_fresh(as_of, now, fresh));
+        let from_now = |as_of| now.millis_since(as_of).saturating_add(hold);
+        Ok(as_of.map(|as_of| (as_of, if is_home { fresh.min(from_now(as_of)) } else { fresh })))
+    }
+}
+
+/// Whether a statement of act `issued` was signed by the key of an authority.
+pub(in crate::app) fn is_by(sight: &Sight<'_>, issued: &Logged, authority: &Authority) -> bool {
+    sight.domain.signer(&issued.signer()).is_ok_and(|certificate| {
+        certificate.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
+    })
+}
+
+/// As of when an answer is signed that rests on news of then, while that is fresh. An answer from the future would outlast
+/// the time at which the home's clock is put right.
+fn while_fresh(as_of: Timestamp, now: Timestamp, fresh_millis: u64) -> Option<Timestamp> {
+    as_of.believed_at(now).filter(|as_of| now.millis_since(*as_of) < fresh_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_is_from_the_future() {
+        let at = Timestamp::from_seconds;
+        let given = |seconds| while_fresh(at(seconds), at(100_000), 3_600_000);
+        assert_eq!(given(96_400), None, "it is too old");
+        assert_eq!(given(96_401), Some(at(96_401)));
+        assert_eq!(given(100_300), Some(at(100_000)), "clocks differ by so much");
+        assert_eq!(given(100_301), None, "a clock is wrong");
+    }
+}
