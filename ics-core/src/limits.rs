@@ -254,6 +254,10 @@ pub const X509_CERTIFICATE_BYTES: usize = 16 * 1024;
 pub const CSR_BYTES: usize = 16 * 1024;
 /// Names that a request for an X.509 certificate may ask for.
 pub const CSR_NAMES: usize = 32;
+/// Bytes of a message of CMP: a request, and the certificates by which it shows who sends it.
+pub const CMP_BYTES: usize = 64 * 1024;
+/// Transactions of CMP of which a node knows at once that they have begun.
+pub const CMP_TRANSACTIONS: usize = 4096;
 /// Bytes of an OCSP request: it takes one question.
 pub const OCSP_REQUEST_BYTES: usize = 4 * 1024;
 /// Questions in one OCSP request.

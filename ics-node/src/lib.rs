@@ -16,6 +16,7 @@ pub mod app;
 mod background;
 pub mod cli;
 pub mod client;
+pub mod cmp;
 pub mod config;
 pub mod demo;
 pub mod explain;

@@ -71,6 +71,9 @@ pub struct X509Index {
     /// Where EST (RFC 7030) is spoken; absent where this node issues nothing by it, or is not reached by TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub est: Option<String>,
+    /// Where CMP (RFC 9810) is spoken; absent where this node issues nothing by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmp: Option<String>,
     /// Who issues first, then those who only answer for what they have issued.
     pub issuers: Vec<X509Issuer>,
 }

@@ -59,6 +59,7 @@ pub use outbox::Waiting;
 pub use roam::{Asker, Watcher};
 pub use x509::acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};
 pub use x509::certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
+pub use x509::cmp::CmpRequest;
 pub use x509::est::EstRequest;
 pub(crate) use x509::expiry::DAYS as ENDING_DAYS;
 pub use x509::expiry::{Expiries, ExpiryAlert};
@@ -90,6 +91,8 @@ struct Inner {
     enrolling: admit::enrol::Enrolling,
     /// Signed answers about certificates, and how many each may have signed for himself.
     ocsp: x509::ocsp::Answers,
+    /// Transactions of CMP.
+    cmp: crate::cmp::Transactions,
     /// Issuers as descriptors name them.
     authorities: x509::authorities::Authorities,
     /// Revocation lists.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, UintRef, Utf8StringRef};
+use der::asn1::{BitString, Ia5StringRef, ObjectIdentifier, PrintableStringRef, UintRef, Utf8StringRef};
 use der::{Any, Decode as _, Encode as _, Sequence};
 use ics_core::identity::excerpt;
 use ics_core::limits;
@@ -12,7 +12,9 @@ use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{CertificateUse, KeyType};
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName};
 use x509_cert::ext::{Extension, Extensions};
+use x509_cert::name::Name as DistinguishedName;
 use x509_cert::request::CertReq;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::{Wanted, general_name, oid, signature};
 
@@ -66,6 +68,19 @@ pub struct Csr {
     pub key_type: KeyType,
     /// Its SubjectPublicKeyInfo, DER.
     pub spki: Vec<u8>,
+    /// The subject as it stands in it.
+    pub subject: DistinguishedName,
+}
+
+/// By what a request shows that the asker holds the key: a signature.
+#[derive(Debug, Clone, Copy)]
+pub struct Proof<'a> {
+    /// How it is made.
+    pub algorithm: &'a AlgorithmIdentifierOwned,
+    /// What is signed.
+    pub message: &'a [u8],
+    /// The signature.
+    pub signature: &'a BitString,
 }
 
 impl Csr {
@@ -78,19 +93,9 @@ impl Csr {
             return Err(RequestError::TooLong(der.len()));
         }
         let request = CertReq::from_der(der).map_err(form)?;
-        let spki = request.info.public_key.to_der().map_err(form)?;
-        let key = PublicKey::from_spki_der(&spki).map_err(|error| RequestError::Key(error.to_string()))?;
-        let key_type = key_type(&key)?;
-        if key_type == KeyType::Rsa {
-            check_exponent(request.info.public_key.subject_public_key.raw_bytes())?;
-        }
         let message = request.info.to_der().map_err(form)?;
-        let public = der::referenced::OwnedToRef::owned_to_ref(&request.info.public_key);
-        if !signature::verify(public, &request.algorithm, &message, &request.signature) {
-            return Err(RequestError::Signature);
-        }
-        let (wanted, called) = subject(&request)?;
-        let mut csr = Self { wanted, called, uses: BTreeSet::new(), key, key_type, spki };
+        let proof = Proof { algorithm: &request.algorithm, message: &message, signature: &request.signature };
+        let mut csr = Self::signed(&request.info.subject, &request.info.public_key, &proof)?;
         for attribute in request.info.attributes.iter() {
             match attribute.oid {
                 oid::EXTENSION_REQUEST => {
@@ -103,8 +108,46 @@ impl Csr {
                 other => return Err(RequestError::Attribute(other)),
             }
         }
-        let names = csr.wanted.len().max(csr.called.len());
-        if names > limits::CSR_NAMES { Err(RequestError::Names(names)) } else { Ok(csr) }
+        csr.checked()
+    }
+
+    /// The same of a request of another form, of what it is made of and by what it is proven.
+    ///
+    /// # Errors
+    /// As [`Csr::parse`].
+    pub fn proven(
+        subject: &DistinguishedName,
+        key: &SubjectPublicKeyInfoOwned,
+        extensions: &[Extension],
+        proof: &Proof<'_>,
+    ) -> Result<Self, RequestError> {
+        let mut csr = Self::signed(subject, key, proof)?;
+        csr.take(extensions)?;
+        csr.checked()
+    }
+
+    fn signed(
+        subject: &DistinguishedName,
+        public_key: &SubjectPublicKeyInfoOwned,
+        proof: &Proof<'_>,
+    ) -> Result<Self, RequestError> {
+        let spki = public_key.to_der().map_err(form)?;
+        let key = PublicKey::from_spki_der(&spki).map_err(|error| RequestError::Key(error.to_string()))?;
+        let key_type = key_type(&key)?;
+        if key_type == KeyType::Rsa {
+            check_exponent(public_key.subject_public_key.raw_bytes())?;
+        }
+        let public = der::referenced::OwnedToRef::owned_to_ref(public_key);
+        if !signature::verify(public, proof.algorithm, proof.message, proof.signature) {
+            return Err(RequestError::Signature);
+        }
+        let (wanted, called) = names(subject)?;
+        Ok(Self { wanted, called, uses: BTreeSet::new(), key, key_type, spki, subject: subject.clone() })
+    }
+
+    fn checked(self) -> Result<Self, RequestError> {
+        let names = self.wanted.len().max(self.called.len());
+        if names > limits::CSR_NAMES { Err(RequestError::Names(names)) } else { Ok(self) }
     }
 
     /// DER from PEM or base64, as requests travel.
@@ -172,10 +215,10 @@ impl Csr {
 
 /// What the subject asks for, and what it is called. Only a serial number and a host name in it are names; the rest the
 /// record says.
-fn subject(request: &CertReq) -> Result<(BTreeSet<Wanted>, BTreeSet<String>), RequestError> {
+fn names(subject: &DistinguishedName) -> Result<(BTreeSet<Wanted>, BTreeSet<String>), RequestError> {
     let (mut wanted, mut called) = (BTreeSet::new(), BTreeSet::new());
     let refused = |error: NameError| RequestError::Name(error.to_string());
-    for attribute in request.info.subject.0.iter().flat_map(|rdn| rdn.0.iter()) {
+    for attribute in subject.0.iter().flat_map(|rdn| rdn.0.iter()) {
         match attribute.oid {
             oid::SERIAL_NUMBER => {
                 let serial = Name::new("serial", &text(&attribute.value)?).map_err(refused)?;

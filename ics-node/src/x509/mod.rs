@@ -26,7 +26,7 @@ pub use self::authority::{
 };
 pub use self::cms::certs_only;
 pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
-pub use self::csr::{Csr, RequestError};
+pub use self::csr::{Csr, Proof, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{
     Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, issuer_url, list_url, ocsp_url, shard_of,
@@ -34,7 +34,7 @@ pub use self::leaf::{
 pub use self::ocsp::{AnswerTimes, OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State, because, is_key_compromised, is_only_of_revoked};
 pub use self::shown::Shown;
-pub use self::signature::{SignError, sign, verify};
+pub use self::signature::{SignError, algorithm as signature_algorithm, sign, verify};
 pub use self::subject::{certificate_pem, pem_block};
 pub use self::taken_back::{TakenBack, asked_for, is_permitted_since, sets_status};
 

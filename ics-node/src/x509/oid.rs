@@ -80,6 +80,24 @@ pub const RSA: ObjectIdentifier = oid("1.2.840.113549.1.1.1");
 pub const SHA1: ObjectIdentifier = oid("1.3.14.3.2.26");
 /// SHA-256.
 pub const SHA256: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.1");
+/// SHA-384.
+pub const SHA384: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.2");
+/// SHA-512.
+pub const SHA512: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.3");
+/// hmacWithSHA256.
+pub const HMAC_SHA256: ObjectIdentifier = oid("1.2.840.113549.2.9");
+/// hmacWithSHA384.
+pub const HMAC_SHA384: ObjectIdentifier = oid("1.2.840.113549.2.10");
+/// hmacWithSHA512.
+pub const HMAC_SHA512: ObjectIdentifier = oid("1.2.840.113549.2.11");
+/// id-PasswordBasedMac of CMP (RFC 9810, 5.1.3.1).
+pub const PASSWORD_BASED_MAC: ObjectIdentifier = oid("1.2.840.113533.7.66.13");
+/// id-it-implicitConfirm of CMP.
+pub const CMP_IMPLICIT_CONFIRM: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.13");
+/// id-it-caCerts of CMP (RFC 9810, 5.3.19.14).
+pub const CMP_CA_CERTS: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.17");
+/// id-regCtrl-oldCertID of CRMF (RFC 4211, 6.5).
+pub const CRMF_OLD_CERT_ID: ObjectIdentifier = oid("1.3.6.1.5.5.7.5.1.5");
 /// id-signedData (RFC 5652, 5.1).
 pub const SIGNED_DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.2");
 /// id-data.

@@ -34,7 +34,10 @@ struct EcdsaSignature<'a> {
 }
 
 /// The algorithm with which a key signs; it stands in what is signed as well.
-pub(super) fn algorithm(signer: &dyn Signer) -> Result<AlgorithmIdentifierOwned, SignError> {
+///
+/// # Errors
+/// When the key is of another kind than P-256 and P-384.
+pub fn algorithm(signer: &dyn Signer) -> Result<AlgorithmIdentifierOwned, SignError> {
     let oid = match signer.public_key().algorithm() {
         KeyAlgorithm::P256 => oid::ECDSA_SHA256,
         KeyAlgorithm::P384 => oid::ECDSA_SHA384,

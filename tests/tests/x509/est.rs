@@ -21,7 +21,7 @@ fn url(node: &Node) -> String {
 }
 
 /// A device with its IDevID in `idevid.pem` and `idevid.key`, as it left the factory.
-fn from_the_factory(world: &World, bench: &Bench) -> Issued {
+pub(crate) fn from_the_factory(world: &World, bench: &Bench) -> Issued {
     bench.file("root.pem", certificate_pem(&world.root).as_bytes());
     bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
     let issued = world.certify(7, "idevid", &bench.request("idevid", &[])).expect("is issued");

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod answerers;
+mod cmp;
 mod command;
 mod est;
 mod issuing;

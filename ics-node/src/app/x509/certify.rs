@@ -404,6 +404,11 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
 }
 
 impl Issuing<'_> {
+    /// The key that issues.
+    pub(super) fn signer(&self) -> &dyn Signer {
+        &*self.key.signer
+    }
+
     /// The profile, if the record permits certificates of it to this requester.
     fn permits(
         &self,

@@ -2,22 +2,20 @@
 //! that anybody here has issued: the key in it counts, and the record says whose that is. So the IDevID that the
 //! manufacturer gave a device obtains its LDevID, as soon as a record that names it permits that.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use der::asn1::SetOfVec;
 use der::{Any, Encode as _};
-use ics_core::identity::{IdentityId, excerpt};
-use ics_core::name::{Lookup, Name};
+use ics_core::identity::IdentityId;
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 use x509_cert::attr::Attribute;
 
-use super::certify::{Application, CertifyError, Requester};
-use crate::app::access::Reader;
+use super::by_key::{Applicant, shows_nobody};
+use super::certify::{CertifyError, Requester};
 use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Csr, Wanted, certs_only, is_only_of_revoked, issuer_id, oid};
+use crate::x509::{Authority, Csr, certs_only, issuer_id, oid};
 
 /// Who enrols, and where.
 #[derive(Debug)]
@@ -40,76 +38,15 @@ impl App {
     /// # Errors
     /// When the client has not shown who it is, or as [`App::certify`].
     pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
-        let unknown =
-            || CertifyError::UnknownProfile { domain: asked.domain.clone(), profile: excerpt(&asked.profile) };
-        let profile: ProfileName = asked.profile.parse().map_err(|_| unknown())?;
         let der = Csr::decode(csr)?;
         let (requester, identity) = self.est_client(asked, &der)?;
         let csr = Csr::parse(&der)?;
-        // What others may have, too, shows no longer who comes. To find that out costs most, so it comes last.
-        if let (Requester::Identity(_), Some(proven)) = (requester, asked.proven)
-            && let Some(text) = self.shows_nothing(&asked.domain, &identity, *proven.as_bytes())?
-        {
-            return Err(CertifyError::Unproven(text.to_owned()));
-        }
-        self.check_subject(asked, (requester, &identity), &csr)?;
-        let issuer = asked.issuer.as_deref();
-        let application = Application { domain: &asked.domain, requester, identity, profile: &profile, issuer };
-        let issued = self.certify_request(&application, &csr).await?;
+        let EstRequest { domain, profile, issuer, proven, .. } = asked;
+        let issuer = issuer.as_deref();
+        let applicant = Applicant { domain, profile, issuer, proven: *proven, requester, identity };
+        let issued = self.issue_to(&applicant, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
-    }
-
-    /// Why a key does not show any more that this thing comes.
-    fn shows_nothing(
-        &self,
-        domain: &DomainName,
-        id: &IdentityId,
-        spki: [u8; 32],
-    ) -> Result<Option<&'static str>, AppError> {
-        if self.is_given_up(domain, spki)? {
-            return Ok(Some("the key of the certificate shown was given up as compromised"));
-        }
-        let hosted = self.hosted(domain)?;
-        let record = self.resolve(&self.sight(&hosted)?, id)?;
-        let is_revoked = record.is_some_and(|(record, _)| is_only_of_revoked(&record, &Name::Spki(spki)));
-        Ok(is_revoked.then_some(
-            "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the operator \
-             asks for a new one",
-        ))
-    }
-
-    /// What a request is called by may be anything, and nothing of it comes into the certificate; but not another thing
-    /// (RFC 7030, 4.2.1), or the client takes what it gets for that one's. What the client may not read is no such thing:
-    /// a refusal would tell that it is there.
-    fn check_subject(
-        &self,
-        asked: &EstRequest,
-        (requester, id): (Requester, &IdentityId),
-        csr: &Csr,
-    ) -> Result<(), CertifyError> {
-        let reader = match (requester, asked.proven) {
-            (Requester::Operator, _) => Reader::Operator,
-            (_, Some(proven)) => Reader::Key(proven),
-            (_, None) => Reader::Anonymous,
-        };
-        let hosted = self.hosted(&asked.domain)?;
-        let sight = self.sight(&hosted)?;
-        for text in &csr.called {
-            let mut meant = BTreeSet::new();
-            for lookup in meanings(text) {
-                meant.extend(self.identities(&sight, &lookup)?);
-            }
-            if meant.contains(id) {
-                continue;
-            }
-            for other in &meant {
-                if self.readable(reader, &sight, other)?.is_some() {
-                    return Err(CertifyError::Subject(excerpt(text)));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// For which thing, and who asks.
@@ -127,26 +64,7 @@ impl App {
         if !self.is_operator(Some(password)) {
             return Err(CertifyError::Unproven("the password is not the registrar's token".to_owned()));
         }
-        Ok((Requester::Operator, self.est_subject(&asked.domain, name, csr)?))
-    }
-
-    /// Whom a registrar means: the only thing that has all the names in the request, or without names there the one that
-    /// he names as the user.
-    fn est_subject(&self, domain: &DomainName, user: &str, csr: &[u8]) -> Result<IdentityId, CertifyError> {
-        let wanted = Csr::parse(csr)?.wanted;
-        let names: BTreeSet<Name> = wanted.iter().map(Wanted::name).cloned().collect();
-        if !names.is_empty() {
-            return self.named(domain, &names);
-        }
-        let unknown = || CertifyError::UnknownIdentity(excerpt(user));
-        let lookup: Lookup = user.parse().or_else(|_| format!("serial:{user}").parse()).map_err(|_| unknown())?;
-        let hosted = self.hosted(domain)?;
-        let mut fitting = self.identities(&self.sight(&hosted)?, &lookup)?.into_iter();
-        match (fitting.next(), fitting.next()) {
-            (Some(id), None) => Ok(id),
-            (None, _) => Err(unknown()),
-            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", excerpt(user)))),
-        }
+        Ok((Requester::Operator, self.meant_by_registrar(&asked.domain, name, &Csr::parse(csr)?)?))
     }
 
     /// The only domain here that issues certificates.
@@ -171,11 +89,7 @@ impl App {
     /// # Errors
     /// When the domain issues no certificates.
     pub fn est_certificates(&self, domain: &DomainName) -> Result<Vec<u8>, AppError> {
-        let mut all = BTreeSet::new();
-        for authority in self.authorities(domain)? {
-            all.extend(authority.chain.iter().cloned());
-        }
-        let all: Vec<Vec<u8>> = all.into_iter().collect();
+        let all = self.authority_certificates(domain)?;
         certs_only(&all).map_err(|error| AppError::Internal(error.to_string()))
     }
 
@@ -213,26 +127,6 @@ impl App {
         let issuers = &rules.ok_or_else(unknown)?.issuers;
         issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
     }
-}
-
-/// What a common name can mean: an id or a name as it stands, or a serial number or host without its scheme.
-fn meanings(text: &str) -> impl Iterator<Item = Lookup> {
-    [text.to_owned(), format!("serial:{text}"), format!("host:{text}")].into_iter().filter_map(|text| text.parse().ok())
-}
-
-/// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from
-/// whoever shows it: that there are several is enough for him.
-fn shows_nobody(error: CertifyError) -> CertifyError {
-    let text = match error {
-        CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",
-        CertifyError::Ambiguous(_) => {
-            "more than one record here names the key of the certificate shown, so it shows no thing: its issuer or a \
-             signer takes back what names it for all but one (`ics withdraw`), or the registrar enrols the thing with \
-             another key"
-        }
-        other => return other,
-    };
-    CertifyError::Unproven(text.to_owned())
 }
 
 /// A curve stands in an attribute of elliptic keys; of other keys the algorithm says everything, and an attribute without a

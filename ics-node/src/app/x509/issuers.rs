@@ -43,6 +43,7 @@ impl App {
             ocsp: ocsp_url(&rules.url),
             acme: issues_here.then(|| self.acme_directory_url(domain).ok()).flatten(),
             est: has_est.then(|| format!("{node}/.well-known/est/{domain}")),
+            cmp: issues_here.then(|| format!("{node}/.well-known/cmp/p/{domain}")),
             issuers,
         })
     }

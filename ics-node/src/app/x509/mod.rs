@@ -3,8 +3,10 @@
 pub(super) mod acme;
 pub(super) mod alerts;
 pub(super) mod authorities;
+pub(super) mod by_key;
 pub(super) mod certificates;
 pub(super) mod certify;
+pub(super) mod cmp;
 pub(super) mod est;
 pub(super) mod expiry;
 pub(super) mod home_lists;

@@ -97,7 +97,7 @@ impl App {
         let mut questions = Questions::parse(request)?;
         let hosted = self.hosted(domain).map_err(|_| OcspError::Unauthorized)?;
         let is_for_all = questions.common().is_some();
-        if !is_for_all && depth == Depth::Store && asker.take_share(&self.0.ocsp.shares).is_err() {
+        if !is_for_all && depth == Depth::Store && !self.may_sign_for(asker) {
             questions.nonce = None;
             // There is no answer about several that all get.
             questions.common().ok_or(OcspError::TryLater)?;
@@ -129,6 +129,11 @@ impl App {
             kept.is_some_and(|kept| kept.generation == generation)
         };
         now < rests.serves_until && is_kept((rests.place, rests.generation)) && rests.by.is_none_or(is_kept)
+    }
+
+    /// Whether something is signed for this asker alone.
+    pub(super) fn may_sign_for(&self, asker: Asker) -> bool {
+        asker.take_share(&self.0.ocsp.shares).is_ok()
     }
 
     fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<Arc<OcspAnswer>> {

@@ -169,7 +169,8 @@ fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
 
 /// What many paths begin with. It is matched once, and not by each of them: of a path with a parameter the router makes
 /// a table of tens of KiB, in each of its threads. What begins like this and has no route here has none at all.
-const SCOPES: [&str; 3] = ["/v1/domains/{domain}", "/.well-known/est", "/x509/{label}/.well-known/est"];
+const SCOPES: [&str; 4] =
+    ["/v1/domains/{domain}", "/.well-known/est", "/.well-known/cmp", "/x509/{label}/.well-known/est"];
 
 /// Registers the wanted routes, and what answers where there is none.
 pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) -> bool) {

@@ -1,5 +1,5 @@
 //! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and `/.well-known/est/…`
-//! (RFC 7030). They have specifications of their own and are not part of the API's, but for the index of them.
+//! (RFC 7030) and `/.well-known/cmp` (RFC 9811). They have specifications of their own and are not part of the API's, but for the index of them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
 use crate::app::problem::Code;
-use crate::app::{AppError, EstRequest, Listing};
+use crate::app::{AppError, CmpRequest, EstRequest, Listing};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::face::Face;
@@ -38,6 +38,10 @@ pub(super) const TABLE: &[Endpoint] = &[
     get("/.well-known/est/{label}/csrattrs", Everybody, |r| r.to(attributes)),
     post("/.well-known/est/{label}/simpleenroll", Everybody, |r| r.to(enroll)),
     post("/.well-known/est/{label}/simplereenroll", Everybody, |r| r.to(enroll_again)),
+    post("/.well-known/cmp", Everybody, |r| r.to(cmp)),
+    post("/.well-known/cmp/{operation}", Everybody, |r| r.to(cmp)),
+    post("/.well-known/cmp/p/{label}", Everybody, |r| r.to(cmp)),
+    post("/.well-known/cmp/p/{label}/{operation}", Everybody, |r| r.to(cmp)),
     // strongSwan puts the path that it is given in front.
     get("/x509/{label}/.well-known/est/cacerts", Everybody, |r| r.to(ca_certificates)),
     get("/x509/{label}/.well-known/est/csrattrs", Everybody, |r| r.to(attributes)),
@@ -57,6 +61,7 @@ const OCSP_REQUEST: &str = "application/ocsp-request";
 const PKCS10: &str = "application/pkcs10";
 const PKCS7: &str = "application/pkcs7-mime";
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
+const CMP: &str = "application/pkixcmp";
 const CSR_ATTRIBUTES: &str = "application/csrattrs";
 
 /// What nodes say that ask each other for a list: how many more of them may be asked.
@@ -173,10 +178,13 @@ fn ocsp(der: Vec<u8>) -> HttpResponse {
 /// What a path names: the domain, the profile, and the issuer if it is to be another one than that of now.
 type Label = (DomainName, String, Option<String>);
 
-/// Where EST is to be found, for whoever asks for it, or for something beside it, where nothing is; the API's description
+/// Where EST and CMP are to be found, for whoever asks for it, or for something beside it, where nothing is; the API's description
 /// does not say.
 pub(super) fn instead(path: &str) -> &'static str {
     let is_below = |scope: &str| path.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_below("/.well-known/cmp") {
+        return "; CMP is answered at `/.well-known/cmp/p/DOMAIN` and `/.well-known/cmp/p/DOMAIN:PROFILE`, to POST";
+    }
     if !is_below("/x509") && !is_below("/.well-known/est") {
         return "";
     }
@@ -216,6 +224,20 @@ async fn attributes(face: Data<Face>, request: HttpRequest) -> Result<HttpRespon
     let (domain, profile, _) = label(&face, &request)?;
     let der = face.blocking(move |app| app.est_attributes(&domain, &profile)).await?;
     Ok(base64(CSR_ATTRIBUTES, &der))
+}
+
+/// CMP over HTTP (RFC 9811). What is asked for, the message says; the operation that a path may name adds nothing to it.
+async fn cmp(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let (domain, profile, issuer) = label(&face, &request)?;
+    body::media_type(&request, &[CMP])?;
+    let der = {
+        let _place = face.upload()?;
+        body::read(&request, &mut payload.into_inner(), limits::CMP_BYTES).await?
+    };
+    let asker = face.app.asker(proven(&request), client(&request));
+    let (app, asked) = (face.app.clone(), CmpRequest { domain, profile, issuer, asker });
+    let answer = face.in_turns(async move { app.cmp(&asked, &der).await }).await??;
+    Ok(answer::bytes(CMP, answer))
 }
 
 async fn enroll(face: Data<Face>, request: HttpRequest, payload: Payload) -> HttpResponse {

@@ -1,0 +1,140 @@
+//! Certificates for whoever shows a key that a record names, or the registrar's token: by EST and by CMP alike.
+
+use std::collections::BTreeSet;
+
+use ics_core::identity::{IdentityId, excerpt};
+use ics_core::name::{Lookup, Name};
+use ics_core::vocabulary::{DomainName, ProfileName};
+
+use super::certify::{Application, CertifyError, Issued, Requester};
+use crate::app::access::Reader;
+use crate::app::{App, AppError};
+use crate::tls::KeyPin;
+use crate::x509::{Csr, Wanted, is_only_of_revoked};
+
+/// Somebody who has shown who he is, and of which sort the certificate is to be.
+pub(super) struct Applicant<'a> {
+    pub(super) domain: &'a DomainName,
+    pub(super) profile: &'a str,
+    /// The issuer, where it is to be another one than that of now.
+    pub(super) issuer: Option<&'a str>,
+    /// The key by which he has shown it.
+    pub(super) proven: Option<KeyPin>,
+    pub(super) requester: Requester,
+    pub(super) identity: IdentityId,
+}
+
+impl App {
+    /// Issues what an applicant asks for.
+    ///
+    /// # Errors
+    /// When his key shows nothing any more, the request is called after another thing, or as [`App::certify`].
+    pub(super) async fn issue_to(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<Issued, CertifyError> {
+        let &Applicant { domain, profile, issuer, requester, identity, proven } = applicant;
+        let unknown = || CertifyError::UnknownProfile { domain: domain.clone(), profile: excerpt(profile) };
+        let profile: ProfileName = profile.parse().map_err(|_| unknown())?;
+        // What others may have, too, shows no longer who comes.
+        if let (Requester::Identity(_), Some(proven)) = (requester, proven) {
+            self.check_shows(domain, &identity, *proven.as_bytes())?;
+        }
+        self.check_subject(applicant, csr)?;
+        self.certify_request(&Application { domain, requester, identity, profile: &profile, issuer }, csr).await
+    }
+
+    /// Whether a key still shows that this thing comes.
+    pub(super) fn check_shows(&self, domain: &DomainName, id: &IdentityId, spki: [u8; 32]) -> Result<(), CertifyError> {
+        let unproven = |text: &str| Err(CertifyError::Unproven(text.to_owned()));
+        if self.is_given_up(domain, spki)? {
+            return unproven("the key of the certificate shown was given up as compromised");
+        }
+        let hosted = self.hosted(domain)?;
+        let record = self.resolve(&self.sight(&hosted)?, id)?;
+        if record.is_some_and(|(record, _)| is_only_of_revoked(&record, &Name::Spki(spki))) {
+            return unproven(
+                "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the \
+                 operator asks for a new one",
+            );
+        }
+        Ok(())
+    }
+
+    /// What a request is called by may be anything, and nothing of it comes into the certificate; but not another thing
+    /// (RFC 7030, 4.2.1), or the client takes what it gets for that one's. What the client may not read is no such thing:
+    /// a refusal would tell that it is there.
+    fn check_subject(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<(), CertifyError> {
+        let reader = match (applicant.requester, applicant.proven) {
+            (Requester::Operator, _) => Reader::Operator,
+            (_, Some(proven)) => Reader::Key(proven),
+            (_, None) => Reader::Anonymous,
+        };
+        let hosted = self.hosted(applicant.domain)?;
+        let sight = self.sight(&hosted)?;
+        for text in &csr.called {
+            let mut meant = BTreeSet::new();
+            for lookup in meanings(text) {
+                meant.extend(self.identities(&sight, &lookup)?);
+            }
+            if meant.contains(&applicant.identity) {
+                continue;
+            }
+            for other in &meant {
+                if self.readable(reader, &sight, other)?.is_some() {
+                    return Err(CertifyError::Subject(excerpt(text)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom a registrar means: the only thing that has all the names in the request, or without names there the one that
+    /// he names beside it.
+    pub(super) fn meant_by_registrar(
+        &self,
+        domain: &DomainName,
+        named: &str,
+        csr: &Csr,
+    ) -> Result<IdentityId, CertifyError> {
+        let names: BTreeSet<Name> = csr.wanted.iter().map(Wanted::name).cloned().collect();
+        if !names.is_empty() {
+            return self.named(domain, &names);
+        }
+        let unknown = || CertifyError::UnknownIdentity(excerpt(named));
+        let lookup: Lookup = named.parse().or_else(|_| format!("serial:{named}").parse()).map_err(|_| unknown())?;
+        let hosted = self.hosted(domain)?;
+        let mut fitting = self.identities(&self.sight(&hosted)?, &lookup)?.into_iter();
+        match (fitting.next(), fitting.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => Err(unknown()),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", excerpt(named)))),
+        }
+    }
+
+    /// The certificates from the issuers of a domain up to their roots, DER.
+    pub(super) fn authority_certificates(&self, domain: &DomainName) -> Result<Vec<Vec<u8>>, AppError> {
+        let mut all = BTreeSet::new();
+        for authority in self.authorities(domain)? {
+            all.extend(authority.chain.iter().cloned());
+        }
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// What a common name can mean: an id or a name as it stands, or a serial number or host without its scheme.
+fn meanings(text: &str) -> impl Iterator<Item = Lookup> {
+    [text.to_owned(), format!("serial:{text}"), format!("host:{text}")].into_iter().filter_map(|text| text.parse().ok())
+}
+
+/// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from
+/// whoever shows it: that there are several is enough for him.
+pub(super) fn shows_nobody(error: CertifyError) -> CertifyError {
+    let text = match error {
+        CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",
+        CertifyError::Ambiguous(_) => {
+            "more than one record here names the key of the certificate shown, so it shows no thing: its issuer or a \
+             signer takes back what names it for all but one (`ics withdraw`), or the registrar enrols the thing with \
+             another key"
+        }
+        other => return other,
+    };
+    CertifyError::Unproven(text.to_owned())
+}

@@ -1,0 +1,332 @@
+//! CMP (RFC 9810, in the profile of RFC 9483): certificates asked for and taken back by messages that are signed
+//! themselves, whatever carries them. As with EST the key counts by which a message is signed, and the record says whose
+//! that is; or the registrar's token protects it.
+
+use der::Decode as _;
+use der::asn1::ObjectIdentifier;
+use ics_core::identity::IdentityId;
+use ics_core::name::Name;
+use ics_core::vocabulary::DomainName;
+use sha2::{Digest as _, Sha256, Sha384};
+use x509_cert::Certificate;
+
+use super::by_key::{Applicant, shows_nobody};
+use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Asker, random};
+use crate::cmp::{
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Party, Protection, Protector, Reply, Request,
+    Revocation, Waiting,
+};
+use crate::tls::KeyPin;
+use crate::x509::{Reason, RequestError, SerialNumber, oid};
+
+/// Who asks, and where.
+#[derive(Debug)]
+pub struct CmpRequest {
+    /// The domain.
+    pub domain: DomainName,
+    /// The profile of the certificates that are asked for.
+    pub profile: String,
+    /// Their issuer, where it is to be another one than that of now.
+    pub issuer: Option<String>,
+    /// Who is connected: that bounds what is signed for strangers.
+    pub asker: Asker,
+}
+
+/// Who has sent a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// Nobody says.
+    Stranger,
+    /// Whoever holds a key.
+    Key(KeyPin),
+    /// Whoever has the operator's token.
+    Registrar,
+}
+
+/// What a request came to: what is needed to answer it.
+enum Outcome {
+    Issued { asked: Box<Enrolment>, issued: Box<Issued>, is_confirmed: bool },
+    Revoked,
+    Confirmed,
+    Authorities(Vec<Vec<u8>>),
+}
+
+impl Sender {
+    fn party(self) -> Party {
+        match self {
+            Self::Key(key) => Party(*key.as_bytes()),
+            Self::Registrar | Self::Stranger => Party([0; 32]),
+        }
+    }
+}
+
+impl App {
+    /// Answers a message of CMP with another one, DER.
+    ///
+    /// # Errors
+    /// When nothing can be answered: the domain issues no certificates here, or it is no message. All else the answer says.
+    pub async fn cmp(&self, asked: &CmpRequest, der: &[u8]) -> Result<Vec<u8>, AppError> {
+        let message = Message::parse(der).map_err(|failure| AppError::new(Code::BadCsr, failure.text))?;
+        // Whoever issues here signs what is answered: nothing is done before it is clear that he can.
+        let hosted = self.hosted(&asked.domain)?;
+        let issuing = self.issuing(&hosted).map_err(AppError::from)?;
+        let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
+        let nonce = random()?;
+        let (sender, outcome) = match message.protection(secret) {
+            Ok(shown) => {
+                let sender = match shown {
+                    Protection::None => Sender::Stranger,
+                    Protection::Key(key) => Sender::Key(key),
+                    Protection::Secret => Sender::Registrar,
+                };
+                (sender, self.cmp_outcome(asked, &message, sender, nonce).await)
+            }
+            Err(failure) => (Sender::Stranger, Err(failure)),
+        };
+        self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
+    }
+
+    /// The message that says what a request came to, protected: by the secret by which the request was, else by the key of
+    /// whoever issues.
+    fn cmp_reply(
+        &self,
+        (asked, issuing): (&CmpRequest, &Issuing<'_>),
+        message: &Message<'_>,
+        (sender, nonce): (Sender, [u8; 16]),
+        outcome: &Result<Outcome, Failure>,
+    ) -> Result<Vec<u8>, AppError> {
+        let authority = &issuing.authority;
+        // Strangers have only so much signed; without a signature the refusal counts for less, and is one all the same.
+        let is_signed = sender != Sender::Stranger || self.may_sign_for(asked.asker);
+        let protector = match (sender, &self.0.operator_token) {
+            (Sender::Registrar, Some(token)) => Protector::Secret(token.as_bytes()),
+            _ if is_signed => Protector::Key {
+                signer: issuing.signer(),
+                key_id: &authority.key_id,
+                chain: below_root(&authority.chain),
+            },
+            _ => Protector::None,
+        };
+        let answer = match outcome {
+            Ok(Outcome::Issued { asked, issued, is_confirmed }) => Answer::Issued {
+                asked,
+                certificate: &issued.certificate,
+                is_as_asked: is_as_asked(asked, issued),
+                is_confirmed: *is_confirmed,
+            },
+            Ok(Outcome::Revoked) => Answer::Revoked,
+            Ok(Outcome::Confirmed) => Answer::Confirmed,
+            Ok(Outcome::Authorities(all)) => Answer::Authorities(all.clone()),
+            Err(failure) => Answer::Refused(failure.clone()),
+        };
+        let reply = Reply { to: &message.header, from: &authority.name, answer, nonce, now: self.clock().now() };
+        reply.to_der(&protector).map_err(|error| AppError::Internal(error.to_string()))
+    }
+
+    async fn cmp_outcome(
+        &self,
+        asked: &CmpRequest,
+        message: &Message<'_>,
+        sender: Sender,
+        nonce: [u8; 16],
+    ) -> Result<Outcome, Failure> {
+        let (header, now) = (&message.header, self.clock().now());
+        header.check(now)?;
+        let request = Request::of(message)?;
+        // What anybody may know needs no name.
+        if let Request::Authorities = request {
+            let all = self.authority_certificates(&asked.domain).map_err(|error| refused(error.into()))?;
+            return Ok(Outcome::Authorities(all));
+        }
+        if sender == Sender::Stranger {
+            let text = "the message is not protected: it is signed by a key that a record names, with its certificate, or \
+                        protected by the registrar's token";
+            return Err(Failure::new(FailureInfo::BadMessageCheck, text));
+        }
+        let (party, transaction) = (sender.party(), header.transaction());
+        if let Request::Confirmation(confirmation) = request {
+            let waiting = self.0.cmp.confirm(party, transaction, header.recipient_nonce(), now)?;
+            return self.cmp_confirmed(&asked.domain, sender, &waiting, confirmation).await;
+        }
+        self.0.cmp.begin(party, transaction, now)?;
+        match request {
+            Request::Enrolment(enrolment) => {
+                let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
+                let is_confirmed = header.wants_no_confirmation();
+                if !is_confirmed {
+                    let (algorithm, hash) = digest(&issued.certificate)?;
+                    let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
+                    self.0.cmp.wait(party, transaction, waiting);
+                }
+                Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed })
+            }
+            Request::Revocation(revocation) => self.cmp_revoke(&asked.domain, sender, &revocation).await,
+            Request::Authorities | Request::Confirmation(_) => Ok(Outcome::Confirmed),
+        }
+    }
+
+    async fn cmp_enrol(
+        &self,
+        asked: &CmpRequest,
+        message: &Message<'_>,
+        sender: Sender,
+        enrolment: &Enrolment,
+    ) -> Result<Issued, Failure> {
+        let (domain, csr) = (&asked.domain, &enrolment.csr);
+        let (requester, proven) = match sender {
+            Sender::Key(key) => (self.cmp_holder(domain, key).map(Requester::Identity), Some(key)),
+            Sender::Registrar | Sender::Stranger => (Ok(Requester::Operator), None),
+        };
+        let requester = requester.map_err(refused)?;
+        let identity = match requester {
+            Requester::Identity(id) => Ok(id),
+            _ => {
+                let named = String::from_utf8_lossy(message.header.reference());
+                self.meant_by_registrar(domain, &named, csr)
+            }
+        };
+        let identity = identity.map_err(refused)?;
+        if enrolment.is_update() {
+            self.check_update(domain, &identity, proven, enrolment.updates).map_err(refused)?;
+        }
+        let (profile, issuer) = (asked.profile.as_str(), asked.issuer.as_deref());
+        let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
+        self.issue_to(&applicant, csr).await.map_err(refused)
+    }
+
+    /// The thing that shows itself by a key.
+    fn cmp_holder(&self, domain: &DomainName, key: KeyPin) -> Result<IdentityId, CertifyError> {
+        self.holder_of(domain, *key.as_bytes()).map_err(shows_nobody)
+    }
+
+    /// What is updated is a certificate of this thing that was issued here, and it comes by its key (RFC 9483, 4.1.3).
+    fn check_update(
+        &self,
+        domain: &DomainName,
+        id: &IdentityId,
+        proven: Option<KeyPin>,
+        updates: Option<SerialNumber>,
+    ) -> Result<(), CertifyError> {
+        let Some(serial) = updates else { return Ok(()) };
+        let hosted = self.hosted(domain)?;
+        let unknown = || CertifyError::UnknownCertificate(serial.to_string());
+        let issued = self.issued(&self.sight(&hosted)?, &serial)?.ok_or_else(unknown)?;
+        let is_of_key = |key: KeyPin| issued.names().contains(&Name::Spki(*key.as_bytes()));
+        if issued.subject_id() == *id && proven.is_none_or(is_of_key) { Ok(()) } else { Err(unknown()) }
+    }
+
+    /// Revokes a certificate: for whoever holds its key, for the thing that has it, or for the registrar. A controller or
+    /// an owner sets the thing's status instead, which ends all that it has, whoever issued it.
+    async fn cmp_revoke(
+        &self,
+        domain: &DomainName,
+        sender: Sender,
+        revocation: &Revocation,
+    ) -> Result<Outcome, Failure> {
+        let revoker = self.cmp_revoker(domain, sender, revocation).map_err(refused)?;
+        let revoked = self.revoke_certificate(domain, &revocation.serial, revoker, revocation.reason).await;
+        revoked.map(|_| Outcome::Revoked).map_err(refused)
+    }
+
+    fn cmp_revoker(
+        &self,
+        domain: &DomainName,
+        sender: Sender,
+        revocation: &Revocation,
+    ) -> Result<Revoker, CertifyError> {
+        let unknown = || CertifyError::UnknownCertificate(revocation.serial.to_string());
+        if !self.authorities(domain)?.iter().any(|it| it.name == revocation.issuer) {
+            return Err(unknown());
+        }
+        let Sender::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
+        let hosted = self.hosted(domain)?;
+        let issued = self.issued(&self.sight(&hosted)?, &revocation.serial)?.ok_or_else(unknown)?;
+        if issued.names().contains(&Name::Spki(*key.as_bytes())) {
+            return Ok(Revoker::Key);
+        }
+        let id = self.cmp_holder(domain, key)?;
+        self.check_shows(domain, &id, *key.as_bytes())?;
+        Ok(Revoker::Requester(Requester::Identity(id)))
+    }
+
+    /// What the holder of a certificate says of it: what he does not take is revoked.
+    async fn cmp_confirmed(
+        &self,
+        domain: &DomainName,
+        sender: Sender,
+        waiting: &Waiting,
+        said: Option<Confirmation>,
+    ) -> Result<Outcome, Failure> {
+        if let Some(said) = &said {
+            let text = "the digest is not the one of the certificate, by the algorithm of its signature";
+            if said.hash != waiting.hash || said.algorithm.is_some_and(|named| named != waiting.algorithm) {
+                return Err(Failure::new(FailureInfo::BadCertId, text));
+            }
+            if said.is_accepted {
+                return Ok(Outcome::Confirmed);
+            }
+        }
+        let revoker = match sender {
+            Sender::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
+            Sender::Registrar | Sender::Stranger => Requester::Operator,
+        };
+        let revoker = Revoker::Requester(revoker);
+        let revoked = self.revoke_certificate(domain, &waiting.serial, revoker, Reason::Unspecified).await;
+        revoked.map(|_| Outcome::Confirmed).map_err(refused)
+    }
+}
+
+/// The certificates that go with a signature: a root is no use to whoever does not have it already (RFC 9483, 3.3).
+fn below_root(chain: &[Vec<u8>]) -> &[Vec<u8>] {
+    match chain.split_last() {
+        Some((_, below)) if !below.is_empty() => below,
+        _ => chain,
+    }
+}
+
+/// Whether nothing in a certificate is other than it was asked for.
+fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
+    let certificate = Certificate::from_der(&issued.certificate);
+    let asked_for = &asked.csr.subject;
+    let is_called_so = certificate.is_ok_and(|it| it.tbs_certificate.subject == *asked_for) || asked_for.is_empty();
+    is_called_so && !asked.asks_for_validity
+}
+
+/// The digest by which its holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
+fn digest(certificate: &[u8]) -> Result<(ObjectIdentifier, Vec<u8>), Failure> {
+    let read = Certificate::from_der(certificate);
+    let read = read.map_err(|error| refused(AppError::Internal(error.to_string()).into()))?;
+    Ok(match read.signature_algorithm.oid {
+        oid::ECDSA_SHA384 => (oid::SHA384, Sha384::digest(certificate).to_vec()),
+        _ => (oid::SHA256, Sha256::digest(certificate).to_vec()),
+    })
+}
+
+/// Why nothing was issued or revoked, in CMP's words.
+fn refused(error: CertifyError) -> Failure {
+    let info = match error.fault() {
+        CertifyFault::Request => match error {
+            CertifyError::Request(RequestError::Signature) => FailureInfo::BadPop,
+            _ => FailureInfo::BadCertTemplate,
+        },
+        CertifyFault::Key | CertifyFault::Name => FailureInfo::BadCertTemplate,
+        CertifyFault::Denied => FailureInfo::NotAuthorized,
+        CertifyFault::Reason => FailureInfo::BadRequest,
+        CertifyFault::Already => FailureInfo::CertRevoked,
+        CertifyFault::Unknown => FailureInfo::BadCertId,
+        CertifyFault::Unproven => FailureInfo::SignerNotTrusted,
+        CertifyFault::Node => return failed(&error.into()),
+    };
+    Failure::new(info, error)
+}
+
+/// The node's own failures are no matter of whoever asks: its log says what they are.
+fn failed(error: &AppError) -> Failure {
+    if error.is_internal() {
+        tracing::error!(%error, "a message of CMP was not answered");
+        return Failure::new(FailureInfo::SystemFailure, "the node failed; its log says why");
+    }
+    Failure::new(FailureInfo::SystemUnavail, error.problem().detail)
+}

@@ -1,0 +1,201 @@
+//! What a message asks for: the bodies of RFC 9810 (5.1.2, 5.3) that are answered here.
+
+use der::asn1::{Int, ObjectIdentifier, OctetString};
+use der::{Decode, Encode as _, Sequence};
+use x509_cert::ext::Extensions;
+use x509_cert::ext::pkix::CrlReason;
+use x509_cert::name::Name as DistinguishedName;
+use x509_cert::spki::AlgorithmIdentifierOwned;
+
+use super::message::{Info, Message};
+use super::status::Status;
+use super::template::{self, Template};
+use super::{Failure, FailureInfo};
+use crate::x509::{Csr, Reason, RequestError, SerialNumber, oid};
+
+/// Numbers of bodies.
+const INITIALIZATION: u8 = 0;
+const INITIALIZED: u8 = 1;
+const CERTIFICATION: u8 = 2;
+const CERTIFIED: u8 = 3;
+const PKCS10: u8 = 4;
+const KEY_UPDATE: u8 = 7;
+const KEY_UPDATED: u8 = 8;
+const REVOCATION: u8 = 11;
+const GENERAL: u8 = 21;
+const CONFIRMATION: u8 = 24;
+
+impl Enrolment {
+    /// Whether it takes the place of an earlier certificate, by whose key it comes.
+    #[must_use]
+    pub const fn is_update(&self) -> bool {
+        self.reply == KEY_UPDATED
+    }
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub enum Request {
+    /// A certificate: `ir`, `cr`, `kur` or `p10cr`.
+    Enrolment(Box<Enrolment>),
+    /// The end of one: `rr`.
+    Revocation(Revocation),
+    /// What the holder says of the one that he got: `certConf`. Nothing: he takes none.
+    Confirmation(Option<Confirmation>),
+    /// The authorities' certificates: `genm` with `caCerts`.
+    Authorities,
+}
+
+/// A request for a certificate. Whoever made it holds the key.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// The number of the body that answers it.
+    pub(super) reply: u8,
+    /// What the asker calls it, an INTEGER, DER.
+    pub(super) number: Vec<u8>,
+    /// What is asked for.
+    pub csr: Csr,
+    /// Whether it says how long the certificate is to be valid: that only the profile does.
+    pub asks_for_validity: bool,
+    /// Which one is to be updated, if the asker says so.
+    pub updates: Option<SerialNumber>,
+}
+
+/// A request to revoke a certificate.
+#[derive(Debug)]
+pub struct Revocation {
+    /// Who has issued it.
+    pub issuer: DistinguishedName,
+    /// Its number.
+    pub serial: SerialNumber,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What a holder says of his certificate.
+#[derive(Debug)]
+pub struct Confirmation {
+    /// By which digest he knows it.
+    pub hash: Vec<u8>,
+    /// With which algorithm that is made; that of the certificate's signature unless told.
+    pub algorithm: Option<ObjectIdentifier>,
+    /// Whether he takes it.
+    pub is_accepted: bool,
+}
+
+/// RevDetails.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct Details {
+    template: Template,
+    entry: Option<Extensions>,
+}
+
+/// CertStatus.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct Confirmed {
+    hash: OctetString,
+    number: Int,
+    status: Option<Status>,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    algorithm: Option<AlgorithmIdentifierOwned>,
+}
+
+impl Request {
+    /// What a message asks for.
+    ///
+    /// # Errors
+    /// When its body is malformed, proves nothing, or is none that is answered here.
+    pub fn of(message: &Message<'_>) -> Result<Self, Failure> {
+        let content = message.content;
+        let enrolment = |reply| template::read(content, reply).map(|asked| Self::Enrolment(Box::new(asked)));
+        match message.kind {
+            INITIALIZATION => enrolment(INITIALIZED),
+            CERTIFICATION => enrolment(CERTIFIED),
+            KEY_UPDATE => enrolment(KEY_UPDATED),
+            PKCS10 => pkcs10(content).map(|asked| Self::Enrolment(Box::new(asked))),
+            REVOCATION => revocation(content).map(Self::Revocation),
+            CONFIRMATION => confirmation(content).map(Self::Confirmation),
+            GENERAL => general(content),
+            other => {
+                let text = format!(
+                    "bodies of the number {other} are not answered here; ir (0), cr (2), p10cr (4), kur (7), rr (11), \
+                     genm (21) and certConf (24) are"
+                );
+                Err(Failure::new(FailureInfo::BadRequest, text))
+            }
+        }
+    }
+}
+
+/// A request of PKCS #10 has no number of its own: it is -1 (RFC 9480, 2.3).
+fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
+    let csr = Csr::parse(content).map_err(refused)?;
+    let number = (-1_i8).to_der().map_err(Failure::form)?;
+    Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, updates: None })
+}
+
+/// The one element of a list.
+fn only<'a, T: Decode<'a> + der::FixedTag>(content: &'a [u8], what: &str) -> Result<T, Failure>
+where
+    Vec<T>: Decode<'a>,
+{
+    let mut all = Vec::<T>::from_der(content).map_err(Failure::form)?;
+    match (all.pop(), all.is_empty()) {
+        (Some(one), true) => Ok(one),
+        _ => Err(Failure::new(FailureInfo::BadRequest, format!("a message takes one {what}"))),
+    }
+}
+
+fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
+    let details: Details = only(content, "revocation")?;
+    let missing = || Failure::new(FailureInfo::BadCertId, "issuer and serial number say which certificate is meant");
+    let issuer = details.template.issuer.ok_or_else(missing)?;
+    let serial = template::serial(&details.template.serial.ok_or_else(missing)?)?;
+    let mut entry = details.entry.into_iter().flatten();
+    let reason = match entry.find(|extension| extension.extn_id == oid::CRL_REASON) {
+        None => Reason::Unspecified,
+        Some(extension) => {
+            let reason = CrlReason::from_der(extension.extn_value.as_bytes()).map_err(Failure::form)?;
+            let unknown = "a certificate is revoked for one of the reasons 0 to 6 and 9; a hold ends with the status that \
+                           made it";
+            Reason::of_code(reason as u64).ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?
+        }
+    };
+    Ok(Revocation { issuer, serial, reason })
+}
+
+fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
+    // Who takes none of his certificates sends none (RFC 9810, 5.3.18).
+    if Vec::<Confirmed>::from_der(content).map_err(Failure::form)?.is_empty() {
+        return Ok(None);
+    }
+    let confirmed: Confirmed = only(content, "confirmation")?;
+    Ok(Some(Confirmation {
+        hash: confirmed.hash.into_bytes(),
+        algorithm: confirmed.algorithm.map(|it| it.oid),
+        is_accepted: confirmed.status.is_none_or(|it| it.status != Status::REJECTION),
+    }))
+}
+
+fn general(content: &[u8]) -> Result<Request, Failure> {
+    // Who asks nothing leaves it to the authority what it tells (RFC 9810, 5.3.19).
+    if Vec::<Info>::from_der(content).map_err(Failure::form)?.is_empty() {
+        return Ok(Request::Authorities);
+    }
+    let asked: Info = only(content, "question")?;
+    if asked.kind == oid::CMP_CA_CERTS {
+        return Ok(Request::Authorities);
+    }
+    let text = format!("questions about {} are not answered here; caCerts ({}) are", asked.kind, oid::CMP_CA_CERTS);
+    Err(Failure::new(FailureInfo::BadRequest, text))
+}
+
+/// Why a request is refused, in CMP's words.
+pub(super) fn refused(error: RequestError) -> Failure {
+    let info = match error {
+        RequestError::TooLong(_) | RequestError::Form(_) => FailureInfo::BadDataFormat,
+        RequestError::Signature => FailureInfo::BadPop,
+        _ => FailureInfo::BadCertTemplate,
+    };
+    Failure::new(info, error)
+}

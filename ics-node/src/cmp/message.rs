@@ -1,0 +1,212 @@
+//! A message (PKIMessage, RFC 9810, 5.1) as it was sent, and whether its protection is good.
+
+use der::asn1::{Any, AnyRef, BitString, GeneralizedTime, ObjectIdentifier, OctetString};
+use der::{Decode as _, Encode as _, Reader, Sequence, SliceReader, Tag, TagMode, TagNumber};
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::spki::AlgorithmIdentifierOwned;
+
+use super::mac::Mac;
+use super::{Failure, FailureInfo};
+use crate::tls::KeyPin;
+use crate::x509::{oid, verify};
+
+/// Bytes of nonces and of transactions' ids that are taken: 128 bits are asked for (RFC 9483, 3.1).
+const TOKEN_BYTES: core::ops::RangeInclusive<usize> = 16..=64;
+
+/// How far the time of a message may lie beside that of the node, in milliseconds. For so long on either side a message
+/// could be sent again, and is known for that long.
+pub(super) const TIME_MILLIS: u64 = 300_000;
+
+/// PKIHeader.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub struct Header {
+    pub(super) version: u8,
+    pub(super) sender: GeneralName,
+    pub(super) recipient: GeneralName,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) time: Option<GeneralizedTime>,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) protection: Option<AlgorithmIdentifierOwned>,
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) sender_key: Option<OctetString>,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) recipient_key: Option<OctetString>,
+    #[asn1(context_specific = "4", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) transaction: Option<OctetString>,
+    #[asn1(context_specific = "5", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) sender_nonce: Option<OctetString>,
+    #[asn1(context_specific = "6", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) recipient_nonce: Option<OctetString>,
+    #[asn1(context_specific = "7", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) text: Option<Vec<String>>,
+    #[asn1(context_specific = "8", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) info: Option<Vec<Info>>,
+}
+
+/// InfoTypeAndValue.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub(super) struct Info {
+    pub(super) kind: ObjectIdentifier,
+    pub(super) value: Option<Any>,
+}
+
+impl Header {
+    /// The id of its transaction.
+    #[must_use]
+    pub fn transaction(&self) -> &[u8] {
+        self.transaction.as_ref().map(OctetString::as_bytes).unwrap_or_default()
+    }
+
+    /// Which nonce of ours it answers.
+    #[must_use]
+    pub fn recipient_nonce(&self) -> &[u8] {
+        self.recipient_nonce.as_ref().map(OctetString::as_bytes).unwrap_or_default()
+    }
+
+    /// How whoever shares a secret with the node calls himself or what he asks for (`-ref` of openssl).
+    #[must_use]
+    pub fn reference(&self) -> &[u8] {
+        self.sender_key.as_ref().map(OctetString::as_bytes).unwrap_or_default()
+    }
+
+    /// Whether the sender asks not to be asked whether he likes his certificate (RFC 9810, 5.1.1.1).
+    #[must_use]
+    pub fn wants_no_confirmation(&self) -> bool {
+        self.info.iter().flatten().any(|info| info.kind == oid::CMP_IMPLICIT_CONFIRM)
+    }
+
+    /// What every message needs before anything in it counts (RFC 9483, 3.5).
+    ///
+    /// # Errors
+    /// When something is missing, or the message is of another version or time.
+    pub fn check(&self, now: Timestamp) -> Result<(), Failure> {
+        if !matches!(self.version, 2 | 3) {
+            let text = format!("the version of the message is {}, and 2 and 3 are spoken here", self.version);
+            return Err(Failure::new(FailureInfo::UnsupportedVersion, text));
+        }
+        let fits = |token: &Option<OctetString>| {
+            token.as_ref().is_some_and(|token| TOKEN_BYTES.contains(&token.as_bytes().len()))
+        };
+        let (least, most) = (TOKEN_BYTES.start(), TOKEN_BYTES.end());
+        if !fits(&self.transaction) {
+            let text = format!("a transaction has an id of {least} to {most} bytes");
+            return Err(Failure::new(FailureInfo::BadDataFormat, text));
+        }
+        if !fits(&self.sender_nonce) {
+            let text = format!("a message has a nonce of its sender of {least} to {most} bytes");
+            return Err(Failure::new(FailureInfo::BadSenderNonce, text));
+        }
+        self.check_time(now)
+    }
+
+    fn check_time(&self, now: Timestamp) -> Result<(), Failure> {
+        let missing = "a message names its time, or it could be sent again for ever";
+        let time = self.time.as_ref().ok_or_else(|| Failure::new(FailureInfo::MissingTimeStamp, missing))?;
+        let millis = u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX);
+        let time = Timestamp::from_millis(millis);
+        if now.millis_since(time).max(time.millis_since(now)) > TIME_MILLIS {
+            let text = format!(
+                "the message is of {time}, and it is {now} here: set the clock, {} s between them are let through",
+                TIME_MILLIS / 1000
+            );
+            return Err(Failure::new(FailureInfo::BadTime, text));
+        }
+        Ok(())
+    }
+}
+
+/// By what a message shows where it comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// By nothing.
+    None,
+    /// A key signs, of which the certificate is at hand.
+    Key(KeyPin),
+    /// A secret is shared: with the one that was asked about.
+    Secret,
+}
+
+/// A message, its parts as they were sent.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Its header.
+    pub header: Header,
+    /// The number of its body, by which it is known what that is.
+    pub(super) kind: u8,
+    /// What stands in the body.
+    pub(super) content: &'a [u8],
+    /// What is protected, DER.
+    protected: Vec<u8>,
+    protection: Option<BitString>,
+    certificates: Vec<Certificate>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message, DER. Nothing of it is believed before [`Message::protection`].
+    ///
+    /// # Errors
+    /// When it is malformed, or longer than [`limits::CMP_BYTES`].
+    pub fn parse(der: &'a [u8]) -> Result<Self, Failure> {
+        if der.len() > limits::CMP_BYTES {
+            let text = format!("the message has {} bytes, the limit is {}", der.len(), limits::CMP_BYTES);
+            return Err(Failure::new(FailureInfo::BadDataFormat, text));
+        }
+        Self::read(der).map_err(Failure::form)
+    }
+
+    fn read(der: &'a [u8]) -> der::Result<Self> {
+        let mut outer = SliceReader::new(der)?;
+        let message = outer.sequence(|reader| {
+            let (header, body) = (reader.tlv_bytes()?, reader.tlv_bytes()?);
+            let protection = reader.context_specific::<BitString>(TagNumber::N0, TagMode::Explicit)?;
+            let certificates = reader.context_specific::<Vec<Certificate>>(TagNumber::N1, TagMode::Explicit)?;
+            let protected = Any::new(Tag::Sequence, [header, body].concat())?.to_der()?;
+            let body = AnyRef::from_der(body)?;
+            let Tag::ContextSpecific { constructed: true, number } = der::Tagged::tag(&body) else {
+                return Err(der::Tagged::tag(&body).unexpected_error(None));
+            };
+            Ok(Self {
+                header: Header::from_der(header)?,
+                kind: number.value(),
+                content: body.value(),
+                protected,
+                protection,
+                certificates: certificates.unwrap_or_default(),
+            })
+        })?;
+        outer.finish(message)
+    }
+
+    /// By what it shows where it comes from, verified; `secret` is what the node shares with its registrar.
+    ///
+    /// # Errors
+    /// When its protection is not that of this message, or by no algorithm that is taken here.
+    pub fn protection(&self, secret: Option<&[u8]>) -> Result<Protection, Failure> {
+        let (with, bits) = match (&self.header.protection, &self.protection) {
+            (None, None) => return Ok(Protection::None),
+            (Some(with), Some(bits)) => (with, bits),
+            _ => return Err(Failure::form("its protection or the algorithm of that is missing")),
+        };
+        if with.oid == oid::PASSWORD_BASED_MAC {
+            let shared = Mac::read(with)?.verify(secret.unwrap_or_default(), &self.protected, bits);
+            return if shared && secret.is_some() { Ok(Protection::Secret) } else { Err(wrong()) };
+        }
+        let missing = "the certificate of the key that has signed the message is not the first of its extraCerts";
+        let by = self.certificates.first().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
+        let key = &by.tbs_certificate.subject_public_key_info;
+        if !verify(der::referenced::OwnedToRef::owned_to_ref(key), with, &self.protected, bits) {
+            return Err(wrong());
+        }
+        Ok(Protection::Key(KeyPin::of(&key.to_der().map_err(Failure::form)?)))
+    }
+}
+
+/// The protection is wrong; whether it is the key, the secret or the message, nobody is told.
+fn wrong() -> Failure {
+    let text = "the message is not protected by the key of the first certificate in its extraCerts, nor by the registrar's \
+                token, by an algorithm that is taken here (ECDSA, Ed25519, RSA with SHA-2)";
+    Failure::new(FailureInfo::BadMessageCheck, text)
+}

@@ -1,0 +1,193 @@
+//! The messages that answer.
+
+use core::time::Duration;
+
+use der::asn1::{Any, BitString, GeneralizedTime, Null, OctetString};
+use der::{Decode as _, Encode as _, Sequence, Tag, TagNumber};
+use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name as DistinguishedName;
+
+use super::Enrolment;
+use super::mac::Mac;
+use super::message::{Header, Info};
+use super::status::{Failure, Status};
+use crate::x509::{SignError, oid, sign, signature_algorithm};
+
+/// Numbers of bodies that only answer.
+const REVOKED: u8 = 12;
+const CONFIRMED: u8 = 19;
+const GENERAL: u8 = 22;
+const ERROR: u8 = 23;
+
+/// What a request came to.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// A certificate, DER, for this request.
+    Issued {
+        /// What was asked for.
+        asked: &'a Enrolment,
+        /// The certificate.
+        certificate: &'a [u8],
+        /// Whether nothing in it is other than it was asked for.
+        is_as_asked: bool,
+        /// Whether its holder need not say that he takes it.
+        is_confirmed: bool,
+    },
+    /// It is revoked.
+    Revoked,
+    /// What its holder said of it was heard.
+    Confirmed,
+    /// Certificates of authorities, DER.
+    Authorities(Vec<Vec<u8>>),
+    /// Nothing was done.
+    Refused(Failure),
+}
+
+/// By what an answer shows where it comes from.
+pub enum Protector<'a> {
+    /// By nothing.
+    None,
+    /// By a key, with its certificate and those above it, DER.
+    Key {
+        /// The key.
+        signer: &'a dyn Signer,
+        /// Its identifier.
+        key_id: &'a [u8],
+        /// The certificates.
+        chain: &'a [Vec<u8>],
+    },
+    /// By the secret by which the request did.
+    Secret(&'a [u8]),
+}
+
+/// An answer to a message.
+pub struct Reply<'a> {
+    /// The header of the message that is answered.
+    pub to: &'a Header,
+    /// The name of the authority.
+    pub from: &'a DistinguishedName,
+    /// The answer.
+    pub answer: Answer<'a>,
+    /// A number that nobody can know before.
+    pub nonce: [u8; 16],
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// CertRepMessage; `ca_certificates` is always left out.
+#[derive(Sequence)]
+struct Certified {
+    responses: Vec<Response>,
+}
+
+/// CertResponse.
+#[derive(Clone, Sequence)]
+struct Response {
+    number: Any,
+    status: Status,
+    pair: Option<Pair>,
+}
+
+/// CertifiedKeyPair.
+#[derive(Clone, Sequence)]
+struct Pair {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    certificate: Certificate,
+}
+
+/// RevRepContent.
+#[derive(Sequence)]
+struct RevocationReply {
+    status: Vec<Status>,
+}
+
+/// ErrorMsgContent.
+#[derive(Sequence)]
+struct ErrorContent {
+    status: Status,
+}
+
+impl Reply<'_> {
+    /// The message, DER.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn to_der(&self, by: &Protector<'_>) -> Result<Vec<u8>, SignError> {
+        let header = self.header(by)?.to_der()?;
+        let protected = [header, self.body()?].concat();
+        let message = Any::new(Tag::Sequence, protected.as_slice())?.to_der()?;
+        let (bits, chain) = match by {
+            Protector::None => (None, &[][..]),
+            Protector::Key { signer, chain, .. } => (Some(sign(*signer, &message)?), *chain),
+            Protector::Secret(secret) => (Some(self.mac(secret, &message)?), &[][..]),
+        };
+        let mut parts = protected;
+        if let Some(bits) = bits {
+            parts.extend(explicit(0, &bits.to_der()?)?);
+        }
+        if !chain.is_empty() {
+            let all = Any::new(Tag::Sequence, chain.concat())?.to_der()?;
+            parts.extend(explicit(1, &all)?);
+        }
+        Ok(Any::new(Tag::Sequence, parts)?.to_der()?)
+    }
+
+    fn mac(&self, secret: &[u8], message: &[u8]) -> der::Result<BitString> {
+        let with = self.to.protection.as_ref();
+        // The request was read by it before it is answered by it.
+        let mac = with.and_then(|with| Mac::read(with).ok()).ok_or(der::ErrorKind::Failed)?;
+        mac.sign(secret, message)
+    }
+
+    fn header(&self, by: &Protector<'_>) -> Result<Header, SignError> {
+        let (protection, sender_key) = match by {
+            Protector::None => (None, None),
+            Protector::Key { signer, key_id, .. } => {
+                (Some(signature_algorithm(*signer)?), Some(OctetString::new(*key_id)?))
+            }
+            Protector::Secret(_) => (self.to.protection.clone(), self.to.sender_key.clone()),
+        };
+        let confirmed = Info { kind: oid::CMP_IMPLICIT_CONFIRM, value: Some(Any::encode_from(&Null)?) };
+        let is_confirmed = matches!(self.answer, Answer::Issued { is_confirmed: true, .. });
+        Ok(Header {
+            version: self.to.version.clamp(2, 3),
+            sender: GeneralName::DirectoryName(self.from.clone()),
+            recipient: self.to.sender.clone(),
+            time: Some(GeneralizedTime::from_unix_duration(Duration::from_secs(self.now.as_millis() / 1000))?),
+            protection,
+            sender_key,
+            recipient_key: None,
+            transaction: self.to.transaction.clone(),
+            sender_nonce: Some(OctetString::new(self.nonce)?),
+            recipient_nonce: self.to.sender_nonce.clone(),
+            text: None,
+            info: is_confirmed.then(|| vec![confirmed]),
+        })
+    }
+
+    fn body(&self) -> der::Result<Vec<u8>> {
+        match &self.answer {
+            Answer::Issued { asked, certificate, is_as_asked, .. } => {
+                let pair = Some(Pair { certificate: Certificate::from_der(certificate)? });
+                let number = Any::from_der(&asked.number)?;
+                let response = Response { number, status: Status::granted(*is_as_asked), pair };
+                explicit(asked.reply, &Certified { responses: vec![response] }.to_der()?)
+            }
+            Answer::Revoked => explicit(REVOKED, &RevocationReply { status: vec![Status::granted(true)] }.to_der()?),
+            Answer::Confirmed => explicit(CONFIRMED, &Null.to_der()?),
+            Answer::Authorities(all) => {
+                let value = Any::new(Tag::Sequence, all.concat())?;
+                explicit(GENERAL, &vec![Info { kind: oid::CMP_CA_CERTS, value: Some(value) }].to_der()?)
+            }
+            Answer::Refused(failure) => explicit(ERROR, &ErrorContent { status: Status::refused(failure)? }.to_der()?),
+        }
+    }
+}
+
+/// A value behind a tag of its context; numbers are those of bodies, below 31.
+fn explicit(number: u8, value: &[u8]) -> der::Result<Vec<u8>> {
+    Any::new(Tag::ContextSpecific { constructed: true, number: TagNumber::new(number) }, value)?.to_der()
+}

@@ -1,0 +1,126 @@
+//! What a request came to: PKIStatusInfo (RFC 9810, 5.2.3).
+
+use der::Sequence;
+use der::asn1::BitString;
+
+/// What went wrong, by the number of its bit in PKIFailureInfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FailureInfo {
+    /// An algorithm that is not taken here.
+    BadAlg = 0,
+    /// The protection does not fit the message.
+    BadMessageCheck = 1,
+    /// Not permitted, or not supported.
+    BadRequest = 2,
+    /// The message is of another time.
+    BadTime = 3,
+    /// No certificate fits.
+    BadCertId = 4,
+    /// Malformed.
+    BadDataFormat = 5,
+    /// The message names no time.
+    MissingTimeStamp = 8,
+    /// It does not show that the key is the asker's.
+    BadPop = 9,
+    /// The certificate is revoked already.
+    CertRevoked = 10,
+    /// The nonce is not the one that was sent.
+    BadRecipientNonce = 13,
+    /// The nonce is missing or too short.
+    BadSenderNonce = 18,
+    /// The template asks for what nobody gets here.
+    BadCertTemplate = 19,
+    /// Who signs is nobody here.
+    SignerNotTrusted = 20,
+    /// The transaction's id was used.
+    TransactionIdInUse = 21,
+    /// The version of the message.
+    UnsupportedVersion = 22,
+    /// Not for this one.
+    NotAuthorized = 23,
+    /// Later, perhaps.
+    SystemUnavail = 24,
+    /// The node failed.
+    SystemFailure = 25,
+}
+
+impl FailureInfo {
+    /// A list of named bits, without the zeros that end it (X.690, 11.2.2).
+    fn bits(self) -> der::Result<BitString> {
+        let number = self as u8;
+        let mut bytes = vec![0; usize::from(number / 8)];
+        bytes.push(0x80 >> (number % 8));
+        BitString::new(7 - number % 8, bytes)
+    }
+}
+
+/// Why a request is refused: CMP's word for it, and what people read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    /// CMP's word.
+    pub info: FailureInfo,
+    /// What was wrong, and what to do.
+    pub text: String,
+}
+
+impl Failure {
+    /// With words for people.
+    pub fn new(info: FailureInfo, text: impl ToString) -> Self {
+        Self { info, text: text.to_string() }
+    }
+
+    /// Malformed.
+    pub(super) fn form(error: impl core::fmt::Display) -> Self {
+        Self::new(FailureInfo::BadDataFormat, format!("this is no message of CMP: {error}"))
+    }
+}
+
+/// PKIStatusInfo.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub(super) struct Status {
+    /// See the constants.
+    pub(super) status: u8,
+    pub(super) text: Option<Vec<String>>,
+    pub(super) failure: Option<BitString>,
+}
+
+impl Status {
+    /// `accepted`.
+    pub(super) const ACCEPTED: u8 = 0;
+    /// `grantedWithMods`: not all is as it was asked for.
+    pub(super) const GRANTED_WITH_MODS: u8 = 1;
+    /// `rejection`.
+    pub(super) const REJECTION: u8 = 2;
+
+    pub(super) const fn granted(is_as_asked: bool) -> Self {
+        let status = if is_as_asked { Self::ACCEPTED } else { Self::GRANTED_WITH_MODS };
+        Self { status, text: None, failure: None }
+    }
+
+    pub(super) fn refused(failure: &Failure) -> der::Result<Self> {
+        let text = Some(vec![failure.text.clone()]);
+        Ok(Self { status: Self::REJECTION, text, failure: Some(failure.info.bits()?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use der::Encode as _;
+
+    use super::*;
+
+    #[test]
+    fn failures_are_named_bits() {
+        for (info, expected) in [
+            (FailureInfo::BadAlg, &[0x03, 0x02, 0x07, 0x80][..]),
+            (FailureInfo::BadDataFormat, &[0x03, 0x02, 0x02, 0x04]),
+            (FailureInfo::BadPop, &[0x03, 0x03, 0x06, 0x00, 0x40]),
+            (FailureInfo::NotAuthorized, &[0x03, 0x04, 0x00, 0x00, 0x00, 0x01]),
+            (FailureInfo::SystemFailure, &[0x03, 0x05, 0x06, 0x00, 0x00, 0x00, 0x40]),
+        ] {
+            assert_eq!(info.bits().and_then(|bits| bits.to_der()).expect("encodes"), expected, "{info:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Certificate requests of CMP itself (CRMF, RFC 4211), with proof that the asker holds the key.
+
+use der::asn1::{Any, BitString, Int, ObjectIdentifier};
+use der::{Decode as _, Encode as _, Reader, Sequence, SliceReader, TagMode, TagNumber};
+use x509_cert::ext::Extensions;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name as DistinguishedName;
+use x509_cert::serial_number::SerialNumber as DerSerial;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use x509_cert::time::Time;
+
+use super::body::Enrolment;
+use super::{Failure, FailureInfo};
+use crate::x509::{Csr, Proof, SerialNumber, oid};
+
+/// CertRequest.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct CertRequest {
+    number: Int,
+    template: Template,
+    controls: Option<Vec<Control>>,
+}
+
+/// CertTemplate.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub(super) struct Template {
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    version: Option<u8>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    pub(super) serial: Option<DerSerial>,
+    #[asn1(context_specific = "2", tag_mode = "IMPLICIT", optional = "true")]
+    algorithm: Option<AlgorithmIdentifierOwned>,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
+    pub(super) issuer: Option<DistinguishedName>,
+    #[asn1(context_specific = "4", tag_mode = "IMPLICIT", optional = "true")]
+    validity: Option<OptionalValidity>,
+    #[asn1(context_specific = "5", tag_mode = "EXPLICIT", optional = "true")]
+    subject: Option<DistinguishedName>,
+    #[asn1(context_specific = "6", tag_mode = "IMPLICIT", optional = "true")]
+    key: Option<SubjectPublicKeyInfoOwned>,
+    #[asn1(context_specific = "7", tag_mode = "IMPLICIT", optional = "true")]
+    issuer_unique_id: Option<BitString>,
+    #[asn1(context_specific = "8", tag_mode = "IMPLICIT", optional = "true")]
+    subject_unique_id: Option<BitString>,
+    #[asn1(context_specific = "9", tag_mode = "IMPLICIT", optional = "true")]
+    extensions: Option<Extensions>,
+}
+
+/// OptionalValidity.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct OptionalValidity {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    from: Option<Time>,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
+    until: Option<Time>,
+}
+
+/// AttributeTypeAndValue.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct Control {
+    kind: ObjectIdentifier,
+    value: Any,
+}
+
+/// CertId.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct CertId {
+    issuer: GeneralName,
+    serial: DerSerial,
+}
+
+/// POPOSigningKey over the request itself: with a subject and a key in the template it has no input of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+struct Signature {
+    algorithm: AlgorithmIdentifierOwned,
+    bits: BitString,
+}
+
+/// Reads CertReqMessages, of which one is taken, that are answered by the body of this number.
+pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
+    let (der, signature) = messages(content).map_err(Failure::form)?;
+    let request = CertRequest::from_der(der).map_err(Failure::form)?;
+    let template = request.template;
+    let bad = |text: &str| Failure::new(FailureInfo::BadCertTemplate, text);
+    let has_own = template.serial.is_some() || template.algorithm.is_some();
+    if has_own || template.issuer_unique_id.is_some() || template.subject_unique_id.is_some() {
+        return Err(bad("serial number, algorithm and unique identifiers are the issuer's to choose"));
+    }
+    if template.version.is_some_and(|version| version != 2) {
+        return Err(bad("certificates of version 3 are issued here"));
+    }
+    let key = template.key.ok_or_else(|| bad("the template has no key: keys are made where they stay"))?;
+    let unproven = "the request does not show that the key is the asker's: it is signed with that key, as a whole \
+                    (openssl: `-popo 1`)";
+    let signature = signature.ok_or_else(|| Failure::new(FailureInfo::BadPop, unproven))?;
+    let proof = Proof { algorithm: &signature.algorithm, message: der, signature: &signature.bits };
+    let subject = template.subject.unwrap_or_default();
+    let csr =
+        Csr::proven(&subject, &key, &template.extensions.unwrap_or_default(), &proof).map_err(super::body::refused)?;
+    let updates = request.controls.unwrap_or_default().into_iter().map(updated).next_back().transpose()?;
+    let number = request.number.to_der().map_err(Failure::form)?;
+    let asks_for_validity = template.validity.is_some();
+    Ok(Enrolment { reply, number, csr, asks_for_validity, updates })
+}
+
+/// The request of the only message, DER, and its proof, if that is a signature.
+fn messages(content: &[u8]) -> der::Result<(&[u8], Option<Signature>)> {
+    let mut outer = SliceReader::new(content)?;
+    let read = outer.sequence(|all| {
+        all.sequence(|message| {
+            let request = message.tlv_bytes()?;
+            let signature = message.context_specific::<Signature>(TagNumber::N1, TagMode::Implicit)?;
+            // What follows is for other proofs, or for registrars, and means nothing here.
+            while !message.is_finished() {
+                message.tlv_bytes()?;
+            }
+            Ok((request, signature))
+        })
+    })?;
+    outer.finish(read)
+}
+
+/// The certificate that a control names as the one to be updated (RFC 4211, 6.5). What is not understood is not granted.
+fn updated(control: Control) -> Result<SerialNumber, Failure> {
+    if control.kind != oid::CRMF_OLD_CERT_ID {
+        let text = format!("the request has the control {}, which is not understood here", control.kind);
+        return Err(Failure::new(FailureInfo::BadCertTemplate, text));
+    }
+    let old = control.value.to_der().and_then(|der| CertId::from_der(&der)).map_err(Failure::form)?;
+    serial(&old.serial)
+}
+
+/// A serial number as the record knows it.
+pub(super) fn serial(number: &DerSerial) -> Result<SerialNumber, Failure> {
+    let unknown =
+        || Failure::new(FailureInfo::BadCertId, format!("no certificate with the number {number} was issued here"));
+    SerialNumber::read(number.as_bytes()).ok_or_else(unknown)
+}

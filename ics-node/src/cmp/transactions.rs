@@ -1,0 +1,151 @@
+//! Transactions that are under way or were lately: so that no message counts twice, and who got a certificate can say that
+//! he takes it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use der::asn1::ObjectIdentifier;
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use subtle::ConstantTimeEq as _;
+
+use super::message::TIME_MILLIS;
+use super::{Failure, FailureInfo};
+use crate::x509::{SerialNumber, sha256};
+
+/// For how many milliseconds a transaction is known: for as long as its message could be sent again.
+const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS;
+
+/// Who has begun a transaction: the digest of his key, or nobody's for the registrar's secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Party(pub [u8; 32]);
+
+/// A certificate of which its holder has not said yet whether he takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The nonce of the message that brought it.
+    pub nonce: [u8; 16],
+    /// Its digest, as its holder makes it.
+    pub hash: Vec<u8>,
+    /// With which algorithm.
+    pub algorithm: ObjectIdentifier,
+    /// Its number.
+    pub serial: SerialNumber,
+}
+
+/// Transactions, so many at most.
+#[derive(Default)]
+pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
+
+struct Known {
+    until: Timestamp,
+    waiting: Option<Waiting>,
+}
+
+impl Transactions {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// When it has begun before, or too many have lately.
+    pub fn begin(&self, by: Party, id: &[u8], now: Timestamp) -> Result<(), Failure> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= limits::CMP_TRANSACTIONS {
+            all.retain(|_, known| known.until > now);
+        }
+        if all.len() >= limits::CMP_TRANSACTIONS {
+            let text = "more transactions than this node follows have begun in the last minutes: try again in ten";
+            return Err(Failure::new(FailureInfo::SystemUnavail, text));
+        }
+        let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None };
+        match all.insert((by, sha256(id)), known) {
+            Some(before) if before.until > now => {
+                // What waits there goes on to wait.
+                all.insert((by, sha256(id)), before);
+                let text = "a transaction of this id has begun before: each request takes a new one";
+                Err(Failure::new(FailureInfo::TransactionIdInUse, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the holder says whether he takes what he got.
+    pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&(by, sha256(id))) {
+            known.waiting = Some(waiting);
+        }
+    }
+
+    /// What its holder speaks about, who has got our last message; it waits no more.
+    ///
+    /// # Errors
+    /// When nothing waits there, or he answers another message.
+    pub fn confirm(&self, by: Party, id: &[u8], nonce: &[u8], now: Timestamp) -> Result<Waiting, Failure> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get_mut(&(by, sha256(id))).filter(|known| known.until > now);
+        let unknown = "no certificate waits for a confirmation by this key in this transaction";
+        let known = known.ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?;
+        let waiting = known.waiting.take().ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?;
+        if !bool::from(waiting.nonce[..].ct_eq(nonce)) {
+            known.waiting = Some(waiting);
+            let text = "the nonce is not the one of the message that brought the certificate";
+            return Err(Failure::new(FailureInfo::BadRecipientNonce, text));
+        }
+        Ok(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: Party = Party([1; 32]);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn waiting() -> Waiting {
+        Waiting {
+            nonce: [7; 16],
+            hash: vec![1],
+            algorithm: crate::x509::oid::SHA256,
+            serial: SerialNumber::new([0; 20]),
+        }
+    }
+
+    #[test]
+    fn an_id_begins_once_while_its_message_counts() {
+        let transactions = Transactions::default();
+        assert_eq!(transactions.begin(ME, b"one", at(0)), Ok(()));
+        let again = transactions.begin(ME, b"one", at(KNOWN_MILLIS - 1)).expect_err("known");
+        assert_eq!(again.info, FailureInfo::TransactionIdInUse);
+        assert_eq!(transactions.begin(Party([2; 32]), b"one", at(0)), Ok(()), "another's is another");
+        assert_eq!(transactions.begin(ME, b"one", at(KNOWN_MILLIS)), Ok(()));
+    }
+
+    #[test]
+    fn who_got_a_certificate_confirms_it_once() {
+        let transactions = Transactions::default();
+        transactions.begin(ME, b"one", at(0)).expect("begins");
+        let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
+        assert_eq!(confirm(ME, &[7; 16]).expect_err("nothing waits").info, FailureInfo::BadRequest);
+        transactions.wait(ME, b"one", waiting());
+        assert_eq!(transactions.begin(ME, b"one", at(1)).map_err(|it| it.info), Err(FailureInfo::TransactionIdInUse));
+        assert_eq!(confirm(Party([2; 32]), &[7; 16]).expect_err("another").info, FailureInfo::BadRequest);
+        assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
+        assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
+        assert!(confirm(ME, &[7; 16]).is_err());
+    }
+
+    #[test]
+    fn they_are_bounded() {
+        let transactions = Transactions::default();
+        for number in 0..limits::CMP_TRANSACTIONS {
+            transactions.begin(ME, &number.to_be_bytes(), at(0)).expect("has room");
+        }
+        let full = transactions.begin(ME, b"one more", at(1)).expect_err("is full");
+        assert_eq!(full.info, FailureInfo::SystemUnavail);
+        assert_eq!(transactions.begin(ME, b"one more", at(KNOWN_MILLIS)), Ok(()), "room comes back");
+    }
+}

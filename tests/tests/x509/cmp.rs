@@ -1,0 +1,236 @@
+//! CMP as openssl speaks it.
+
+use ics_node::api::{CertificateQuery, CertificateState};
+use ics_node::app::Reader;
+
+use crate::est::from_the_factory;
+use crate::node::Node;
+use crate::tools::{Bench, said};
+use crate::world::{DOMAIN, TOKEN, World, controller, domain, introduction, maker, status};
+
+/// A device with its IDevID, at a node that issues.
+struct Site {
+    world: World,
+    bench: Bench,
+    node: Node,
+}
+
+/// openssl would ask for the names in its certificate, which are those of the hardware and stand in no LDevID.
+const IDEVID: &[&str] = &["-cert", "idevid.pem", "-key", "idevid.key", "-san_nodefault"];
+
+impl Site {
+    fn new() -> Self {
+        let (world, bench) = (World::new(), Bench::new());
+        from_the_factory(&world, &bench);
+        let node = Node::start(&world.app);
+        bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out device.key");
+        Self { world, bench, node }
+    }
+
+    /// Whether openssl got what it wanted, and what it says.
+    fn run(&self, path: &str, arguments: &[&str]) -> (bool, String) {
+        let (server, path) = (format!("127.0.0.1:{}", self.node.port()), format!(".well-known/cmp/p/{DOMAIN}{path}"));
+        let mut all = vec!["cmp", "-config", "", "-batch", "-server", &server, "-path", &path];
+        all.extend(["-trusted", "root.pem", "-certout", "answer.pem"]);
+        all.extend(arguments);
+        let output = self.bench.run("openssl", &all);
+        (output.status.success(), said(&output))
+    }
+
+    fn gets(&self, path: &str, shown: &[&str], arguments: &[&str]) -> String {
+        let (is_given, text) = self.run(path, &[shown, arguments].concat());
+        assert!(is_given, "{arguments:?}: {text}");
+        text
+    }
+
+    fn is_refused(&self, path: &str, shown: &[&str], arguments: &[&str], why: &str) {
+        let size = self.world.size();
+        let (is_given, text) = self.run(path, &[shown, arguments].concat());
+        assert!(!is_given && text.contains(why), "{arguments:?}: {text}");
+        assert_eq!(self.world.size(), size, "nothing is stored");
+    }
+
+    /// Why certificates are revoked, one after the other.
+    fn revoked(&self) -> Vec<String> {
+        let query = CertificateQuery { state: Some(CertificateState::Revoked), ..CertificateQuery::default() };
+        let page = self.world.app.certificates(Reader::Operator, &domain(), &query).expect("a page");
+        page.items.into_iter().filter_map(|it| Some(it.revoked?.reason)).collect()
+    }
+
+    /// What came stands as it should, and is kept under this name.
+    fn keep(&self, name: &str) {
+        let verify = "verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem";
+        self.bench.openssl(verify);
+        let path = |name: &str| self.bench.path().join(name);
+        std::fs::rename(path("answer.pem"), path(name)).expect("moves");
+    }
+}
+
+const NEW: &[&str] = &["-newkey", "device.key", "-subject", "/"];
+
+#[test]
+fn an_idevid_obtains_an_ldevid_and_renews_it() {
+    let site = Site::new();
+    for (path, command) in [("", "ir"), ("/certification", "cr"), (":ldevid", "ir"), (":ldevid/initialization", "ir")] {
+        for more in [&[][..], &["-implicit_confirm"]] {
+            let size = site.world.size();
+            site.gets(path, IDEVID, &[&["-cmd", command], NEW, more].concat());
+            site.keep("ldevid.pem");
+            assert_eq!(site.world.size(), size + 1, "it is named in the record once");
+        }
+    }
+    site.bench.request("signed", &[]);
+    site.gets("/pkcs10", IDEVID, &["-cmd", "p10cr", "-csr", "signed.csr"]);
+    site.keep("other.pem");
+
+    let own = &["-cert", "ldevid.pem", "-key", "device.key"];
+    site.bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out renewed.key");
+    site.gets("/keyupdate", own, &["-cmd", "kur", "-newkey", "renewed.key"]);
+    site.keep("renewed.pem");
+    site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "other.pem"], "badCertId");
+
+    site.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    for (shown, command) in [(IDEVID, "ir"), (own, "cr"), (own, "kur")] {
+        let arguments = [&["-cmd", command], NEW].concat();
+        site.is_refused("", shown, &arguments, "notAuthorized");
+    }
+}
+
+/// Shown by the token of the registrar, who says whom he means.
+const REGISTRAR: &[&str] = &["-ref", "SN-7", "-secret", "file:token", "-mac", "hmacWithSHA256"];
+
+#[test]
+fn a_registrar_asks_by_his_token() {
+    let site = Site::new();
+    site.bench.file("token", TOKEN.as_bytes());
+    site.bench.file("wrong", b"wrong");
+    site.gets("", REGISTRAR, &[&["-cmd", "ir"], NEW].concat());
+    site.keep("ldevid.pem");
+    site.gets("", REGISTRAR, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
+    assert_eq!(site.revoked(), ["superseded"]);
+    for (shown, why) in [
+        (&["-ref", "SN-7", "-secret", "file:wrong", "-mac", "hmacWithSHA256"][..], "badMessageCheck"),
+        (&["-ref", "SN-7", "-secret", "file:token"], "badAlg"),
+        (&["-ref", "SN-8", "-secret", "file:token", "-mac", "hmacWithSHA256"], "badCertId"),
+    ] {
+        // Who has another secret cannot check what is signed, but with the root.
+        let arguments = [&["-cmd", "ir", "-unprotected_errors"], NEW].concat();
+        site.is_refused("", shown, &arguments, why);
+    }
+}
+
+#[test]
+fn certificates_are_taken_back() {
+    let site = Site::new();
+    site.world.submit(vec![introduction(8, &["serial:SN-8"]), status(8, &maker(), "manufacturer", "in-use", &[])]);
+    site.bench.file(
+        "other.pem",
+        ics_node::x509::certificate_pem(&{
+            site.world.certify(8, "idevid", &site.bench.request("other", &[])).expect("is issued").certificate
+        })
+        .as_bytes(),
+    );
+    let other = &["-cert", "other.pem", "-key", "other.key"];
+    for name in ["one.pem", "two.pem", "three.pem"] {
+        site.gets("", IDEVID, &[&["-cmd", "ir"], NEW].concat());
+        site.keep(name);
+    }
+    let own = &["-cert", "one.pem", "-key", "device.key"];
+    let ends = |name: &'static str, reason: &'static str| ["-cmd", "rr", "-oldcert", name, "-revreason", reason];
+    site.is_refused("", other, &ends("one.pem", "5"), "notAuthorized");
+    site.is_refused("", IDEVID, &ends("one.pem", "1"), "badRequest");
+    site.is_refused("", IDEVID, &ends("one.pem", "8"), "badRequest");
+    site.is_refused("", IDEVID, &ends("root.pem", "5"), "badCertId");
+    site.gets("", IDEVID, &ends("one.pem", "5"));
+    assert_eq!(site.revoked(), ["cessationOfOperation"]);
+    site.is_refused("", IDEVID, &ends("one.pem", "5"), "certRevoked");
+    site.gets("", own, &ends("two.pem", "1"));
+    let revoked = site.revoked();
+    assert!(revoked.len() == 3 && revoked.iter().filter(|it| *it == "keyCompromise").count() >= 2, "{revoked:?}");
+    let again = [&["-cmd", "ir"], NEW].concat();
+    site.is_refused("", own, &again, "signerNotTrusted");
+    site.is_refused("", IDEVID, &again, "badCertTemplate");
+}
+
+#[test]
+fn what_its_holder_does_not_take_is_revoked() {
+    let site = Site::new();
+    site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
+    let (is_given, text) = site.run("", &[IDEVID, &["-cmd", "ir", "-out_trusted", "stranger.pem"], NEW].concat());
+    assert!(!is_given && text.contains("sending CERTCONF") && text.contains("received PKICONF"), "{text}");
+    assert_eq!(site.revoked(), ["unspecified"]);
+}
+
+#[test]
+fn who_is_not_let_in_and_what_is_not_taken() {
+    let site = Site::new();
+    site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
+    site.bench.openssl("genrsa -out weak.key 1024");
+    // What signs itself openssl sends only when it is told to.
+    let stranger = &["-cert", "stranger.pem", "-key", "stranger.key", "-extracerts", "stranger.pem"];
+    let new = [&["-cmd", "ir"], NEW].concat();
+    site.is_refused("", stranger, &new, "signerNotTrusted");
+    site.is_refused("", IDEVID, &[&new[..], &["-unprotected_requests"]].concat(), "badMessageCheck");
+    site.is_refused("", IDEVID, &[&new[..], &["-popo", "0"]].concat(), "badPOP");
+    site.is_refused("", IDEVID, &[&new[..], &["-popo", "-1"]].concat(), "badPOP");
+    site.is_refused("", IDEVID, &[&new[..], &["-sans", "evil.example"]].concat(), "badCertTemplate");
+    site.is_refused("", IDEVID, &["-cmd", "ir", "-newkey", "weak.key", "-subject", "/"], "badCertTemplate");
+    site.is_refused(":none", IDEVID, &new, "notAuthorized");
+    site.is_refused(":ocsp", IDEVID, &new, "notAuthorized");
+    site.is_refused("", IDEVID, &["-cmd", "genm", "-infotype", "signKeyPairTypes"], "badRequest");
+    for asked in [&["-cmd", "genm"][..], &["-cmd", "genm", "-infotype", "caCerts"]] {
+        let told = site.gets("", stranger, asked);
+        assert!(told.contains("caCerts") || told.contains("caCerts".to_uppercase().as_str()), "{told}");
+    }
+}
+
+/// What the node answers to these bytes: the status of HTTP, and what can be read in the message.
+fn sent(site: &Site, media_type: &str, bytes: &[u8]) -> (String, String) {
+    let url = format!("http://127.0.0.1:{}/.well-known/cmp/p/{DOMAIN}", site.node.port());
+    site.bench.file("sent.der", bytes);
+    site.bench.file("answer", b"");
+    let (header, format) = (format!("Content-Type: {media_type}"), "%{http_code}");
+    let mut arguments = vec!["--silent", "--output", "answer", "--write-out", format, "--header", &header];
+    arguments.extend(["--data-binary", "@sent.der", &url]);
+    let code = said(&site.bench.run("curl", &arguments));
+    (code, String::from_utf8_lossy(&site.bench.read("answer")).into_owned())
+}
+
+const CMP: &str = "application/pkixcmp";
+
+#[test]
+fn a_message_counts_once_whole_and_in_its_time() {
+    let site = Site::new();
+    let new = [&["-cmd", "ir", "-implicit_confirm", "-reqout", "request.der"], NEW].concat();
+    site.gets("", IDEVID, &new);
+    let (size, message) = (site.world.size(), site.bench.read("request.der"));
+    let (code, answer) = sent(&site, CMP, &message);
+    assert!(code == "200" && answer.contains("a transaction of this id has begun before"), "{code} {answer}");
+    for place in (0..message.len()).step_by(7) {
+        let mut changed = message.clone();
+        changed[place] ^= 1;
+        let (code, answer) = sent(&site, CMP, &changed);
+        assert!(matches!(code.as_str(), "200" | "400"), "{place}: {code} {answer}");
+    }
+    for (media_type, bytes, expected) in [
+        ("application/pkcs10", &message[..], "415"),
+        (CMP, b"", "400"),
+        (CMP, &message[..message.len() - 1], "400"),
+        (CMP, &[&message[..], b"\0"].concat(), "400"),
+        (CMP, &[0x30; 70_000], "413"),
+    ] {
+        assert_eq!(sent(&site, media_type, bytes).0, expected, "{media_type} {}", bytes.len());
+    }
+    assert_eq!(site.world.size(), size, "nothing is stored");
+
+    let (server, path) = (format!("127.0.0.1:{}", site.node.port()), format!(".well-known/cmp/p/{DOMAIN}"));
+    for (moved, why) in [("-10m", "badTime"), ("+10m", "badTime")] {
+        let mut all = vec!["-f", moved, "openssl", "cmp", "-config", "", "-server", &server, "-path", &path];
+        all.extend(["-srvcert", "issuer.pem", "-certout", "answer.pem"]);
+        all.extend([IDEVID, &new].concat());
+        let text = said(&site.bench.run("faketime", &all));
+        assert!(text.contains(why), "{moved}: {text}");
+    }
+    let (code, _) = sent(&site, CMP, &message);
+    assert_eq!((code.as_str(), site.world.size()), ("200", size));
+}
