@@ -340,9 +340,13 @@ impl Writer {
             self.shared.index.will_forget(&self.shared.index_path).map_err(|error| self.assess(error))?;
         }
         let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
-        sync_with_commit(&self.log, erases)?;
-        if let Err(error) = store(&mut self.log, changed) {
-            return Err(self.assess(error));
+        let stored = sync_with_commit(&self.log, erases).and_then(|()| store(&mut self.log, changed));
+        if let Err(error) = stored.map_err(|error| self.assess(error)) {
+            // Of what a broken disk has left only a restart can tell: then the index must be built again.
+            if !forgotten.is_empty() && self.shared.check_writable().is_ok() {
+                self.shared.index.will_not_forget(&self.shared.index_path);
+            }
+            return Err(error);
         }
         self.shared.note_room(true);
         for (state, draft) in changed {
