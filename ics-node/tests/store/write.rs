@@ -234,6 +234,22 @@ fn unknown_domains_and_closing() {
     assert_eq!(head(&open(dir.path()), domain).size, 1);
 }
 
+/// Else nobody would see it before the next start, and nobody could make it either.
+#[test]
+fn a_domain_whose_heads_file_is_damaged_can_be_made_once_that_is_mended() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let make = || store.create_domain(&name("d.example"), Part::Home, None);
+    let file = dir.path().join("heads/d.example");
+    std::fs::write(&file, "no note").expect("written");
+    assert!(matches!(make(), Err(StoreError::Corrupt { .. })));
+    std::fs::remove_file(&file).expect("removed");
+    let made = make().expect("nothing of it was left");
+    assert_eq!(append(&store, made.number, &["a"]).expect("append"), [0]);
+    drop(store);
+    assert_eq!(head(&open(dir.path()), made.number).size, 1);
+}
+
 /// SQLite may find room where the head's file does not: that must be known before anything is committed.
 #[test]
 fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room() {
