@@ -213,8 +213,7 @@ impl Store {
         let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
         // Before the database is made, which would hide that all is gone.
         let seen = open_seen(dir, options.cosigner.as_ref())?;
-        let log = schema::open_writer(schema::File::Log, &log_path)?;
-        sync_wal(&log_path)?;
+        let log = open_log_to_write(&log_path)?;
         witnessed::make_good(&log, &seen)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         heads.sweep()?;
@@ -347,6 +346,13 @@ pub(crate) fn wal_of(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)
+}
+
+/// Opens the log for writing. What is left in its write-ahead log is made durable before SQLite may copy it into the
+/// database.
+fn open_log_to_write(log: &Path) -> Result<rusqlite::Connection, StoreError> {
+    sync_wal(log)?;
+    schema::open_writer(schema::File::Log, log)
 }
 
 /// Makes durable what a process has committed and not synced: it was killed, or a sync of it failed. It is about to be read
