@@ -3,6 +3,9 @@
 //!
 //! For the record that is over. But a certificate was revoked for good by it, and all were told: so the log is read again as
 //! it grew, from its end back to where the block held last.
+//!
+//! Reading it again costs a judgement for each time at which something may have changed. Only few statements can have changed
+//! anything ([`deciding`]), and only these are read: a thing of which much is said costs what its groups and grants cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +13,10 @@ use super::Logged;
 use super::report::{Listed, Standing, VoidSince};
 use super::resolve::listed;
 use super::standing::{Judged, Scene};
+use crate::identity::IdentityId;
 use crate::statement::StatementId;
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, Effect};
+use crate::vocabulary::{Act, Attribute, Effect};
 
 /// The statements that blocked the thing of a scene for ever and do so no longer, by index, with what came when that was
 /// over. Nothing but certificates hangs on them: of what has none none are looked for.
@@ -22,10 +26,11 @@ pub(super) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Lo
         return Vec::new();
     }
     let sought = sought(scene, about.iter().chain(groups));
-    let Some(first) = sought.first().copied() else { return Vec::new() };
-    let history = History { scene, about: by_index(about), groups: by_index(groups) };
-    let moments = history.moments(&sought, at);
-    history.last_seen(sought, moments.iter().filter(|(_, size)| *size > first)).into_values().collect()
+    if sought.is_empty() {
+        return Vec::new();
+    }
+    let history = History::new(scene, about, groups, &sought);
+    history.last_seen(sought, &history.moments(at)).into_values().collect()
 }
 
 /// The indices of the statuses that blocked for ever by a descriptor since they were admitted, and of which the record does
@@ -44,60 +49,108 @@ fn sought<'s>(scene: &Scene<'_>, statements: impl Iterator<Item = &'s Logged>) -
     statements.filter(may_have).map(Logged::index).collect()
 }
 
-fn by_index(statements: &[Logged]) -> Vec<Logged> {
-    let mut all = statements.to_vec();
-    all.sort_by_key(Logged::index);
-    all
+/// What may have decided whether the statuses sought blocked: they themselves, what may have put the thing into one of the
+/// groups at hand, grants, by which signers may have had their roles, what is left of erased statements, and whatever names
+/// one of all these as ended by it. Nothing else in a record does.
+fn deciding(subject: &IdentityId, said: &[&Logged], sought: &BTreeSet<u64>) -> BTreeSet<StatementId> {
+    let decides = |it: &&&Logged| sought.contains(&it.index()) || it.act() == Act::Grant;
+    let joined = Joined::of(said.iter().filter(decides).copied());
+    let joins = |it: &&&Logged| it.subject_id() == *subject && joined.has(it);
+    let begin = said.iter().filter(|it| decides(it) || it.is_erased() || joins(it));
+    let mut naming: BTreeMap<StatementId, Vec<StatementId>> = BTreeMap::new();
+    for it in said {
+        it.claims().supersedes.iter().for_each(|named| naming.entry(*named).or_default().push(it.id()));
+    }
+    let mut waiting: Vec<StatementId> = begin.map(|it| it.id()).collect();
+    let mut deciding = BTreeSet::new();
+    while let Some(id) = waiting.pop() {
+        if deciding.insert(id) {
+            waiting.extend(naming.get(&id).into_iter().flatten());
+        }
+    }
+    deciding
+}
+
+/// By what a thing may belong to groups.
+#[derive(Default)]
+struct Joined<'a> {
+    ids: BTreeSet<[u8; 32]>,
+    selecting: BTreeSet<(Attribute, &'a str)>,
+}
+
+impl<'a> Joined<'a> {
+    /// To those of which these statements are.
+    fn of(statements: impl Iterator<Item = &'a Logged>) -> Self {
+        let mut joined = Self::default();
+        for it in statements {
+            if let (IdentityId::Group(id), Some(group)) = (it.subject_id(), it.subject().as_group()) {
+                joined.ids.insert(id);
+                joined.selecting.extend(group.attributes.iter().map(|(attribute, value)| (*attribute, value.as_str())));
+            }
+        }
+        joined
+    }
+
+    fn has(&self, statement: &Logged) -> bool {
+        let claims = statement.claims();
+        let mut given = claims.attributes.iter().map(|(attribute, value)| (*attribute, value.as_str()));
+        claims.groups.iter().any(|id| self.ids.contains(id)) || given.any(|pair| self.selecting.contains(&pair))
+    }
 }
 
 /// A time, and how many entries the log had then.
 type Moment = (Timestamp, u64);
 
-/// What is said of a thing and its groups, in the order in which it was.
+/// What is said of a thing and its groups.
 struct History<'a> {
     scene: &'a Scene<'a>,
+    said: Vec<&'a Logged>,
+    /// Of it, what may have decided about the statuses sought, in the order in which it was said.
     about: Vec<Logged>,
     groups: Vec<Logged>,
 }
 
-impl History<'_> {
-    fn all(&self) -> impl Iterator<Item = &Logged> {
-        self.about.iter().chain(&self.groups).filter(|it| !it.is_refused())
+impl<'a> History<'a> {
+    fn new(scene: &'a Scene<'a>, about: &'a [Logged], groups: &'a [Logged], sought: &BTreeSet<u64>) -> Self {
+        let said: Vec<&Logged> = about.iter().chain(groups).filter(|it| !it.is_refused()).collect();
+        let deciding = deciding(&scene.subject, &said, sought);
+        let by_index = |statements: &[Logged]| {
+            let decides = |it: &&Logged| !it.is_refused() && deciding.contains(&it.id());
+            let mut all: Vec<Logged> = statements.iter().filter(decides).cloned().collect();
+            all.sort_by_key(Logged::index);
+            all
+        };
+        let (about, groups) = (by_index(about), by_index(groups));
+        Self { scene, said, about, groups }
     }
 
-    /// When it may have changed what these do.
-    fn moments(&self, sought: &BTreeSet<u64>, at: Timestamp) -> BTreeSet<Moment> {
-        let issued: BTreeSet<StatementId> =
-            self.about.iter().filter(|it| it.act() == Act::Issued).map(Logged::id).collect();
-        let matters = |it: &&Logged| {
-            let claims = it.claims();
-            let ends = claims.supersedes.iter().any(|id| !issued.contains(id));
-            let tells = !claims.groups.is_empty() || matches!(claims.act, Act::Identity | Act::Grant);
-            ends || tells || it.is_erased() || sought.contains(&Logged::index(it))
-        };
-        let said = self.all().filter(matters).map(|it| (it.admitted_at(), it.index() + 1));
+    /// When it may have changed what the statuses sought do: three for each statement that may have decided about it at most,
+    /// and one for each descriptor.
+    fn moments(&self, at: Timestamp) -> BTreeSet<Moment> {
+        let deciding = || self.about.iter().chain(&self.groups);
+        let said = deciding().map(|it| (it.admitted_at(), it.index() + 1));
         let ruled = self.scene.domain.ruled_since().map(|since| (since.at, since.index + 1));
         let mut moments: BTreeSet<Moment> = said.chain(ruled).filter(|(time, _)| *time <= at).collect();
-        let others = self.all().filter(|it| it.act() != Act::Issued).map(Logged::claims);
-        let bounds = others.flat_map(|claims| [claims.from, claims.until]).flatten();
-        let bounds: BTreeSet<Timestamp> = bounds.filter(|bound| *bound <= at).collect();
-        let size_at = |bound: Timestamp| moments.range(..=(bound, u64::MAX)).map(|(_, size)| *size).max();
-        let by_time: Vec<Moment> =
-            bounds.into_iter().filter_map(|bound| size_at(bound).map(|size| (bound, size))).collect();
-        moments.extend(by_time);
+        let mut size = 0;
+        let mut size_at = BTreeMap::new();
+        for (time, more) in &moments {
+            size = size.max(*more);
+            size_at.insert(*time, size);
+        }
+        let bounds = deciding().map(Logged::claims).flat_map(|claims| [claims.from, claims.until]).flatten();
+        let begun = bounds.filter(|bound| *bound <= at);
+        moments.extend(begun.filter_map(|bound| size_at.range(..=bound).next_back().map(|(_, size)| (bound, *size))));
         moments
     }
 
     /// Those of the statements sought that blocked at one of the moments, as of the last one at which they did.
-    fn last_seen<'m>(
-        &self,
-        mut sought: BTreeSet<u64>,
-        moments: impl DoubleEndedIterator<Item = &'m Moment>,
-    ) -> BTreeMap<u64, Listed> {
+    fn last_seen(&self, mut sought: BTreeSet<u64>, moments: &BTreeSet<Moment>) -> BTreeMap<u64, Listed> {
         let (mut found, mut later) = (BTreeMap::new(), None);
-        for moment in moments.rev() {
-            if sought.is_empty() {
-                break;
+        for moment in moments.iter().rev() {
+            let Some(first) = sought.first() else { break };
+            if moment.1 <= *first {
+                // None of them was said yet.
+                continue;
             }
             for it in self.blocking_at(moment, &sought) {
                 sought.remove(&it.by.index);
@@ -135,8 +188,8 @@ impl History<'_> {
         match later {
             Some((at, more)) if more > size => VoidSince { index: more - 1, at: *at },
             Some((at, _)) => {
-                let next = self.all().filter(|it| it.admitted_at() >= *at && it.index() >= *size);
-                VoidSince { index: next.map(Logged::index).min().unwrap_or(end), at: *at }
+                let next = self.said.iter().filter(|it| it.admitted_at() >= *at && it.index() >= *size);
+                VoidSince { index: next.map(|it| it.index()).min().unwrap_or(end), at: *at }
             }
             None => VoidSince { index: end, at: self.scene.domain.last_admitted_at() },
         }
@@ -145,4 +198,69 @@ impl History<'_> {
 
 fn until(statements: &[Logged], size: u64) -> &[Logged] {
     statements.get(..statements.partition_point(|it| it.index() < size)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+    use crate::samples::*;
+    use crate::statement::Group;
+
+    /// How many judgements it takes to find out at which moment a block held last, if it never did, and of how many
+    /// statements each is.
+    fn cost(drafts: &[Draft]) -> (usize, usize) {
+        let (domain, (about, groups)) = (domain(), split(drafts));
+        let scene = Scene::judge(&domain, device(), None, &about, &groups, now());
+        let sought = sought(&scene, about.iter().chain(&groups));
+        let first = *sought.first().expect("something is sought");
+        let history = History::new(&scene, &about, &groups, &sought);
+        let judgements = history.moments(now()).iter().filter(|(_, size)| *size > first).count();
+        (judgements, history.about.len() + history.groups.len())
+    }
+
+    /// A thing that has left an order, which then was destroyed.
+    fn left(order: &Group) -> Vec<Draft> {
+        let destroyed = status(3, MAKER, "manufacturer", "destroyed").on(order);
+        let certificate = say(1, MAKER, "manufacturer", Act::Issued);
+        vec![introduce(0).joins(order), certificate, introduce(2).ends(0), destroyed]
+    }
+
+    fn up_to_the_limit(mut drafts: Vec<Draft>, next: impl Fn(u64) -> Draft) -> Vec<Draft> {
+        drafts.extend((drafts.len() as u64..limits::RECORD_STATEMENTS as u64).map(next));
+        drafts
+    }
+
+    #[test]
+    fn of_a_record_of_the_largest_size_only_what_may_have_decided_is_judged_again() {
+        let order = group("order 12", &[(Attribute::Lot, "7")]);
+        let in_use = |n: u64| status(n, KEEPER, "maintainer", "in-use").from(n).until(n + 9);
+        let step = |n: u64| if n > 4 { in_use(n).ends(n - 1) } else { in_use(n) };
+        assert_eq!(cost(&up_to_the_limit(left(&order), step)), (1, 3), "a chain of statuses");
+        let named = |n: u64| introduce(n).ends(n - 1).attribute(Attribute::Lot, "8").until(n + 9);
+        let introduced = |n: u64| if n > 4 { named(n) } else { introduce(n) };
+        assert_eq!(cost(&up_to_the_limit(left(&order), introduced)), (1, 3), "a chain of introductions to another lot");
+    }
+
+    #[test]
+    fn where_each_statement_may_have_decided_the_judgements_are_three_times_as_many_at_most() {
+        let order = group("order 12", &[]);
+        let joins = |n: u64| introduce(n).joins(&order).from(n + 1).until(n + 5_000);
+        let (judgements, statements) = cost(&up_to_the_limit(left(&order), joins));
+        assert_eq!(statements, limits::RECORD_STATEMENTS - 1, "all but the certificate");
+        assert!(judgements <= 3 * statements + 1, "{judgements}");
+    }
+
+    /// What ended a statement may itself have been ended, by one that names no group.
+    #[test]
+    fn whatever_ends_what_decides_decides_as_well() {
+        let order = group("order 12", &[]);
+        let mut drafts = left(&order);
+        drafts.push(say(4, MAKER, "manufacturer", Act::Withdrawal).ends(2));
+        drafts.push(status(5, KEEPER, "maintainer", "in-use"));
+        let (about, groups) = split(&drafts);
+        let said: Vec<&Logged> = about.iter().chain(&groups).collect();
+        let ids = deciding(&device(), &said, &BTreeSet::from([3]));
+        assert_eq!(ids, [0, 2, 3, 4].map(id).into());
+    }
 }

@@ -12,7 +12,7 @@ use super::follow::follow_back;
 use super::sight::Show;
 use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position, StoredEntry};
 use super::write::in_transaction;
-use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
+use super::{INDEX_FILE, LOG_FILE, index, lock, open_log_to_write, table};
 
 /// Forks of a domain that are read at once.
 const FORKS_READ: usize = 20;
@@ -71,7 +71,7 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
         return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
     }
     let _lock = lock(dir)?;
-    let mut log = schema::open_writer(schema::File::Log, &path)?;
+    let mut log = open_log_to_write(&path)?;
     let known = table::domains(&log)?.into_iter().map(|(info, _)| info).find(|info| info.name == *name);
     let info = known.ok_or_else(|| StoreError::not_found(format!("domain `{name}`")))?;
     if info.part != Part::Mirror {

@@ -156,14 +156,20 @@ impl Flush {
         if changed.is_empty() {
             return Ok(());
         }
-        self.sync().map_err(|error| self.shared.halt(&error))?;
+        self.sync().map_err(|error| self.halt(error))?;
         for (state, _) in changed {
             if let Some(staged) = staged.remove(&state.info.number) {
                 let put = self.shared.heads.raise_staged(&state.info.name, staged);
-                put.map_err(|error| self.shared.halt(&error))?;
+                put.map_err(|error| self.halt(error))?;
             }
         }
         Ok(())
+    }
+
+    /// Also where it is room that is missing: what a sync could not write the system may have dropped, and call the file
+    /// clean. So it is told of as a full disk, and taken for a broken one.
+    fn halt(&self, error: StoreError) -> StoreError {
+        self.shared.halt(&error.of_disk(&self.wal_path))
     }
 
     /// Syncs the write-ahead log, in which the commit is. The first time its name as well: SQLite would do that when it

@@ -126,7 +126,9 @@ impl HeadFiles {
         Ok(())
     }
 
-    /// [`HeadFiles::raise`] with what was written before.
+    /// [`HeadFiles::raise`] with what was written before. What is on file is read each time, not remembered: the file is
+    /// what outlives a database that is put back, so it must not fall, whoever raised it meanwhile (a hand that puts
+    /// files back beside a running node, or the proof that a witness brings). Beside two syncs the reading costs nothing.
     pub(crate) fn raise_staged(&self, domain: &DomainName, mut staged: Staged) -> Result<(), StoreError> {
         if self.read(domain)?.is_some_and(|on_file| on_file.size >= staged.size) {
             return Ok(());

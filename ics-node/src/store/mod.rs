@@ -40,7 +40,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -213,8 +213,7 @@ impl Store {
         let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
         // Before the database is made, which would hide that all is gone.
         let seen = open_seen(dir, options.cosigner.as_ref())?;
-        let log = schema::open_writer(schema::File::Log, &log_path)?;
-        sync_wal(&log_path)?;
+        let log = open_log_to_write(&log_path)?;
         witnessed::make_good(&log, &seen)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         heads.sweep()?;
@@ -299,6 +298,9 @@ const HEADS_DIR: &str = "heads";
 pub(crate) const SEEN_DIR: &str = "seen";
 const LOCK_FILE: &str = "lock";
 
+/// Bytes of the write-ahead log that a start writes at once.
+const AT_ONCE: usize = 1 << 20;
+
 impl Drop for Store {
     fn drop(&mut self) {
         // Readers first: SQLite tidies up when the last connection that can write is the last of all.
@@ -346,14 +348,39 @@ pub(crate) fn wal_of(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes durable what a process that was killed has committed and not synced. It is about to be read as what is there, and
-/// heads' files are made good by it: after a power cut they would be ahead of the database, which is the sign of a restore.
+/// Opens the log for writing. What is left in its write-ahead log is made durable before SQLite may copy it into the
+/// database.
+fn open_log_to_write(log: &Path) -> Result<rusqlite::Connection, StoreError> {
+    sync_wal(log)?;
+    schema::open_writer(schema::File::Log, log)
+}
+
+/// Makes durable what a process has committed and not synced: it was killed, or a sync of it failed. It is about to be read
+/// as what is there, and heads' files are made good by it: after a power cut they would be ahead of the database, which is
+/// the sign of a restore.
 fn sync_wal(log: &Path) -> Result<(), StoreError> {
     let path = wal_of(log);
-    match File::open(&path).and_then(|wal| wal.sync_all()) {
+    match write_again(&path) {
         Ok(()) => path.parent().map_or(Ok(()), sync_names),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::io(&path)(error)),
+    }
+}
+
+/// Writes a file over itself, durably; a crash meanwhile leaves each byte as it was. To sync it is not enough: after a sync
+/// that failed the system may hold what never came to the disk for written, show it to whoever reads, and say the next time
+/// that all is well.
+fn write_again(path: &Path) -> std::io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut part = vec![0; AT_ONCE];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut part)?;
+        let Some(bytes) = part.get(..read).filter(|bytes| !bytes.is_empty()) else { return file.sync_all() };
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(bytes)?;
+        at += bytes.len() as u64;
     }
 }
 
@@ -398,6 +425,21 @@ mod tests {
 
     fn breaks_the_flusher(_: &Change<'_>) {
         panic!("as by a defect")
+    }
+
+    #[test]
+    fn a_file_that_is_written_again_is_as_it_was() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db-wal");
+        for length in [0, 1, AT_ONCE, 2 * AT_ONCE + 7] {
+            let bytes: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).expect("small")).collect();
+            std::fs::write(&path, &bytes).expect("written");
+            write_again(&path).expect("written again");
+            assert!(std::fs::read(&path).expect("read") == bytes, "{length} bytes");
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(write_again(&path).expect_err("there is none").kind(), ErrorKind::NotFound);
+        assert!(!path.exists());
     }
 
     /// Else all would be refused, and nothing would say that the node is to be started again.

@@ -63,7 +63,8 @@ impl Store {
 
     /// Begins a new epoch of a domain whose lost tail nobody has: runs a job that puts the owners' descriptor behind what
     /// is left, and lets its checkpoint take the place of the higher one that is on file, also where it waits for its
-    /// witnesses. From then on it may go on. A domain that is not silent loses nothing by it.
+    /// witnesses. From then on it may go on. A domain that is not silent loses nothing by it. Nobody else may write it
+    /// meanwhile: until this has ended, whatever comes in is signed as if nothing had been lost.
     ///
     /// # Errors
     /// As [`Store::write`]; then it is as silent as before.

@@ -74,8 +74,11 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn doubt_what_was_cosigned(&self, doubt: bool) -> Result<(), StoreError> {
-        let (seen, key) = (&self.shared.seen, self.shared.cosigner.as_ref());
-        if doubt { seen.doubt(key) } else { seen.trust(key) }
+        // As all that is written there: each file is new in the same place first.
+        self.with_writer(move |writer| {
+            let (seen, key) = (&writer.shared.seen, writer.shared.cosigner.as_ref());
+            if doubt { seen.doubt(key) } else { seen.trust(key) }
+        })
     }
 
     /// The checkpoint over all that is stored of a domain of this node, for its witnesses: the one that is shown, or a

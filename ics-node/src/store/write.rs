@@ -154,10 +154,11 @@ impl Store {
             let last = writer.shared.published.all().last().map_or(0, |state| state.info.number.get());
             let number = DomainNumber::new(last + 1).ok_or_else(|| StoreError::refused("too many domains"))?;
             let info = DomainInfo { number, name, part, entry0 };
+            let mut state = DomainState::empty(info.clone());
+            // Before it is stored: where its head's file cannot be read there is no domain, in memory as on the disk.
+            state.take_standing(&writer.log, &writer.shared.heads)?;
             let result = in_transaction(&mut writer.log, |log| table::insert_domain(log, &info));
             result.map_err(|error| writer.assess(error))?;
-            let mut state = DomainState::empty(info.clone());
-            state.take_standing(&writer.log, &writer.shared.heads)?;
             writer.shared.published.put(state);
             Ok(info)
         })

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::Shared;
@@ -161,6 +162,17 @@ impl Writer {
         }
         // What was committed must be on the disk before the last connection tidies up.
         self.flusher.wait();
+        if !self.may_copy_wal()
+            && let Err(error) = self.log.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::warn!(%error, "the write-ahead log is copied into the database as it is");
+        }
+    }
+
+    /// Whether the write-ahead log may be copied into the database: not where a sync of it has failed. SQLite would sync it
+    /// once more and believe that, and a power cut might leave a part of a commit whose rest is nowhere.
+    fn may_copy_wal(&self) -> bool {
+        self.shared.check_writable().is_ok()
     }
 
     /// A further task for a group, if one waits. While another group is being synced, a small one is not worth a commit of
@@ -284,6 +296,9 @@ impl Writer {
 
     /// Copies the write-ahead log into the database, as far as readers allow. All of it must be on the disk.
     fn checkpoint(&mut self) {
+        if !self.may_copy_wal() {
+            return;
+        }
         self.since_checkpoint = 0;
         let copied = self.log.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         if let Err(error) = copied {
@@ -340,9 +355,13 @@ impl Writer {
             self.shared.index.will_forget(&self.shared.index_path).map_err(|error| self.assess(error))?;
         }
         let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
-        sync_with_commit(&self.log, erases)?;
-        if let Err(error) = store(&mut self.log, changed) {
-            return Err(self.assess(error));
+        let stored = sync_with_commit(&self.log, erases).and_then(|()| store(&mut self.log, changed));
+        if let Err(error) = stored.map_err(|error| self.assess(error)) {
+            // Of what a broken disk has left only a restart can tell: then the index must be built again.
+            if !forgotten.is_empty() && self.shared.check_writable().is_ok() {
+                self.shared.index.will_not_forget(&self.shared.index_path);
+            }
+            return Err(error);
         }
         self.shared.note_room(true);
         for (state, draft) in changed {
@@ -387,7 +406,7 @@ impl Writer {
 
     /// What was erased must not survive in the write-ahead log. If a reader is in the way, it is tried again.
     fn empty_wal(&mut self) {
-        if !self.wal_holds_erased {
+        if !self.wal_holds_erased || !self.may_copy_wal() {
             return;
         }
         self.tried_to_empty = Instant::now();

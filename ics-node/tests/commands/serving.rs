@@ -173,6 +173,15 @@ fn a_service_manager_lets_a_start_take_its_time() {
     assert!(unit.contains("\nTimeoutStartSec=infinity\n"), "systemd's own bound would hold");
 }
 
+/// On a full disk a node does not start; nobody should have to start it once there is room.
+#[test]
+fn a_service_manager_goes_on_starting_a_node_whose_disk_is_full() {
+    let unit = include_str!("../../packaging/ics.service");
+    let (general, service) = unit.split_once("[Service]").expect("two sections");
+    assert!(general.contains("\nStartLimitIntervalSec=0\n"), "it would give up");
+    assert!(service.contains("\nRestart=on-failure\n"));
+}
+
 /// What is walled off from the node is from its agent as well, and the package brings the agent's unit along.
 #[test]
 fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {

@@ -172,6 +172,28 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
     assert_sound(&open(dir.path()));
 }
 
+/// Else each later start would build the index again, whatever was erased in between.
+#[test]
+fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first", "second"]).expect("append");
+    let other = Connection::open(dir.path().join("ics.db")).expect("open");
+    let refuses = "CREATE TRIGGER refuses BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'no'); END";
+    other.execute_batch(refuses).expect("made");
+    let erase = || store.write(domain, |tx| tx.erase(1, b"left".to_vec())).expect("queue").wait();
+    let is_marked = || dir.path().join("index.db-erasing").exists();
+    assert!(matches!(erase(), Err(WriteError::Store(StoreError::Sqlite { .. }))));
+    assert!(!is_marked(), "nothing is to be forgotten");
+    assert_eq!(find(&store, domain, &["second"]), [1]);
+    other.execute_batch("DROP TRIGGER refuses").expect("gone");
+    drop(other);
+    erase().expect("erased");
+    assert_eq!(find(&store, domain, &["second"]), Vec::<u64>::new());
+    drop(store);
+    assert!(!is_marked(), "all is forgotten");
+}
+
 /// Something is written all the time, and somebody reads while it is erased.
 #[test]
 fn an_erased_body_leaves_the_files_under_steady_load_too() {

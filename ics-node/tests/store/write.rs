@@ -234,6 +234,42 @@ fn unknown_domains_and_closing() {
     assert_eq!(head(&open(dir.path()), domain).size, 1);
 }
 
+/// It is not known to be on the disk: copied into the database, a part of it might come there before a power cut, and the
+/// rest be nowhere. The next start makes it durable first.
+#[test]
+fn a_store_that_takes_no_more_writes_leaves_the_write_ahead_log_as_it_is() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["a"]).expect("append");
+    let file = dir.path().join("heads/d.example");
+    std::fs::remove_file(&file).expect("removed");
+    std::fs::create_dir(&file).expect("in the way");
+    assert!(matches!(append(&store, domain, &["b"]), Err(WriteError::Store(StoreError::Halted { .. }))));
+    drop(store);
+    let wal = std::fs::metadata(dir.path().join("ics.db-wal")).expect("it is there");
+    assert!(wal.len() > 0, "with the commit in it");
+    std::fs::remove_dir(&file).expect("removed");
+    let store = open(dir.path());
+    assert_eq!(append(&store, domain, &["c"]).expect("append"), [2]);
+    assert_sound(&store);
+}
+
+/// Else nobody would see it before the next start, and nobody could make it either.
+#[test]
+fn a_domain_whose_heads_file_is_damaged_can_be_made_once_that_is_mended() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let make = || store.create_domain(&name("d.example"), Part::Home, None);
+    let file = dir.path().join("heads/d.example");
+    std::fs::write(&file, "no note").expect("written");
+    assert!(matches!(make(), Err(StoreError::Corrupt { .. })));
+    std::fs::remove_file(&file).expect("removed");
+    let made = make().expect("nothing of it was left");
+    assert_eq!(append(&store, made.number, &["a"]).expect("append"), [0]);
+    drop(store);
+    assert_eq!(head(&open(dir.path()), made.number).size, 1);
+}
+
 /// SQLite may find room where the head's file does not: that must be known before anything is committed.
 #[test]
 fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room() {

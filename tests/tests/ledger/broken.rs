@@ -22,7 +22,7 @@ fn a_node_whose_writes_fail_keeps_its_promises() {
     let (mut acknowledged, mut refused) = (0, 0);
     for node in 0..count("ICS_LEDGER_BROKEN", 16) {
         let fault = match node % 4 {
-            0 => format!("s 5 {} {}", 8 + dice.below(40), 1 + dice.below(2)),
+            0 => format!("s {} {} {}", [5, 28][node / 4 % 2], 8 + dice.below(40), 1 + dice.below(2)),
             1 => format!("w 28 {} {}", 30 + dice.below(200), 1 + dice.below(50)),
             2 => format!("w 5 {} 1", 30 + dice.below(200)),
             _ => format!("n 28 {} 2", 6 + dice.below(20)),

@@ -46,7 +46,8 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_write() {
 }
 
 /// A node that is killed between a commit and its sync leaves what no disk need have. Its next start makes the head's file
-/// good by that: a power cut after it must not leave the file ahead of the database.
+/// good by that: a power cut after it must not leave the file ahead of the database. After a sync that failed only what is
+/// written again comes to the disk.
 #[test]
 fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
     let directory = scratch();
@@ -62,7 +63,9 @@ fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
     Process::start(&author.home, &environment).expect("starts").kill();
     let calls = read_trace(&trace);
     let synced = calls.iter().position(|call| call.syncs("data/ics.db-wal")).expect("it is synced");
+    let written = calls.iter().position(|call| call.begins("data/ics.db-wal")).expect("it is written again");
     let made_good = calls.iter().position(|call| call.renames("data/heads/.new")).expect("the file is made good");
+    assert!(written < synced, "call {written} writes the log again, call {synced} syncs it");
     assert!(synced < made_good, "call {synced} syncs the log, call {made_good} makes the head's file good");
 }
 

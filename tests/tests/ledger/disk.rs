@@ -58,6 +58,11 @@ impl Call {
         self.operation == b'S' && self.path.ends_with(path)
     }
 
+    /// Whether it wrote the file whose path ends so from its beginning.
+    pub(crate) fn begins(&self, path: &str) -> bool {
+        self.operation == b'W' && self.offset == 0 && self.path.ends_with(path)
+    }
+
     /// Whether it gave the file whose path ends so another name.
     pub(crate) fn renames(&self, path: &str) -> bool {
         self.operation == b'R' && self.path.ends_with(path)

@@ -167,22 +167,13 @@ impl App {
         }
         known.retain(|name, _| witnesses.iter().any(|witness| witness.name == *name));
         let number = hosted.number;
-        let mut seal = self.blocking(move |app| Ok(app.store().sign_head(number)?)).await?;
+        let first = self.blocking(move |app| Ok(app.store().sign_head(number)?)).await?;
         let keys: Vec<VerifierKey> = witnesses.iter().filter_map(|witness| key_of(witness).ok()).collect();
-        let (first, slow) = (seal.clone(), Instant::now() + GRACE);
-        let (mut asked, mut awaited) = (FuturesUnordered::new(), BTreeMap::new());
-        for witness in &witnesses {
-            let standing = known.entry(witness.name.clone()).or_default();
-            if standing.rests() {
-                continue;
-            }
-            let mut asking = standing.asking.clone();
-            let (app, hosted, seal) = (self, hosted, &first);
-            awaited.insert(&witness.name, witness);
-            asked.push(async move {
-                let answer = app.ask_witness(hosted, witness, &mut asking, seal).await;
-                (witness, asking, answer)
-            });
+        let (mut seal, slow) = (first.clone(), Instant::now() + GRACE);
+        let (mut asked, mut awaited) = (FuturesUnordered::new(), Vec::new());
+        for (witness, asking) in who_does_not_rest(&witnesses, known) {
+            awaited.push(witness);
+            asked.push(self.ask_witness(hosted, witness, asking, &first));
         }
         let (mut enough, mut missing) = (quorum == 0, Vec::new());
         loop {
@@ -191,7 +182,7 @@ impl App {
                 () = overtaken(slow, grown.clone()), if enough => None,
             };
             let Some((witness, asking, answer)) = next else { break };
-            awaited.remove(&witness.name);
+            awaited.retain(|other| other.name != witness.name);
             self.note_witness(hosted, witness, first.size, answer.as_ref().err())?;
             known.entry(witness.name.clone()).or_default().has_answered(asking, answer.is_ok());
             if answer.as_ref().is_err_and(Trouble::is_alarming) && self.heed(hosted, witness).await? {
@@ -208,9 +199,9 @@ impl App {
             }
         }
         drop(asked);
-        for (name, witness) in awaited {
+        for witness in awaited {
             self.note_witness(hosted, witness, first.size, Some(&too_slow()))?;
-            known.entry(name.clone()).or_default().rest();
+            known.entry(witness.name.clone()).or_default().rest();
         }
         if !enough {
             let detail = format!("{quorum} must cosign: {}", missing.join("; "));
@@ -220,8 +211,20 @@ impl App {
         Ok(known.values().filter_map(Standing::pause).fold(IDLE, Duration::min))
     }
 
+    /// A witness with what it has answered, and what is known of it then.
+    async fn ask_witness<'w>(
+        &self,
+        hosted: &Arc<Hosted>,
+        witness: &'w Witness,
+        mut asking: Asking,
+        seal: &Seal,
+    ) -> (&'w Witness, Asking, Result<String, Trouble>) {
+        let answer = self.cosigned(hosted, witness, &mut asking, seal).await;
+        (witness, asking, answer)
+    }
+
     /// The checkpoint with the witness's cosignature.
-    async fn ask_witness(
+    async fn cosigned(
         &self,
         hosted: &Arc<Hosted>,
         witness: &Witness,
@@ -320,6 +323,18 @@ impl App {
         };
         waited.map(drop).map_err(late)
     }
+}
+
+/// Whom a round asks, each with what is known of it.
+fn who_does_not_rest<'w>(witnesses: &'w [Witness], known: &mut Known) -> Vec<(&'w Witness, Asking)> {
+    let mut asked = Vec::new();
+    for witness in witnesses {
+        let standing = known.entry(witness.name.clone()).or_default();
+        if !standing.rests() {
+            asked.push((witness, standing.asking.clone()));
+        }
+    }
+    asked
 }
 
 fn key_of(witness: &Witness) -> Result<VerifierKey, Trouble> {

@@ -203,7 +203,7 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             failure.hint("another `ics serve` runs with this home directory; stop it, or name another with --home")
         }
         ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
-            failure.hint("start it again; if this comes back, look at the disk and run `ics fsck`")
+            failure.hint("make room on a disk that is full, and start it again; if this comes back, run `ics fsck`")
         }
         ServiceError::App(AppError::Store(StoreError::Disk { .. })) => failure.hint(
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \

@@ -99,8 +99,20 @@ impl Index {
     /// start builds the index anew.
     pub(crate) fn will_forget(&self, path: &Path) -> Result<(), StoreError> {
         let mut tail = self.shared.tail();
-        tail.expect_forgetting();
-        build::mark_erasing(path)
+        let marked = build::mark_erasing(path);
+        match &marked {
+            Ok(()) => tail.expect_forgetting(),
+            // Its file may be there all the same.
+            Err(_) => unmark(&tail, path),
+        }
+        marked
+    }
+
+    /// Takes that back: nothing was erased.
+    pub(crate) fn will_not_forget(&self, path: &Path) {
+        let mut tail = self.shared.tail();
+        tail.expect_no_more();
+        unmark(&tail, path);
     }
 
     /// Takes postings of erased entries out of memory, and out of the file as soon as may be. Whoever meets one until
@@ -273,12 +285,7 @@ impl Shared {
         }
         let mut tail = self.tail();
         tail.emptied_wal();
-        // Under the lock: an erasure that begins now sets the mark again after this.
-        if tail.has_forgotten()
-            && let Err(error) = build::unmark(path)
-        {
-            tracing::warn!(%error, "the next start builds the index again, without need");
-        }
+        unmark(&tail, path);
     }
 
     /// Waits for something to merge; `None` when the store closes and nothing is left, or the last attempt failed.
@@ -305,6 +312,16 @@ impl Shared {
             }
             seen = tail.pushes();
         }
+    }
+}
+
+/// Takes the mark of erasures away if there is nothing left to forget. The tail is locked meanwhile: an erasure that begins
+/// now sets the mark again after this.
+fn unmark(tail: &Tail, path: &Path) {
+    if tail.has_forgotten()
+        && let Err(error) = build::unmark(path)
+    {
+        tracing::warn!(%error, "the next start builds the index again, without need");
     }
 }
 

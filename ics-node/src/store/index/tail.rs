@@ -234,10 +234,15 @@ impl Tail {
         self.expected += 1;
     }
 
+    /// Takes back what was expected: nothing was erased.
+    pub(crate) const fn expect_no_more(&mut self) {
+        self.expected = self.expected.saturating_sub(1);
+    }
+
     /// Takes postings out of what waits, and keeps in mind to take them out of the file. What is being merged goes into
     /// the file first.
     pub(crate) fn forget(&mut self, postings: Vec<(Key, Position)>) {
-        self.expected = self.expected.saturating_sub(1);
+        self.expect_no_more();
         let forgotten: BTreeSet<_> = postings.into_iter().collect();
         self.waiting.postings.retain(|posting| !forgotten.contains(posting));
         self.waiting.forgotten.extend(forgotten);

@@ -193,6 +193,26 @@ fn while_merging_fails_look_ups_go_on_and_a_full_tail_refuses() {
     assert_eq!(page.indices, [7, all]);
 }
 
+/// Else each later start builds the index again, and it is never known that it need not.
+#[test]
+fn an_erasure_that_did_not_come_is_expected_no_more() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("index.db");
+    let index = Index::start(open_writer(File::Index, &path).expect("open"), &path).expect("starts");
+    let is_marked = || dir.path().join("index.db-erasing").exists();
+    index.will_forget(&path).expect("marked");
+    index.will_forget(&path).expect("marked");
+    index.will_not_forget(&path);
+    assert!(is_marked(), "another one is still to come");
+    index.will_not_forget(&path);
+    assert!(!is_marked(), "none is");
+    index.will_forget(&path).expect("marked");
+    assert!(is_marked(), "the file may hold it");
+    index.forget(vec![(Key::of(b"a"), position(1))]);
+    drop(index);
+    assert!(!is_marked(), "it is gone");
+}
+
 #[test]
 fn who_reads_on_and_on_sees_what_was_merged_meanwhile() {
     let dir = tempfile::tempdir().expect("dir");
