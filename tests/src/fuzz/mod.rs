@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     target("body", openpgp::body),
     target("bundle", outer::bundle),
     target("certificate", openpgp::certificate),
+    target("cmp", x509::cmp),
     target("cms", x509::cms),
     target("crl", x509::list),
     target("csr", x509::csr),

@@ -78,6 +78,7 @@ fn seeds_are_accepted() {
         ics_sync::bundle::Bundle::open(std::io::Cursor::new(sealed)).is_ok()
     }));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
+    assert!(seeds("cmp").iter().all(|seed| super::x509::is_good_message(seed)));
     assert!(seeds("cms").iter().all(|seed| super::x509::is_good_cms(seed)));
     assert!(seeds("crl").iter().all(|seed| super::x509::is_good_list(seed)));
     assert!(seeds("csr").iter().all(|seed| ics_node::x509::Csr::parse(seed).is_ok()));

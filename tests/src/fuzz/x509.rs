@@ -7,6 +7,7 @@ use ics_core::descriptor::Issuer;
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_node::client::signature::check;
+use ics_node::cmp::{Answer, Message, Protection, Protector, Reply, Request};
 use ics_node::x509::{Authority, Csr, Questions, ReadList, read_certificate, read_list};
 
 /// A request that is read is proven, asks for few names, and its key is read back as it was.
@@ -14,6 +15,37 @@ pub(super) fn csr(bytes: &[u8]) {
     let Ok(csr) = Csr::parse(bytes) else { return };
     assert!(csr.wanted.len() <= limits::CSR_NAMES, "too many names are let in");
     assert!(csr.key.to_spki_der().as_ref() == Some(&csr.spki), "the key is not read back as it was written");
+}
+
+/// The secret by which the seeds of CMP are protected.
+const SECRET: &[u8] = b"s";
+
+/// A message that is read is answered by one that is read, of the same transaction; and what is protected is so by its own
+/// bytes alone.
+pub(super) fn cmp(bytes: &[u8]) {
+    let Ok(message) = Message::parse(bytes) else { return };
+    let request = Request::of(&message);
+    if let Ok(Request::Enrolment(asked)) = &request {
+        assert!(asked.csr.wanted.len() <= limits::CSR_NAMES, "too many names are let in");
+    }
+    let protection = message.protection(Some(SECRET));
+    if let Ok(Protection::Secret) = protection {
+        assert!(message.protection(Some(b"other")).is_err(), "it is protected by every secret");
+    }
+    let answer = request.map_or_else(Answer::Refused, |_| Answer::Confirmed);
+    let Some(authority) = &*AUTHORITY else { return };
+    let reply = Reply { to: &message.header, from: &authority.name, answer, nonce: [7; 16], now: AT };
+    let by = if matches!(protection, Ok(Protection::Secret)) { Protector::Secret(SECRET) } else { Protector::None };
+    let Ok(reply) = reply.to_der(&by) else { return };
+    let read = Message::parse(&reply);
+    assert!(read.is_ok_and(|it| it.header.transaction() == message.header.transaction()), "the answer is not read");
+}
+
+/// Whether the decoder takes a seed, and its protection is good.
+#[cfg(test)]
+pub(super) fn is_good_message(bytes: &[u8]) -> bool {
+    let shown = Message::parse(bytes).and_then(|message| message.protection(Some(SECRET)));
+    matches!(shown, Ok(Protection::Key(_) | Protection::Secret))
 }
 
 /// What is asked is about one certificate at least, and a bounded number of them.

@@ -217,6 +217,7 @@ async fn an_index_leads_to_all_that_certificates_need() {
         "ocsp": format!("{url}/ocsp"),
         "acme": format!("{public_url}/acme/{DOMAIN}/directory"),
         "est": format!("{public_url}/.well-known/est/{DOMAIN}"),
+        "cmp": format!("{public_url}/.well-known/cmp/p/{DOMAIN}"),
         "issuers": [issuer],
     });
     assert_eq!((answer.status, &index), (200, &expected));
