@@ -31,13 +31,15 @@ const INTERVAL_MILLIS: u64 = 2_000;
 #[derive(Default)]
 pub(crate) struct Followers {
     tasks: JoinSet<()>,
+    /// A task more for each that looks again at what it has looked at.
+    again: JoinSet<()>,
     /// For what they were begun.
     begun: Option<Begun>,
     heeding: Heeding,
 }
 
 /// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which by which version
-/// of its descriptor, with which it begins at the beginning.
+/// of its descriptor, with which it looks again from the beginning.
 #[derive(PartialEq, Eq)]
 struct Begun {
     follows: u64,
@@ -58,8 +60,9 @@ impl Followers {
         self.heeding.keep(app, work.iter().map(|(work, _)| work));
         let has_ended = self.tasks.try_join_next().is_some();
         if has_ended || self.begun != begun {
-            self.tasks = JoinSet::new();
+            (self.tasks, self.again) = (JoinSet::new(), JoinSet::new());
             for (work, _) in work {
+                self.again.spawn(app.clone().look_again_from_afar(work.clone()));
                 self.tasks.spawn(app.clone().follow_from_afar(work));
             }
             self.begun = begun;
@@ -101,17 +104,28 @@ impl App {
         tokio::time::sleep(wait).await;
     }
 
-    /// Follows one domain until it is dropped.
-    async fn follow_from_afar(self, work: Work) {
-        let (target, following, origin) = &work;
+    /// How often a domain had been sent back when it begins to follow another one, and what it follows there by name.
+    pub(super) async fn followed_from(&self, (target, following, _): &Work) -> Result<(u64, Vec<String>), AppError> {
         let (number, source) = (target.number, following.source.clone());
-        let begins = move |app: &App| {
+        let begins = move |app: &Self| {
             Ok((app.store().follow_returns(number, None)?, app.store().followed_ids(number, &source)?))
         };
-        let (Ok((returns, ids)), Ok(seed)) = (self.blocking(begins).await, random()) else { return };
+        self.blocking(begins).await
+    }
+
+    /// The peers that are asked about single things of a domain.
+    pub(super) fn asked_by_http(&self, origin: &Origin) -> Vec<HttpPeer> {
+        let asked = self.peers_table().asked_about(origin);
+        asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.http.clone())).collect()
+    }
+
+    /// Follows the news of one domain until it is dropped.
+    async fn follow_from_afar(self, work: Work) {
+        let (_, following, origin) = &work;
+        let (Ok((returns, ids)), Ok(seed)) = (self.followed_from(&work).await, random()) else { return };
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
-        let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
+        let mut watcher = Watcher::new(following.news, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
         let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
         let mut afar =
@@ -217,7 +231,7 @@ impl Afar {
         let (domain, choices) = (&self.work.2.domain, choices(&self.work.1));
         let watch = Watch { ids: self.ids.clone(), choices, from, wait: None };
         let mut problem = PeerError::Transport("there is no peer that is asked about single things".to_owned());
-        for (number, peer) in self.peers().into_iter().enumerate() {
+        for (number, peer) in self.app.asked_by_http(&self.work.2).into_iter().enumerate() {
             let heard = match way {
                 Way::LongPoll => peer.next_heads(domain, watch.clone()).await,
                 Way::Stream => open(&peer, domain, &watch).await.map(|(stream, heads)| {
@@ -233,11 +247,6 @@ impl Afar {
             }
         }
         Err(problem)
-    }
-
-    fn peers(&self) -> Vec<HttpPeer> {
-        let asked = self.app.peers_table().asked_about(&self.work.2);
-        asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.http.clone())).collect()
     }
 
     /// Notes how far all is taken over.

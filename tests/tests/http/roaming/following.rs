@@ -232,6 +232,34 @@ async fn it_goes_on_with_the_next_descriptor() {
     following.end().await;
 }
 
+/// What it has refused nobody pushes again: it asks for that beside the news, by whatever the home has told of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
+    let home = home().await;
+    let url = format!("http://{}", home.addresses[0]);
+    let node = caring_with(&origin(&home), &url, NEVER, |descriptor| {
+        for role in descriptor.roles.values_mut().filter(|role| !role.names.is_empty()) {
+            role.names = ["serial:SN-20".to_owned()].into();
+        }
+    });
+    let following = Following::begin(&node);
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    node.app.adopt(&care(), lot).await.expect("is followed");
+    say(&home, vec![device(23, "L1"), stolen(&maker(), 23), stolen(&maker(), 20)]).await;
+    until("what is taken", || status(&node, 20).as_deref() == Some("stolen")).await;
+    until("what is refused is told of", || !not_taken(&node).is_empty()).await;
+    assert_eq!(status(&node, 23), None);
+    let takes_all = |descriptor: &mut Descriptor| {
+        for role in descriptor.roles.values_mut().filter(|role| !role.names.is_empty()) {
+            role.names = ["serial:*".to_owned()].into();
+        }
+    };
+    change(&node.app, CARE, takes_all).await;
+    until("what was refused", || status(&node, 23).as_deref() == Some("stolen")).await;
+    until("the alarms end", || not_taken(&node).is_empty()).await;
+    following.end().await;
+}
+
 /// Of what was refused for want of a role nothing is pushed when it is granted here.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_for_want_of_a_role_is_asked_for_once_the_role_is_granted() {
