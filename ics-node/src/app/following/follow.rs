@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::Lookup;
@@ -21,13 +22,13 @@ use super::adopt::{About, Taken};
 use super::concern::Wanted;
 use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
 use crate::app::answer::read::{Sight, parse};
-use crate::app::entries::restore;
+use crate::app::entries::{certificate_of, restore};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::problem::Code;
 use crate::app::roam::Followers;
 use crate::app::{App, AppError};
-use crate::store::{DomainNumber, Following, Part};
+use crate::store::{DomainNumber, Following, Part, StoredEntry};
 
 /// How often it is looked whether a source has news.
 const TICK: Duration = Duration::from_millis(250);
@@ -66,6 +67,12 @@ fn barred(hosted: &Hosted, source: &DomainName) -> Option<String> {
         format!("the rules of {source} do not let {domain} take over what is said of {count} {things} that it follows")
     };
     (count > 0).then(text)
+}
+
+/// Whether an entry of a source is a state of a certificate of which a domain has one: it proves itself, and may revoke a key
+/// by which the domain goes on to take what is said.
+fn is_of_known(domain: &Domain, entry: &StoredEntry) -> bool {
+    certificate_of(entry).is_some_and(|holder| domain.certificate(&holder).is_some())
 }
 
 impl App {
@@ -165,14 +172,15 @@ impl App {
         };
         let page = self.store().entries(source.number, start, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
         let end = page.last().map_or(start, |entry| entry.index + 1).min(last);
-        let mut things = BTreeSet::new();
+        let (mut things, mut certificates) = (BTreeSet::new(), BTreeSet::new());
         for entry in page.iter().filter(|entry| entry.index < end) {
             if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
                 things.extend(self.concerned(&sight, &wanted, &statement)?);
             }
+            certificates.extend(is_of_known(&domain, entry).then_some(entry.index));
         }
         // What was refused before is known, also where the domain looks again because its own rules have changed.
-        self.take_over(target, &sight, &things, start.max(following.told))?;
+        self.take_over(target, &sight, (&things, certificates), start.max(following.told))?;
         self.tell_of_rights(target, from, &rights.take())?;
         let is_ahead = self.store().follow_held_upto(number, (source.number, returns), start, end)?;
         Ok(is_ahead && start < end && end < last)
@@ -188,20 +196,23 @@ impl App {
         Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
 
-    /// Takes over everything that is said of these things; what is new and is not admitted is alarmed, and what was and is
-    /// taken now is not any more.
-    pub(in crate::app) fn take_over(
+    /// Takes over everything that is said of these things, and these certificates, in the order of the log; what is new and
+    /// is not admitted is alarmed, and what was and is taken now is not any more.
+    pub(super) fn take_over(
         &self,
         target: &Arc<Hosted>,
         sight: &Sight<'_>,
-        things: &BTreeSet<IdentityId>,
+        (things, certificates): (&BTreeSet<IdentityId>, BTreeSet<u64>),
         new_from: u64,
     ) -> Result<(), AppError> {
-        let About { all, of_issuers } = self.entries_about(sight, things)?;
+        let About { mut all, mut left_to_source } = self.entries_about(sight, things)?;
+        // A signer who has no role any more says nothing that could be missed.
+        left_to_source.extend(certificates.difference(&all));
+        all.extend(certificates);
         let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
         let source = &sight.hosted.name;
         for (indices, alarms) in [(old, false), (new, true)] {
-            let mut taken = Taken { of_issuers: of_issuers.clone(), ..Taken::default() };
+            let mut taken = Taken { left_to_source: left_to_source.clone(), ..Taken::default() };
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
                 self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;

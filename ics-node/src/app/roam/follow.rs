@@ -216,7 +216,7 @@ impl App {
         of_issuers: BTreeSet<u64>,
     ) -> Result<Taken, AppError> {
         let tried = entries.iter().map(|entry| entry.receipt.index).collect();
-        let mut taken = Taken { of_issuers, ..Taken::default() };
+        let mut taken = Taken { left_to_source: of_issuers, ..Taken::default() };
         for some in entries.chunks(limits::BATCH_STATEMENTS) {
             self.take(target, some, &mut taken)?;
         }

@@ -21,12 +21,16 @@ use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
-use crate::following::{READ_ALONE, buyer, change, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
+use crate::following::{
+    READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, sold, stolen_from_buyer,
+    withdrawn,
+};
 use crate::hidden::{ALL, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
-    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker, serial, stolen,
+    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker,
+    revoked_certificate, serial, stolen,
 };
 
 /// Far longer than any test takes: what arrives was pushed.
@@ -194,6 +198,25 @@ async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
         assert_eq!(denied.view, format!("{DOMAIN}=6"), "{thing}");
     }
     assert_eq!(node.check(&serial(20)).await.view, format!("{DOMAIN}=5"), "of another thing nobody was asked again");
+    following.end().await;
+}
+
+/// The home tells of a thing of which he has spoken, and with that comes what he says of his own key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(name_heir)).await.expect("a world")).await;
+    say(&home, vec![certificate(&heir(), "Acme's second"), stolen(&heir(), 20)]).await;
+    let node = caring_with(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER, name_heir);
+    let following = Following::begin(&node);
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    let size = || node.app.domain(&care()).expect("here").info.size;
+    let before = size();
+    say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    until("what he says of his key", || size() == before + 1).await;
+    let why = refused_from_heir(&node.app).await;
+    assert!(why.contains("is revoked"), "{why}");
+    assert_eq!(status(&node, 20).as_deref(), Some("stolen"), "what he had said stays");
+    assert_eq!(not_taken(&node), Vec::<String>::new());
     following.end().await;
 }
 
