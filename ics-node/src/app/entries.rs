@@ -177,6 +177,18 @@ impl Said {
         Ok(Self { about, groups, unseen })
     }
 
+    /// The same with what some erasures restate of it, which stand behind the entries that are looked at.
+    pub(crate) fn with_left(
+        self,
+        entries: &impl Entries,
+        domain: &Domain,
+        left: Vec<Logged>,
+    ) -> Result<Self, StoreError> {
+        let about = [self.about, left].concat();
+        let groups = Self::groups(entries, domain, &candidate_groups(&about))?;
+        Ok(Self { about, groups, unseen: self.unseen })
+    }
+
     /// All statements about these groups.
     pub(crate) fn groups(
         entries: &impl Entries,
@@ -260,6 +272,12 @@ fn about_with_remnants(
     let of_it = |remnant: &Remnant| remnant.identity == *id && !told.contains(&remnant.statement);
     let unseen = remnants.filter_map(|entry| Remnant::from_bytes(&entry.header)).any(|remnant| of_it(&remnant));
     Ok((about, unseen))
+}
+
+/// Whether something about an identity is gone of which nothing is left to be seen: what its erasure restates stands behind
+/// the entries that are shown.
+pub(crate) fn is_unseen(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<bool, StoreError> {
+    Ok(about_with_remnants(entries, domain, id, &entries_about(entries, id)?)?.1)
 }
 
 /// The first statements with a posting, in log order. What the index found by a collision is left out.
