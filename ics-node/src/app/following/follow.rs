@@ -148,6 +148,9 @@ impl App {
 
     /// Takes over what is in the first page of a stretch of one source's log; whether there may be more.
     fn follow_page(&self, target: &Arc<Hosted>, following: &Following, stretch: Range<u64>) -> Result<bool, AppError> {
+        if stretch.is_empty() {
+            return Ok(false);
+        }
         let source = self.hosted(&following.source)?;
         let (number, from, choices) = (target.number, &following.source, choices(following));
         let returns = self.store().follow_returns(number, Some(source.number))?;

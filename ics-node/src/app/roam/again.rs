@@ -51,15 +51,15 @@ struct Page {
 impl App {
     /// Looks again at what is left of one domain's log.
     pub(super) async fn look_again_from_afar(self, work: Work) {
-        if work.1.upto >= work.1.news {
+        if work.following.upto >= work.following.news {
             return;
         }
         let Ok((returns, ids)) = self.followed_from(&work).await else { return };
-        let (noted, pace) = (work.1.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
+        let (noted, pace) = (work.following.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
         let mut again = Again { app: self, work, returns, ids, reached: noted, noted, aside: BTreeSet::new(), pace };
         let mut pause = SHORT;
         while let Err(error) = again.round().await {
-            let (target, following, _) = &again.work;
+            let Work { target, following, .. } = &again.work;
             tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not looked at again yet");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONG);
@@ -70,7 +70,7 @@ impl App {
 impl Again {
     /// Looks at all that is left, what was of no use before included. An answer of no use keeps nobody from the others.
     async fn round(&mut self) -> Result<(), AppError> {
-        let (last, ids) = (self.work.1.news, self.aside.iter().cloned().collect());
+        let (last, ids) = (self.work.following.news, self.aside.iter().cloned().collect());
         let mut refused = self.take(&Page { upto: self.reached, ids, is_by_name: false }).await?.1;
         // What is not noted is somebody else's by now, who was begun for what is followed since.
         while self.note().await? && self.reached < last {
@@ -78,7 +78,7 @@ impl Again {
             let (reached, error) = self.take(&page).await?;
             if reached <= self.reached {
                 let why = format!("{reached} entries are shown, {} were told of before", self.reached);
-                return Err(not_heard(&self.work.2, &why));
+                return Err(not_heard(&self.work.origin, &why));
             }
             (self.reached, refused) = (reached, error.or(refused));
         }
@@ -93,7 +93,7 @@ impl Again {
             if page.is_by_name {
                 tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
             }
-            self.app.until_paced(&self.work.2).await;
+            self.app.until_paced(&self.work.origin).await;
             match self.app.take_from_afar(&self.work, id, size, self.noted).await {
                 Ok(attested) => {
                     reached = reached.min(attested);
@@ -111,7 +111,7 @@ impl Again {
 
     /// What the home tells of next; where it has no such feed, all that is followed by name.
     async fn page(&self, last: u64) -> Result<Page, AppError> {
-        let (_, following, origin) = &self.work;
+        let Work { following, origin, .. } = &self.work;
         let (from, choices) = (self.reached, choices(following));
         let is_by_name = choices.is_empty();
         let watch = Watch { ids: self.ids.clone(), choices, from, wait: None };
@@ -138,7 +138,7 @@ impl Again {
         if from == upto || !self.aside.is_empty() {
             return Ok(true);
         }
-        let (target, following, _) = &self.work;
+        let Work { target, following, .. } = &self.work;
         let (domain, source) = ((target.number, self.returns), following.source.clone());
         let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
         self.noted = upto;

@@ -24,8 +24,16 @@ use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::{Following, Part};
 
-/// A domain of this node, what it follows, and by which origin that is asked for.
-pub(super) type Work = (Arc<Hosted>, Following, Origin);
+/// What a domain of this node follows in another one of which no copy is here.
+#[derive(Clone)]
+pub(super) struct Work {
+    pub(super) target: Arc<Hosted>,
+    /// The version of its descriptor: one that comes in meanwhile is another at the next look.
+    pub(super) version: u64,
+    pub(super) following: Following,
+    /// By which the other one is asked for.
+    pub(super) origin: Origin,
+}
 
 /// What comes together as things are adopted one by one.
 #[derive(Default)]
@@ -145,15 +153,14 @@ impl App {
         Some((record.identity.id, self.may_follow(&domain, &answer.attested.domain, record)))
     }
 
-    /// What is followed of domains of which no copy is here, by which domain of this node and which version of its
-    /// descriptor: one that comes in meanwhile is another version at the next look.
-    pub(super) fn followed_elsewhere(&self) -> Vec<(Work, u64)> {
+    /// What is followed of domains of which no copy is here.
+    pub(super) fn followed_elsewhere(&self) -> Vec<Work> {
         let mut work = Vec::new();
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
             let version = target.domain().map_or(0, |domain| domain.descriptor().version);
             for following in self.store().followed(target.number).unwrap_or_default() {
                 if let Some(origin) = self.elsewhere(&following.source) {
-                    work.push(((Arc::clone(&target), following, origin), version));
+                    work.push(Work { target: Arc::clone(&target), version, following, origin });
                 }
             }
         }
@@ -164,7 +171,7 @@ impl App {
     /// is refused and stands before `new_from`, or was told of before the domain's own rules changed, was refused before.
     pub(super) async fn take_from_afar(
         &self,
-        (target, following, origin): &Work,
+        Work { target, following, origin, .. }: &Work,
         id: &str,
         size: u64,
         new_from: u64,
