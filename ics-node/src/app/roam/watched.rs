@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ics_core::identity::IdentityId;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::record_head::{Finding, HeadReader};
 use ics_core::vocabulary::DomainName;
@@ -194,13 +194,12 @@ impl Watching {
         wanted: &Wanted<'_>,
         entry: &StoredEntry,
     ) -> Result<BTreeSet<IdentityId>, AppError> {
-        match restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
-            Some(statement) => self.app.concerned(sight, wanted, &statement),
-            None => match certificate_of(entry) {
-                Some(holder) => Ok(self.app.wanted_of_signer(sight, wanted, &holder)?.into_iter().collect()),
-                None => Ok(BTreeSet::new()),
-            },
+        if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
+            return self.app.concerned(sight, wanted, &statement);
         }
+        let is_further = |holder: &Fingerprint| sight.domain.certificate_states(holder).next() != Some(entry.index);
+        let Some(holder) = certificate_of(entry).filter(is_further) else { return Ok(BTreeSet::new()) };
+        Ok(self.app.wanted_of_signer(sight, wanted, &holder)?.into_iter().collect())
     }
 
     /// The record head of a thing, if the reader may read it.
