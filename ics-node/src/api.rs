@@ -449,8 +449,8 @@ pub struct FollowInfo {
     pub choices: Vec<String>,
     /// `current`, `behind` or `failing`.
     pub state: String,
-    /// Entries of the source that are here and were not looked at yet. Of one that fails, and of a source of which no copy is
-    /// here, that says nothing: there may be more.
+    /// Entries of the source that are here and were not looked at yet by the rules that hold now, the newest first. Of one
+    /// that fails, and of a source of which no copy is here, that says nothing: there may be more.
     pub lag_entries: u64,
     /// What is in the way, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -290,8 +290,15 @@ impl HttpPeer {
     /// # Errors
     /// When the peer does not answer as expected, and within bounds.
     pub async fn next_heads(&self, domain: &DomainName, watch: Watch) -> Result<Heads, PeerError> {
-        let watch = Watch { wait: Some(WAIT_SECONDS), ..watch };
-        let request = self.client.post(self.url(domain, "/watch")?).header("accept", "application/json").json(&watch);
+        self.heads(domain, &Watch { wait: Some(WAIT_SECONDS), ..watch }).await
+    }
+
+    /// The same as soon as the request says, which is at once unless it waits.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds.
+    pub async fn heads(&self, domain: &DomainName, watch: &Watch) -> Result<Heads, PeerError> {
+        let request = self.client.post(self.url(domain, "/watch")?).header("accept", "application/json").json(watch);
         Ok(Heads::decode(&self.receive(request, wire::HEADS_BYTES).await?)?)
     }
 

@@ -332,7 +332,8 @@ pub const fn is_no_way(problem: &PeerError) -> bool {
 }
 
 /// What a pushed head is about, and at which size. Its signature is that of the record that is fetched.
-fn pushed(note: &str) -> Option<(String, u64)> {
+#[must_use]
+pub fn pushed(note: &str) -> Option<(String, u64)> {
     let head = RecordHead::parse(Note::parse(note).ok()?.text()).ok()?;
     match head.finding {
         Finding::Identity(id) => Some((id, head.size)),

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use ics_core::domain::Domain;
-use ics_core::identity::IdentityId;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of, postings_of_erasure};
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Remnant, StatementId, Subject};
+use ics_core::statement::{Remnant, StatementId, Subject, openpgp_key_of};
 use ics_core::vocabulary::DomainName;
 
 use super::admit::check::What;
@@ -177,6 +177,18 @@ impl Said {
         Ok(Self { about, groups, unseen })
     }
 
+    /// The same with what some erasures restate of it, which stand behind the entries that are looked at.
+    pub(crate) fn with_left(
+        self,
+        entries: &impl Entries,
+        domain: &Domain,
+        left: Vec<Logged>,
+    ) -> Result<Self, StoreError> {
+        let about = [self.about, left].concat();
+        let groups = Self::groups(entries, domain, &candidate_groups(&about))?;
+        Ok(Self { about, groups, unseen: self.unseen })
+    }
+
     /// All statements about these groups.
     pub(crate) fn groups(
         entries: &impl Entries,
@@ -262,6 +274,12 @@ fn about_with_remnants(
     Ok((about, unseen))
 }
 
+/// Whether something about an identity is gone of which nothing is left to be seen: what its erasure restates stands behind
+/// the entries that are shown.
+pub(crate) fn is_unseen(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<bool, StoreError> {
+    Ok(about_with_remnants(entries, domain, id, &entries_about(entries, id)?)?.1)
+}
+
 /// The first statements with a posting, in log order. What the index found by a collision is left out.
 pub(crate) fn find_logged(
     entries: &impl Entries,
@@ -337,6 +355,13 @@ pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Log
     let header = Header::decode(&entry.header).map_err(|error| damaged(error.to_string()))?;
     let logged = Logged::from_store(entry.index, &header, &kept, signer).map_err(|error| damaged(error.to_string()))?;
     Ok(Some(if entry.effective { logged } else { logged.refused() }))
+}
+
+/// Whose certificate an entry is a state of, if it is one and counts.
+pub(crate) fn certificate_of(entry: &StoredEntry) -> Option<Fingerprint> {
+    let content = entry.content.as_ref().filter(|_| entry.effective)?;
+    let is_one = Header::decode(&entry.header).is_ok_and(|header| header.kind == EntryKind::Certificate);
+    if is_one { openpgp_key_of(&content.body) } else { None }
 }
 
 /// By what an entry is found: a function of its header and body alone, so that the index can be made again at any time.

@@ -3,6 +3,7 @@
 mod checking;
 mod copying;
 mod expiring;
+mod unshown;
 
 use std::sync::Arc;
 

@@ -104,30 +104,53 @@ impl Store {
         })
     }
 
-    /// What the alarms of a kind say that are kept of a domain.
+    /// Raises one of a kind about something for which it will be looked again, in the place of what was said about the same
+    /// before; whether that is anything else.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn alarm_about(
+        &self,
+        domain: DomainNumber,
+        at: Timestamp,
+        (kind, about): (&str, &str),
+        text: &str,
+    ) -> Result<bool, StoreError> {
+        let (kind, about, text) = (kind.to_owned(), about.to_owned(), text.to_owned());
+        self.desk(move |log| {
+            let sql = "SELECT text FROM alarm WHERE domain = ?1 AND kind = ?2 AND about = ?3";
+            let said: Option<String> =
+                log.query_row(sql, params![domain.get(), kind, about], |row| row.get(0)).optional()?;
+            if said.as_ref() == Some(&text) {
+                return Ok(false);
+            }
+            end_alarms(log, domain, &kind, core::slice::from_ref(&about))?;
+            insert_alarm(log, Some(domain), at, &kind, &text)?;
+            log.execute("UPDATE alarm SET about = ?2 WHERE id = ?1", params![log.last_insert_rowid(), about])?;
+            Ok(true)
+        })
+    }
+
+    /// What the alarms of a kind are about that are kept of a domain.
     ///
     /// # Errors
     /// When the database fails.
     pub fn alarmed(&self, domain: DomainNumber, kind: &str) -> Result<Vec<String>, StoreError> {
         self.shared.pool.read(|reader| {
-            let mut statement = reader.log.prepare_cached("SELECT text FROM alarm WHERE domain = ?1 AND kind = ?2")?;
-            let texts = statement.query_map(params![domain.get(), kind], |row| row.get(0))?;
-            Ok(texts.collect::<Result<_, _>>()?)
+            let sql = "SELECT about FROM alarm WHERE domain = ?1 AND kind = ?2 AND about IS NOT NULL";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let about = statement.query_map(params![domain.get(), kind], |row| row.get(0))?;
+            Ok(about.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Takes back alarms of a kind that say this of a domain: what they tell of is over.
+    /// Takes back alarms of a kind that are about this: what they tell of is over.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn end_alarms(&self, domain: DomainNumber, kind: &str, texts: Vec<String>) -> Result<(), StoreError> {
+    pub fn end_alarms(&self, domain: DomainNumber, kind: &str, about: Vec<String>) -> Result<(), StoreError> {
         let kind = kind.to_owned();
-        self.desk(move |log| {
-            let sql = "DELETE FROM alarm WHERE domain = ?1 AND kind = ?2 AND text = ?3";
-            let mut statement = log.prepare_cached(sql)?;
-            texts.iter().try_for_each(|text| statement.execute(params![domain.get(), kind, text]).map(|_| ()))?;
-            Ok(())
-        })
+        self.desk(move |log| end_alarms(log, domain, &kind, &about))
     }
 
     /// Deletes the alarms about a domain, or about none, that were raised until a time, and says how many there were.
@@ -288,6 +311,13 @@ pub(super) fn forks_of(log: &Connection, domain: Option<DomainNumber>, limit: us
 /// No domain has this number: under it stand forks of logs of which nothing is here.
 fn number(domain: Option<DomainNumber>) -> u32 {
     domain.map_or(0, DomainNumber::get)
+}
+
+fn end_alarms(log: &Connection, domain: DomainNumber, kind: &str, about: &[String]) -> Result<(), StoreError> {
+    let sql = "DELETE FROM alarm WHERE domain = ?1 AND kind = ?2 AND about = ?3";
+    let mut statement = log.prepare_cached(sql)?;
+    about.iter().try_for_each(|about| statement.execute(params![domain.get(), kind, about]).map(|_| ()))?;
+    Ok(())
 }
 
 /// Whether an alarm is among those that are kept.

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::backup::open_log;
 use super::desk::{Fork, forks_of};
 use super::error::StoreError;
-use super::follow::follow_back;
+use super::follow::follow_from_the_start;
 use super::sight::Show;
 use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position, StoredEntry};
 use super::write::in_transaction;
@@ -92,5 +92,5 @@ fn empty(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
     for table in ["tile", "head", "sight", "doubt"] {
         log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
     }
-    follow_back(log, domain, 0)
+    follow_from_the_start(log, domain)
 }

@@ -14,11 +14,14 @@ use super::write::in_transaction;
 pub struct Following {
     /// The domain that is followed.
     pub source: DomainName,
-    /// Entries of its log that were looked at.
+    /// Entries of its log that were looked at by the rules that are in force.
     pub upto: u64,
     /// Entries of which what was refused was told before, or passed over: more than those above once the domain looks
     /// again by its own next descriptor.
     pub told: u64,
+    /// Entries that were looked at by whatever rules: what stands behind them is news, and does not wait until those between
+    /// `upto` and here were looked at again.
+    pub news: u64,
     /// Identities that are followed one by one.
     pub identities: u64,
     /// Choices by attributes.
@@ -26,7 +29,8 @@ pub struct Following {
 }
 
 impl Store {
-    /// Has a domain follow things in another one from `upto` on, or from where it is with others if that is before.
+    /// Has a domain follow things in another one from `upto` on, or from where it is with others if that is before. Where it
+    /// follows some already, its news go on as they come.
     ///
     /// # Errors
     /// When the database fails.
@@ -43,7 +47,7 @@ impl Store {
             for what in &what {
                 statement.execute(params![domain.get(), source, what])?;
             }
-            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3, ?3) ON CONFLICT (domain, source) \
+            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3, ?3, ?3) ON CONFLICT (domain, source) \
                        DO UPDATE SET size = min(size, excluded.size), told = min(told, excluded.told)";
             log.execute(sql, params![domain.get(), source, upto.cast_signed()])?;
             Ok(())
@@ -79,12 +83,14 @@ impl Store {
     /// When the database fails.
     pub fn followed(&self, domain: DomainNumber) -> Result<Vec<Following>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT source, size, told FROM follow_cursor WHERE domain = ?1 ORDER BY source";
+            let sql = "SELECT source, size, told, news FROM follow_cursor WHERE domain = ?1 ORDER BY source";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement.query_map([domain.get()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            let cursors: Vec<(String, i64, i64)> = found.collect::<Result<_, _>>()?;
+            let found = statement
+                .query_map([domain.get()], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?])))?;
+            let cursors: Vec<(String, [i64; 3])> = found.collect::<Result<_, _>>()?;
             let mut all = Vec::new();
-            for (source, upto, told) in cursors {
+            for (source, cursor) in cursors {
+                let [upto, told, news] = cursor.map(i64::cast_unsigned);
                 let Ok(name) = source.parse() else { continue };
                 let sql = "SELECT count(*) FROM follow WHERE domain = ?1 AND source = ?2 AND what NOT LIKE '{%'";
                 let mut count = reader.log.prepare_cached(sql)?;
@@ -94,8 +100,9 @@ impl Store {
                 let choices = chosen.query_map(params![domain.get(), source], |row| row.get(0))?;
                 all.push(Following {
                     source: name,
-                    upto: upto.cast_unsigned(),
-                    told: told.cast_unsigned(),
+                    upto,
+                    told,
+                    news,
                     identities: identities.cast_unsigned(),
                     choices: choices.collect::<Result<_, _>>()?,
                 });
@@ -131,8 +138,8 @@ impl Store {
         })
     }
 
-    /// Says how far the log of a domain that is not here was followed, by whoever had begun at `from` after `returns` of the
-    /// domain that follows it; false where that is not so any more.
+    /// Says that the log of a domain that is not here was looked at from `from` up to `upto`, be it news or once more, by
+    /// whoever had begun after `returns` of the domain that follows it; false where nothing is followed from there any more.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -201,12 +208,14 @@ impl WriteTx<'_> {
     }
 }
 
-/// Has a domain look again at all that it follows. What it has told of, or passed over, it knows.
+/// Has a domain look again at all that it follows, beside its news. What it has told of, or passed over, it knows.
 pub(crate) fn follow_anew(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
     log.prepare_cached("UPDATE follow_cursor SET size = 0 WHERE domain = ?1")?.execute([domain.get()])?;
     Ok(())
 }
 
+/// The news go on from there, or what is looked at again, or both where they have met. A home that has less than it told of
+/// brings all of them back.
 fn advance(
     log: &Connection,
     domain: DomainNumber,
@@ -214,15 +223,26 @@ fn advance(
     from: u64,
     upto: u64,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE follow_cursor SET size = ?4, told = max(told, ?4) \
-               WHERE domain = ?1 AND source = ?2 AND size = ?3";
+    let sql = "UPDATE follow_cursor SET news = iif(news = ?3, ?4, news), \
+               size = min(iif(news = ?3, ?4, news), iif(size = ?3, ?4, size)), \
+               told = min(iif(news = ?3, ?4, news), iif(told >= ?3, max(told, ?4), told)) \
+               WHERE domain = ?1 AND source = ?2 AND (size = ?3 OR news = ?3)";
     Ok(log.execute(sql, params![domain.get(), source.as_str(), from.cast_signed(), upto.cast_signed()])? > 0)
 }
 
-/// What is followed is named, not numbered: it may be followed before there is a copy of it.
+/// Has all who follow a domain look again from an index on. What they follow is named, not numbered: it may be followed
+/// before there is a copy of it.
 pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) -> Result<(), StoreError> {
     let sql = "UPDATE follow_cursor SET size = min(size, ?2), told = min(told, ?2) \
                WHERE source = (SELECT name FROM domain WHERE number = ?1) AND told > ?2";
     log.prepare_cached(sql)?.execute(params![source.get(), index.cast_signed()])?;
+    Ok(())
+}
+
+/// Has all who follow a domain begin again: all that its copy will show is news.
+pub(crate) fn follow_from_the_start(log: &Connection, source: DomainNumber) -> Result<(), StoreError> {
+    let sql = "UPDATE follow_cursor SET size = 0, told = 0, news = 0 \
+               WHERE source = (SELECT name FROM domain WHERE number = ?1)";
+    log.prepare_cached(sql)?.execute([source.get()])?;
     Ok(())
 }

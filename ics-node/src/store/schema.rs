@@ -26,6 +26,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-9.sql"),
     include_str!("schema/log-10.sql"),
     include_str!("schema/log-11.sql"),
+    include_str!("schema/log-12.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),
@@ -240,6 +241,48 @@ mod tests {
         let rows = statement.as_mut().expect("SQL").query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         let rows: Vec<(bool, i64, Option<i64>)> = rows.expect("rows").map(|row| row.expect("a row")).collect();
         assert_eq!(rows, [(true, 1, None), (false, 0, Some(-1)), (true, 1, None), (false, 0, Some(-1))]);
+    }
+
+    #[test]
+    fn what_alarms_of_an_earlier_version_are_about_is_known() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db");
+        let former = Connection::open(&path).expect("open");
+        LOG_STEPS[..11].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 11).expect("set");
+        former.execute_batch("INSERT INTO follow_cursor VALUES (1, 'a.example', 5, 9)").expect("inserted");
+        let signer = "ab".repeat(20);
+        let declared = format!("a.example declares the signer {signer} compromised from entry 16 of b.example on: it");
+        let rows = [
+            ("not-taken-over", "entry 17 of a.example: its signer is unknown", Some("a.example entry 17".to_owned())),
+            (
+                "not-taken-over",
+                "a.example: what is answered about a thing that was told of at 12 entries is of no use; the node's log",
+                Some("a.example answer 12".to_owned()),
+            ),
+            (
+                "not-taken-over",
+                "the rules of a.example do not let b.example take over what is said of some",
+                Some("a.example rights".to_owned()),
+            ),
+            ("compromised-at-source", declared.as_str(), Some(format!("a.example compromised {signer} 16 b.example"))),
+            ("policy", "entry 1 of a.example: it has no effect", None),
+        ];
+        for (kind, text, _) in &rows {
+            let sql = "INSERT INTO alarm (domain, at, kind, text) VALUES (1, 0, ?1, ?2)";
+            former.execute(sql, rusqlite::params![kind, text]).expect("inserted");
+        }
+        drop(former);
+        let log = open_writer(File::Log, &path).expect("open");
+        let mut statement = log.prepare("SELECT about FROM alarm ORDER BY id").expect("SQL");
+        let about: Vec<Option<String>> =
+            statement.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("a row")).collect();
+        assert_eq!(about, rows.map(|(_, _, about)| about));
+        let cursor = log.query_row("SELECT size, told, news FROM follow_cursor", [], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?])
+        });
+        assert_eq!(cursor.expect("a row"), [0, 9, 9], "all is looked at once more, and nothing is news");
     }
 
     #[test]

@@ -45,10 +45,28 @@ fn what_is_alarmed_once_says_whether_it_was() {
     assert!(raised(other, 5, "not-taken-over", "entry 1"), "each domain has its own");
     let kept = |domain| store.alarms(Some(domain), 9).expect("alarms").len();
     assert_eq!((kept(domain), kept(other)), (3, 1));
+}
+
+#[test]
+fn an_alarm_about_something_takes_the_place_of_the_one_before_and_ends_with_it() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let other = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
+    let raised = |domain, second, about, text| {
+        store.alarm_about(domain, at(second), ("not-taken-over", about), text).expect("alarm")
+    };
+    assert!(raised(domain, 1, "entry 1", "unknown"));
+    assert!(!raised(domain, 2, "entry 1", "unknown"), "it stands already");
+    assert!(raised(domain, 3, "entry 2", "unknown") && raised(other, 4, "entry 1", "unknown"), "each has its own");
+    assert!(raised(domain, 5, "entry 1", "too long"), "it says something else");
+    assert!(store.alarm_once(domain, at(6), "quota", "entry 1").expect("alarm"));
+    let kept = |domain| store.alarms(Some(domain), 9).expect("alarms").len();
+    assert_eq!((kept(domain), kept(other)), (3, 1));
     store.end_alarms(domain, "not-taken-over", vec!["entry 1".to_owned(), "entry 7".to_owned()]).expect("taken back");
     assert_eq!((kept(domain), kept(other)), (2, 1), "what is said of others stays, and what is of another kind");
     assert_eq!(store.alarmed(domain, "not-taken-over").expect("alarms"), ["entry 2"]);
-    assert!(raised(domain, 6, "not-taken-over", "entry 1"), "it is so again");
+    assert_eq!(store.alarmed(domain, "quota").expect("alarms"), Vec::<String>::new(), "nobody looks for that again");
+    assert!(raised(domain, 7, "entry 1", "too long"), "it is so again");
 }
 
 #[test]

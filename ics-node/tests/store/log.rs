@@ -403,10 +403,27 @@ fn a_domain_sends_back_whoever_follows_it() {
     assert!(!goes_on(before, 0, 3), "by the former rules");
     write(|tx| tx.follow_back(1));
     assert_eq!((upto(&store), told(&store)), (0, 1), "and not what is shown only now");
-    assert!(goes_on(returns(), 0, 3));
+    // What is new goes on from where it was; a restart loses neither place.
+    assert!(store.heed_anew(own, &source, Vec::new()).expect("asked"));
+    write(|tx| tx.follow_back(1));
+    let news = |store: &Store| store.followed(own).expect("readable")[0].news;
+    let size = head(&store, copy).size;
+    assert_eq!((upto(&store), news(&store)), (0, 3));
+    assert!(goes_on(returns(), 3, size));
+    assert_eq!((upto(&store), told(&store), news(&store)), (0, 1, size), "what is between was not told of");
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!((upto(&store), news(&store)), (0, size));
+    let goes_on = |from: u64, upto: u64| store.follow_held_upto(own, (copy, 0), from, upto).expect("asked");
+    assert!(!goes_on(3, size), "nothing stands there any more");
+    assert!(goes_on(0, 3));
+    assert_eq!((upto(&store), told(&store), news(&store)), (3, 3, size));
+    assert!(goes_on(3, size));
+    assert_eq!((upto(&store), told(&store), news(&store)), (size, size, size));
     drop(store);
     ics_node::store::empty_copy(dir.path(), &source).expect("emptied");
-    assert_eq!(upto(&open(dir.path())), 0, "what stands there then may be something else");
+    let store = open(dir.path());
+    assert_eq!((upto(&store), news(&store)), (0, 0), "what stands there then may be something else");
 }
 
 /// A grant is noted by the commit that has it, for each domain that is followed, and until that was looked at again.

@@ -22,8 +22,8 @@ use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer
 use crate::support::{Node, settings};
 use crate::watching::recall_by;
 use crate::world::{
-    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, signer,
-    stolen,
+    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker,
+    revoked_certificate, serial, signer, stolen,
 };
 
 fn status(app: &Arc<App>, seed: u8) -> Option<String> {
@@ -132,7 +132,7 @@ async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
 }
 
 /// Who makes devices after the first one.
-fn heir() -> Ed25519Signer {
+pub(crate) fn heir() -> Ed25519Signer {
     signer(61)
 }
 
@@ -178,17 +178,54 @@ async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
     say(node, vec![make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs")]).await;
 }
 
+/// Has a second signer speak as manufacturer.
+pub(crate) fn name_heir(descriptor: &mut Descriptor) {
+    let spec = descriptor.roles.entry("manufacturer".parse().expect("a role")).or_default();
+    spec.signers.insert(heir().public_key().fingerprint());
+}
+
 /// The manufacturer's domain with a second signer, and [`CARE`] with the same.
 fn inherited() -> World {
-    let names_heir = |descriptor: &mut Descriptor| {
-        let spec = descriptor.roles.entry("manufacturer".parse().expect("a role")).or_default();
-        spec.signers.insert(heir().public_key().fingerprint());
-    };
-    let world = World::with(names_heir);
+    let world = World::with(name_heir);
     let made = world.app.domain(&domain()).expect("is here").info.origin;
     let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], names_heir)).expect("founds");
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], name_heir)).expect("founds");
     world
+}
+
+/// Why [`CARE`] refuses what the second signer says there.
+pub(crate) async fn refused_from_heir(app: &App) -> String {
+    let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
+    claims.status = Some("stolen".parse().expect("a status"));
+    let said = of_device(&heir(), 27, &claims, true);
+    let results = app.submit(&claims.domain, vec![said]).await.expect("a batch").results;
+    match results.as_slice() {
+        [SubmissionResult::Problem(problem)] => problem.detail.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a holder says of his own key needs nobody's word: nothing else is said of what is followed, and it arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
+    let node = Node::of(inherited).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    say(&node, [signers, vec![device(20, "L1"), stolen(&heir(), 20)]].concat()).await;
+    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    let size = || app.domain(&care).expect("here").info.size;
+    let before = size();
+    say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    let following = Arc::clone(&app);
+    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    assert_eq!(size(), before + 1);
+    let why = refused_from_heir(&app).await;
+    assert!(why.contains("is revoked"), "{why}");
+    assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what he had said stays");
+    let alarms = app.domain(&care).expect("here").alarms;
+    assert!(alarms.is_empty(), "{alarms:?}");
 }
 
 /// Whatever ends the introduction of a thing at the source, the blocks behind that arrive: by the lot nobody finds it there

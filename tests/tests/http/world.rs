@@ -14,6 +14,7 @@ use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signature::RawSignature;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
 use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
@@ -23,6 +24,7 @@ use ics_node::app::{App, AppError, NodeKeys, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::store::StoreError;
 use serde_json::json;
+use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -240,6 +242,29 @@ pub(crate) fn changed_descriptor(
 /// A signer's own certificate.
 pub(crate) fn certificate(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
     Certificate::make(signer, user_id, CREATED, &[2; 32]).expect("a certificate")
+}
+
+/// The same after its holder has revoked his key, because somebody else may have it.
+pub(crate) fn revoked_certificate(signer: &Ed25519Signer, user_id: &str) -> Vec<u8> {
+    let (key, issuer) = (signer.public_key(), signer.public_key().fingerprint());
+    let seconds = u32::try_from(CREATED.as_seconds()).expect("this century").to_be_bytes();
+    // Created, by whom, and why (RFC 9580, 5.2.3.31): compromised.
+    let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
+    let hashed = [&[5, 0x82][..], &seconds, &by, &[3, 29, 2, b'.']].concat();
+    // Version 4, of a key, EdDSA, SHA-512.
+    let head = [&[4, 0x20, 22, 10, 0, hashed.len() as u8][..], &hashed].concat();
+    let over = [&[0x99, 0, key.body().len() as u8][..], key.body(), &head, &[4, 0xff, 0, 0, 0, head.len() as u8]].concat();
+    let digest = Sha512::digest(over);
+    let RawSignature::Ed25519(value) = signer.sign(&digest).expect("signs") else { panic!("another algorithm") };
+    let number = |bytes: &[u8]| {
+        let bytes = &bytes[bytes.iter().position(|byte| *byte != 0).expect("not zero")..];
+        let bits = 8 * bytes.len() as u16 - bytes[0].leading_zeros() as u16;
+        [&bits.to_be_bytes()[..], bytes].concat()
+    };
+    let body = [&head[..], &[0, 0], &digest[..2], &number(&value[..32]), &number(&value[32..])].concat();
+    let (own, packet) = (certificate(signer, user_id), key.to_packet());
+    let rest = own.strip_prefix(packet.as_slice()).expect("begins with its key");
+    [&packet[..], &[0xc2, body.len() as u8], &body, rest].concat()
 }
 
 /// A statement by which the manufacturer introduces the device with that seed, with a serial number and a lot.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::then::Then;
 use crate::api::DomainInfo;
-use crate::app::entries::{Entries, Snapshot, find_logged, keys, kind_key, restore};
+use crate::app::entries::{Entries, Snapshot, about, find_logged, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
@@ -228,6 +228,16 @@ impl App {
     pub(super) fn log_then<'m>(&'m self, moment: &'m Moment) -> LogThen<'m> {
         let snapshot = Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size };
         LogThen { snapshot, nothing: &moment.nothing }
+    }
+
+    /// What erasures restate of an identity that are not shown yet, for want of witnesses: the bodies are gone already, and
+    /// no moment shows a thing without the block that was on it. What was erased before now is as at [`Self::erased`].
+    pub(super) fn left_unshown(&self, moment: &Moment, id: &IdentityId) -> Result<Vec<Logged>, AppError> {
+        let (number, shown) = (moment.number_here(), self.seal(&moment.hosted)?.size);
+        let whole = Snapshot { store: self.store(), number, size: self.store().head(number)?.size };
+        let mut left = about(&whole, &moment.domain, id)?;
+        left.retain(|it| it.is_erased() && it.index() >= shown);
+        Ok(left)
     }
 
     /// Told whenever any domain here has grown.

@@ -9,7 +9,7 @@ use ics_core::time::Timestamp;
 
 use super::memory::{Around, Era, Kept, place_of};
 use super::read::Sight;
-use crate::app::entries::{Said, find_besides, keys};
+use crate::app::entries::{Said, find_besides, is_unseen, keys};
 use crate::app::{App, AppError, Reader};
 use crate::store::StoreError;
 
@@ -107,8 +107,12 @@ impl App {
         Ok(Judged { record, about, around })
     }
 
-    /// Whether this node holds something about an identity, or about its groups, and is no longer shown the rest.
+    /// Whether this node holds something about an identity, or about its groups, and is no longer shown the rest; or does not
+    /// show it yet: an erasure deletes at once, and what it restates, a block perhaps, may wait for witnesses.
     fn is_withheld(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
+        if sight.domain.size() > sight.seal.size && is_unseen(&sight.entries, &sight.domain, id)? {
+            return Ok(true);
+        }
         if !self.store().sight(sight.hosted.number)?.is_partial() {
             return Ok(false);
         }

@@ -66,7 +66,10 @@ impl App {
     pub(in crate::app) fn then(&self, reader: Reader, moment: &Moment, id: IdentityId) -> Result<Then, AppError> {
         let (log, rules) = (self.log_then(moment), moment.rules());
         let entries = entries_about(&log, &id)?;
-        let said = Said::of(&log, rules, &id, None, &entries)?;
+        let mut said = Said::of(&log, rules, &id, None, &entries)?;
+        if said.unseen {
+            said = said.with_left(&log, rules, self.left_unshown(moment, &id)?)?;
+        }
         let record = resolve(rules, &id, &said.about, &said.groups, moment.at());
         let readable = record.filter(|record| self.may_read(reader, rules, record));
         let body = |entry: crate::store::StoredEntry| Some((entry.index, entry.content?.body));

@@ -34,8 +34,8 @@ pub(in crate::app) struct Taken {
     pub(in crate::app) refused: Vec<u64>,
     /// How many entries a checkpoint must have that shows what was taken.
     pub(in crate::app) size: u64,
-    /// Entries of the source's issuers of certificates; see [`About::of_issuers`].
-    pub(in crate::app) of_issuers: BTreeSet<u64>,
+    /// Entries that nobody misses where their signers are nobody; see [`About::left_to_source`].
+    pub(in crate::app) left_to_source: BTreeSet<u64>,
 }
 
 /// Entries of a source about things.
@@ -45,7 +45,7 @@ pub(in crate::app) struct About {
     pub(in crate::app) all: BTreeSet<u64>,
     /// What is said there in the role of issuers of X.509 certificates, and the certificates of those who say nothing else.
     /// It is about certificates that the source answers for and takes back: no domain that does not entitle them misses it.
-    pub(in crate::app) of_issuers: BTreeSet<u64>,
+    pub(in crate::app) left_to_source: BTreeSet<u64>,
 }
 
 impl App {
@@ -98,8 +98,8 @@ impl App {
             }
             taken.result.barred = self.barred_of(target, &name, &self.rights_to_follow(target, &sight, &chosen)?)?;
         }
-        let About { all, of_issuers } = self.entries_about(&sight, &chosen)?;
-        taken.of_issuers = of_issuers;
+        let About { all, left_to_source } = self.entries_about(&sight, &chosen)?;
+        taken.left_to_source = left_to_source;
         let indices: Vec<u64> = all.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
@@ -177,7 +177,7 @@ impl App {
                 about.all.insert(Logged::index(statement));
                 signers.insert(statement.signer());
                 if is_of_issuer(statement.claims()) {
-                    about.of_issuers.insert(Logged::index(statement));
+                    about.left_to_source.insert(Logged::index(statement));
                 } else {
                     others.insert(statement.signer());
                 }
@@ -185,7 +185,7 @@ impl App {
         }
         about.all.extend(self.certificates_of(sight, &signers)?);
         signers.retain(|signer| !others.contains(signer));
-        about.of_issuers.extend(self.certificates_of(sight, &signers)?);
+        about.left_to_source.extend(self.certificates_of(sight, &signers)?);
         Ok(about)
     }
 
@@ -237,10 +237,10 @@ pub(in crate::app) fn is_of_issuer(claims: &Claims) -> bool {
     claims.role.as_str() == ISSUER_ROLE
 }
 
-/// Whether what is refused is left to the source by rule: its issuers say it, and are nobody here.
+/// Whether what is refused is left to the source by rule: who says it is nobody here, and is not missed.
 fn is_left_out(taken: &Taken, index: u64, problem: &Problem) -> bool {
     let nobody = [Code::UnknownSigner, Code::CertificateNotNamed, Code::RoleNotHeld];
-    taken.of_issuers.contains(&index) && nobody.iter().any(|code| problem.code() == code.as_str())
+    taken.left_to_source.contains(&index) && nobody.iter().any(|code| problem.code() == code.as_str())
 }
 
 /// Whether the source proves what goes in: not a certificate that became one with what this domain has of it besides, which

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::identity::IdentityId;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::record::{Logged, Posting, Record, candidate_groups, ever_given};
 use ics_core::statement::{Group, Subject};
@@ -64,6 +64,36 @@ impl App {
             wanted.choices.iter().any(|choice| choice.fits(&given))
         };
         Ok(Some(record).filter(|record| (named || is_chosen()) && (wanted.may)(record)))
+    }
+
+    /// A thing that is wanted and of which the holder of a certificate has spoken, where there is one: with what is said of
+    /// it all states of his certificate are had, the one that revokes it included. Of who has spoken of groups alone that
+    /// is not found out.
+    pub(in crate::app) fn wanted_of_signer(
+        &self,
+        sight: &Sight<'_>,
+        wanted: &Wanted<'_>,
+        holder: &Fingerprint,
+    ) -> Result<Option<IdentityId>, AppError> {
+        let serves = |id: &IdentityId| -> Result<bool, AppError> {
+            Ok(self.wanted(sight, wanted, id)?.is_some_and(|record| (wanted.serves)(&record)))
+        };
+        for key in sight.domain.signer(holder).map_or_else(|_| vec![*holder], |it| it.keys().collect()) {
+            for choice in wanted.choices {
+                for id in self.spoken_of(sight, &[vec![Posting::Signer(key)], choice.postings()].concat())? {
+                    if serves(&id)? {
+                        return Ok(Some(id));
+                    }
+                }
+            }
+            for id in (wanted.named)()? {
+                let has_spoken = !sight.entries.find(&[Posting::Subject(id), Posting::Signer(key)], 1)?.is_empty();
+                if has_spoken && serves(&id)? {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The things that have what is chosen, or had it once, by what one statement gives them.

@@ -10,14 +10,13 @@ use ics_core::limits;
 use ics_core::record::{Logged, Posting};
 use ics_core::vocabulary::DomainName;
 
+use super::cause::{Cause, DECLARED, What};
 use crate::app::answer::read::Sight;
 use crate::app::entries::{keys, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::Part;
 use crate::words::counted;
-
-const KIND: &str = "compromised-at-source";
 
 /// What was compared when a domain was last held against the descriptor of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +82,8 @@ impl App {
     }
 
     fn tell_of_declared(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<(), AppError> {
-        let (number, domain) = (sight.hosted.number, &sight.hosted.name);
-        let alarmed = self.store().alarmed(number, KIND)?;
-        if alarmed.iter().any(|text| Told::read(text).as_ref() == Some(told)) {
+        let (domain, cause) = (&sight.hosted.name, told.cause());
+        if self.causes(sight.hosted, DECLARED)?.contains(&cause) {
             return Ok(());
         }
         let things = self.resting_on(sight, told, from)?;
@@ -98,7 +96,7 @@ impl App {
              too, `ics domain update {domain} --compromised {of}/{signer}@{from_index}`",
             counted(things, "thing")
         );
-        if self.store().alarm_once(number, self.clock().now(), KIND, &text)? {
+        if self.alarm_about(sight.hosted, &cause, &text)? {
             tracing::warn!(%domain, source = %told.source, "{text}");
         }
         Ok(())
@@ -125,9 +123,7 @@ impl App {
     }
 
     fn end_told(&self, target: &Hosted, is_over: impl Fn(&Told) -> bool) -> Result<(), AppError> {
-        let mut over = self.store().alarmed(target.number, KIND)?;
-        over.retain(|text| Told::read(text).is_some_and(|told| is_over(&told)));
-        if over.is_empty() { Ok(()) } else { Ok(self.store().end_alarms(target.number, KIND, over)?) }
+        self.end_alarms(target, DECLARED, |cause| Told::of(cause).is_some_and(|told| is_over(&told))).map(drop)
     }
 }
 
@@ -145,15 +141,18 @@ struct Told {
 }
 
 impl Told {
-    /// By the text of its alarm.
-    fn read(text: &str) -> Option<Self> {
-        let (source, rest) = text.split_once(" declares the signer ")?;
-        let (signer, rest) = rest.split_once(" compromised from entry ")?;
-        let (from_index, rest) = rest.split_once(" of ")?;
-        let (domain, _) = rest.split_once(" on: ")?;
-        let (signer, from_index) = (signer.parse().ok()?, from_index.parse().ok()?);
-        let compromise = Compromise { signer, domain: domain.parse().ok()?, from_index };
-        Some(Self { source: source.parse().ok()?, compromise })
+    /// By why it was alarmed.
+    fn of(cause: &Cause) -> Option<Self> {
+        match &cause.what {
+            What::Compromised(compromise) => {
+                Some(Self { source: cause.source.clone(), compromise: compromise.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        Cause::new(&self.source, What::Compromised(self.compromise.clone()))
     }
 
     /// Whether a statement came through the source, said since then, and its signer is not declared compromised here.
@@ -172,21 +171,5 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Compromise { signer, domain, from_index } = &self.compromise;
         write!(f, "{} declares the signer {signer} compromised from entry {from_index} of {domain} on", self.source)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ics_core::identity::Fingerprint;
-
-    use super::*;
-
-    #[test]
-    fn an_alarm_is_known_again_by_its_text() {
-        let [source, domain] = ["sold.acme.example", "devices.acme.example"].map(|it| it.parse().expect("a name"));
-        let signer = "0123456789abcdef0123456789abcdef01234567".parse::<Fingerprint>().expect("a fingerprint");
-        let told = Told { source, compromise: Compromise { signer, domain, from_index: 16 } };
-        assert_eq!(Told::read(&format!("{told}: what was adopted of that, `ics`")), Some(told));
-        assert_eq!(Told::read("entry 17 of devices.acme.example: the signer is unknown"), None);
     }
 }

@@ -3,11 +3,13 @@
 //! The source is read here, from this node's copy of it. Whether it may be followed the source's own descriptor says, by
 //! the one decision function; whether what it says is taken, the descriptor of the domain that follows.
 
+use core::ops::Range;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::Lookup;
@@ -20,13 +22,13 @@ use super::adopt::{About, Taken};
 use super::concern::Wanted;
 use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
 use crate::app::answer::read::{Sight, parse};
-use crate::app::entries::restore;
+use crate::app::entries::{certificate_of, restore};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
 use crate::app::problem::Code;
 use crate::app::roam::Followers;
 use crate::app::{App, AppError};
-use crate::store::{DomainNumber, Following, Part};
+use crate::store::{DomainNumber, Following, Part, StoredEntry};
 
 /// How often it is looked whether a source has news.
 const TICK: Duration = Duration::from_millis(250);
@@ -67,6 +69,12 @@ fn barred(hosted: &Hosted, source: &DomainName) -> Option<String> {
     (count > 0).then(text)
 }
 
+/// Whether an entry of a source is a state of a certificate of which a domain has one: it proves itself, and may revoke a key
+/// by which the domain goes on to take what is said.
+fn is_of_known(domain: &Domain, entry: &StoredEntry) -> bool {
+    certificate_of(entry).is_some_and(|holder| domain.certificate(&holder).is_some())
+}
+
 impl App {
     /// Takes over what followed domains say, until `stop` says true.
     pub async fn follow_sources(self, mut stop: watch::Receiver<bool>) {
@@ -102,8 +110,8 @@ impl App {
         self.look_for_declarations();
     }
 
-    /// Takes over what is new in a page of each of these: who is far behind with one holds up no other. Whether there is
-    /// more.
+    /// Takes over what is new in a page of each of these, and then what is in a page that is looked at again: who is far
+    /// behind with one holds up no other. Whether there is more.
     fn follow_some(&self) -> bool {
         let mut is_more = false;
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
@@ -112,10 +120,11 @@ impl App {
                 if self.elsewhere(&following.source).is_some() {
                     continue;
                 }
+                let took = self.follow_news(&target, &following);
+                let looked = self.look_again(&target, &following);
                 let heeded = self.heed_grants(&target, &following);
-                let took = self.follow_page(&target, &following);
-                is_more |= matches!(heeded, Ok(true)) || matches!(took, Ok(true));
-                let error = took.err().or(heeded.err()).map(|error| error.to_string());
+                is_more |= [&took, &looked, &heeded].iter().any(|it| matches!(it, Ok(true)));
+                let error = took.err().or(looked.err()).or(heeded.err()).map(|error| error.to_string());
                 // It is tried again four times a second, and told when it is another one.
                 if target.set_follow_error(&following.source, error.clone())
                     && let Some(error) = error
@@ -128,15 +137,28 @@ impl App {
     }
 
     /// Takes over what is new in the next page of one source's log; whether there may be more.
-    fn follow_page(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
+    fn follow_news(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
+        self.follow_page(target, following, following.news..u64::MAX)
+    }
+
+    /// Looks again at the next page of what was looked at by other rules; whether there may be more.
+    fn look_again(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
+        self.follow_page(target, following, following.upto..following.news)
+    }
+
+    /// Takes over what is in the first page of a stretch of one source's log; whether there may be more.
+    fn follow_page(&self, target: &Arc<Hosted>, following: &Following, stretch: Range<u64>) -> Result<bool, AppError> {
+        if stretch.is_empty() {
+            return Ok(false);
+        }
         let source = self.hosted(&following.source)?;
         let (number, from, choices) = (target.number, &following.source, choices(following));
-        let upto = following.upto;
         let returns = self.store().follow_returns(number, Some(source.number))?;
         let Some(domain) = target.domain() else { return Ok(false) };
         let sight = self.sight(&source)?;
+        let (start, last) = (stretch.start, stretch.end.min(sight.seal.size));
         // What is not whole yet comes with the next look.
-        if upto >= sight.seal.size || !sight.is_whole() {
+        if start >= last || !sight.is_whole() {
             return Ok(false);
         }
         let rights = RefCell::new(BTreeMap::new());
@@ -151,19 +173,20 @@ impl App {
             },
             serves: &|_| true,
         };
-        let page = self.store().entries(source.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
-        let end = page.last().map_or(upto, |last| last.index + 1).min(sight.seal.size);
-        let mut things = BTreeSet::new();
+        let page = self.store().entries(source.number, start, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
+        let end = page.last().map_or(start, |entry| entry.index + 1).min(last);
+        let (mut things, mut certificates) = (BTreeSet::new(), BTreeSet::new());
         for entry in page.iter().filter(|entry| entry.index < end) {
             if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
                 things.extend(self.concerned(&sight, &wanted, &statement)?);
             }
+            certificates.extend(is_of_known(&domain, entry).then_some(entry.index));
         }
         // What was refused before is known, also where the domain looks again because its own rules have changed.
-        self.take_over(target, &sight, &things, upto.max(following.told))?;
+        self.take_over(target, &sight, (&things, certificates), start.max(following.told))?;
         self.tell_of_rights(target, from, &rights.take())?;
-        let is_ahead = self.store().follow_held_upto(number, (source.number, returns), upto, end)?;
-        Ok(is_ahead && upto < end && end < sight.seal.size)
+        let is_ahead = self.store().follow_held_upto(number, (source.number, returns), start, end)?;
+        Ok(is_ahead && start < end && end < last)
     }
 
     /// The things that a domain follows by name.
@@ -176,20 +199,23 @@ impl App {
         Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
 
-    /// Takes over everything that is said of these things; what is new and is not admitted is alarmed, and what was and is
-    /// taken now is not any more.
-    pub(in crate::app) fn take_over(
+    /// Takes over everything that is said of these things, and these certificates, in the order of the log; what is new and
+    /// is not admitted is alarmed, and what was and is taken now is not any more.
+    pub(super) fn take_over(
         &self,
         target: &Arc<Hosted>,
         sight: &Sight<'_>,
-        things: &BTreeSet<IdentityId>,
+        (things, certificates): (&BTreeSet<IdentityId>, BTreeSet<u64>),
         new_from: u64,
     ) -> Result<(), AppError> {
-        let About { all, of_issuers } = self.entries_about(sight, things)?;
+        let About { mut all, mut left_to_source } = self.entries_about(sight, things)?;
+        // A signer who has no role any more says nothing that could be missed.
+        left_to_source.extend(certificates.difference(&all));
+        all.extend(certificates);
         let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
         let source = &sight.hosted.name;
         for (indices, alarms) in [(old, false), (new, true)] {
-            let mut taken = Taken { of_issuers: of_issuers.clone(), ..Taken::default() };
+            let mut taken = Taken { left_to_source: left_to_source.clone(), ..Taken::default() };
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
                 self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;
@@ -364,5 +390,33 @@ mod tests {
         assert_eq!((left(&far), left(&near)), (2, 0), "a page of the one, and all of the other");
         tokio::task::block_in_place(|| app.follow_once());
         assert_eq!((left(&far), left(&near)), (0, 0));
+    }
+
+    /// What a source says now must not wait until all that it ever said was looked at again.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn news_do_not_wait_for_what_is_looked_at_again() {
+        let [target, source] = ["t.acme.example", "a.acme.example"].map(Party::found);
+        let app = target.open();
+        source.found_at(&app);
+        let keys = devices(limits::FEED_ENTRIES as u16);
+        source.publish(&app, &keys[0], "Pump", "L1").await;
+        let rest = keys[1..].iter().map(|key| source.introduce(&app, key, "Pump", "L1")).collect();
+        app.submit(&source.domain, rest).await.expect("a batch");
+        let number = app.hosted(&target.domain).expect("here").number;
+        let nobody = device(9).fingerprint().to_string();
+        app.store().follow(number, &source.domain, vec![nobody], 0).expect("follows");
+        tokio::task::block_in_place(|| app.follow_once());
+
+        // As after a descriptor of its own.
+        assert!(app.store().heed_anew(number, &source.domain, Vec::new()).expect("asked"));
+        source.publish(&app, &device(8), "Pump", "L1").await;
+        let size = app.domain(&source.domain).expect("here").info.size;
+        let cursor = || app.store().followed(number).expect("read").remove(0);
+        assert!(cursor().news < size);
+        assert!(tokio::task::block_in_place(|| app.follow_some()), "there is more to look at again");
+        let looked = (limits::FEED_ENTRIES as u64, size);
+        assert_eq!((cursor().upto, cursor().news), looked, "what is new was looked at, and a page again");
+        tokio::task::block_in_place(|| app.follow_once());
+        assert_eq!((cursor().upto, cursor().told), (size, size));
     }
 }

@@ -58,7 +58,7 @@ impl App {
                 things.insert(id);
             }
         }
-        self.take_over(target, sight, &things, following.upto.max(following.told))?;
+        self.take_over(target, sight, (&things, BTreeSet::new()), following.upto.max(following.told))?;
         Ok(self.store().have_heeded(number, from, granted.into_iter().map(|(entry, _)| entry).collect())?)
     }
 }

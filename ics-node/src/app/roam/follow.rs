@@ -24,8 +24,29 @@ use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::{Following, Part};
 
-/// A domain of this node, what it follows, and by which origin that is asked for.
-pub(super) type Work = (Arc<Hosted>, Following, Origin);
+/// What a domain of this node follows in another one of which no copy is here.
+#[derive(Clone)]
+pub(super) struct Work {
+    pub(super) target: Arc<Hosted>,
+    /// The version of its descriptor: one that comes in meanwhile is another at the next look.
+    pub(super) version: u64,
+    pub(super) following: Following,
+    /// By which the other one is asked for.
+    pub(super) origin: Origin,
+}
+
+/// What comes together as things are adopted one by one.
+#[derive(Default)]
+struct Adopted {
+    result: AdoptionResult,
+    ids: BTreeSet<IdentityId>,
+    /// The size of the log up to which all of them were heard of.
+    reached: Option<u64>,
+    /// How many entries a checkpoint must have that shows what was taken.
+    size: u64,
+    /// Which of them the source's rules let be followed.
+    rights: BTreeMap<IdentityId, bool>,
+}
 
 /// Why what is said of a thing was not taken over.
 pub(super) enum NotTaken {
@@ -50,7 +71,8 @@ impl App {
     /// Takes things of such a domain into one of this node, and has it follow them if that is wanted.
     ///
     /// # Errors
-    /// When a model or a lot is wanted and not followed, nobody has an answer that is proved, or the domain does not know one of them.
+    /// When a model or a lot is wanted and not followed, nobody has an answer that is proved, or the domain does not know one
+    /// of them.
     pub(in crate::app) async fn adopt_elsewhere(
         &self,
         target: &Arc<Hosted>,
@@ -66,43 +88,15 @@ impl App {
             );
             return Err(AppError::new(Code::UnknownDomain, detail));
         }
-        let (mut result, mut ids, mut reached, mut size) = (AdoptionResult::default(), BTreeSet::new(), u64::MAX, 0);
-        let mut rights = BTreeMap::new();
+        let mut adopted = Adopted::default();
         for query in &request.ids {
-            if request.follow == Some(false) {
-                // To want nothing more of it nobody needs its home, which may be gone.
-                let (into, query) = (Arc::clone(target), query.clone());
-                let ended = self.blocking(move |app| app.known_as(&into, &query)).await?;
-                if !ended.is_empty() {
-                    ids.extend(ended);
-                    continue;
-                }
-            }
-            let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
-            let answer = self
-                .ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own)
-                .await
-                .map_err(|unheard| not_heard(origin, &unheard.why))?;
-            ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
-            reached = reached.min(answer.attested.checkpoint.size);
-            rights.extend(self.right_to_follow(target, &answer));
-            if request.follow != Some(false) {
-                let (all, _) = said(&answer, 0);
-                let (into, of, of_issuers) = (Arc::clone(target), source.clone(), of_issuers(&answer));
-                let taken = self.blocking(move |app| {
-                    let taken = app.take_answered(&into, &of, all, of_issuers)?;
-                    app.heed_declarations(&into, answer.attested.domain.descriptor())?;
-                    Ok(taken)
-                });
-                let taken = taken.await?;
-                size = size.max(taken.size);
-                add(&mut result, taken.result);
-            }
+            self.adopt_one_elsewhere((target, origin), query, request.follow, &mut adopted).await?;
         }
+        let Adopted { mut result, ids, reached, size, rights } = adopted;
         result.identities = ids.iter().map(ToString::to_string).collect();
         if let Some(follows) = request.follow {
             // What there is of a model or a lot is told from the beginning of the log on.
-            let reached = if is_chosen { 0 } else { reached };
+            let reached = if is_chosen { 0 } else { reached.unwrap_or_default() };
             let (what, into, source) = (kept(request, &ids)?, Arc::clone(target), source.clone());
             let set = move |app: &Self| {
                 app.set_follow(&into, &source, what, follows, reached)?;
@@ -113,21 +107,60 @@ impl App {
         Ok((result, size))
     }
 
+    /// Takes over one thing, or finds it out whose following ends.
+    async fn adopt_one_elsewhere(
+        &self,
+        (target, origin): (&Arc<Hosted>, &Origin),
+        query: &str,
+        follows: Option<bool>,
+        adopted: &mut Adopted,
+    ) -> Result<(), AppError> {
+        if follows == Some(false) {
+            // To want nothing more of it nobody needs its home, which may be gone.
+            let (into, query) = (Arc::clone(target), query.to_owned());
+            let ended = self.blocking(move |app| app.known_as(&into, &query)).await?;
+            if !ended.is_empty() {
+                adopted.ids.extend(ended);
+                return Ok(());
+            }
+        }
+        let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
+        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await;
+        let answer = answer.map_err(|unheard| not_heard(origin, &unheard.why))?;
+        adopted.ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
+        let attested = answer.attested.checkpoint.size;
+        adopted.reached = Some(adopted.reached.map_or(attested, |reached| reached.min(attested)));
+        adopted.rights.extend(self.right_to_follow(target, &answer));
+        if follows == Some(false) {
+            return Ok(());
+        }
+        let (all, _) = said(&answer, 0);
+        let (into, of, of_issuers) = (Arc::clone(target), origin.domain.clone(), of_issuers(&answer));
+        let take = move |app: &Self| {
+            let taken = app.take_answered(&into, &of, all, of_issuers)?;
+            app.heed_declarations(&into, answer.attested.domain.descriptor())?;
+            Ok(taken)
+        };
+        let taken = self.blocking(take).await?;
+        adopted.size = adopted.size.max(taken.size);
+        add(&mut adopted.result, taken.result);
+        Ok(())
+    }
+
     /// Whether the home's rules let a thing be followed by a domain, of which an answer tells.
     fn right_to_follow(&self, target: &Hosted, answer: &Answer) -> Option<(IdentityId, bool)> {
         let (domain, record) = target.domain().zip(answer.attested.testimony.record.as_ref())?;
         Some((record.identity.id, self.may_follow(&domain, &answer.attested.domain, record)))
     }
 
-    /// What is followed of domains of which no copy is here, by which domain of this node and which version of its
-    /// descriptor: one that comes in meanwhile is another version at the next look.
-    pub(super) fn followed_elsewhere(&self) -> Vec<(Work, u64)> {
+    /// What is followed of domains of which no copy is here.
+    pub(super) fn followed_elsewhere(&self) -> Vec<Work> {
         let mut work = Vec::new();
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
             let version = target.domain().map_or(0, |domain| domain.descriptor().version);
             for following in self.store().followed(target.number).unwrap_or_default() {
                 if let Some(origin) = self.elsewhere(&following.source) {
-                    work.push(((Arc::clone(&target), following, origin), version));
+                    work.push(Work { target: Arc::clone(&target), version, following, origin });
                 }
             }
         }
@@ -138,7 +171,7 @@ impl App {
     /// is refused and stands before `new_from`, or was told of before the domain's own rules changed, was refused before.
     pub(super) async fn take_from_afar(
         &self,
-        (target, following, origin): &Work,
+        Work { target, following, origin, .. }: &Work,
         id: &str,
         size: u64,
         new_from: u64,
@@ -216,7 +249,7 @@ impl App {
         of_issuers: BTreeSet<u64>,
     ) -> Result<Taken, AppError> {
         let tried = entries.iter().map(|entry| entry.receipt.index).collect();
-        let mut taken = Taken { of_issuers, ..Taken::default() };
+        let mut taken = Taken { left_to_source: of_issuers, ..Taken::default() };
         for some in entries.chunks(limits::BATCH_STATEMENTS) {
             self.take(target, some, &mut taken)?;
         }

@@ -31,14 +31,13 @@ pub(super) struct Heeding {
 
 impl Heeding {
     /// Begins the next round about what is followed, if it is time.
-    pub(super) fn keep<'a>(&mut self, app: &App, work: impl Iterator<Item = &'a Work>) {
+    pub(super) fn keep(&mut self, app: &App, work: &[Work]) {
         if let Some(rest) = self.round.try_join_next() {
             self.rests_until = Instant::now().checked_add(rest.unwrap_or(LONG));
         }
-        let work: Vec<Work> = work.cloned().collect();
         let is_time = self.rests_until.is_none_or(|until| until <= Instant::now());
         if is_time && self.round.is_empty() && !work.is_empty() {
-            self.round.spawn(app.clone().heed_from_afar(work));
+            self.round.spawn(app.clone().heed_from_afar(work.to_vec()));
         }
     }
 }
@@ -48,7 +47,7 @@ impl App {
     async fn heed_from_afar(self, all: Vec<Work>) -> Duration {
         let mut rest = IDLE;
         for work in &all {
-            let (target, following, _) = work;
+            let Work { target, following, .. } = work;
             match self.heed_in(work).await {
                 Ok(false) => {}
                 Ok(true) => rest = LONG,
@@ -64,7 +63,7 @@ impl App {
 
     /// Heeds those for which one domain is asked; whether all of it is looked at again.
     async fn heed_in(&self, work: &Work) -> Result<bool, AppError> {
-        let (target, following, origin) = work;
+        let Work { target, following, origin, .. } = work;
         let (into, of) = (Arc::clone(target), following.clone());
         let Unheeded { things, groups } = self.blocking(move |app| app.unheeded_elsewhere(&into, &of)).await?;
         let mut refused = None;
@@ -81,12 +80,12 @@ impl App {
         refused.map_or(Ok(is_sent_back), Err)
     }
 
-    async fn heeded(&self, (target, following, _): &Work, entries: Vec<u64>) -> Result<(), AppError> {
+    async fn heeded(&self, Work { target, following, .. }: &Work, entries: Vec<u64>) -> Result<(), AppError> {
         let (number, source) = (target.number, following.source.clone());
         self.blocking(move |app| Ok(app.store().have_heeded(number, &source, entries)?)).await
     }
 
-    async fn heed_groups(&self, (target, following, _): &Work, entries: Vec<u64>) -> Result<bool, AppError> {
+    async fn heed_groups(&self, Work { target, following, .. }: &Work, entries: Vec<u64>) -> Result<bool, AppError> {
         if entries.is_empty() {
             return Ok(false);
         }

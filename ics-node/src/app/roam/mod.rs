@@ -8,6 +8,7 @@
 //! Asking takes its time and is done before anything is decided ([`App::roam`]). The decision itself looks at what is kept
 //! and at nothing else.
 
+mod again;
 mod ask;
 mod asked;
 mod attest;

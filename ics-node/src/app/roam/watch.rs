@@ -31,13 +31,15 @@ const INTERVAL_MILLIS: u64 = 2_000;
 #[derive(Default)]
 pub(crate) struct Followers {
     tasks: JoinSet<()>,
+    /// A task more for each that looks again at what it has looked at.
+    again: JoinSet<()>,
     /// For what they were begun.
     begun: Option<Begun>,
     heeding: Heeding,
 }
 
 /// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which by which version
-/// of its descriptor, with which it begins at the beginning.
+/// of its descriptor, with which it looks again from the beginning.
 #[derive(PartialEq, Eq)]
 struct Begun {
     follows: u64,
@@ -51,15 +53,15 @@ impl Followers {
         let follows = app.roaming().follows.load(Ordering::Acquire);
         let peers = *app.peers_table().changes().borrow();
         let work = app.blocking(|app| Ok(app.followed_elsewhere())).await.unwrap_or_default();
-        let pairs = work
-            .iter()
-            .map(|((target, following, _), version)| (target.name.clone(), following.source.clone(), *version));
-        let begun = Some(Begun { follows, peers, pairs: pairs.collect() });
-        self.heeding.keep(app, work.iter().map(|(work, _)| work));
+        let pair = |it: &Work| (it.target.name.clone(), it.following.source.clone(), it.version);
+        let pairs = work.iter().map(pair).collect();
+        let begun = Some(Begun { follows, peers, pairs });
+        self.heeding.keep(app, &work);
         let has_ended = self.tasks.try_join_next().is_some();
         if has_ended || self.begun != begun {
-            self.tasks = JoinSet::new();
-            for (work, _) in work {
+            (self.tasks, self.again) = (JoinSet::new(), JoinSet::new());
+            for work in work {
+                self.again.spawn(app.clone().look_again_from_afar(work.clone()));
                 self.tasks.spawn(app.clone().follow_from_afar(work));
             }
             self.begun = begun;
@@ -101,17 +103,28 @@ impl App {
         tokio::time::sleep(wait).await;
     }
 
-    /// Follows one domain until it is dropped.
-    async fn follow_from_afar(self, work: Work) {
-        let (target, following, origin) = &work;
-        let (number, source) = (target.number, following.source.clone());
-        let begins = move |app: &App| {
+    /// How often a domain had been sent back when it begins to follow another one, and what it follows there by name.
+    pub(super) async fn followed_from(&self, work: &Work) -> Result<(u64, Vec<String>), AppError> {
+        let (number, source) = (work.target.number, work.following.source.clone());
+        let begins = move |app: &Self| {
             Ok((app.store().follow_returns(number, None)?, app.store().followed_ids(number, &source)?))
         };
-        let (Ok((returns, ids)), Ok(seed)) = (self.blocking(begins).await, random()) else { return };
+        self.blocking(begins).await
+    }
+
+    /// The peers that are asked about single things of a domain.
+    pub(super) fn asked_by_http(&self, origin: &Origin) -> Vec<HttpPeer> {
+        let asked = self.peers_table().asked_about(origin);
+        asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.http.clone())).collect()
+    }
+
+    /// Follows the news of one domain until it is dropped.
+    async fn follow_from_afar(self, work: Work) {
+        let Work { following, origin, .. } = &work;
+        let (Ok((returns, ids)), Ok(seed)) = (self.followed_from(&work).await, random()) else { return };
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
-        let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
+        let mut watcher = Watcher::new(following.news, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
         let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
         let mut afar =
@@ -138,7 +151,7 @@ impl Afar {
                 Ok(heads) => match watcher.handle_heads(&heads, self.app.clock().now()) {
                     Ok(()) if heads.heads.is_empty() => self.goes_on(watcher).await?,
                     Ok(()) => {}
-                    Err(error) => self.fails(&not_heard(&self.work.2, &error.to_string())),
+                    Err(error) => self.fails(&not_heard(&self.work.origin, &error.to_string())),
                 },
                 Err(problem) => {
                     self.stream = None;
@@ -147,7 +160,7 @@ impl Afar {
                 }
             },
             Action::Fetch { id, size } => {
-                self.app.until_paced(&self.work.2).await;
+                self.app.until_paced(&self.work.origin).await;
                 match self.app.take_from_afar(&self.work, &id, size, watcher.noted()).await {
                     Ok(_) => watcher.handle_fetched(&id),
                     Err(NotTaken::Refused(error)) => self.lacks(watcher, (id, size), error.to_string()).await,
@@ -166,7 +179,7 @@ impl Afar {
 
     /// Looks at what is followed by name. What is followed by model or lot is not heard of meanwhile.
     async fn look(&mut self, watcher: &mut Watcher, from: u64) -> Result<(), AppError> {
-        let is_all = self.work.1.choices.is_empty();
+        let is_all = self.work.following.choices.is_empty();
         let Some(reached) = self.look_at_each(watcher, from).await? else { return Ok(()) };
         if is_all && watcher.is_whole() && reached > watcher.noted() {
             self.note(watcher.noted(), reached).await?;
@@ -182,7 +195,7 @@ impl Afar {
     /// Looks at each thing that is followed by name and not set aside, if the log goes beyond `from`; up to which size
     /// that is done, or `None` where so many are refused that the home fails.
     async fn look_at_each(&mut self, watcher: &mut Watcher, from: u64) -> Result<Option<u64>, AppError> {
-        let origin = &self.work.2;
+        let origin = &self.work.origin;
         let size = self.app.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
         if size <= from {
             return Ok(Some(from));
@@ -194,7 +207,7 @@ impl Afar {
                 continue;
             }
             tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
-            self.app.until_paced(&self.work.2).await;
+            self.app.until_paced(&self.work.origin).await;
             match self.app.take_from_afar(&self.work, &id, 0, from).await {
                 Ok(attested) => reached = Some(attested.min(reached.unwrap_or(size))),
                 Err(NotTaken::Refused(error)) => {
@@ -214,10 +227,10 @@ impl Afar {
         if let (Some(stream), Way::Stream) = (&mut self.stream, way) {
             return stream.next().await;
         }
-        let (domain, choices) = (&self.work.2.domain, choices(&self.work.1));
+        let (domain, choices) = (&self.work.origin.domain, choices(&self.work.following));
         let watch = Watch { ids: self.ids.clone(), choices, from, wait: None };
         let mut problem = PeerError::Transport("there is no peer that is asked about single things".to_owned());
-        for (number, peer) in self.peers().into_iter().enumerate() {
+        for (number, peer) in self.app.asked_by_http(&self.work.origin).into_iter().enumerate() {
             let heard = match way {
                 Way::LongPoll => peer.next_heads(domain, watch.clone()).await,
                 Way::Stream => open(&peer, domain, &watch).await.map(|(stream, heads)| {
@@ -235,14 +248,9 @@ impl Afar {
         Err(problem)
     }
 
-    fn peers(&self) -> Vec<HttpPeer> {
-        let asked = self.app.peers_table().asked_about(&self.work.2);
-        asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.http.clone())).collect()
-    }
-
     /// Notes how far all is taken over.
     async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
-        let (target, following, origin) = &self.work;
+        let Work { target, following, origin, .. } = &self.work;
         let (domain, source) = ((target.number, self.returns), following.source.clone());
         let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
         if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
@@ -250,7 +258,7 @@ impl Afar {
 
     fn fails(&mut self, error: &AppError) {
         self.stream = None;
-        let (target, following, _) = &self.work;
+        let Work { target, following, .. } = &self.work;
         tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
         self.tell(Some(error.to_string()));
     }
@@ -259,7 +267,7 @@ impl Afar {
     /// are heard of meanwhile. `size` is that of the log with which it was told of.
     async fn lacks(&mut self, watcher: &mut Watcher, (id, size): (String, u64), error: String) {
         if watcher.handle_refused(&id, self.app.clock().now()) {
-            let (target, following, _) = &self.work;
+            let Work { target, following, .. } = &self.work;
             tracing::warn!(domain = %target.name, source = %following.source, %error, "a thing is not followed");
             let (into, source) = (Arc::clone(target), following.source.clone());
             let alarmed = self.app.blocking(move |app| app.alarm_of_no_use(&into, &source, size));
@@ -278,7 +286,7 @@ impl Afar {
     async fn goes_on(&mut self, watcher: &Watcher) -> Result<(), AppError> {
         let lacks = self.refused.iter().find(|(id, _)| watcher.is_aside(id)).map(|(_, error)| error.clone());
         if lacks.is_none() && self.may_be_alarmed {
-            let (target, following, _) = &self.work;
+            let Work { target, following, .. } = &self.work;
             let (into, source) = (Arc::clone(target), following.source.clone());
             self.app.blocking(move |app| app.end_alarms_of_no_use(&into, &source)).await?;
             self.may_be_alarmed = false;
@@ -288,7 +296,7 @@ impl Afar {
     }
 
     fn tell(&self, problem: Option<String>) {
-        let (target, following, _) = &self.work;
+        let Work { target, following, .. } = &self.work;
         target.set_follow_error(&following.source, problem);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ics_core::identity::IdentityId;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::record_head::{Finding, HeadReader};
 use ics_core::vocabulary::DomainName;
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use super::attest::pin;
 use crate::app::answer::read::Sight;
-use crate::app::entries::restore;
+use crate::app::entries::{certificate_of, restore};
 use crate::app::following::concern::Wanted;
 use crate::app::hosted::Hosted;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
-use crate::store::Part;
+use crate::store::{Part, StoredEntry};
 
 /// Somebody who watches things in a domain.
 pub struct Watcher {
@@ -173,10 +173,7 @@ impl Watching {
                 break;
             }
             upto = entry.index + 1;
-            let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) else {
-                continue;
-            };
-            for id in app.concerned(&sight, &wanted, &statement)? {
+            for id in self.concerned(&sight, &wanted, entry)? {
                 if !heads.contains_key(&id)
                     && let Some(head) = self.head(&sight, &id)?
                 {
@@ -187,6 +184,22 @@ impl Watching {
         }
         let checkpoint = heads.is_empty().then(|| sight.seal.note.clone());
         Ok(Heads { upto, size, heads: heads.into_values().collect(), checkpoint })
+    }
+
+    /// The things of which an entry is to be told: those that a statement concerns, and of a certificate's further state one
+    /// that its holder has spoken of.
+    fn concerned(
+        &self,
+        sight: &Sight<'_>,
+        wanted: &Wanted<'_>,
+        entry: &StoredEntry,
+    ) -> Result<BTreeSet<IdentityId>, AppError> {
+        if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
+            return self.app.concerned(sight, wanted, &statement);
+        }
+        let is_further = |holder: &Fingerprint| sight.domain.certificate_states(holder).next() != Some(entry.index);
+        let Some(holder) = certificate_of(entry).filter(is_further) else { return Ok(BTreeSet::new()) };
+        Ok(self.app.wanted_of_signer(sight, wanted, &holder)?.into_iter().collect())
     }
 
     /// The record head of a thing, if the reader may read it.

@@ -21,12 +21,16 @@ use tokio::task::JoinHandle;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, home_of, id, origin, upstream};
-use crate::following::{READ_ALONE, buyer, change, introduced, name_owner, sold, stolen_from_buyer, withdrawn};
+use crate::following::{
+    READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, sold, stolen_from_buyer,
+    withdrawn,
+};
 use crate::hidden::{ALL, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
-    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker, serial, stolen,
+    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home as home_key, maker,
+    revoked_certificate, serial, stolen,
 };
 
 /// Far longer than any test takes: what arrives was pushed.
@@ -197,6 +201,25 @@ async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
     following.end().await;
 }
 
+/// The home tells of a thing of which he has spoken, and with that comes what he says of his own key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(name_heir)).await.expect("a world")).await;
+    say(&home, vec![certificate(&heir(), "Acme's second"), stolen(&heir(), 20)]).await;
+    let node = caring_with(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER, name_heir);
+    let following = Following::begin(&node);
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    let size = || node.app.domain(&care()).expect("here").info.size;
+    let before = size();
+    say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    until("what he says of his key", || size() == before + 1).await;
+    let why = refused_from_heir(&node.app).await;
+    assert!(why.contains("is revoked"), "{why}");
+    assert_eq!(status(&node, 20).as_deref(), Some("stolen"), "what he had said stays");
+    assert_eq!(not_taken(&node), Vec::<String>::new());
+    following.end().await;
+}
+
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
@@ -229,6 +252,34 @@ async fn it_goes_on_with_the_next_descriptor() {
     until("behind it", || status(&node, 20).as_deref() == Some("stolen")).await;
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone();
     until("nothing is wrong", || error().is_none()).await;
+    following.end().await;
+}
+
+/// What it has refused nobody pushes again: it asks for that beside the news, by whatever the home has told of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
+    let home = home().await;
+    let url = format!("http://{}", home.addresses[0]);
+    let node = caring_with(&origin(&home), &url, NEVER, |descriptor| {
+        for role in descriptor.roles.values_mut().filter(|role| !role.names.is_empty()) {
+            role.names = ["serial:SN-20".to_owned()].into();
+        }
+    });
+    let following = Following::begin(&node);
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    node.app.adopt(&care(), lot).await.expect("is followed");
+    say(&home, vec![device(23, "L1"), stolen(&maker(), 23), stolen(&maker(), 20)]).await;
+    until("what is taken", || status(&node, 20).as_deref() == Some("stolen")).await;
+    until("what is refused is told of", || !not_taken(&node).is_empty()).await;
+    assert_eq!(status(&node, 23), None);
+    let takes_all = |descriptor: &mut Descriptor| {
+        for role in descriptor.roles.values_mut().filter(|role| !role.names.is_empty()) {
+            role.names = ["serial:*".to_owned()].into();
+        }
+    };
+    change(&node.app, CARE, takes_all).await;
+    until("what was refused", || status(&node, 23).as_deref() == Some("stolen")).await;
+    until("the alarms end", || not_taken(&node).is_empty()).await;
     following.end().await;
 }
 

@@ -1,0 +1,147 @@
+//! Looking again without a copy: after a descriptor of its own, a domain looks through all that its source's home has to tell
+//! of what it follows.
+//!
+//! This goes beside the listening, which goes on with the news, and ends when it has come to where those began. What is
+//! taken over is noted page by page, so that a restart goes on from there.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use ics_core::limits;
+use ics_sync::budget::Budget;
+use ics_sync::http::PeerError;
+use ics_sync::watch::pushed;
+use ics_sync::wire::Watch;
+
+use super::follow::{NotTaken, Work, not_heard};
+use crate::app::following::follow::choices;
+use crate::app::{App, AppError};
+
+/// After something went wrong for the first time.
+const SHORT: Duration = Duration::from_secs(1);
+/// After it did again and again.
+const LONG: Duration = Duration::from_secs(60);
+
+/// One domain that looks again at what another one says, of which no copy is here.
+struct Again {
+    app: App,
+    work: Work,
+    /// How often the domain had been sent back when this began.
+    returns: u64,
+    /// What is followed by name.
+    ids: Vec<String>,
+    /// Entries of which all was looked at again.
+    reached: u64,
+    /// The same, as it was noted: all of that is taken over.
+    noted: u64,
+    /// Things whose answers were of no use: they are asked about again, and nothing is noted until then.
+    aside: BTreeSet<String>,
+    /// Of looks: they are for nodes between as well, which let one asker have no more.
+    pace: Budget,
+}
+
+/// What is to be fetched for a stretch of the log.
+struct Page {
+    upto: u64,
+    ids: Vec<String>,
+    /// Whether these are all that are followed, and not what the home tells of: nodes between may answer then.
+    is_by_name: bool,
+}
+
+impl App {
+    /// Looks again at what is left of one domain's log.
+    pub(super) async fn look_again_from_afar(self, work: Work) {
+        if work.following.upto >= work.following.news {
+            return;
+        }
+        let Ok((returns, ids)) = self.followed_from(&work).await else { return };
+        let (noted, pace) = (work.following.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
+        let mut again = Again { app: self, work, returns, ids, reached: noted, noted, aside: BTreeSet::new(), pace };
+        let mut pause = SHORT;
+        while let Err(error) = again.round().await {
+            let Work { target, following, .. } = &again.work;
+            tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not looked at again yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONG);
+        }
+    }
+}
+
+impl Again {
+    /// Looks at all that is left, what was of no use before included. An answer of no use keeps nobody from the others.
+    async fn round(&mut self) -> Result<(), AppError> {
+        let (last, ids) = (self.work.following.news, self.aside.iter().cloned().collect());
+        let mut refused = self.take(&Page { upto: self.reached, ids, is_by_name: false }).await?.1;
+        // What is not noted is somebody else's by now, who was begun for what is followed since.
+        while self.note().await? && self.reached < last {
+            let page = self.page(last).await?;
+            let (reached, error) = self.take(&page).await?;
+            if reached <= self.reached {
+                let why = format!("{reached} entries are shown, {} were told of before", self.reached);
+                return Err(not_heard(&self.work.origin, &why));
+            }
+            (self.reached, refused) = (reached, error.or(refused));
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Takes over what is said of the things of a page; up to which size of the log that is done, and why not of all.
+    async fn take(&mut self, page: &Page) -> Result<(u64, Option<AppError>), AppError> {
+        let (size, mut reached) = (if page.is_by_name { 0 } else { page.upto }, page.upto);
+        let mut refused = None;
+        for id in &page.ids {
+            if page.is_by_name {
+                tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
+            }
+            self.app.until_paced(&self.work.origin).await;
+            match self.app.take_from_afar(&self.work, id, size, self.noted).await {
+                Ok(attested) => {
+                    reached = reached.min(attested);
+                    self.aside.remove(id);
+                }
+                Err(NotTaken::Refused(error)) => {
+                    refused = Some(error);
+                    self.aside.insert(id.clone());
+                }
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+        Ok((reached, refused))
+    }
+
+    /// What the home tells of next; where it has no such feed, all that is followed by name.
+    async fn page(&self, last: u64) -> Result<Page, AppError> {
+        let Work { following, origin, .. } = &self.work;
+        let (from, choices) = (self.reached, choices(following));
+        let is_by_name = choices.is_empty();
+        let watch = Watch { ids: self.ids.clone(), choices, from, wait: None };
+        let mut problem = PeerError::Transport("there is no peer that is asked about single things".to_owned());
+        for peer in self.app.asked_by_http(origin) {
+            match peer.heads(&origin.domain, &watch).await {
+                Ok(heads) if from < heads.upto && heads.upto <= heads.size => {
+                    let ids = heads.heads.iter().filter_map(|note| pushed(note).map(|(id, _)| id)).collect();
+                    return Ok(Page { upto: heads.upto.min(last), ids, is_by_name: false });
+                }
+                Ok(_) => problem = PeerError::Malformed("it tells of nothing further, or of more than it has"),
+                Err(other) => problem = other,
+            }
+        }
+        match is_by_name {
+            true => Ok(Page { upto: last, ids: self.ids.clone(), is_by_name }),
+            false => Err(not_heard(origin, &problem.to_string())),
+        }
+    }
+
+    /// Notes how far all was looked at again and taken over; false where something else is followed by now.
+    async fn note(&mut self) -> Result<bool, AppError> {
+        let (from, upto) = (self.noted, self.reached);
+        if from == upto || !self.aside.is_empty() {
+            return Ok(true);
+        }
+        let Work { target, following, .. } = &self.work;
+        let (domain, source) = ((target.number, self.returns), following.source.clone());
+        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
+        self.noted = upto;
+        Ok(is_noted)
+    }
+}

@@ -1,0 +1,52 @@
+//! What is said and not shown yet, for want of witnesses.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
+use ics_core::identity::Kind;
+use ics_core::statement::Claims;
+use ics_core::statement::make::{certify, sign_descriptor};
+use ics_core::trust::Outcome;
+use ics_core::vocabulary::Act;
+
+use super::{PERMITS, check, node};
+use crate::app::{App, Depth, Reader};
+use crate::fixture::{Party, SALT, claims, devices, owner, word};
+
+async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
+    let now = app.clock().now();
+    let body = sign_descriptor(&[&owner(&maker.domain)], json, now, &SALT).expect("signed");
+    app.submit(&maker.domain, vec![body]).await.expect_err("nobody has cosigned it");
+}
+
+/// An erasure deletes at once, and what it restates is shown with the next cosignature.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses() {
+    let (maker, known) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &known, PERMITS, 1 << 24).await;
+    let said = Claims { status: Some(word("stolen")), ..claims(&maker, Act::Status) };
+    let now = app.clock().now();
+    let stolen = certify(&maker.signer, &known[0], "Pump", None, Kind::Device, &said, true, now, &SALT);
+    let index = maker.submit_one(&app, stolen.expect("made")).await.expect("admitted").index;
+    let verdict = || check(&app, 0, Depth::Store).expect("in the store").verdict;
+    assert_eq!(verdict(), Outcome::Deny);
+
+    let json = app.descriptor(&maker.domain, None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let key = STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes());
+    let witnesses = Some(Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] });
+    let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), witnesses, ..previous };
+    let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
+    is_not_cosigned(&app, &maker, &next.to_json()).await;
+    assert_eq!(verdict(), Outcome::Deny);
+    is_not_cosigned(&app, &maker, &erasure.to_json().expect("JSON")).await;
+
+    let hosted = app.hosted(&maker.domain).expect("here");
+    assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
+    assert_eq!(verdict(), Outcome::Unknown);
+    let moment = app.moment(&maker.domain).expect("here").expect("settled");
+    let id = known[0].fingerprint().to_string();
+    let then = app.thing_then(Reader::Operator, &moment, &id).expect("read").expect("is spoken of");
+    assert!(then.record().expect("readable").effect().blocks(), "for copies of the directory it is blocked");
+}
