@@ -253,7 +253,8 @@ pub(crate) fn revoked_certificate(signer: &Ed25519Signer, user_id: &str) -> Vec<
     let hashed = [&[5, 0x82][..], &seconds, &by, &[3, 29, 2, b'.']].concat();
     // Version 4, of a key, EdDSA, SHA-512.
     let head = [&[4, 0x20, 22, 10, 0, hashed.len() as u8][..], &hashed].concat();
-    let over = [&[0x99, 0, key.body().len() as u8][..], key.body(), &head, &[4, 0xff, 0, 0, 0, head.len() as u8]].concat();
+    let over =
+        [&[0x99, 0, key.body().len() as u8][..], key.body(), &head, &[4, 0xff, 0, 0, 0, head.len() as u8]].concat();
     let digest = Sha512::digest(over);
     let RawSignature::Ed25519(value) = signer.sign(&digest).expect("signs") else { panic!("another algorithm") };
     let number = |bytes: &[u8]| {

@@ -1,5 +1,7 @@
 //! Real processes: a copy of a domain, which gives the issuer's own lists, also when their home is gone.
 
+use ics_core::time::Timestamp;
+
 use crate::tools::said;
 use crate::town::{DOMAIN, Town};
 
@@ -49,6 +51,38 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
         let text = list(&town, node, &path).expect("the last list holds");
         assert!(text.contains("Certificate Hold"), "{text}");
     }
+}
+
+/// A list that somebody has fetched before would let through what the copy itself has heard of since, or what time has
+/// blocked again: better none.
+#[test]
+fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
+    let mut town = Town::new("");
+    for (name, serial) in [("7", "SN-7"), ("8", "SN-8")] {
+        town.device(name);
+        assert_eq!(town.est(serial, name).0, "200");
+    }
+    let path = path_of(&town, "7");
+    let (_mirror, mirror) = town.mirror("mirror");
+    town.eventually("a list travels", || list(&town, &mirror, &path).is_some());
+    let says = |serial: &str, status: &str| {
+        town.words(&["--node", &mirror, "lookup", &format!("serial:{serial}")]).contains(status)
+    };
+    let later = path_of(&town, "8");
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(8);
+    let soon = soon.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let soon = Timestamp::from_seconds(soon).to_string();
+    town.ok(&["status", "suspended", "serial:SN-8", "--yes"]);
+    town.ok(&["status", "in-use", "serial:SN-8", "--until", &soon, "--yes"]);
+    town.eventually("it may be used again for now", || says("SN-8", "in-use"));
+    let is_clean = || list(&town, &mirror, &later).is_some_and(|text| !text.contains("Certificate Hold"));
+    town.eventually("it is on no list", is_clean);
+    town.ok(&["status", "suspended", "serial:SN-7", "--yes"]);
+    town.eventually("the copy hears of it", || says("SN-7", "suspended"));
+    town.kill();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(list(&town, &mirror, &path), None, "it was suspended since");
+    town.eventually("time blocks it again", || list(&town, &mirror, &later).is_none());
 }
 
 /// What a copy has not heard of yet, it would sign away: it gives what the home has signed, although it has the key.

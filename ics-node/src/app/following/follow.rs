@@ -186,7 +186,8 @@ impl App {
         self.take_over(target, &sight, (&things, certificates), start.max(following.told))?;
         self.tell_of_rights(target, from, &rights.take())?;
         let is_ahead = self.store().follow_held_upto(number, (source.number, returns), start, end)?;
-        Ok(is_ahead && start < end && end < last)
+        // What is looked at again goes on where the news were, which have gone on themselves.
+        Ok(is_ahead && start < end && end < sight.seal.size)
     }
 
     /// The things that a domain follows by name.

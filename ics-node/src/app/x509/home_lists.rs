@@ -1,6 +1,6 @@
 //! Revocation lists at nodes that do not sign them: the issuer's own list travels, as its home gives it, verified. So what
 //! is revoked there is revoked at every connected node at once; a node without a link gives the last list for as long as
-//! its issuer has said that it holds.
+//! its issuer has said that it holds, and says all that the node knows by then.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
-use crate::x509::{ReadList, read_list};
+use crate::x509::{ReadList, read_list, read_revoked};
 
 /// Milliseconds after which a list is asked for again, though the log has not grown here.
 const ASK_AGAIN: u64 = 1_000;
@@ -173,7 +173,20 @@ impl App {
         {
             self.fetch_list(&of, &place, further).await;
         }
-        holds(self)
+        let list = holds(self)?;
+        let came_now = place.kept().is_some_and(|kept| kept.size == of.size && kept.at >= now);
+        if came_now || self.says_all(of, list.clone()).await? { Ok(list) } else { Err(elsewhere()) }
+    }
+
+    /// Whether a list that came earlier says of all certificates that they are revoked of which that is known here: this
+    /// node may have heard of more before its link was gone, and a status may begin or end with time. It contradicts nobody
+    /// by a list that others have signed.
+    async fn says_all(&self, of: Elsewhere, list: SignedList) -> Result<bool, AppError> {
+        self.blocking(move |app| {
+            let listed = read_revoked(&list.der, &of.authority).map_err(AppError::Internal)?.revoked;
+            Ok(app.revoked_here(&of)?.iter().all(|serial| listed.contains_key(serial)))
+        })
+        .await
     }
 
     /// Asks for a list, and keeps it if it is the issuer's, and none that is older than what is here.

@@ -18,7 +18,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use self::layout::{Layout, Layouts};
-use self::tracker::{Found, Place, Tracker};
+use self::tracker::{Found, List, Place, Tracker};
 use super::ocsp::is_by;
 use crate::app::answer::read::Sight;
 use crate::app::entries::{Entries as _, find_logged, restore};
@@ -27,7 +27,7 @@ use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::parallel;
 use crate::store::{DomainNumber, Part, StoreError, StoredEntry};
-use crate::x509::{Authority, issuer_id};
+use crate::x509::{Authority, SerialNumber, issuer_id};
 
 /// Entries behind which everything is made anew instead of brought up to date.
 const CATCH_UP: u64 = 20_000;
@@ -115,34 +115,67 @@ impl App {
     /// When there is no such list, or the domain has waited for its witnesses for too long.
     pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
-        let lists = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
         let place = (issuer.to_owned(), shard);
+        if let Some(elsewhere) = self.signed_elsewhere(&hosted, &place)? {
+            return Ok(Listing::Elsewhere(elsewhere));
+        }
+        self.with_list(&hosted, &place, |list, sight, lister| {
+            let key = self.issuer_key(&lister.authority).ok_or_else(elsewhere)?;
+            let now = self.clock().now();
+            let Some(news) = self.as_of_news(sight, now, lister.rules.answers_hold)? else {
+                // Whoever has fetched the last list may rely on it: so may who asks now.
+                return list.holding(now).map(Listing::Signed).ok_or_else(|| too_old(domain));
+            };
+            Ok(Listing::Signed(list.signed(now, news, lister, &key, shard)?))
+        })
+    }
+
+    /// Where a list belongs that is not signed here: a copy may be behind, and a list says of everything as of when it was
+    /// made, so only the home signs one.
+    fn signed_elsewhere(&self, hosted: &Hosted, place: &Place) -> Result<Option<Elsewhere>, AppError> {
+        let sight = self.sight(hosted)?;
+        let lister = self.lister(&self.lists_of(hosted), &sight, place)?;
+        if hosted.part == Part::Home && self.issuer_key(&lister.authority).is_some() {
+            return Ok(None);
+        }
+        let (issuer, shard) = place.clone();
+        let url = lister.layout.urls(&issuer, shard).into_iter().next().unwrap_or_default();
+        let (domain, authority) = (hosted.name.clone(), lister.authority);
+        Ok(Some(Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url }))
+    }
+
+    /// The certificates that would be on a list by what is known here, whoever signs it.
+    pub(super) fn revoked_here(&self, of: &Elsewhere) -> Result<BTreeSet<SerialNumber>, AppError> {
+        let hosted = self.hosted(&of.domain)?;
+        let now = self.clock().now();
+        self.with_list(&hosted, &(of.issuer.clone(), of.shard), |list, _, _| Ok(list.revoked_at(now)))
+    }
+
+    /// Does something with a list that is up to date.
+    fn with_list<T>(
+        &self,
+        hosted: &Hosted,
+        place: &Place,
+        work: impl Fn(&mut List, &Sight<'_>, &Lister) -> Result<T, AppError>,
+    ) -> Result<T, AppError> {
+        let lists = self.lists_of(hosted);
         for _ in 0..READINGS {
             let mut tracker = lists.tracker();
             // Not before the lock: nobody shall get less than somebody else already got.
-            let sight = self.sight(&hosted)?;
-            let lister = self.lister(&lists, &sight, &place)?;
-            // A copy may be behind, and a list says of everything as of when it was made: only the home signs one.
-            let is_home = hosted.part == Part::Home;
-            let Some(key) = is_home.then(|| self.issuer_key(&lister.authority)).flatten() else {
-                let url = lister.layout.urls(issuer, shard).into_iter().next().unwrap_or_default();
-                let (domain, issuer, authority) = (domain.clone(), place.0, lister.authority);
-                let elsewhere = Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url };
-                return Ok(Listing::Elsewhere(elsewhere));
-            };
+            let sight = self.sight(hosted)?;
+            let lister = self.lister(&lists, &sight, place)?;
             self.catch_up(&mut tracker, &sight, &lister)?;
-            if let Some(list) = tracker.lists.get_mut(&place) {
-                let now = self.clock().now();
-                let Some(news) = self.as_of_news(&sight, now, lister.rules.answers_hold)? else {
-                    // Whoever has fetched the last list may rely on it: so may who asks now.
-                    return list.holding(now).map(Listing::Signed).ok_or_else(|| too_old(domain));
-                };
-                return Ok(Listing::Signed(list.signed(now, news, &lister, &key, shard)?));
+            if let Some(list) = tracker.lists.get_mut(place) {
+                return work(list, &sight, &lister);
             }
             drop(tracker);
-            self.read_unless_there(&hosted, &lists, &place)?;
+            self.read_unless_there(hosted, &lists, place)?;
         }
         Err(AppError::new(Code::Busy, "what the domain says of its issuers changes faster than its lists are read"))
+    }
+
+    fn lists_of(&self, hosted: &Hosted) -> Arc<OfDomain> {
+        self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)))
     }
 
     /// Who makes a list, and how.
@@ -178,9 +211,7 @@ impl App {
 
     /// Where each list of an issuer is.
     pub(super) fn list_urls(&self, sight: &Sight<'_>, issuer: &str) -> Vec<String> {
-        let number = sight.hosted.number;
-        let lists = self.0.lists.of(number, || Tracker::new(self.memory().era(number)));
-        let layouts = self.layouts(&lists, sight);
+        let layouts = self.layouts(&self.lists_of(sight.hosted), sight);
         let newest = |shard: u8| layouts.get(issuer)?.urls(issuer, shard).into_iter().next();
         (0..=u8::MAX).filter_map(newest).collect()
     }

@@ -142,6 +142,12 @@ impl List {
         };
     }
 
+    /// What is on it and has not ended.
+    pub(super) fn revoked_at(&self, now: Timestamp) -> BTreeSet<SerialNumber> {
+        let lasting = self.revoked.iter().filter(|(_, (_, until))| until.is_none_or(|until| until > now));
+        lasting.map(|(serial, _)| *serial).collect()
+    }
+
     /// The list that was signed last, if it says what is known and still holds.
     pub(super) fn holding(&self, now: Timestamp) -> Option<SignedList> {
         self.signed.as_ref().map(|(list, _)| list).filter(|list| list.next_update > now).cloned()
