@@ -134,7 +134,8 @@ impl App {
         if follows == Some(false) {
             return Ok(());
         }
-        let (all, _) = said(&answer, 0);
+        // What is refused of it, its own answer says.
+        let (all, _) = said(&answer, u64::MAX);
         let (into, of, of_issuers) = (Arc::clone(target), origin.domain.clone(), of_issuers(&answer));
         let take = move |app: &Self| {
             let taken = app.take_answered(&into, &of, all, of_issuers)?;
@@ -278,7 +279,7 @@ fn add(result: &mut AdoptionResult, more: AdoptionResult) {
 fn said(answer: &Answer, from: u64) -> (Vec<ProvenEntry>, Vec<ProvenEntry>) {
     let is_taken = |entry: &&ProvenEntry| ["statement", "document", "certificate"].contains(&entry.kind.as_str());
     let all = answer.evidence.entries.iter().filter(is_taken).cloned();
-    if from == 0 { (all.collect(), Vec::new()) } else { all.partition(|entry| entry.receipt.index < from) }
+    all.partition(|entry| entry.receipt.index < from)
 }
 
 /// Which entries the home's issuers of X.509 certificates have made: what they say in that role, and the certificates of
