@@ -98,6 +98,37 @@ async fn what_the_owners_left_of_a_block_is_their_word() {
     }
 }
 
+/// A browser that is led astray gets a page that leads on; a program gets what programs read.
+#[tokio::test]
+async fn a_browser_gets_what_is_wrong_as_a_page() {
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let node = town().await;
+    let ask = async |method: &str, path: &str, accept: &str| {
+        let url = format!("http://{}{path}", node.addresses[0]);
+        let method = method.parse().expect("a method");
+        Answer::read(node.client.request(method, url).header("accept", accept)).await
+    };
+    for (method, path, status, allow) in [
+        ("GET", "/nothing/here", 404, ""),
+        ("GET", "/v1/nothing", 404, ""),
+        ("GET", "/?q=%FF", 400, ""),
+        ("GET", "/keyring/Not_A_Domain/x", 400, ""),
+        ("POST", "/id/serial:SN-0010", 405, "GET, HEAD, OPTIONS"),
+        ("GET", "/operator/login", 405, "POST, OPTIONS"),
+    ] {
+        let (page, told) = (ask(method, path, BROWSER).await, ask(method, path, "*/*").await);
+        assert_eq!((page.status, told.status), (status, status), "{path}: {}", page.text());
+        assert_eq!((page.header("allow"), told.header("allow")), (allow, allow), "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+        assert!(page.text().contains("<form class=\"search\"") && page.text().contains("/style/"), "{}", page.text());
+        assert!(page.header("content-security-policy").contains("style-src 'self'"), "{path}");
+        assert_eq!(told.header("content-type"), "application/problem+json", "{path}");
+    }
+    // A route of the API answers programs, whoever asks.
+    let told = ask("GET", "/v1/domains/nowhere.example", BROWSER).await;
+    assert_eq!((told.status, told.header("content-type")), (404, "application/problem+json"));
+}
+
 /// Monitors, and whatever shows what a link leads to, ask for the head alone.
 #[tokio::test]
 async fn every_page_takes_head() {
