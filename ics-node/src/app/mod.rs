@@ -40,7 +40,7 @@ pub use answer::everything::Mentions;
 use answer::memory::Memory;
 pub use answer::moments::{Gone, Moment, Touched, millis_of};
 pub use answer::then::Then;
-pub use answer::thing::{Found, PublicThing, Software};
+pub use answer::thing::{Found, Namesake, PublicThing, Software};
 pub use answer::verdict::check_use;
 use challenge::Challenges;
 pub use clock::Clock;

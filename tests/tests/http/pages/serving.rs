@@ -37,7 +37,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         ),
         ("/id/serial:SN-0013", 200, &["Genuine, planned"]),
         ("/id/serial:SN-0014", 200, &["Genuine, no status"]),
-        ("/id/serial:SN-TWICE", 300, &["2 things have this name"]),
+        ("/id/serial:SN-TWICE", 300, &["2 things have this name", "Genuine, no status"]),
         ("/id/serial:SN-9999", 404, &["Nothing that you may see is known of it here"]),
         ("/id/what", 400, &["is not a name"]),
         (
@@ -208,6 +208,8 @@ async fn whatever_people_type_leads_to_the_page() {
     for (typed, path) in [
         ("SN-0010", "/id/serial:SN-0010"),
         ("serial:SN-0010", "/id/serial:SN-0010"),
+        ("sn-0010", "/id/serial:SN-0010"),
+        ("serial:sn-0010", "/id/serial:SN-0010"),
         ("%20SN-0010%20", "/id/serial:SN-0010"),
         ("https://other.example/01/9506000134352/21/SN-0010", "/01/9506000134352/21/SN-0010"),
     ] {
