@@ -36,6 +36,8 @@ const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
 /// How rustls begins to say what is wrong with a server's certificate.
 pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
+/// How it begins what a verifier of ours has worded.
+const WORDED: &str = "unexpected error: ";
 /// How it ends what is for who programs with it.
 const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
 /// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.
@@ -494,7 +496,8 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     let text = cause.to_string();
-    text.split_once(RUSTLS_MANUAL).map_or(text.as_str(), |(what, _)| what).to_owned()
+    let text = text.strip_prefix(WORDED).unwrap_or(&text);
+    text.split_once(RUSTLS_MANUAL).map_or(text, |(what, _)| what).to_owned()
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.extend(known_as_home(&info.peer, pulled).map(|hint| ("", hint)));
         rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
         let is_untrusted = pulled.last_error.as_ref().is_some_and(|error| error.contains(UNTRUSTED));
-        rows.extend(is_untrusted.then(|| ("", untrusted(&info.peer.name))));
+        rows.extend(is_untrusted.then(|| ("", untrusted(&info.peer))));
     }
     rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));
     for cosigned in &info.cosigns {
@@ -199,18 +199,26 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_not_believed_comes_with_what_to_give() {
-        let told = |why: &str| {
+        let told = |why: &str, key: Option<&str>| {
             let pulled = json!({
                 "domain": "a.example", "state": "behind", "size": 0, "lag_entries": 1, "bytes": 0,
                 "last_error": format!("the peer cannot be reached: {why}"),
             });
-            let peer = json!({"name": "acme", "url": "ldaps://acme.example"});
+            let mut peer = json!({"name": "acme", "url": "ldaps://acme.example"});
+            if let Some(key) = key {
+                peer["key"] = json!(key);
+            }
             let peers: Vec<PeerInfo> =
                 serde_json::from_value(json!([{"peer": peer, "pulls": [pulled], "serves": []}])).expect("peers");
-            text(&peers, Timestamp::default()).contains("`ics peer add acme --key KEY`")
+            let told = text(&peers, Timestamp::default());
+            let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+            ["`ics peer add acme --key KEY`; or by an authority", "another key than the one that is configured"]
+                .map(|expected| told.contains(expected))
         };
-        assert!(told("invalid peer certificate: UnknownIssuer"));
-        assert!(!told("Connection refused (os error 111)"));
+        let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        assert_eq!(told("invalid peer certificate: UnknownIssuer", None), [true, false]);
+        assert_eq!(told("invalid peer certificate: UnknownIssuer", Some(key)), [false, true], "one was given");
+        assert_eq!(told("Connection refused (os error 111)", Some(key)), [false, false]);
     }
 
     /// A peer that is a copy itself shows all that it has, also while the home is away.
