@@ -392,6 +392,7 @@ impl App {
             as_of,
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
             rests_on: doing.as_ref().and_then(|doing| doing.rests_on.clone()),
+            partial: doing.as_ref().is_some_and(|doing| doing.partial),
             last_error: doing.and_then(|doing| doing.last_error),
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }
