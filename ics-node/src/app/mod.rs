@@ -1,7 +1,6 @@
 //! The use cases of a node. Every face calls these and nothing below them; they decide through `ics-core`.
 
 pub mod clock;
-pub mod problem;
 
 mod access;
 mod admit;

@@ -6,7 +6,7 @@ use actix_web::mime::Mime;
 
 use super::answer::JSON;
 use super::failure::{Failure, PROBLEM_JSON};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 
 /// The offer that the client likes best; among equals the one that stands first.
 ///

@@ -19,7 +19,7 @@ use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use super::pages::Pages;
 use super::request::not_text;
 use super::{accept, routes};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 
 /// The route of requests that fit none.
 const NO_ROUTE: &str = "none";

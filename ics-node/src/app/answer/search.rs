@@ -7,7 +7,7 @@ use ics_core::record::Record;
 use ics_core::vocabulary::Attribute;
 
 use super::thing::Found;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 
 impl App {

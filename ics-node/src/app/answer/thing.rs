@@ -9,8 +9,8 @@ use ics_core::vocabulary::{Attribute, DomainName};
 
 use super::list::{Since, summary};
 use super::read::Sight;
+use crate::api::problem::Code;
 use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::{explain, openpgp};
 

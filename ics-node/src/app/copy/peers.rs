@@ -15,12 +15,12 @@ use ics_sync::http::HttpPeer;
 use ics_sync::mirror::Source;
 use tokio::sync::watch;
 
+use crate::api::problem::Code;
 use crate::api::{Cosigns, PeerInfo, Pulled, Served};
 use crate::app::access::Party;
 use crate::app::home::witnesses::{Witness, Witnessing};
 use crate::app::hosted::Hosted;
 use crate::app::open::{prepare_mirror, room_for};
-use crate::app::problem::Code;
 use crate::app::roam::LastAsked;
 use crate::app::{App, AppError, Reader};
 use crate::config::edit::{EditError, put_peer, remove_peer};

@@ -9,8 +9,8 @@ use ics_core::identity::IdentityId;
 use ics_core::vocabulary::DomainName;
 
 use super::adopt::Taken;
+use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::Following;
 

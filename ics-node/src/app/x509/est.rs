@@ -13,8 +13,8 @@ use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 use x509_cert::attr::Attribute;
 
 use super::certify::{Application, CertifyError, Requester};
+use crate::api::problem::Code;
 use crate::app::access::Reader;
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Csr, Wanted, certs_only, is_only_of_revoked, issuer_id, oid};

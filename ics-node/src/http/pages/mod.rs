@@ -21,7 +21,7 @@ use super::request::client;
 use super::routes::{allowed, method, other_method};
 use super::server::Settings;
 use crate::api::Problem;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::shares::{Shares, network};
 use crate::web as draw;
 use crate::web::Site;

@@ -31,7 +31,7 @@ use ics_core::identity::excerpt;
 
 use self::Access::{Everybody, Operations, Operator};
 use super::failure::Failure;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 
 /// Who calls a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use ics_sync::ldap::LdapPeer;
 
 use super::{Since, change, untrusted};
 use crate::api::DomainInfo;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{self, AppError};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
