@@ -60,8 +60,8 @@ pub struct MirrorInfo {
     /// out of it. Absent where the home has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<String>,
-    /// Whether the domain's rules hide something of it from this node, as the peer knows it. Over what is not TLS a peer
-    /// knows no node.
+    /// Whether the domain's rules hide something of it from this node, as the peer knows it. Over what is not TLS a
+    /// peer knows no node.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub partial: bool,
 }

@@ -58,8 +58,8 @@ pub(crate) struct Things {
     /// it is erased, nobody else has it.
     #[arg(long, value_name = "FILE")]
     thing_key: Option<PathBuf>,
-    /// A published group, by its name, or its id: one statement that holds for all members. One of another domain of the
-    /// node is taken where the signer's own has none of that name.
+    /// A published group, by its name, or its id: one statement that holds for all members. One of another domain of
+    /// the node is taken where the signer's own has none of that name.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Everything of this lot, one statement each.

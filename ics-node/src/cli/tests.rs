@@ -42,10 +42,12 @@ fn no_refusal_shows_a_secret_of_an_address() {
 #[test]
 fn one_line_says_which_arguments_are_meant() {
     let told = |words: &[&str]| {
-        in_one_line(&definition().try_get_matches_from(words).expect_err("is refused").to_string())
+        let refused = definition().try_get_matches_from(words).expect_err("is refused");
+        in_one_line(&refused.to_string())
     };
     let missing = told(&["ics", "grant"]);
-    assert_eq!(missing, "the following required arguments were not provided: --to <KEY>, <GRANTED>");
+    assert!(missing.starts_with("the following required arguments were not provided: "), "{missing}");
+    assert!(missing.contains("--to <KEY>") && missing.contains("<GRANTED>") && missing.contains(", "), "{missing}");
     let contrary = told(&["ics", "label", "good", "--all", "--lot", "7", "--model", "P7"]);
     assert!(contrary.contains("--all") && contrary.contains("--lot <LOT>"), "{contrary}");
     let several = told(&["ics", "approve", "--all", "--yes", "--dry-run"]);

@@ -55,8 +55,8 @@ fn untrusted(peer: &PeerConfig) -> String {
     if peer.key.is_some() {
         return format!(
             "its certificate is of another key than the one that is configured: ask its operator which is right, and \
-             give that with `ics peer add {name} --key KEY`; where a web server with a key of its own stands before the \
-             node, that one is believed {authority}"
+             give that with `ics peer add {name} --key KEY`; where a web server with a key of its own stands before \
+             the node, that one is believed {authority}"
         );
     }
     format!("it is believed by the key of its certificate: `ics peer add {name} --key KEY`; or {authority}")

@@ -11,8 +11,8 @@ use crate::client::lookup;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::Signing;
 
-/// The id of the one published group of that name: in the domain in which something is to be said of it, or else in another
-/// one of the node, as single things are found. What is no name but an id says itself which it is.
+/// The id of the one published group of that name: in the domain in which something is to be said of it, or else in
+/// another one of the node, as single things are found. What is no name but an id says itself which it is.
 pub(super) async fn group_named(node: &Node, signing: &Signing, name: &str) -> Result<String, Failure> {
     if matches!(name.parse(), Ok(Lookup::Ids(_))) {
         return Ok(name.to_owned());
@@ -31,7 +31,7 @@ pub(super) async fn group_named(node: &Node, signing: &Signing, name: &str) -> R
     match named.iter().collect::<Vec<_>>().as_slice() {
         [one] => Ok((*one).clone()),
         [] => Err(Failure::new(Exit::NotFound, format!("no domain of the node has a group `{name}`"))
-            .hint("`ics publish --group NAME --select lot=…` makes one; `ics list --kind group` shows those of a domain")),
+            .hint("`ics publish --group NAME --select lot=…` makes one; `ics list --kind group` shows them")),
         several => {
             let ids = several.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::new(Exit::Refused, format!("`{name}` is the name of {} groups", several.len()))

@@ -71,8 +71,8 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     card(info.peer.name.as_str(), &rows)
 }
 
-/// Why a copy is one of a part, and what its operator may do about it: a peer knows this node by the key that it proves in
-/// TLS, and serves it as a stranger else, without a word.
+/// Why a copy is one of a part, and what its operator may do about it: a peer knows this node by the key that it proves
+/// in TLS, and serves it as a stranger else, without a word.
 fn a_part(peer: &PeerConfig) -> String {
     let name = &peer.name;
     match peer.url.as_ref().filter(|url| !url.is_over_tls()) {
@@ -80,8 +80,8 @@ fn a_part(peer: &PeerConfig) -> String {
             let scheme = if url.is_ldap() { "ldaps" } else { "https" };
             let over = if url.is_ldap() { "LDAP" } else { "HTTP" };
             style(format!(
-                "a part of it: over plain {over} this node proves no key, so it is served what strangers may read; over \
-                 TLS it is known, if its operator has its key: `ics peer add {name} --url {scheme}://…`"
+                "a part of it: over plain {over} this node proves no key, so it is served what strangers may read; \
+                 over TLS it is known, if the peer's operator has its key: `ics peer add {name} --url {scheme}://…`"
             ))
             .yellow()
             .to_string()
