@@ -6,6 +6,7 @@ mod certificates;
 mod checks;
 mod enrolments;
 mod peers;
+pub mod problem;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentR
 pub use self::peers::{
     Acknowledged, Acknowledgement, Alarm, Asks, Cosigns, FollowedBy, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served,
 };
+pub use self::problem::Problem;
 
 /// The header that names the peer in whose place an operator reads.
 pub const READER: &str = "ics-reader";
@@ -223,31 +225,6 @@ pub struct OutboxBatch {
     pub statements: Vec<wire::Base64>,
     /// The number of the last of them: what comes next is asked for behind it.
     pub last: u64,
-}
-
-/// An RFC 9457 problem document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// `urn:ics:problem:` and the code.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The kind of problem, in words.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What was wrong here: which field, limit or rule.
-    pub detail: String,
-    /// What to do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-impl Problem {
-    /// Whether the same would get the same answer again, at least until somebody else does something about it.
-    #[must_use]
-    pub const fn is_final(&self) -> bool {
-        self.status < 500 && self.status != 429
-    }
 }
 
 /// `GET /v1/domains/{domain}/identities/{id}`: a record with its as-of.

@@ -156,6 +156,9 @@ pub fn is_by_owners(record: &Record, by: &By) -> bool {
 /// What a statement says of the thing.
 #[must_use]
 pub fn says(listed: &Listed) -> String {
+    if is_of_owners(listed) && listed.status.is_none() {
+        return erased(listed.act).to_owned();
+    }
     let text = match (listed.act, &listed.status, &listed.label) {
         (Act::Identity, ..) => "vouches for its identity".to_owned(),
         (Act::Approval, ..) => "approves of it".to_owned(),
@@ -177,6 +180,17 @@ pub fn says(listed: &Listed) -> String {
     let group =
         listed.by.group.as_ref().map(|group| format!(", as a member of the group {}", short(&group.to_string())));
     [Some(text), reason, group].into_iter().flatten().collect()
+}
+
+/// What the owners have done who erased what gave no status: of that nothing goes on to be said.
+const fn erased(act: Act) -> &'static str {
+    match act {
+        Act::Identity => "erased who vouched for its identity",
+        Act::Approval => "erased who approved of it",
+        Act::Label => "erased a label of it",
+        Act::Grant => "erased who was entitled to speak about it",
+        _ => "erased a statement about it",
+    }
 }
 
 fn name(text: &str) -> String {

@@ -96,6 +96,7 @@ mod tests {
             stopped: None,
             doubt: None,
             ahead: None,
+            is_partial: false,
         }
     }
 

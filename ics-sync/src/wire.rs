@@ -80,9 +80,11 @@ pub struct Info {
     pub verifier_key: VerifierKey,
     /// Version of the descriptor in force.
     pub descriptor: u64,
-    /// Entries that this node holds.
+    /// Entries that this node holds: also those that it does not show yet, because too few witnesses have cosigned them
+    /// or the rest of a copy is missing. What answers rest on is the checkpoint that it shows.
     pub size: u64,
-    /// The time for which the home vouched that there were no more; absent where it has not yet.
+    /// The time for which the home vouched that there were no more than under that checkpoint; absent where it has not
+    /// yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
 }

@@ -60,6 +60,10 @@ pub struct MirrorInfo {
     /// out of it. Absent where the home has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<String>,
+    /// Whether the domain's rules hide something of it from this node, as the peer knows it. Over what is not TLS a
+    /// peer knows no node.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// A peer and how it is doing: `/v1/peers`.
@@ -147,6 +151,9 @@ pub struct Pulled {
     /// As in [`MirrorInfo`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<String>,
+    /// As in [`MirrorInfo`].
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub partial: bool,
     /// Bytes received from this peer for this domain since the peer was configured.
     pub bytes: u64,
 }

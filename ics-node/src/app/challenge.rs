@@ -19,8 +19,8 @@ use ics_core::vocabulary::Act;
 use super::answer::answers::{Depth, Query};
 use super::answer::read::only;
 use super::hosted::Hosted;
-use super::problem::Code;
 use super::{App, AppError, Asker, Reader, random};
+use crate::api::problem::Code;
 use crate::api::{Challenge, ChallengeAnswer, Proven};
 use crate::shares::Shares;
 

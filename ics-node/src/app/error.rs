@@ -1,10 +1,9 @@
 //! Why a use case gave no answer.
 
-use ics_core::domain::Refusal;
 use ics_core::vocabulary::DomainName;
 
-use super::problem::Code;
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::store::{Full, StoreError, WriteError};
 
 /// Why a use case gave no answer: whose fault it is follows from the code.
@@ -77,38 +76,6 @@ impl AppError {
             _ => self.to_string(),
         };
         Problem::of(self.code(), detail)
-    }
-}
-
-impl Problem {
-    /// A document for a code of the public table.
-    #[must_use]
-    pub fn of(code: Code, detail: String) -> Self {
-        Self {
-            kind: code.uri(),
-            title: code.title().to_owned(),
-            status: code.status(),
-            detail,
-            hint: code.hint().map(str::to_owned),
-        }
-    }
-
-    /// A document for a statement that the core refused: its codes stand in the table.
-    #[must_use]
-    pub fn refused(refusal: &Refusal) -> Self {
-        Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string())
-    }
-
-    /// The code at the end of the type.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        self.kind.strip_prefix("urn:ics:problem:").unwrap_or(&self.kind)
-    }
-
-    /// What kind of problem it is, for alarms: these are for all to read, and the detail may name what is hidden. Whoever
-    /// writes this has the node's log tell the detail.
-    pub(crate) fn in_general(&self) -> String {
-        format!("{} (`{}`); the node's log says more", self.title, self.code())
     }
 }
 

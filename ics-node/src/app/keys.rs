@@ -17,8 +17,8 @@ use ics_core::vocabulary::DomainName;
 
 use super::answer::read::Sight;
 use super::entries::find_logged;
-use super::problem::Code;
 use super::{App, AppError, Reader};
+use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult};
 use crate::store::Part;
 

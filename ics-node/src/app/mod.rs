@@ -1,7 +1,6 @@
 //! The use cases of a node. Every face calls these and nothing below them; they decide through `ics-core`.
 
 pub mod clock;
-pub mod problem;
 
 mod access;
 mod admit;
@@ -40,7 +39,7 @@ pub use answer::everything::Mentions;
 use answer::memory::Memory;
 pub use answer::moments::{Gone, Moment, Touched, millis_of};
 pub use answer::then::Then;
-pub use answer::thing::{Found, PublicThing, Software};
+pub use answer::thing::{Found, Namesake, PublicThing, Software};
 pub use answer::verdict::check_use;
 use challenge::Challenges;
 pub use clock::Clock;

@@ -32,8 +32,8 @@ use super::admit::unite::stands_for;
 use super::entries::{Snapshot, find_logged};
 use super::home::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::problem::Code;
 use super::{App, AppError, random};
+use crate::api::problem::Code;
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};
 

@@ -122,9 +122,15 @@ fn usage_error(error: &clap::Error) {
         let _ = error.print();
         return;
     }
-    let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    Failure::new(Exit::Usage, message).hint("`ics COMMAND --help` has examples").print(true);
+    Failure::new(Exit::Usage, in_one_line(&error.to_string())).hint("`ics COMMAND --help` has examples").print(true);
+}
+
+/// What clap says is wrong, with the arguments that it lists in lines of their own, and without usage and tips.
+fn in_one_line(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let listed: Vec<&str> = lines.collect();
+    if listed.is_empty() { first.to_owned() } else { format!("{first} {}", listed.join(", ")) }
 }
 
 /// What is wrong with the command line, without the user, password and query of an address that stands in it: the message

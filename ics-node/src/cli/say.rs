@@ -1,6 +1,7 @@
 //! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
 
 mod all;
+mod group;
 mod own;
 mod said;
 
@@ -20,6 +21,7 @@ use serde_json::json;
 
 use self::all::say_all;
 pub(crate) use self::all::sign_all;
+use self::group::group_named;
 pub(crate) use self::own::with_ends;
 pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
@@ -56,7 +58,8 @@ pub(crate) struct Things {
     /// it is erased, nobody else has it.
     #[arg(long, value_name = "FILE")]
     thing_key: Option<PathBuf>,
-    /// A published group, by its name: one statement that holds for all members.
+    /// A published group, by its name, or its id: one statement that holds for all members. One of another domain of
+    /// the node is taken where the signer's own has none of that name.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Everything of this lot, one statement each.
@@ -177,20 +180,6 @@ impl Things {
 
 fn given_key(path: &Path) -> Result<GivenKey, Failure> {
     GivenKey::read(path).map_err(|reason| Failure::new(Exit::Local, format!("`{}`: {reason}", path.display())))
-}
-
-/// The id of the one published group of that name.
-async fn group_named(node: &Node, signing: &Signing, name: &str) -> Result<String, Failure> {
-    let query = ListQuery { kind: Some("group".to_owned()), ..ListQuery::default() };
-    let groups = lookup::list(node, signing.domain(), query).await?;
-    let named: Vec<String> = groups.into_iter().filter(|item| item.title == name).map(|item| item.id).collect();
-    match named.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(Failure::new(Exit::NotFound, format!("`{}` has no group `{name}`", signing.domain()))
-            .hint("`ics publish --group NAME --select lot=…` makes one")),
-        several => Err(Failure::new(Exit::Refused, format!("`{name}` is the name of {} groups", several.len()))
-            .hint(format!("name one by its id: {}", several.join(", ")))),
-    }
 }
 
 /// Shows what is about to be signed, asks, signs and submits it.

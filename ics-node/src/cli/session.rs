@@ -11,7 +11,7 @@ use ics_sync::http::is_local;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use crate::api::Problem;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::client::descriptor::DescriptorFile;
 use crate::client::lookup::LookupError;
 use crate::client::node::{Node, NodeError};

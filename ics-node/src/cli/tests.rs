@@ -1,6 +1,6 @@
 use clap::Parser as _;
 
-use super::{Cli, EXAMPLE_COLUMNS, definition, without_secrets};
+use super::{Cli, EXAMPLE_COLUMNS, definition, in_one_line, without_secrets};
 
 /// Every command with the words that call it.
 fn all_commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
@@ -36,6 +36,22 @@ fn no_refusal_shows_a_secret_of_an_address() {
     }
     let refused = definition().try_get_matches_from(["ics", "key", "make", "a@b"]).expect_err("is refused");
     assert!(without_secrets(refused).to_string().contains("'a@b'"), "what is no address is quoted whole");
+}
+
+/// A program reads one line of it, and must learn from that what it has left out.
+#[test]
+fn one_line_says_which_arguments_are_meant() {
+    let told = |words: &[&str]| {
+        let refused = definition().try_get_matches_from(words).expect_err("is refused");
+        in_one_line(&refused.to_string())
+    };
+    let missing = told(&["ics", "grant"]);
+    assert!(missing.starts_with("the following required arguments were not provided: "), "{missing}");
+    assert!(missing.contains("--to <KEY>") && missing.contains("<GRANTED>") && missing.contains(", "), "{missing}");
+    let contrary = told(&["ics", "label", "good", "--all", "--lot", "7", "--model", "P7"]);
+    assert!(contrary.contains("--all") && contrary.contains("--lot <LOT>"), "{contrary}");
+    let several = told(&["ics", "approve", "--all", "--yes", "--dry-run"]);
+    assert_eq!(several.lines().count(), 1, "{several}");
 }
 
 #[test]

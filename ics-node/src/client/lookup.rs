@@ -7,8 +7,8 @@ use ics_core::vocabulary::{Act, DomainName};
 
 use super::node::{Node, NodeError};
 use super::thing::{GivenKey, KeyThing, Thing, ThingError, unnamed};
+use crate::api::problem::Code;
 use crate::api::{IdentitySummary, ListQuery, RecordAnswer, ViewAnswer};
-use crate::app::problem::Code;
 
 /// A thing that was found, with what domains say of it.
 #[derive(Debug, Clone)]

@@ -1,18 +1,17 @@
 //! A node over HTTP: the routes of `/v1` as calls, with bounds on what comes back.
 
+mod acme;
 mod copying;
+mod deciding;
 mod enrolling;
 
 use core::fmt;
 use std::time::Duration;
 
-use ics_core::checker::Case;
 use ics_core::evidence::Evidence;
-use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::statement::Erasure;
 use ics_core::time::Timestamp;
-use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::{EventStream, HttpPeer};
 use ics_sync::news::News;
@@ -22,12 +21,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Acknowledged, Acknowledgement, AcmeAccountPage, AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult,
-    Alarm, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
-    CheckQuestions, DomainInfo, Explanation, ForkNotes, History, IdentityPage, ListQuery, NodeInfo, PageQuery, Problem,
-    ProofAnswer, ProvenEntry, READER, RecordAnswer, SubmissionResults, ViewAnswer,
+    Acknowledged, Acknowledgement, AdoptionRequest, AdoptionResult, Alarm, CertificatePage, CertificateQuery,
+    DomainInfo, ForkNotes, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, READER,
+    RecordAnswer, SubmissionResults, ViewAnswer,
 };
-
 use crate::config::PeerName;
 use crate::tls::{ClientTls, KeyPin};
 
@@ -36,6 +33,8 @@ const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
 /// How rustls begins to say what is wrong with a server's certificate.
 pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
+/// How it begins what a verifier of ours has worded.
+const WORDED: &str = "unexpected error: ";
 /// How it ends what is for who programs with it.
 const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
 /// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.
@@ -213,14 +212,6 @@ impl Node {
         self.get(&["identities", query], &()).await
     }
 
-    /// Why the node says of an identity what it says; with a use, why its verdict is what it is.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn explain(&self, thing: &str, usage: Option<&str>, peer: Option<&str>) -> Answer<Explanation> {
-        self.get(&["explain"], &[("id", Some(thing)), ("use", usage), ("peer", peer)]).await
-    }
-
     /// What one domain says of an identity.
     ///
     /// # Errors
@@ -331,36 +322,6 @@ impl Node {
         self.get(&["domains", domain.as_str(), "proof", "consistency"], &[("from", from), ("to", to)]).await
     }
 
-    /// Whether the node's policy lets a thing be used so.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn verdict(&self, id: &str, usage: &str, peer: Option<&str>) -> Answer<Verdict> {
-        let mut query = vec![("id", id), ("use", usage)];
-        query.extend(peer.map(|peer| ("peer", peer)));
-        self.get(&["verdict"], &query).await
-    }
-
-    /// The node's verdict with all that it takes to check it.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn case(&self, id: &str, usage: &str, peer: Option<&str>) -> Answer<Case> {
-        let mut query = vec![("id", id), ("use", usage)];
-        query.extend(peer.map(|peer| ("peer", peer)));
-        self.get(&["verdict", "case"], &query).await
-    }
-
-    /// What the node decides about several uses at once, in the order of the questions.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn checks(&self, questions: &CheckQuestions) -> Answer<CheckAnswers> {
-        let answers: CheckAnswers = self.post(&["check"], questions).await?;
-        self.one_each((answers.answers.len(), "answers"), (questions.questions.len(), "questions"))?;
-        Ok(answers)
-    }
-
     /// What the node pushes about a domain, to somebody who holds `from` entries of it.
     ///
     /// # Errors
@@ -372,39 +333,6 @@ impl Node {
         };
         let peer = HttpPeer::new(self.url(), self.client.clone()).map_err(unreachable)?;
         peer.stream(domain, from).await.map_err(unreachable)
-    }
-
-    /// A message for a signer or a thing to sign, who wants a credential for an ACME account.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn acme_challenge(&self, domain: &DomainName, id: &str) -> Answer<Challenge> {
-        self.post(&["domains", domain.as_str(), "acme", "challenge"], &ChallengeRequest { id: id.to_owned() }).await
-    }
-
-    /// The credential for whoever has signed it.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Answer<AcmeCredential> {
-        self.post(&["domains", domain.as_str(), "acme", "credentials"], answer).await
-    }
-
-    /// A page of the ACME accounts of a domain; for operators.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Answer<AcmeAccountPage> {
-        self.get(&["domains", domain.as_str(), "acme", "accounts"], &query).await
-    }
-
-    /// Takes away the ACME accounts that speak for a signer or a thing; for operators.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn revoke_acme_accounts(&self, domain: &DomainName, holder: &Fingerprint) -> Answer<AcmeRevoked> {
-        let holder = holder.to_string();
-        self.post(&["domains", domain.as_str(), "acme", "holders", &holder, "revoke"], &()).await
     }
 
     /// Takes entries of another domain into one of the node's own; for operators.
@@ -494,7 +422,8 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     let text = cause.to_string();
-    text.split_once(RUSTLS_MANUAL).map_or(text.as_str(), |(what, _)| what).to_owned()
+    let text = text.strip_prefix(WORDED).unwrap_or(&text);
+    text.split_once(RUSTLS_MANUAL).map_or(text, |(what, _)| what).to_owned()
 }
 
 #[cfg(test)]

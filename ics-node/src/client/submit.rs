@@ -6,8 +6,8 @@ use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 
 use super::node::{Node, NodeError};
+use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
-use crate::app::problem::Code;
 
 /// Seconds of waiting for a node that is busy, one after the other.
 const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];

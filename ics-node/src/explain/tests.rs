@@ -81,6 +81,18 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
     assert!(text.contains(block), "{text}");
 }
 
+/// Who erased an introduction vouches for nothing.
+#[test]
+fn what_introduced_a_thing_is_told_as_erased() {
+    let mut answer = answer("plant.example", "Pump 1", 5);
+    let introduced = answer.record.statements.iter_mut().find(|it| it.act == Act::Identity).expect("an introduction");
+    assert_eq!(says(introduced), "vouches for its identity");
+    (introduced.erased, introduced.standing) = (true, Standing::Erased);
+    assert_eq!(says(introduced), "erased who vouched for its identity");
+    introduced.standing = Standing::Refused;
+    assert_eq!(says(introduced), "vouches for its identity", "an erasure without effect erased nothing");
+}
+
 /// Two blocks, or a block and a permit: which domain says what, and why one of them is told first.
 #[test]
 fn what_domains_say_differently_is_told_with_their_names() {

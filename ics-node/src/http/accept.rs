@@ -4,8 +4,9 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{Accept, Header as _, Quality, QualityItem};
 use actix_web::mime::Mime;
 
-use super::failure::Failure;
-use crate::app::problem::Code;
+use super::answer::JSON;
+use super::failure::{Failure, PROBLEM_JSON};
+use crate::api::problem::Code;
 
 /// The offer that the client likes best; among equals the one that stands first.
 ///
@@ -24,6 +25,14 @@ pub(super) fn choose(request: &HttpRequest, offers: &[&'static str]) -> Result<&
     }
     best.map(|(_, offer)| offer)
         .ok_or_else(|| Failure::new(Code::NotAcceptable, format_args!("this exists as {}", offers.join(", "))))
+}
+
+/// The media type of pages.
+const HTML: &str = "text/html";
+
+/// Whether a client likes a page better than what programs read: browsers do, and whoever takes anything does not.
+pub(super) fn is_of_people(request: &HttpRequest) -> bool {
+    choose(request, &[PROBLEM_JSON, JSON, HTML]).is_ok_and(|chosen| chosen == HTML)
 }
 
 /// The quality that the most specific range gives to a media type.
@@ -69,5 +78,23 @@ mod tests {
             let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
             assert_eq!(choose(&request, &offers).ok(), wanted, "{accept}");
         }
+    }
+
+    #[test]
+    fn only_who_asks_for_pages_gets_them() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", true),
+            ("text/html", true),
+            ("", false),
+            ("*/*", false),
+            ("application/json, text/plain, */*", false),
+            ("application/json, text/html", false),
+            ("application/json;q=0.9, text/html", true),
+            ("application/octet-stream", false),
+        ] {
+            let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
+            assert_eq!(is_of_people(&request), expected, "{accept}");
+        }
+        assert!(!is_of_people(&TestRequest::default().to_http_request()));
     }
 }

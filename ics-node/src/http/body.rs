@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::answer::JSON;
 use super::face::Face;
 use super::failure::Failure;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 
 /// Bytes of a JSON body where nothing else is said: some thousand ids.
 const JSON_BYTES: usize = 512 * 1024;

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::metrics::Metrics;
 use super::ocsp;
 use super::server::Settings;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Depth, Reader};
 use crate::background;
 

@@ -8,8 +8,8 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use super::answer::json_bytes;
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::AppError;
-use crate::app::problem::Code;
 
 /// The media type of problem documents.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";

@@ -10,7 +10,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::app::problem::Code;
+    use crate::api::problem::Code;
     use crate::http::routes::{Access, TABLE};
 
     fn document() -> Value {

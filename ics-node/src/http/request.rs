@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::face::Face;
 use super::failure::Failure;
 use crate::api::READER;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{Asker, Reader};
 use crate::config::PeerName;
 use crate::tls::KeyPin;

@@ -1,5 +1,6 @@
 //! The listening server: addresses, TLS, bounds on connections, and an orderly end.
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpServer;
+use actix_web::dev::Extensions;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
@@ -266,13 +268,7 @@ fn listen(
     let mut server = HttpServer::new(service)
         .on_connect(move |connection, extensions| {
             extensions.insert(OpenConnection::count(&connections));
-            let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
-            if let Some(socket) = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref()) {
-                accepted::guard(socket, patience);
-            }
-            if let Some(key) = tls.and_then(|tls| proven_key(tls.get_ref().1)) {
-                extensions.insert(ProvenKey(key));
-            }
+            begin(connection, extensions, patience);
         })
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.request_timeout)
@@ -303,6 +299,17 @@ fn listen(
     }
     let addresses = server.addrs();
     Ok((server.run(), addresses))
+}
+
+/// Guards a connection against who takes nothing, and notes the key that its client has proven.
+fn begin(connection: &dyn Any, extensions: &mut Extensions, patience: Duration) {
+    let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+    if let Some(socket) = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref()) {
+        accepted::guard(socket, patience);
+    }
+    if let Some(key) = tls.and_then(|tls| proven_key(tls.get_ref().1)) {
+        extensions.insert(ProvenKey(key));
+    }
 }
 
 /// Counts a connection for as long as it is open.

@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpResponse, ResponseError as _};
+use actix_web::{Error, HttpResponse};
 use ics_core::limits;
 use tracing::Instrument as _;
 
@@ -16,8 +16,10 @@ use super::answer::TLOG_SIZE;
 use super::answer::VERDICT;
 use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
+use super::pages::Pages;
 use super::request::not_text;
-use crate::app::problem::Code;
+use super::{accept, routes};
+use crate::api::problem::Code;
 
 /// The route of requests that fit none.
 const NO_ROUTE: &str = "none";
@@ -25,7 +27,7 @@ const NO_ROUTE: &str = "none";
 /// Middleware around everything else.
 ///
 /// # Errors
-/// None: every error has become a problem document.
+/// None: every error has become a problem document, or a page for whoever looks at pages.
 pub(super) async fn watch(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -51,13 +53,13 @@ async fn answer(
     if bytes > limits::HTTP_HEADER_BYTES {
         let limit = limits::HTTP_HEADER_BYTES;
         let failure = Failure::new(Code::HeadersTooLarge, format_args!("{bytes} bytes, where {limit} are the most"));
-        return Ok(request.into_response(failure.error_response()));
+        return Ok(for_people(request.error_response(failure)));
     }
     if let Some(failure) = not_text(request.uri()) {
-        return Ok(request.into_response(failure.error_response()));
+        return Ok(for_people(request.error_response(failure)));
     }
     let response = next.call(request).await?.map_into_boxed_body();
-    Ok(as_problem(response))
+    Ok(for_people(as_problem(response)))
 }
 
 /// Bytes of the request line and the headers, as HTTP/1.1 writes them.
@@ -83,7 +85,27 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let cause = response.response().error().map_or_else(|| status.to_string(), ToString::to_string);
     let code = code_for(status);
     let failure = if code == Code::Internal { Failure::internal(cause) } else { Failure::new(code, cause) };
-    response.into_response(failure.error_response())
+    response.error_response(failure)
+}
+
+/// A problem as a page, for whoever looks at pages: a browser shows JSON as it is, and leads nowhere from there.
+fn for_people(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let Some(mut page) = page_of(&response) else { return response };
+    for (name, value) in response.headers() {
+        if !page.headers().contains_key(name) {
+            page.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    response.into_response(page)
+}
+
+/// The page, where there are pages and this is no route of the API: those answer programs, whatever they accept.
+fn page_of(response: &ServiceResponse<BoxBody>) -> Option<HttpResponse> {
+    let failure = response.response().error()?.as_error::<Failure>()?;
+    let request = response.request();
+    let pages = request.app_data::<Data<Pages>>()?;
+    let is_api = request.match_pattern().is_some_and(|pattern| routes::has(&pattern));
+    (!is_api && accept::is_of_people(request)).then(|| pages.problem(failure.problem()))
 }
 
 /// Headers that make a browser treat every answer as data.

@@ -21,8 +21,8 @@ use super::work::{Working, blocking};
 use super::write::Write;
 use super::{filter, schema};
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
-use crate::app::problem::Code;
 use crate::app::{AppError, Reader};
 
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.

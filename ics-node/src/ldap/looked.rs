@@ -57,8 +57,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::api::problem::Code;
     use crate::app::AppError;
-    use crate::app::problem::Code;
 
     /// How many entries a stranger's search gets through, looked at one by one.
     fn got_through() -> usize {

@@ -7,7 +7,7 @@ use super::keyspace;
 use super::message::Failure;
 use super::search::{Place, failed};
 use super::tree::Node;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{Mark, Reader, Thing};
 
 /// An entry, when time alone makes another of it, and what is known of which it is made; nothing where that is more than

@@ -31,7 +31,7 @@ use super::rests::Resting;
 use super::schema;
 use super::sync::Room;
 use super::tree::{Node, Tree};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
 
 /// What is known of the server wherever something is worked upon.

@@ -15,8 +15,8 @@ use super::tree::Node;
 use super::work::{Working, blocking};
 use super::{keyspace, schema};
 use crate::api::SubmissionResult;
+use crate::api::problem::Code;
 use crate::app::Reader;
-use crate::app::problem::Code;
 
 /// A change of the directory.
 pub(super) enum Write {

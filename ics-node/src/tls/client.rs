@@ -96,8 +96,15 @@ impl ServerCertVerifier for KnownServer {
             return Ok(ServerCertVerified::assertion());
         }
         let web = self.web.get_or_init(|| Verifier::new(Arc::clone(&self.provider)));
-        let web = web.as_ref().map_err(Clone::clone)?;
-        web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let believed = web
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|web| web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now));
+        // That no authority vouches for it is what matters least to whoever has given the key.
+        believed.map_err(|error| match self.pin {
+            Some(given) => Error::General(format!("{error}; its key is {key}, and the one that was given is {given}")),
+            None => error,
+        })
     }
 
     fn verify_tls12_signature(

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::spki::{self, SpkiError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -30,6 +30,13 @@ impl KeyPin {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// For people, who compare it with what `openssl pkey -pubin -outform der | sha256sum` gives of a key.
+impl fmt::Display for KeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
     }
 }
 

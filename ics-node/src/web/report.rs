@@ -88,7 +88,7 @@ pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
                 @if let Some(revoked) = &item.revoked {
                     br; small {
                         (revoked.reason) ", " (time(revoked.at))
-                        @if let Some(status) = &revoked.status { ", " (status) }
+                        @if let Some(status) = &revoked.status { ", " span .whole { (status) } }
                         @if let Some(signer) = &revoked.by { ", by " (theirs(&by(signer))) }
                         @if let Some(why) = &revoked.why { ": " (theirs(why)) }
                     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ics_core::identity::{IdentityId, Kind};
-use ics_core::record::{By, GivenStatus, Listed, Outlook, Record, Standing};
+use ics_core::record::{Assessment, By, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
 
@@ -52,7 +52,7 @@ fn answer(thing: &PublicThing) -> Markup {
             (mark(shape))
             div {
                 h1 { (theirs_brief(&thing.title)) }
-                p .word #answer { (word(thing)) }
+                p .word #answer { (word(&thing.assessment)) }
                 p .since { (since(thing)) }
                 @for id in successors(thing) {
                     p .since { "Replaced by " a href=(path_of(id)) { (code(id)) } "." }
@@ -74,11 +74,12 @@ fn successors(thing: &PublicThing) -> BTreeSet<&str> {
     given.map(|given| given.value.as_str()).take(SHOWN).collect()
 }
 
-fn word(thing: &PublicThing) -> Markup {
-    let status = thing.assessment.status.as_ref().map(|(_, status)| status.name.as_str().replace('-', " "));
+/// May it be used, in a word or two.
+pub(super) fn word(assessment: &Assessment) -> Markup {
+    let status = assessment.status.as_ref().map(|(_, status)| status.name.as_str().replace('-', " "));
     let status = status.as_deref();
     html! {
-        @match (thing.assessment.outlook, status) {
+        @match (assessment.outlook, status) {
             (Outlook::Permitted, Some(status)) => { "Genuine, " (status) }
             (Outlook::Permitted, None) => { "Genuine" }
             (Outlook::Blocked, Some(status)) => { "Do not use: " (status) }
@@ -100,7 +101,7 @@ fn since(thing: &PublicThing) -> Markup {
                     "The domains differ on what kind of thing this is."
                 } @else {
                     "The last news is too old to rely on. "
-                    @if let Some((_, status)) = status { "When last heard of, it was " (status.name) "." }
+                    @if let Some((_, status)) = status { "When last heard of, it was " span .whole { (status.name) } "." }
                 }
             }
             (Outlook::NotVouched, None) => { "Nobody who is entitled to says that this is what it claims to be." }

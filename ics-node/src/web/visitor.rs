@@ -2,10 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::parts::{Mark, code, mark, theirs, theirs_brief};
+use super::parts::{Mark, code, look, mark, theirs, theirs_brief};
 use super::path_of;
 use super::shell::{Site, page};
-use crate::api::{IdentitySummary, Problem};
+use super::thing::word;
+use crate::api::Problem;
+use crate::app::Namesake;
 use crate::words::{brief, clean, short};
 
 /// The form that looks things up, with what was asked last.
@@ -61,9 +63,9 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
     page(site, "Nothing to show", &main)
 }
 
-/// A name that fits several things says nothing of any.
+/// A name that fits several things says nothing of any: each is told with what it comes to.
 #[must_use]
-pub fn several(site: &Site, asked: &str, things: &[IdentitySummary]) -> Markup {
+pub fn several(site: &Site, asked: &str, things: &[Namesake]) -> Markup {
     let main = html! {
         section .answer .unsure aria-labelledby="answer" {
             (mark(Mark::Question))
@@ -75,14 +77,16 @@ pub fn several(site: &Site, asked: &str, things: &[IdentitySummary]) -> Markup {
         }
         section .block aria-labelledby="which" {
             h2 #which { "Which one" }
-            ul .things {
-                @for thing in things {
-                    li {
+            ul .things .who {
+                @for Namesake { summary: thing, assessment } in things {
+                    @let (class, shape) = look(assessment.outlook);
+                    li .(class) { (mark(shape)) span {
                         a href=(path_of(&thing.id)) { (theirs_brief(&thing.title)) }
                         " " (thing.kind)
                         @for (_, value) in thing.attributes.iter().take(4) { ", " (theirs_brief(value)) }
+                        br; span .whole { (word(assessment)) }
                         br; small { (code(&short(&thing.id))) }
-                    }
+                    } }
                 }
             }
         }

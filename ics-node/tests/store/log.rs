@@ -404,7 +404,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     write(|tx| tx.follow_back(1));
     assert_eq!((upto(&store), told(&store)), (0, 1), "and not what is shown only now");
     // What is new goes on from where it was; a restart loses neither place.
-    assert!(store.heed_anew(own, &source, Vec::new()).expect("asked"));
+    assert!(!store.heed_anew(own, &source, Vec::new()).expect("asked"), "it begins there anyway");
     write(|tx| tx.follow_back(1));
     let news = |store: &Store| store.followed(own).expect("readable")[0].news;
     let size = head(&store, copy).size;

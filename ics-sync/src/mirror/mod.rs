@@ -198,6 +198,7 @@ impl Mirror {
             trouble: self.trouble.clone(),
             stopped: self.stopped.clone(),
             doubt: self.held.as_ref().and_then(|held| held.doubt.clone()),
+            is_partial: self.is_partial(),
         }
     }
 

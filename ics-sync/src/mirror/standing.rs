@@ -55,4 +55,6 @@ pub struct Status {
     pub stopped: Option<Stop>,
     /// On whose word it rests that nothing was left out of what this node may read; absent where that is the home's.
     pub doubt: Option<Doubt>,
+    /// Whether there is anything that this node may not read.
+    pub is_partial: bool,
 }

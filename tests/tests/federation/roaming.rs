@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ics_core::trust::Outcome;
-use ics_node::app::problem::Code;
+use ics_node::api::problem::Code;
 use ics_node::gateway::Gateway;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -139,6 +139,22 @@ async fn a_client_tells_what_it_does_not_trust_from_what_is_away() {
     }
 }
 
+/// Whoever gave a key and is told that a certificate is not believed would look for the fault elsewhere.
+#[tokio::test]
+async fn a_server_of_another_key_than_was_given_is_told_with_both() {
+    let directory = TempDir::new().expect("directory");
+    let files = certificate(directory.path(), "node").await;
+    let shown = key_of(&files).await.pin();
+    let given = key_of(&certificate(directory.path(), "other").await).await.pin();
+    let node = Node::start(&Settings { tls: Some(files), ..settings() });
+    let url = format!("https://localhost:{}", node.addresses[0].port());
+    let ask = async |pin| ics_node::client::node::Node::of_peer(&url, Some(pin)).expect("an address").info().await;
+    assert!(ask(shown).await.is_ok(), "its own key");
+    let error = ask(given).await.expect_err("is refused");
+    let told = error.to_string();
+    assert!(error.is_untrusted() && told.contains(&shown.to_string()) && told.contains(&given.to_string()), "{told}");
+}
+
 #[tokio::test]
 async fn nobody_serves_tls_with_bad_files() {
     let directory = TempDir::new().expect("directory");

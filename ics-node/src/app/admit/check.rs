@@ -16,8 +16,8 @@ use ics_core::time::Timestamp;
 
 use super::unite::united;
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::entries::{Entries, Hashed, keys_of_body};
-use crate::app::problem::Code;
 use crate::background::breathe_among;
 use crate::parallel;
 use crate::store::{Key, StoreError};

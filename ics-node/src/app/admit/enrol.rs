@@ -14,11 +14,11 @@ use ics_core::statement::split;
 use ics_core::vocabulary::{Act, DomainName};
 use ics_core::{identity::IdentityId, limits};
 
+use crate::api::problem::Code;
 use crate::api::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 use crate::app::answer::list::page_items;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Asker};
 use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};

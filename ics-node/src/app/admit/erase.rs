@@ -5,9 +5,9 @@ use ics_core::statement::Erasure;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::copy::feed::bodiless;
 use crate::app::entries::{Said, restore};
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 
 impl App {

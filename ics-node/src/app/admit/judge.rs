@@ -19,8 +19,8 @@ use ics_core::time::Timestamp;
 use super::check::{Checked, What, unknown_signer};
 use super::noted::Notes;
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
-use crate::app::problem::Code;
 use crate::store::{Part, StoreError, WriteTx};
 
 /// What the policy says of an entry.

@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::check::{Checked, Parsed, What, checked};
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::entries::Entries;
-use crate::app::problem::Code;
 use crate::store::StoreError;
 
 /// A state of a certificate and its body.

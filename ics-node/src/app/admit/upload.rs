@@ -4,8 +4,8 @@ use ics_core::statement::body::BodyError;
 use ics_core::statement::split;
 use ics_core::vocabulary::DomainName;
 
+use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 
 impl App {

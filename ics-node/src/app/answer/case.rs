@@ -11,8 +11,8 @@ use ics_core::vocabulary::DomainName;
 
 use super::answers::{Depth, Query};
 use super::verdict::{Matter, check_use};
+use crate::api::problem::Code;
 use crate::api::{Check, Evidence};
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 
 /// How often a verdict is tried anew while the logs that it rests on go on.

@@ -11,7 +11,7 @@ use super::answers::Told;
 use super::list::{Filter, Found};
 use super::read::{Sight, parse};
 use crate::api::AsOf;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Standing};
 

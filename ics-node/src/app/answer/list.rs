@@ -12,9 +12,9 @@ use ics_core::vocabulary::{Attribute, DomainName, StatusName};
 
 use super::everything::{introducing, is_introduction, not_introducing};
 use super::read::Sight;
+use crate::api::problem::Code;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 use crate::app::entries::{about, find_logged, is_spoken_of_before, keys, restore};
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::DomainNumber;
 

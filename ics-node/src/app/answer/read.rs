@@ -13,10 +13,10 @@ use ics_core::statement::{openpgp_key_of, openpgp_view};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::Query;
+use crate::api::problem::Code;
 use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
 

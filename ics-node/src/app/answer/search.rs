@@ -7,7 +7,7 @@ use ics_core::record::Record;
 use ics_core::vocabulary::Attribute;
 
 use super::thing::Found;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 
 impl App {
@@ -53,16 +53,34 @@ fn spellings(text: &str) -> Vec<String> {
     if text.is_empty() || text.len() > limits::NAME_BYTES {
         return Vec::new();
     }
-    if text.parse::<Lookup>().is_ok() {
-        return vec![text.to_owned()];
-    }
     let mut spellings = Vec::new();
-    spellings.extend(hardware_address(text).map(|hex| format!("urn:dev:mac:{hex}")));
-    spellings.push(format!("serial:{text}"));
-    spellings.push(format!("host:{text}"));
-    spellings.push(format!("urn:{text}"));
+    if text.parse::<Lookup>().is_ok() {
+        spellings.push(text.to_owned());
+        spellings.extend(serial_of(text).into_iter().flat_map(other_cases));
+    } else {
+        spellings.extend(hardware_address(text).map(|hex| format!("urn:dev:mac:{hex}")));
+        spellings.push(format!("serial:{text}"));
+        spellings.push(format!("host:{text}"));
+        spellings.push(format!("urn:{text}"));
+        spellings.extend(other_cases(text));
+    }
     spellings.retain(|spelling| spelling.parse::<Lookup>().is_ok());
     spellings
+}
+
+/// The serial number behind its scheme.
+fn serial_of(text: &str) -> Option<&str> {
+    text.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("serial")).map(|(_, serial)| serial)
+}
+
+/// A serial number all in capitals and all in small letters, where that is another one. Two things may differ by that
+/// alone, so what was typed comes first; but most makers print capitals, and few people type them.
+fn other_cases(serial: &str) -> impl Iterator<Item = String> {
+    let other = move |spelt: &String| spelt != serial;
+    [serial.to_ascii_uppercase(), serial.to_ascii_lowercase()]
+        .into_iter()
+        .filter(other)
+        .map(|serial| format!("serial:{serial}"))
 }
 
 /// A MAC-48 or EUI-64 with its separators, as RFC 9039 (4.1) writes it: 16 hex digits, the short form filled up by `fffe`.
@@ -86,7 +104,9 @@ mod tests {
     fn what_people_type() {
         for (typed, expected) in [
             ("serial:SN-1", &["serial:SN-1"][..]),
-            ("SN-1", &["serial:SN-1", "host:sn-1"]),
+            ("serial:sn-1", &["serial:sn-1", "serial:SN-1"]),
+            ("SN-1", &["serial:SN-1", "host:sn-1", "serial:sn-1"]),
+            ("sn-1", &["serial:sn-1", "serial:SN-1"]),
             ("gw4.site.example", &["serial:gw4.site.example", "host:gw4.site.example"]),
             ("00:24:be:80:4f:f1", &["urn:dev:mac:0024befffe804ff1"]),
             ("00-24-BE-FF-FE-80-4F-F1", &["urn:dev:mac:0024befffe804ff1"]),
@@ -107,6 +127,8 @@ mod tests {
             }
             assert_eq!(found.is_empty(), expected.is_empty(), "{typed}: {found:?}");
         }
+        assert_eq!(spellings("SN-1").first().map(String::as_str), Some("serial:SN-1"), "what was typed comes first");
+        assert!(spellings("a-Very-Mixed-Name").len() <= 6, "no more than a few look-ups");
         assert!(spellings(&"x".repeat(limits::NAME_BYTES + 1)).is_empty());
     }
 }

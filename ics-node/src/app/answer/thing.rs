@@ -9,8 +9,8 @@ use ics_core::vocabulary::{Attribute, DomainName};
 
 use super::list::{Since, summary};
 use super::read::Sight;
+use crate::api::problem::Code;
 use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::{explain, openpgp};
 
@@ -25,7 +25,16 @@ pub enum Found {
     /// The thing.
     Thing(Box<PublicThing>),
     /// The name fits several.
-    Several(Vec<IdentitySummary>),
+    Several(Vec<Namesake>),
+}
+
+/// One of several things of one name.
+#[derive(Debug, Clone)]
+pub struct Namesake {
+    /// What it is, as the first domain says that knows it.
+    pub summary: IdentitySummary,
+    /// What all domains come to.
+    pub assessment: Assessment,
 }
 
 /// A thing, and all that a person is told of it.
@@ -86,11 +95,7 @@ impl App {
     ) -> Result<Found, AppError> {
         let thing = match answers.first() {
             Some(first) if candidates == 1 => first.record.clone(),
-            _ => {
-                let mut seen = BTreeSet::new();
-                let once = answers.iter().filter(|it| seen.insert(it.record.identity));
-                return Ok(Found::Several(once.map(|it| summary(&it.record)).collect()));
-            }
+            _ => return Ok(Found::Several(namesakes(&answers))),
         };
         // Who introduces a thing knows best what it is called.
         let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
@@ -207,8 +212,19 @@ impl App {
     }
 }
 
-fn assessment(answers: &[RecordAnswer]) -> Assessment {
-    let heard = answers.iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
+/// Each of several things once.
+fn namesakes(answers: &[RecordAnswer]) -> Vec<Namesake> {
+    let mut seen = BTreeSet::new();
+    let once = answers.iter().map(|it| &it.record).filter(|record| seen.insert(record.identity));
+    let namesake = |record: &Record| {
+        let of_it = answers.iter().filter(|it| it.record.identity.id == record.identity.id);
+        Namesake { summary: summary(record), assessment: assessment(of_it) }
+    };
+    once.map(namesake).collect()
+}
+
+fn assessment<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>) -> Assessment {
+    let heard = answers.into_iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
     Assessment::of(&heard.collect::<Vec<_>>())
 }
 

@@ -16,11 +16,11 @@ use ics_sync::mirror::{Action, Mirror, Stop};
 use ics_sync::wire::{Base64, Refusal, Refusals};
 
 use super::feed::Unproven;
+use crate::api::problem::Code;
 use crate::api::{OutboxBatch, Problem, SubmissionResult};
 use crate::app::entries::{Entries as _, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::outbox::json;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::config::{PeerConfig, PeerName};
 use crate::store::Part;

@@ -12,9 +12,9 @@ use ics_core::statement::{Remnant, StatementId};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 
+use crate::api::problem::Code;
 use crate::api::{ProofAnswer, ProvenEntry};
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Content, Seal, Standing, StoreError, StoredEntry};
 

@@ -23,12 +23,12 @@ use super::looked::{Looked, bodies_of};
 use super::peers::Peer;
 use super::reveal::lose;
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::admit::check::{Checked, check_logged};
 use crate::app::admit::judge::{Judgement, grow, judge, why_without_effect};
 use crate::app::entries::{Line, keys_of, keys_of_remnant};
 use crate::app::hosted::Hosted;
 use crate::app::outbox::json;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, random};
 use crate::background::breathe_among;
 use crate::store::{

@@ -241,7 +241,7 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
     let trouble = status.trouble.as_ref().map(ToString::to_string);
     let last_error = stopped.or(trouble).or_else(|| status.ahead.as_ref().map(ToString::to_string));
     let peer = names.get(progress.peer).cloned().unwrap_or_default();
-    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on }
+    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on, partial: status.is_partial }
 }
 
 /// Why a mirror has stopped, and how it goes on.
@@ -270,7 +270,8 @@ mod tests {
 
     fn status() -> Status {
         let (origin, as_of, trouble, stopped, doubt) = (None, None, None, None, None);
-        Status { origin, size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt }
+        let is_partial = false;
+        Status { origin, size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt, is_partial }
     }
 
     /// Entries come, and only the cause says why the copy grows no fresher.
@@ -285,6 +286,12 @@ mod tests {
         let ahead = Ahead { at: Timestamp::from_seconds(90_000), now: Timestamp::from_seconds(0) };
         let (state, why) = told(Some(ahead));
         assert!(state == "waiting" && why.contains("25 h ahead of this node's clock"), "{state}: {why}");
+    }
+
+    #[test]
+    fn a_copy_of_a_part_is_told_as_one() {
+        let told = |is_partial| info(&[], &Progress { status: Status { is_partial, ..status() }, peer: 0 }).partial;
+        assert_eq!([true, false].map(told), [true, false]);
     }
 
     #[test]

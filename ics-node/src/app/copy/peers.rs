@@ -15,12 +15,12 @@ use ics_sync::http::HttpPeer;
 use ics_sync::mirror::Source;
 use tokio::sync::watch;
 
+use crate::api::problem::Code;
 use crate::api::{Cosigns, PeerInfo, Pulled, Served};
 use crate::app::access::Party;
 use crate::app::home::witnesses::{Witness, Witnessing};
 use crate::app::hosted::Hosted;
 use crate::app::open::{prepare_mirror, room_for};
-use crate::app::problem::Code;
 use crate::app::roam::LastAsked;
 use crate::app::{App, AppError, Reader};
 use crate::config::edit::{EditError, put_peer, remove_peer};
@@ -392,6 +392,7 @@ impl App {
             as_of,
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
             rests_on: doing.as_ref().and_then(|doing| doing.rests_on.clone()),
+            partial: doing.as_ref().is_some_and(|doing| doing.partial),
             last_error: doing.and_then(|doing| doing.last_error),
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }

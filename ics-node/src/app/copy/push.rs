@@ -9,8 +9,8 @@ use ics_sync::news::{HEARTBEAT_SECONDS, News};
 use ics_sync::wire::{self, Rights};
 use tokio::sync::watch;
 
+use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 
 /// An event that was made for one listener serves all who stand where he stood.

@@ -13,11 +13,11 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{self, Base64, Rights};
 use sha2::{Digest as _, Sha256};
 
+use crate::api::problem::Code;
 use crate::app::answer::read::{Sight, with_groups};
 use crate::app::entries::{Said, about, find_logged, restore};
 use crate::app::following::concern::members_of;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::StoredEntry;
 

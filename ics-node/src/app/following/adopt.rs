@@ -15,13 +15,13 @@ use ics_core::statement::Claims;
 use ics_core::vocabulary::DomainName;
 
 use super::follow::{choice_of, kept};
+use crate::api::problem::Code;
 use crate::api::{AdoptionRequest, AdoptionResult, Problem, ProvenEntry};
 use crate::app::admit::check::{Checked, What, check_sent};
 use crate::app::admit::submit::{Incoming, Outcome, reach};
 use crate::app::answer::read::{Sight, only, parse};
 use crate::app::entries::Snapshot;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, random};
 use crate::store::Part;
 

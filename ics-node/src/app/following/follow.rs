@@ -20,12 +20,12 @@ use tokio::sync::watch;
 
 use super::adopt::{About, Taken};
 use super::concern::Wanted;
+use crate::api::problem::Code;
 use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
 use crate::app::answer::read::{Sight, parse};
 use crate::app::entries::{certificate_of, restore};
 use crate::app::home::heartbeat::stopped;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::roam::Followers;
 use crate::app::{App, AppError};
 use crate::store::{DomainNumber, Following, Part, StoredEntry};

@@ -10,8 +10,8 @@ use ics_core::vocabulary::DomainName;
 
 use super::adopt::Taken;
 use super::cause::{Cause, NOT_TAKEN, What};
+use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::Following;
 

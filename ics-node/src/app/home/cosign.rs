@@ -5,7 +5,7 @@ use ics_core::log::cosignature;
 use ics_core::log::note::VerifierKey;
 use ics_sync::witness::{self, AddCheckpoint, Refusal, Seen};
 
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::{Fork, Part, Seal, Witnessed};
 

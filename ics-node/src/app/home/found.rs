@@ -11,13 +11,13 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 
 use super::home_key::other_key;
+use crate::api::problem::Code;
 use crate::api::{Alarm, DomainInfo, ForkNotes, NodeInfo, Position};
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::copy::feed::Unproven;
 use crate::app::error::HALTED;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader, random};
 use crate::store::{DomainNumber, Part, StoreError};
 

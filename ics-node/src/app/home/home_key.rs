@@ -6,10 +6,10 @@ use ics_core::descriptor::Descriptor;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::admit::check::{Checked, What};
 use crate::app::admit::submit::Incoming;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::Part;
 

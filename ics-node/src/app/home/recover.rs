@@ -24,10 +24,10 @@ use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Stop, Trouble, Verified
 use tokio::sync::watch;
 
 use super::heartbeat::stopped;
+use crate::api::problem::Code;
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome, append_all};
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader, random};
 use crate::store::{Part, Standing, WriteTx};
 

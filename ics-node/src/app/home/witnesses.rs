@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::heartbeat::stopped;
+use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::config::PeerName;
 use crate::store::{Part, Seal, StoreError, WriteTx};

@@ -12,10 +12,10 @@ use ics_sync::wire::{Attestation, Base64};
 
 use super::kept::{Answer, Outcome, Sought};
 use crate::api::Evidence;
+use crate::api::problem::Code;
 use crate::app::answer::answers::Query;
 use crate::app::answer::read::{Sight, ambiguous};
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::Part;
 

@@ -15,12 +15,12 @@ use ics_core::vocabulary::DomainName;
 
 use super::attest::size_of;
 use super::kept::{Answer, Asker, Sought};
+use crate::api::problem::Code;
 use crate::api::{AdoptionRequest, AdoptionResult, ProvenEntry};
 use crate::app::answer::answers::Query;
 use crate::app::following::adopt::{Taken, is_of_issuer};
 use crate::app::following::follow::{choices, kept};
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::{Following, Part};
 

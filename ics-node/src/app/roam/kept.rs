@@ -22,7 +22,7 @@ use tokio::sync::{Mutex as Place, MutexGuard};
 
 use super::Need;
 use super::watched::Watchers;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::config::PeerName;
 use crate::shares::{Shares, network};

@@ -17,11 +17,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attest::pin;
+use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
 use crate::app::entries::{certificate_of, restore};
 use crate::app::following::concern::Wanted;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Part, StoredEntry};
 

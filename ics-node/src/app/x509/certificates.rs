@@ -13,13 +13,13 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use crate::acme::renewal::window;
+use crate::api::problem::Code;
 use crate::api::{
     CertificateInfo, CertificatePage, CertificateQuery, CertificateRevocation, CertificateState, RenewalWindow,
 };
 use crate::app::answer::list::page_items;
 use crate::app::answer::read::Sight;
 use crate::app::entries::{keys, restore};
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::x509::{Reason, State, because};
 

@@ -12,7 +12,7 @@ use x509_cert::Certificate;
 
 use super::by_key::{Applicant, shows_nobody};
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
     Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Party, Protection, Protector, Reply, Request,

@@ -12,7 +12,7 @@ use x509_cert::attr::Attribute;
 
 use super::by_key::{Applicant, shows_nobody};
 use super::certify::{CertifyError, Requester};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Csr, certs_only, issuer_id, oid};

@@ -3,8 +3,8 @@
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::Base64;
 
+use crate::api::problem::Code;
 use crate::api::{X509Index, X509Issuer};
-use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::Part;
 use crate::x509::{issuer_id, issuer_url, ocsp_url};

@@ -9,8 +9,8 @@ use ics_core::openpgp::possession;
 use ics_core::vocabulary::DomainName;
 
 use super::page_limit;
+use crate::api::problem::Code;
 use crate::api::{AcmeAccount, ChallengeAnswer, PageQuery};
-use crate::app::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, table};

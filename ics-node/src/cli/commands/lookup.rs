@@ -8,8 +8,8 @@ use console::style;
 use ics_core::vocabulary::DomainName;
 use serde::Serialize;
 
+use crate::api::problem::Code;
 use crate::api::{RecordAnswer, ViewAnswer};
-use crate::app::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::table;

@@ -12,7 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::client::node::{Node, NodeError};
 use crate::config::edit::EditError;
-use crate::config::{Config, FILE_NAME, PeerName};
+use crate::config::{Config, FILE_NAME, PeerConfig};
 use crate::keys::file;
 
 /// Commands about other nodes.
@@ -49,11 +49,17 @@ impl PeerCommand {
 }
 
 /// What to do about a peer whose certificate is not believed.
-fn untrusted(name: &PeerName) -> String {
-    format!(
-        "it is believed by the key of its certificate: `ics peer add {name} --key KEY`; or by an authority in the \
-         system's store, or in the file that the variable SSL_CERT_FILE names"
-    )
+fn untrusted(peer: &PeerConfig) -> String {
+    let authority = "by an authority in the system's store, or in the file that the variable SSL_CERT_FILE names";
+    let name = &peer.name;
+    if peer.key.is_some() {
+        return format!(
+            "its certificate is of another key than the one that is configured: ask its operator which is right, and \
+             give that with `ics peer add {name} --key KEY`; where a web server with a key of its own stands before \
+             the node, that one is believed {authority}"
+        );
+    }
+    format!("it is believed by the key of its certificate: `ics peer add {name} --key KEY`; or {authority}")
 }
 
 /// When a change takes effect.

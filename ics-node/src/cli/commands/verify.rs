@@ -20,7 +20,7 @@ use ics_core::trust::Outcome;
 use ics_core::vocabulary::DomainName;
 use serde::{Deserialize, Serialize};
 
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;

@@ -10,8 +10,8 @@ use ics_sync::carried::{Carried, Reached, Wanted};
 use serde::Serialize;
 
 use super::CarryError;
+use crate::api::problem::Code;
 use crate::api::{Position, Problem, SubmissionResult};
-use crate::app::problem::Code;
 use crate::client::node::{Node, NodeError};
 
 /// What became of one domain of a bundle.

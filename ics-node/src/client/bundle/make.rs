@@ -16,8 +16,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::CarryError;
+use crate::api::problem::Code;
 use crate::api::{DomainInfo, Position, SubmissionResult};
-use crate::app::problem::Code;
 use crate::client::node::{Node, NodeError};
 use crate::config::PeerConfig;
 use crate::tls::PeerKey;

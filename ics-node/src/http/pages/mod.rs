@@ -7,11 +7,10 @@ mod operator;
 mod public;
 mod session;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route};
 use maud::Markup;
 
 use self::session::Sessions;
@@ -19,10 +18,10 @@ use super::answer;
 use super::face::Face;
 use super::failure::Failure;
 use super::request::client;
-use super::routes::method;
+use super::routes::{allowed, method, other_method};
 use super::server::Settings;
 use crate::api::Problem;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::shares::{Shares, network};
 use crate::web as draw;
 use crate::web::Site;
@@ -76,7 +75,7 @@ impl Pages {
     }
 
     /// A problem as a page, with the status that the API gives it.
-    fn problem(&self, problem: &Problem) -> HttpResponse {
+    pub(in crate::http) fn problem(&self, problem: &Problem) -> HttpResponse {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         html(status, draw::refused(&self.site, problem))
     }
@@ -105,22 +104,31 @@ fn see_other(path: &str) -> HttpResponse {
 
 /// Registers the pages. As everywhere, GET includes HEAD: what previews links, or watches a page, asks for no more.
 pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
-    let get = || method("GET");
     config
         .app_data(Data::clone(pages))
-        .route("/", get().to(public::home))
-        .route("/id/{query:.*}", get().to(public::thing))
-        .route("/01/{gtin}", get().to(public::digital_link))
-        .route("/01/{gtin}/{rest:.*}", get().to(public::digital_link))
-        .route("/keyring/{domain}/{id}", get().to(public::keyring))
-        .route("/statement/{domain}/{index}", get().to(public::statement))
-        .route("/style/{name}", get().to(style))
-        .route("/icon.svg", get().to(icon))
-        .route("/robots.txt", get().to(robots))
-        .route("/operator", get().to(operator::show))
-        .route("/operator/certificates/{domain}", get().to(operator::certificates))
-        .route("/operator/login", web::post().to(operator::sign_in))
-        .route("/operator/logout", web::post().to(operator::sign_out));
+        .service(page("/", "GET", |route| route.to(public::home)))
+        .service(page("/id/{query:.*}", "GET", |route| route.to(public::thing)))
+        .service(page("/01/{gtin}", "GET", |route| route.to(public::digital_link)))
+        .service(page("/01/{gtin}/{rest:.*}", "GET", |route| route.to(public::digital_link)))
+        .service(page("/keyring/{domain}/{id}", "GET", |route| route.to(public::keyring)))
+        .service(page("/statement/{domain}/{index}", "GET", |route| route.to(public::statement)))
+        .service(page("/style/{name}", "GET", |route| route.to(style)))
+        .service(page("/icon.svg", "GET", |route| route.to(icon)))
+        .service(page("/robots.txt", "GET", |route| route.to(robots)))
+        .service(page("/operator", "GET", |route| route.to(operator::show)))
+        .service(page("/operator/certificates/{domain}", "GET", |route| route.to(operator::certificates)))
+        .service(page("/operator/login", "POST", |route| route.to(operator::sign_in)))
+        .service(page("/operator/logout", "POST", |route| route.to(operator::sign_out)));
+}
+
+/// A path that takes one method, and says so where it is asked by another.
+fn page(path: &'static str, name: &'static str, handle: fn(Route) -> Route) -> Resource {
+    let allow = allowed(core::iter::once(name));
+    let other = move |request: HttpRequest| {
+        let answer = other_method(&request, &allow, false);
+        async move { answer }
+    };
+    web::resource(path).route(handle(method(name))).default_service(web::to(other))
 }
 
 /// The style sheet, whatever digest the path has: a page that was drawn by an older version still gets one.

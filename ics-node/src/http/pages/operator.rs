@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use super::{Pages, html, see_other, session};
 use crate::api::CertificateQuery;
+use crate::api::problem::Code;
 use crate::app::Reader;
-use crate::app::problem::Code;
 use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::Failure;

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::{Pages, html, see_other};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{App, AppError, Found};
 use crate::http::answer::{self, PGP_KEYS};
 use crate::http::face::Face;

@@ -11,7 +11,7 @@ use super::Access::Acme;
 use super::{Endpoint, get, post};
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::urls::Resource;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{AcmeAnswer, AcmeBody};
 use crate::http::answer::{JSON, json_bytes};
 use crate::http::body;

@@ -17,10 +17,10 @@ use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::api::problem::Code;
 use crate::api::{
     ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions, Problem,
 };
-use crate::app::problem::Code;
 use crate::app::{self, App, Asker, Depth, Reader};
 use crate::http::answer::VERDICT;
 use crate::http::body::Json;

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Access::KeyServer;
 use super::{Endpoint, get, post};
+use crate::api::problem::Code;
 use crate::app::Reader;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
-use crate::app::problem::Code;
 use crate::http::answer::{self, OCTET_STREAM, PGP_KEYS};
 use crate::http::body;
 use crate::http::face::{Face, Place};

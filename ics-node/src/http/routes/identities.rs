@@ -4,8 +4,8 @@ use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use crate::api::problem::Code;
 use crate::api::{IdentityPage, ListQuery};
-use crate::app::problem::Code;
 use crate::app::{self, Extent};
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};

@@ -15,7 +15,7 @@ use ics_sync::wire::{Again, Page};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{AppError, Event, Reader};
 
 use crate::http::answer::{self, OCTET_STREAM};

@@ -26,12 +26,12 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Route};
+use actix_web::{HttpRequest, HttpResponse, Route};
 use ics_core::identity::excerpt;
 
 use self::Access::{Everybody, Operations, Operator};
 use super::failure::Failure;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 
 /// Who calls a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +167,11 @@ fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     acme::TABLE.iter().chain(TABLE).chain(hkp::TABLE).chain(x509::TABLE)
 }
 
+/// Whether a pattern of the router is one of these routes, and no page's.
+pub(super) fn has(pattern: &str) -> bool {
+    endpoints().any(|endpoint| endpoint.path == pattern)
+}
+
 /// What many paths begin with. It is matched once, and not by each of them: of a path with a parameter the router makes
 /// a table of tens of KiB, in each of its threads. What begins like this and has no route here has none at all.
 const SCOPES: [&str; 4] =
@@ -217,7 +222,7 @@ pub(super) fn method(name: &str) -> Route {
     if name == "GET" { web::route().guard(guard::Any(guard::Get()).or(guard::Head())) } else { web::post() }
 }
 
-fn allowed(methods: impl Iterator<Item = &'static str>) -> String {
+pub(super) fn allowed(methods: impl Iterator<Item = &'static str>) -> String {
     let methods: Vec<&str> = methods.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect();
     format!("{}, OPTIONS", methods.join(", "))
 }
@@ -241,14 +246,14 @@ pub(super) fn open(headers: &mut HeaderMap) {
 
 /// OPTIONS, which browsers ask before they send If-None-Match from another origin, and methods that the path does not
 /// take.
-fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse {
+pub(super) fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse {
     let asks = request.method() == Method::OPTIONS;
     let is_key_server = request.path().starts_with("/pks/");
     let mut response = if asks {
         // draft-ietf-openpgp-hkp asks for 200.
         HttpResponse::build(if is_key_server { StatusCode::OK } else { StatusCode::NO_CONTENT }).finish()
     } else {
-        Failure::new(Code::MethodNotAllowed, format_args!("this route takes {allow}")).error_response()
+        HttpResponse::from_error(Failure::new(Code::MethodNotAllowed, format_args!("this route takes {allow}")))
     };
     let headers = response.headers_mut();
     if let Ok(allow) = HeaderValue::try_from(allow) {
@@ -267,7 +272,7 @@ fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse 
     response
 }
 
-async fn no_route(request: HttpRequest) -> HttpResponse {
+async fn no_route(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (path, instead) = (excerpt(request.path()), x509::instead(request.path()));
-    Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`{instead}")).error_response()
+    Err(Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`{instead}")))
 }

@@ -4,7 +4,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::api::Acknowledgement;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::http::OPENAPI;
 use crate::http::answer::{self, JSON};
 use crate::http::body::Json;

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use serde::Deserialize;
 
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::config::{PeerConfig, PeerName};
 use crate::http::body::Json;
 use crate::http::face::Face;

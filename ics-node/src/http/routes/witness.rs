@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use ics_core::log::checkpoint::Origin;
 use ics_sync::witness::{REQUEST_BYTES, Refusal};
 
+use crate::api::problem::Code;
 use crate::app::NotCosigned;
-use crate::app::problem::Code;
 use crate::http::answer::{self, TLOG_SIZE};
 use crate::http::body;
 use crate::http::face::Face;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{AppError, CmpRequest, EstRequest, Listing};
 use crate::http::answer;
 use crate::http::body;

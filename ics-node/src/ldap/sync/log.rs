@@ -21,7 +21,7 @@ use super::super::schema;
 use super::super::search::{Place, failed};
 use super::control::{self, State};
 use super::{Sent, Step, party, refresh_required};
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{AppError, Reader};
 
 /// Bytes of a cookie: a domain's name, a digest and two numbers.

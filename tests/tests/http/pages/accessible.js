@@ -68,6 +68,10 @@
 
   // 1.4.10: nothing is cut off or scrolls sideways. 2.5.8: targets are large enough, but for those in sentences.
   if (document.documentElement.scrollWidth > innerWidth) faults.push(`${document.documentElement.scrollWidth}px wide`);
+  for (const it of document.querySelectorAll("header .node, .head h1, .scroll th[scope=row]"))
+    if (seen(it) && it.scrollWidth > it.clientWidth + 1) faults.push(`a name of ${it.scrollWidth}px in ${it.clientWidth}px`);
+  for (const it of document.querySelectorAll(".points code, .history code, .whole"))
+    if (it.textContent.length < 12 && it.getClientRects().length > 1) faults.push(`a word that is broken: ${it.textContent}`);
   for (const it of document.querySelectorAll("button, input:not([type=hidden]), header a, nav a, .downloads a"))
     if (seen(it) && it.getBoundingClientRect().height < 24) faults.push(`a target of ${it.getBoundingClientRect().height}px`);
 

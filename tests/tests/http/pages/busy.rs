@@ -2,7 +2,7 @@
 
 use ics_core::identity::Kind;
 use ics_core::trust::Outcome;
-use ics_node::api::{Alarm, Enrolment, IdentitySummary, PeerInfo};
+use ics_node::api::{Alarm, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
 use ics_node::app::{Denied, KeptFork, Operations, ToApprove, Waiting};
 use ics_node::web::{Site, operations};
 use serde_json::json;
@@ -11,6 +11,9 @@ use super::town::HOSTILE;
 use super::{town, words};
 use crate::support::Node;
 use crate::world::{CARE, domain};
+
+/// The name of a node that is wider than a phone.
+const LONG: &str = "identities.of-the-university-hospital.north-campus.health.example";
 
 fn peer(name: &str, pulls: &serde_json::Value, serves: &serde_json::Value) -> PeerInfo {
     let peer = json!({"name": name, "url": format!("https://{name}")});
@@ -60,6 +63,7 @@ pub(crate) fn page(node: &Node) -> String {
                 &json!([served]),
             ),
             peer("new.example", &json!([]), &json!([])),
+            peer(LONG, &json!([]), &json!([])),
         ],
         enrolments: vec![(domain(), enrolment)],
         to_approve: vec![ToApprove { domain: care.clone(), thing }],
@@ -71,9 +75,10 @@ pub(crate) fn page(node: &Node) -> String {
             denied(Outcome::Deny, "serial:SN-0011 is `stolen`, which blocks its use", 12),
             denied(Outcome::Unknown, "the last news of code.soft.example is too old", 1),
         ],
+        node: NodeInfo { name: LONG.to_owned(), ..told.node.clone() },
         ..told
     };
-    let site = Site { name: "ics.acme.example".to_owned(), url: "http://localhost".to_owned() };
+    let site = Site { name: LONG.to_owned(), url: "http://localhost".to_owned() };
     operations(&site, &busy, "form").into_string()
 }
 

@@ -37,7 +37,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         ),
         ("/id/serial:SN-0013", 200, &["Genuine, planned"]),
         ("/id/serial:SN-0014", 200, &["Genuine, no status"]),
-        ("/id/serial:SN-TWICE", 300, &["2 things have this name"]),
+        ("/id/serial:SN-TWICE", 300, &["2 things have this name", "Genuine, no status"]),
         ("/id/serial:SN-9999", 404, &["Nothing that you may see is known of it here"]),
         ("/id/what", 400, &["is not a name"]),
         (
@@ -96,6 +96,37 @@ async fn what_the_owners_left_of_a_block_is_their_word() {
     for expected in ["Do not use: stolen", ", an owner of the domain.", "as an owner of care.acme.example"] {
         assert!(words.contains(expected), "`{expected}` is missing: {words}");
     }
+}
+
+/// A browser that is led astray gets a page that leads on; a program gets what programs read.
+#[tokio::test]
+async fn a_browser_gets_what_is_wrong_as_a_page() {
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let node = town().await;
+    let ask = async |method: &str, path: &str, accept: &str| {
+        let url = format!("http://{}{path}", node.addresses[0]);
+        let method = method.parse().expect("a method");
+        Answer::read(node.client.request(method, url).header("accept", accept)).await
+    };
+    for (method, path, status, allow) in [
+        ("GET", "/nothing/here", 404, ""),
+        ("GET", "/v1/nothing", 404, ""),
+        ("GET", "/?q=%FF", 400, ""),
+        ("GET", "/keyring/Not_A_Domain/x", 400, ""),
+        ("POST", "/id/serial:SN-0010", 405, "GET, HEAD, OPTIONS"),
+        ("GET", "/operator/login", 405, "POST, OPTIONS"),
+    ] {
+        let (page, told) = (ask(method, path, BROWSER).await, ask(method, path, "*/*").await);
+        assert_eq!((page.status, told.status), (status, status), "{path}: {}", page.text());
+        assert_eq!((page.header("allow"), told.header("allow")), (allow, allow), "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+        assert!(page.text().contains("<form class=\"search\"") && page.text().contains("/style/"), "{}", page.text());
+        assert!(page.header("content-security-policy").contains("style-src 'self'"), "{path}");
+        assert_eq!(told.header("content-type"), "application/problem+json", "{path}");
+    }
+    // A route of the API answers programs, whoever asks.
+    let told = ask("GET", "/v1/domains/nowhere.example", BROWSER).await;
+    assert_eq!((told.status, told.header("content-type")), (404, "application/problem+json"));
 }
 
 /// Monitors, and whatever shows what a link leads to, ask for the head alone.
@@ -177,6 +208,8 @@ async fn whatever_people_type_leads_to_the_page() {
     for (typed, path) in [
         ("SN-0010", "/id/serial:SN-0010"),
         ("serial:SN-0010", "/id/serial:SN-0010"),
+        ("sn-0010", "/id/serial:SN-0010"),
+        ("serial:sn-0010", "/id/serial:SN-0010"),
         ("%20SN-0010%20", "/id/serial:SN-0010"),
         ("https://other.example/01/9506000134352/21/SN-0010", "/01/9506000134352/21/SN-0010"),
     ] {

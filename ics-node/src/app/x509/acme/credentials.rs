@@ -13,12 +13,12 @@ use super::Acme;
 use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::problem::Problem;
 use crate::acme::urls::{Resource, Urls};
+use crate::api::problem::Code;
 use crate::api::{
     AcmeAccount, AcmeAccountPage, AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, PageQuery,
     credential_message,
 };
 use crate::app::answer::list::page_items;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, Asker, Reader, random};
 use crate::store::{Credential, Durability};
 use crate::x509::sha256;

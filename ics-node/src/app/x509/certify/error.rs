@@ -4,8 +4,8 @@ use ics_core::identity::Fingerprint;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::AppError;
-use crate::app::problem::Code;
 use crate::store::StoreError;
 use crate::x509::{LeafError, Reason, RequestError, SignError};
 

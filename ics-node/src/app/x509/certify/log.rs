@@ -7,11 +7,11 @@ use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
 use ics_core::vocabulary::DomainName;
 
 use super::{CertifyError, Issued, IssuerKey, Unlogged};
+use crate::api::problem::Code;
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::answer::read::Sight;
 use crate::app::hosted::Hosted;
-use crate::app::problem::Code;
 use crate::app::{App, AppError, random};
 
 /// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.

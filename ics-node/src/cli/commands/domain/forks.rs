@@ -5,7 +5,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::domain_or_default;
 use crate::api::ForkNotes;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::{clean, when};

@@ -13,7 +13,7 @@ use ics_sync::ldap::LdapPeer;
 
 use super::{Since, change, untrusted};
 use crate::api::DomainInfo;
-use crate::app::problem::Code;
+use crate::api::problem::Code;
 use crate::app::{self, AppError};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -213,7 +213,7 @@ fn by_node(
 ) -> Result<(Origin, String), Failure> {
     let node = Node::of_peer(url.as_str(), peer.pin())?;
     let info = context.wait(async { Ok(node.domain(domain).await) })?;
-    let info = info.map_err(|error| failed(error, &node, &peer.name, domain))?;
+    let info = info.map_err(|error| failed(error, &node, peer, domain))?;
     let told = info_text(&info);
     Ok((info.info.origin, told))
 }
@@ -226,7 +226,7 @@ fn by_directory(
     domain: &DomainName,
 ) -> Result<(Origin, String), Failure> {
     let origin = in_directory(context, peer, url, domain)?;
-    let origin = origin.map_err(|error| not_told(&error, &peer.name, domain))?;
+    let origin = origin.map_err(|error| not_told(&error, peer, domain))?;
     let origin: Origin = origin.parse().map_err(|error: CheckpointError| Failure::new(Exit::Network, error))?;
     let told = card(domain.as_str(), &[("origin", style(&origin).bold().to_string())]);
     Ok((origin, told))
@@ -245,7 +245,7 @@ fn in_directory(
 }
 
 /// Why a directory told nothing of a domain.
-fn not_told(error: &PeerError, peer: &PeerName, domain: &DomainName) -> Failure {
+fn not_told(error: &PeerError, peer: &PeerConfig, domain: &DomainName) -> Failure {
     match error {
         PeerError::Refused { code: NO_SUCH_OBJECT, .. } => not_held(domain)
             .hint("ask its owners where it is held; what strangers may not read is named by its whole origin"),
@@ -262,7 +262,7 @@ fn not_held(domain: &DomainName) -> Failure {
 }
 
 /// Why the peer told nothing of the domain, where advice is otherwise about the node of this home directory.
-fn failed(error: NodeError, node: &Node, peer: &PeerName, domain: &DomainName) -> Failure {
+fn failed(error: NodeError, node: &Node, peer: &PeerConfig, domain: &DomainName) -> Failure {
     match error {
         NodeError::Unreachable { .. } if error.is_untrusted() => {
             Failure::new(Exit::Network, error).hint(untrusted(peer))

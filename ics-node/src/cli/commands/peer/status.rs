@@ -53,10 +53,11 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
             ("", format!("the home has not said that nothing was left out: so say {names}"))
         };
         rows.extend(pulled.rests_on.as_ref().map(rests_on));
+        rows.extend(pulled.partial.then(|| ("", a_part(&info.peer))));
         rows.extend(known_as_home(&info.peer, pulled).map(|hint| ("", hint)));
         rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
         let is_untrusted = pulled.last_error.as_ref().is_some_and(|error| error.contains(UNTRUSTED));
-        rows.extend(is_untrusted.then(|| ("", untrusted(&info.peer.name))));
+        rows.extend(is_untrusted.then(|| ("", untrusted(&info.peer))));
     }
     rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));
     for cosigned in &info.cosigns {
@@ -68,6 +69,29 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.push(("", "nothing is copied from it, and it has read nothing since the node started".to_owned()));
     }
     card(info.peer.name.as_str(), &rows)
+}
+
+/// Why a copy is one of a part, and what its operator may do about it: a peer knows this node by the key that it proves
+/// in TLS, and serves it as a stranger else, without a word.
+fn a_part(peer: &PeerConfig) -> String {
+    let name = &peer.name;
+    match peer.url.as_ref().filter(|url| !url.is_over_tls()) {
+        Some(url) => {
+            let scheme = if url.is_ldap() { "ldaps" } else { "https" };
+            let over = if url.is_ldap() { "LDAP" } else { "HTTP" };
+            style(format!(
+                "a part of it: over plain {over} this node proves no key, so it is served what strangers may read; \
+                 over TLS it is known, if the peer's operator has its key: `ics peer add {name} --url {scheme}://…`"
+            ))
+            .yellow()
+            .to_string()
+        }
+        None => {
+            "a part of it: the rules hide the rest from this node; its owners, or who runs the peer, say who reads \
+                 more (`/v1/node` here shows the key by which it is known there)"
+                .to_owned()
+        }
+    }
 }
 
 /// What is missing that this peer could be known as the home, upon whose word alone a copy of a part rests. What is not
@@ -197,20 +221,51 @@ mod tests {
         assert_eq!(told(over_tls, None, None), None, "the home has");
     }
 
+    /// Nothing fails where a home takes a node for a stranger: the copy is current, and what is hidden is missing.
+    #[test]
+    fn a_copy_of_a_part_says_why_it_is_one() {
+        let told = |url: &str, partial: bool| {
+            let pulled = json!({
+                "domain": "a.example", "state": "current", "size": 12, "lag_entries": 0, "bytes": 4321,
+                "partial": partial,
+            });
+            let peer = json!({"name": "acme", "url": url});
+            let info = json!([{"peer": peer, "pulls": [pulled], "serves": []}]);
+            let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+            let told = console::strip_ansi_codes(&text(&peers, Timestamp::default())).into_owned();
+            told.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let plain = told("http://acme.example", true);
+        assert!(plain.contains("over plain HTTP this node proves no key"), "{plain}");
+        assert!(plain.contains("`ics peer add acme --url https://…`"), "{plain}");
+        assert!(told("ldap://acme.example", true).contains("over plain LDAP this node proves no key"));
+        let known = told("https://acme.example", true);
+        assert!(known.contains("a part of it") && !known.contains("plain"), "{known}");
+        assert!(!told("http://acme.example", false).contains("a part of it"), "all may be read by strangers");
+    }
+
     #[test]
     fn a_certificate_that_is_not_believed_comes_with_what_to_give() {
-        let told = |why: &str| {
+        let told = |why: &str, key: Option<&str>| {
             let pulled = json!({
                 "domain": "a.example", "state": "behind", "size": 0, "lag_entries": 1, "bytes": 0,
                 "last_error": format!("the peer cannot be reached: {why}"),
             });
-            let peer = json!({"name": "acme", "url": "ldaps://acme.example"});
+            let mut peer = json!({"name": "acme", "url": "ldaps://acme.example"});
+            if let Some(key) = key {
+                peer["key"] = json!(key);
+            }
             let peers: Vec<PeerInfo> =
                 serde_json::from_value(json!([{"peer": peer, "pulls": [pulled], "serves": []}])).expect("peers");
-            text(&peers, Timestamp::default()).contains("`ics peer add acme --key KEY`")
+            let told = text(&peers, Timestamp::default());
+            let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+            ["`ics peer add acme --key KEY`; or by an authority", "another key than the one that is configured"]
+                .map(|expected| told.contains(expected))
         };
-        assert!(told("invalid peer certificate: UnknownIssuer"));
-        assert!(!told("Connection refused (os error 111)"));
+        let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        assert_eq!(told("invalid peer certificate: UnknownIssuer", None), [true, false]);
+        assert_eq!(told("invalid peer certificate: UnknownIssuer", Some(key)), [false, true], "one was given");
+        assert_eq!(told("Connection refused (os error 111)", Some(key)), [false, false]);
     }
 
     /// A peer that is a copy itself shows all that it has, also while the home is away.

@@ -1,9 +1,12 @@
-//! The public problem codes: what can go wrong, as every face names it.
+//! The public problem codes: what can go wrong, as every face names it; and the document that says so.
 //!
 //! One table gives each code its HTTP status, its title and a hint. A code never changes its meaning and is never
 //! reused; new ones are added. `schemas/openapi.json` lists them all, and a test compares.
 
 use std::fmt;
+
+use ics_core::domain::Refusal;
+use serde::{Deserialize, Serialize};
 
 /// The table, one line for each code: variant, code, HTTP status, title, hint (empty where there is nothing to advise).
 macro_rules! codes {
@@ -175,6 +178,61 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:ics:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was wrong here: which field, limit or rule.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A document for a code of the public table.
+    #[must_use]
+    pub fn of(code: Code, detail: String) -> Self {
+        Self {
+            kind: code.uri(),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail,
+            hint: code.hint().map(str::to_owned),
+        }
+    }
+
+    /// A document for a statement that the core refused: its codes stand in the table.
+    #[must_use]
+    pub fn refused(refusal: &Refusal) -> Self {
+        Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string())
+    }
+
+    /// The code at the end of the type.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.kind.strip_prefix("urn:ics:problem:").unwrap_or(&self.kind)
+    }
+
+    /// What kind of problem it is, for alarms: these are for all to read, and the detail may name what is hidden. Whoever
+    /// writes this has the node's log tell the detail.
+    pub(crate) fn in_general(&self) -> String {
+        format!("{} (`{}`); the node's log says more", self.title, self.code())
+    }
+
+    /// Whether the same would get the same answer again, at least until somebody else does something about it.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        self.status < 500 && self.status != 429
     }
 }
 
