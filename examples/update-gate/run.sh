@@ -118,20 +118,25 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj '/CN=Soft' -addext keyU
     -addext extendedKeyUsage=emailProtection -keyout "$work/soft.key" -out "$work/soft.crt" 2>/dev/null
 mkdir -p "$work/update" "$work/tmp"
 echo 'the firmware of the pump' >"$work/update/firmware.bin"
-cat >"$work/update/sw-description" <<DESCRIPTION
+digest=$(sha256sum "$work/update/firmware.bin" | cut -d' ' -f1)
+# Makes an update whose description says this of the file's hash.
+pack() {
+    cat >"$work/update/sw-description" <<DESCRIPTION
 software =
 {
     version = "2.4.1";
     hardware-compatibility: [ "1.0" ];
-    files: ( { filename = "firmware.bin"; path = "$work/installed.bin"; sha256 = "$(sha256sum "$work/update/firmware.bin" | cut -d' ' -f1)"; } );
+    files: ( { filename = "firmware.bin"; path = "$work/installed.bin"; $1 } );
 }
 DESCRIPTION
-(
-    cd "$work/update"
-    openssl cms -sign -in sw-description -out sw-description.sig -signer "$work/soft.crt" -inkey "$work/soft.key" \
-        -outform DER -nosmimecap -binary -md sha256
-    printf '%s\n' sw-description sw-description.sig firmware.bin | cpio -o -H crc --quiet >"$work/update.swu"
-)
+    (
+        cd "$work/update"
+        openssl cms -sign -in sw-description -out sw-description.sig -signer "$work/soft.crt" -inkey "$work/soft.key" \
+            -outform DER -nosmimecap -binary -md sha256
+        printf '%s\n' sw-description sw-description.sig firmware.bin | cpio -o -H crc --quiet >"$work/update.swu"
+    )
+}
+pack "sha256 = \"$digest\";"
 printf '#!/bin/sh\nexec %s --home %s gate swupdate\n' "$ics" "$work/plant" >"$work/gate"
 chmod +x "$work/gate"
 # SWUpdate 2022.12 sometimes ends with 1 after an update that it calls successful: what counts is what is installed.
@@ -151,6 +156,12 @@ step "9. A file of it is found to be bad: the whole update is refused"
 as soft publish --file "$work/update/firmware.bin" --name p7-firmware --version 2.4.1
 as soft status withdrawn "$(id "$work/update/firmware.bin")" --reason 'bricks pumps' --yes
 until_ok heard_of "$(id "$work/update/firmware.bin")" withdrawn
+update
+
+# So is another one, released and approved, that names the file in another spelling.
+pack "sha256 /* of the file */ : \"${digest:0:30}\" \"${digest:30}\";"
+release "$work/update/sw-description" --name p7-system --version 2.4.2
+as plant approve "$(id "$work/update/sw-description")" --yes
 update
 
 step "10. What runs where: one query for all devices with deprecated code"

@@ -240,6 +240,7 @@ fn update_gate() {
             "SWUpdate has installed it: the firmware of the pump",
             "== 9.",
             "SWUpdate refuses",
+            "SWUpdate refuses",
             "== 10.",
             "SN-0001",
             "== Done",

@@ -30,7 +30,11 @@ pub struct Verified {
     /// well ahead of now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Whether that is no longer ago than the descriptor's default bound.
+    /// The time that it claims, where that is well ahead of now: whoever judges has a clock that is behind, or asks for an
+    /// earlier time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_later: Option<Timestamp>,
+    /// Whether [`Self::as_of`] is no longer ago than the descriptor's default bound.
     pub fresh: bool,
     /// The descriptor's bounds.
     pub freshness: Freshness,
@@ -117,6 +121,7 @@ pub fn verify(evidence: &Evidence, pin: Option<&Origin>, now: Timestamp) -> Resu
         root: head.checkpoint.root,
         descriptor: newest.version,
         as_of: head.as_of(now),
+        made_later: head.cosigned_at.filter(|at| at.believed_at(now).is_none()),
         fresh: head.as_of(now).is_some_and(|as_of| now.millis_since(as_of) <= bound),
         freshness: newest.freshness,
         complete: head.record.is_some(),

@@ -77,6 +77,9 @@ pub enum TrustError {
     Rules(#[from] PolicyError),
 }
 
+/// The uses that every trust policy and its rules know by these words: each is an action of its own in the schema.
+pub const USES: [&str; 3] = ["connect", "install", "operate"];
+
 /// The names of the schema's entity types, read once.
 #[derive(Debug)]
 struct Types {
@@ -132,6 +135,15 @@ impl TrustPolicy {
         self.freshness().seconds(usage).min(domain.seconds(usage))
     }
 
+    /// Whether it knows a use: by an action of its own, a bound or the text of a rule. Any other may be mistyped.
+    #[must_use]
+    pub fn names_use(&self, usage: &str) -> bool {
+        let rules = &self.document.rules;
+        // A word may be written with escapes.
+        let in_rules = || rules.contains(&format!("\"{usage}\"")) || rules.contains('\\');
+        USES.contains(&usage) || self.freshness().uses.contains_key(usage) || in_rules()
+    }
+
     /// Whether a rule permits anything at all.
     #[must_use]
     pub fn permits_anything(&self) -> bool {
@@ -185,10 +197,7 @@ impl Types {
     }
 
     fn ask(&self, request: &TrustRequest) -> Result<Asked, String> {
-        let action = match request.usage.as_str() {
-            known @ ("connect" | "install" | "operate") => known,
-            _ => "other",
-        };
+        let action = if USES.contains(&request.usage.as_str()) { request.usage.as_str() } else { "other" };
         let resource = match &request.peer {
             Some(peer) => self.thing("peer", peer),
             None => entity(uid(&self.nothing, "nothing"), HashMap::new(), HashSet::new()),

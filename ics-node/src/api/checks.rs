@@ -16,10 +16,11 @@ pub struct Check {
     pub verdict: Outcome,
     /// Why, in one word.
     pub reason: Reason,
-    /// When the domain heard of longest ago last confirmed what it says.
+    /// When the domain heard of longest ago last confirmed what it says; absent where one never has, or none was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Until when the answer holds if nothing more is heard; absent with `unknown`.
+    /// Until when the answer holds if nothing more is heard; absent with `unknown`, and with a block where that time is
+    /// over: it stands all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// The domains that were heard, each with the size of its log: `devices.acme.example=17`.

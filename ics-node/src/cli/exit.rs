@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::output::say;
 use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::token::TokenError;
@@ -85,12 +86,13 @@ impl Failure {
 
     /// Writes it to standard error: two lines for people, or one JSON object.
     pub fn print(&self, as_json: bool) {
-        if as_json {
+        let text = if as_json {
             let code = self.exit as u8;
-            eprintln!("{}", json!({ "error": { "exit": code, "message": self.message, "hint": self.hint } }));
+            json!({ "error": { "exit": code, "message": self.message, "hint": self.hint } }).to_string()
         } else {
-            eprintln!("{}", self.for_people());
-        }
+            self.for_people()
+        };
+        say(&format!("{text}\n"));
     }
 
     /// What others wrote may stand in it, in the advice too; it must not move the cursor.

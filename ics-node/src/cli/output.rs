@@ -34,7 +34,7 @@ impl Output {
     /// Says what is going on, to people only.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            eprintln!("{text}");
+            say(&format!("{text}\n"));
         }
     }
 
@@ -42,7 +42,7 @@ impl Output {
     /// nobody says yes to what is hidden from him.
     pub(crate) fn review(&self, text: &str, is_asked: bool) {
         if is_asked && std::io::stdin().is_terminal() {
-            eprintln!("{text}");
+            say(&format!("{text}\n"));
         } else {
             self.note(text);
         }
@@ -61,6 +61,11 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(Exit::Local, error)),
         _ => Ok(()),
     }
+}
+
+/// Writes to standard error. Where that is closed there is nobody left to tell, and the command ends as it does else.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A title and below it names and values, the values in one column.

@@ -107,6 +107,9 @@ fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) 
     let unknown = style("UNKNOWN").bold().yellow();
     let last = told.map_or_else(|| "it had none".to_owned(), |told| format!("it was {told}"));
     let (why, then) = match (freshness.as_of, freshness.age) {
+        (Some(_), None) if asked_for.is_none() => {
+            ("the clock here is behind the time at which the evidence was made", "when it was made")
+        }
         (Some(_), None) => ("the evidence was made later than the time asked for", "when it was made"),
         _ => ("the news is too old", "when last heard of"),
     };

@@ -27,7 +27,7 @@ pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::output::{card, table};
+use super::output::{self, card, table};
 use super::progress;
 use super::review::claims_rows;
 use super::words::{clean, counted, short};
@@ -334,7 +334,7 @@ pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking"));
     }
-    eprint!("{question} [y/N] ");
+    output::say(&format!("{question} [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
     match answer.trim().to_ascii_lowercase().as_str() {

@@ -60,7 +60,7 @@ pub(crate) struct Freshness {
     pub(crate) size: u64,
     /// When the home said that there were no more.
     pub(crate) as_of: Option<Timestamp>,
-    /// Seconds since then; absent as well where that is later than the time that is asked for.
+    /// Seconds since then; absent as well where that is later than the time by which it is judged.
     pub(crate) age: Option<u64>,
     /// Seconds after which it is stale.
     pub(crate) bound: u64,
@@ -100,7 +100,7 @@ impl Freshness {
                 format!("{} ({old}){entries}", when(time))
             }
             (Some(time), None) => {
-                format!("{} ({}){entries}", when(time), style("later than the time asked for").yellow())
+                format!("{} ({}){entries}", when(time), style("later than the time by which it is judged").yellow())
             }
             _ => format!("{}{entries}", style("never: the home has not said that this is its newest state").yellow()),
         }
@@ -129,7 +129,7 @@ mod tests {
             text(Some(time), Some(150)),
             (false, format!("{at} (2 min ago, too old: the bound is 1 min), {log}"))
         );
-        assert_eq!(text(Some(time), None), (false, format!("{at} (later than the time asked for), {log}")));
+        assert_eq!(text(Some(time), None), (false, format!("{at} (later than the time by which it is judged), {log}")));
         let never = "never: the home has not said that this is its newest state";
         assert_eq!(text(None, None), (false, format!("{never}, {log}")));
     }

@@ -32,6 +32,12 @@ pub enum ArtifactRefusal {
     /// The evidence is too old to permit anything.
     #[error("the news is too old: {0}")]
     Stale(Age),
+    /// The evidence is of a time to come, so nobody can tell how old it is.
+    #[error(
+        "its home confirmed it at {0}, which is later than the time by which it is judged. Set this machine's clock if it \
+         is behind"
+    )]
+    ClockBehind(Timestamp),
     /// Nobody says that it is what it says.
     #[error("nobody who is entitled to it vouches for it")]
     NotVouched,
@@ -56,7 +62,7 @@ impl ArtifactRefusal {
     /// Whether nobody says that it is not to be used: it is not known whether it may be.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::NotPinned(_) | Self::NotComplete)
+        matches!(self, Self::ClockBehind(_) | Self::NotPinned(_) | Self::NotComplete)
     }
 }
 
@@ -90,12 +96,17 @@ pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRe
     let status = record.status.as_ref().map(|status| status.decides.name.clone());
     match (record.effect(), status) {
         (effect, Some(status)) if effect.blocks() => Err(ArtifactRefusal::Blocked(status)),
-        _ if !verified.fresh => {
-            Err(ArtifactRefusal::Stale(Age { as_of: verified.as_of, bound: verified.freshness.default }))
-        }
+        _ if !verified.fresh => Err(not_fresh(verified)),
         _ if record.vouched.is_empty() => Err(ArtifactRefusal::NotVouched),
         (Effect::Permits, _) => Ok(()),
         (_, status) => Err(ArtifactRefusal::NotPermitted(status)),
+    }
+}
+
+fn not_fresh(verified: &Verified) -> ArtifactRefusal {
+    match verified.made_later {
+        Some(at) => ArtifactRefusal::ClockBehind(at),
+        None => ArtifactRefusal::Stale(Age { as_of: verified.as_of, bound: verified.freshness.default }),
     }
 }
 

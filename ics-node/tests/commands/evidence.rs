@@ -39,11 +39,13 @@ fn evidence_is_checked_without_a_node() {
     assert!(shown.contains("\n  proven ") && !shown.contains("not proven"), "nothing is left to doubt: {shown}");
     let later = stage.ok(&["verify", &path, "--at", "2099-01-01T00:00:00Z"]);
     assert_eq!(later["fresh"], false);
+    let shown = stage.words_alone("home", &["verify", &path]);
+    assert!(shown.starts_with("✓ the evidence holds\n"), "{shown}");
     let before = stage.ok(&["verify", &path, "--pin", &origin, "--at", "2026-01-01T00:00:00Z"]);
     let said = before["not_proven"][0].as_str().unwrap_or_default();
     assert!(said.starts_with("what was known then") && before["made_later"].is_string(), "{before:#}");
     let shown = stage.words_alone("home", &["verify", &path, "--at", "2026-01-01T00:00:00Z"]);
-    assert!(shown.contains("(later than the time asked for)") && !shown.contains("never"), "{shown}");
+    assert!(shown.contains("(later than the time by which it is judged)") && !shown.contains("never"), "{shown}");
     let genuine = shown.lines().find(|line| line.contains(" vouches for it")).unwrap_or_default();
     assert!(genuine.ends_with(", not yet stated at that time") && !genuine.contains('✓'), "{shown}");
 
@@ -96,6 +98,9 @@ fn a_file_is_used_only_while_it_is_permitted() {
     let stale = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2099-01-01T00:00:00Z"]);
     assert_eq!(stale.code, 1);
     assert!(why(&stale).starts_with("the news is too old: it is of 20"), "{stale:?}");
+    let early = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2026-01-01T00:00:00Z"]);
+    assert_eq!((early.code, &early.json()["artifact"]["verdict"]), (1, &"unknown".into()), "{early:?}");
+    assert!(why(&early).starts_with("its home confirmed it at 20"), "{early:?}");
 
     stage.ok(&["status", "withdrawn", &id, "--yes"]);
     let withdrawn = online(&file);

@@ -440,3 +440,13 @@ fn no_store_is_replaced_by_one_that_cannot_be_opened() {
     assert!(message.contains("the store was put back, and the former one is in "), "{message}");
     assert_eq!(replaced(), 1);
 }
+
+#[test]
+fn who_reads_no_messages_gets_the_exit_code_all_the_same() {
+    let stage = Stage::new();
+    for is_json in [false, true] {
+        assert_eq!(stage.run_unheard(is_json, &["key", "list"]), Some(0));
+        assert_eq!(stage.run_unheard(is_json, &["key", "show", "nobody"]), Some(3), "there is no such key");
+        assert_eq!(stage.run_unheard(is_json, &["key", "unknown"]), Some(2), "nor such a command");
+    }
+}

@@ -160,6 +160,7 @@ fn a_saved_verdict_is_checked_without_the_node() {
         assert_eq!(saved["outcome"], outcome, "{saved}");
         let checked = stage.ok(&["verify", &file, "--trust", &policy]);
         assert_eq!((&checked["trusted"], &checked["verdict"]["outcome"]), (&true.into(), &outcome.into()), "{checked}");
+        assert_eq!(checked["fresh"], outcome != "unknown", "{checked}");
     }
     stage.ok(&["explain", "serial:SN-2", "--use", "operate", "--save", &file]);
     let good = std::fs::read_to_string(&file).expect("read");

@@ -113,7 +113,12 @@ fn a_policy_of_another_log_of_the_same_name_is_told() {
     stage.ok(&["trust", "init", "--permit", "anything-vouched"]);
     let path = stage.path("home/trust.json");
     let path = path.to_str().expect("UTF-8");
-    assert_eq!(stage.ok(&["trust", "check", path])["mistaken"], serde_json::json!([]));
+    let good = stage.ok(&["trust", "check", path]);
+    assert_eq!((&good["mistaken"], &good["short"]), (&serde_json::json!([]), &serde_json::json!({})), "{good}");
+    let hasty = ["trust", "init", "--force", "--permit", "anything-vouched", "--fresh-for", "connect=120"];
+    let told = stage.for_people("home", &hasty);
+    assert!(told.stderr.contains("connect: news may be 120 s old"), "a home confirms every minute: {told:?}");
+    assert_eq!(stage.ok(&["trust", "check", path])["short"], serde_json::json!({"connect": 120}));
     let own = stage.ok(&["trust", "show", path])["domains"][0].as_str().expect("an origin").to_owned();
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let text = std::fs::read_to_string(path).expect("read").replace(&own, &other);

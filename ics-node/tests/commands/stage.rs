@@ -192,6 +192,15 @@ impl Stage {
         Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
     }
 
+    /// How a command ends whose output and messages nobody reads, in JSON or as people see them.
+    pub(crate) fn run_unheard(&self, is_json: bool, words: &[&str]) -> Option<i32> {
+        let closed = || std::io::pipe().expect("a pipe").1;
+        let mut command = Command::new(ICS);
+        command.env_clear().env("ICS_HOME", self.path("home")).current_dir(self.directory.path());
+        command.args(is_json.then_some("--json")).args(words).stdin(Stdio::null());
+        command.stdout(closed()).stderr(closed()).status().expect("run").code()
+    }
+
     /// Runs a command that can make no file larger than so many times 512 bytes, as on a full disk.
     pub(crate) fn run_in_little_room(&self, blocks: u32, words: &[&str]) -> Ended {
         let mut command = Command::new("sh");

@@ -47,6 +47,12 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
             assert_eq!(told(&check(query).await), expected, "{query}");
         }
     }
+    // A use that the policy does not name may be mistyped, and is permitted by what it says of every use.
+    for (usage, is_told) in [("fly", true), ("connect", false)] {
+        let verdict = node.get(&format!("/v1/verdict?id=serial:SN-10&use={usage}")).await.json();
+        let told = verdict["reasons"].to_string().contains("the trust policy does not name the use `fly`");
+        assert_eq!(told, is_told, "{verdict}");
+    }
     let unknown = check("serial=SN-99&use=connect").await;
     assert_eq!(unknown.header("ics-fresh-until"), "", "nothing can be relied on");
 }

@@ -187,6 +187,8 @@ async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
     assert_eq!(gateway.check(&serial(21)).await.verdict, Outcome::Allow, "until then it is fresh");
     gateway.says(&serial(21), Outcome::Unknown, Reason::Stale).await;
     gateway.says(&serial(20), Outcome::Deny, Reason::Blocked).await;
+    let blocked = gateway.check(&serial(20)).await;
+    assert!(blocked.fresh_until.is_none() && blocked.as_of.is_some(), "a time that is over is not told: {blocked:?}");
     assert_eq!((gateway.alarms(LIES), gateway.alarms("fork")), (0, 0), "a link that is cut is no lie");
     upstream.set_honest(&home);
     gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;

@@ -373,3 +373,26 @@ fn conflicts_and_unheard_domains_are_shown() {
     let text = serde_json::to_string(&verdict).expect("JSON");
     assert_eq!(serde_json::from_str::<Verdict>(&text).expect("the same"), verdict);
 }
+
+#[test]
+fn a_use_is_known_by_an_action_a_bound_or_a_rule() {
+    let document = TrustDocument {
+        domains: vec![origin("plant.example")],
+        freshness: Freshness { default: 3_600, uses: [("deploy".to_owned(), 60)].into() },
+        rules: "@id(\"any\") permit (principal, action, resource);
+            @id(\"back\") forbid (principal, action, resource) when { context.use == \"rollback\" };"
+            .to_owned(),
+    };
+    let policy = TrustPolicy::compile(document).expect("a trust policy");
+    for (usage, is_known) in [
+        ("connect", true),
+        ("operate", true),
+        ("deploy", true),
+        ("rollback", true),
+        ("conect", false),
+        ("roll", false),
+        ("", false),
+    ] {
+        assert_eq!(policy.names_use(usage), is_known, "{usage}");
+    }
+}

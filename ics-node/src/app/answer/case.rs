@@ -10,7 +10,7 @@ use ics_core::trust::{Looked, Testimony, Verdict, verdict};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::{Depth, Query};
-use super::verdict::{Matter, check_use};
+use super::verdict::{Matter, check_use, known, still_to_come};
 use crate::api::problem::Code;
 use crate::api::{Check, Evidence};
 use crate::app::{App, AppError, Reader};
@@ -144,7 +144,7 @@ fn says(check: &Check, verdict: &Verdict) -> bool {
     let entries: BTreeSet<String> = verdict.as_of.iter().map(|it| format!("{}={}", it.domain, it.size)).collect();
     check.verdict == verdict.outcome
         && check.reason == verdict.reason
-        && check.as_of == verdict.as_of.iter().map(|it| it.as_of).min()
-        && check.fresh_until == verdict.fresh_until
+        && check.as_of == known(verdict.as_of.iter().map(|it| it.as_of).min())
+        && check.fresh_until == still_to_come(verdict.fresh_until, verdict.at)
         && check.view.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>() == entries
 }

@@ -3,6 +3,7 @@
 //! [`App::check`] is the gateway's question at run time: answered from memory, in a word and a reason, and never with
 //! `allow` where anything failed. [`App::verdict`] is the same answer with all that it rests on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::descriptor::Freshness;
@@ -12,7 +13,7 @@ use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::trust::{
-    Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, Verdict, fresh_until, settle, verdict,
+    Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, USES, Verdict, fresh_until, settle, verdict,
 };
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::Ahead;
@@ -263,6 +264,7 @@ impl App {
         }
         let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
         verdict.reasons.extend(self.roamed_in_words(reader, &self.scope(policy, usage, now)?.away, &things));
+        verdict.reasons.extend((!policy.names_use(usage)).then(|| unnamed(policy, usage)));
         self.0.denied.note(asked.0, asked.1, &verdict);
         Ok(verdict)
     }
@@ -338,9 +340,6 @@ impl App {
     }
 }
 
-/// Uses that trust policies and their rules know by these words.
-const USES: [&str; 3] = ["connect", "install", "operate"];
-
 /// Refuses a use that is no word or too long for one, and one that is a known word but for the case of its letters: it
 /// would be another use, for which neither the rules nor the freshness of that word count.
 ///
@@ -356,6 +355,17 @@ pub fn check_use(usage: &str) -> Result<(), AppError> {
         Some(known) => Err(AppError::new(Code::MalformedQuery, format!("the use `{usage}` is written `{known}`"))),
         None => Ok(()),
     }
+}
+
+/// That no rule and no bound knows a use, for people: it may be mistyped, and a rule may permit every use.
+fn unnamed(policy: &TrustPolicy, usage: &str) -> String {
+    let bounds = policy.freshness().uses.keys().map(String::as_str);
+    let known: BTreeSet<&str> = USES.into_iter().chain(bounds).collect();
+    let known = known.into_iter().collect::<Vec<_>>().join(", ");
+    format!(
+        "the trust policy does not name the use `{usage}`: what it says of every use decided, and its freshness for any. It \
+         has {known}"
+    )
 }
 
 /// The word of a use as a number: no two words have the same.
@@ -423,7 +433,17 @@ fn answer(
         // Writing to a string cannot fail.
         let _ = write!(view, "{gap}{name}={size}");
     }
-    let as_of = reaches().map(|(as_of, _)| as_of).min();
-    let fresh_until = until.filter(|_| verdict != Outcome::Unknown);
+    let as_of = known(reaches().map(|(as_of, _)| as_of).min());
+    let fresh_until = still_to_come(until, now).filter(|_| verdict != Outcome::Unknown);
     Check { verdict, reason, as_of, fresh_until, view }
+}
+
+/// When a home has confirmed anything, unless it never has.
+pub(super) fn known(as_of: Option<Timestamp>) -> Option<Timestamp> {
+    as_of.filter(|at| *at != Timestamp::default())
+}
+
+/// Until when an answer holds, unless that is over: a block stands however old its news, and nobody can say until when.
+pub(super) fn still_to_come(until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    until.filter(|until| *until > now)
 }

@@ -15,7 +15,7 @@ use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::output::card;
+use crate::cli::output::{self, card};
 use crate::cli::say;
 use crate::cli::session::{InDomain, rules};
 use crate::cli::words::{clean, when};
@@ -121,7 +121,7 @@ impl Erase {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::new(Exit::Usage, "nobody is there to be asked").hint("--yes signs without asking"));
         }
-        eprint!("It cannot be undone. Sign this? [y/N] ");
+        output::say("It cannot be undone. Sign this? [y/N] ");
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
         match answer.trim().to_ascii_lowercase().as_str() {

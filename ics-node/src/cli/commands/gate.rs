@@ -24,7 +24,9 @@ pub(crate) enum GateCommand {
     ///
     /// For SWUpdate's option `-P`: called when the signature of `sw-description` is verified and nothing is installed yet.
     /// The node must allow the SHA-256 of the description, which is what the developer publishes of an update, and none of
-    /// the files that it names by hash may be blocked.
+    /// the files that it names by hash may be blocked. A description is refused that names a file without its SHA-256, takes
+    /// in another one, or cannot be read in full, as libconfig's form or as JSON. What a script in it does is judged with
+    /// the description.
     Swupdate(swupdate::Swupdate),
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{card, table};
+use crate::cli::output::{card, print, table};
 use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, StoredKey};
 
 /// Commands about keys.
@@ -206,7 +206,7 @@ impl Show {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let key = context.keys().find(&self.key)?;
         if self.armor {
-            print!("{}", key.armored()?);
+            print(key.armored()?.as_bytes())?;
             return Ok(Exit::Ok);
         }
         show(context, &key)

@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 use crate::app::{AppError, IssuerKey, NodeKeys, ResponderCertificate};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::print;
 use crate::cli::{files, memory};
 use crate::config::{Config, EXAMPLE_AT, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::{ServeError, change_signals, stop_signal};
@@ -177,11 +178,13 @@ fn announce(context: &Context, config: &Config, service: &Service) {
         format!("{scheme}://{address}")
     });
     for url in http.chain(ldap) {
-        if context.output.json {
-            println!("{}", json!({ "listening": url }));
+        let line = if context.output.json {
+            json!({ "listening": url }).to_string()
         } else {
-            println!("{} {url}", style("listening on").green());
-        }
+            format!("{} {url}", style("listening on").green())
+        };
+        // The node runs, whether or not anybody reads that.
+        let _ = print(format!("{line}\n").as_bytes());
     }
     if let Some(node) = node.filter(|node| node.is_open_without_tls()) {
         let text = "other machines reach this address without TLS: give [node] `tls`, or let a proxy alone reach it";

@@ -4,15 +4,20 @@ mod check;
 mod init;
 mod show;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use ics_core::descriptor::Freshness;
 use ics_core::limits;
 use ics_core::trust::{TrustError, TrustPolicy};
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
+
+/// Seconds up to which a bound leaves a home no confirmation to miss: it confirms every minute what it has said.
+const SHORT_SECONDS: u64 = 120;
 
 /// The name of a trust policy in a home directory.
 const FILE: &str = "trust.json";
@@ -56,4 +61,18 @@ pub(super) fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf,
 pub(super) fn read(path: &Path) -> Result<TrustPolicy, Failure> {
     let json = files::read(path, limits::DESCRIPTOR_BYTES)?;
     TrustPolicy::parse(&json).map_err(|error: TrustError| files::failed(path, error))
+}
+
+/// The bounds within which a home may not have confirmed anew, by use; `default` is that of any other.
+pub(super) fn short(freshness: &Freshness) -> BTreeMap<&str, u64> {
+    let uses = freshness.uses.iter().map(|(usage, seconds)| (usage.as_str(), *seconds));
+    core::iter::once(("default", freshness.default)).chain(uses).filter(|(_, it)| *it <= SHORT_SECONDS).collect()
+}
+
+/// What follows from such a bound where all of a domain is here.
+pub(super) fn short_in_words(usage: &str, seconds: u64) -> String {
+    format!(
+        "{usage}: news may be {seconds} s old, and a home confirms only every 60 s what it has said: with a healthy link \
+         too, what is copied here is `unknown` now and then; more than {SHORT_SECONDS} s lets one confirmation be late"
+    )
 }

@@ -54,7 +54,10 @@ AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
   $ ics verify firmware.bin --evidence firmware.evidence.json --pin \
 code.soft.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
   $ ics verify hello_2.10-3_amd64.deb
-  $ ics verify firmware.bin --domain code.soft.example --node https://ics.soft.example")]
+  $ ics verify firmware.bin --domain code.soft.example --node https://ics.soft.example
+
+Exit code 0 says of a file that it may be used now. Of evidence alone, a verdict or a proof it says that it is genuine,
+also where it is over: whether evidence or a verdict still holds say the first line, and `fresh` in --json.")]
 pub(crate) struct Verify {
     /// The evidence; or an artifact, which is checked by --evidence, or by what a node says of its hash.
     #[arg(value_name = "FILE")]
@@ -108,9 +111,6 @@ struct Report {
     /// The same, where somebody has asked for that time.
     #[serde(skip)]
     asked_for: Option<Timestamp>,
-    /// When the home said that this was its newest state, if that is later than the time asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    made_later: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact: Option<ArtifactReport>,
     #[serde(flatten)]
@@ -152,17 +152,11 @@ impl Verify {
         };
         let now = self.at.unwrap_or_else(|| context.now());
         let verified = evidence::verify(&evidence, pin.as_ref(), now)?;
-        let made_later = match verified.as_of {
-            None if self.at.is_some() => {
-                evidence::verify(&evidence, pin.as_ref(), context.now()).ok().and_then(|it| it.as_of)
-            }
-            _ => None,
-        };
         let artifact = self.check_artifact(&verified, pin.is_some())?;
         let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
         let not_proven = not_proven(&verified, pin.is_some(), self.at);
         let (pinned, asked_for) = (pin.is_some(), self.at);
-        let report = Report { pinned, at: now, asked_for, made_later, artifact, verified, not_proven };
+        let report = Report { pinned, at: now, asked_for, artifact, verified, not_proven };
         context.output.result(&report, || text(&report))?;
         Ok(if permits { Exit::Ok } else { Exit::Refused })
     }
@@ -327,8 +321,13 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
                 .to_owned(),
         );
     }
-    if !verified.fresh {
-        all.push("that it still holds: the domain may have said more since".to_owned());
+    match verified.made_later.filter(|_| asked_for.is_none()) {
+        Some(at) => all.push(format!(
+            "how old it is: its home confirmed it at {}, to which this machine's clock has not come; set the clock",
+            when(at)
+        )),
+        None if !verified.fresh => all.push("that it still holds: the domain may have said more since".to_owned()),
+        None => {}
     }
     all
 }
@@ -336,7 +335,7 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
 fn text(report: &Report) -> String {
     let verified = &report.verified;
     let of_evidence = Freshness::of_evidence(verified, report.at);
-    let freshness = Freshness { as_of: verified.as_of.or(report.made_later), ..of_evidence };
+    let freshness = Freshness { as_of: verified.as_of.or(verified.made_later), ..of_evidence };
     if let Some(artifact) = report.artifact.as_ref().filter(|artifact| !artifact.meant) {
         let about = format!("{} {}", verified.record.identity.kind, verified.record.identity.id);
         return card(
@@ -354,7 +353,11 @@ fn text(report: &Report) -> String {
 
 fn verdict(report: &Report) -> String {
     let (yes, no) = (style("✓").green().bold(), style("✗").red().bold());
-    let Some(artifact) = &report.artifact else { return format!("{yes} {}", style("the evidence holds").bold()) };
+    let Some(artifact) = &report.artifact else {
+        let holds = standing(&report.verified, report.asked_for);
+        let sign = if report.verified.fresh || report.asked_for.is_some() { yes } else { style("!").yellow().bold() };
+        return format!("{sign} {}", style(holds).bold());
+    };
     let file = style(artifact.file.display()).bold();
     match (&artifact.because, artifact.verdict) {
         (None, _) => format!("{yes} {file} may be used"),
@@ -362,6 +365,22 @@ fn verdict(report: &Report) -> String {
             format!("{} {file}: not known whether it may be used: {because}", style("?").yellow().bold())
         }
         (Some(because), _) => format!("{no} {file} must not be used: {because}"),
+    }
+}
+
+/// Whether evidence that is genuine holds by now. Of another time it only says what held then.
+fn standing(verified: &Verified, asked_for: Option<Timestamp>) -> String {
+    let bound = verified.freshness.default.saturating_mul(1000);
+    match (asked_for, verified.made_later, verified.as_of) {
+        (Some(_), _, _) => "the evidence holds".to_owned(),
+        _ if verified.fresh => "the evidence holds".to_owned(),
+        (None, Some(at), _) => {
+            format!("the evidence is genuine; it was made at {}, and the clock here is behind", when(at))
+        }
+        (None, None, Some(at)) => {
+            format!("the evidence is genuine, and over: it held until {}", when(at.plus_millis(bound)))
+        }
+        (None, None, None) => "the evidence is genuine; nobody knows how old it is".to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What apt is about to install: the protocol of `DPkg::Pre-Install-Pkgs`, versions 1 to 3 (apt.conf(5)).
 //!
-//! - Version 1 gives the files, one a line. Which of them go back to an older version it does not say.
+//! - Version 1 gives the files, one a line. Which of them go back to an older version it does not say, and files that
+//!   apt does not know by their whole paths it leaves out.
 //! - Version 2 begins with `VERSION 2`, then apt's configuration up to an empty line, then
 //!   `name old-version direction new-version action` for each package. `-` stands for no version.
 //! - Version 3 has architecture and Multi-Arch type behind each version.
@@ -8,11 +9,16 @@
 //! The action is the file of a package that is unpacked, `**CONFIGURE**` or `**REMOVE**`; the direction is `>` where the
 //! new version is older.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, Read as _};
 use std::path::PathBuf;
 
+use ics_core::identity::excerpt;
+
 /// Bytes of all that apt says: a whole distribution takes some ten megabytes.
 const TEXT_BYTES: u64 = 64 << 20;
+/// Where apt says by which file descriptor it speaks to the program that it runs.
+pub const CHANNEL: &str = "APT_HOOK_INFO_FD";
 
 /// A package file that is about to be unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +41,20 @@ pub enum AptError {
     /// Another version.
     #[error("apt speaks version `{0}` of its protocol; versions 1, 2 and 3 are understood")]
     Version(String),
+    /// It speaks where nobody listens: standard input would say that nothing is unpacked.
+    #[error("apt speaks by file descriptor `{0}`, and only standard input is read: leave `InfoFD` out of its options")]
+    Elsewhere(String),
+    /// Its configuration has no end, so what it unpacks was not heard.
+    #[error("what apt says ends within its configuration, before it names any package")]
+    Short,
+    /// Something else where a file should be named.
+    #[error("line {number} of what apt says names no file by its whole path, from `/` on: `{path}`")]
+    NoPath {
+        /// Its number, from 1.
+        number: usize,
+        /// The beginning of what stands there.
+        path: String,
+    },
     /// A line.
     #[error("line {number} of what apt says is not understood: `{line}`")]
     Line {
@@ -43,6 +63,17 @@ pub enum AptError {
         /// Its beginning.
         line: String,
     },
+}
+
+/// Whether apt speaks by standard input, as it does unless it says otherwise.
+///
+/// # Errors
+/// When it speaks elsewhere.
+pub fn hears(channel: Option<&OsStr>) -> Result<(), AptError> {
+    match channel {
+        Some(other) if other != "0" => Err(AptError::Elsewhere(excerpt(&other.to_string_lossy()))),
+        _ => Ok(()),
+    }
 }
 
 /// Reads what apt is about to unpack. What it only configures or removes is left out.
@@ -56,16 +87,17 @@ pub fn read(said: impl BufRead) -> Result<Vec<Archive>, AptError> {
     if said.limit() == 0 {
         return Err(AptError::TooLong);
     }
-    let mut lines = text.lines().enumerate().map(|(place, line)| (place + 1, line)).peekable();
+    // A name may end with a carriage return, so lines end with a newline and nothing else.
+    let mut lines = text.split_terminator('\n').enumerate().map(|(place, line)| (place + 1, line)).peekable();
     let fields = match lines.peek().and_then(|(_, line)| line.strip_prefix("VERSION ")) {
         None => return lines.map(|(number, line)| file(number, line, false)).collect(),
         Some("2") => 5,
         Some("3") => 9,
-        Some(other) => return Err(AptError::Version(ics_core::identity::excerpt(other))),
+        Some(other) => return Err(AptError::Version(excerpt(other))),
     };
     // The configuration, which ends with an empty line.
-    let packages = lines.skip_while(|(_, line)| !line.is_empty()).skip(1);
-    packages.filter_map(|(number, line)| package(number, line, fields).transpose()).collect()
+    lines.find(|(_, line)| line.is_empty()).ok_or(AptError::Short)?;
+    lines.filter_map(|(number, line)| package(number, line, fields).transpose()).collect()
 }
 
 /// A line about a package, if it is unpacked. A file's name may hold spaces, what stands before it does not.
@@ -82,11 +114,15 @@ fn package(number: usize, line: &str, fields: usize) -> Result<Option<Archive>, 
 
 /// apt names files by their whole paths: what is relative, or an option, is no file of apt's.
 fn file(number: usize, path: &str, goes_back: bool) -> Result<Archive, AptError> {
-    if path.starts_with('/') { Ok(Archive { path: path.into(), goes_back }) } else { Err(not_understood(number, path)) }
+    if path.starts_with('/') {
+        Ok(Archive { path: path.into(), goes_back })
+    } else {
+        Err(AptError::NoPath { number, path: excerpt(path) })
+    }
 }
 
 fn not_understood(number: usize, line: &str) -> AptError {
-    AptError::Line { number, line: ics_core::identity::excerpt(line) }
+    AptError::Line { number, line: excerpt(line) }
 }
 
 #[cfg(test)]
@@ -115,6 +151,8 @@ mod tests {
                 vec![plain.clone(), older],
             ),
             ("VERSION 3\n\nx - - none < 1 all none /a/with space.deb", vec![("/a/with space.deb".to_owned(), false)]),
+            ("/a/b.deb\r\n", vec![("/a/b.deb\r".to_owned(), false)]),
+            ("VERSION 2\nA=b\n\n", vec![]),
         ] {
             assert_eq!(archives(text), Ok(expected), "{text}");
         }
@@ -124,15 +162,31 @@ mod tests {
     fn what_is_not_understood() {
         for (text, expected) in [
             ("VERSION 4\n\n", "apt speaks version `4` of its protocol; versions 1, 2 and 3 are understood"),
-            ("hello.deb\n", "line 1 of what apt says is not understood: `hello.deb`"),
+            ("hello.deb\n", "line 1 of what apt says names no file by its whole path, from `/` on: `hello.deb`"),
+            ("/a/b.deb\n\n", "line 2 of what apt says names no file by its whole path, from `/` on: ``"),
+            ("VERSION 2\n", "what apt says ends within its configuration, before it names any package"),
+            (
+                "VERSION 2\nA=b\nhello 1 < 2 /a/b.deb\n",
+                "what apt says ends within its configuration, before it names any package",
+            ),
             ("VERSION 2\n\nhello 1 2 /a/b.deb\n", "line 3 of what apt says is not understood: `hello 1 2 /a/b.deb`"),
             (
                 "VERSION 3\n\nhello 1 < 2 /a/b.deb\n",
                 "line 3 of what apt says is not understood: `hello 1 < 2 /a/b.deb`",
             ),
-            ("VERSION 2\n\nhello 1 < 2 b.deb\n", "line 3 of what apt says is not understood: `b.deb`"),
+            (
+                "VERSION 2\n\nhello 1 < 2 **ERROR**\n",
+                "line 3 of what apt says names no file by its whole path, from `/` on: `**ERROR**`",
+            ),
         ] {
             assert_eq!(archives(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_standard_input_is_heard() {
+        for (channel, expected) in [(None, true), (Some("0"), true), (Some("3"), false), (Some(""), false)] {
+            assert_eq!(hears(channel.map(OsStr::new)).is_ok(), expected, "{channel:?}");
         }
     }
 }

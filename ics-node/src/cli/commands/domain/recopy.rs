@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::app::{self, AppError, KeptBlock, KeptBlocks, KeptFork};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::say;
 use crate::cli::words::{counted, when};
 use crate::config::Config;
 use crate::store::StoreError;
@@ -109,7 +110,7 @@ fn confirm(text: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(Exit::Usage, text).hint("--yes empties it without asking"));
     }
-    eprint!("{text}.\nEmpty this copy? [y/N] ");
+    say(&format!("{text}.\nEmpty this copy? [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
     match answer.trim().to_ascii_lowercase().as_str() {

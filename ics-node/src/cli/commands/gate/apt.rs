@@ -8,7 +8,7 @@ use super::pass;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::client::gate::apt::{AptError, Archive, read};
+use crate::client::gate::apt::{AptError, Archive, CHANNEL, hears, read};
 use crate::client::gate::{Demand, INSTALL, Piece, ROLLBACK};
 use crate::client::thing::sha256;
 
@@ -16,8 +16,8 @@ use crate::client::thing::sha256;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  By hand it takes the paths of packages, one a line:
-  $ ics gate apt
+  By hand it takes the whole paths of packages, from / on, one a line:
+  $ realpath valve_1.0_all.deb | ics gate apt
 
   In /etc/apt/apt.conf.d/90ics, for a node on this machine; with version 3 apt says what goes back to an older version:
     DPkg::Pre-Install-Pkgs { \"/usr/bin/ics --home /etc/ics gate apt\"; };
@@ -26,6 +26,7 @@ pub(crate) struct Apt {}
 
 impl Apt {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        hears(std::env::var_os(CHANNEL).as_deref())?;
         let archives = read(std::io::stdin().lock())?;
         if archives.is_empty() {
             return Ok(Exit::Ok);

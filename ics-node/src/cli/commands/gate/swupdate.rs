@@ -8,7 +8,7 @@ use super::pass;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::client::gate::swupdate::{DESCRIPTION_BYTES, description, pieces};
+use crate::client::gate::swupdate::{DESCRIPTION_BYTES, DescriptionError, description, pieces};
 
 /// What `ics gate swupdate` takes.
 #[derive(Debug, Args)]
@@ -34,6 +34,19 @@ impl Swupdate {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let path = self.description.unwrap_or_else(description);
         let bytes = files::read(&path, DESCRIPTION_BYTES)?;
-        pass(context, &pieces(&path, &bytes))
+        pass(context, &pieces(&path, &bytes)?)
+    }
+}
+
+impl From<DescriptionError> for Failure {
+    fn from(error: DescriptionError) -> Self {
+        let advice = match &error {
+            DescriptionError::Include(_) => "write what it holds into the description",
+            DescriptionError::NoHash(_) | DescriptionError::WithoutHash(_) => {
+                "name every file with its SHA-256, as SWUpdate demands of signed updates"
+            }
+            DescriptionError::Form { .. } | DescriptionError::Json(_) => return Self::new(Exit::Local, error),
+        };
+        Self::new(Exit::Local, error).hint(advice)
     }
 }

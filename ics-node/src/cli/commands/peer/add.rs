@@ -17,7 +17,7 @@ use crate::api::problem::Code;
 use crate::app::{self, AppError};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::card;
+use crate::cli::output::{card, say};
 use crate::cli::words::{clean, span};
 use crate::client::node::{Node, NodeError, UNTRUSTED};
 use crate::config::edit::put_peer;
@@ -374,7 +374,7 @@ fn confirm() -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, "nobody is there to compare the origin")
             .hint("give the whole origin, or --yes to believe the peer"));
     }
-    eprint!("Is this the origin that the domain's owners gave you? [y/N] ");
+    say("Is this the origin that the domain's owners gave you? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
     match answer.trim().to_ascii_lowercase().as_str() {

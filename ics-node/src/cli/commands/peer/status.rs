@@ -5,7 +5,7 @@ use console::style;
 use ics_core::time::Timestamp;
 
 use super::untrusted;
-use crate::api::{Asks, Cosigns, PeerInfo, Pulled, Served};
+use crate::api::{Asks, ClockInfo, Cosigns, PeerInfo, Pulled, Served};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
@@ -29,8 +29,12 @@ pub(crate) struct Status {}
 impl Status {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let node = context.node(&context.config()?)?;
-        let peers = context.wait(async { Ok(node.peers().await?) })?;
-        context.output.result(&peers, || text(&peers, context.now()))?;
+        let (peers, info) = context.wait(async { Ok((node.peers().await?, node.info().await.ok())) })?;
+        let lead = info.and_then(|info| info.clock);
+        context.output.result(&peers, || {
+            let lead = lead.as_ref().map(in_words);
+            lead.into_iter().chain([text(&peers, context.now())]).collect::<Vec<_>>().join("\n")
+        })?;
         Ok(Exit::Ok)
     }
 }
@@ -40,6 +44,21 @@ fn text(peers: &[PeerInfo], now: Timestamp) -> String {
         return "the node has no peer: `ics peer add` adds one".to_owned();
     }
     peers.iter().map(|info| of_peer(info, now)).collect::<Vec<_>>().join("\n")
+}
+
+/// That the node's own clock is no measure of how old news is: that is no fault of a peer.
+fn in_words(lead: &ClockInfo) -> String {
+    let why = match &lead.led_by {
+        Some(domain) => format!("{domain} has confirmed something so late"),
+        None => "the clock was set back while the node ran".to_owned(),
+    };
+    format!(
+        "{} the clock of this node's own machine is behind: it shows {}, and the node goes by {}, because {why}. How old \
+         news is below is counted by that",
+        style("!").yellow().bold(),
+        when(lead.shows),
+        when(lead.time)
+    )
 }
 
 fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
@@ -287,6 +306,20 @@ mod tests {
         assert!(old.contains("its home has not vouched for it since 2026-11-20 08:10:00 UTC"), "{old}");
         assert!(!old.contains("✓"), "{old}");
         assert!(told(None).contains("its home has not vouched for it"), "{}", told(None));
+    }
+
+    #[test]
+    fn a_clock_of_ones_own_that_is_behind_is_no_fault_of_a_peer() {
+        let lead = json!({
+            "shows": "2026-11-19T08:10:00Z", "time": "2026-11-20T08:10:00Z", "led_by": "a.example",
+            "since": "2026-11-20T08:00:00Z",
+        });
+        let lead: ClockInfo = serde_json::from_value(lead).expect("a clock");
+        let told = console::strip_ansi_codes(&in_words(&lead)).into_owned();
+        let expected = "it shows 2026-11-19 08:10:00 UTC, and the node goes by 2026-11-20 08:10:00 UTC, because a.example";
+        assert!(told.contains(expected), "{told}");
+        let set_back = in_words(&ClockInfo { led_by: None, ..lead });
+        assert!(set_back.contains("because the clock was set back"), "{set_back}");
     }
 
     /// Of a home that has forked, or is silent, whoever follows it without a copy learns nothing more.

@@ -1,6 +1,6 @@
 //! `ics trust check`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -49,8 +49,11 @@ impl Check {
         let policy = super::read(&path)?;
         let config = context.config()?;
         let places = Places::of(&config, policy.domains())?;
+        let is_copied = |origin: &Origin| !places.asked.contains(&origin);
+        let short =
+            if policy.domains().iter().any(is_copied) { super::short(policy.freshness()) } else { BTreeMap::new() };
         let permits = policy.permits_anything();
-        let mut shown = json!({"file": path, "domains": policy.domains(), "permits": permits});
+        let mut shown = json!({"file": path, "domains": policy.domains(), "permits": permits, "short": short});
         if let (Some(shown), Ok(serde_json::Value::Object(places))) =
             (shown.as_object_mut(), serde_json::to_value(&places))
         {
@@ -60,7 +63,8 @@ impl Check {
             let domains = counted(policy.domains().len(), "domain");
             let first = format!("✓ {} is well formed, for {domains}", path.display());
             let denies = (!permits).then(|| "! no rule permits anything: every answer will be `deny`".to_owned());
-            core::iter::once(first).chain(places.remarks()).chain(denies).collect::<Vec<_>>().join("\n")
+            let short = short.iter().map(|(usage, seconds)| format!("! {}", super::short_in_words(usage, *seconds)));
+            core::iter::once(first).chain(places.remarks()).chain(short).chain(denies).collect::<Vec<_>>().join("\n")
         })?;
         let is_good = places.absent.is_empty() && places.mistaken.is_empty() && permits;
         Ok(if is_good { Exit::Ok } else { Exit::Refused })

@@ -69,7 +69,8 @@ pub(crate) struct Init {
     #[arg(long, value_name = "FROM:TO")]
     talk: Vec<Pair>,
     /// Seconds that news may be old. An answer about a thing of a domain that is not copied here (`ics peer add --roam`) is
-    /// kept for so long, so each block there comes up to so late, with a healthy link as well.
+    /// kept for so long, so each block there comes up to so late, with a healthy link as well. What is copied needs more
+    /// than 120: its home confirms it every 60 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     fresh: u64,
     /// Seconds that news may be old for one use: USE=SECONDS.
@@ -192,7 +193,13 @@ impl Init {
                  count, --domain names it beside all others that do"
             ));
         }
-        for origin in roamed(context, &document.domains) {
+        let roamed = roamed(context, &document.domains);
+        if roamed.len() < document.domains.len() {
+            for (usage, seconds) in super::short(&document.freshness) {
+                context.output.note(&super::short_in_words(usage, seconds));
+            }
+        }
+        for origin in roamed {
             context.output.note(&format!(
                 "`{origin}` is asked about single things, and an answer is kept for {}: what is blocked there may be allowed \
                  for so long, with a healthy link as well; --fresh and --fresh-for say how long that may be",

@@ -24,7 +24,41 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'a str>,
     verdict: &'a Verdict,
+    /// Whether it still holds by this machine's clock.
+    fresh: bool,
+    #[serde(skip)]
+    standing: Standing,
     not_proven: Vec<String>,
+}
+
+/// What this machine's clock says of a verdict that is genuine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Holds,
+    Over,
+    /// It was given at a time that is still to come.
+    ClockBehind,
+}
+
+impl Standing {
+    fn at(now: Timestamp, given: Timestamp, fresh_until: Option<Timestamp>) -> Self {
+        match fresh_until {
+            _ if given.believed_at(now).is_none() => Self::ClockBehind,
+            Some(until) if until > now => Self::Holds,
+            _ => Self::Over,
+        }
+    }
+
+    fn headline(self, given: Timestamp, fresh_until: Option<Timestamp>) -> String {
+        match (self, fresh_until) {
+            (Self::Holds, _) => "✓ the verdict holds".to_owned(),
+            (Self::Over, Some(until)) => format!("! the verdict is genuine, and over: it held until {}", when(until)),
+            (Self::Over, None) => format!("! the verdict is genuine, and held at {}", when(given)),
+            (Self::ClockBehind, _) => {
+                format!("! the verdict is genuine; it was given at {}, and the clock here is behind", when(given))
+            }
+        }
+    }
 }
 
 pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exit, Failure> {
@@ -45,12 +79,15 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
         let why = format!("it was decided by another trust policy than {}", path.display());
         return Err(refused(why).hint("ask for a verdict by the policy that you trust"));
     }
+    let standing = Standing::at(context.now(), case.verdict.at, case.verdict.fresh_until);
     let report = Report {
         trusted: ours.is_some(),
         thing: &case.thing.asked,
         peer: case.peer.as_ref().map(|peer| peer.asked.as_str()),
         verdict: &case.verdict,
-        not_proven: not_proven(&case.verdict, ours.is_some(), context.now()),
+        fresh: standing == Standing::Holds,
+        standing,
+        not_proven: not_proven(&case.verdict, ours.is_some(), standing),
     };
     context.output.result(&report, || text(&report))?;
     Ok(Exit::Ok)
@@ -66,11 +103,18 @@ fn ours(verify: &Verify, context: &Context) -> Result<Option<(PathBuf, TrustDocu
     Ok(Some((path, policy)))
 }
 
-fn not_proven(verdict: &Verdict, trusted: bool, now: Timestamp) -> Vec<String> {
+fn not_proven(verdict: &Verdict, trusted: bool, standing: Standing) -> Vec<String> {
     let mut all = vec!["that nothing was left out: only a mirror, which holds the whole log, proves that".to_owned()];
-    if verdict.fresh_until.is_none_or(|until| until <= now) {
-        let held = verdict.fresh_until.map(|until| format!(", and held until {}", when(until))).unwrap_or_default();
-        all.push(format!("that it still holds: it was given at {}{held}", when(verdict.at)));
+    match standing {
+        Standing::Holds => {}
+        Standing::Over => {
+            let held = verdict.fresh_until.map(|until| format!(", and held until {}", when(until))).unwrap_or_default();
+            all.push(format!("that it still holds: it was given at {}{held}", when(verdict.at)));
+        }
+        Standing::ClockBehind => all.push(format!(
+            "that it holds now: it was given at {}, to which this machine's clock has not come; set the clock",
+            when(verdict.at)
+        )),
     }
     if !trusted {
         all.push("that the trust policy is yours: compare it, or use --trust".to_owned());
@@ -96,7 +140,8 @@ fn text(report: &Report<'_>) -> String {
     rows.retain(|(_, text)| !text.is_empty());
     let peer = report.peer.map(|peer| format!(" with {}", clean(peer))).unwrap_or_default();
     format!(
-        "✓ the verdict holds: {} {}{peer}\n{}",
+        "{}: {} {}{peer}\n{}",
+        report.standing.headline(verdict.at, verdict.fresh_until),
         explain::outcome(verdict.outcome),
         clean(report.thing),
         card("verdict", &rows)
@@ -121,4 +166,31 @@ fn proven(verdict: &Verdict) -> String {
     let steps = counted(verdict.derivation.len(), "statement");
     let first = format!("{steps}, each signed, in its log, and judged by the rules of docs/calculus.md");
     core::iter::once(first).chain(reach).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_is_over_is_said_to_be() {
+        let at = |second| Timestamp::from_seconds(1_795_161_200 + second);
+        let (given, until) = (at(1_000), Some(at(1_060)));
+        for (now, until, standing, headline) in [
+            (1_000, until, Standing::Holds, "✓ the verdict holds"),
+            // Another clock may differ a little.
+            (700, until, Standing::Holds, "✓ the verdict holds"),
+            (1_060, until, Standing::Over, "! the verdict is genuine, and over: it held until 2026-11-20 08:11:00 UTC"),
+            (1_001, None, Standing::Over, "! the verdict is genuine, and held at 2026-11-20 08:10:00 UTC"),
+            (
+                699,
+                until,
+                Standing::ClockBehind,
+                "! the verdict is genuine; it was given at 2026-11-20 08:10:00 UTC, and the clock here is behind",
+            ),
+        ] {
+            assert_eq!(Standing::at(at(now), given, until), standing, "{now}");
+            assert_eq!(standing.headline(given, until), headline, "{now}");
+        }
+    }
 }
