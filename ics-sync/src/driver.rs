@@ -48,14 +48,16 @@ pub async fn run(
     let (mut stream, mut ahead) = (None, VecDeque::new());
     let mut turn = Turn::among(peers.len());
     loop {
-        let action = mirror.poll_action(now());
-        let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
-        if turn.pass(&mirror.status(), rests, now()) {
+        let next = mirror.poll_action(now());
+        let rests = matches!(next, Action::Wait { .. } | Action::Listen { .. });
+        let is_in_hand = matches!(next, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
+        if !is_in_hand && turn.pass(&mirror.status(), rests, now()) {
             // What another peer still says is not taken for the word of this one.
             (stream, ahead) = (None, VecDeque::new());
         }
         mirror.hears(turn.peer());
-        match action {
+        // Whoever hears another asks anew what he had asked the former one.
+        match mirror.poll_action(now()) {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => {
                 begin(&mut ahead, mirror, peers.get(turn.peer())?);

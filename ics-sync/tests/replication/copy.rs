@@ -100,7 +100,8 @@ impl Copy {
     /// Lets the next one be asked when it is his turn, as the driver does; `stays` is a fault.
     pub(crate) fn pass(&mut self, action: &Action, stays: bool, clock: Timestamp) {
         let rests = !stays && matches!(action, Action::Wait { .. } | Action::Listen { .. });
-        if self.turn.pass(&self.mirror.status(), rests, clock) {
+        let is_in_hand = matches!(action, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
+        if !is_in_hand && self.turn.pass(&self.mirror.status(), rests, clock) {
             self.listener = None;
         }
         self.mirror.hears(self.turn.peer());

@@ -19,6 +19,7 @@ mod reading;
 mod request;
 mod rules;
 mod simulation;
+mod slow;
 mod speech;
 mod town;
 mod world;

@@ -146,6 +146,7 @@ impl World {
         let action = mirror_asked_twice(&self.copies[i].mirror, clock);
         let stays = self.lacks(Sabotage::StaysWithWhoAnswers);
         self.copies[i].pass(&action, stays, clock);
+        let action = self.copies[i].mirror.poll_action(clock);
         let wake = self.perform(i, action);
         let copy = &mut self.copies[i];
         copy.troubles.extend(copy.mirror.status().trouble);
