@@ -73,7 +73,8 @@ pub struct Mirror {
     reached: Option<SignedCheckpoint>,
     /// The checkpoint that the pages lead to, ahead of what is held.
     target: Option<SignedCheckpoint>,
-    /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless.
+    /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless. Without a target,
+    /// one to which somebody did not lead.
     later: Option<SignedCheckpoint>,
     /// A checkpoint that no known key has signed, or too few known witnesses: a later descriptor may name others.
     undecided: Option<(String, Checkpoint)>,
@@ -180,7 +181,7 @@ impl Mirror {
             Some(target) => {
                 Action::FetchPage { from: self.size(), limit: self.portion.entries(), until: target.checkpoint.size }
             }
-            None if self.asks_rights => Action::FetchPage { from: self.size(), limit: 1, until: self.size() },
+            None if self.asks_rights && self.later.is_none() => Action::FetchPage { from: self.size(), limit: 1, until: self.size() },
             None => Action::FetchCheckpoint,
         }
     }
@@ -366,7 +367,9 @@ impl Mirror {
             self.stopped = Some(fork);
             return;
         }
-        if theirs < ours.max(1) {
+        // What is known may be nowhere any more: less of it is of use where it is more than what is held.
+        let leads_on = self.target.is_none() && theirs > self.size();
+        if theirs < ours.max(1) && !leads_on {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
         self.ahead = checkpoint.claimed.filter(|_| checkpoint.as_of.is_none()).map(|at| Ahead { at, now });
@@ -386,12 +389,23 @@ impl Mirror {
 
     /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.
     fn pursue(&mut self, checkpoint: SignedCheckpoint) {
-        let place = match &self.target {
-            Some(target) if target.checkpoint.size < checkpoint.checkpoint.size => &mut self.later,
-            _ => &mut self.target,
-        };
-        *place = Some(checkpoint);
+        let size = checkpoint.checkpoint.size;
+        if self.target.as_ref().is_some_and(|target| target.checkpoint.size < size) {
+            self.later = Some(checkpoint);
+        } else {
+            self.later = self.later.take().filter(|later| later.checkpoint.size > size);
+            self.target = Some(checkpoint);
+        }
         self.pause = Pause::default();
+    }
+
+    /// Has whoever is asked say first how far he leads, by his own checkpoint: what another one showed stays known, and need
+    /// not be there any more. A page in hand is stored before.
+    fn aim_anew(&mut self) {
+        if self.pending.is_none() {
+            let target = self.target.take();
+            self.later = self.later.take().or(target);
+        }
     }
 
     /// Whether a checkpoint contradicts what is held or known: the same size with another root.
@@ -461,6 +475,7 @@ impl Mirror {
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
         self.resting = false;
         self.break_off_review();
+        self.aim_anew();
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));

@@ -79,6 +79,7 @@ fn a_page_that_does_not_come_is_asked_for_in_parts() {
     };
     for (number, fewer) in (1..).zip([500, 250, 125, 62]) {
         mirror.handle_failure("it takes too long", at(NOW));
+        mirror.handle_checkpoint(&home.note, at(NOW));
         assert_eq!(limit(&mirror, NOW + 600_000), fewer, "after {number} failures");
     }
     let now = at(NOW + 600_000);

@@ -1,8 +1,9 @@
-//! Peers that are slow, on purpose or not, beside others.
+//! Peers that are slow, on purpose or not, or have less than is known, beside others.
 
 use ics_core::limits;
+use ics_core::time::Timestamp;
 use ics_sync::Turn;
-use ics_sync::mirror::{Action, Mirror, Settings};
+use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
 
 use crate::home::{Home, at};
 use crate::memory::Memory;
@@ -83,4 +84,57 @@ fn over_links_that_are_slow_the_other_is_tried_once() {
         assert_eq!(turns, 1);
         assert!(took <= 17 * MINUTE, "nothing of it is lost: {took} ms");
     }
+}
+
+/// Does what the mirror says, at a peer that may lack what it asks for, until it waits.
+fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: &Home, now: Timestamp) {
+    loop {
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&peer.descriptors(from), now),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&peer.note, now),
+            Action::FetchPage { from, limit, until } => match peer.page(from, limit, until) {
+                Some(page) => mirror.handle_page(page, now),
+                None => mirror.handle_failure("there are no such entries here", now),
+            },
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::Wait { .. } => return,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A home that is gone was seen with 30 entries; of those who are left none has more than 20.
+#[test]
+fn what_nobody_serves_does_not_keep_a_copy_from_what_somebody_does() {
+    let mut early = Home::new("devices.acme.example", 1, at(NOW));
+    early.append_many(9, "true", at(NOW));
+    early.sign(at(NOW));
+    let grown = |home: &Home| {
+        let mut grown = home.clone();
+        grown.append_many(10, "true", at(NOW));
+        grown.sign(at(NOW));
+        grown
+    };
+    let behind = grown(&early);
+    let home = grown(&behind);
+    let (mut mirror, mut memory) = (Mirror::pinned(early.origin.clone(), SETTINGS), Memory::default());
+    ask(&mut mirror, &mut memory, &early, at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    let mut turned = mirror.clone();
+    turned.hears(1);
+    assert_eq!((turned.poll_action(at(NOW)), turned.status().known), (Action::FetchCheckpoint, 30));
+
+    let mut later = (1..).map(|hour| at(NOW + hour * 60 * MINUTE));
+    let mut later = || later.next().expect("an hour");
+    ask(&mut mirror, &mut memory, &behind, at(NOW));
+    assert_eq!((memory.size(), mirror.status().known), (10, 30), "what was seen is asked for first");
+    ask(&mut mirror, &mut memory, &behind, later());
+    assert_eq!((memory.size(), mirror.status().known), (20, 30));
+    ask(&mut mirror, &mut memory, &behind, later());
+    assert_eq!(mirror.status().trouble, Some(Trouble::Stale { ours: 30, theirs: 20 }), "it still lacks something");
+    ask(&mut mirror, &mut memory, &home, later());
+    assert_eq!((memory.size(), mirror.status().known, mirror.status().trouble), (30, 30, None));
 }
