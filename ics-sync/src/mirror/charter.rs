@@ -33,6 +33,13 @@ pub struct SignedCheckpoint {
     pub descriptor: u64,
 }
 
+impl SignedCheckpoint {
+    /// The same as it counts at another time. Its signatures are verified, and need not be again.
+    pub(super) fn looked_at(&self, now: Timestamp) -> Self {
+        Self { as_of: self.claimed.and_then(|time| time.believed_at(now)), ..self.clone() }
+    }
+}
+
 /// The descriptors that count.
 #[derive(Debug, Clone)]
 pub(super) struct Charter {

@@ -227,6 +227,10 @@ impl Mirror {
         if self.stopped.is_some() || self.held.is_none() || self.pending.is_some() {
             return;
         }
+        let reached = self.reached.as_ref().filter(|reached| reached.note == note);
+        if let Some(again) = reached.map(|reached| reached.looked_at(now)) {
+            return self.consider(again, false, now);
+        }
         match parse(note) {
             Ok(claimed) => self.decide(note, &claimed, false, now),
             // Such as a page that tells people to log in: nothing that the home said.
@@ -373,7 +377,7 @@ impl Mirror {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
         self.ahead = checkpoint.claimed.filter(|_| checkpoint.as_of.is_none()).map(|at| Ahead { at, now });
-        let witnessed = self.held.as_ref().map_or(Ok(false), |held| held.charter.is_witnessed(&checkpoint.note));
+        let witnessed = self.is_witnessed(&checkpoint.note);
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => {
                 // Without a stream nobody tells that a partial reader may read something else now.
@@ -385,6 +389,13 @@ impl Mirror {
             Some(false) => self.await_descriptors(checkpoint.note, checkpoint.checkpoint),
             None => {}
         }
+    }
+
+    /// Whether enough witnesses have cosigned. What was reached has been looked at, and what it brought rules what comes next.
+    fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
+        let is_reached = self.reached.as_ref().is_some_and(|reached| reached.note == note);
+        let witnessed = |held: &Held| held.charter.is_witnessed(note);
+        if is_reached { Ok(true) } else { self.held.as_ref().map_or(Ok(false), witnessed) }
     }
 
     /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.

@@ -21,5 +21,6 @@ mod rules;
 mod simulation;
 mod slow;
 mod speech;
+mod told;
 mod town;
 mod world;
