@@ -144,17 +144,7 @@ mod tests {
 
     fn status(failures: u32, as_of: u64) -> Status {
         let as_of = Some(Timestamp::from_millis(as_of));
-        Status {
-            origin: None,
-            size: 7,
-            known: 7,
-            as_of,
-            failures,
-            trouble: None,
-            stopped: None,
-            doubt: None,
-            ahead: None,
-        }
+        Status { size: 7, known: 7, as_of, failures, trouble: None, stopped: None, doubt: None, ahead: None }
     }
 
     /// A mirror that knows of more than it holds.

@@ -269,8 +269,8 @@ mod tests {
     use super::*;
 
     fn status() -> Status {
-        let (origin, as_of, trouble, stopped, doubt) = (None, None, None, None, None);
-        Status { origin, size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt }
+        let (as_of, trouble, stopped, doubt) = (None, None, None, None);
+        Status { size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt }
     }
 
     /// Entries come, and only the cause says why the copy grows no fresher.

@@ -65,9 +65,9 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Mirror {
     settings: Settings,
-    domain: DomainName,
-    pinned: Option<Origin>,
-    /// Nothing before first contact.
+    /// What is pinned.
+    origin: Origin,
+    /// Nothing before entry 0 has come.
     held: Option<Held>,
     /// The newest checkpoint that was reached.
     reached: Option<SignedCheckpoint>,
@@ -104,16 +104,9 @@ impl Mirror {
     /// A mirror that holds nothing yet, of a domain whose entry 0 is known.
     #[must_use]
     pub fn pinned(origin: Origin, settings: Settings) -> Self {
-        Self { pinned: Some(origin.clone()), ..Self::on_first_contact(origin.domain, settings) }
-    }
-
-    /// A mirror that holds nothing yet and believes whatever entry 0 the peer shows first; see [`Status::origin`].
-    #[must_use]
-    pub fn on_first_contact(domain: DomainName, settings: Settings) -> Self {
         Self {
             settings,
-            domain,
-            pinned: None,
+            origin,
             held: None,
             reached: None,
             target: None,
@@ -151,7 +144,7 @@ impl Mirror {
     /// The domain that is mirrored.
     #[must_use]
     pub const fn domain(&self) -> &DomainName {
-        &self.domain
+        &self.origin.domain
     }
 
     /// What to do now.
@@ -190,7 +183,6 @@ impl Mirror {
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
-            origin: self.held.as_ref().map(|held| held.charter.origin.clone()).or_else(|| self.pinned.clone()),
             size: self.size(),
             known: self.known(),
             as_of: self.as_of,
@@ -328,7 +320,7 @@ impl Mirror {
             Some(held) => held,
             none => {
                 let Some(entry0) = entries.next() else { return Ok(()) };
-                let charter = Charter::found(&self.domain, self.pinned.as_ref(), entry0)?;
+                let charter = Charter::found(&self.origin, entry0)?;
                 none.insert(Held {
                     charter,
                     tree: Tree::new(),
