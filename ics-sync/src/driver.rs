@@ -48,14 +48,16 @@ pub async fn run(
     let (mut stream, mut ahead) = (None, VecDeque::new());
     let mut turn = Turn::among(peers.len());
     loop {
-        let action = mirror.poll_action(now());
-        let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
-        if turn.pass(&mirror.status(), rests, now()) {
+        let next = mirror.poll_action(now());
+        let rests = matches!(next, Action::Wait { .. } | Action::Listen { .. });
+        let is_in_hand = matches!(next, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
+        if !is_in_hand && turn.pass(&mirror.status(), rests, now()) {
             // What another peer still says is not taken for the word of this one.
             (stream, ahead) = (None, VecDeque::new());
         }
         mirror.hears(turn.peer());
-        match action {
+        // Whoever hears another asks anew what he had asked the former one.
+        match mirror.poll_action(now()) {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => {
                 begin(&mut ahead, mirror, peers.get(turn.peer())?);
@@ -86,29 +88,36 @@ pub async fn run(
     }
 }
 
+/// Which page is asked for, as [`Action::FetchPage`] says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Question {
+    from: u64,
+    limit: usize,
+    until: u64,
+}
+
 /// A page that is asked for while another before it is applied: whoever is far behind waits for both at a time.
 struct Ahead<'a> {
     peer: &'a Peer,
     domain: DomainName,
-    question: (u64, usize, u64),
+    question: Question,
     under_way: Pin<Box<dyn Future<Output = Result<Page, PeerError>> + Send + 'a>>,
     arrived: Option<Result<Page, PeerError>>,
     looked_through: bool,
 }
 
 impl<'a> Ahead<'a> {
-    fn ask(peer: &'a Peer, domain: DomainName, (from, limit, until): (u64, usize, u64)) -> Self {
-        let asked = domain.clone();
+    fn ask(peer: &'a Peer, domain: DomainName, question: Question) -> Self {
+        let (asked, Question { from, limit, until }) = (domain.clone(), question);
         let under_way = Box::pin(async move { peer.page(&asked, from, limit, until).await });
-        Self { peer, domain, question: (from, limit, until), under_way, arrived: None, looked_through: false }
+        Self { peer, domain, question, under_way, arrived: None, looked_through: false }
     }
 
     /// Asks for the page behind this one, once it is known where that begins, and unless this is the last.
     fn ask_behind(&self) -> Option<Self> {
-        let (from, limit, until) = self.question;
         let entries = self.arrived.as_ref()?.as_ref().ok()?.entries.len() as u64;
-        let next = from.saturating_add(entries);
-        (entries > 0 && next < until).then(|| Self::ask(self.peer, self.domain.clone(), (next, limit, until)))
+        let next = Question { from: self.question.from.saturating_add(entries), ..self.question };
+        (entries > 0 && next.from < next.until).then(|| Self::ask(self.peer, self.domain.clone(), next))
     }
 
     /// Waits until it is here. Dropped half-way, nothing is lost.
@@ -120,7 +129,7 @@ impl<'a> Ahead<'a> {
 
     fn look(&mut self, look: &impl Fn(u64, &Page)) {
         if let Some(Ok(page)) = self.arrived.as_ref().filter(|_| !self.looked_through) {
-            look(self.question.0, page);
+            look(self.question.from, page);
             self.looked_through = true;
         }
     }
@@ -135,9 +144,10 @@ impl<'a> Ahead<'a> {
 /// Asks for the page behind the one that is about to be applied, unless that was done already.
 fn begin<'a>(ahead: &mut VecDeque<Ahead<'a>>, mirror: &Mirror, peer: &'a Peer) {
     let Some(Action::FetchPage { from, limit, until }) = mirror.poll_ahead() else { return ahead.clear() };
-    if ahead.front().is_none_or(|first| first.question != (from, limit, until)) {
+    let question = Question { from, limit, until };
+    if ahead.front().is_none_or(|first| first.question != question) {
         ahead.clear();
-        ahead.push_back(Ahead::ask(peer, mirror.domain().clone(), (from, limit, until)));
+        ahead.push_back(Ahead::ask(peer, mirror.domain().clone(), question));
     }
 }
 
@@ -191,7 +201,7 @@ async fn ask(
         Action::FetchPage { from, limit, until } => {
             // What the stream tells next begins behind what is fetched now.
             *stream = None;
-            let page = match ahead.pop_front_if(|first| first.question == (from, limit, until)) {
+            let page = match ahead.pop_front_if(|first| first.question == Question { from, limit, until }) {
                 Some(asked) => asked.answer().await,
                 None => peer.page(&domain, from, limit, until).await,
             };

@@ -33,6 +33,10 @@ pub(crate) const CONNECT_SECONDS: u64 = 5;
 pub(crate) const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
 /// Seconds in which an answer must be complete.
 pub(crate) const ANSWER_SECONDS: u64 = 120;
+/// Seconds that the body of an answer may take whatever its length, and bytes that must come in each second beyond them. So
+/// what is short is here soon or not at all; a line that is slower would not get through the handshake of TLS in time.
+const BODY_SECONDS: u64 = 10;
+const BYTES_PER_SECOND: u64 = 1024;
 /// The media type of problem documents (RFC 9457), and how the types of those begin that are nodes' own.
 const PROBLEM_TYPE: &str = "application/problem+json";
 const PROBLEMS: &str = "urn:ics:problem:";
@@ -436,10 +440,14 @@ fn problem_of(body: &[u8]) -> Option<String> {
     kind.starts_with(PROBLEMS).then(|| excerpt(kind))
 }
 
-/// Reads an answer, and no further than its bound, whatever length it claims.
+/// Reads an answer, and no further than its bound, whatever length it claims. What comes byte by byte is given up.
 async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec<u8>, PeerError> {
-    let (mut bytes, mut pause) = (Vec::new(), Duration::ZERO);
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+    let (mut bytes, mut pause, began) = (Vec::new(), Duration::ZERO, Instant::now());
+    let too_slow = |_| PeerError::Transport("its answer comes too slowly".to_owned());
+    loop {
+        let left = time_for(bytes.len()).saturating_sub(began.elapsed());
+        let chunk = tokio::time::timeout(left, response.chunk()).await.map_err(too_slow)?;
+        let Some(chunk) = chunk.map_err(transport)? else { break };
         if chunk.len() > bound.saturating_sub(bytes.len()) {
             return Err(WireError::TooLong(bound).into());
         }
@@ -449,6 +457,11 @@ async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec
     // Behind the answer: within it, the time of the pauses would be time in which it has not come.
     tokio::time::sleep(pause).await;
     Ok(bytes)
+}
+
+/// In which time the body of an answer must have come beyond so many bytes.
+const fn time_for(bytes: usize) -> Duration {
+    Duration::from_millis(1_000 * BODY_SECONDS + 1_000 * bytes as u64 / BYTES_PER_SECOND)
 }
 
 /// What a problem document (RFC 9457) says, or the beginning of anything else.

@@ -1,10 +1,13 @@
 //! Whose turn it is: which of a mirror's peers is asked.
 
+use std::collections::BTreeMap;
+
 use ics_core::time::Timestamp;
 
 use crate::mirror::Status;
 
-/// Milliseconds without newer word of the home after which another peer is asked: three of a home's heartbeats.
+/// Milliseconds without newer word of the home after which another peer is asked: three of a home's heartbeats. So long has
+/// a peer, too, to bring what was known to be missing, before others are tried.
 const SILENT_MILLIS: u64 = 180_000;
 /// Milliseconds after which the first peer, who had failed, is tried again; twice as many each time that he fails again,
 /// [`SILENT_MILLIS`] at most.
@@ -16,6 +19,10 @@ const RETURN_MILLIS: u64 = 5_000;
 /// a link was down would else stay with each other for as long as one does not notice that the other has no news. So it
 /// is, too, when one answers and has had no newer word of the home for a while: what it asks may be gone, or be this very
 /// node.
+///
+/// Who lets entries through one by one has neither failed nor is he silent. So whoever does not bring all that was known to
+/// be missing in that time is measured by what he did bring, and left for the next as long as one of the others was not
+/// measured yet, or brought more than twice as much. Over a slow link that is one try of each; then the best goes on.
 #[derive(Debug, Clone)]
 pub struct Turn {
     peers: usize,
@@ -28,6 +35,20 @@ pub struct Turn {
     left: Option<Timestamp>,
     /// For how many milliseconds he is left alone.
     patience: u64,
+    /// What is copied of the present one, while anything is known to be missing.
+    copying: Option<Copying>,
+    /// Entries that each brought in the last [`SILENT_MILLIS`] that were not enough for him, since all was here.
+    brought: BTreeMap<usize, u64>,
+}
+
+/// What is copied of one peer.
+#[derive(Debug, Clone, Copy)]
+struct Copying {
+    since: Timestamp,
+    /// Entries held when it began.
+    from: u64,
+    /// Entries known then: with them here, it begins anew.
+    until: u64,
 }
 
 impl Turn {
@@ -35,7 +56,17 @@ impl Turn {
     #[must_use]
     pub const fn among(peers: usize) -> Self {
         let since = Timestamp::from_millis(0);
-        Self { peers, peer: 0, failures: 0, known: None, since, left: None, patience: RETURN_MILLIS }
+        Self {
+            peers,
+            peer: 0,
+            failures: 0,
+            known: None,
+            since,
+            left: None,
+            patience: RETURN_MILLIS,
+            copying: None,
+            brought: BTreeMap::new(),
+        }
     }
 
     /// Who is asked, counted from 0.
@@ -44,7 +75,8 @@ impl Turn {
         self.peer
     }
 
-    /// Takes note of how far the mirror is, and whether it `rests`: waits or listens. True when it is another's turn now.
+    /// Takes note of how far the mirror is, and whether it `rests`: waits or listens. True when it is another's turn now. Not
+    /// to be asked with a page in hand: that is stored first, whoever brought it.
     pub fn pass(&mut self, status: &Status, rests: bool, now: Timestamp) -> bool {
         let failed = status.failures > self.failures;
         self.failures = status.failures;
@@ -59,8 +91,9 @@ impl Turn {
         // Whoever waits because somebody failed has not asked the next one yet: another turn would pass him over for ever.
         let rests = rests && status.failures == 0;
         let is_silent = rests && self.peers > 1 && now.millis_since(self.since) >= SILENT_MILLIS;
+        let is_slow = status.failures == 0 && self.is_slow(status, now);
         let returns = rests && self.left.is_some_and(|left| now < left || now.millis_since(left) >= self.patience);
-        if failed || is_silent {
+        if failed || is_silent || is_slow {
             if self.peer == 0 {
                 self.left = failed.then_some(now);
             }
@@ -69,11 +102,34 @@ impl Turn {
             self.patience = self.patience.saturating_mul(2).min(SILENT_MILLIS);
             self.turn_to(0, now);
         }
-        failed || is_silent || returns
+        failed || is_silent || is_slow || returns
+    }
+
+    /// Whether another one may bring sooner what is missing.
+    fn is_slow(&mut self, status: &Status, now: Timestamp) -> bool {
+        if status.size >= status.known {
+            self.copying = None;
+            self.brought.clear();
+            return false;
+        }
+        let anew = Copying { since: now, from: status.size, until: status.known };
+        let begun = *self.copying.get_or_insert(anew);
+        if status.size >= begun.until || now < begun.since {
+            self.copying = Some(anew);
+            return false;
+        }
+        if now.millis_since(begun.since) < SILENT_MILLIS {
+            return false;
+        }
+        self.copying = Some(anew);
+        let brought = status.size.saturating_sub(begun.from);
+        self.brought.insert(self.peer, brought);
+        let may_do_better = |more: Option<&u64>| more.is_none_or(|more| *more > brought.saturating_mul(2));
+        (0..self.peers).any(|peer| may_do_better(self.brought.get(&peer)))
     }
 
     fn turn_to(&mut self, peer: usize, now: Timestamp) {
-        (self.peer, self.since) = (peer, now);
+        (self.peer, self.since, self.copying) = (peer, now, None);
         if peer == 0 {
             self.left = None;
         }
@@ -82,22 +138,24 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn status(failures: u32, as_of: u64) -> Status {
         let as_of = Some(Timestamp::from_millis(as_of));
-        Status {
-            origin: None,
-            size: 7,
-            known: 7,
-            as_of,
-            failures,
-            trouble: None,
-            stopped: None,
-            doubt: None,
-            ahead: None,
-            is_partial: false,
-        }
+        let (trouble, stopped, doubt, ahead, is_partial) = (None, None, None, None, false);
+        Status { size: 7, known: 7, as_of, failures, trouble, stopped, doubt, ahead, is_partial }
+    }
+
+    /// A mirror that knows of more than it holds.
+    fn behind(size: u64) -> Status {
+        Status { size, known: 1_000_000, ..status(0, 1) }
+    }
+
+    /// The end of so many times [`SILENT_MILLIS`].
+    fn end_of(time: u64) -> Timestamp {
+        at(time * SILENT_MILLIS)
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -154,10 +212,73 @@ mod tests {
     }
 
     #[test]
+    fn who_lets_entries_through_one_by_one_is_left() {
+        let mut turn = Turn::among(2);
+        for minute in 0..3 {
+            assert!(!turn.pass(&behind(minute), false, at(60_000 * minute)), "{minute}");
+        }
+        assert!(turn.pass(&behind(3), false, end_of(1)) && turn.peer() == 1);
+        assert!(!turn.pass(&behind(3), false, end_of(1)), "the next is given time as well");
+        assert!(!turn.pass(&behind(903), false, end_of(2)), "he brings more, and is not all there is");
+        assert!(turn.pass(&behind(904), false, end_of(3)) && turn.peer() == 0, "until he does as the first did");
+    }
+
+    #[test]
+    fn who_brings_what_was_missing_in_time_is_not_left_where_more_comes_meanwhile() {
+        let mut turn = Turn::among(2);
+        for time in 0..20 {
+            let (size, known) = (100 * time, 100 * (time + 1));
+            assert!(!turn.pass(&Status { size, known, ..status(0, 1) }, false, end_of(time)), "{time}");
+        }
+    }
+
+    #[test]
+    fn of_slow_links_each_is_tried_once() {
+        let (mut turn, mut size, mut turns) = (Turn::among(2), 0, 0);
+        for time in 0..50 {
+            turns += usize::from(turn.pass(&behind(size), false, end_of(time)));
+            turn.pass(&behind(size), false, end_of(time));
+            size += 90 + (time * 7) % 20;
+        }
+        assert_eq!(turns, 1);
+    }
+
+    #[test]
+    fn who_is_up_to_date_measures_anew() {
+        let mut turn = Turn::among(2);
+        turn.pass(&behind(0), false, end_of(0));
+        assert!(turn.pass(&behind(1), false, end_of(1)) && turn.peer() == 1);
+        assert!(!turn.pass(&status(0, 1), true, end_of(1)));
+        turn.pass(&behind(7), false, end_of(1));
+        assert!(turn.pass(&behind(8), false, end_of(2)) && turn.peer() == 0, "he may have recovered");
+        turn.pass(&behind(8), false, end_of(2));
+        assert!(!turn.pass(&behind(9), false, at(3)), "a clock that is put back");
+        assert!(!turn.pass(&behind(9), false, at(3 + SILENT_MILLIS - 1)));
+    }
+
+    #[test]
     fn who_has_one_peer_stays_with_it() {
         let mut turn = Turn::among(1);
         assert!(!turn.pass(&status(0, 1), true, at(0)) && !turn.pass(&status(0, 1), true, at(10 * SILENT_MILLIS)));
         assert!(turn.pass(&status(1, 1), false, at(10 * SILENT_MILLIS)), "and opens a new connection after a failure");
         assert_eq!(turn.peer(), 0);
+        assert!((0..9).all(|time| !turn.pass(&behind(time), false, end_of(20 + time))), "however slow it is");
+    }
+
+    proptest! {
+        #[test]
+        fn among_many_one_is_found_that_brings_half_as_much_as_any(paces in prop::collection::vec(0_u64..1_000, 2..6)) {
+            let (mut turn, mut size, peers) = (Turn::among(paces.len()), 0, paces.len() as u64);
+            let most = paces.iter().copied().max().unwrap_or_default();
+            for time in 0..4 * peers {
+                let turned = turn.pass(&behind(size), false, end_of(time));
+                turn.pass(&behind(size), false, end_of(time));
+                let pace = paces[turn.peer()];
+                size += pace;
+                if time > 2 * peers {
+                    prop_assert!(!turned && 2 * pace >= most, "{turned}, {pace} of {most}");
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,6 @@ use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::cosignature;
 use ics_core::log::note::{KeyError, NoteError, VerifierKey};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::DomainName;
 
 use super::descriptors::{Refusal, admit};
 use super::doubt::Source;
@@ -31,6 +30,13 @@ pub struct SignedCheckpoint {
     pub claimed: Option<Timestamp>,
     /// The version of the descriptor that names the key.
     pub descriptor: u64,
+}
+
+impl SignedCheckpoint {
+    /// The same as it counts at another time. Its signatures are verified, and need not be again.
+    pub(super) fn looked_at(&self, now: Timestamp) -> Self {
+        Self { as_of: self.claimed.and_then(|time| time.believed_at(now)), ..self.clone() }
+    }
 }
 
 /// The descriptors that count.
@@ -73,15 +79,15 @@ impl Charter {
         Self { origin, current, following: Vec::new() }
     }
 
-    /// Reads entry 0. Without a pinned origin, what is found is taken at its word.
-    pub(super) fn found(domain: &DomainName, pinned: Option<&Origin>, entry0: &wire::Entry) -> Result<Self, Stop> {
-        let origin = Origin { domain: domain.clone(), entry0: entry0.leaf_data() };
-        if let Some(expected) = pinned.filter(|pinned| **pinned != origin) {
-            return Err(Stop::Origin { expected: expected.clone(), found: origin.to_string() });
+    /// Reads entry 0, which is pinned.
+    pub(super) fn found(pinned: &Origin, entry0: &wire::Entry) -> Result<Self, Stop> {
+        let origin = Origin { domain: pinned.domain.clone(), entry0: entry0.leaf_data() };
+        if *pinned != origin {
+            return Err(Stop::Origin { expected: pinned.clone(), found: origin.to_string() });
         }
-        let founding = |problem: String| Stop::Founding { domain: domain.clone(), problem };
+        let founding = |problem: String| Stop::Founding { domain: pinned.domain.clone(), problem };
         let first = admit(None, body(entry0)).map_err(|refusal| refusal.into_stop(1, founding))?;
-        if first.domain != *domain {
+        if first.domain != pinned.domain {
             return Err(founding(format!("it is that of `{}`", first.domain)));
         }
         Ok(Self::resume(origin, first))

@@ -104,10 +104,12 @@ impl Mirror {
     }
 
     /// Says which of its peers answers from now on, counted from 0. What one has begun to show is not taken for his word
-    /// where another goes on with it; nor need another know the descriptors that the checkpoint of one asks for.
+    /// where another goes on with it; nor need another know the descriptors that the checkpoint of one asks for, or lead to that
+    /// checkpoint at all.
     pub fn hears(&mut self, peer: usize) {
         if self.sources.asked != peer {
             self.break_off_review();
+            self.aim_anew();
             self.undecided = None;
             self.sources.asked = peer;
         }

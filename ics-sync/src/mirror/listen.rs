@@ -11,6 +11,9 @@ use crate::pause::Pause;
 const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
 /// Milliseconds after which a mirror that has heard nothing looks for itself, at most: some heartbeats.
 pub(super) const SILENCE_MILLIS: u64 = 45_000;
+/// Pieces of news in a minute that may bring nothing new: some times as many as there are heartbeats in it.
+const IDLE_NEWS: u32 = 32;
+const IDLE_MILLIS: u64 = 60_000;
 
 /// A way to hear of news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,9 @@ pub(crate) struct Listening {
     fallback: Option<(Option<Way>, Pause)>,
     /// Whether the present way has brought anything yet.
     heard: bool,
+    /// The present minute, and what came in it that brought nothing new.
+    minute: Pause,
+    idle: u32,
 }
 
 impl Listening {
@@ -40,6 +46,15 @@ impl Listening {
 
     pub(crate) const fn heard(&mut self) {
         self.heard = true;
+    }
+
+    /// Counts a piece of news that brought nothing new; whether there were too many.
+    fn idles(&mut self, now: Timestamp) -> bool {
+        if self.minute.until(now).is_none() {
+            (self.minute, self.idle) = (Pause::of(now, IDLE_MILLIS), 0);
+        }
+        self.idle = self.idle.saturating_add(1);
+        self.idle > IDLE_NEWS
     }
 
     /// The present way is at its end. If it never brought anything, the next one is used from now on.
@@ -59,9 +74,17 @@ impl Listening {
 }
 
 impl Mirror {
-    /// Takes what the peer told of its own accord.
+    /// Takes what the peer told of its own accord. Who repeats without end what is known here fails.
     pub fn handle_news(&mut self, news: News, now: Timestamp) {
         self.listening.heard();
+        self.take_news(news, now);
+        let is_idle = self.resting && self.stopped.is_none() && self.pending.is_none() && self.target.is_none();
+        if is_idle && self.listening.idles(now) {
+            self.fail(Trouble::Failure("the peer tells again and again what is known here".to_owned()), now);
+        }
+    }
+
+    fn take_news(&mut self, news: News, now: Timestamp) {
         let page = match news {
             News::Checkpoint(note) => return self.handle_checkpoint(&note, now),
             News::Page(page) => page,

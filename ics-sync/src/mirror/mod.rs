@@ -65,15 +65,16 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Mirror {
     settings: Settings,
-    domain: DomainName,
-    pinned: Option<Origin>,
-    /// Nothing before first contact.
+    /// What is pinned.
+    origin: Origin,
+    /// Nothing before entry 0 has come.
     held: Option<Held>,
     /// The newest checkpoint that was reached.
     reached: Option<SignedCheckpoint>,
     /// The checkpoint that the pages lead to, ahead of what is held.
     target: Option<SignedCheckpoint>,
-    /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless.
+    /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless. Without a target,
+    /// one to which somebody did not lead.
     later: Option<SignedCheckpoint>,
     /// A checkpoint that no known key has signed, or too few known witnesses: a later descriptor may name others.
     undecided: Option<(String, Checkpoint)>,
@@ -103,16 +104,9 @@ impl Mirror {
     /// A mirror that holds nothing yet, of a domain whose entry 0 is known.
     #[must_use]
     pub fn pinned(origin: Origin, settings: Settings) -> Self {
-        Self { pinned: Some(origin.clone()), ..Self::on_first_contact(origin.domain, settings) }
-    }
-
-    /// A mirror that holds nothing yet and believes whatever entry 0 the peer shows first; see [`Status::origin`].
-    #[must_use]
-    pub fn on_first_contact(domain: DomainName, settings: Settings) -> Self {
         Self {
             settings,
-            domain,
-            pinned: None,
+            origin,
             held: None,
             reached: None,
             target: None,
@@ -150,7 +144,7 @@ impl Mirror {
     /// The domain that is mirrored.
     #[must_use]
     pub const fn domain(&self) -> &DomainName {
-        &self.domain
+        &self.origin.domain
     }
 
     /// What to do now.
@@ -180,7 +174,9 @@ impl Mirror {
             Some(target) => {
                 Action::FetchPage { from: self.size(), limit: self.portion.entries(), until: target.checkpoint.size }
             }
-            None if self.asks_rights => Action::FetchPage { from: self.size(), limit: 1, until: self.size() },
+            None if self.asks_rights && self.later.is_none() => {
+                Action::FetchPage { from: self.size(), limit: 1, until: self.size() }
+            }
             None => Action::FetchCheckpoint,
         }
     }
@@ -189,7 +185,6 @@ impl Mirror {
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
-            origin: self.held.as_ref().map(|held| held.charter.origin.clone()).or_else(|| self.pinned.clone()),
             size: self.size(),
             known: self.known(),
             as_of: self.as_of,
@@ -226,6 +221,10 @@ impl Mirror {
     pub fn handle_checkpoint(&mut self, note: &str, now: Timestamp) {
         if self.stopped.is_some() || self.held.is_none() || self.pending.is_some() {
             return;
+        }
+        let reached = self.reached.as_ref().filter(|reached| reached.note == note);
+        if let Some(again) = reached.map(|reached| reached.looked_at(now)) {
+            return self.consider(again, false, now);
         }
         match parse(note) {
             Ok(claimed) => self.decide(note, &claimed, false, now),
@@ -324,7 +323,7 @@ impl Mirror {
             Some(held) => held,
             none => {
                 let Some(entry0) = entries.next() else { return Ok(()) };
-                let charter = Charter::found(&self.domain, self.pinned.as_ref(), entry0)?;
+                let charter = Charter::found(&self.origin, entry0)?;
                 none.insert(Held {
                     charter,
                     tree: Tree::new(),
@@ -367,11 +366,13 @@ impl Mirror {
             self.stopped = Some(fork);
             return;
         }
-        if theirs < ours.max(1) {
+        // What is known may be nowhere any more: less of it is of use where it is more than what is held.
+        let leads_on = self.target.is_none() && theirs > self.size();
+        if theirs < ours.max(1) && !leads_on {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
         self.ahead = checkpoint.claimed.filter(|_| checkpoint.as_of.is_none()).map(|at| Ahead { at, now });
-        let witnessed = self.held.as_ref().map_or(Ok(false), |held| held.charter.is_witnessed(&checkpoint.note));
+        let witnessed = self.is_witnessed(&checkpoint.note);
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => {
                 // Without a stream nobody tells that a partial reader may read something else now.
@@ -385,14 +386,32 @@ impl Mirror {
         }
     }
 
+    /// Whether enough witnesses have cosigned. What was reached has been looked at, and what it brought rules what comes next.
+    fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
+        let is_reached = self.reached.as_ref().is_some_and(|reached| reached.note == note);
+        let witnessed = |held: &Held| held.charter.is_witnessed(note);
+        if is_reached { Ok(true) } else { self.held.as_ref().map_or(Ok(false), witnessed) }
+    }
+
     /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.
     fn pursue(&mut self, checkpoint: SignedCheckpoint) {
-        let place = match &self.target {
-            Some(target) if target.checkpoint.size < checkpoint.checkpoint.size => &mut self.later,
-            _ => &mut self.target,
-        };
-        *place = Some(checkpoint);
+        let size = checkpoint.checkpoint.size;
+        if self.target.as_ref().is_some_and(|target| target.checkpoint.size < size) {
+            self.later = Some(checkpoint);
+        } else {
+            self.later = self.later.take().filter(|later| later.checkpoint.size > size);
+            self.target = Some(checkpoint);
+        }
         self.pause = Pause::default();
+    }
+
+    /// Has whoever is asked say first how far he leads, by his own checkpoint: what another one showed stays known, and need
+    /// not be there any more. A page in hand is stored before.
+    fn aim_anew(&mut self) {
+        if self.pending.is_none() {
+            let target = self.target.take();
+            self.later = self.later.take().or(target);
+        }
     }
 
     /// Whether a checkpoint contradicts what is held or known: the same size with another root.
@@ -462,6 +481,7 @@ impl Mirror {
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
         self.resting = false;
         self.break_off_review();
+        self.aim_anew();
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));

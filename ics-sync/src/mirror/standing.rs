@@ -37,8 +37,6 @@ pub struct Resume {
 /// How far a mirror is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// What is mirrored; absent before first contact where only the name was given. To be pinned by the operator.
-    pub origin: Option<Origin>,
     /// Entries held.
     pub size: u64,
     /// Entries that the home is known to have signed.

@@ -41,7 +41,7 @@ pub enum Stop {
     /// Another domain, or another beginning of the domain of this name.
     #[error("the peer serves the log of `{found}`, this is a mirror of `{expected}`")]
     Origin {
-        /// What is pinned here, or was found at first contact.
+        /// What is pinned here.
         expected: Origin,
         /// What the peer serves.
         found: String,

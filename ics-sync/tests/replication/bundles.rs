@@ -6,7 +6,7 @@ use std::io::Cursor as File;
 use ics_core::limits;
 use ics_sync::bundle::{Bundle, BundleError, BundleWriter, Cursor, Earlier, Head, Party};
 use ics_sync::carried::{Carried, Wanted};
-use ics_sync::mirror::{Action, Mirror, Settings};
+use ics_sync::mirror::{Action, Settings};
 use ics_sync::wire::{Again, Page};
 
 use crate::home::{Home, IDENTITIES, Turn, at};
@@ -96,10 +96,7 @@ pub(crate) fn open(bytes: Vec<u8>) -> Result<Bundle<File<Vec<u8>>>, BundleError>
 pub(crate) fn take(memory: &mut Memory, home: &Home, bytes: Vec<u8>) -> Result<(), String> {
     let mut bundle = open(bytes).map_err(|error| error.to_string())?;
     let now = at(NOW);
-    let mut mirror = match memory.leaves.is_empty() {
-        true => Mirror::pinned(home.origin.clone(), SETTINGS),
-        false => memory.mirror(&home.origin.domain, SETTINGS, now),
-    };
+    let mut mirror = memory.mirror(&home.origin, SETTINGS, now);
     for _ in 0..1_000 {
         match mirror.poll_action(now) {
             Action::Apply(page) => {

@@ -54,7 +54,6 @@ pub(crate) struct Copy {
     pub(crate) backup: Option<Memory>,
     /// The log as it was verified at any time, to be held against what comes later.
     pub(crate) seen: Vec<LeafData>,
-    pub(crate) pinned: bool,
     pub(crate) settings: Settings,
     pub(crate) network: Network,
     pub(crate) waiting_until: Option<u64>,
@@ -62,10 +61,10 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    pub(crate) fn new(home: &Home, settings: Settings, pinned: bool, sources: impl Into<Vec<Source>>) -> Self {
+    pub(crate) fn new(home: &Home, settings: Settings, sources: impl Into<Vec<Source>>) -> Self {
         Self {
             memory: Memory::default(),
-            mirror: Mirror::on_first_contact(home.origin.domain.clone(), settings),
+            mirror: Mirror::pinned(home.origin.clone(), settings),
             troubles: Vec::new(),
             sources: sources.into(),
             turn: Turn::among(1),
@@ -80,7 +79,6 @@ impl Copy {
             is_new: true,
             backup: None,
             seen: Vec::new(),
-            pinned,
             settings,
             network: Network::default(),
             waiting_until: None,
@@ -100,7 +98,8 @@ impl Copy {
     /// Lets the next one be asked when it is his turn, as the driver does; `stays` is a fault.
     pub(crate) fn pass(&mut self, action: &Action, stays: bool, clock: Timestamp) {
         let rests = !stays && matches!(action, Action::Wait { .. } | Action::Listen { .. });
-        if self.turn.pass(&self.mirror.status(), rests, clock) {
+        let is_in_hand = matches!(action, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
+        if !is_in_hand && self.turn.pass(&self.mirror.status(), rests, clock) {
             self.listener = None;
         }
         self.mirror.hears(self.turn.peer());
@@ -130,11 +129,7 @@ impl Copy {
     pub(crate) fn restart(&mut self, home: &Home, now: u64) {
         self.latest = 0;
         let clock = self.clock(now);
-        let mirror = match self.memory.size() {
-            0 if self.pinned => Mirror::pinned(home.origin.clone(), self.settings),
-            _ => self.memory.mirror(&home.origin.domain, self.settings, clock),
-        };
-        self.mirror = mirror.among(self.known(home));
+        self.mirror = self.memory.mirror(&home.origin, self.settings, clock).among(self.known(home));
         self.turn = Turn::among(self.sources.len());
         (self.waiting_until, self.listener) = (None, None);
     }

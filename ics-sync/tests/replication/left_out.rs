@@ -55,7 +55,7 @@ fn what_a_peer_leaves_out_is_found_at_the_home_before_it_counts() {
     assert_eq!(status.trouble, Some(Trouble::Unconfirmed { from: 0, by: "copy".to_owned() }));
     assert_eq!((memory.size(), memory.sealed, status.as_of), (10, 0, None), "it is here, and counts for nothing yet");
     // What is remembered survives a restart.
-    mirror = memory.mirror(mirror.domain(), SETTINGS, at(LATER)).among(peers(&home, true));
+    mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, true));
     ask(&mut mirror, &mut memory, 1, &home, at(LATER));
     assert_eq!((mirror.status().trouble, mirror.status().doubt), (None, None));
     assert!(memory.shown().eq(readable(&home)) && memory.sealed == 10, "{:?}", memory.kept);
@@ -68,7 +68,7 @@ fn what_the_home_begins_to_show_nobody_else_goes_on_with() {
     let copy = home.keeping_back([4, 5]);
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 0, &copy, at(NOW));
-    mirror = memory.mirror(mirror.domain(), SETTINGS, at(LATER)).among(peers(&home, true));
+    mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, true));
     mirror.hears(1);
     while !matches!(mirror.poll_action(at(LATER)), Action::Survey(_)) {
         match mirror.poll_action(at(LATER)) {
@@ -146,7 +146,7 @@ fn who_knows_no_home_lives_by_the_word_of_his_peer_and_says_so() {
     assert_eq!((memory.sealed, mirror.status().trouble), (10, None));
     assert_eq!(mirror.status().doubt, Some(doubt(0)));
     // The operator comes to know the home.
-    mirror = memory.mirror(mirror.domain(), SETTINGS, at(LATER)).among(peers(&home, true));
+    mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, true));
     ask(&mut mirror, &mut memory, 1, &home, at(LATER));
     assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
     assert_eq!((mirror.status().doubt, memory.left_out), (None, vec![doubt(0)]));

@@ -19,6 +19,8 @@ mod reading;
 mod request;
 mod rules;
 mod simulation;
+mod slow;
 mod speech;
+mod told;
 mod town;
 mod world;

@@ -11,7 +11,6 @@ use ics_core::log::entry::{Entry, EntryKind};
 use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
 use ics_sync::mirror::{Doubt, Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
 use ics_sync::wire;
@@ -58,12 +57,10 @@ pub(crate) enum Kept {
 
 impl Memory {
     /// A mirror that goes on where this store is.
-    pub(crate) fn mirror(&self, domain: &DomainName, settings: Settings, now: Timestamp) -> Mirror {
-        let (Some(descriptor), Some(entry0)) = (&self.descriptor, self.leaves.first()) else {
-            return Mirror::on_first_contact(domain.clone(), settings);
-        };
+    pub(crate) fn mirror(&self, origin: &Origin, settings: Settings, now: Timestamp) -> Mirror {
+        let Some(descriptor) = &self.descriptor else { return Mirror::pinned(origin.clone(), settings) };
         let resume = Resume {
-            origin: Origin { domain: domain.clone(), entry0: *entry0 },
+            origin: origin.clone(),
             descriptor: descriptor.clone(),
             tree: self.tree.clone(),
             admitted_at: self.admitted_at,

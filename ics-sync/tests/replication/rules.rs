@@ -2,6 +2,7 @@
 
 use ics_core::descriptor::{Descriptor, Witnesses};
 use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
 use ics_core::log::cosignature;
 use ics_core::log::entry::EntryKind;
 use ics_core::time::Timestamp;
@@ -79,6 +80,7 @@ fn a_page_that_does_not_come_is_asked_for_in_parts() {
     };
     for (number, fewer) in (1..).zip([500, 250, 125, 62]) {
         mirror.handle_failure("it takes too long", at(NOW));
+        mirror.handle_checkpoint(&home.note, at(NOW));
         assert_eq!(limit(&mirror, NOW + 600_000), fewer, "after {number} failures");
     }
     let now = at(NOW + 600_000);
@@ -142,11 +144,6 @@ fn the_first_entry_is_pinned() {
     let end = drive(&mut pinned, &theirs, &mut Memory::default(), at(NOW));
     let found = theirs.origin.to_string();
     assert_eq!(end, Action::Stopped(Stop::Origin { expected: ours.origin, found }));
-
-    let mut trusting = Mirror::on_first_contact(DOMAIN.parse().expect("domain"), SETTINGS);
-    assert_eq!(trusting.status().origin, None);
-    drive(&mut trusting, &theirs, &mut Memory::default(), at(NOW));
-    assert_eq!(trusting.status().origin, Some(theirs.origin), "for the operator to pin");
 }
 
 #[test]
@@ -165,7 +162,8 @@ fn the_log_begins_with_the_entry_that_its_origin_names() {
 #[test]
 fn the_first_entry_founds_the_domain_asked_for() {
     let other = Home::new("code.soft.example", 1, at(NOW));
-    let mut mirror = Mirror::on_first_contact(DOMAIN.parse().expect("domain"), SETTINGS);
+    let origin = Origin { domain: DOMAIN.parse().expect("domain"), ..other.origin.clone() };
+    let mut mirror = Mirror::pinned(origin, SETTINGS);
     let end = drive(&mut mirror, &other, &mut Memory::default(), at(NOW));
     assert!(matches!(end, Action::Stopped(Stop::Founding { .. })), "{end:?}");
     // And stays refused when the right one comes too late.

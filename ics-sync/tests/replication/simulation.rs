@@ -116,8 +116,7 @@ fn copies_that_ask_each_other_come_back_to_the_home() {
     for listens in [false, true] {
         let mut world = World::new(1);
         let settings = Settings { interval_millis: 1_000, listens, seed: 1 };
-        world.copies =
-            [1, 0].map(|other| Copy::new(&world.home, settings, true, [Source::Home, Source::Copy(other)])).into();
+        world.copies = [1, 0].map(|other| Copy::new(&world.home, settings, [Source::Home, Source::Copy(other)])).into();
         (0..2).for_each(|copy| world.restart(copy));
         world.run(50);
         assert!(world.copies.iter().all(|copy| copy.memory.leaves == world.home.leaves));

@@ -79,7 +79,7 @@ impl World {
                 let mut sources: Vec<_> = others.filter(|_| dice.chance(40)).collect();
                 let place = dice.index(sources.len() + 1);
                 sources.insert(place, Source::Home);
-                let mut copy = Copy::new(&world.home, settings, true, sources);
+                let mut copy = Copy::new(&world.home, settings, sources);
                 // The last may read a part only; nobody asks it.
                 copy.knows_home = sabotage != Some(Sabotage::BelievesWhoIsNotTheHome);
                 (copy.partial, copy.is_new) = (number + 1 == copies, dice.chance(75));

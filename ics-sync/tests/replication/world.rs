@@ -44,7 +44,7 @@ impl World {
         let mut home = Home::new("devices.acme.example", 1, at(now));
         home.page_limit = 1 + dice.index(40);
         let settings = Settings { interval_millis: 1 + dice.below(5_000), listens: dice.chance(50), seed };
-        let copy = Copy::new(&home, settings, dice.chance(50), [Source::Home]);
+        let copy = Copy::new(&home, settings, [Source::Home]);
         let mut world = Self {
             now,
             weather: Weather::CALM,
@@ -146,6 +146,7 @@ impl World {
         let action = mirror_asked_twice(&self.copies[i].mirror, clock);
         let stays = self.lacks(Sabotage::StaysWithWhoAnswers);
         self.copies[i].pass(&action, stays, clock);
+        let action = self.copies[i].mirror.poll_action(clock);
         let wake = self.perform(i, action);
         let copy = &mut self.copies[i];
         copy.troubles.extend(copy.mirror.status().trouble);
@@ -430,8 +431,7 @@ impl World {
         let held = &copy.memory.leaves;
         if self.town.is_none() {
             let begins = |home: &Home| home.leaves.starts_with(held) && copy.memory.size() <= home.signed_size();
-            // Without a pin, whatever log is seen first is the one.
-            let mut others = self.shadows.iter().filter(|other| !copy.pinned || other.origin == self.home.origin);
+            let mut others = self.shadows.iter().filter(|other| other.origin == self.home.origin);
             let proven = begins(&self.home) || others.any(begins);
             assert!(proven, "what is applied begins a log that the home signed: {}", self.describe(i));
         }

@@ -126,15 +126,15 @@ async fn subscribe(
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let settings = Settings { interval_millis: 60_000, listens: true, seed };
-    let mut mirror = Mirror::on_first_contact(domain, settings);
-    let peer = Peer::Http(HttpPeer::new(&url, client_builder(&url).build()?)?);
+    let peer = HttpPeer::new(&url, client_builder(&url).build()?)?;
+    let mut mirror = Mirror::pinned(peer.info(&domain).await?.origin, settings);
     let (progress, _) = watch::channel(Progress { status: mirror.status(), peer: 0 });
     let mut subscriber = Subscriber::new(changed);
     let end = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     let clock = Clock::default();
-    ics_sync::run(&mut mirror, &[peer], &mut subscriber, move || clock.now(), &progress, end).await;
+    ics_sync::run(&mut mirror, &[Peer::Http(peer)], &mut subscriber, move || clock.now(), &progress, end).await;
     Ok(())
 }
 

@@ -269,9 +269,9 @@ mod tests {
     use super::*;
 
     fn status() -> Status {
-        let (origin, as_of, trouble, stopped, doubt) = (None, None, None, None, None);
+        let (as_of, trouble, stopped, doubt) = (None, None, None, None);
         let is_partial = false;
-        Status { origin, size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt, is_partial }
+        Status { size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt, is_partial }
     }
 
     /// Entries come, and only the cause says why the copy grows no fresher.

@@ -95,6 +95,15 @@ pub(super) fn all() -> Vec<Case> {
         )
         .hurried()
         .within(note),
+        // As the mirror of a node waits, and not until the whole request would have taken too long.
+        case(
+            "a body drop by drop for whoever is patient",
+            checkpoint!(Reply::Drip(
+                [b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n".to_vec(), vec![b'x'; 9999]].concat()
+            )),
+            Trouble("its answer comes too slowly"),
+        )
+        .within(note),
         case("headers drop by drop", checkpoint!(Reply::Drip(b"HTTP/1.1 200 OK\r\nx: y\r\n".repeat(99))), UNREACHED)
             .hurried()
             .within(note),

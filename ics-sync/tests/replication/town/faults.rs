@@ -124,15 +124,15 @@ impl World {
         let now = self.home_clock();
         let mut memory = Memory::of_home(&self.home);
         let settings = Settings { interval_millis: 60_000, listens: false, seed: 1 };
-        let (domain, mut complete) = (self.home.origin.domain.clone(), true);
+        let (origin, mut complete) = (self.home.origin.clone(), true);
         for copy in self.copies.iter().filter(|copy| !copy.partial) {
             if self.now < copy.cut_until {
                 complete = false;
                 continue;
             }
-            let Some(served) = copy.served(&domain) else { continue };
+            let Some(served) = copy.served(&origin.domain) else { continue };
             let served = served.for_reader(false);
-            let mut mirror = memory.mirror(&domain, settings, now);
+            let mut mirror = memory.mirror(&origin, settings, now);
             let rests = matches!(drive(&mut mirror, &served, &mut memory, now), Action::Wait { .. });
             complete &= rests && matches!(mirror.status().trouble, None | Some(Trouble::Stale { .. }));
         }

@@ -72,16 +72,16 @@ impl World {
     /// Whoever holds another log than somebody else finds that out as soon as the two of them meet.
     fn meet(&mut self) {
         let now = self.time();
-        let domain = self.home.origin.domain.clone();
+        let origin = self.home.origin.clone();
         for i in 0..self.copies.len() {
             for j in 0..i {
                 let (ours, theirs) = (&self.copies[i].memory, &self.copies[j].memory);
                 let common = ours.leaves.iter().zip(&theirs.leaves).take_while(|(a, b)| a == b).count();
                 let parted = common < ours.sealed.min(theirs.sealed);
                 let meets = |memory: &Memory, other: &Copy| {
-                    let (mut memory, served) = (memory.clone(), other.served(&domain)?);
+                    let (mut memory, served) = (memory.clone(), other.served(&origin.domain)?);
                     let served = served.for_reader(false);
-                    let mut mirror = memory.mirror(&domain, self.copies[i].settings, now);
+                    let mut mirror = memory.mirror(&origin, self.copies[i].settings, now);
                     Some(matches!(drive(&mut mirror, &served, &mut memory, now), Action::Stopped(_)))
                 };
                 let found = [meets(ours, &self.copies[j]), meets(theirs, &self.copies[i])];

@@ -316,7 +316,8 @@ mod tests {
         });
         let lead: ClockInfo = serde_json::from_value(lead).expect("a clock");
         let told = console::strip_ansi_codes(&in_words(&lead)).into_owned();
-        let expected = "it shows 2026-11-19 08:10:00 UTC, and the node goes by 2026-11-20 08:10:00 UTC, because a.example";
+        let expected =
+            "it shows 2026-11-19 08:10:00 UTC, and the node goes by 2026-11-20 08:10:00 UTC, because a.example";
         assert!(told.contains(expected), "{told}");
         let set_back = in_words(&ClockInfo { led_by: None, ..lead });
         assert!(set_back.contains("because the clock was set back"), "{set_back}");

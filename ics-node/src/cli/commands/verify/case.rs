@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_verdict_that_is_over_is_said_to_be() {
-        let at = |second| Timestamp::from_seconds(1_795_161_200 + second);
+        let at = |second: u64| Timestamp::from_seconds(1_795_161_200 + second);
         let (given, until) = (at(1_000), Some(at(1_060)));
         for (now, until, standing, headline) in [
             (1_000, until, Standing::Holds, "✓ the verdict holds"),

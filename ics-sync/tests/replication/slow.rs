@@ -1,0 +1,140 @@
+//! Peers that are slow, on purpose or not, or have less than is known, beside others.
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_sync::Turn;
+use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+
+use crate::home::{Home, at};
+use crate::memory::Memory;
+
+const NOW: u64 = 1_700_000_000_000;
+const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+const MINUTE: u64 = 60_000;
+
+/// How a peer answers.
+struct Manner {
+    /// Entries of a page.
+    entries: usize,
+    /// Milliseconds until any answer is here.
+    millis: u64,
+}
+
+const DRIPS: Manner = Manner { entries: 1, millis: MINUTE };
+const ANSWERS: Manner = Manner { entries: limits::FEED_ENTRIES, millis: 100 };
+
+/// In how many milliseconds a copy of a home is complete, and how often another was asked; none where that takes weeks.
+fn copied_in(home: &Home, peers: &[Manner]) -> Option<(u64, usize)> {
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let (mut turn, mut turns, mut now) = (Turn::among(peers.len()), 0, NOW);
+    while now < NOW + 30 * 24 * 60 * MINUTE {
+        if memory.size() == home.size() {
+            return Some((now - NOW, turns));
+        }
+        let next = mirror.poll_action(at(now));
+        let rests = matches!(next, Action::Wait { .. } | Action::Listen { .. });
+        if !matches!(next, Action::Apply(_)) {
+            turns += usize::from(turn.pass(&mirror.status(), rests, at(now)));
+            mirror.hears(turn.peer());
+        }
+        let Manner { entries, millis } = peers[turn.peer()];
+        match mirror.poll_action(at(now)) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), at(now)),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, at(now)),
+            Action::FetchPage { from, limit, until } => {
+                now += millis;
+                let page = home.page(from, limit.min(entries), until);
+                mirror.handle_page(page.expect("within the log"), at(now));
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(at(now));
+            }
+            Action::Wait { until } => now = until.as_millis(),
+            other => panic!("{other:?}"),
+        }
+    }
+    None
+}
+
+fn home() -> Home {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.append_many(20_000, "true", at(NOW));
+    home.sign(at(NOW));
+    home
+}
+
+/// It never fails, and brings an entry whenever it would be given up.
+#[test]
+fn a_peer_that_drips_does_not_keep_a_copy_from_another_that_has_all() {
+    let home = home();
+    for peers in [vec![DRIPS, ANSWERS], vec![ANSWERS, DRIPS], vec![DRIPS, DRIPS, ANSWERS]] {
+        let (took, _) = copied_in(&home, &peers).expect("complete");
+        assert!(took < 10 * MINUTE, "{took} ms");
+    }
+}
+
+#[test]
+fn over_links_that_are_slow_the_other_is_tried_once() {
+    const SLOW: Manner = Manner { entries: 500, millis: 20_000 };
+    const SLOWER: Manner = Manner { entries: 400, millis: 20_000 };
+    let home = home();
+    for peers in [[SLOW, SLOWER], [SLOWER, SLOW]] {
+        let (took, turns) = copied_in(&home, &peers).expect("complete");
+        assert_eq!(turns, 1);
+        assert!(took <= 17 * MINUTE, "nothing of it is lost: {took} ms");
+    }
+}
+
+/// Does what the mirror says, at a peer that may lack what it asks for, until it waits.
+fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: &Home, now: Timestamp) {
+    loop {
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&peer.descriptors(from), now),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&peer.note, now),
+            Action::FetchPage { from, limit, until } => match peer.page(from, limit, until) {
+                Some(page) => mirror.handle_page(page, now),
+                None => mirror.handle_failure("there are no such entries here", now),
+            },
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::Wait { .. } => return,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A home that is gone was seen with 30 entries; of those who are left none has more than 20.
+#[test]
+fn what_nobody_serves_does_not_keep_a_copy_from_what_somebody_does() {
+    let mut early = Home::new("devices.acme.example", 1, at(NOW));
+    early.append_many(9, "true", at(NOW));
+    early.sign(at(NOW));
+    let grown = |home: &Home| {
+        let mut grown = home.clone();
+        grown.append_many(10, "true", at(NOW));
+        grown.sign(at(NOW));
+        grown
+    };
+    let behind = grown(&early);
+    let home = grown(&behind);
+    let (mut mirror, mut memory) = (Mirror::pinned(early.origin.clone(), SETTINGS), Memory::default());
+    ask(&mut mirror, &mut memory, &early, at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    let mut turned = mirror.clone();
+    turned.hears(1);
+    assert_eq!((turned.poll_action(at(NOW)), turned.status().known), (Action::FetchCheckpoint, 30));
+
+    let mut later = (1..).map(|hour| at(NOW + hour * 60 * MINUTE));
+    let mut later = || later.next().expect("an hour");
+    ask(&mut mirror, &mut memory, &behind, at(NOW));
+    assert_eq!((memory.size(), mirror.status().known), (10, 30), "what was seen is asked for first");
+    ask(&mut mirror, &mut memory, &behind, later());
+    assert_eq!((memory.size(), mirror.status().known), (20, 30));
+    ask(&mut mirror, &mut memory, &behind, later());
+    assert_eq!(mirror.status().trouble, Some(Trouble::Stale { ours: 30, theirs: 20 }), "it still lacks something");
+    ask(&mut mirror, &mut memory, &home, later());
+    assert_eq!((memory.size(), mirror.status().known, mirror.status().trouble), (30, 30, None));
+}

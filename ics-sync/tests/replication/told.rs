@@ -1,0 +1,62 @@
+//! What a peer tells again and again.
+
+use ics_core::descriptor::Witnesses;
+use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+use ics_sync::news::News;
+
+use crate::home::{Home, at, node_key};
+use crate::memory::Memory;
+use crate::rules::drive;
+
+const NOW: u64 = 1_700_000_000_000;
+const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: true, seed: 1 };
+
+/// A home of ten entries, as `change` leaves it, and a mirror that listens to it.
+fn listening(change: impl FnOnce(&mut Home)) -> (Home, Mirror, Memory) {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.append_many(9, "true", at(NOW));
+    change(&mut home);
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let end = drive(&mut mirror, &home, &mut memory, at(NOW));
+    assert!(matches!(end, Action::Listen { .. }), "{end:?}");
+    (home, mirror, memory)
+}
+
+fn again(home: &Home) -> News {
+    News::Checkpoint(home.note.clone())
+}
+
+#[test]
+fn a_peer_that_floods_with_what_is_known_fails_and_heartbeats_do_not() {
+    let (mut home, mut mirror, mut memory) = listening(|_| {});
+    for beat in 0..1_000 {
+        mirror.handle_news(again(&home), at(NOW + 10_000 * beat));
+        assert_eq!(mirror.status().trouble, None, "{beat}");
+    }
+    let later = at(NOW + 20_000_000);
+    let told = (1..).take_while(|_| {
+        mirror.handle_news(again(&home), later);
+        mirror.status().trouble.is_none()
+    });
+    assert_eq!(told.take(1_000).count(), 32);
+    let words = "the peer tells again and again what is known here".to_owned();
+    assert_eq!((mirror.status().trouble, mirror.status().failures), (Some(Trouble::Failure(words)), 1));
+    assert!(matches!(mirror.poll_action(later), Action::Wait { .. }), "and is not listened to");
+    // What is new counts, whatever was told before.
+    home.append_many(5, "true", later);
+    home.sign(later);
+    drive(&mut mirror, &home, &mut memory, at(NOW + 20_060_000));
+    assert_eq!((memory.size(), mirror.status().trouble), (15, None));
+}
+
+/// Its signatures are not looked at again: with them it would be asked for witnesses that came to rule behind it.
+#[test]
+fn what_was_reached_is_known_when_it_is_told_again() {
+    let witnesses = Witnesses { quorum: 1, keys: vec![node_key("w1.example", 51)] };
+    let (home, mut mirror, _) = listening(|home| home.amend(at(NOW), |next| next.witnesses = Some(witnesses)));
+    mirror.handle_news(again(&home), at(NOW + 10_000));
+    let next = mirror.poll_action(at(NOW + 10_000));
+    assert!(matches!(next, Action::Listen { .. }), "{next:?}");
+    assert_eq!((mirror.status().size, mirror.status().trouble), (11, None));
+}
