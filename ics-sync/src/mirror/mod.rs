@@ -174,7 +174,9 @@ impl Mirror {
             Some(target) => {
                 Action::FetchPage { from: self.size(), limit: self.portion.entries(), until: target.checkpoint.size }
             }
-            None if self.asks_rights && self.later.is_none() => Action::FetchPage { from: self.size(), limit: 1, until: self.size() },
+            None if self.asks_rights && self.later.is_none() => {
+                Action::FetchPage { from: self.size(), limit: 1, until: self.size() }
+            }
             None => Action::FetchCheckpoint,
         }
     }
