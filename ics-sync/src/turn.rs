@@ -6,8 +6,8 @@ use ics_core::time::Timestamp;
 
 use crate::mirror::Status;
 
-/// Milliseconds without newer word of the home after which another peer is asked: three of a home's heartbeats. So long has
-/// a peer, too, to bring what was known to be missing, before others are tried.
+/// Milliseconds without newer word of the home after which another peer is asked: three of a home's heartbeats. Word that is
+/// older than that is not the newest.
 const SILENT_MILLIS: u64 = 180_000;
 /// Milliseconds after which the first peer, who had failed, is tried again; twice as many each time that he fails again,
 /// [`SILENT_MILLIS`] at most.
@@ -20,9 +20,10 @@ const RETURN_MILLIS: u64 = 5_000;
 /// is, too, when one answers and has had no newer word of the home for a while: what it asks may be gone, or be this very
 /// node.
 ///
-/// Who lets entries through one by one has neither failed nor is he silent. So whoever does not bring all that was known to
-/// be missing in that time is measured by what he did bring, and left for the next as long as one of the others was not
-/// measured yet, or brought more than twice as much. Over a slow link that is one try of each; then the best goes on.
+/// Who lets entries through one by one, or tells what the home has signed long after it has, neither fails nor is silent. So
+/// as long as what is held is not as new as it may be, each is measured by what he brings, and left for the next while one of
+/// the others was not measured yet, or brought more than twice as much. Over slow links, and with a clock that is ahead, that
+/// is one try of each; then the best goes on.
 #[derive(Debug, Clone)]
 pub struct Turn {
     peers: usize,
@@ -35,20 +36,26 @@ pub struct Turn {
     left: Option<Timestamp>,
     /// For how many milliseconds he is left alone.
     patience: u64,
-    /// What is copied of the present one, while anything is known to be missing.
-    copying: Option<Copying>,
-    /// Entries that each brought in the last [`SILENT_MILLIS`] that were not enough for him, since all was here.
+    /// From where the present one is measured, while the newest is not here.
+    begun: Option<Begun>,
+    /// What each brought in the last [`SILENT_MILLIS`] in which the newest did not come of him.
     brought: BTreeMap<usize, u64>,
 }
 
-/// What is copied of one peer.
+/// How far a mirror was when it began to measure a peer.
 #[derive(Debug, Clone, Copy)]
-struct Copying {
+struct Begun {
     since: Timestamp,
-    /// Entries held when it began.
-    from: u64,
-    /// Entries known then: with them here, it begins anew.
-    until: u64,
+    size: u64,
+    as_of: Option<Timestamp>,
+}
+
+impl Begun {
+    /// Entries since then, and seconds by which the home's word is newer.
+    fn brought(&self, status: &Status) -> u64 {
+        let newer = status.as_of.zip(self.as_of).map_or(0, |(now, then)| now.millis_since(then) / 1000);
+        status.size.saturating_sub(self.size).saturating_add(newer)
+    }
 }
 
 impl Turn {
@@ -64,7 +71,7 @@ impl Turn {
             since,
             left: None,
             patience: RETURN_MILLIS,
-            copying: None,
+            begun: None,
             brought: BTreeMap::new(),
         }
     }
@@ -105,31 +112,31 @@ impl Turn {
         failed || is_silent || is_slow || returns
     }
 
-    /// Whether another one may bring sooner what is missing.
+    /// Whether another one may bring the newest sooner.
     fn is_slow(&mut self, status: &Status, now: Timestamp) -> bool {
-        if status.size >= status.known {
-            self.copying = None;
+        if status.as_of.is_some_and(|as_of| now.millis_since(as_of) < SILENT_MILLIS) {
+            self.begun = None;
             self.brought.clear();
             return false;
         }
-        let anew = Copying { since: now, from: status.size, until: status.known };
-        let begun = *self.copying.get_or_insert(anew);
-        if status.size >= begun.until || now < begun.since {
-            self.copying = Some(anew);
+        let anew = Begun { since: now, size: status.size, as_of: status.as_of };
+        let begun = *self.begun.get_or_insert(anew);
+        if now < begun.since {
+            self.begun = Some(anew);
             return false;
         }
         if now.millis_since(begun.since) < SILENT_MILLIS {
             return false;
         }
-        self.copying = Some(anew);
-        let brought = status.size.saturating_sub(begun.from);
+        self.begun = Some(anew);
+        let brought = begun.brought(status);
         self.brought.insert(self.peer, brought);
         let may_do_better = |more: Option<&u64>| more.is_none_or(|more| *more > brought.saturating_mul(2));
         (0..self.peers).any(|peer| may_do_better(self.brought.get(&peer)))
     }
 
     fn turn_to(&mut self, peer: usize, now: Timestamp) {
-        (self.peer, self.since, self.copying) = (peer, now, None);
+        (self.peer, self.since, self.begun) = (peer, now, None);
         if peer == 0 {
             self.left = None;
         }
@@ -148,9 +155,9 @@ mod tests {
         Status { size: 7, known: 7, as_of, failures, trouble, stopped, doubt, ahead, is_partial }
     }
 
-    /// A mirror that knows of more than it holds.
+    /// A mirror that has not come to the end of what it knows of.
     fn behind(size: u64) -> Status {
-        Status { size, known: 1_000_000, ..status(0, 1) }
+        Status { size, known: 1_000_000, as_of: None, ..status(0, 1) }
     }
 
     /// The end of so many times [`SILENT_MILLIS`].
@@ -179,8 +186,9 @@ mod tests {
         assert!(!turn.pass(&status(0, 1_000), false, at(1_000 + SILENT_MILLIS)), "it may be about to hear of some");
         assert!(turn.pass(&status(0, 1_000), true, at(1_000 + SILENT_MILLIS)) && turn.peer() == 1);
         assert!(!turn.pass(&status(0, 1_000), true, at(2_000 + SILENT_MILLIS)), "the next is given time as well");
-        assert!(!turn.pass(&status(0, 9_000), true, at(1_000 + 3 * SILENT_MILLIS)), "there is newer word");
-        assert!(!turn.pass(&status(0, 9_000), true, at(5)) && !turn.pass(&status(0, 9_000), true, at(900)));
+        let newer = status(0, 2 * SILENT_MILLIS + 9_000);
+        assert!(!turn.pass(&newer, true, at(1_000 + 3 * SILENT_MILLIS)), "there is newer word");
+        assert!(!turn.pass(&newer, true, at(5)) && !turn.pass(&newer, true, at(900)));
     }
 
     #[test]
@@ -224,11 +232,27 @@ mod tests {
     }
 
     #[test]
-    fn who_brings_what_was_missing_in_time_is_not_left_where_more_comes_meanwhile() {
+    fn who_keeps_step_with_the_home_is_not_left_where_more_comes_meanwhile() {
         let mut turn = Turn::among(2);
         for time in 0..20 {
-            let (size, known) = (100 * time, 100 * (time + 1));
-            assert!(!turn.pass(&Status { size, known, ..status(0, 1) }, false, end_of(time)), "{time}");
+            let (size, known, as_of) = (time, time + 100, Some(end_of(time)));
+            assert!(!turn.pass(&Status { size, known, as_of, ..status(0, 1) }, false, end_of(time)), "{time}");
+        }
+    }
+
+    /// It shows one after the other what the home has signed, and so has newer word each time.
+    #[test]
+    fn who_tells_what_was_new_a_day_ago_is_left() {
+        const DAY: u64 = 86_400_000;
+        let told = |minute: u64| status(0, minute * 60_000);
+        let mut turn = Turn::among(2);
+        for minute in 0..3 {
+            assert!(!turn.pass(&told(minute), true, at(DAY + 60_000 * minute)), "{minute}");
+        }
+        assert!(turn.pass(&told(3), true, at(DAY + 3 * 60_000)) && turn.peer() == 1);
+        // With a clock that is a day ahead it looks the same at everybody.
+        for minute in 3..100 {
+            assert!(!turn.pass(&told(minute), true, at(DAY + 60_000 * minute)), "{minute}");
         }
     }
 

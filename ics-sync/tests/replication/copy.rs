@@ -4,7 +4,7 @@ use ics_core::log::LeafData;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Turn;
-use ics_sync::mirror::{Action, Mirror, Settings, Source as Known, Stop, Trouble, Way};
+use ics_sync::mirror::{Action, Mirror, Settings, Source as Known, Status, Stop, Trouble, Way};
 
 use crate::home::{Home, at};
 use crate::lies::Lie;
@@ -98,8 +98,10 @@ impl Copy {
     /// Lets the next one be asked when it is his turn, as the driver does; `stays` is a fault.
     pub(crate) fn pass(&mut self, action: &Action, stays: bool, clock: Timestamp) {
         let rests = !stays && matches!(action, Action::Wait { .. } | Action::Listen { .. });
+        let status = self.mirror.status();
+        let status = Status { as_of: if stays { Some(clock) } else { status.as_of }, ..status };
         let is_in_hand = matches!(action, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
-        if !is_in_hand && self.turn.pass(&self.mirror.status(), rests, clock) {
+        if !is_in_hand && self.turn.pass(&status, rests, clock) {
             self.listener = None;
         }
         self.mirror.hears(self.turn.peer());
