@@ -20,7 +20,8 @@ fn search(asked: &str) -> Markup {
             }
             p #forms .note {
                 "As it stands on the thing. Also " code { "urn:…" } ", " code { "host:…" } ", " code { "sha256:…" }
-                ", a hardware address, or the address of a QR code. Software is found by its hash: one name has many versions."
+                ", a hardware address, or the address of a QR code. "
+                "Software is found by its hash: one name has many versions."
             }
         }
     }
