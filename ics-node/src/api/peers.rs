@@ -66,6 +66,17 @@ pub struct MirrorInfo {
     pub partial: bool,
 }
 
+impl MirrorInfo {
+    /// The state of a copy that takes nothing more.
+    pub const STOPPED: &'static str = "stopped";
+
+    /// Whether it takes nothing more, for what it was shown.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.state == Self::STOPPED
+    }
+}
+
 /// A peer and how it is doing: `/v1/peers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerInfo {

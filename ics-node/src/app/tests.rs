@@ -24,7 +24,7 @@ use super::answer::read::Sight;
 use super::answer::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
 use crate::api::problem::Code;
-use crate::api::{Check, EnrolmentRequest, ListQuery, PageQuery, SubmissionResult};
+use crate::api::{Check, EnrolmentRequest, ListQuery, MirrorInfo, PageQuery, SubmissionResult};
 use crate::fixture::{Party, devices};
 use crate::store::{DomainNumber, WriteTx};
 
@@ -439,4 +439,29 @@ async fn evidence_rests_on_certificates_that_the_domain_does_not_know_yet() {
     let early = Sight { domain: founded, ..sight };
     assert!(!early.is_whole());
     assert_eq!(app.rests_on(&early, said).expect("can be read"), [0, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_has_stopped_is_told_of_with_what_rests_on_it() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let told = |reader| {
+        let verdict = app.verdict(reader, "serial:SN-0", "connect", None).expect("an answer");
+        (verdict.outcome, verdict.reasons.join("\n"))
+    };
+    assert!(!told(Reader::Operator).1.contains("has stopped"));
+    let stopped = MirrorInfo {
+        peer: "acme".to_owned(),
+        state: MirrorInfo::STOPPED.to_owned(),
+        lag_entries: 0,
+        last_error: Some("it forked".to_owned()),
+        rests_on: None,
+    };
+    app.hosted(&maker.domain).expect("is here").set_mirror(Some(stopped));
+    for (reader, why) in [(Reader::Operator, true), (Reader::Anonymous, false)] {
+        let (outcome, words) = told(reader);
+        assert_eq!(outcome, Outcome::Allow, "until it is too old");
+        assert!(words.contains("the copy of devices.acme.example has stopped"), "{words}");
+        assert_eq!(words.contains("it forked"), why, "{words}");
+    }
 }

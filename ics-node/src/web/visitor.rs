@@ -14,7 +14,7 @@ use crate::words::{brief, clean, short};
 fn search(asked: &str) -> Markup {
     html! {
         form .search role="search" action="/" method="get" {
-            label for="q" { "Serial number, fingerprint, hash or name" }
+            label for="q" { "Serial number, fingerprint, hash, URN or host name" }
             div {
                 input #q type="search" name="q" value=(clean(asked)) maxlength="512" autocomplete="off"
                     autocapitalize="off" spellcheck="false" required aria-describedby="forms";
@@ -22,7 +22,8 @@ fn search(asked: &str) -> Markup {
             }
             p #forms .note {
                 "As it stands on the thing. Also " code { "urn:…" } ", " code { "host:…" } ", " code { "sha256:…" }
-                ", a hardware address, or the address of a QR code."
+                ", a hardware address, or the address of a QR code. "
+                "Software is found by its hash: one name has many versions."
             }
         }
     }

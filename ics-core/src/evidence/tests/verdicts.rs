@@ -68,6 +68,8 @@ fn as_of_and_freshness_come_from_the_homes_cosignature() {
         let note = world.cosigned(&world.signed_head(&world.home), cosigned.map(time));
         let verified = verify(&evidence(&world).under(&note), None, time(now)).unwrap();
         assert_eq!((verified.as_of, verified.fresh), (as_of.map(time), fresh), "{cosigned:?} at {now}");
+        let later = cosigned.filter(|_| as_of.is_none()).map(time);
+        assert_eq!(verified.made_later, later, "{cosigned:?} at {now}");
     }
 }
 

@@ -22,9 +22,10 @@ use sha2::{Digest as _, Sha256};
 use super::answers::{Depth, Gathered, Query, Source, Told};
 use super::case::EVERY_ANSWER;
 use super::memory::Asked;
-use crate::api::Check;
 use crate::api::problem::Code;
+use crate::api::{Check, MirrorInfo};
 use crate::app::entries::subject_key;
+use crate::app::hosted::Hosted;
 use crate::app::open::clock_words;
 use crate::app::roam::{Answer, Need};
 use crate::app::{App, AppError, Reader};
@@ -264,6 +265,7 @@ impl App {
         }
         let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
         verdict.reasons.extend(self.roamed_in_words(reader, &self.scope(policy, usage, now)?.away, &things));
+        verdict.reasons.extend(self.stopped_in_words(reader, policy));
         verdict.reasons.extend((!policy.names_use(usage)).then(|| unnamed(policy, usage)));
         self.0.denied.note(asked.0, asked.1, &verdict);
         Ok(verdict)
@@ -324,6 +326,22 @@ impl App {
         let here = policy.domains().iter().filter_map(|origin| self.hosted(&origin.domain).ok());
         let damage = here.filter_map(|hosted| self.store().check_sound(hosted.number).err());
         damage.map(|damage| damage.to_string()).collect()
+    }
+
+    /// The domains that count and whose copies here have stopped, at a fork say: what their homes have said since is missing
+    /// from any answer. Why, and how they go on, is the operator's.
+    fn stopped_in_words(&self, reader: Reader, policy: &TrustPolicy) -> Vec<String> {
+        let here = policy.domains().iter().filter_map(|origin| self.hosted(&origin.domain).ok());
+        let words = |hosted: Arc<Hosted>| {
+            let mirror = hosted.mirror().filter(MirrorInfo::is_stopped)?;
+            let why = mirror.last_error.filter(|_| reader == Reader::Operator).map(|why| format!(": {why}"));
+            Some(format!(
+                "the copy of {} has stopped, and what its home has said since does not count here{}",
+                hosted.name,
+                why.unwrap_or_default()
+            ))
+        };
+        here.filter_map(words).collect()
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.

@@ -20,7 +20,6 @@ use crate::app::{App, AppError};
 use crate::config::PeerName;
 
 /// The state of a mirror that has stopped, the kind of its alarm, and that of the alarm of a peer who is left out.
-const STOPPED: &str = "stopped";
 const MIRROR_STOPPED: &str = "mirror-stopped";
 const LEFT_OUT: &str = "peer-left-out";
 
@@ -199,7 +198,7 @@ fn alarm_of(stop: &Stop, by: Option<&PeerName>, is_fork: bool) -> String {
 }
 
 fn is_stopped(hosted: &Hosted) -> bool {
-    hosted.mirror().is_some_and(|mirror| mirror.state == STOPPED)
+    hosted.mirror().is_some_and(|mirror| mirror.is_stopped())
 }
 
 /// Shows how far a mirror is. One that had stopped is shown so until it has got further than it was when it began again.
@@ -229,7 +228,7 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
     let status = &progress.status;
     let lag_entries = status.known.saturating_sub(status.size);
     let state = match (&status.stopped, &status.trouble, lag_entries) {
-        (Some(_), ..) => STOPPED,
+        (Some(_), ..) => MirrorInfo::STOPPED,
         (None, Some(_), _) => "waiting",
         (None, None, 0) if status.size > 0 && status.doubt.is_some() => "unconfirmed",
         (None, None, 0) if status.size > 0 && status.ahead.is_some() => "waiting",
@@ -298,9 +297,9 @@ mod tests {
     fn a_copy_that_has_stopped_says_how_it_goes_on() {
         let stop = |stop| info(&[], &Progress { status: Status { stopped: Some(stop), ..status() }, peer: 0 });
         let forked = stop(Stop::Fork { size: 7, ours: None, theirs: "a note".to_owned() });
-        let why = forked.last_error.unwrap_or_default();
+        let (is_stopped, why) = (forked.is_stopped(), forked.last_error.unwrap_or_default());
         let ways = ["asked again", "put the home right", "ics domain forks", "ics domain recopy"];
-        assert!(forked.state == STOPPED && ways.iter().all(|way| why.contains(way)), "{why}");
+        assert!(is_stopped && ways.iter().all(|way| why.contains(way)), "{why}");
         let unproven = || Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note".to_owned() };
         let why = stop(unproven()).last_error.unwrap_or_default();
         assert!(["asked again", "ics peer add", "ics domain forks"].iter().all(|way| why.contains(way)), "{why}");

@@ -51,7 +51,11 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         ("/01/9506000134352", 404, &["Nothing that you may see is known of it here"]),
         ("/01/9506000134353/21/SN-0010", 400, &["check digit"]),
         ("/01/9506000134352/17/261120/21/SN-0010", 400, &["does not belong there"]),
-        ("/", 200, &["What is this thing, and may it be used?", "devices.acme.example"]),
+        (
+            "/",
+            200,
+            &["What is this thing, and may it be used?", "devices.acme.example", "Software is found by its hash"],
+        ),
     ] {
         let answer = node.visit(path).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text());

@@ -88,13 +88,13 @@ impl<'a> Scanner<'a> {
     }
 
     fn number(&mut self) -> Result<Token, DescriptionError> {
-        let refused = self.not_understood();
+        let begin = self.rest;
         let number = self.run(|byte| byte.is_ascii_alphanumeric() || b"-_*.+".contains(&byte));
-        if number.iter().all(|byte| OF_NUMBERS.contains(byte)) { Ok(Token::Number) } else { Err(refused) }
+        if number.iter().all(|byte| OF_NUMBERS.contains(byte)) { Ok(Token::Number) } else { Err(self.refused(begin)) }
     }
 
     fn string(&mut self) -> Result<Vec<u8>, DescriptionError> {
-        let refused = self.not_understood();
+        let begin = self.rest;
         self.rest = self.rest.get(1..).unwrap_or_default();
         let mut text = Vec::new();
         while let Some((&byte, behind)) = self.rest.split_first() {
@@ -105,7 +105,7 @@ impl<'a> Scanner<'a> {
                 _ => text.push(byte),
             }
         }
-        Err(refused)
+        Err(self.refused(begin))
     }
 
     /// What a backslash and that which follows stand for. Before anything else it stands for itself.
@@ -131,6 +131,11 @@ impl<'a> Scanner<'a> {
         };
         self.rest = behind;
         byte
+    }
+
+    /// That what began there is not understood.
+    fn refused(&self, begin: &'a [u8]) -> DescriptionError {
+        Self { whole: self.whole, rest: begin }.not_understood()
     }
 
     /// The line that is being read, from 1.
