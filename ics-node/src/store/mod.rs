@@ -2,7 +2,7 @@
 //!
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
-//! domain, see [`heads`]), `seen/` (the highest that was seen of the logs of others), `lock`, and `restoring` while a copy
+//! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was seen of the logs of others), `lock`, and `restoring` while a copy
 //! is put there. Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
@@ -22,6 +22,7 @@ mod follow;
 mod granted;
 mod heads;
 mod index;
+mod list_numbers;
 mod outbox;
 mod pool;
 mod read;
@@ -82,6 +83,7 @@ pub use write::{Pending, Written};
 use damage::Met;
 use heads::HeadFiles;
 use index::Index;
+use list_numbers::ListNumbers;
 use pool::Pool;
 use round::Round;
 use state::Published;
@@ -154,6 +156,7 @@ pub(crate) struct Shared {
     /// How far the log has been looked over for it.
     round: Round,
     heads: HeadFiles,
+    list_numbers: ListNumbers,
     /// What was seen of the logs of others.
     seen: HeadFiles,
     cosigner: Option<[u8; 32]>,
@@ -220,6 +223,7 @@ impl Store {
         witnessed::make_good(&log, &seen)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         heads.sweep()?;
+        let list_numbers = ListNumbers::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let keys_of = damage::filed(options.keys_of);
@@ -233,6 +237,7 @@ impl Store {
             round: Round::default(),
             index_path,
             heads,
+            list_numbers,
             seen,
             cosigner: options.cosigner,
             sealer: options.sealer,
@@ -278,6 +283,11 @@ impl Store {
     /// Whether the last write found no room on the disk.
     pub(crate) fn lacks_room(&self) -> bool {
         self.shared.lacks_room.load(Ordering::Relaxed)
+    }
+
+    /// A number for a revocation list that is signed now, larger than all before.
+    pub(crate) fn number_list(&self, now: Timestamp) -> u64 {
+        self.shared.list_numbers.next(now)
     }
 
     /// Ready once it takes no more writes until it is opened again, with the reason.
