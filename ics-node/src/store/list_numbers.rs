@@ -1,10 +1,10 @@
-//! The numbers of this node's revocation lists: a later list has a larger one (RFC 5280, 5.2.3), or whoever compares lists
-//! stays with what was revoked before.
+//! The numbers of this node's revocation lists: a later list has a larger one (RFC 5280, 5.2.3), or whoever compares
+//! lists stays with what was revoked before.
 //!
-//! A number is the time, and what the clock has gone back by altogether since the first list: that of a clock that was ahead
-//! and was put right goes on from there. The file lies beside the heads' files, and for the same reason: what is put back
-//! has forgotten what was given since. What a copy says of it counts where the file is gone; with the time that has passed
-//! since, its numbers are larger than those that were given meanwhile.
+//! A number is the time, and what the clock has gone back by altogether since the first list: that of a clock that
+//! was ahead and was put right goes on from there. The file lies beside the heads' files, and for the same reason:
+//! what is put back has forgotten what was given since. What a copy says of it counts where the file is gone; with
+//! the time that has passed since, its numbers are larger than those that were given meanwhile.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};

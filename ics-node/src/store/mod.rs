@@ -2,8 +2,9 @@
 //!
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
-//! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was seen of the logs of others), `lock`, and `restoring` while a copy
-//! is put there. Access is by (domain, index) or by key, so that domains can be spread over several stores.
+//! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was
+//! seen of the logs of others), `lock`, and `restoring` while a copy is put there. Access is by (domain, index) or by key,
+//! so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
 //! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
