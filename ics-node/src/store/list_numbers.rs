@@ -6,15 +6,15 @@
 //! what is put back has forgotten what was given since. What a copy says of it counts where the file is gone; with
 //! the time that has passed since, its numbers are larger than those that were given meanwhile.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ics_core::time::Timestamp;
 
 use super::error::StoreError;
-use super::{make_private, sync_names};
+use super::{make_private, replace_file};
 
 /// The names of the other files there that stay do not begin with a dot.
 const FILE: &str = ".lists";
@@ -95,12 +95,7 @@ fn read(dir: &Path) -> Result<Given, StoreError> {
 }
 
 fn write(dir: &Path, Given { highest, lead }: Given) -> Result<(), StoreError> {
-    let (new, path) = (dir.join(NEW), dir.join(FILE));
-    let mut file = File::create(&new).map_err(StoreError::io(&new))?;
-    let text = format!("{highest} {lead}\n");
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
-    fs::rename(&new, &path).map_err(StoreError::io(&path))?;
-    sync_names(dir)
+    replace_file(dir, NEW, FILE, &format!("{highest} {lead}\n"))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
 //! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was
-//! seen of the logs of others), `lock`, and `restoring` while a copy is put there. Access is by (domain, index) or by key,
-//! so that domains can be spread over several stores.
+//! seen of the logs of others), `told` (until when alerts were told), `lock`, and `restoring` while a copy is put there.
+//! Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
 //! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
@@ -34,6 +34,7 @@ mod schema;
 mod sight;
 mod state;
 mod table;
+mod told;
 mod transaction;
 mod types;
 mod witnessed;
@@ -42,7 +43,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -350,6 +351,17 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
 pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
+}
+
+/// Puts a small file into a directory, durably, in the place of the one with that name. A crash before the rename leaves
+/// the old file, after it the new one, never a part of either.
+fn replace_file(dir: &Path, new: &str, name: &str, text: &str) -> Result<(), StoreError> {
+    let (new, path) = (dir.join(new), dir.join(name));
+    let mut file = File::create(&new).map_err(StoreError::io(&new))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
+    std::fs::rename(&new, &path).map_err(StoreError::io(&path))?;
+    // Without this a power cut may bring the old file back.
+    sync_names(dir)
 }
 
 /// The write-ahead log of a database.
