@@ -13,8 +13,8 @@ use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
 use super::{
-    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, list_numbers, lock, make_private, schema, state, sync_names, table,
-    witnessed,
+    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, list_numbers, lock, make_private, schema, state, sync_names,
+    table, witnessed,
 };
 
 impl Store {
