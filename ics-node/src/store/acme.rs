@@ -97,6 +97,17 @@ pub struct Issued {
     pub identifiers: Vec<Identifier>,
 }
 
+/// That an account must get no other certificate for an identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// When that was noted.
+    pub since: Timestamp,
+    /// The last entry of the log that lifts nothing; none if it was noted by a version that knew only the time.
+    pub follows: Option<u64>,
+    /// Why.
+    pub why: String,
+}
+
 /// What one job reads and writes.
 pub struct AcmeTx<'c>(&'c Connection, &'c Accounts);
 
@@ -303,13 +314,19 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// An account must get no other certificate for an identifier.
+    /// An account must get no other certificate for an identifier. Of two blocks the one stays that holds longer.
     ///
     /// # Errors
     /// As above.
-    pub fn block(&self, account: u64, identifier: &Identifier, since: Timestamp, why: &str) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO block (account, identifier, since, why) VALUES (?1, ?2, ?3, ?4)";
-        self.0.prepare_cached(sql)?.execute(params![account.cast_signed(), identifier.query(), millis(since), why])?;
+    pub fn block(&self, account: u64, identifier: &Identifier, block: &Block) -> Result<(), StoreError> {
+        let Block { since, follows, why } = block;
+        let sql = "INSERT INTO block (account, identifier, since, follows, why) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (account, identifier) DO UPDATE
+             SET since = excluded.since, follows = excluded.follows, why = excluded.why
+             WHERE block.follows IS NULL OR block.follows <= excluded.follows";
+        let follows = follows.map(u64::cast_signed);
+        let row = params![account.cast_signed(), identifier.query(), millis(*since), follows, why];
+        self.0.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
 
@@ -317,10 +334,10 @@ impl AcmeTx<'_> {
     ///
     /// # Errors
     /// As above.
-    pub fn blocked(&self, account: u64, identifier: &Identifier) -> Result<Option<(Timestamp, String)>, StoreError> {
-        let sql = "SELECT since, why FROM block WHERE account = ?1 AND identifier = ?2";
+    pub fn blocked(&self, account: u64, identifier: &Identifier) -> Result<Option<Block>, StoreError> {
+        let sql = "SELECT since, follows, why FROM block WHERE account = ?1 AND identifier = ?2";
         let row = params![account.cast_signed(), identifier.query()];
-        Ok(self.0.prepare_cached(sql)?.query_row(row, since_and_why).optional()?)
+        Ok(self.0.prepare_cached(sql)?.query_row(row, read_block).optional()?)
     }
 
     /// Clears something away with each of so many rows.
@@ -355,8 +372,10 @@ impl AcmeTx<'_> {
     }
 }
 
-fn since_and_why(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Timestamp, String)> {
-    Ok((Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned()), row.get(1)?))
+fn read_block(row: &rusqlite::Row<'_>) -> rusqlite::Result<Block> {
+    let since = Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned());
+    let follows = row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned);
+    Ok(Block { since, follows, why: row.get(2)? })
 }
 
 fn text(value: &impl Serialize) -> Result<String, StoreError> {

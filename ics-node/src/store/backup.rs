@@ -13,7 +13,8 @@ use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
 use super::{
-    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, lock, make_private, schema, state, sync_names, table, witnessed,
+    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, list_numbers, lock, make_private, schema, state, sync_names,
+    table, witnessed,
 };
 
 impl Store {
@@ -28,6 +29,7 @@ impl Store {
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         refuse_store(to)?;
         let copied = keeping::copy(self.dir(), to)
+            .and_then(|()| list_numbers::raise(&self.dir().join(HEADS_DIR), &to.join(HEADS_DIR)))
             .and_then(|()| self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to)));
         // Of the disk that the copy is for: the node's own may have room.
         copied.map_err(|error| error.of_disk(to))
@@ -42,7 +44,9 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let log = open_log(dir)?;
     refuse_store(to)?;
     let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
-    let copied = keeping::copy(dir, to).and_then(|()| copy_store(&log, &heads, to));
+    let copied = keeping::copy(dir, to)
+        .and_then(|()| list_numbers::raise(&dir.join(HEADS_DIR), &to.join(HEADS_DIR)))
+        .and_then(|()| copy_store(&log, &heads, to));
     copied.map_err(|error| error.of_disk(to))
 }
 
@@ -175,6 +179,7 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreE
         seen.doubt(None)?;
     }
     raise_heads(&log, &copies, &heads)?;
+    list_numbers::raise(&copy.join(HEADS_DIR), &dir.join(HEADS_DIR))?;
     let (unfinished, path) = (dir.join(".new"), dir.join(LOG_FILE));
     std::fs::copy(copy.join(LOG_FILE), &unfinished).map_err(StoreError::io(&unfinished))?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::types::Seal;
-use super::{make_private, sync_names};
+use super::{make_private, replace_file, sync_names};
 
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
@@ -203,10 +203,7 @@ impl HeadFiles {
     }
 
     fn replace(&self, name: &str, note: &str) -> Result<(), StoreError> {
-        let new = self.dir.join(NEW);
-        let mut file = File::create(&new).map_err(StoreError::io(&new))?;
-        file.write_all(note.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
-        self.rename(&new, name)
+        replace_file(&self.dir, NEW, name, note)
     }
 
     fn rename(&self, new: &Path, name: &str) -> Result<(), StoreError> {

@@ -2,8 +2,9 @@
 //!
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
-//! domain, see [`heads`]), `seen/` (the highest that was seen of the logs of others), `lock`, and `restoring` while a copy
-//! is put there. Access is by (domain, index) or by key, so that domains can be spread over several stores.
+//! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was
+//! seen of the logs of others), `told` (until when alerts were told), `lock`, and `restoring` while a copy is put there.
+//! Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
 //! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
@@ -22,6 +23,7 @@ mod follow;
 mod granted;
 mod heads;
 mod index;
+mod list_numbers;
 mod outbox;
 mod pool;
 mod read;
@@ -32,6 +34,7 @@ mod schema;
 mod sight;
 mod state;
 mod table;
+mod told;
 mod transaction;
 mod types;
 mod witnessed;
@@ -55,7 +58,9 @@ use tokio::sync::watch;
 use crate::background;
 
 pub use acme::keeping::{Speaking, is_of_copy, speaking};
-pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
+pub use acme::{
+    AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade,
+};
 pub(crate) use backup::open_log;
 pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
 pub use check::{Inspector, Report, inspect};
@@ -80,6 +85,7 @@ pub use write::{Pending, Written};
 use damage::Met;
 use heads::HeadFiles;
 use index::Index;
+use list_numbers::ListNumbers;
 use pool::Pool;
 use round::Round;
 use state::Published;
@@ -152,6 +158,7 @@ pub(crate) struct Shared {
     /// How far the log has been looked over for it.
     round: Round,
     heads: HeadFiles,
+    list_numbers: ListNumbers,
     /// What was seen of the logs of others.
     seen: HeadFiles,
     cosigner: Option<[u8; 32]>,
@@ -217,6 +224,7 @@ impl Store {
         witnessed::make_good(&log, &seen)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         heads.sweep()?;
+        let list_numbers = ListNumbers::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let keys_of = damage::filed(options.keys_of);
@@ -230,6 +238,7 @@ impl Store {
             round: Round::default(),
             index_path,
             heads,
+            list_numbers,
             seen,
             cosigner: options.cosigner,
             sealer: options.sealer,
@@ -275,6 +284,11 @@ impl Store {
     /// Whether the last write found no room on the disk.
     pub(crate) fn lacks_room(&self) -> bool {
         self.shared.lacks_room.load(Ordering::Relaxed)
+    }
+
+    /// A number for a revocation list that is signed now, larger than all before.
+    pub(crate) fn number_list(&self, now: Timestamp) -> u64 {
+        self.shared.list_numbers.next(now)
     }
 
     /// Ready once it takes no more writes until it is opened again, with the reason.
@@ -339,6 +353,17 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
 pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
+}
+
+/// Puts a small file into a directory, durably, in the place of the one with that name. A crash before the rename leaves
+/// the old file, after it the new one, never a part of either.
+fn replace_file(dir: &Path, new: &str, name: &str, text: &str) -> Result<(), StoreError> {
+    let (new, path) = (dir.join(new), dir.join(name));
+    let mut file = File::create(&new).map_err(StoreError::io(&new))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
+    std::fs::rename(&new, &path).map_err(StoreError::io(&path))?;
+    // Without this a power cut may bring the old file back.
+    sync_names(dir)
 }
 
 /// The write-ahead log of a database.

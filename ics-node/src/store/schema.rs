@@ -39,7 +39,11 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-8.sql"),
     include_str!("schema/index-9.sql"),
 ];
-const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql")];
+const ACME_STEPS: &[&str] = &[
+    include_str!("schema/acme-1.sql"),
+    include_str!("schema/acme-2.sql"),
+    include_str!("schema/acme-3.sql"),
+];
 
 /// Page cache of a connection: inner pages of the trees stay there. A million entries have some 150 of 8 KiB, and each
 /// look-up brings a leaf along that nobody will ask for again.
@@ -308,5 +312,23 @@ mod tests {
         let holders = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
         let holders: Vec<String> = holders.map(|row| row.expect("a row")).collect();
         assert_eq!(holders, [serde_json::to_string(&holder).expect("JSON"), String::new()]);
+    }
+
+    #[test]
+    fn blocks_of_an_earlier_version_stay_and_know_only_their_time() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("acme.db");
+        let former = Connection::open(&path).expect("open");
+        ACME_STEPS[..2].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 2).expect("set");
+        let rows = "INSERT INTO account (id, domain, thumbprint, document) VALUES (1, 'd.example', 'a', '{}');
+             INSERT INTO block (account, identifier, since, why) VALUES (1, 'host:a.example', 7, 'by hand');";
+        former.execute_batch(rows).expect("inserted");
+        drop(former);
+        let acme = open_writer(File::Acme, &path).expect("open");
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+        let block = acme.query_row("SELECT since, follows FROM block", [], row).expect("a row");
+        assert_eq!(block, (7, None));
     }
 }

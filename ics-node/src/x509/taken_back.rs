@@ -29,7 +29,7 @@ pub struct TakenBack<'r> {
     /// The index of the statement by which it was issued.
     pub issued: u64,
     /// That of the statement that took it back.
-    index: u64,
+    pub index: u64,
     reason: &'r str,
     asked_by: &'r str,
 }
@@ -50,7 +50,7 @@ impl<'r> TakenBack<'r> {
     /// is newer the order of the log says: its time may stand still.
     #[must_use]
     pub fn stands(&self, record: &Record) -> bool {
-        !is_permitted(record, |it| self.index < it.by.index)
+        !is_permitted_after(record, self.index)
     }
 
     /// Whether the thing gets none now, whatever its key: a signer has said that it shall not.
@@ -125,7 +125,15 @@ pub(super) fn takes_back(end: &Listed, issued: &Listed) -> bool {
         && end.supersedes.contains(&issued.by.statement)
 }
 
-/// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.
+/// Whether nothing blocks the thing, and after an entry of its log somebody who sets its status has said that it may be
+/// used.
+#[must_use]
+pub fn is_permitted_after(record: &Record, index: u64) -> bool {
+    is_permitted(record, |it| index < it.by.index)
+}
+
+/// The same of a time, which may stand still and was another one before the clock was put right: only where no entry is
+/// known.
 #[must_use]
 pub fn is_permitted_since(record: &Record, since: Timestamp) -> bool {
     is_permitted(record, |it| since < it.admitted_at)

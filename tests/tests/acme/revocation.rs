@@ -10,6 +10,7 @@ use ics_core::descriptor::Descriptor;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::StatementId;
 use ics_core::vocabulary::{Act, KeyType};
 use ics_node::app::{Asker, CertifyFault, Reader, Requester, Revoker};
 use ics_node::x509::{Reason, SerialNumber, Shown};
@@ -244,6 +245,29 @@ fn an_account_is_blocked_by_what_the_log_says_of_its_certificate() {
     story.signer(41, &maker()).order(&[URN]).is(201);
     world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
     device.certificate(&[URN], &story.csr);
+}
+
+/// What is newer the log says: a clock that was ahead lifts no block, and one that was put right keeps none for ever.
+#[test]
+fn a_block_holds_until_a_later_entry_permits_whatever_the_clock_said() {
+    let story = Story::begin();
+    let world = &story.server.world;
+    let in_use = |ends: &[StatementId]| world.submit(vec![status(7, &owner(), "owner", "in-use", ends)]);
+    let set = |change: &str| {
+        let memory = rusqlite::Connection::open(world.database().with_file_name("acme.db")).expect("opens");
+        memory.execute_batch(change).expect("writes");
+    };
+    let before = in_use(&[]);
+    story.signer(41, &maker()).revoke(&story.certificate, None).is(200);
+    let device = story.device();
+    // Only what was noted is known of it, by a clock that is put right: what was said before bears later times.
+    set("DELETE FROM certificate; UPDATE block SET since = 1");
+    let detail = device.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("by an account that may have certificates for all its names"), "{detail}");
+    // By one that is ahead: what is said afterwards bears earlier times.
+    set("UPDATE block SET since = 9000000000000");
+    in_use(&before);
+    device.certificate(&[URN], &story.server.bench.request("fresh", &[]));
 }
 
 #[test]

@@ -186,3 +186,52 @@ fn a_receiver_is_told_again_until_it_has_taken_it() {
     stop.send_replace(true);
     runtime.block_on(watching).expect("ends");
 }
+
+/// A node that was away for longer than what has lapsed is counted.
+#[test]
+fn what_has_ended_since_somebody_was_told_is_told_however_long_that_is() {
+    let world = World::new();
+    world.claim_period(7, 1, (ago(100 * DAY), ago(10 * DAY)), "ldevid");
+    let (_, alerts) = world.app.look_at_expiries(Some(ago(11 * DAY)), 30).expect("looks");
+    let told: Vec<_> = alerts.iter().map(|alert| (alert.lapsed, numbers(alert))).collect();
+    assert_eq!(told, [(1, vec![1])]);
+    assert_eq!(world.app.expiries()[0].lapsed, 0, "it is counted no more");
+    for since in [Some(ago(9 * DAY)), None] {
+        let (_, alerts) = world.app.look_at_expiries(since, 30).expect("looks");
+        assert_eq!(alerts, [], "{since:?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_started_again_repeats_nothing_and_tells_a_new_receiver_all() {
+    let world = World::new();
+    endings(&world);
+    let (address, told) = receiver(&[]);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let start = |path: &str, before_days, until: &dyn Fn()| {
+        let webhook = format!("http://{address}{path}").parse().expect("a URL");
+        let config = AlertsConfig { webhook: Some(webhook), before_days, every_seconds: 1 };
+        let (stop, stopped) = watch::channel(false);
+        let watching = runtime.spawn(world.app.clone().watch_certificates(config, stopped));
+        until();
+        stop.send_replace(true);
+        runtime.block_on(watching).expect("ends");
+    };
+    let is_told = |path: &str| {
+        let request = told.recv_timeout(Duration::from_secs(30)).expect("is told");
+        assert!(request.starts_with(&format!("POST {path} ")), "{request}");
+    };
+    let is_silent = || {
+        let silence = told.recv_timeout(Duration::from_millis(2500));
+        assert!(silence.is_err(), "{silence:?}");
+    };
+    let once = |path: &str| {
+        is_told(path);
+        is_silent();
+    };
+    start("/first", 30, &|| once("/first"));
+    start("/first", 30, &is_silent);
+    start("/second", 30, &|| once("/second"));
+    start("/second", 31, &|| once("/second"));
+}

@@ -229,6 +229,31 @@ fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
     });
 }
 
+/// RFC 5280, 5.2.3: also where a clock that was ahead was put right, or the node was put back from a copy.
+#[test]
+fn a_list_has_a_larger_number_than_all_before() {
+    let world = World::new();
+    issue(&world, &[7]);
+    let by = authority(&[&world.issuer, &world.root]);
+    let number = |world: &World| read_revoked(&list(world, 3), &by).expect("a list").number.expect("a number");
+    let first = number(&world);
+    world.submit(vec![suspend(7)]);
+    let second = number(&world);
+    assert!(first < second && number(&world) == second, "{first} {second}");
+    // As after an hour in which the clock was ahead.
+    let file = world.database().with_file_name("heads").join(".lists");
+    let kept = std::fs::read_to_string(&file).expect("it is kept");
+    assert!(kept.starts_with(&second.to_string()), "{kept}");
+    let ahead = second + 3_600_000;
+    let key = world.key.clone();
+    std::fs::write(&file, format!("{ahead} 0\n")).expect("writes");
+    let world = world.with_key(key);
+    let third = number(&world);
+    assert_eq!(third, ahead + 1);
+    let key = world.key.clone();
+    assert!(third < number(&world.with_key(key)), "over a restart");
+}
+
 /// After a clock that was ahead the log's time stands still for as long as that, ahead of the time of the lists.
 #[test]
 fn what_is_revoked_is_so_by_the_time_of_the_list() {

@@ -1,11 +1,14 @@
 //! Tells of certificates that end: looks again and again, and sends what is news to the address that the configuration
-//! names, and to no other. What could not be told is told with the next look.
+//! names, and to no other. What could not be told is told with the next look, and what was told is not told again, also by
+//! a node that was started again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use ics_core::limits;
 use ics_core::time::Timestamp;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::expiry::ExpiryAlert;
@@ -45,7 +48,9 @@ impl App {
         });
         let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told_until: Option<Timestamp> = None;
+        let way = way(&config);
+        // What was told by a clock that was ahead may have left out what came since.
+        let mut told_until = self.store().told_until(&way).filter(|until| *until <= self.clock().now());
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
@@ -67,7 +72,16 @@ impl App {
             };
             if told {
                 told_until = Some(at);
+                self.note_told(&way, at).await;
             }
+        }
+    }
+
+    /// Where it cannot be noted, the next start tells once more: that is no reason to tell nothing.
+    async fn note_told(&self, way: &str, until: Timestamp) {
+        let (app, way) = (self.clone(), way.to_owned());
+        if let Ok(Err(error)) = crate::background::spawn(move || app.store().note_told(&way, until)).await {
+            tracing::warn!(%error, "that alerts were told could not be noted");
         }
     }
 
@@ -113,4 +127,11 @@ impl App {
         }
         false
     }
+}
+
+/// What decides whether something was told: another receiver has heard of nothing, nor has one who is to hear of it earlier.
+/// The receiver's address may be a secret.
+fn way(AlertsConfig { webhook, before_days, .. }: &AlertsConfig) -> String {
+    let receiver = webhook.as_ref().map_or("", |webhook| webhook.secret().as_str());
+    HEXLOWER.encode(&Sha256::digest(format!("{before_days}\n{receiver}")))
 }

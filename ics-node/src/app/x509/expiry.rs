@@ -142,8 +142,10 @@ impl App {
         before: u64,
         alert: &mut ExpiryAlert,
     ) -> Result<(), AppError> {
-        let (from, farthest) = (now.as_millis().saturating_sub(LAPSED_DAYS * DAY), before.max(longest()));
-        let walk = Walk::Ends { from: Timestamp::from_millis(from), before: now.plus_millis(farthest) };
+        let counted_from = Timestamp::from_millis(now.as_millis().saturating_sub(LAPSED_DAYS * DAY));
+        // What has ended while the node was away is told of, however long that was.
+        let from = since.map_or(counted_from, |since| since.min(counted_from));
+        let walk = Walk::Ends { from, before: now.plus_millis(before.max(longest())) };
         let mut found = self.counted(sight, now)?;
         found.issuer_ends = self.authorities_of(&rules.issuers).next().map(|issuer| issuer.not_after);
         let is_news = |ends: &Timestamp| is_news(*ends, before.max(longest_of(rules)), since, now);
@@ -158,7 +160,9 @@ impl App {
                 if end.is_over && self.is_blocked(sight, &issued.subject_id())? {
                     continue;
                 }
-                found.count(&end, now);
+                if end.at >= counted_from {
+                    found.count(&end, now);
+                }
                 alert.take(&end, info, since, now);
             }
             next = step.next;

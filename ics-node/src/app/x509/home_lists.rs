@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -14,10 +15,11 @@ use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
 use crate::x509::{ReadList, read_list, read_revoked};
 
-/// Milliseconds after which a list is asked for again, though the log has not grown here.
-const ASK_AGAIN: u64 = 1_000;
-/// Milliseconds for which a peer that gave none is not asked again.
-const REST: u64 = 2_000;
+/// How long a list counts as the newest while the log has not grown here. Like [`REST`] by no clock that can be set: the
+/// node's time stands still where the machine's was set back.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a peer that gave none is not asked again.
+const REST: Duration = Duration::from_secs(2);
 /// Nodes behind each other that are asked for one client.
 const HOPS: u8 = 3;
 
@@ -42,7 +44,7 @@ struct Place {
     newest: AtomicU64,
     /// Whether the last one that came is not taken: what stands in the one that is kept may be less than is known by now.
     in_doubt: AtomicBool,
-    failed_at: Mutex<Option<Timestamp>>,
+    failed_at: Mutex<Option<Instant>>,
     /// When it was last asked for, by the count of all lists.
     asked: AtomicU64,
 }
@@ -52,7 +54,14 @@ struct Kept {
     list: SignedList,
     /// Entries of the domain that were here when it was asked for, and when that was.
     size: u64,
-    at: Timestamp,
+    at: Instant,
+}
+
+impl Kept {
+    /// Whether its home has just given it.
+    fn is_new(&self) -> bool {
+        self.at.elapsed() < ASK_AGAIN
+    }
 }
 
 /// Why a list that the issuer has signed is not taken.
@@ -80,8 +89,7 @@ impl HomeLists {
 
     /// Keeps a list, and forgets others until all have no more bytes than they may have: those that hold no longer first,
     /// then those that nobody has asked for for the longest time. One that holds may be the last that is to be had.
-    fn keep(&self, place: &Place, kept: Kept, most: usize) {
-        let now = kept.at;
+    fn keep(&self, place: &Place, kept: Kept, now: Timestamp, most: usize) {
         place.newest.store(kept.list.number, Ordering::Relaxed);
         place.in_doubt.store(false, Ordering::Relaxed);
         self.use_now(place);
@@ -119,12 +127,13 @@ impl Place {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
-    /// What is given: a list that holds. One in whose place another one came that is not taken says nothing of entries that
-    /// are here and were not when it was asked for, and they may revoke.
+    /// What is given: a list that holds, or has just come. This node's clock may have been led ahead, or stand still there
+    /// once it was put right, and whoever gets the list looks at his own. One in whose place another one came that is not
+    /// taken says nothing of entries that are here and were not when it was asked for, and they may revoke.
     fn given(&self, size: u64, now: Timestamp) -> Option<SignedList> {
         let in_doubt = self.in_doubt.load(Ordering::Relaxed);
-        let kept = self.kept().filter(|kept| kept.list.next_update > now && (!in_doubt || kept.size >= size))?;
-        Some(kept.list)
+        let holds = |kept: &Kept| kept.list.next_update > now || kept.is_new();
+        Some(self.kept().filter(|kept| holds(kept) && (!in_doubt || kept.size >= size))?.list)
     }
 
     /// Whether a list is taken, and what is known of the one that is here if not.
@@ -138,12 +147,14 @@ impl Place {
         refused.map_or(Ok(()), Err)
     }
 
-    fn failed_at(&self) -> Option<Timestamp> {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the peer has just given none.
+    fn rests(&self) -> bool {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_some_and(|at| at.elapsed() < REST)
     }
 
-    fn fail(&self, at: Timestamp) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    fn fail(&self) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -164,10 +175,8 @@ impl App {
             },
             None => place.asking.lock().await,
         };
-        let now = self.clock().now();
-        let is_new = |kept: &Kept| kept.size == of.size && now.millis_since(kept.at) < ASK_AGAIN;
-        let has_failed = place.failed_at().is_some_and(|at| now.millis_since(at) < REST);
-        if !has_failed
+        let is_new = |kept: &Kept| kept.size == of.size && kept.is_new();
+        if !place.rests()
             && !place.kept().is_some_and(|kept| is_new(&kept))
             && let Some(further) = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1)
         {
@@ -201,18 +210,18 @@ impl App {
         let (read, list) = match read {
             Ok(read) => read,
             Err(error) => {
-                place.fail(now);
+                place.fail();
                 tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
                 return;
             }
         };
         match place.takes(&read, now) {
             Ok(()) => {
-                let kept = Kept { list, size: of.size, at: now };
-                self.0.home_lists.keep(place, kept, limits::REVOCATION_LISTS_BYTES);
+                let kept = Kept { list, size: of.size, at: Instant::now() };
+                self.0.home_lists.keep(place, kept, now, limits::REVOCATION_LISTS_BYTES);
             }
             Err(why) => {
-                place.fail(now);
+                place.fail();
                 self.alarm_of_list(of.domain.clone(), why).await;
             }
         }
@@ -235,6 +244,8 @@ impl App {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_seconds(100);
+
     fn key(number: u16) -> Key {
         let domain = format!("d{}.example", number / 256).parse().expect("a domain");
         (domain, "issuer".to_owned(), (number % 256) as u8)
@@ -243,7 +254,7 @@ mod tests {
     /// A list of so many bytes that holds until then.
     fn kept(bytes: usize, until: u64) -> Kept {
         let list = SignedList { der: vec![0; bytes].into(), number: 7, next_update: Timestamp::from_seconds(until) };
-        Kept { list, size: 1, at: Timestamp::from_seconds(100) }
+        Kept { list, size: 1, at: Instant::now() }
     }
 
     fn has(lists: &HomeLists, number: u16) -> bool {
@@ -254,7 +265,7 @@ mod tests {
     fn lists_that_were_fetched_stay_however_many_others_are_asked_for() {
         let lists = HomeLists::default();
         for number in 0..256 {
-            lists.keep(&lists.place(key(number)), kept(1_000, 200), 256_000);
+            lists.keep(&lists.place(key(number)), kept(1_000, 200), NOW, 256_000);
         }
         // Nobody gets any of these: there is no link.
         (256..2_048).for_each(|number| drop(lists.place(key(number))));
@@ -264,7 +275,7 @@ mod tests {
     #[test]
     fn what_holds_no_longer_is_forgotten_first_and_then_what_nobody_asks_for() {
         let lists = HomeLists::default();
-        let keep = |number, bytes, until| lists.keep(&lists.place(key(number)), kept(bytes, until), 100);
+        let keep = |number, bytes, until| lists.keep(&lists.place(key(number)), kept(bytes, until), NOW, 100);
         keep(1, 40, 200);
         keep(2, 30, 100);
         keep(3, 30, 200);
@@ -279,7 +290,26 @@ mod tests {
         assert_eq!(lists.place(key(1)).newest.load(Ordering::Relaxed), 7, "none before it is taken");
     }
 
-    /// Of a home whose clock was ahead, and was put right: its lists bear earlier times and numbers than before.
+    /// The time of a node that was led ahead, and whose clock was put right while it ran, stands still there.
+    #[test]
+    fn what_a_home_has_just_given_is_given_on_and_asked_for_again_though_this_nodes_time_stands_still_ahead() {
+        let (lists, ahead) = (HomeLists::default(), Timestamp::from_seconds(10_000));
+        let place = lists.place(key(1));
+        let earlier = |ago| Instant::now().checked_sub(ago).expect("the machine runs for longer");
+        lists.keep(&place, kept(1, 9_000), ahead, 100);
+        assert!(place.given(1, ahead).is_some() && place.kept().is_some_and(|kept| kept.is_new()));
+        place.set(Some(Kept { at: earlier(ASK_AGAIN), ..kept(1, 9_000) }));
+        assert!(!place.kept().is_some_and(|kept| kept.is_new()), "it is asked for again");
+        assert_eq!(place.given(1, ahead), None, "nothing new came, and it holds no longer");
+
+        place.fail();
+        assert!(place.rests());
+        *place.failed_at.lock().expect("no panic") = Some(earlier(REST));
+        assert!(!place.rests(), "the peer is asked again");
+    }
+
+    /// Of a home whose clock was ahead, and was put right: its lists bear earlier times than before, and where an earlier
+    /// version signs them earlier numbers.
     #[test]
     fn a_list_from_the_future_binds_nobody_and_what_is_missing_on_the_last_one_is_not_given_away() {
         let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));
@@ -291,7 +321,7 @@ mod tests {
         let place = lists.place(key(1));
         let keep = |size| {
             let Kept { list, at, .. } = kept(1, 20_000);
-            lists.keep(&place, Kept { list: SignedList { number: 9_999, ..list }, size, at }, 100);
+            lists.keep(&place, Kept { list: SignedList { number: 9_999, ..list }, size, at }, now, 100);
         };
         assert_eq!(place.takes(&read(9_999), now), Ok(()));
         keep(4);

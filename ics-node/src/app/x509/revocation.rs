@@ -126,7 +126,8 @@ impl App {
                 // Whoever has fetched the last list may rely on it: so may who asks now.
                 return list.holding(now).map(Listing::Signed).ok_or_else(|| too_old(domain));
             };
-            Ok(Listing::Signed(list.signed(now, news, lister, &key, shard)?))
+            let number = |now| self.store().number_list(now);
+            Ok(Listing::Signed(list.signed((now, number), news, lister, &key, shard)?))
         })
     }
 

@@ -133,8 +133,17 @@ async fn ocsp_post(face: Data<Face>, domain: Domain, request: HttpRequest, paylo
                 None => answered(&face, domain.0, der.to_vec(), &question, &request).await,
             }
         }
-        Err(failure) if failure.status_code() == StatusCode::PAYLOAD_TOO_LARGE => ocsp(OcspError::Malformed.to_der()),
-        Err(failure) => failure.error_response(),
+        Err(failure) => unread(&failure).map_or_else(|| failure.error_response(), |error| ocsp(error.to_der())),
+    }
+}
+
+/// Why a question was not read, where the protocol has words for it.
+fn unread(failure: &Failure) -> Option<OcspError> {
+    match failure.status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => Some(OcspError::Malformed),
+        // All places are taken.
+        StatusCode::SERVICE_UNAVAILABLE => Some(OcspError::TryLater),
+        _ => None,
     }
 }
 
@@ -295,4 +304,20 @@ fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Failure> {
     let both = decoded.as_deref().and_then(|text| text.split_once(':'));
     let both = both.map(|(name, password)| (name.to_owned(), password.to_owned()));
     both.map(Some).ok_or_else(|| Failure::new(Code::UnprovenClient, "EST takes a password of HTTP Basic (RFC 7617)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_about_a_certificate_is_refused_in_the_words_of_ocsp() {
+        for (code, expected) in [
+            (Code::Busy, Some(OcspError::TryLater)),
+            (Code::BodyTooLarge, Some(OcspError::Malformed)),
+            (Code::MalformedQuery, None),
+        ] {
+            assert_eq!(unread(&Failure::new(code, "for a test")), expected, "{}", code.as_str());
+        }
+    }
 }

@@ -44,7 +44,7 @@ fn nothing_stays_of_what_fails_and_everything_else_is_there_again() {
     let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
     let id = store.with(Durability::Now, |tx| tx.add_account(&domain, &account)).expect("is kept");
     let failed = store.with(Durability::Now, |tx| {
-        tx.block(id, &Identifier::dns("a.example").expect("a name"), at(2), "by hand")?;
+        tx.block(id, &Identifier::dns("a.example").expect("a name"), &block(4, "by hand"))?;
         Err::<(), _>(StoreError::not_found("anything"))
     });
     assert!(failed.is_err());
@@ -168,6 +168,24 @@ fn what_ended_long_ago_is_cleared_away() {
     assert_eq!(left, expected);
 }
 
+/// That an account is blocked until a later entry than this one permits.
+fn block(follows: u64, why: &str) -> Block {
+    Block { since: at(2), follows: Some(follows), why: why.to_owned() }
+}
+
+/// Whoever repeats an earlier revocation shortens no block.
+#[test]
+fn of_two_blocks_the_one_stays_that_holds_longer() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _, id, identifier) = blocked(dir.path());
+    let found = store.with(Durability::Now, |tx| {
+        tx.block(id, &identifier, &block(9, "the second"))?;
+        tx.block(id, &identifier, &block(4, "the first again"))?;
+        tx.blocked(id, &identifier)
+    });
+    assert_eq!(found.expect("works"), Some(block(9, "the second")));
+}
+
 /// A store of ACME with an account that is blocked for a name, and a credential that waits.
 fn blocked(dir: &Path) -> (AcmeStore, DomainName, u64, Identifier) {
     let store = AcmeStore::open(dir).expect("opens");
@@ -181,7 +199,7 @@ fn blocked(dir: &Path) -> (AcmeStore, DomainName, u64, Identifier) {
             Credential { kid: "waits".to_owned(), domain: domain.clone(), holder, secret, expires: at(100) };
         tx.add_credential(&credential)?;
         let id = tx.add_account(&domain, &account)?;
-        tx.block(id, &identifier, at(2), "somebody else had it revoked")?;
+        tx.block(id, &identifier, &block(4, "somebody else had it revoked"))?;
         Ok::<_, StoreError>(id)
     });
     (store, domain, id.expect("is kept"), identifier)
@@ -234,7 +252,7 @@ fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
     let (store, _, id, identifier) = blocked(dir.path());
     keeping::copy(dir.path(), copy.path()).expect("copies");
     let later = Identifier::dns("pump-8.acme.example").expect("a name");
-    store.with(Durability::Now, |tx| tx.block(id, &later, at(3), "later")).expect("is kept");
+    store.with(Durability::Now, |tx| tx.block(id, &later, &block(5, "later"))).expect("is kept");
     drop(store);
     assert!(!keeping::put_back(copy.path(), dir.path(), &aside).expect("looks"));
     let is_of_copy = || keeping::is_of_copy(copy.path(), dir.path()).expect("reads");

@@ -15,8 +15,8 @@ use crate::acme::problem::{Kind, Problem};
 use crate::app::answer::read::Sight;
 use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::{App, Reader};
-use crate::store::AcmeMade;
-use crate::x509::{TakenBack, is_permitted_since};
+use crate::store::{AcmeBlock, AcmeMade};
+use crate::x509::{TakenBack, is_permitted_after, is_permitted_since};
 
 /// For which thing an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl App {
             let mut problems = Vec::new();
             for identifier in identifiers {
                 let noted = tx.blocked(client.id, identifier)?;
-                let mut why = noted.filter(|(since, _)| !is_permitted_since(record, *since)).map(|(_, why)| why);
+                let mut why = noted.filter(|block| !is_lifted(block, record)).map(|block| block.why);
                 for (digest, told) in &ended {
                     let got = tx.certificate_by_digest(domain, digest)?;
                     let is_its =
@@ -251,6 +251,14 @@ impl App {
     pub(super) fn acme_rules(&self, domain: &DomainName) -> Result<Certificates, Problem> {
         let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
         rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
+    }
+}
+
+/// Whether somebody who is entitled to it has said anew that the thing may be used.
+fn is_lifted(block: &AcmeBlock, record: &Record) -> bool {
+    match block.follows {
+        Some(index) => is_permitted_after(record, index),
+        None => is_permitted_since(record, block.since),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::acme::revoke::{Asker, Right, decide};
 use crate::api::problem::Code;
 use crate::app::App;
 use crate::app::x509::certify::{CertifyError, Requester, Revoker, roles_to_ask};
-use crate::store::AcmeIssued;
+use crate::store::{AcmeBlock, AcmeIssued};
 use crate::x509::{Reason, SerialNumber, Shown, TakenBack, sets_status, sha256};
 
 #[derive(Deserialize)]
@@ -38,14 +38,15 @@ struct Target {
 }
 
 impl Target {
-    /// Whether the log says that it was revoked for somebody whose it was not, and nobody has lifted that.
-    fn is_taken_back(&self) -> bool {
+    /// The entry by which it was revoked for somebody whose it was not, if nobody has lifted that.
+    fn taken_back(&self) -> Option<u64> {
         let serial = self.serial.name();
         let is_it = |end: &TakenBack<'_>| {
             let issued = self.record.statement_at(end.issued).and_then(|issued| issued.certificate.as_ref());
             issued.is_some_and(|issued| issued.serial == serial)
         };
-        TakenBack::all(&self.record).any(|end| is_it(&end) && end.stands(&self.record))
+        let standing = TakenBack::all(&self.record).filter(|end| is_it(end) && end.stands(&self.record));
+        standing.map(|end| end.index).max()
     }
 }
 
@@ -72,16 +73,16 @@ impl App {
             Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
         };
         let revoked = self.revoke_certificate(domain, &target.serial, revoker, reason).await;
-        let blocks = match &revoked {
-            Ok(_) => true,
-            // It is in the log: who asks again when it is shown learns only that it is revoked already.
-            Err(CertifyError::App(error)) => error.code() == Code::Unwitnessed,
+        let follows = match &revoked {
+            Ok(index) => Some(*index),
+            // It is in the log, somewhere: who asks again when it is shown learns only that it is revoked already.
+            Err(CertifyError::App(error)) if error.code() == Code::Unwitnessed => Some(self.acme_last_entry(domain)?),
             // Who asked before may have gone before it was noted.
-            Err(CertifyError::AlreadyRevoked) => target.is_taken_back(),
-            Err(_) => false,
+            Err(CertifyError::AlreadyRevoked) => target.taken_back(),
+            Err(_) => None,
         };
-        if blocks {
-            self.acme_block(&target, right, reason, client.as_ref())?;
+        if let Some(follows) = follows {
+            self.acme_block(&target, (right, reason), follows, client.as_ref())?;
         }
         let index = revoked?;
         tracing::info!(%domain, serial = %target.serial, index, right = right.to_text(), "revoked over ACME");
@@ -145,19 +146,26 @@ impl App {
     fn acme_block(
         &self,
         target: &Target,
-        right: Right,
-        reason: Reason,
+        (right, reason): (Right, Reason),
+        follows: u64,
         client: Option<&Client>,
     ) -> Result<(), Problem> {
         if !right.blocks() {
             return Ok(());
         }
-        let (now, why) = (self.acme_now(), format!("{} ({reason})", right.to_text()));
         let other = target.issued.as_ref().filter(|it| client.is_none_or(|client| client.id != it.account));
         let Some(issued) = other else { return Ok(()) };
+        let why = format!("{} ({reason})", right.to_text());
+        let block = AcmeBlock { since: self.acme_now(), follows: Some(follows), why };
         self.acme_server()?.keep(|tx| {
-            issued.identifiers.iter().try_for_each(|identifier| tx.block(issued.account, identifier, now, &why))?;
+            issued.identifiers.iter().try_for_each(|identifier| tx.block(issued.account, identifier, &block))?;
             Ok(())
         })
+    }
+
+    /// The index of the newest entry, shown or not.
+    fn acme_last_entry(&self, domain: &DomainName) -> Result<u64, Problem> {
+        let head = self.store().head(self.hosted(domain)?.number)?;
+        Ok(head.size.saturating_sub(1))
     }
 }

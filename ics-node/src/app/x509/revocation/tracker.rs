@@ -153,10 +153,10 @@ impl List {
         self.signed.as_ref().map(|(list, _)| list).filter(|list| list.next_update > now).cloned()
     }
 
-    /// The list as it is signed, as of a time and holding for so many milliseconds from then on.
+    /// The list as it is signed, as of a time and holding for so many milliseconds from then on; a new one gets a number.
     pub(super) fn signed(
         &mut self,
-        now: Timestamp,
+        (now, number): (Timestamp, impl FnOnce(Timestamp) -> u64),
         (this_update, hold): (Timestamp, u64),
         Lister { authority, layout, .. }: &Lister,
         key: &IssuerKey,
@@ -173,7 +173,7 @@ impl List {
         let revoked = self.revoked.iter().map(|(serial, (revoked, _))| (*serial, *revoked)).collect();
         let urls = layout.urls(&issuer_id(authority), shard);
         let next_update = this_update.plus_millis(hold);
-        let number = self.signed.as_ref().map_or(0, |(list, _)| list.number + 1).max(now.as_millis());
+        let number = number(now);
         let list = RevocationList { authority, urls: &urls, revoked: &revoked, number, this_update, next_update };
         let der = list.sign(&*key.signer)?;
         let signed = SignedList { der: der.into(), number, next_update };

@@ -1,0 +1,26 @@
+//! Until when alerts were told, over restarts: else each start would tell again of all that holds, and nobody would know
+//! what has ended while the node was away.
+
+use std::fs;
+
+use ics_core::time::Timestamp;
+
+use super::error::StoreError;
+use super::{Store, replace_file};
+
+const FILE: &str = "told";
+const NEW: &str = ".new-told";
+
+impl Store {
+    /// Until when alerts were told in this way: to that receiver, by those settings. None if that is not known.
+    pub(crate) fn told_until(&self, way: &str) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.dir().join(FILE)).ok()?;
+        let (millis, told_way) = text.trim().split_once(' ')?;
+        millis.parse().ok().filter(|_| told_way == way).map(Timestamp::from_millis)
+    }
+
+    /// Notes it, durably, in the place of what was noted before.
+    pub(crate) fn note_told(&self, way: &str, until: Timestamp) -> Result<(), StoreError> {
+        replace_file(self.dir(), NEW, FILE, &format!("{} {way}\n", until.as_millis()))
+    }
+}
