@@ -10,7 +10,7 @@ use super::{Failure, FailureInfo};
 use crate::x509::oid;
 
 /// Rounds at most: anybody may ask for them. openssl makes 500.
-const MOST_ROUNDS: u32 = 10_000;
+const MOST_ROUNDS: u32 = 4_096;
 /// Bytes of salt at most.
 const MOST_SALT: usize = 128;
 

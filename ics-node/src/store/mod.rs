@@ -58,9 +58,7 @@ use tokio::sync::watch;
 use crate::background;
 
 pub use acme::keeping::{Speaking, is_of_copy, speaking};
-pub use acme::{
-    AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade,
-};
+pub use acme::{AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
 pub(crate) use backup::open_log;
 pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
 pub use check::{Inspector, Report, inspect};

@@ -39,11 +39,8 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-8.sql"),
     include_str!("schema/index-9.sql"),
 ];
-const ACME_STEPS: &[&str] = &[
-    include_str!("schema/acme-1.sql"),
-    include_str!("schema/acme-2.sql"),
-    include_str!("schema/acme-3.sql"),
-];
+const ACME_STEPS: &[&str] =
+    &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql"), include_str!("schema/acme-3.sql")];
 
 /// Page cache of a connection: inner pages of the trees stay there. A million entries have some 150 of 8 KiB, and each
 /// look-up brings a leaf along that nobody will ask for again.

@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::Compromise;
 use ics_core::time::Timestamp;
-use ics_node::app::{CertifyFault, EstRequest, Issued, Revoker};
+use ics_node::api::CertificateQuery;
+use ics_node::app::{CertifyFault, EstRequest, Issued, Reader, Revoker};
 use ics_node::tls::KeyPin;
 use ics_node::x509::{Constraints, Reason, certificate_pem, issuer_id};
 
@@ -178,6 +180,34 @@ fn the_registrar_names_the_issuer_for_which_somebody_is_to_answer() {
         assert_eq!(code, "200", "{label}: {answer}");
         bench.openssl(&format!("verify -partial_chain -CAfile {issuer} answer.pem"));
     }
+    let renewed = || {
+        let page = world.app.certificates(Reader::Operator, &domain(), &CertificateQuery::default()).expect("a page");
+        page.items.into_iter().filter(|it| it.renewed).count()
+    };
+    assert_eq!(renewed(), 0, "each is for the authority that gave it");
+    ask(":ocsp");
+    assert_eq!(renewed(), 1);
+}
+
+/// Whoever asks which authorities there are believes all that he is told of.
+#[test]
+fn an_authority_whose_key_is_declared_compromised_is_named_to_nobody() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let issuer = world.app.record(Reader::Operator, &domain(), &id(7).to_string()).expect("a record");
+    let signer = issuer.statements.iter().find(|it| it.by.index == issued.index).expect("is said").by.signer;
+    let mut world = world.rotated(issuer_key());
+    let node = Node::start_tls(&world.app, &bench);
+    let told = || {
+        let (url, out) = (format!("{}/cacerts", url(&node)), "got");
+        bench.ok("curl", &["--silent", "--fail", "--cacert", "tls.pem", "--output", out, &url]);
+        bench.openssl("base64 -d -A -in got -out got.der");
+        bench.openssl("pkcs7 -inform DER -in got.der -print_certs").matches("subject=").count()
+    };
+    assert_eq!(told(), 3, "two and their root");
+    let from_index = world.size();
+    world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    assert_eq!(told(), 2);
 }
 
 /// Who introduces a thing of his own with another's host gets no certificate for that host, nor does anybody else.

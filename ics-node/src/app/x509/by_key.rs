@@ -10,7 +10,7 @@ use super::certify::{Application, CertifyError, Issued, Requester};
 use crate::app::access::Reader;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
-use crate::x509::{Csr, Wanted, is_only_of_revoked};
+use crate::x509::{Authority, Csr, Wanted, is_only_of_revoked};
 
 /// Somebody who has shown who he is, and of which sort the certificate is to be.
 pub(super) struct Applicant<'a> {
@@ -109,10 +109,20 @@ impl App {
         }
     }
 
-    /// The certificates from the issuers of a domain up to their roots, DER.
+    /// The certificates from the issuers of a domain up to their roots, DER. Whoever asks believes all of them (RFC 7030,
+    /// 4.1.3), so no issuer is among them whose key is declared compromised.
     pub(super) fn authority_certificates(&self, domain: &DomainName) -> Result<Vec<Vec<u8>>, AppError> {
+        let authorities = self.authorities(domain)?;
+        let hosted = self.hosted(domain)?;
+        let said = self.sight(&hosted)?.domain;
+        let is_compromised = |authority: &Authority| {
+            let mut its = said
+                .certificates()
+                .filter(|it| it.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki)));
+            its.any(|it| said.is_key_compromised(&it.primary()))
+        };
         let mut all = BTreeSet::new();
-        for authority in self.authorities(domain)? {
+        for authority in authorities.iter().filter(|authority| !is_compromised(authority)) {
             all.extend(authority.chain.iter().cloned());
         }
         Ok(all.into_iter().collect())

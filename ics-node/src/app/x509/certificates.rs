@@ -10,7 +10,7 @@ use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::{IssuedCertificate, Listed, Logged, Posting, Record, postings};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::vocabulary::{Act, CertificateUse, DomainName};
 
 use crate::acme::renewal::window;
 use crate::api::problem::Code;
@@ -199,7 +199,7 @@ impl App {
             revoked: revocation(&record, issued.index(), state),
             renew: renewal(&named, now).filter(|_| state == State::Good),
             // What is revoked needs none; of what has ended it says that nothing was missed.
-            renewed: state_word(state) != CertificateState::Revoked && is_renewed(&record, issued, now),
+            renewed: state_word(state) != CertificateState::Revoked && is_renewed(sight, &record, issued),
         }))
     }
 }
@@ -287,12 +287,17 @@ fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
 }
 
 /// Whether the holder of a certificate has a later one in its place: of the same profile, and in force. It may end with
-/// the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is watched, too.
-fn is_renewed(record: &Record, issued: &Logged, now: Timestamp) -> bool {
+/// the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is watched, too. Who
+/// answers OCSP needs one of each authority for which he does.
+fn is_renewed(sight: &Sight<'_>, record: &Record, issued: &Logged) -> bool {
     let reason = &issued.claims().reason;
+    let rules = sight.domain.descriptor().certificates.as_ref();
+    let profile = rules.zip(reason.as_ref()).and_then(|(rules, name)| rules.profiles.get(name.as_str()));
+    let answers = profile.is_some_and(|it| it.uses.contains(&CertificateUse::Ocsp));
     let later = |listed: &&Listed| {
-        let lasts = listed.until.is_none_or(|until| until > now);
-        listed.act == Act::Issued && listed.by.index > issued.index() && listed.reason == *reason && lasts
+        let lasts = listed.until.is_none_or(|until| until > record.at);
+        let is_such = listed.reason == *reason && (!answers || listed.by.signer == issued.signer());
+        listed.act == Act::Issued && listed.by.index > issued.index() && is_such && lasts
     };
     record.statements.iter().filter(later).any(|it| State::of(record, it.by.index) == State::Good)
 }
