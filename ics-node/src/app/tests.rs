@@ -454,6 +454,7 @@ async fn a_copy_that_has_stopped_is_told_of_with_what_rests_on_it() {
         peer: "acme".to_owned(),
         state: MirrorInfo::STOPPED.to_owned(),
         lag_entries: 0,
+        partial: false,
         last_error: Some("it forked".to_owned()),
         rests_on: None,
     };

@@ -254,9 +254,13 @@ fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
     match (name, base) {
         (GeneralName::DnsName(name), GeneralName::DnsName(base)) => {
             let (name, base) = (name.as_str().to_ascii_lowercase(), base.as_str().to_ascii_lowercase());
-            let base = base.trim_start_matches('.');
-            let is_below = name.strip_suffix(base).is_some_and(|rest| rest.ends_with('.'));
-            Some(base.is_empty() || name == base || is_below)
+            let host = base.trim_start_matches('.');
+            if name == host && host != base {
+                // RFC 5280 knows no dot there; verifiers take it to leave out the host itself.
+                return None;
+            }
+            let is_below = name.strip_suffix(host).is_some_and(|rest| rest.ends_with('.'));
+            Some(host.is_empty() || name == host || is_below)
         }
         (GeneralName::IpAddress(name), GeneralName::IpAddress(base)) => {
             let (address, mask) = base.as_bytes().split_at_checked(base.as_bytes().len() / 2)?;

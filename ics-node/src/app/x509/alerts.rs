@@ -72,7 +72,10 @@ impl App {
             };
             if told {
                 told_until = Some(at);
-                self.note_told(&way, at).await;
+                // Who issues nothing has nothing to note.
+                if !alerts.is_empty() || !self.expiries().is_empty() {
+                    self.note_told(&way, at).await;
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::{IssuedCertificate, Listed, Logged, Posting, Record, postings};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, CertificateUse, DomainName};
+use ics_core::vocabulary::{Act, CertificateUse, DomainName, ProfileName};
 
 use crate::acme::renewal::window;
 use crate::api::problem::Code;
@@ -292,7 +292,8 @@ fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
 fn is_renewed(sight: &Sight<'_>, record: &Record, issued: &Logged) -> bool {
     let reason = &issued.claims().reason;
     let rules = sight.domain.descriptor().certificates.as_ref();
-    let profile = rules.zip(reason.as_ref()).and_then(|(rules, name)| rules.profiles.get(name.as_str()));
+    let name = reason.as_ref().and_then(|name| name.parse().ok());
+    let profile = rules.zip(name).and_then(|(rules, name): (_, ProfileName)| rules.profiles.get(&name));
     let answers = profile.is_some_and(|it| it.uses.contains(&CertificateUse::Ocsp));
     let later = |listed: &&Listed| {
         let lasts = listed.until.is_none_or(|until| until > record.at);

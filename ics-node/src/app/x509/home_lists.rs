@@ -183,7 +183,7 @@ impl App {
             self.fetch_list(&of, &place, further).await;
         }
         let list = holds(self)?;
-        let came_now = place.kept().is_some_and(|kept| kept.size == of.size && kept.at >= now);
+        let came_now = place.kept().is_some_and(|kept| is_new(&kept));
         if came_now || self.says_all(of, list.clone()).await? { Ok(list) } else { Err(elsewhere()) }
     }
 

@@ -152,3 +152,15 @@ fn who_may_certify_some_names_may_certify_no_others_of_another_kind() {
         assert!(authority.may_certify(&directory("CN=pump")), "subjects are of no such kind: {permit:?}");
     }
 }
+
+/// What others have certified may have such constraints.
+#[test]
+fn a_dot_before_a_host_leaves_it_open_whether_that_is_meant() {
+    let hosts = ["acme.example", "pump.acme.example", "otheracme.example"];
+    let admitted = |constraints: &Constraints| hosts.map(|host| constraints.admit(&dns(host)));
+    let excluded = |base: &str| Constraints { excluded: vec![dns(base)], ..free() };
+    assert_eq!(admitted(&permitted(&[dns("acme.example")])), [true, true, false]);
+    assert_eq!(admitted(&permitted(&[dns(".acme.example")])), [false, true, false]);
+    assert_eq!(admitted(&excluded("acme.example")), [false, false, true]);
+    assert_eq!(admitted(&excluded(".acme.example")), [false, false, true]);
+}
