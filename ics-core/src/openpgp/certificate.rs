@@ -7,7 +7,8 @@
 //! - The primary key's flags and expiration are those of the newest self-signature on the key or any User ID. Without
 //!   key flags it may certify and sign.
 //! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
-//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times.
+//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times; in a
+//!   log, for all from when that has heard of it ([`Certificate::heard_at`]).
 
 mod read;
 mod union;
@@ -192,6 +193,9 @@ struct Held {
     created: Timestamp,
     bindings: Vec<Binding>,
     revocations: Vec<Revocation>,
+    /// From when on what it signs is void, if it is revoked for all times: what a log had admitted before it heard of
+    /// that stands.
+    heard_at: Timestamp,
 }
 
 /// A signer's own certificate, in canonical form, every self-signature verified.
@@ -325,6 +329,29 @@ impl Certificate {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
+    /// The same as a log has it: what revokes a key for all times was heard of at that time, and what is proven to have
+    /// been admitted before was good. Without this it voids whatever the key has signed.
+    #[must_use]
+    pub fn heard_at(mut self, at: Timestamp) -> Self {
+        for held in core::iter::once(&mut self.primary).chain(&mut self.subkeys) {
+            held.heard_at = at;
+        }
+        self
+    }
+
+    /// The same behind an earlier state, which may have had what revokes a key already.
+    #[must_use]
+    pub fn behind(mut self, earlier: &Self) -> Self {
+        for held in core::iter::once(&mut self.primary).chain(&mut self.subkeys) {
+            let mut before = core::iter::once(&earlier.primary).chain(&earlier.subkeys);
+            let is_known = |it: &&Held| it.fingerprint == held.fingerprint && it.is_revoked_for_all_times();
+            if let Some(before) = before.find(is_known) {
+                held.heard_at = held.heard_at.min(before.heard_at);
+            }
+        }
+        self
+    }
+
     /// The primary key, if it may certify others at some time: it is not revoked for all times, and no newest binding takes
     /// that from it.
     ///
@@ -332,7 +359,7 @@ impl Certificate {
     /// When it may not.
     pub fn certifying_key(&self) -> Result<&PublicKey, KeyRefusal> {
         let fingerprint = self.primary.fingerprint;
-        if self.primary.revocations.iter().any(|revocation| revocation.is_for_all_times) {
+        if self.primary.is_revoked_for_all_times() {
             return Err(KeyRefusal::Revoked(fingerprint));
         }
         let newest = self.primary.bindings.iter().max_by_key(|binding| binding.created);
@@ -364,7 +391,12 @@ impl Certificate {
 impl Held {
     fn new(key: PublicKey) -> Self {
         let (fingerprint, created) = (key.fingerprint(), key.created());
-        Self { fingerprint, key: Some(key), created, bindings: Vec::new(), revocations: Vec::new() }
+        let (bindings, revocations) = (Vec::new(), Vec::new());
+        Self { fingerprint, key: Some(key), created, bindings, revocations, heard_at: Timestamp::default() }
+    }
+
+    fn is_revoked_for_all_times(&self) -> bool {
+        self.revocations.iter().any(|revocation| revocation.is_for_all_times)
     }
 
     /// The binding that decides at a time, if the key is alive then.
@@ -373,7 +405,7 @@ impl Held {
         if self.created > latest {
             return Err(KeyRefusal::NotYet(self.fingerprint));
         }
-        let is_revoked = |r: &Revocation| r.is_for_all_times || r.created <= at;
+        let is_revoked = |r: &Revocation| if r.is_for_all_times { self.heard_at <= at } else { r.created <= at };
         if self.revocations.iter().any(is_revoked) {
             return Err(KeyRefusal::Revoked(self.fingerprint));
         }

@@ -195,6 +195,7 @@ fn held_subkey(body: &[u8]) -> Result<Held, CertificateError> {
                 created: Timestamp::from_seconds(seconds.into()),
                 bindings: Vec::new(),
                 revocations: Vec::new(),
+                heard_at: Timestamp::default(),
             })
         }
         Err(error) => Err(error.into()),

@@ -411,7 +411,7 @@ impl Admission {
                 Arc::make_mut(domain).take_descriptor(index, *descriptor, header.admitted_at).map_err(policy)?;
             }
             (Change::Certificate(certificate), Some(domain)) => {
-                Arc::make_mut(domain).take_certificate(index, *certificate);
+                Arc::make_mut(domain).take_certificate(index, certificate.heard_at(header.heard_at()));
             }
             (Change::Certification(certification), Some(domain)) => {
                 Arc::make_mut(domain).take_certification(index, &certification);

@@ -220,6 +220,22 @@ async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     following.end().await;
 }
 
+/// The first thing that is asked for brings the revocation: what was admitted at the home before that counts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(name_heir)).await.expect("a world")).await;
+    say(&home, vec![certificate(&heir(), "Acme's second"), stolen(&heir(), 20), stolen(&heir(), 21)]).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    let node = caring_with(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER, name_heir);
+    for seed in [20, 21] {
+        let adopted = node.app.adopt(&care(), request(&[seed], Some(true))).await.expect("adopts");
+        assert_eq!((adopted.refused, status(&node, seed).as_deref()), (Vec::new(), Some("stolen")), "{seed}");
+    }
+    let why = refused_from_heir(&node.app).await;
+    assert!(why.contains("is revoked"), "{why}");
+}
+
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
