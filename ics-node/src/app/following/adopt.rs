@@ -7,10 +7,11 @@ use std::sync::Arc;
 use ics_core::descriptor::ISSUER_ROLE;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
+use ics_core::log::entry::EntryKind;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::Source;
 use ics_core::name::Lookup;
-use ics_core::record::{Logged, Standing};
+use ics_core::record::{Logged, Record, Standing};
 use ics_core::statement::Claims;
 use ics_core::vocabulary::DomainName;
 
@@ -32,6 +33,8 @@ pub(in crate::app) struct Taken {
     pub(in crate::app) result: AdoptionResult,
     /// Where what was refused stands in the log of the source, in the order of the result.
     pub(in crate::app) refused: Vec<u64>,
+    /// Which entries erase something there: of those that are tried the block goes on.
+    pub(in crate::app) erasures: BTreeSet<u64>,
     /// How many entries a checkpoint must have that shows what was taken.
     pub(in crate::app) size: u64,
     /// Entries that nobody misses where their signers are nobody; see [`About::left_to_source`].
@@ -167,12 +170,8 @@ impl App {
         let (mut about, mut signers, mut others) = (About::default(), BTreeSet::new(), BTreeSet::new());
         for id in ids {
             let Some((record, said)) = self.resolve(sight, id)? else { continue };
-            let blocks = |it: &Logged| {
-                let listed = record.statement_at(Logged::index(it));
-                listed.is_some_and(|it| it.status.is_some() && it.standing == Standing::Stands)
-            };
             let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
-            let effective = effective.filter(|it| !it.is_erased() || blocks(it));
+            let effective = effective.filter(|it| !it.is_erased() || still_blocks(&record, Logged::index(it)));
             for statement in effective {
                 about.all.insert(Logged::index(statement));
                 signers.insert(statement.signer());
@@ -197,6 +196,8 @@ impl App {
         taken: &mut Taken,
     ) -> Result<(), AppError> {
         let indices: Vec<u64> = entries.iter().map(|entry| entry.receipt.index).collect();
+        let erasures = entries.iter().filter(|entry| entry.kind == EntryKind::Erasure.as_str());
+        taken.erasures.extend(erasures.map(|entry| entry.receipt.index));
         let sources: Vec<Source> = entries.iter().map(|entry| Receipt::source(&entry.receipt)).collect();
         // As of the time that will hold for the entries everywhere: see `Header::keys_judged_at`.
         let timed = entries.iter().zip(&sources);
@@ -230,6 +231,12 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Whether what is left of an erased statement, by the erasure at an index, goes on to block.
+pub(in crate::app) fn still_blocks(record: &Record, erasure: u64) -> bool {
+    let listed = record.statement_at(erasure);
+    listed.is_some_and(|it| it.erased && it.status.is_some() && it.standing == Standing::Stands)
 }
 
 /// Whether something is said in the role of issuers of X.509 certificates.

@@ -26,7 +26,11 @@ impl App {
     ) -> Result<(), AppError> {
         for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
             let (domain, detail) = (&target.name, &problem.detail);
-            let mut text = format!("entry {index} of {source}: {}", problem.in_general());
+            let what = if taken.erasures.contains(index) { ", what is left of a block that was erased" } else { "" };
+            let mut text = format!("entry {index} of {source}{what}: {}", problem.in_general());
+            if taken.erasures.contains(index) {
+                text.push_str(". It blocks there still: say it here yourself (`ics status`)");
+            }
             // All that follows is refused as well, until somebody does something.
             if problem.code() == Code::SourceKey.as_str()
                 && let Some(hint) = Code::SourceKey.hint()

@@ -514,6 +514,28 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     following.end().await;
 }
 
+/// What was said and erased before it was heard of blocks at the home, and is told as with a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
+    let index = home.app().domain(&domain()).expect("here").info.size;
+    say(&home, vec![stolen(&maker(), 21)]).await;
+    erase(&home, index).await;
+    let following = Following::begin(&node);
+    until("it is told of", || not_taken(&node).len() == 1).await;
+    let (told, erasure) = (not_taken(&node), index + 1);
+    let text = &told[0];
+    assert!(text.starts_with(&format!("entry {erasure} of {DOMAIN}, what is left of a block")), "{text}");
+    assert!(text.contains("say it here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
+    assert_eq!(status(&node, 21).as_deref(), Some(""));
+    let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
+    let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
+    assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains(&id(21))), "{told:?}");
+    following.end().await;
+}
+
 /// What its home declares comes with the next answer about a thing that is followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_the_home_declares_compromised_is_told_without_a_copy() {
