@@ -87,13 +87,14 @@ impl App {
     ) -> Result<(), AppError> {
         let were_any = target.note_rights(source, looked);
         if looked.values().any(|may| !may) {
+            let domain = &target.name;
             let text = format!(
-                "the rules of {source} do not let {} take over what is said of some of what it follows there: blocks of it \
-                 do not arrive until they permit the action `follow`",
-                target.name
+                "the rules of {source} do not let {domain} take over what is said of some of what it follows there: blocks \
+                 of it do not arrive until they permit the action `follow` to this node or to an owner of {domain}; where \
+                 they ask for a role, that is granted to an owner's key, not to a signer's"
             );
             if self.alarm_about(target, &Cause::new(source, What::Rights), &text)? {
-                tracing::warn!(domain = %target.name, %source, "the source's rules do not let it be followed");
+                tracing::warn!(%domain, %source, "the source's rules do not let it be followed");
             }
         } else if were_any && target.barred(source) == 0 {
             self.end_alarm_of_rights(target, source)?;
