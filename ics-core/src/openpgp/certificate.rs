@@ -8,7 +8,7 @@
 //!   key flags it may certify and sign.
 //! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
 //! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times; in a
-//!   log, for all from when that has heard of it ([`Certificate::heard_at`]).
+//!   log both from when that has heard of it at the earliest ([`Certificate::heard_at`]).
 
 mod read;
 mod union;
@@ -182,6 +182,8 @@ struct Binding {
 struct Revocation {
     created: Timestamp,
     is_for_all_times: bool,
+    /// When a log has heard of it: what that had admitted before stands.
+    heard_at: Timestamp,
 }
 
 /// A key of the certificate with what is said of it.
@@ -193,9 +195,6 @@ struct Held {
     created: Timestamp,
     bindings: Vec<Binding>,
     revocations: Vec<Revocation>,
-    /// From when on what it signs is void, if it is revoked for all times: what a log had admitted before it heard of
-    /// that stands.
-    heard_at: Timestamp,
 }
 
 /// A signer's own certificate, in canonical form, every self-signature verified.
@@ -329,24 +328,24 @@ impl Certificate {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
-    /// The same as a log has it: what revokes a key for all times was heard of at that time, and what is proven to have
-    /// been admitted before was good. Without this it voids whatever the key has signed.
+    /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted
+    /// before was good. Without this it counts as if it had been known ever since.
     #[must_use]
     pub fn heard_at(mut self, at: Timestamp) -> Self {
-        for held in core::iter::once(&mut self.primary).chain(&mut self.subkeys) {
-            held.heard_at = at;
+        let keys = core::iter::once(&mut self.primary).chain(&mut self.subkeys);
+        for revocation in keys.flat_map(|held| &mut held.revocations) {
+            revocation.heard_at = at;
         }
         self
     }
 
-    /// The same behind an earlier state, which may have had what revokes a key already.
+    /// The same behind an earlier state, which may have had what revokes its keys already.
     #[must_use]
     pub fn behind(mut self, earlier: &Self) -> Self {
         for held in core::iter::once(&mut self.primary).chain(&mut self.subkeys) {
             let mut before = core::iter::once(&earlier.primary).chain(&earlier.subkeys);
-            let is_known = |it: &&Held| it.fingerprint == held.fingerprint && it.is_revoked_for_all_times();
-            if let Some(before) = before.find(is_known) {
-                held.heard_at = held.heard_at.min(before.heard_at);
+            if let Some(before) = before.find(|it| it.fingerprint == held.fingerprint) {
+                held.revocations.iter_mut().for_each(|revocation| revocation.behind(&before.revocations));
             }
         }
         self
@@ -388,11 +387,19 @@ impl Certificate {
     }
 }
 
+impl Revocation {
+    /// Of two that are created in the same second and do the same it does not matter which was heard of.
+    fn behind(&mut self, earlier: &[Self]) {
+        let is_it = |it: &&Self| (it.created, it.is_for_all_times) == (self.created, self.is_for_all_times);
+        let heard_at = earlier.iter().filter(is_it).map(|it| it.heard_at).min();
+        self.heard_at = heard_at.map_or(self.heard_at, |heard_at| heard_at.min(self.heard_at));
+    }
+}
+
 impl Held {
     fn new(key: PublicKey) -> Self {
         let (fingerprint, created) = (key.fingerprint(), key.created());
-        let (bindings, revocations) = (Vec::new(), Vec::new());
-        Self { fingerprint, key: Some(key), created, bindings, revocations, heard_at: Timestamp::default() }
+        Self { fingerprint, key: Some(key), created, bindings: Vec::new(), revocations: Vec::new() }
     }
 
     fn is_revoked_for_all_times(&self) -> bool {
@@ -405,7 +412,7 @@ impl Held {
         if self.created > latest {
             return Err(KeyRefusal::NotYet(self.fingerprint));
         }
-        let is_revoked = |r: &Revocation| if r.is_for_all_times { self.heard_at <= at } else { r.created <= at };
+        let is_revoked = |r: &Revocation| r.heard_at <= at && (r.is_for_all_times || r.created <= at);
         if self.revocations.iter().any(is_revoked) {
             return Err(KeyRefusal::Revoked(self.fingerprint));
         }

@@ -257,6 +257,35 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
     }
 }
 
+/// What stands here already is not missed when it is looked at again and could not be taken any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more() {
+    let node = Node::of(inherited).await;
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), stolen(&maker(), 20)]).await;
+    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    let follow = async || {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    };
+    let alarms = || {
+        let alarms = app.domain(&care).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
+    // Another key is named for the source's home, and the source's next descriptor has all looked at again.
+    let other = SigningKey::from_bytes(&[77; 32]).verifying_key();
+    change(&app, CARE, |it| it.sources[0].home.key = STANDARD.encode(other.as_bytes())).await;
+    follow().await;
+    change(&app, DOMAIN, |_| {}).await;
+    follow().await;
+    assert_eq!(alarms(), Vec::<String>::new());
+    say(&node, vec![destroyed(20)]).await;
+    follow().await;
+    assert!(matches!(alarms().as_slice(), [text] if text.contains("source-key")), "{:?}", alarms());
+}
+
 /// Whatever ends the introduction of a thing at the source, the blocks behind that arrive: by the lot nobody finds it there
 /// any more.
 #[tokio::test(flavor = "multi_thread")]
