@@ -133,7 +133,7 @@ impl Reading {
             source.verify(&opened.entry.body, &key).map_err(EntryFault::Source)?;
         }
         match &opened.body {
-            Body::Certificate(certificate) => self.take_certificate(certificate)?,
+            Body::Certificate(certificate) => self.take_certificate(certificate, header)?,
             Body::Statement(unverified) => {
                 let issuer = unverified.issuer();
                 let signer = self.certificates.values().find(|certificate| certificate.keys().any(|key| key == issuer));
@@ -149,16 +149,21 @@ impl Reading {
     }
 
     /// A certificate grows, and no key is in two of them.
-    fn take_certificate(&mut self, certificate: &Certificate) -> Result<(), EntryFault> {
+    fn take_certificate(&mut self, certificate: &Certificate, header: &Header) -> Result<(), EntryFault> {
         let primary = certificate.primary();
         let keys: BTreeSet<Fingerprint> = certificate.keys().collect();
         let others = self.certificates.values().filter(|other| other.primary() != primary);
         let is_taken = others.flat_map(Certificate::keys).any(|key| keys.contains(&key));
-        let grows = self.certificates.get(&primary).is_none_or(|held| certificate.extends(held));
-        if is_taken || !grows {
+        let earlier = self.certificates.get(&primary);
+        if is_taken || earlier.is_some_and(|earlier| !certificate.extends(earlier)) {
             return Err(EntryFault::UnknownSigner(primary));
         }
-        self.certificates.insert(primary, certificate.clone());
+        let heard = certificate.clone().heard_at(signed_under(header)?.min(header.admitted_at));
+        let heard = match earlier {
+            Some(earlier) => heard.behind(earlier),
+            None => heard,
+        };
+        self.certificates.insert(primary, heard);
         Ok(())
     }
 

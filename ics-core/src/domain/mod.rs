@@ -240,7 +240,8 @@ impl Domain {
         Arc::ptr_eq(&self.signers, &other.signers)
     }
 
-    /// Takes a certificate, which [`Domain::check_certificate`] has admitted, into the log at `index`.
+    /// Takes a certificate, which [`Domain::check_certificate`] has admitted, into the log at `index`; when the log has
+    /// heard of it, it says itself ([`Certificate::heard_at`]).
     pub fn take_certificate(&mut self, index: u64, certificate: Certificate) {
         Arc::make_mut(&mut self.signers).take(index, certificate);
     }

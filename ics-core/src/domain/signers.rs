@@ -56,14 +56,14 @@ impl Signers {
         for key in certificate.all_keys() {
             self.by_key_id.entry(key.key_id()).or_default().insert(primary);
         }
-        let certificate = Arc::new(certificate);
         match self.held.get_mut(&primary) {
             Some(held) => {
                 held.former.push(held.index);
+                let certificate = Arc::new(certificate.behind(&held.certificate));
                 (held.index, held.certificate) = (index, certificate);
             }
             None => {
-                let (former, certified) = (Vec::new(), Vec::new());
+                let (former, certified, certificate) = (Vec::new(), Vec::new(), Arc::new(certificate));
                 self.held.insert(primary, Held { index, former, certificate, certified });
             }
         }

@@ -87,7 +87,7 @@ impl Replay {
         let way = SourceRef::way(header)?;
         match self.domain.check_certificate(&certificate, &way, &[]) {
             Ok(_) | Err(Refusal::CertificateNotNamed(_) | Refusal::NotPermitted { .. }) => {
-                self.domain.take_certificate(index, certificate);
+                self.domain.take_certificate(index, certificate.heard_at(header.heard_at()));
                 Ok(())
             }
             Err(refusal) => Err(EntryFault::Certificate(refusal)),

@@ -93,6 +93,13 @@ impl Header {
         let source = self.source.as_ref().and_then(|source| source.admitted_at().ok());
         source.unwrap_or(self.admitted_at)
     }
+
+    /// When the log, or the nearest source of it, heard of what the body says, if it is a certificate: never later than it
+    /// was admitted here, however fast the source's clock is.
+    #[must_use]
+    pub fn heard_at(&self) -> Timestamp {
+        self.keys_judged_at().min(self.admitted_at)
+    }
 }
 
 /// An entry as it is stored and sent: everything that its leaf data covers.

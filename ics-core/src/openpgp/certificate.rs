@@ -7,7 +7,8 @@
 //! - The primary key's flags and expiration are those of the newest self-signature on the key or any User ID. Without
 //!   key flags it may certify and sign.
 //! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
-//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times.
+//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times; in a
+//!   log both from when that has heard of it at the earliest ([`Certificate::heard_at`]).
 
 mod read;
 mod union;
@@ -181,6 +182,8 @@ struct Binding {
 struct Revocation {
     created: Timestamp,
     is_for_all_times: bool,
+    /// When a log has heard of it: what that had admitted before stands.
+    heard_at: Timestamp,
 }
 
 /// A key of the certificate with what is said of it.
@@ -325,6 +328,29 @@ impl Certificate {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
+    /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted
+    /// before was good. Without this it counts as if it had been known ever since.
+    #[must_use]
+    pub fn heard_at(mut self, at: Timestamp) -> Self {
+        let keys = core::iter::once(&mut self.primary).chain(&mut self.subkeys);
+        for revocation in keys.flat_map(|held| &mut held.revocations) {
+            revocation.heard_at = at;
+        }
+        self
+    }
+
+    /// The same behind an earlier state, which may have had what revokes its keys already.
+    #[must_use]
+    pub fn behind(mut self, earlier: &Self) -> Self {
+        for held in core::iter::once(&mut self.primary).chain(&mut self.subkeys) {
+            let mut before = core::iter::once(&earlier.primary).chain(&earlier.subkeys);
+            if let Some(before) = before.find(|it| it.fingerprint == held.fingerprint) {
+                held.revocations.iter_mut().for_each(|revocation| revocation.behind(&before.revocations));
+            }
+        }
+        self
+    }
+
     /// The primary key, if it may certify others at some time: it is not revoked for all times, and no newest binding takes
     /// that from it.
     ///
@@ -332,7 +358,7 @@ impl Certificate {
     /// When it may not.
     pub fn certifying_key(&self) -> Result<&PublicKey, KeyRefusal> {
         let fingerprint = self.primary.fingerprint;
-        if self.primary.revocations.iter().any(|revocation| revocation.is_for_all_times) {
+        if self.primary.is_revoked_for_all_times() {
             return Err(KeyRefusal::Revoked(fingerprint));
         }
         let newest = self.primary.bindings.iter().max_by_key(|binding| binding.created);
@@ -361,10 +387,23 @@ impl Certificate {
     }
 }
 
+impl Revocation {
+    /// Of two that are created in the same second and do the same it does not matter which was heard of.
+    fn behind(&mut self, earlier: &[Self]) {
+        let is_it = |it: &&Self| (it.created, it.is_for_all_times) == (self.created, self.is_for_all_times);
+        let heard_at = earlier.iter().filter(is_it).map(|it| it.heard_at).min();
+        self.heard_at = heard_at.map_or(self.heard_at, |heard_at| heard_at.min(self.heard_at));
+    }
+}
+
 impl Held {
     fn new(key: PublicKey) -> Self {
         let (fingerprint, created) = (key.fingerprint(), key.created());
         Self { fingerprint, key: Some(key), created, bindings: Vec::new(), revocations: Vec::new() }
+    }
+
+    fn is_revoked_for_all_times(&self) -> bool {
+        self.revocations.iter().any(|revocation| revocation.is_for_all_times)
     }
 
     /// The binding that decides at a time, if the key is alive then.
@@ -373,7 +412,7 @@ impl Held {
         if self.created > latest {
             return Err(KeyRefusal::NotYet(self.fingerprint));
         }
-        let is_revoked = |r: &Revocation| r.is_for_all_times || r.created <= at;
+        let is_revoked = |r: &Revocation| r.heard_at <= at && (r.is_for_all_times || r.created <= at);
         if self.revocations.iter().any(is_revoked) {
             return Err(KeyRefusal::Revoked(self.fingerprint));
         }

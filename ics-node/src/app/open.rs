@@ -202,7 +202,7 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
             .map_err(|error| damaged(error.to_string()))
         }
         (Body::Certificate(certificate), Some(known)) => {
-            known.take_certificate(entry.index, certificate);
+            known.take_certificate(entry.index, certificate.heard_at(decode(&entry.header)?.heard_at()));
             Ok(())
         }
         (Body::Certification(certification), Some(known)) => {

@@ -125,6 +125,11 @@ impl Store {
                 return Ok(false);
             }
             end_alarms(log, domain, &kind, core::slice::from_ref(&about))?;
+            // An earlier version did not know what it is about.
+            let sql = "UPDATE alarm SET about = ?4 WHERE domain = ?1 AND kind = ?2 AND text = ?3 AND about IS NULL";
+            if log.execute(sql, params![domain.get(), kind, text, about])? > 0 {
+                return Ok(false);
+            }
             insert_alarm(log, Some(domain), at, &kind, &text)?;
             log.execute("UPDATE alarm SET about = ?2 WHERE id = ?1", params![log.last_insert_rowid(), about])?;
             Ok(true)

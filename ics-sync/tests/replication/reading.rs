@@ -52,7 +52,7 @@ impl Reading {
                 if let Some(domain) = &mut self.domain
                     && domain.check_certificate(&certificate, &[], &[]).is_ok()
                 {
-                    domain.take_certificate(index, certificate);
+                    domain.take_certificate(index, certificate.heard_at(header.heard_at()));
                 }
             }
             Ok(Body::Statement(said)) => {

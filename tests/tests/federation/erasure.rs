@@ -182,6 +182,10 @@ fn whoever_holds_a_copy_of_what_was_erased_is_told_and_so_is_its_home() {
         assert_eq!(told.contains("copied from theirs"), domain == DEVICES, "{told}");
         assert_eq!(copies_alarmed(node, domain).len(), 1, "once");
     }
+    town.integrator.json(&["erase", "--domain", PLANT, "--entry", &index.to_string(), "--yes"]);
+    for (node, domain) in [(&town.maker, DEVICES), (&town.integrator, PLANT)] {
+        eventually(&format!("{domain} is told no longer"), || copies_alarmed(node, domain).is_empty().then_some(()));
+    }
 }
 
 fn what_is_left_is_shown(office: &Office, erased: u64, first: &str, third: &str) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -226,6 +227,63 @@ async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
     assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what he had said stays");
     let alarms = app.domain(&care).expect("here").alarms;
     assert!(alarms.is_empty(), "{alarms:?}");
+}
+
+/// What the source had admitted before it heard of the revocation counts there, and so it does here, whichever comes first:
+/// the first thing brings all that there is of the key, or it stood here before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
+    for is_known_here in [false, true] {
+        let node = Node::of(inherited).await;
+        let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+        let devices = vec![device(20, "L1"), device(21, "L1")];
+        say(&node, [signers, devices, vec![stolen(&heir(), 20), stolen(&heir(), 21)]].concat()).await;
+        let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+        let revoked = revoked_certificate(&heir(), "Acme's second");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if is_known_here {
+            app.submit(&care, vec![revoked.clone()]).await.expect("is taken");
+        }
+        say(&node, vec![revoked]).await;
+        for seed in [20, 21] {
+            let ids = vec![serial(seed)];
+            let request =
+                AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+            assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new(), "{seed}");
+            assert_eq!(status(&app, seed).as_deref(), Some("stolen"), "{seed}");
+        }
+        let why = refused_from_heir(&app).await;
+        assert!(why.contains("is revoked"), "{why}");
+    }
+}
+
+/// What stands here already is not missed when it is looked at again and could not be taken any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_before_is_not_missed_when_nothing_can_be_taken_any_more() {
+    let node = Node::of(inherited).await;
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), stolen(&maker(), 20)]).await;
+    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    let follow = async || {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    };
+    let alarms = || {
+        let alarms = app.domain(&care).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
+    // Another key is named for the source's home, and the source's next descriptor has all looked at again.
+    let other = SigningKey::from_bytes(&[77; 32]).verifying_key();
+    change(&app, CARE, |it| it.sources[0].home.key = STANDARD.encode(other.as_bytes())).await;
+    follow().await;
+    change(&app, DOMAIN, |_| {}).await;
+    follow().await;
+    assert_eq!(alarms(), Vec::<String>::new());
+    say(&node, vec![destroyed(20)]).await;
+    follow().await;
+    assert!(matches!(alarms().as_slice(), [text] if text.contains("source-key")), "{:?}", alarms());
 }
 
 /// Whatever ends the introduction of a thing at the source, the blocks behind that arrive: by the lot nobody finds it there

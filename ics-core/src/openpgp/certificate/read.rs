@@ -220,5 +220,6 @@ fn binding(signature: &Signature<'_>) -> Result<Binding, SignatureError> {
 /// RFC 9580, 5.2.3.31: superseded (1) and retired (3) leave what was signed before as it was.
 fn revocation(signature: &Signature<'_>) -> Result<Revocation, SignatureError> {
     let reason = signature.one(sub::REASON)?.and_then(|data| data.first());
-    Ok(Revocation { created: signature.created, is_for_all_times: !matches!(reason, Some(1 | 3)) })
+    let is_for_all_times = !matches!(reason, Some(1 | 3));
+    Ok(Revocation { created: signature.created, is_for_all_times, heard_at: Timestamp::default() })
 }

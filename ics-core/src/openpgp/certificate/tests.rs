@@ -248,6 +248,29 @@ fn revocations_of_the_key() {
     }
 }
 
+/// What a log had admitted before it heard of a revocation stands, also where it comes to be known behind that.
+#[test]
+fn a_revocation_counts_from_when_a_log_has_heard_of_it() {
+    [1, 2].into_iter().for_each(a_revocation_counts_from_then);
+}
+
+fn a_revocation_counts_from_then(reason: u8) {
+    let making = Making::new(4);
+    let draft = making.draft(KEY_REVOCATION, created()).with(sub::REASON, &[reason]);
+    let making = making.direct(draft).named();
+    let (key, revoked) = (making.fingerprint(), Err(KeyRefusal::Revoked(making.fingerprint())));
+    let may = |certificate: &Certificate, at| certificate.key_for(&key, Purpose::Sign, at).map(drop);
+    let heard = making.certificate().heard_at(seconds(1000));
+    assert_eq!([999, 1000].map(|at| may(&heard, seconds(at))), [Ok(()), revoked]);
+
+    // A later state, of which is heard later, has had it since the earlier one.
+    let later = making.certificate().heard_at(seconds(2000));
+    assert_eq!(may(&later.clone().behind(&heard), seconds(1000)), revoked);
+    let unrevoked = Making::new(4).named().certificate().heard_at(seconds(500));
+    assert_eq!([1999, 2000].map(|at| may(&later.clone().behind(&unrevoked), seconds(at))), [Ok(()), revoked]);
+    assert_eq!(may(&making.certificate(), created()), revoked, "by itself it counts as if it were known ever since");
+}
+
 #[test]
 fn revocations_of_a_user_id() {
     let making = Making::new(4);

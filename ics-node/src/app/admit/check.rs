@@ -102,7 +102,7 @@ fn check_parsed(
     times: Vec<Timestamp>,
     seed: [u8; 32],
 ) -> Vec<Result<Checked, Problem>> {
-    let serving = serving(domain, &parsed);
+    let serving = serving(domain, &parsed, &times);
     let mut certifications = certifications_of(domain, &parsed, &serving, &times).into_iter();
     let certificates = certificates_of(domain, &parsed, &serving);
     let mut hashed = Hashed::default();
@@ -154,17 +154,18 @@ pub(crate) fn check_logged(
 
 /// Of the bodies that are certificates, those that serve what stands behind them: of a signer who has none yet, or another
 /// state of his that goes beyond the one there. An older one, as stands in many a keyring, the log does not take.
-fn serving(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc<Certificate>>> {
+fn serving(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timestamp]) -> Vec<Option<Arc<Certificate>>> {
     let mut newest: BTreeMap<Fingerprint, Arc<Certificate>> = BTreeMap::new();
     let mut serving = Vec::with_capacity(parsed.len());
-    for parsed in parsed {
+    for (parsed, at) in parsed.iter().zip(times) {
         let certificate = match parsed {
             Ok((Body::Certificate(certificate), _)) => {
                 let primary = certificate.primary();
                 let held = || domain.and_then(|domain| domain.certificate(&primary)).map(|(_, held)| held);
                 let before = newest.get(&primary).map(Arc::as_ref).or_else(held);
                 let serves = before.is_none_or(|before| certificate.extends(before));
-                serves.then(|| Arc::new(certificate.clone()))
+                let heard = || certificate.clone().heard_at(*at);
+                serves.then(|| Arc::new(before.map_or_else(heard, |before| heard().behind(before))))
             }
             _ => None,
         };

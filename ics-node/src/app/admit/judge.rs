@@ -242,8 +242,11 @@ fn judge_erasure(
         if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure.statement)? {
             return Ok(Judgement::Present(taken.index()));
         }
-        let detail = "it was erased in its own domain, and the block that it leaves there cannot be taken over: say it here \
-                      yourself (`ics status`)";
+        let of = signed.erasure.identity.map_or_else(String::new, |it| format!(" of {}", it.id));
+        let detail = format!(
+            "a block{of} was erased in its own domain, where it goes on to block, and cannot be taken over: say it here \
+             yourself (`ics status`)"
+        );
         return Ok(refused(Code::StatementErased, detail));
     }
     // By its own bytes nobody looks for one; that it stands there already, what it erased says.
@@ -411,7 +414,7 @@ impl Admission {
                 Arc::make_mut(domain).take_descriptor(index, *descriptor, header.admitted_at).map_err(policy)?;
             }
             (Change::Certificate(certificate), Some(domain)) => {
-                Arc::make_mut(domain).take_certificate(index, *certificate);
+                Arc::make_mut(domain).take_certificate(index, certificate.heard_at(header.heard_at()));
             }
             (Change::Certification(certification), Some(domain)) => {
                 Arc::make_mut(domain).take_certification(index, &certification);

@@ -1,8 +1,9 @@
 //! Copies of what was erased: a domain that had taken a statement over goes on to hold it whole, until its own owners
 //! erase it. Nobody else can, so the owners whose home is here are told: of what they hold themselves, and of what copies
-//! here show of others.
+//! here show of others; and no longer, once it is erased there too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ics_core::limits;
@@ -10,6 +11,7 @@ use ics_core::log::entry::EntryKind;
 use ics_core::record::{Logged, Posting};
 use ics_core::statement::StatementId;
 use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
 use crate::app::answer::read::Sight;
@@ -19,6 +21,8 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{DomainNumber, Part};
 
+/// That a copy of what was erased stands whole.
+const KIND: &str = "copy-of-erased";
 /// How often it is looked whether something was erased.
 const EVERY: Duration = Duration::from_secs(2);
 /// After so many of these, everything that was ever erased is looked for again: a copy that was behind has come since.
@@ -65,11 +69,13 @@ impl App {
         for origin in &sights {
             let number = origin.hosted.number;
             let from = looked.get(&number).copied().unwrap_or_default();
-            for erased in self.erased_since(origin, from)? {
+            let erased = self.erased_since(origin, from)?;
+            for erased in &erased {
                 for copy in sights.iter().filter(|copy| copy.hosted.number != number) {
-                    self.tell_of_copy(origin, copy, &erased)?;
+                    self.tell_of_copy(origin, copy, erased)?;
                 }
             }
+            self.end_alarms_of_copies(&hosted, &origin.hosted.name, &erased)?;
             looked.insert(number, origin.seal.size);
         }
         Ok(looked)
@@ -104,8 +110,30 @@ impl App {
             return Ok(());
         }
         let text = self.of_copy(origin.hosted, copy.hosted, erased, whole.index());
-        if self.store().alarm_once(told.number, self.clock().now(), "copy-of-erased", &text)? {
+        let about = format!("{} {}", origin.hosted.name, at(&copy.hosted.name, erased));
+        if self.store().alarm_about(told.number, self.clock().now(), (KIND, &about), &text)? {
             tracing::warn!(domain = %told.name, copy = %copy.hosted.name, index = whole.index(), "{text}");
+        }
+        Ok(())
+    }
+
+    /// Ends the alarms about what has been erased in a copy too, in whatever domain here they were raised.
+    fn end_alarms_of_copies(
+        &self,
+        hosted: &[Arc<Hosted>],
+        copy: &DomainName,
+        erased: &[Erased],
+    ) -> Result<(), AppError> {
+        if erased.is_empty() {
+            return Ok(());
+        }
+        let gone: BTreeSet<String> = erased.iter().map(|erased| at(copy, erased)).collect();
+        let is_over = |about: &String| about.split_once(' ').is_some_and(|(_, copied)| gone.contains(copied));
+        for told in hosted.iter().filter(|hosted| hosted.part == Part::Home) {
+            let over: Vec<String> = self.store().alarmed(told.number, KIND)?.into_iter().filter(is_over).collect();
+            if !over.is_empty() {
+                self.store().end_alarms(told.number, KIND, over)?;
+            }
         }
         Ok(())
     }
@@ -120,6 +148,11 @@ impl App {
              {copy} reads it until the owners of {copy} erase it too, `ics erase --domain {copy} --entry {index}`"
         )
     }
+}
+
+/// A copy and what was erased, as the store keeps what alarms are about.
+fn at(copy: &DomainName, erased: &Erased) -> String {
+    format!("{copy} {}", erased.statement)
 }
 
 /// The statement where it stands with all that it says.

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::descriptor::ISSUER_ROLE;
+use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
+use ics_core::log::entry::EntryKind;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::Source;
 use ics_core::name::Lookup;
-use ics_core::record::{Logged, Standing};
+use ics_core::record::{Logged, Posting, Record, Standing};
 use ics_core::statement::Claims;
+use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 
 use super::follow::{choice_of, kept};
@@ -20,10 +23,10 @@ use crate::api::{AdoptionRequest, AdoptionResult, Problem, ProvenEntry};
 use crate::app::admit::check::{Checked, What, check_sent};
 use crate::app::admit::submit::{Incoming, Outcome, reach};
 use crate::app::answer::read::{Sight, only, parse};
-use crate::app::entries::Snapshot;
+use crate::app::entries::{Entries, Snapshot, find_logged};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::Part;
+use crate::store::{Part, StoreError};
 
 /// What became of entries that were taken over.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub(in crate::app) struct Taken {
     pub(in crate::app) result: AdoptionResult,
     /// Where what was refused stands in the log of the source, in the order of the result.
     pub(in crate::app) refused: Vec<u64>,
+    /// Which entries erase something there: of those that are tried the block goes on.
+    pub(in crate::app) erasures: BTreeSet<u64>,
     /// How many entries a checkpoint must have that shows what was taken.
     pub(in crate::app) size: u64,
     /// Entries that nobody misses where their signers are nobody; see [`About::left_to_source`].
@@ -167,12 +172,8 @@ impl App {
         let (mut about, mut signers, mut others) = (About::default(), BTreeSet::new(), BTreeSet::new());
         for id in ids {
             let Some((record, said)) = self.resolve(sight, id)? else { continue };
-            let blocks = |it: &Logged| {
-                let listed = record.statement_at(Logged::index(it));
-                listed.is_some_and(|it| it.status.is_some() && it.standing == Standing::Stands)
-            };
             let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
-            let effective = effective.filter(|it| !it.is_erased() || blocks(it));
+            let effective = effective.filter(|it| !it.is_erased() || still_blocks(&record, Logged::index(it)));
             for statement in effective {
                 about.all.insert(Logged::index(statement));
                 signers.insert(statement.signer());
@@ -196,7 +197,8 @@ impl App {
         entries: &[ProvenEntry],
         taken: &mut Taken,
     ) -> Result<(), AppError> {
-        let indices: Vec<u64> = entries.iter().map(|entry| entry.receipt.index).collect();
+        let erasures = entries.iter().filter(|entry| entry.kind == EntryKind::Erasure.as_str());
+        taken.erasures.extend(erasures.map(|entry| entry.receipt.index));
         let sources: Vec<Source> = entries.iter().map(|entry| Receipt::source(&entry.receipt)).collect();
         // As of the time that will hold for the entries everywhere: see `Header::keys_judged_at`.
         let timed = entries.iter().zip(&sources);
@@ -217,19 +219,41 @@ impl App {
             .collect::<Result<Vec<_>, AppError>>()?;
         let outcomes = self.append(target, incoming)?;
         taken.size = taken.size.max(reach(&outcomes));
-        for (outcome, index) in outcomes.into_iter().zip(indices) {
+        for (outcome, entry) in outcomes.into_iter().zip(entries) {
             match outcome {
                 Outcome::Appended(_) => taken.result.adopted += 1,
                 Outcome::Present(_) => taken.result.present += 1,
-                Outcome::Refused(problem) if is_left_out(taken, index, &problem) => taken.result.left_out += 1,
-                Outcome::Refused(problem) => {
-                    taken.result.refused.push(problem);
-                    taken.refused.push(index);
-                }
+                // What could not be taken any more may have been before: then nothing is missed.
+                Outcome::Refused(_) if stands_in(&log, domain.as_deref(), &entry.body)? => taken.result.present += 1,
+                Outcome::Refused(problem) => taken.refuse(entry.receipt.index, problem),
             }
         }
         Ok(())
     }
+}
+
+impl Taken {
+    fn refuse(&mut self, index: u64, problem: Problem) {
+        if is_left_out(self, index, &problem) {
+            self.result.left_out += 1;
+        } else {
+            self.result.refused.push(problem);
+            self.refused.push(index);
+        }
+    }
+}
+
+/// Whether a log has a statement, whole.
+fn stands_in(log: &impl Entries, domain: Option<&Domain>, body: &[u8]) -> Result<bool, StoreError> {
+    let (Some(domain), Ok(Body::Statement(said))) = (domain, body::parse(body)) else { return Ok(false) };
+    let found = find_logged(log, domain, &Posting::Statement(said.id()), limits::PAGE_ITEMS)?;
+    Ok(found.iter().any(|it| !it.is_refused() && !it.is_erased()))
+}
+
+/// Whether what is left of an erased statement, by the erasure at an index, goes on to block.
+pub(in crate::app) fn still_blocks(record: &Record, erasure: u64) -> bool {
+    let listed = record.statement_at(erasure);
+    listed.is_some_and(|it| it.erased && it.status.is_some() && it.standing == Standing::Stands)
 }
 
 /// Whether something is said in the role of issuers of X.509 certificates.

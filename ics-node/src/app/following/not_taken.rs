@@ -26,7 +26,11 @@ impl App {
     ) -> Result<(), AppError> {
         for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
             let (domain, detail) = (&target.name, &problem.detail);
-            let mut text = format!("entry {index} of {source}: {}", problem.in_general());
+            let what = if taken.erasures.contains(index) { ", what is left of a block that was erased" } else { "" };
+            let mut text = format!("entry {index} of {source}{what}: {}", problem.in_general());
+            if taken.erasures.contains(index) {
+                text.push_str(". It blocks there still: say it here yourself (`ics status`)");
+            }
             // All that follows is refused as well, until somebody does something.
             if problem.code() == Code::SourceKey.as_str()
                 && let Some(hint) = Code::SourceKey.hint()
@@ -83,13 +87,14 @@ impl App {
     ) -> Result<(), AppError> {
         let were_any = target.note_rights(source, looked);
         if looked.values().any(|may| !may) {
+            let domain = &target.name;
             let text = format!(
-                "the rules of {source} do not let {} take over what is said of some of what it follows there: blocks of it \
-                 do not arrive until they permit the action `follow`",
-                target.name
+                "the rules of {source} do not let {domain} take over what is said of some of what it follows there: blocks \
+                 of it do not arrive until they permit the action `follow` to this node or to an owner of {domain}; where \
+                 they ask for a role, that is granted to an owner's key, not to a signer's"
             );
             if self.alarm_about(target, &Cause::new(source, What::Rights), &text)? {
-                tracing::warn!(domain = %target.name, %source, "the source's rules do not let it be followed");
+                tracing::warn!(%domain, %source, "the source's rules do not let it be followed");
             }
         } else if were_any && target.barred(source) == 0 {
             self.end_alarm_of_rights(target, source)?;

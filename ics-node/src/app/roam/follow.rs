@@ -18,7 +18,7 @@ use super::kept::{Answer, Asker, Sought};
 use crate::api::problem::Code;
 use crate::api::{AdoptionRequest, AdoptionResult, ProvenEntry};
 use crate::app::answer::answers::Query;
-use crate::app::following::adopt::{Taken, is_of_issuer};
+use crate::app::following::adopt::{Taken, is_of_issuer, still_blocks};
 use crate::app::following::follow::{choices, kept};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
@@ -275,9 +275,14 @@ fn add(result: &mut AdoptionResult, more: AdoptionResult) {
 }
 
 /// What is said of a thing, and the certificates behind that: what stands before an index, and the rest. A domain's
-/// descriptors and erasures are its own.
+/// descriptors and erasures are its own; only where what was erased still blocks that is told, by its refusal.
 fn said(answer: &Answer, from: u64) -> (Vec<ProvenEntry>, Vec<ProvenEntry>) {
-    let is_taken = |entry: &&ProvenEntry| ["statement", "document", "certificate"].contains(&entry.kind.as_str());
+    let record = answer.attested.testimony.record.as_ref();
+    let is_taken = |entry: &&ProvenEntry| match entry.kind.as_str() {
+        "statement" | "document" | "certificate" => true,
+        "erasure" => record.is_some_and(|record| still_blocks(record, entry.receipt.index)),
+        _ => false,
+    };
     let all = answer.evidence.entries.iter().filter(is_taken).cloned();
     all.partition(|entry| entry.receipt.index < from)
 }

@@ -109,7 +109,10 @@ fn barred(from: &DomainName, into: &DomainName, barred: u64, of: u64) -> String 
         "{} {barred} of {of}: the rules of {from} do not let {into} take over what is said of them later",
         style("✗").red()
     );
-    let hint = "an owner there permits the action `follow`; until then their blocks do not arrive";
+    let hint = format!(
+        "an owner there permits the action `follow`, to an owner of {into} or to its node: where the rules ask for a role, \
+         `ics grant ROLE --to` that owner's key, not a signer's; until then their blocks do not arrive"
+    );
     format!("{text}\n  {}", style(hint).dim())
 }
 
@@ -172,6 +175,7 @@ mod tests {
         let shown = console::strip_ansi_codes(&shown);
         assert!(shown.starts_with("! a.example → b.example\n"), "{shown}");
         assert!(shown.contains("1 of 2: the rules of a.example do not let b.example take over"), "{shown}");
+        assert!(shown.contains("`ics grant ROLE --to` that owner's key, not a signer's"), "{shown}");
         assert!(!shown.contains("is taken over by the node"), "{shown}");
     }
 }

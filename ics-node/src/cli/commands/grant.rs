@@ -29,7 +29,9 @@ Examples:
 pub(crate) struct Grant {
     /// The role that is given.
     granted: Role,
-    /// Who gets it: a file with his certificate, his fingerprint, or a key of this home directory.
+    /// Who gets it: a file with his certificate, his fingerprint, or a key of this home directory. A signer speaks and
+    /// reads by it. Where the rules let only a role follow the things, it goes to an owner of the domain that is to follow
+    /// them (`ics key show owner` there) as well.
     #[arg(long, value_name = "KEY")]
     to: String,
     #[command(flatten)]

@@ -220,6 +220,22 @@ async fn a_key_that_its_holder_revokes_at_the_home_is_revoked_here() {
     following.end().await;
 }
 
+/// The first thing that is asked for brings the revocation: what was admitted at the home before that counts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(name_heir)).await.expect("a world")).await;
+    say(&home, vec![certificate(&heir(), "Acme's second"), stolen(&heir(), 20), stolen(&heir(), 21)]).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    say(&home, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    let node = caring_with(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER, name_heir);
+    for seed in [20, 21] {
+        let adopted = node.app.adopt(&care(), request(&[seed], Some(true))).await.expect("adopts");
+        assert_eq!((adopted.refused, status(&node, seed).as_deref()), (Vec::new(), Some("stolen")), "{seed}");
+    }
+    let why = refused_from_heir(&node.app).await;
+    assert!(why.contains("is revoked"), "{why}");
+}
+
 /// What an issuer says of his certificates is his, and no domain misses it that has not named him.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
@@ -495,6 +511,28 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     node.app.adopt(&care(), request(&[20], Some(false))).await.expect("ends");
     assert!(node.app.domain(&care()).expect("here").follows.is_empty());
     asked.set(|_, _| Reply::Hangup);
+    following.end().await;
+}
+
+/// What was said and erased before it was heard of blocks at the home, and is told as with a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
+    let index = home.app().domain(&domain()).expect("here").info.size;
+    say(&home, vec![stolen(&maker(), 21)]).await;
+    erase(&home, index).await;
+    let following = Following::begin(&node);
+    until("it is told of", || not_taken(&node).len() == 1).await;
+    let (told, erasure) = (not_taken(&node), index + 1);
+    let text = &told[0];
+    assert!(text.starts_with(&format!("entry {erasure} of {DOMAIN}, what is left of a block")), "{text}");
+    assert!(text.contains("say it here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
+    assert_eq!(status(&node, 21).as_deref(), Some(""));
+    let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
+    let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
+    assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains(&id(21))), "{told:?}");
     following.end().await;
 }
 
