@@ -88,7 +88,7 @@ impl App {
                     lost.push(Lost { index: entry.index, stood: source.index });
                 }
             }
-            let first = page.first().map(|entry| decode(&entry.header)).transpose()?;
+            let first = page.first().and_then(|entry| Header::decode(&entry.header).ok());
             if first.is_some_and(|first| first.admitted_at.plus_millis(SLACK_MILLIS) < since) {
                 break;
             }
