@@ -52,6 +52,8 @@ pub(crate) struct Hosted {
     barred: Mutex<BTreeMap<DomainName, BTreeSet<IdentityId>>>,
     /// What was compared with the descriptors of its sources, by their names.
     compared: Mutex<BTreeMap<DomainName, Compared>>,
+    /// With which versions of its sources' descriptors it was looked for what they have lost, by their names.
+    searched: Mutex<BTreeMap<DomainName, u64>>,
     /// The state machine that is asking somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
     /// Counts what was brought so: whoever copies from a peer goes on behind it.
@@ -82,6 +84,7 @@ impl Hosted {
             follow_errors: Mutex::default(),
             barred: Mutex::default(),
             compared: Mutex::default(),
+            searched: Mutex::default(),
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
@@ -200,6 +203,14 @@ impl Hosted {
 
     pub(crate) fn set_compared(&self, with: &DomainName, compared: Compared) {
         self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(with.clone(), compared);
+    }
+
+    pub(crate) fn searched(&self, source: &DomainName) -> Option<u64> {
+        self.searched.lock().unwrap_or_else(PoisonError::into_inner).get(source).copied()
+    }
+
+    pub(crate) fn set_searched(&self, source: &DomainName, version: u64) {
+        self.searched.lock().unwrap_or_else(PoisonError::into_inner).insert(source.clone(), version);
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {

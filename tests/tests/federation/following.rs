@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::node::{Node, eventually};
-use crate::town::{DEVICES, PLANT, Town, adopts_from};
+use crate::town::{DEVICES, PLANT, Town, adopts_from, said};
 use crate::{devices_csv, spki, tools};
 
 /// The status of a device in the integrator's own domain, in a word; nothing where it does not know it.
@@ -15,6 +15,35 @@ fn status(town: &Town, device: &str) -> Option<String> {
     let records = view["records"].as_array()?.clone();
     let own = records.into_iter().find(|record| record["record"]["domain"] == PLANT)?;
     Some(own["record"]["status"]["name"].as_str().unwrap_or("").to_owned())
+}
+
+/// What a new epoch of its source lacks, whoever has taken it over is told of.
+#[test]
+fn what_a_source_loses_is_told_where_it_was_taken_over() {
+    let mut town = Town::found();
+    town.maker.json(&["publish", "--spki", &spki(2_100), "--serial", "SN-2100", "--model", "P8"]);
+    town.adopt(&town.maker, "serial:SN-2100");
+    town.integrator.json(&["adopt", "--from", DEVICES, "serial:SN-2100", "--follow"]);
+    let copy = town.maker.home.with_extension("copy").to_str().expect("text").to_owned();
+    town.maker.json(&["backup", &copy]);
+    let lost = said(&town.maker.json(&["status", "lost", "serial:SN-2100", "--yes"]));
+    eventually("what will be lost", || (status(&town, "serial:SN-2100")? == "lost").then_some(()));
+    town.maker.kill();
+    town.maker.ics(&["restore", &copy]).ends_with(1);
+    town.maker.json(&["restore", "--begin-anew", DEVICES]);
+    town.maker.serve();
+    town.integrator.kill();
+    town.integrator.json(&["domain", "recopy", DEVICES, "--yes"]);
+    town.integrator.serve();
+    let told = eventually("it is told", || {
+        let alarms = town.integrator.holds(PLANT)?["alarms"].as_array()?.clone();
+        let mut alarms = alarms.into_iter().filter(|alarm| alarm["kind"] == "lost-at-source");
+        Some((alarms.next()?["text"].as_str()?.to_owned(), alarms.count()))
+    });
+    let begin = format!("{DEVICES}: a new epoch of its log lacks what was said there from entry {lost} on. 1 statement of");
+    assert!(told.0.starts_with(&begin) && !told.0.contains("SN-2100"), "{told:?}");
+    assert_eq!(told.1, 0, "once");
+    assert_eq!(status(&town, "serial:SN-2100").as_deref(), Some("lost"), "what was taken over stays");
 }
 
 #[test]

@@ -42,9 +42,10 @@ impl App {
     fn heed_sources(&self, target: &Arc<Hosted>) -> Result<(), AppError> {
         let Some(domain) = target.domain() else { return Ok(()) };
         for source in &domain.descriptor().sources {
-            let here = self.hosted(&source.domain).ok().and_then(|hosted| hosted.domain());
-            if let Some(here) = here.filter(|here| here.origin().entry0 == source.entry0.0) {
+            let Ok(hosted) = self.hosted(&source.domain) else { continue };
+            if let Some(here) = hosted.domain().filter(|here| here.origin().entry0 == source.entry0.0) {
                 self.heed_declarations(target, here.descriptor())?;
+                self.look_for_lost(target, &hosted)?;
             }
         }
         // Of a source of which no copy is here nothing may be heard for long.
