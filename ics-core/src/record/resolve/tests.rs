@@ -185,7 +185,7 @@ fn formerly(domain: &Domain, drafts: &[Draft]) -> Vec<(u64, u64)> {
     over(&unblocked(domain, &about, &groups))
 }
 
-/// The domain after one descriptor that has these compromised, and another one that has lifted a statement, too.
+/// The domain after a descriptor that declares a signer compromised, and another one that lifts a statement as well.
 fn compromised_then_lifted(signer: Fingerprint, lifted: u64) -> Domain {
     let mut rules = descriptor();
     rules.compromised.push(Compromise { signer, domain: home(), from_index: 1 });
