@@ -267,13 +267,15 @@ impl Domain {
         now.or_else(then).or_else(|| statement.restated_effect())
     }
 
-    /// Whether the status that a statement gives blocked for ever by any descriptor since it was admitted.
+    /// Whether the status that a statement gives blocked for ever by any descriptor since it was admitted, or, of an erased
+    /// one, before.
     pub(crate) fn has_blocked_for_ever(&self, statement: &Logged) -> bool {
         let Some(status) = &statement.claims().status else { return false };
         let (index, kind) = (statement.index(), statement.subject().kind());
         let later = self.former.iter().chain([&self.current]).filter(|version| version.index > index);
         let mut ruling = later.map(|version| &*version.descriptor).chain([self.descriptor_at(index)]);
-        ruling.any(|descriptor| descriptor.effect(status, kind) == Some(Effect::BlocksForEver))
+        let for_ever = Some(Effect::BlocksForEver);
+        statement.restated_effect() == for_ever || ruling.any(|descriptor| descriptor.effect(status, kind) == for_ever)
     }
 
     /// Whether the owners' threshold has lifted it.

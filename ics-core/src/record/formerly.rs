@@ -25,38 +25,37 @@ pub(super) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Lo
     if !scene.judged.iter().any(is_issued) {
         return Vec::new();
     }
-    let sought = sought(scene, about.iter().chain(groups));
+    let said: Vec<&Logged> = about.iter().chain(groups).filter(|it| !it.is_refused()).collect();
+    let sought = sought(scene, &said);
     if sought.is_empty() {
         return Vec::new();
     }
-    let history = History::new(scene, about, groups, &sought);
+    let history = History::new(scene, said, &sought);
     history.last_seen(sought, &history.moments(at)).into_values().collect()
 }
 
 /// The indices of the statuses that blocked for ever by a descriptor since they were admitted, and of which the record does
-/// not tell already that they do, or were lifted.
-fn sought<'s>(scene: &Scene<'_>, statements: impl Iterator<Item = &'s Logged>) -> BTreeSet<u64> {
+/// not tell already that they do, or were lifted. Of a group's one that was lifted it does not tell whether it blocked this
+/// thing until then.
+fn sought(scene: &Scene<'_>, said: &[&Logged]) -> BTreeSet<u64> {
     let is_told = |it: &&Judged<'_>| {
         let is_over = matches!(it.standing, Standing::Lifted | Standing::Compromised);
         let is_known = it.stands() || (is_over && it.is_direct(&scene.subject));
         it.effect == Some(Effect::BlocksForEver) && is_known
     };
     let told: BTreeSet<u64> = scene.judged.iter().filter(is_told).map(|it| it.logged.index()).collect();
-    let may_have = |it: &&Logged| {
-        let is_sound = it.act() == Act::Status && !it.is_refused() && !it.is_erased();
-        is_sound && !told.contains(&Logged::index(it)) && scene.domain.has_blocked_for_ever(it)
-    };
-    statements.filter(may_have).map(Logged::index).collect()
+    let may_have = |it: &&&Logged| !told.contains(&it.index()) && scene.domain.has_blocked_for_ever(it);
+    said.iter().filter(may_have).map(|it| it.index()).collect()
 }
 
 /// What may have decided whether the statuses sought blocked: they themselves, what may have put the thing into one of the
-/// groups at hand, grants, by which signers may have had their roles, what is left of erased statements, and whatever names
-/// one of all these as ended by it. Nothing else in a record does.
+/// groups at hand, grants, by which signers may have had their roles, and whatever names one of all these as ended by it,
+/// also where it is what is left of an erased statement. Nothing else in a record does.
 fn deciding(subject: &IdentityId, said: &[&Logged], sought: &BTreeSet<u64>) -> BTreeSet<StatementId> {
     let decides = |it: &&&Logged| sought.contains(&it.index()) || it.act() == Act::Grant;
     let joined = Joined::of(said.iter().filter(decides).copied());
     let joins = |it: &&&Logged| it.subject_id() == *subject && joined.has(it);
-    let begin = said.iter().filter(|it| decides(it) || it.is_erased() || joins(it));
+    let begin = said.iter().filter(|it| decides(it) || joins(it));
     let mut naming: BTreeMap<StatementId, Vec<StatementId>> = BTreeMap::new();
     for it in said {
         it.claims().supersedes.iter().for_each(|named| naming.entry(*named).or_default().push(it.id()));
@@ -101,34 +100,26 @@ impl<'a> Joined<'a> {
 /// A time, and how many entries the log had then.
 type Moment = (Timestamp, u64);
 
-/// What is said of a thing and its groups.
+/// What is said of a thing and its groups, without what was refused.
 struct History<'a> {
     scene: &'a Scene<'a>,
     said: Vec<&'a Logged>,
     /// Of it, what may have decided about the statuses sought, in the order in which it was said.
-    about: Vec<Logged>,
-    groups: Vec<Logged>,
+    decisive: Vec<Logged>,
 }
 
 impl<'a> History<'a> {
-    fn new(scene: &'a Scene<'a>, about: &'a [Logged], groups: &'a [Logged], sought: &BTreeSet<u64>) -> Self {
-        let said: Vec<&Logged> = about.iter().chain(groups).filter(|it| !it.is_refused()).collect();
-        let deciding = deciding(&scene.subject, &said, sought);
-        let by_index = |statements: &[Logged]| {
-            let decides = |it: &&Logged| !it.is_refused() && deciding.contains(&it.id());
-            let mut all: Vec<Logged> = statements.iter().filter(decides).cloned().collect();
-            all.sort_by_key(Logged::index);
-            all
-        };
-        let (about, groups) = (by_index(about), by_index(groups));
-        Self { scene, said, about, groups }
+    fn new(scene: &'a Scene<'a>, said: Vec<&'a Logged>, sought: &BTreeSet<u64>) -> Self {
+        let ids = deciding(&scene.subject, &said, sought);
+        let mut decisive: Vec<Logged> = said.iter().copied().filter(|it| ids.contains(&it.id())).cloned().collect();
+        decisive.sort_by_key(Logged::index);
+        Self { scene, said, decisive }
     }
 
     /// When it may have changed what the statuses sought do: three for each statement that may have decided about it at most,
     /// and one for each descriptor.
     fn moments(&self, at: Timestamp) -> BTreeSet<Moment> {
-        let deciding = || self.about.iter().chain(&self.groups);
-        let said = deciding().map(|it| (it.admitted_at(), it.index() + 1));
+        let said = self.decisive.iter().map(|it| (it.admitted_at(), it.index() + 1));
         let ruled = self.scene.domain.ruled_since().map(|since| (since.at, since.index + 1));
         let mut moments: BTreeSet<Moment> = said.chain(ruled).filter(|(time, _)| *time <= at).collect();
         let mut size = 0;
@@ -137,7 +128,8 @@ impl<'a> History<'a> {
             size = size.max(*more);
             size_at.insert(*time, size);
         }
-        let bounds = deciding().map(Logged::claims).flat_map(|claims| [claims.from, claims.until]).flatten();
+        let claims = self.decisive.iter().map(Logged::claims);
+        let bounds = claims.flat_map(|claims| [claims.from, claims.until]).flatten();
         let begun = bounds.filter(|bound| *bound <= at);
         moments.extend(begun.filter_map(|bound| size_at.range(..=bound).next_back().map(|(_, size)| (bound, *size))));
         moments
@@ -165,8 +157,9 @@ impl<'a> History<'a> {
     /// Those that blocked for ever at a moment, each with what has become of it.
     fn blocking_at(&self, (at, size): &Moment, sought: &BTreeSet<u64>) -> Vec<Listed> {
         let then = self.scene.domain.as_of(*size);
-        let (about, groups) = (until(&self.about, *size), until(&self.groups, *size));
-        let past = Scene::judge(&then, self.scene.subject, None, about, groups, *at);
+        // What is about the thing itself and what is about groups is told apart there.
+        let said = until(&self.decisive, *size);
+        let past = Scene::judge(&then, self.scene.subject, None, said, said, *at);
         let blocks = |it: &&Judged<'_>| {
             sought.contains(&it.logged.index()) && it.stands() && it.effect == Some(Effect::BlocksForEver)
         };
@@ -188,7 +181,7 @@ impl<'a> History<'a> {
         match later {
             Some((at, more)) if more > size => VoidSince { index: more - 1, at: *at },
             Some((at, _)) => {
-                let next = self.said.iter().filter(|it| it.admitted_at() >= *at && it.index() >= *size);
+                let next = self.said.iter().filter(|it| it.admitted_at() >= *at);
                 VoidSince { index: next.map(|it| it.index()).min().unwrap_or(end), at: *at }
             }
             None => VoidSince { index: end, at: self.scene.domain.last_admitted_at() },
@@ -212,11 +205,12 @@ mod tests {
     fn cost(drafts: &[Draft]) -> (usize, usize) {
         let (domain, (about, groups)) = (domain(), split(drafts));
         let scene = Scene::judge(&domain, device(), None, &about, &groups, now());
-        let sought = sought(&scene, about.iter().chain(&groups));
+        let said: Vec<&Logged> = about.iter().chain(&groups).collect();
+        let sought = sought(&scene, &said);
         let first = *sought.first().expect("something is sought");
-        let history = History::new(&scene, &about, &groups, &sought);
+        let history = History::new(&scene, said, &sought);
         let judgements = history.moments(now()).iter().filter(|(_, size)| *size > first).count();
-        (judgements, history.about.len() + history.groups.len())
+        (judgements, history.decisive.len())
     }
 
     /// A thing that has left an order, which then was destroyed.

@@ -214,3 +214,33 @@ pub fn ever_given<'a>(about: impl IntoIterator<Item = &'a Logged>) -> BTreeMap<A
     about.into_iter().filter(|statement| !statement.is_refused()).for_each(|statement| said.take_ever(statement));
     said.values
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Context;
+    use crate::samples::*;
+
+    /// Whoever would hide it by that asks what it was given; nothing hides by what was never admitted.
+    #[test]
+    fn a_thing_was_given_whatever_was_once_said_of_it_and_not_refused() {
+        let of_lot = |n: u64, lot: &str| introduce(n).attribute(Attribute::Lot, lot);
+        let erased = of_lot(5, "6").attribute(Attribute::Location, "48.1,11.5").log();
+        let about = [erased.clone()];
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let erasure = domain().erasure_of(&erased, &context, now()).expect("it may be erased");
+        let said = [
+            of_lot(0, "1").attribute(Attribute::Model, "P1").log(),
+            say(1, MAKER, "manufacturer", Act::Withdrawal).ends(0).log(),
+            of_lot(2, "2").until(10).log(),
+            say(3, BUYER, "owner", Act::Identity).attribute(Attribute::Lot, "3").log(),
+            of_lot(4, "4").ends(2).log(),
+            Logged::of_erasure(6, now(), &erasure, HEIR).expect("it is about the device"),
+            of_lot(7, "7").refused().log(),
+        ];
+        let lots = ["1", "2", "3", "4", "6"].map(str::to_owned).into();
+        let models = BTreeSet::from(["P1".to_owned()]);
+        let expected = BTreeMap::from([(Attribute::Model, models), (Attribute::Lot, lots)]);
+        assert_eq!(ever_given(&said), expected, "of what was erased, what is restated");
+    }
+}

@@ -38,3 +38,40 @@ impl Record {
         Some(readings)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::limits;
+    use crate::record::resolve;
+    use crate::samples::*;
+    use crate::vocabulary::Attribute;
+
+    /// In how many ways a thing is read of which single statements say so many values more of these attributes.
+    fn readings(also_said: &[(Attribute, usize)]) -> Option<usize> {
+        let said = [introduce(0).log()];
+        let mut record = resolve(&domain(), &device(), &said, &[], now()).expect("something was said");
+        let values = |count: usize| -> BTreeSet<String> { (0..count).map(|n| n.to_string()).collect() };
+        record.also_said = also_said.iter().map(|(attribute, count)| (*attribute, values(*count))).collect();
+        Some(record.readings()?.len())
+    }
+
+    /// Each attribute is as it is agreed on, or has one of the values that are said of it: rules are asked for each choice.
+    #[test]
+    fn a_thing_is_read_in_as_many_ways_as_rules_are_asked_and_in_no_more() {
+        let all = limits::READINGS;
+        for (lots, models, expected) in [
+            (0, 0, Some(1)),
+            (1, 0, Some(2)),
+            (2, 3, Some(12)),
+            (all - 1, 0, Some(all)),
+            (all, 0, None),
+            (all / 16 - 1, 15, Some(all)),
+            (all / 16, 15, None),
+        ] {
+            let found = readings(&[(Attribute::Lot, lots), (Attribute::Model, models)]);
+            assert_eq!(found, expected, "{lots} lots, {models} models");
+        }
+    }
+}

@@ -331,6 +331,7 @@ mod tests {
         let erasure = domain().erasure_of(&suspended, &context, now()).expect("it may be erased");
         let left = left_of(&erasure).expect("it says what it was about");
         assert!(left.is_erased() && !suspended.is_erased());
+        assert_eq!(left.restated_effect(), Some(Effect::Blocks), "whatever becomes of the status");
         assert_eq!((left.id(), left.subject_id()), (suspended.id(), suspended.subject_id()));
         let told = |logged: &Logged| {
             let claims = logged.claims();

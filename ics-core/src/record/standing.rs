@@ -95,7 +95,6 @@ impl<'a> Scene<'a> {
         scene.end_with_the_erased(at);
         scene.take_back();
         scene.replace_own();
-        scene.grant_directly();
         scene.find_groups(group);
         scene.judge_roles();
         scene
@@ -223,11 +222,6 @@ impl<'a> Scene<'a> {
         self.mark(|scene, it| replacing.ending(&scene.subject, it, replaces).map(|by| (Standing::Replaced, Some(by))));
     }
 
-    fn grant_directly(&mut self) {
-        let direct = self.judged.iter().filter(|it| it.stands() && it.is_direct(&self.subject));
-        self.granted = direct.filter_map(|it| grantee(it.logged)).collect();
-    }
-
     /// Only a signer whose role is by the descriptor says what surely belongs to a group: who has roles over a group has
     /// them over each member, and labels of a group are labels of each, so a role that was granted over one thing would
     /// become others. That whoever else says so keeps a block from being escaped.
@@ -255,11 +249,11 @@ impl<'a> Scene<'a> {
         self.membership = membership;
     }
 
-    /// Grants over groups, lifting by other roles, and whose role covers the subject.
+    /// Grants, over the subject and over groups, lifting by other roles, and whose role covers the subject.
     fn judge_roles(&mut self) {
         let covered = self.covered();
         let live = self.judged.iter().zip(&covered).filter(|(it, covered)| it.stands() && covered.surely);
-        self.granted.extend(live.filter_map(|(it, _)| grantee(it.logged)).collect::<Vec<_>>());
+        self.granted = live.filter_map(|(it, _)| grantee(it.logged)).collect();
         self.lift(&covered);
         let standings: Vec<_> =
             self.judged.iter().zip(&covered).map(|(it, covered)| self.entitlement(it, covered)).collect();

@@ -14,7 +14,7 @@ impl Record {
         let has_name = |index: u64| successor.names.iter().any(|it| it.value == *name && it.by.index == index);
         let passes_on = |given: &By| {
             successor.replaces.iter().any(|it| {
-                let is_his = it.by.signer == given.signer && it.by.group.is_none();
+                let is_his = it.by.signer == given.signer;
                 is_his && it.value == old && it.by.index > given.index && has_name(it.by.index)
             })
         };
@@ -61,6 +61,11 @@ mod tests {
         let nameless = |n| of_heir(replacing(introduce(n), DEVICE));
         let usurper = |n| of_heir(replacing(say(n, KEEPER, "maintainer", Act::Identity).name(NAME), DEVICE));
         let taken_back = |n| of_heir(say(n, MAKER, "manufacturer", Act::Withdrawal)).ends(1);
+        let another = vec![
+            kept(0),
+            of_heir(grant(1, KEEPER, "maintainer", BUYER, "maintainer")),
+            of_heir(replacing(say(2, BUYER, "maintainer", Act::Identity).name(HOST), DEVICE)),
+        ];
         let cases = [
             ("its giver names a successor", vec![named(0), heir(1)], NAME, true),
             ("a maintainer does", vec![kept(0), of_heir(replacing(kept(1), DEVICE))], HOST, true),
@@ -72,6 +77,8 @@ mod tests {
             ("that has been taken back", vec![named(0), heir(1), taken_back(2)], NAME, false),
             ("not he who gave it says so", vec![kept(0), heir(1), of_heir(kept(2))], HOST, false),
             ("somebody who may give no such name", vec![named(0), usurper(1)], NAME, false),
+            ("another who may give such a name", another, HOST, false),
+            ("it is said to replace itself", vec![replacing(named(0), DEVICE), of_heir(named(1))], NAME, false),
         ];
         for (case, drafts, name, goes_on) in cases {
             let [old, new] = [device(), IdentityId::Key(HEIR)].map(|id| record(id, &drafts));
