@@ -338,6 +338,24 @@ fn two_roles_make_a_compromise_one_does_not() {
     assert!(two.contains("Key Compromise"), "{two}");
 }
 
+/// A key of what was destroyed turns up.
+#[test]
+fn what_was_destroyed_is_called_compromised_by_those_who_have_destroyed_it() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    world.change(|descriptor| {
+        descriptor.access += "\n@id(\"everybody-says-compromised\") permit (principal, action == Action::\"status\", resource) \
+             when { context.status == Status::\"compromised\" };\n";
+    });
+    let issued = issued(&world, &bench);
+    world.submit(vec![status(7, &owner(), "owner", "destroyed", &[])]);
+    let scrapped = list(&world, &bench, shard(&issued));
+    assert!(scrapped.contains("Cessation Of Operation"), "{scrapped}");
+    world.submit(vec![status(7, &owner(), "owner", "compromised", &[])]);
+    world.submit(vec![status(7, &maker(), "manufacturer", "compromised", &[])]);
+    let leaked = list(&world, &bench, shard(&issued));
+    assert!(leaked.contains("Key Compromise"), "{leaked}");
+}
+
 /// Of what was revoked only a hold ends (RFC 5280, 5.3.1).
 #[test]
 fn what_the_owners_lift_gets_new_certificates_and_brings_no_revoked_one_back() {
