@@ -128,6 +128,17 @@ impl Authority {
         last.is_some_and(|last| last.tbs_certificate.issuer == last.tbs_certificate.subject)
     }
 
+    /// Whether it has issued a certificate: by the name that stands there, and by its key.
+    #[must_use]
+    pub fn has_issued(&self, certificate: &Certificate) -> bool {
+        let tbs = &certificate.tbs_certificate;
+        let (Ok(message), Ok(spki)) = (tbs.to_der(), SubjectPublicKeyInfoOwned::from_der(&self.spki)) else {
+            return false;
+        };
+        let (algorithm, signature) = (&certificate.signature_algorithm, &certificate.signature);
+        tbs.issuer == self.name && signature::verify(spki.owned_to_ref(), algorithm, &message, signature)
+    }
+
     /// Whether a name may stand in its certificates.
     #[must_use]
     pub fn may_certify(&self, name: &GeneralName) -> bool {
@@ -186,10 +197,7 @@ pub struct Delegation {
 pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer) -> Option<Delegation> {
     let certificate = Certificate::from_der(der).ok()?;
     let tbs = &certificate.tbs_certificate;
-    let message = tbs.to_der().ok()?;
-    let spki = SubjectPublicKeyInfoOwned::from_der(&authority.spki).ok()?;
-    let is_its = tbs.issuer == authority.name
-        && signature::verify(spki.owned_to_ref(), &certificate.signature_algorithm, &message, &certificate.signature);
+    let is_its = authority.has_issued(&certificate);
     let uses = tbs.get::<ExtendedKeyUsage>().ok()??.1;
     let own = tbs.subject_public_key_info.to_der().ok()?;
     let (not_before, not_after) = (time::timestamp(tbs.validity.not_before), time::timestamp(tbs.validity.not_after));

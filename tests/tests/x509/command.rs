@@ -174,6 +174,11 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     done(&bench, "other", "ca crl --certificate other.pem --out other.crl");
     let refused = sign("--former other.crl");
     assert!(!refused.status.success() && said(&refused).contains("not signed by the issuer"), "{}", said(&refused));
+    // In the list of this root nobody looks for what another one has issued.
+    let refused = sign("--revoke other.pem=cACompromise --out wrong.crl");
+    let told = said(&refused).contains("was not issued by `root.pem`") && said(&refused).contains("`ics status`");
+    assert!(!refused.status.success() && told, "{}", said(&refused));
+    assert!(!bench.path().join("wrong.crl").exists(), "nothing is signed");
 }
 
 /// Machines without a network have clocks that go wrong.
