@@ -29,6 +29,7 @@
 //! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
 
 mod error;
+mod kinds;
 mod log;
 mod revoke;
 mod room;
@@ -60,7 +61,7 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
-    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
+    Authority, AuthorityError, Csr, Given, LeafError, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
     is_key_compromised, issuer_id, sha256,
 };
 
@@ -203,7 +204,10 @@ impl App {
         let names = self.names_for(&issuing.sight, known)?;
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
-        let leaf = given.leaf(csr, SerialNumber::new(random()?), now)?;
+        let leaf = given.leaf(csr, SerialNumber::new(random()?), now).map_err(|error| match error {
+            LeafError::Key(_) => issuing.refused_key(application, (record, &names), csr),
+            error => error.into(),
+        })?;
         let (serial, names, not_before, not_after) = (leaf.serial, leaf.names.clone(), leaf.not_before, leaf.not_after);
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
@@ -388,11 +392,11 @@ fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
 
 fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
     let no = |reason: String| Err(CertifyError::Record(reason));
-    if !profile.kinds.contains(&record.identity.kind) {
-        return no(format!("the profile is not for things of the kind {}", record.identity.kind));
-    }
     if let Some(why) = bar(record) {
         return no(why);
+    }
+    if !profile.kinds.contains(&record.identity.kind) {
+        return Err(CertifyError::Kind(record.identity.kind));
     }
     match (&record.status, profile.requires) {
         (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
