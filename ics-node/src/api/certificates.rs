@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AsOf;
 
+/// The profile of whoever names none by EST and CMP.
+pub const DEFAULT_PROFILE: &str = "ldevid";
+
 /// What has become of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -85,6 +85,33 @@ fn owners_who_lift_a_block_are_told_that_what_it_revoked_stays_so() {
     assert!(town.ocsp("7").contains("good"));
 }
 
+/// Nobody answers for them then.
+#[test]
+fn taking_an_authority_out_tells_of_certificates_that_have_not_ended() {
+    let town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    town.ok(&["key", "make", "issuer-2", "--algorithm", "p256"]);
+    town.ok(&["ca", "request", "--key", "issuer-2", "--name", "Acme Issuing 2", "--out", "issuer-2.csr"]);
+    town.ok(&["ca", "sign", "issuer-2.csr", "--certificate", "root.pem", "--out", "issuer-2.pem"]);
+    town.ok(&["ca", "import", "issuer-2.pem", "--chain", "root.pem"]);
+    let update = |keep: usize| {
+        let mut next = town.ok(&["domain", "show"]);
+        let issuers = next["certificates"]["issuers"].as_array_mut().expect("issuers");
+        assert_eq!(issuers.len(), 2, "as it was before");
+        *issuers = vec![issuers[keep].clone()];
+        town.bench.file("next.json", next.to_string().as_bytes());
+        let file = format!("next-{keep}.ics");
+        let output = town.run(&["domain", "update", "--from-file", "next.json", "--unsigned", &file]);
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    let told = update(0);
+    assert!(told.contains("CN=Acme Issuing is listed no more") && told.contains("1 certificate until"), "{told}");
+    let told = update(1);
+    assert!(!told.contains("is listed no more"), "that one has issued nothing: {told}");
+}
+
 #[test]
 fn a_device_whose_key_is_lost_comes_back_as_another() {
     let town = Town::new("");

@@ -8,6 +8,7 @@ use ics_core::identity::Fingerprint;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::leaving::tell_orphans;
 use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::WITNESS_KEYS;
 use super::submit::beyond_the_log;
@@ -142,6 +143,7 @@ impl Update {
         tell_no_sources(context, &previous, &next);
         tell_idle_roles(context, &previous, &next);
         tell_new_signers(context, &previous, &next);
+        tell_orphans(context, &previous, &next);
         // Owners sign a digit too many as they sign anything else; only a log tells it apart.
         if let Ok(node) = context.config().and_then(|config| context.node(&config)) {
             beyond_the_log(context, &node, &next);
