@@ -190,7 +190,7 @@ pub struct CertificateRevocation {
     /// The status that he gave, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Why, in his words.
+    /// Why, in his words; or that nobody vouches for its holder any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

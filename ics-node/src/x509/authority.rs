@@ -343,7 +343,7 @@ impl Constraints {
 fn base(text: &str) -> Result<GeneralName, String> {
     let failed = |error: der::Error| format!("`{text}`: {error}");
     if let Some((address, bits)) = text.split_once('/') {
-        let neither = || format!("`{text}` is neither a host name such as acme.example nor a network such as 10.0.0.0/8");
+        let neither = || format!("`{text}` is neither a host name (acme.example) nor a network (10.0.0.0/8)");
         let address: IpAddr = address.parse().map_err(|_| neither())?;
         let bits: u32 = bits.parse().map_err(|_| neither())?;
         let octets = match address {

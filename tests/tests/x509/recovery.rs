@@ -62,6 +62,13 @@ fn reports_for_people_for_spreadsheets_and_for_programs() {
         metrics.contains(&format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 2"))
             && metrics.contains(&format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"30\"}} 1"))
     });
+
+    // By any of its names; and why it is held where no status says so.
+    assert_eq!(town.ok(&["certs", "--of", "serial:SN-1"])["items"].as_array().map(Vec::len), Some(1));
+    town.refused(&["certs", "--of", "serial:SN-9"]);
+    town.ok(&["withdraw", "serial:SN-1", "--act", "identity", "--yes"]);
+    let listed = town.words(&["certs", "--state", "held"]);
+    assert!(listed.contains("certificateHold (nobody vouches for its holder any more)"), "{listed}");
 }
 
 #[test]

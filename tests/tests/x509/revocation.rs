@@ -320,6 +320,7 @@ fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
     );
     let again = world.certify(7, "ldevid", &bench.request_again("device", &[])).expect_err("the key is blocked");
     assert_eq!(again.fault(), CertifyFault::Key, "{again}");
+    assert!(again.to_string().contains("`ics replace`"), "what to do: {again}");
 }
 
 #[test]

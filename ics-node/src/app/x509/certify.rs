@@ -69,6 +69,10 @@ use crate::x509::{
 const BY_THIEF: &str = "a certificate of it is of an issuer that is declared compromised, and it is not the thing's own key, \
                         so whoever had the issuer's key may have chosen it; make a new one, and ask with that";
 
+/// Why a key gets no certificate that others have, or had.
+const GIVEN_UP: &str = "it was given up as compromised, and stays so when the owners lift that: make a new one, and \
+                        ask with that; where it is the thing's own, `ics replace` gives the thing another";
+
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
 #[derive(Clone)]
 pub struct IssuerKey {
@@ -248,9 +252,12 @@ impl App {
     pub fn named(&self, domain: &DomainName, names: &BTreeSet<Name>) -> Result<IdentityId, CertifyError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let mut common: Option<BTreeSet<IdentityId>> = None;
+        let (mut common, mut unknown): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
         for name in names {
             let fitting = self.identities(&sight, &Lookup::Name(name.clone()))?;
+            if fitting.is_empty() {
+                unknown.push(name.to_string());
+            }
             common = Some(match common {
                 Some(common) => common.intersection(&fitting).copied().collect(),
                 None => fitting,
@@ -260,7 +267,8 @@ impl App {
         let told = || names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match (ids.next(), ids.next()) {
             (Some(id), None) => Ok(id),
-            (None, _) => Err(CertifyError::UnknownIdentity(told())),
+            (None, _) if unknown.is_empty() => Err(CertifyError::Several(told())),
+            (None, _) => Err(CertifyError::UnknownIdentity(unknown.join("`, `"))),
             (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", told()))),
         }
     }
@@ -354,7 +362,7 @@ impl App {
             let Some((record, said)) = self.resolve(sight, &subject)? else { continue };
             for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
                 if is_key_compromised(&record, issued.index()) {
-                    return Err(CertifyError::Key("it was given up as compromised".to_owned()));
+                    return Err(CertifyError::Key(GIVEN_UP.to_owned()));
                 }
                 let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
                 if is_by_thief(State::of(&record, issued.index())) && !self.is_own_key(sight, csr, &said.about)? {

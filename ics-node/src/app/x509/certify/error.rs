@@ -84,6 +84,9 @@ pub enum CertifyError {
          (`ics withdraw`)"
     )]
     Ambiguous(String),
+    /// A certificate is for one thing.
+    #[error("the names {0} are known, but no one thing has all of them: ask for those of each by a request of its own")]
+    Several(String),
     /// The request is for another thing than the one that has shown itself.
     #[error(
         "the subject of the request is the name of another thing than the one that gets the certificate (`{0}`): ask with \
@@ -157,7 +160,7 @@ impl CertifyError {
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
             Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) | Self::Kind(_) => CertifyFault::Denied,
             Self::IssuerAway(_) | Self::IssuerCompromised(_) => CertifyFault::Denied,
-            Self::UnknownIdentity(_) | Self::Ambiguous(_) => CertifyFault::Unknown,
+            Self::UnknownIdentity(_) | Self::Ambiguous(_) | Self::Several(_) => CertifyFault::Unknown,
             Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,

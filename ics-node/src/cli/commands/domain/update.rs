@@ -79,7 +79,8 @@ pub(crate) struct Update {
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
     /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
-    /// a block for ever has revoked stay revoked: new ones must be issued.
+    /// a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics replace`) where two
+    /// roles have called it compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
     /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
@@ -102,7 +103,8 @@ pub(crate) struct Update {
 
 /// What lifting a block does not do.
 const REVOKED: &str = "what blocked for ever has revoked the X.509 certificates that were issued before it: they stay \
-                       revoked, and new ones must be issued";
+                       revoked, and new ones must be issued. A key that two roles have called compromised gets none any \
+                       more: `ics replace` gives the thing another";
 
 /// A signer, from where on he is compromised, and in which domain if not in that which says it.
 #[derive(Debug, Clone)]
