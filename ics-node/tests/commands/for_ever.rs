@@ -40,7 +40,7 @@ fn what_is_compromised_is_replaced_and_stays_compromised() {
     stage.ok(&["status", "compromised", "serial:SN-1", "--yes"]);
     let key = stage.write("new.spki", spki(2));
     let replace = ["replace", "serial:SN-1", "--with", &key, "--in-use", "--yes"];
-    stage.ok(&replace);
+    assert_eq!(stage.run(&replace).code, 0);
     let former = stage.record(&old);
     assert_eq!(former["status"]["name"], "compromised", "{former}");
     assert_eq!(former["vouched"].as_array().map(Vec::len), Some(0), "nobody vouches for it any more: {former}");
@@ -65,7 +65,8 @@ fn a_replacement_that_stopped_half_way_is_completed_by_the_same_command() {
         stage.ok(&["publish", "--spki", &successor, "--serial", &serial, "--replaces", &old]);
         let key = stage.write("new.spki", &successor);
         let size = stage.size(&old);
-        stage.ok(&["replace", &name, "--with", &key, "--in-use", "--yes"]);
+        let replaced = stage.run(&["replace", &name, "--with", &key, "--in-use", "--yes"]);
+        assert_eq!(replaced.code, 0, "{replaced:?}");
         let ends = if status.is_some() { 1 } else { 2 };
         assert_eq!(stage.size(&old), size + 1 + ends, "in use, and what ends the old one: it is not introduced again");
         assert_eq!(stage.record(&old)["vouched"].as_array().map(Vec::len), Some(0));
