@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::certificates::{
     CertificateInfo, CertificatePage, CertificateQuery, CertificateRevocation, CertificateState, CertificateTotals,
-    RenewalWindow, X509Index, X509Issuer,
+    DEFAULT_PROFILE, RenewalWindow, X509Index, X509Issuer,
 };
 pub use self::checks::{
     AcmeAccount, AcmeAccountPage, AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check,

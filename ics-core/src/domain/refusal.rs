@@ -17,7 +17,10 @@ pub enum Refusal {
     #[error("the statement was erased by the domain's owners, at index {0}")]
     Erased(u64),
     /// Something that stays for as long as the domain.
-    #[error("a {0} cannot be erased: descriptors, certificates, grants, withdrawals and what is said of groups stay")]
+    #[error(
+        "what is of the sort `{0}` cannot be erased: descriptors, certificates of signers, statements about X.509 \
+         certificates (`issued`), grants, withdrawals and what is said of groups stay"
+    )]
     NotErasable(&'static str),
     /// The erasure names nothing that stands in the log.
     #[error("no entry of this domain has the statement `{0}` that is to be erased")]

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AsOf;
 
+/// The profile of whoever names none by EST and CMP.
+pub const DEFAULT_PROFILE: &str = "ldevid";
+
 /// What has become of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -187,7 +190,7 @@ pub struct CertificateRevocation {
     /// The status that he gave, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Why, in his words.
+    /// Why, in his words; or that nobody vouches for its holder any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

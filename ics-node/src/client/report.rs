@@ -8,9 +8,9 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
-use crate::api::{CertificateInfo, CertificatePage, CertificateTotals};
+use crate::api::{CertificateInfo, CertificatePage, CertificateQuery, CertificateTotals};
 use crate::web::report as draw;
-use crate::words::clean;
+use crate::words::{clean, when};
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub struct Report<W> {
     into: W,
     domain: DomainName,
     made_at: Timestamp,
+    only: CertificateQuery,
     totals: CertificateTotals,
     has_begun: bool,
 }
@@ -69,9 +70,9 @@ const COLUMNS: [&str; 18] = [
 ];
 
 impl<W: Write> Report<W> {
-    /// A report of a domain, which is written into `into`.
-    pub const fn new(format: Format, into: W, domain: DomainName, made_at: Timestamp) -> Self {
-        Self { format, into, domain, made_at, totals: CertificateTotals::new(), has_begun: false }
+    /// A report of a domain, which is written into `into`, of what fits a query: who gets it must not take it for all.
+    pub const fn new(format: Format, into: W, domain: DomainName, made_at: Timestamp, only: CertificateQuery) -> Self {
+        Self { format, into, domain, made_at, only, totals: CertificateTotals::new(), has_begun: false }
     }
 
     /// Writes a page of certificates.
@@ -101,14 +102,15 @@ impl<W: Write> Report<W> {
         self.has_begun = true;
         match self.format {
             Format::Html => {
-                let head = draw::head(&self.domain, self.made_at, &page.as_of);
+                let head = draw::head(&self.domain, self.made_at, &page.as_of, &only(&self.only));
                 self.into.write_all(head.as_bytes())
             }
             Format::Csv => line(&mut self.into, &COLUMNS.map(str::to_owned)),
             Format::Json => {
                 let (domain, made_at) = (json!(self.domain), json!(self.made_at));
-                let as_of = serde_json::to_string(&page.as_of)?;
-                write!(self.into, "{{\"domain\":{domain},\"made_at\":{made_at},\"as_of\":{as_of},\"certificates\":[")
+                let (as_of, only) = (serde_json::to_string(&page.as_of)?, serde_json::to_string(&self.only)?);
+                write!(self.into, "{{\"domain\":{domain},\"made_at\":{made_at},\"as_of\":{as_of},\"only\":{only},")?;
+                write!(self.into, "\"certificates\":[")
             }
         }
     }
@@ -130,6 +132,13 @@ impl<W: Write> Report<W> {
         self.into.flush()?;
         Ok(self.totals)
     }
+}
+
+/// Which certificates a report has, for people; nothing where it has all.
+fn only(query: &CertificateQuery) -> String {
+    let state = query.state.map(|state| format!("that are {state}"));
+    let ends = query.ends_before.map(|before| format!("that have not ended and end before {}", when(before)));
+    state.into_iter().chain(ends).collect::<Vec<_>>().join(" and ")
 }
 
 fn cells(item: &CertificateInfo) -> [String; COLUMNS.len()] {
@@ -189,9 +198,13 @@ mod tests {
     }
 
     fn written(format: &str, pages: &[CertificatePage]) -> (String, CertificateTotals) {
+        written_of(format, pages, CertificateQuery::default())
+    }
+
+    fn written_of(format: &str, pages: &[CertificatePage], only: CertificateQuery) -> (String, CertificateTotals) {
         let (mut into, at) = (Vec::new(), Timestamp::parse("2026-11-26T04:00:30Z").expect("a time"));
         let domain = "d.example".parse().expect("a domain");
-        let mut report = Report::new(format.parse().expect("a format"), &mut into, domain, at);
+        let mut report = Report::new(format.parse().expect("a format"), &mut into, domain, at, only);
         pages.iter().for_each(|page| report.add(page).expect("writes"));
         let totals = report.end().expect("writes");
         (String::from_utf8(into).expect("text"), totals)
@@ -221,6 +234,19 @@ mod tests {
             assert_eq!(value["certificates"].as_array().expect("an array").len(), count);
             assert_eq!(value["totals"]["held"], count);
         }
+    }
+
+    #[test]
+    fn a_part_is_not_taken_for_all() {
+        let state = Some(crate::api::CertificateState::Revoked);
+        let only = || CertificateQuery { state, ..CertificateQuery::default() };
+        let (html, _) = written_of("html", &[page(&["a"])], only());
+        assert!(html.contains("Only those that are revoked."), "{html}");
+        let (text, _) = written_of("json", &[page(&["a"])], only());
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["only"], json!({"state": "revoked"}), "{text}");
+        let (all, _) = written("html", &[page(&["a"])]);
+        assert!(!all.contains("Only those"), "{all}");
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub(crate) fn by(by: &By) -> String {
     format!("{name} as {}", by.role)
 }
 
-/// The beginning of a report that stands alone.
-pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf) -> String {
+/// The beginning of a report that stands alone; of a part of the certificates if it says of which.
+pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf, only: &str) -> String {
     let open = html! {
         (DOCTYPE)
         (PreEscaped("<html lang=\"en\"><head>"))
@@ -37,6 +37,7 @@ pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf) -> Str
             "Made on " (when(made_at)) ", from " (counted(as_of.size, "entry").replace("entrys", "entries")) " of the log"
             @if let Some(at) = as_of.time { ", which its home confirmed on " (when(at)) }
             "."
+            @if !only.is_empty() { " " strong { "Only those " (only) "." } }
         }
         (PreEscaped("<table>"))
         (columns())

@@ -7,6 +7,7 @@ use der::asn1::{BitString, Ia5String, OctetString};
 use der::referenced::OwnedToRef as _;
 use der::{Decode as _, Encode as _};
 use ics_core::descriptor::Issuer;
+use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::CertificateUse;
@@ -128,6 +129,17 @@ impl Authority {
         last.is_some_and(|last| last.tbs_certificate.issuer == last.tbs_certificate.subject)
     }
 
+    /// Whether it has issued a certificate: by the name that stands there, and by its key.
+    #[must_use]
+    pub fn has_issued(&self, certificate: &Certificate) -> bool {
+        let tbs = &certificate.tbs_certificate;
+        let (Ok(message), Ok(spki)) = (tbs.to_der(), SubjectPublicKeyInfoOwned::from_der(&self.spki)) else {
+            return false;
+        };
+        let (algorithm, signature) = (&certificate.signature_algorithm, &certificate.signature);
+        tbs.issuer == self.name && signature::verify(spki.owned_to_ref(), algorithm, &message, signature)
+    }
+
     /// Whether a name may stand in its certificates.
     #[must_use]
     pub fn may_certify(&self, name: &GeneralName) -> bool {
@@ -186,10 +198,7 @@ pub struct Delegation {
 pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer) -> Option<Delegation> {
     let certificate = Certificate::from_der(der).ok()?;
     let tbs = &certificate.tbs_certificate;
-    let message = tbs.to_der().ok()?;
-    let spki = SubjectPublicKeyInfoOwned::from_der(&authority.spki).ok()?;
-    let is_its = tbs.issuer == authority.name
-        && signature::verify(spki.owned_to_ref(), &certificate.signature_algorithm, &message, &certificate.signature);
+    let is_its = authority.has_issued(&certificate);
     let uses = tbs.get::<ExtendedKeyUsage>().ok()??.1;
     let own = tbs.subject_public_key_info.to_der().ok()?;
     let (not_before, not_after) = (time::timestamp(tbs.validity.not_before), time::timestamp(tbs.validity.not_after));
@@ -338,8 +347,9 @@ impl Constraints {
 fn base(text: &str) -> Result<GeneralName, String> {
     let failed = |error: der::Error| format!("`{text}`: {error}");
     if let Some((address, bits)) = text.split_once('/') {
-        let address: IpAddr = address.parse().map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))?;
-        let bits: u32 = bits.parse().map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))?;
+        let neither = || format!("`{text}` is neither a host name (acme.example) nor a network (10.0.0.0/8)");
+        let address: IpAddr = address.parse().map_err(|_| neither())?;
+        let bits: u32 = bits.parse().map_err(|_| neither())?;
         let octets = match address {
             IpAddr::V4(it) if bits <= 32 => {
                 [it.octets(), u32::MAX.checked_shl(32 - bits).unwrap_or(0).to_be_bytes()].concat()
@@ -373,6 +383,9 @@ pub fn ca_request(signer: &dyn Signer, common_name: &str, organization: Option<&
     Ok(CertReq { algorithm: signature::algorithm(signer)?, info, signature: signed }.to_der()?)
 }
 
+/// What is wrong with a request whose key could be taken.
+const UNPROVEN: &str = "its signature is not one by its own key, or not with SHA-256 or longer";
+
 /// Issues the certificate of an authority: of the signer itself, a root, or of the key and name in a request, whose
 /// signature is verified.
 ///
@@ -390,9 +403,12 @@ pub fn issue_authority(
         Some(der) => {
             let request = CertReq::from_der(der).map_err(|error| AuthorityMakeError::Request(error.to_string()))?;
             let message = request.info.to_der()?;
+            // Of a key that is too weak no signature is taken, and that is not the signature's fault.
+            PublicKey::from_spki_der(&request.info.public_key.to_der()?)
+                .map_err(|error| AuthorityMakeError::Request(format!("its key is not taken: {error}")))?;
             let key = request.info.public_key.owned_to_ref();
             if !signature::verify(key, &request.algorithm, &message, &request.signature) {
-                return Err(AuthorityMakeError::Request("its signature is not good".to_owned()));
+                return Err(AuthorityMakeError::Request(UNPROVEN.to_owned()));
             }
             (request.info.subject, request.info.public_key)
         }

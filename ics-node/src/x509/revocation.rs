@@ -269,9 +269,10 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     if let Some(end) = giving_up_of_key(record, issued) {
         return Some(end);
     }
-    let for_good = blocks_for_ever(record, issued).first().copied();
-    if for_good.is_some() {
-        return for_good;
+    let for_good = blocks_for_ever(record, issued);
+    if let Some(first) = for_good.first().copied() {
+        let of_key = for_good.iter().copied().find(|it| says_compromised(it) && is_agreed(&for_good));
+        return Some(of_key.unwrap_or(first));
     }
     let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());
     let blocks = blocks.and_then(|status| listed(status.decides.by.statement));
@@ -303,19 +304,23 @@ fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
 }
 
 /// Why a certificate is revoked for good, by the first of what blocks for ever. That its key is compromised only two in
-/// different roles may say; that one of them no longer says so is nothing to a certificate of which both did.
+/// different roles may say, also of what was destroyed before: its key may turn up later. That one of them no longer says so
+/// is nothing to a certificate of which both did.
 fn reason_for_good(first: &Listed, blocks: &[&Listed]) -> Reason {
     match first.status.as_ref().map(StatusName::as_str) {
+        _ if is_agreed(blocks) => Reason::KeyCompromise,
         Some("destroyed") => Reason::CessationOfOperation,
-        Some("compromised") if is_agreed(blocks) => Reason::KeyCompromise,
         _ => Reason::PrivilegeWithdrawn,
     }
 }
 
+fn says_compromised(it: &Listed) -> bool {
+    it.status.as_ref().is_some_and(|status| status.as_str() == "compromised")
+}
+
 /// Whether two signers in two roles say that the thing is compromised.
 fn is_agreed(blocks: &[&Listed]) -> bool {
-    let says = |it: &&&Listed| it.status.as_ref().is_some_and(|status| status.as_str() == "compromised");
-    let says = || blocks.iter().filter(says);
+    let says = || blocks.iter().filter(|it| says_compromised(it));
     says().any(|a| says().any(|b| a.by.signer != b.by.signer && a.by.role != b.by.role))
 }
 

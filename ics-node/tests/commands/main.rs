@@ -15,6 +15,7 @@ mod ending;
 mod enrolling;
 mod evidence;
 mod factory;
+mod for_ever;
 mod foreign_keys;
 mod keeping;
 mod offline;

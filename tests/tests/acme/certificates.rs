@@ -1,9 +1,12 @@
 //! Orders and what comes of them, as the protocol says it.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use ics_core::identity::Kind;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::{KeyType, ProfileName};
 use ics_node::api::AcmeCredential;
 use ics_node::app::Asker;
 use ics_node::keys::{Algorithm, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase};
@@ -11,7 +14,7 @@ use serde_json::json;
 
 use crate::client::{Client, first_der};
 use crate::support::Server;
-use crate::world::{CREATED, DOMAIN, TOKEN, maker};
+use crate::world::{CREATED, DOMAIN, TOKEN, controller, maker, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -100,6 +103,51 @@ fn profiles_are_asked_for_by_name_and_the_shortest_is_taken_otherwise() {
     device.finalize(&order, &server.bench.request("by-id", &[])).is(200);
     let times = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "notAfter": "2027-01-01T00:00:00Z"});
     device.post("new-order", &times).fails(400, "malformed");
+}
+
+/// A profile of a shorter time, of things of that kind, that takes other keys than the others.
+fn with_short(server: &mut Server, of: &str, kind: Kind) {
+    let name = |text: &str| text.parse::<ProfileName>().expect("a name");
+    server.world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        let mut short = profiles.get(&name(of)).expect("it is there").clone();
+        short.seconds = Some(240);
+        short.kinds = BTreeSet::from([kind]);
+        short.keys = BTreeSet::from([KeyType::P256]);
+        profiles.insert(name("a-short"), short);
+    });
+}
+
+/// Who names no profile gets the shortest, chosen before his key is known.
+#[test]
+fn a_key_that_a_profile_does_not_take_is_told_which_one_does() {
+    let mut server = Server::start();
+    with_short(&mut server, "server", Kind::Device);
+    let device = Client::thing(&server, 7);
+    server.bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key");
+    let csr = server.bench.request_again("rsa", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let detail = device.finalize(&device.order(&[HOST]).is(201), &csr).fails(400, "badPublicKey");
+    for expected in ["`a-short`", "rsa", "`server` would", "`profile`"] {
+        assert!(detail.contains(expected), "`{expected}` is missing: {detail}");
+    }
+    assert!(!detail.contains("`ocsp`") && !detail.contains("`ldevid`"), "nor what it could not get: {detail}");
+    let named = json!({"identifiers": [{"type": HOST.0, "value": HOST.1}], "profile": "server"});
+    device.finalize(&device.post("new-order", &named).is(201), &csr).is(200);
+    let directory = device.get("GET", &server.directory()).is(200).json();
+    let told = directory["meta"]["profiles"]["a-short"].as_str().expect("a profile");
+    assert!(told.contains("keys: p256") && told.contains("shortest that fits"), "{told}");
+}
+
+/// Not of the profile that was tried first.
+#[test]
+fn the_reason_is_told_that_is_about_the_thing() {
+    let mut server = Server::start();
+    with_short(&mut server, "ldevid", Kind::Gateway);
+    let device = Client::thing(&server, 7);
+    device.order(&[URN]).is(201);
+    server.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    let detail = device.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("its status is `suspended`"), "{detail}");
 }
 
 /// A request without names asks for what was ordered, and not for all that the record gives (RFC 8555, 7.4).

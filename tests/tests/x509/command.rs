@@ -174,6 +174,11 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     done(&bench, "other", "ca crl --certificate other.pem --out other.crl");
     let refused = sign("--former other.crl");
     assert!(!refused.status.success() && said(&refused).contains("not signed by the issuer"), "{}", said(&refused));
+    // In the list of this root nobody looks for what another one has issued.
+    let refused = sign("--revoke other.pem=cACompromise --out wrong.crl");
+    let told = said(&refused).contains("was not issued by `root.pem`") && said(&refused).contains("`ics status`");
+    assert!(!refused.status.success() && told, "{}", said(&refused));
+    assert!(!bench.path().join("wrong.crl").exists(), "nothing is signed");
 }
 
 /// Machines without a network have clocks that go wrong.
@@ -218,6 +223,51 @@ fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
         assert!(short.contains(words), "{words}: {short}");
     }
     assert!(!short.contains("`quarter`"), "{short}");
+    for words in ["no profile is called `ldevid`", "`hour` before all others"] {
+        assert!(short.contains(words) && !usual.contains(words), "{words}: {short}");
+    }
+}
+
+/// Of what an authority has issued nobody answers any more once it is not listed.
+#[test]
+fn the_ninth_authority_is_told_how_to_make_room() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let url = "http://pki.acme.example/x509/devices.acme.example";
+    let import = |number: u8| {
+        done(&bench, "home", &format!("ca sign issuer.csr --certificate root.pem --out issuer-{number}.pem"));
+        let chain = format!("--chain root.pem --domain devices.acme.example --url {url}");
+        ics(&bench, "home", &format!("ca import issuer-{number}.pem {chain}"))
+    };
+    for number in 1..=8 {
+        let taken = import(number);
+        assert!(taken.status.success(), "{}", said(&taken));
+    }
+    let ninth = import(9);
+    let told = said(&ninth);
+    for words in ["lists 8 authorities", "`ics domain update --from-file next.json`", "Issuing: not known here"] {
+        assert!(!ninth.status.success() && told.contains(words), "`{words}` is missing: {told}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_authority_to_be_is_said_as_it_is() {
+    let bench = Bench::new();
+    authorities(&bench);
+    bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
+    bench.openssl("req -new -key weak.key -subj /CN=Weak -out weak.csr");
+    for (words, why) in [
+        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not taken"),
+        ("ca sign issuer.csr --certificate root.pem --use bogus --out x.pem", "client, server, ocsp"),
+        ("ca sign issuer.csr --certificate root.pem --permit http://x --out x.pem", "neither a host name"),
+    ] {
+        let refused = ics(&bench, "home", words);
+        assert!(!refused.status.success() && said(&refused).contains(why), "{words}: {}", said(&refused));
+    }
+    let long = done(&bench, "home", "ca sign issuer.csr --certificate root.pem --days 20000 --out long.pem");
+    assert!(long.contains("it ends with the root"), "{long}");
+    let usual = done(&bench, "home", "ca sign issuer.csr --certificate root.pem --out usual.pem");
+    assert!(!usual.contains("it ends with the root"), "{usual}");
 }
 
 /// The certificate of such a server may be one of those that are asked about (RFC 5280, 8).

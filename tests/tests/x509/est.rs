@@ -5,6 +5,7 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Compromise;
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::time::Timestamp;
 use ics_node::api::CertificateQuery;
 use ics_node::app::{CertifyFault, EstRequest, Issued, Reader, Revoker};
@@ -15,7 +16,8 @@ use crate::node::Node;
 use crate::rotation::issuer_key;
 use crate::tools::{Bench, said};
 use crate::world::{
-    DOMAIN, Shape, TOKEN, World, authority, controller, domain, id, introduction, maker, owner, status, wait,
+    DOMAIN, Shape, TOKEN, World, authority, controller, domain, id, introduction, maker, owner, signer, status, wait,
+    withdrawal,
 };
 
 fn url(node: &Node) -> String {
@@ -333,6 +335,39 @@ fn a_subject_that_is_another_thing_is_refused() {
         let (code, answer) = ask(&format!("own-{number}"), common, IDEVID);
         assert_eq!(code, "200", "{common}: {answer}");
     }
+}
+
+/// What was replaced names its key no more, and it is not that nobody knows it.
+#[test]
+fn a_key_of_what_is_blocked_is_told_that() {
+    let (world, bench) = (World::new(), Bench::new());
+    let introduced = world.submit(vec![introduction(8, &["serial:SN-8"])]);
+    world.submit(vec![status(8, &controller(), "security-controller", "suspended", &[]), withdrawal(8, &introduced)]);
+    let own = signer(8).public_key().to_spki_der().expect("an SPKI");
+    let (domain, profile, proven) = (domain(), "ldevid".to_owned(), Some(KeyPin::of(&own)));
+    let asked = EstRequest { domain, profile, issuer: None, proven, basic: None };
+    let text = STANDARD.encode(bench.request("device", &[]));
+    let refused = wait(world.app.est_enroll(&asked, &text)).expect_err("it is suspended");
+    assert!(refused.to_string().contains("its status is `suspended`"), "{refused}");
+}
+
+/// Each of the names is known.
+#[test]
+fn names_of_several_things_are_told_as_that() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.submit(vec![introduction(8, &["serial:SN-8", "urn:dev:os:32473-SN-8"])]);
+    let refused = |name: &str, also: &str| {
+        let names = format!("subjectAltName=URI:urn:dev:os:32473-SN-7,URI:urn:dev:os:32473-{also}");
+        let text = STANDARD.encode(bench.request(name, &["-addext", &names]));
+        let (domain, profile) = (domain(), "ldevid".to_owned());
+        let basic = Some(("SN-7".to_owned(), TOKEN.to_owned()));
+        let asked = EstRequest { domain, profile, issuer: None, proven: None, basic };
+        wait(world.app.est_enroll(&asked, &text)).expect_err("a certificate is for one thing").to_string()
+    };
+    let several = refused("both", "SN-8");
+    assert!(several.contains("no one thing has all of them"), "{several}");
+    let unknown = refused("none", "SN-9");
+    assert!(unknown.contains("SN-9") && !unknown.contains("SN-7"), "{unknown}");
 }
 
 /// "No record" would send whoever has such a key to ask for a record, and that is the one thing there is too much of.

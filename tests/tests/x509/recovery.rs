@@ -62,6 +62,13 @@ fn reports_for_people_for_spreadsheets_and_for_programs() {
         metrics.contains(&format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 2"))
             && metrics.contains(&format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"30\"}} 1"))
     });
+
+    // By any of its names; and why it is held where no status says so.
+    assert_eq!(town.ok(&["certs", "--of", "serial:SN-1"])["items"].as_array().map(Vec::len), Some(1));
+    town.refused(&["certs", "--of", "serial:SN-9"]);
+    town.ok(&["withdraw", "serial:SN-1", "--act", "identity", "--yes"]);
+    let listed = town.words(&["certs", "--state", "held"]);
+    assert!(listed.contains("certificateHold (nobody vouches for its holder any more)"), "{listed}");
 }
 
 #[test]
@@ -83,6 +90,33 @@ fn owners_who_lift_a_block_are_told_that_what_it_revoked_stays_so() {
     let (code, answer) = town.est("SN-7", "7");
     assert_eq!(code, "200", "it gets a new one: {answer}");
     assert!(town.ocsp("7").contains("good"));
+}
+
+/// Nobody answers for them then.
+#[test]
+fn taking_an_authority_out_tells_of_certificates_that_have_not_ended() {
+    let town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    town.ok(&["key", "make", "issuer-2", "--algorithm", "p256"]);
+    town.ok(&["ca", "request", "--key", "issuer-2", "--name", "Acme Issuing 2", "--out", "issuer-2.csr"]);
+    town.ok(&["ca", "sign", "issuer-2.csr", "--certificate", "root.pem", "--out", "issuer-2.pem"]);
+    town.ok(&["ca", "import", "issuer-2.pem", "--chain", "root.pem"]);
+    let update = |keep: usize| {
+        let mut next = town.ok(&["domain", "show"]);
+        let issuers = next["certificates"]["issuers"].as_array_mut().expect("issuers");
+        assert_eq!(issuers.len(), 2, "as it was before");
+        *issuers = vec![issuers[keep].clone()];
+        town.bench.file("next.json", next.to_string().as_bytes());
+        let file = format!("next-{keep}.ics");
+        let output = town.run(&["domain", "update", "--from-file", "next.json", "--unsigned", &file]);
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    let told = update(0);
+    assert!(told.contains("CN=Acme Issuing is listed no more") && told.contains("1 certificate until"), "{told}");
+    let told = update(1);
+    assert!(!told.contains("is listed no more"), "that one has issued nothing: {told}");
 }
 
 #[test]

@@ -320,6 +320,7 @@ fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
     );
     let again = world.certify(7, "ldevid", &bench.request_again("device", &[])).expect_err("the key is blocked");
     assert_eq!(again.fault(), CertifyFault::Key, "{again}");
+    assert!(again.to_string().contains("`ics replace`"), "what to do: {again}");
 }
 
 #[test]
@@ -336,6 +337,24 @@ fn two_roles_make_a_compromise_one_does_not() {
     world.submit(vec![status(7, &maker(), "manufacturer", "compromised", &[])]);
     let two = list(&world, &bench, shard(&issued));
     assert!(two.contains("Key Compromise"), "{two}");
+}
+
+/// A key of what was destroyed turns up.
+#[test]
+fn what_was_destroyed_is_called_compromised_by_those_who_have_destroyed_it() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    world.change(|descriptor| {
+        descriptor.access += "\n@id(\"everybody-says-compromised\") permit (principal, action == Action::\"status\", resource) \
+             when { context.status == Status::\"compromised\" };\n";
+    });
+    let issued = issued(&world, &bench);
+    world.submit(vec![status(7, &owner(), "owner", "destroyed", &[])]);
+    let scrapped = list(&world, &bench, shard(&issued));
+    assert!(scrapped.contains("Cessation Of Operation"), "{scrapped}");
+    world.submit(vec![status(7, &owner(), "owner", "compromised", &[])]);
+    world.submit(vec![status(7, &maker(), "manufacturer", "compromised", &[])]);
+    let leaked = list(&world, &bench, shard(&issued));
+    assert!(leaked.contains("Key Compromise"), "{leaked}");
 }
 
 /// Of what was revoked only a hold ends (RFC 5280, 5.3.1).

@@ -86,6 +86,17 @@ impl App {
         Ok(())
     }
 
+    /// The thing that shows itself by a key, by its digest.
+    pub(super) fn shown_by(&self, domain: &DomainName, spki: [u8; 32]) -> Result<IdentityId, CertifyError> {
+        self.holder_of(domain, spki).map_err(|error| {
+            let why = match error {
+                CertifyError::UnknownIdentity(_) => self.barred_by_key(domain, spki).ok().flatten(),
+                _ => None,
+            };
+            why.map_or_else(|| shows_nobody(error), CertifyError::Record)
+        })
+    }
+
     /// Whom a registrar means: the only thing that has all the names in the request, or without names there the one that
     /// he names beside it.
     pub(super) fn meant_by_registrar(
@@ -136,7 +147,7 @@ fn meanings(text: &str) -> impl Iterator<Item = Lookup> {
 
 /// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from
 /// whoever shows it: that there are several is enough for him.
-pub(super) fn shows_nobody(error: CertifyError) -> CertifyError {
+fn shows_nobody(error: CertifyError) -> CertifyError {
     let text = match error {
         CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",
         CertifyError::Ambiguous(_) => {

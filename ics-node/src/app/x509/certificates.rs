@@ -266,8 +266,14 @@ fn revocation(record: &Record, index: u64, state: State) -> Option<CertificateRe
         reason: reason.to_string(),
         by: because.map(|listed| listed.by.clone()),
         status: because.and_then(|listed| listed.status.as_ref()).map(ToString::to_string),
-        why: because.and_then(why),
+        why: because.and_then(why).or_else(|| unvouched(record, reason)),
     })
+}
+
+/// Where no status holds a certificate back, and nobody has said why.
+fn unvouched(record: &Record, reason: Reason) -> Option<String> {
+    let is_held = reason == Reason::CertificateHold && !record.effect().blocks();
+    (is_held && record.vouched.is_empty()).then(|| "nobody vouches for its holder any more".to_owned())
 }
 
 /// Why, in the words of who said so. The reason of a withdrawal is that of RFC 5280, and who asked for it.

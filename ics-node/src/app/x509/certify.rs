@@ -29,6 +29,7 @@
 //! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
 
 mod error;
+mod kinds;
 mod log;
 mod revoke;
 mod room;
@@ -60,13 +61,17 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
-    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
+    Authority, AuthorityError, Csr, Given, LeafError, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
     is_key_compromised, issuer_id, sha256,
 };
 
 /// Why a key gets no certificate that a stolen key of an issuer has certified.
 const BY_THIEF: &str = "a certificate of it is of an issuer that is declared compromised, and it is not the thing's own key, \
                         so whoever had the issuer's key may have chosen it; make a new one, and ask with that";
+
+/// Why a key gets no certificate that others have, or had.
+const GIVEN_UP: &str = "it was given up as compromised, and stays so when the owners lift that: make a new one, and \
+                        ask with that; where it is the thing's own, `ics replace` gives the thing another";
 
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
 #[derive(Clone)]
@@ -203,7 +208,10 @@ impl App {
         let names = self.names_for(&issuing.sight, known)?;
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
-        let leaf = given.leaf(csr, SerialNumber::new(random()?), now)?;
+        let leaf = given.leaf(csr, SerialNumber::new(random()?), now).map_err(|error| match error {
+            LeafError::Key(_) => issuing.refused_key(application, (record, &names), csr),
+            error => error.into(),
+        })?;
         let (serial, names, not_before, not_after) = (leaf.serial, leaf.names.clone(), leaf.not_before, leaf.not_after);
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
@@ -244,9 +252,12 @@ impl App {
     pub fn named(&self, domain: &DomainName, names: &BTreeSet<Name>) -> Result<IdentityId, CertifyError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let mut common: Option<BTreeSet<IdentityId>> = None;
+        let (mut common, mut unknown): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
         for name in names {
             let fitting = self.identities(&sight, &Lookup::Name(name.clone()))?;
+            if fitting.is_empty() {
+                unknown.push(name.to_string());
+            }
             common = Some(match common {
                 Some(common) => common.intersection(&fitting).copied().collect(),
                 None => fitting,
@@ -256,7 +267,8 @@ impl App {
         let told = || names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match (ids.next(), ids.next()) {
             (Some(id), None) => Ok(id),
-            (None, _) => Err(CertifyError::UnknownIdentity(told())),
+            (None, _) if unknown.is_empty() => Err(CertifyError::Several(told())),
+            (None, _) => Err(CertifyError::UnknownIdentity(unknown.join("`, `"))),
             (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", told()))),
         }
     }
@@ -350,7 +362,7 @@ impl App {
             let Some((record, said)) = self.resolve(sight, &subject)? else { continue };
             for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
                 if is_key_compromised(&record, issued.index()) {
-                    return Err(CertifyError::Key("it was given up as compromised".to_owned()));
+                    return Err(CertifyError::Key(GIVEN_UP.to_owned()));
                 }
                 let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
                 if is_by_thief(State::of(&record, issued.index())) && !self.is_own_key(sight, csr, &said.about)? {
@@ -388,11 +400,11 @@ fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
 
 fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
     let no = |reason: String| Err(CertifyError::Record(reason));
-    if !profile.kinds.contains(&record.identity.kind) {
-        return no(format!("the profile is not for things of the kind {}", record.identity.kind));
-    }
     if let Some(why) = bar(record) {
         return no(why);
+    }
+    if !profile.kinds.contains(&record.identity.kind) {
+        return Err(CertifyError::Kind(record.identity.kind));
     }
     match (&record.status, profile.requires) {
         (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {

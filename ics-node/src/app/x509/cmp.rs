@@ -10,7 +10,7 @@ use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
 
-use super::by_key::{Applicant, shows_nobody};
+use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Asker, random};
@@ -198,7 +198,7 @@ impl App {
 
     /// The thing that shows itself by a key.
     fn cmp_holder(&self, domain: &DomainName, key: KeyPin) -> Result<IdentityId, CertifyError> {
-        self.holder_of(domain, *key.as_bytes()).map_err(shows_nobody)
+        self.shown_by(domain, *key.as_bytes())
     }
 
     /// What is updated is a certificate of this thing that was issued here, and it comes by its key (RFC 9483, 4.1.3).

@@ -10,7 +10,7 @@ use ics_core::identity::IdentityId;
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 use x509_cert::attr::Attribute;
 
-use super::by_key::{Applicant, shows_nobody};
+use super::by_key::Applicant;
 use super::certify::{CertifyError, Requester};
 use crate::api::problem::Code;
 use crate::app::{App, AppError};
@@ -56,7 +56,10 @@ impl App {
                 Ok(id) => return Ok((Requester::Identity(id), id)),
                 // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
                 Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
-                Err(error) => return Err(shows_nobody(error)),
+                Err(_) => {
+                    let id = self.shown_by(&asked.domain, *proven.as_bytes())?;
+                    return Ok((Requester::Identity(id), id));
+                }
             }
         }
         let (name, password) =

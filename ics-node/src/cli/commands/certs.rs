@@ -18,6 +18,7 @@ use crate::cli::files;
 use crate::cli::output::table;
 use crate::cli::session::InDomain;
 use crate::cli::words::{clean, short, when};
+use crate::client::lookup::LookupError;
 use crate::client::node::Node;
 use crate::client::report::{Format, Report as Writer};
 
@@ -54,13 +55,13 @@ Examples:
   $ ics certs
   $ ics certs --state revoked --all
   $ ics certs --ends-within 30 --state good
-  $ ics --json certs --of 0123456789abcdef0123456789abcdef01234567 | jq -r '.items[].serial'")]
+  $ ics --json certs --of serial:SN-0001 | jq -r '.items[].serial'")]
 pub(crate) struct Certs {
     #[command(flatten)]
     which: Which,
-    /// Of this thing, by the fingerprint of its key.
-    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "ends_within")]
-    of: Option<Fingerprint>,
+    /// Of this thing, by its id or a name, as look-ups take it.
+    #[arg(long, value_name = "ID|NAME", conflicts_with = "ends_within")]
+    of: Option<String>,
     /// Items in a page, 500 at most.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
@@ -77,13 +78,27 @@ impl Certs {
         let config = context.config()?;
         let domain = self.which.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        let query = CertificateQuery {
-            id: self.of.map(|of| of.to_string()),
-            limit: Some(self.limit),
-            after: self.after.clone(),
-            ..self.which.query(context.now())
-        };
-        context.wait(async { print_pages(context, &node, &domain, query, self.all).await })
+        context.wait(async {
+            let id = match &self.of {
+                Some(of) => Some(id_of(&node, of).await?),
+                None => None,
+            };
+            let (limit, after) = (Some(self.limit), self.after.clone());
+            let query = CertificateQuery { id, limit, after, ..self.which.query(context.now()) };
+            print_pages(context, &node, &domain, query, self.all).await
+        })
+    }
+}
+
+/// The id of the one thing that is meant. Who names it by that is not asked whether anybody else knows it.
+async fn id_of(node: &Node, of: &str) -> Result<String, Failure> {
+    if let Ok(id) = of.parse::<Fingerprint>() {
+        return Ok(id.to_string());
+    }
+    match node.view(of).await?.identities.as_slice() {
+        [] => Err(LookupError::Unknown(of.to_owned()).into()),
+        [one] => Ok(one.clone()),
+        ids => Err(LookupError::Ambiguous { query: of.to_owned(), ids: ids.to_vec() }.into()),
     }
 }
 
@@ -130,8 +145,8 @@ fn row(item: &CertificateInfo) -> Vec<String> {
         CertificateState::Ended => style(item.state.as_str()).dim(),
     };
     let why = item.revoked.as_ref().map_or_else(String::new, |revoked| {
-        let status = revoked.status.as_ref().map(|status| format!(" ({status})"));
-        format!("{}{}", revoked.reason, status.unwrap_or_default())
+        let more = revoked.status.as_ref().or(revoked.why.as_ref()).map(|more| format!(" ({})", clean(more)));
+        format!("{}{}", revoked.reason, more.unwrap_or_default())
     });
     vec![
         clean(&item.title),
@@ -169,8 +184,9 @@ impl Report {
         let node = context.node(&config)?;
         let format = if context.output.json { Format::Json } else { self.format };
         let make = |into: &mut dyn Write| {
-            let mut report = Writer::new(format, into, domain.clone(), context.now());
-            let mut query = CertificateQuery { limit: Some(limits::PAGE_ITEMS), ..self.which.query(context.now()) };
+            let only = self.which.query(context.now());
+            let mut report = Writer::new(format, into, domain.clone(), context.now(), only.clone());
+            let mut query = CertificateQuery { limit: Some(limits::PAGE_ITEMS), ..only };
             context.wait(async {
                 loop {
                     let page = node.certificates(&domain, &query).await?;

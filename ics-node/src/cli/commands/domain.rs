@@ -4,6 +4,7 @@ mod acknowledge;
 mod changes;
 mod create;
 mod forks;
+pub(super) mod leaving;
 mod missing;
 mod newest;
 mod recopy;

@@ -190,6 +190,10 @@ fn stays(erasure: &Erasure) -> String {
     if let Some(status) = &erasure.status {
         let until = erasure.until.map_or_else(String::new, |until| format!(" until {}", when(until)));
         lines.push(format!("the block by the status {}{until}", clean(status.as_str())));
+        // What is left is the owners' word, as of its own entry.
+        if erasure.identity.is_some_and(|it| it.kind.has_key()) {
+            lines.push("that it revokes X.509 certificates: but since the erasure, and not since the block".to_owned());
+        }
     }
     if !erasure.ends.is_empty() {
         lines.push("the end of what it had replaced".to_owned());
@@ -200,6 +204,9 @@ fn stays(erasure: &Erasure) -> String {
     }
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());
+    if erasure.identity.is_some_and(|it| it.kind.has_key()) {
+        lines.push("its name in what cannot be erased: issued certificates, grants, withdrawals".to_owned());
+    }
     if erasure.act == Some(Act::Identity) {
         lines.push("what rules of reading hide by what goes: only whom everything is shown reads it then".to_owned());
     }

@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::name::Name;
-use ics_core::record::{Given, Record};
+use ics_core::record::{Given, Listed, Record};
 use ics_core::statement::{Claims, Grant};
-use ics_core::vocabulary::{Act, StatusName};
+use ics_core::vocabulary::{Act, Effect, StatusName};
 
+use crate::api::RecordAnswer;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::say::{self, Asking, Saying};
 use crate::cli::session::SignAs;
 use crate::cli::words::clean;
-use crate::client::lookup::{self, Found};
+use crate::client::lookup::{self, Found, LookupError};
 use crate::client::node::Node;
 use crate::client::signing::Signing;
 use crate::client::taken_back;
@@ -33,16 +34,19 @@ Examples:
   $ ics replace serial:SN-0001 --with new.pem --old stolen --in-use --signer owner --role owner
 
   Where its owner has not said so in the same breath, he approves the successor afterwards:
-  $ ics status in-use serial:SN-0001 --signer owner --role owner")]
+  $ ics status in-use serial:SN-0001 --signer owner --role owner
+
+Where it stopped half-way, the same command again says what is missing.")]
 pub(crate) struct Replace {
     /// The thing whose key is lost, by id or name.
     thing: String,
     /// Its new public key: PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate.
     #[arg(long, value_name = "FILE")]
     with: PathBuf,
-    /// The status that ends the old identity. One that can be lifted lets its certificates come back.
-    #[arg(long, default_value = "destroyed", value_name = "STATUS")]
-    old: StatusName,
+    /// The status that ends the old identity [default: destroyed, or none where it is blocked for ever already]. One that
+    /// can be lifted lets its certificates come back.
+    #[arg(long, value_name = "STATUS")]
+    old: Option<StatusName>,
     /// Say as well that the successor is in use; else its owner does.
     #[arg(long)]
     in_use: bool,
@@ -66,19 +70,39 @@ impl Replace {
         let given = GivenKey::parse(&bytes).map_err(|error| files::failed(&self.with, error))?;
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
-            let found = lookup::find(&node, signing.domain(), &self.thing).await?;
-            refuse_taken(&node, &found, &given).await?;
-            let (of_new, of_old) = self.sayings(context, &signing, found, given)?;
+            let found = self.former(&node, &signing, &given).await?;
+            let known = known_successor(&node, &signing, &found, &given).await?;
+            let (of_new, of_old) = self.sayings(context, &signing, found, given, known)?;
             if signing.unsigned().is_some() || self.asking.is_dry_run() {
                 let all = of_new.into_iter().chain(of_old).collect();
                 return say::say(context, &node, &signing, all, self.asking).await;
             }
             // Nothing ends before its successor is there.
-            match say::say(context, &node, &signing, of_new, self.asking).await? {
-                Exit::Ok => say::say(context, &node, &signing, of_old, self.asking).await,
-                refused => Ok(refused),
+            for sayings in [of_new, of_old].into_iter().filter(|sayings| !sayings.is_empty()) {
+                match say::say(context, &node, &signing, sayings, self.asking).await? {
+                    Exit::Ok => {}
+                    refused => return Ok(refused),
+                }
             }
+            Ok(Exit::Ok)
         })
+    }
+
+    /// The thing whose key is lost. Its name is the successor's already, or that of both, where it was stopped half-way.
+    async fn former(&self, node: &Node, signing: &Signing, given: &GivenKey) -> Result<Found, Failure> {
+        let new = IdentityId::Key(given.key.fingerprint()).to_string();
+        let old = match lookup::find(node, signing.domain(), &self.thing).await {
+            Ok(found) => match succeeded(&found, signing, &new) {
+                Some(old) => old,
+                None => return Ok(found),
+            },
+            Err(LookupError::Ambiguous { query, ids }) => match ids.as_slice() {
+                [old, other] | [other, old] if *other == new => old.clone(),
+                _ => return Err(LookupError::Ambiguous { query, ids }.into()),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        Ok(lookup::find(node, signing.domain(), &old).await?)
     }
 
     /// All that is to be said of the successor, and of the old one.
@@ -88,35 +112,45 @@ impl Replace {
         signing: &Signing,
         old: Found,
         given: GivenKey,
+        known: Option<RecordAnswer>,
     ) -> Result<(Vec<Saying>, Vec<Saying>), Failure> {
         let Thing::Key(former) = &old.thing else {
             return Err(Failure::new(Exit::Usage, "only things with a key are replaced so"));
         };
         let unknown = || Failure::new(Exit::NotFound, format!("`{}` does not know it", signing.domain()));
         let record = old.own.as_ref().map(|answer| &answer.record).ok_or_else(unknown)?;
-        let me = signing.fingerprint();
-        let user_id = given.certified.as_ref().map_or_else(|| former.user_id.clone(), |(name, _)| name.clone());
-        let self_signature = given.certified.map(|(_, signature)| signature);
-        let thing = KeyThing { key: given.key, kind: former.kind, user_id, self_signature };
-        if thing.key.fingerprint() == former.key.fingerprint() {
+        let former_key = former.key.fingerprint();
+        let thing = successor(former, given);
+        if thing.key.fingerprint() == former_key {
             return Err(Failure::new(Exit::Usage, "that is the key that it has already"));
         }
-        let new = Found { thing: Thing::Key(Box::new(thing)), own: None, others: Vec::new() };
-        self.warn_of_names(context, record, &me);
+        self.warn_of_names(context, record, &signing.fingerprint());
+        let new = Found { thing: Thing::Key(Box::new(thing)), own: known, others: Vec::new() };
+        let is_missing = |claims: &Claims| !new.own.as_ref().is_some_and(|it| is_said(signing, &it.record, claims));
+        let of_new = self.of_new(signing, record, former_key)?.into_iter().filter(is_missing);
+        let of_new: Vec<Saying> =
+            of_new.map(|claims| Saying { found: new.clone(), claims, ends_vouching: false }).collect();
         let of_old = |claims, ends_vouching| Saying { found: old.clone(), claims, ends_vouching };
-        let of_new = |claims| Saying { found: new.clone(), claims, ends_vouching: false };
-        let mut ends = vec![of_old(self.ending(signing, record), false)];
-        ends.extend(self.takes_back(signing, record).map(|claims| of_old(claims, true)));
-        let mut sayings = vec![of_new(self.introduction(signing, record, former.key.fingerprint()))];
-        sayings.extend(grants(signing, record).map(&of_new));
+        let ending = self.ending(context, signing, record)?.map(|claims| of_old(claims, false));
+        let taken_back = self.takes_back(signing, record).map(|claims| of_old(claims, true));
+        let of_old: Vec<Saying> = ending.into_iter().chain(taken_back).collect();
+        if of_new.is_empty() && of_old.is_empty() {
+            return Err(Failure::new(Exit::Usage, "that key has taken its place already, and nothing is missing"));
+        }
+        Ok((of_new, of_old))
+    }
+
+    /// What the successor gets.
+    fn of_new(&self, signing: &Signing, record: &Record, former: Fingerprint) -> Result<Vec<Claims>, Failure> {
+        let mut all = vec![self.introduction(signing, record, former)];
+        all.extend(grants(signing, record));
         if self.approve {
-            sayings.push(of_new(signing.claims(Act::Approval)));
+            all.push(signing.claims(Act::Approval));
         }
         if self.in_use {
-            let status = "in-use".parse().map_err(|error| Failure::new(Exit::Internal, error))?;
-            sayings.push(of_new(Claims { status: Some(status), ..signing.claims(Act::Status) }));
+            all.push(Claims { status: Some(named("in-use")?), ..signing.claims(Act::Status) });
         }
-        Ok((sayings, ends))
+        Ok(all)
     }
 
     /// Names that others gave stay with the old one until they take them back.
@@ -127,14 +161,26 @@ impl Replace {
         }
     }
 
-    fn ending(&self, signing: &Signing, record: &Record) -> Claims {
+    /// The status that ends the old one, where it is not said yet. What blocks it for ever stays beside it: nobody but the
+    /// owners ends that.
+    fn ending(&self, context: &Context, signing: &Signing, record: &Record) -> Result<Option<Claims>, Failure> {
+        let is_for_ever = |it: &Listed| it.effect == Some(Effect::BlocksForEver);
+        let status = match &self.old {
+            Some(status) => status.clone(),
+            None if lookup::standing(record, Act::Status).any(is_for_ever) => {
+                context.output.note("the old one is blocked for ever already: nothing more is said of its status");
+                return Ok(None);
+            }
+            None => named("destroyed")?,
+        };
         let own = lookup::standing(record, Act::Status).filter(|it| it.by.signer == signing.fingerprint());
-        Claims {
-            status: Some(self.old.clone()),
+        let claims = Claims {
+            status: Some(status),
             reason: Some(self.reason.clone()),
-            supersedes: own.map(|it| it.by.statement).collect(),
+            supersedes: own.filter(|it| !is_for_ever(it)).map(|it| it.by.statement).collect(),
             ..signing.claims(Act::Status)
-        }
+        };
+        Ok((!is_said(signing, record, &claims)).then_some(claims))
     }
 
     /// The withdrawal of what the signer introduced the old one by.
@@ -160,16 +206,55 @@ impl Replace {
                 .collect(),
             attributes: attributes.collect(),
             groups: by(&record.groups, &me).into_iter().map(|digest| digest.0).collect(),
-            replaces: Some(ics_core::identity::IdentityId::Key(old)),
+            replaces: Some(IdentityId::Key(old)),
             ..signing.claims(Act::Identity)
         }
     }
 }
 
-/// Refuses a key that is another thing's: the old one would end, and two would be one. A successor that is there already is
-/// none of those, but one whose introduction got so far.
-async fn refuse_taken(node: &Node, old: &Found, given: &GivenKey) -> Result<(), Failure> {
-    let Some(view) = lookup::known(node, &given.key.fingerprint().to_string()).await? else { return Ok(()) };
+fn named(status: &str) -> Result<StatusName, Failure> {
+    status.parse().map_err(|error| Failure::new(Exit::Internal, error))
+}
+
+/// The thing that takes the place of another one: its kind, and its name if it brings none of its own.
+fn successor(former: &KeyThing, given: GivenKey) -> KeyThing {
+    let (user_id, self_signature) = match given.certified {
+        Some((name, signature)) => (name, Some(signature)),
+        None => (former.user_id.clone(), None),
+    };
+    KeyThing { key: given.key, kind: former.kind, user_id, self_signature }
+}
+
+/// The thing that the signer has let this new one succeed, if it is found under its name.
+fn succeeded(found: &Found, signing: &Signing, new: &str) -> Option<String> {
+    let record = &found.own.as_ref()?.record;
+    let mut own = record.replaces.iter().filter(|given| given.by.signer == signing.fingerprint());
+    if record.identity.id.to_string() == new { own.next_back().map(|given| given.value.clone()) } else { None }
+}
+
+/// Whether the signer has said that already, and it stands. An introduction may have been of something that succeeds nothing.
+fn is_said(signing: &Signing, record: &Record, claims: &Claims) -> bool {
+    let succeeds = |it: &Listed| record.replaces.iter().any(|given| given.by.statement == it.by.statement);
+    let grants = |it: &Listed| match (&it.grant, &claims.grant) {
+        (Some(given), Some(meant)) => given.grantee == meant.grantee && given.role == meant.role,
+        (None, None) => true,
+        _ => false,
+    };
+    lookup::standing(record, claims.act).any(|it| {
+        let is_own = it.by.signer == signing.fingerprint() && it.by.role == signing.role;
+        is_own && it.status == claims.status && grants(it) && (claims.act != Act::Identity || succeeds(it))
+    })
+}
+
+/// What the domain says of a successor that is there already, because its introduction got so far. Refuses a key that is
+/// another thing's: the old one would end, and two would be one.
+async fn known_successor(
+    node: &Node,
+    signing: &Signing,
+    old: &Found,
+    given: &GivenKey,
+) -> Result<Option<RecordAnswer>, Failure> {
+    let Some(view) = lookup::known(node, &given.key.fingerprint().to_string()).await? else { return Ok(None) };
     let id = old.thing.id().map(|id| id.to_string()).unwrap_or_default();
     let succeeds = |record: &Record| record.replaces.iter().any(|given| given.value == id);
     match view.records.iter().map(|answer| &answer.record).find(|record| !succeeds(record)) {
@@ -178,7 +263,7 @@ async fn refuse_taken(node: &Node, old: &Found, given: &GivenKey) -> Result<(), 
             Err(Failure::new(Exit::Refused, format!("that is the key of another thing: {of}, {}", other.identity.id))
                 .hint("a successor takes a key that nothing else has; nothing was signed"))
         }
-        _ => Ok(()),
+        _ => Ok(view.records.into_iter().find(|answer| answer.record.domain == *signing.domain())),
     }
 }
 

@@ -28,6 +28,8 @@ deprecated, withdrawn, compromised; and what the domain adds.
 X.509 certificates of the thing are revoked with what blocks it: for good by `destroyed` (cessationOfOperation) and by
 `compromised` (privilegeWithdrawn; keyCompromise once two signers in two roles say so), else as a hold that ends with it.
 
+What blocks for ever stays when its signer says another block: what was destroyed can be called compromised as well.
+
 Examples:
   $ ics status in-use serial:SN-0001
   $ ics status stolen serial:SN-0001 --reason 'taken from site 4'
@@ -137,10 +139,14 @@ impl Status {
         claims.supersedes.clone_from(&self.supersedes);
         if let Some(answer) = &found.own {
             let replaced = |it: &&Listed| it.by.signer == signing.fingerprint() || self.lift && may_lift(signing, it);
+            let kind = found.thing.kind();
+            let is_block = signing.descriptor.effect(&self.status, kind).is_some_and(Effect::blocks);
+            // What blocks for ever stays beside another block. Whoever wants to use the thing again is told who may lift it.
+            let stays = |it: &Listed| is_block && it.effect == Some(Effect::BlocksForEver);
             // What was replaced for a time alone would stand again beside this.
             let former = answer.record.statements.iter().filter(|it| {
                 let is_about_it = it.act == Act::Status && it.by.group.is_none();
-                is_about_it && taken_back::would_stand(&answer.record, it)
+                is_about_it && !stays(it) && taken_back::would_stand(&answer.record, it)
             });
             claims.supersedes.extend(former.filter(replaced).map(|it| it.by.statement));
         }

@@ -34,7 +34,10 @@ pub(crate) fn with_ends(context: &Context, signing: &Signing, found: Found, clai
 
 fn tell_what_stays(context: &Context, signing: &Signing, record: &Record, claims: &Claims) {
     let id = &record.identity.id;
-    let stays = |it: &&Listed| is_former(signing, claims, it) && !claims.supersedes.contains(&it.by.statement);
+    let is_ended = |it: &Listed| claims.supersedes.contains(&it.by.statement);
+    // What blocks for ever nobody takes back.
+    let may_end = |it: &Listed| it.effect != Some(Effect::BlocksForEver);
+    let stays = |it: &&Listed| is_former(signing, claims, it) && may_end(it) && !is_ended(it);
     for it in lookup::standing(record, claims.act).filter(stays) {
         context.output.note(&format!(
             "what you have said of it already stands beside this, however long that holds: `ics withdraw {id} --statement \

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
+use crate::api::DEFAULT_PROFILE;
 use crate::api::problem::Code;
 use crate::app::{AppError, CmpRequest, EstRequest, Listing};
 use crate::http::answer;
@@ -48,9 +49,6 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/x509/{label}/.well-known/est/simpleenroll", Everybody, |r| r.to(enroll)),
     post("/x509/{label}/.well-known/est/simplereenroll", Everybody, |r| r.to(enroll_again)),
 ];
-
-/// The profile of whoever names none.
-const DEFAULT_PROFILE: &str = "ldevid";
 
 /// Questions about certificates by GET.
 pub(in crate::http) const OCSP: &str = "/x509/{domain}/ocsp/{request:.*}";

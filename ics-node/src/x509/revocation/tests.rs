@@ -172,6 +172,18 @@ fn two_who_said_that_a_key_is_compromised_said_so_also_when_one_of_them_or_both_
     assert_eq!(State::of(&record(&between), 9), revoked(10, Reason::PrivilegeWithdrawn), "of it only one said so");
 }
 
+/// The lost key of a thing that was scrapped turns up.
+#[test]
+fn what_was_destroyed_is_compromised_once_two_roles_say_so_and_was_revoked_before() {
+    let destroyed = blocks(5, BY_MAKER, "destroyed", json!({}));
+    let says = |index, by| blocks(index, by, "compromised", json!({}));
+    let one = record(&[issued(1, 'a'), destroyed.clone(), says(6, BY_MAKER)]);
+    assert_eq!(State::of(&one, 1), revoked(5, Reason::CessationOfOperation));
+    let two = record(&[issued(1, 'a'), destroyed, says(6, BY_MAKER), says(7, BY_KEEPER)]);
+    assert_eq!(State::of(&two, 1), revoked(5, Reason::KeyCompromise), "since then it signs nothing that counts");
+    assert_eq!(because(&two, 1).map(|listed| listed.by.index), Some(6), "that says why");
+}
+
 #[test]
 fn what_a_lifted_block_never_did_it_does_not_do_later() {
     let state = |block: Value| State::of(&record(&[issued(1, 'a'), block]), 1);

@@ -243,7 +243,12 @@ impl App {
             let uses = if uses.is_empty() { "no purpose of its own".to_owned() } else { uses };
             let time = profile.seconds.map_or_else(|| "without end".to_owned(), |seconds| format!("{seconds} s"));
             let kinds = list(profile.kinds.iter().map(|it| it.as_str()).collect());
-            (name.to_string(), format!("for {kinds}; {uses}; {time}"))
+            let keys = list(profile.keys.iter().map(|it| it.as_str()).collect());
+            let chosen = match profile.uses.contains(&CertificateUse::Ocsp) {
+                true => "by its name only",
+                false => "by its name, or for an order without one if it is the shortest that fits",
+            };
+            (name.to_string(), format!("for {kinds}; {uses}; {time}; keys: {keys}; {chosen}"))
         });
         Ok(profiles.collect())
     }
@@ -267,10 +272,11 @@ fn is_lifted(block: &AcmeBlock, record: &Record) -> bool {
 fn closer(before: Option<CertifyError>, next: CertifyError) -> CertifyError {
     let rank = |error: &CertifyError| match error {
         CertifyError::Requester => 1,
-        CertifyError::Record(_) => 2,
-        CertifyError::Leaf(_) => 3,
+        CertifyError::Kind(_) => 2,
+        CertifyError::Record(_) => 3,
+        CertifyError::Leaf(_) => 4,
         CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_) | CertifyError::UnknownProfile { .. } => 0,
-        _ => 4,
+        _ => 5,
     };
     match before {
         Some(before) if rank(&before) >= rank(&next) => before,

@@ -1,7 +1,7 @@
 //! Why nothing was issued or revoked, and whose fault that is, for each face to say it in its protocol's words.
 
-use ics_core::identity::Fingerprint;
-use ics_core::vocabulary::DomainName;
+use ics_core::identity::{Fingerprint, Kind};
+use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 
 use crate::api::Problem;
 use crate::api::problem::Code;
@@ -84,6 +84,9 @@ pub enum CertifyError {
          (`ics withdraw`)"
     )]
     Ambiguous(String),
+    /// A certificate is for one thing.
+    #[error("the names {0} are known, but no one thing has all of them: ask for those of each by a request of its own")]
+    Several(String),
     /// The request is for another thing than the one that has shown itself.
     #[error(
         "the subject of the request is the name of another thing than the one that gets the certificate (`{0}`): ask with \
@@ -105,6 +108,9 @@ pub enum CertifyError {
     /// The record does not permit it.
     #[error("the record does not permit it: {0}")]
     Record(String),
+    /// The profile is for others.
+    #[error("the record does not permit it: the profile is not for things of the kind {0}")]
+    Kind(Kind),
     /// There is no room for more certificates in the record.
     #[error(
         "{0} statements are about it, most of them about certificates that are over, and the room that is left is for its \
@@ -114,6 +120,16 @@ pub enum CertifyError {
     /// The key gets no certificate.
     #[error("the key in the request gets no certificate: {0}")]
     Key(String),
+    /// The profile takes no such keys.
+    #[error("the profile `{profile}` takes no keys of the kind {kind}{}", that_take_it(.others))]
+    KeyType {
+        /// The profile.
+        profile: ProfileName,
+        /// What kind of key it is.
+        kind: KeyType,
+        /// The profiles by which the same requester gets a certificate for it.
+        others: Vec<ProfileName>,
+    },
     /// The log does not take the statement about it.
     #[error("the log does not take the certificate: {}", .0.detail)]
     Refused(Problem),
@@ -133,7 +149,8 @@ impl CertifyError {
     #[must_use]
     pub const fn fault(&self) -> CertifyFault {
         match self {
-            Self::Request(RequestError::Key(_)) | Self::Key(_) | Self::Leaf(LeafError::Key(_)) => CertifyFault::Key,
+            Self::Request(RequestError::Key(_)) | Self::Key(_) | Self::KeyType { .. } => CertifyFault::Key,
+            Self::Leaf(LeafError::Key(_)) => CertifyFault::Key,
             Self::Subject(_)
             | Self::Request(RequestError::Name(_))
             | Self::Leaf(LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::Constrained(_)) => {
@@ -141,9 +158,9 @@ impl CertifyError {
             }
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
-            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) => CertifyFault::Denied,
+            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) | Self::Kind(_) => CertifyFault::Denied,
             Self::IssuerAway(_) | Self::IssuerCompromised(_) => CertifyFault::Denied,
-            Self::UnknownIdentity(_) | Self::Ambiguous(_) => CertifyFault::Unknown,
+            Self::UnknownIdentity(_) | Self::Ambiguous(_) | Self::Several(_) => CertifyFault::Unknown,
             Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,
@@ -152,6 +169,19 @@ impl CertifyError {
             Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
         }
     }
+}
+
+/// What to do with a key of a kind that a profile does not take.
+fn that_take_it(others: &[ProfileName]) -> String {
+    if others.is_empty() {
+        return ", and no other profile that it could get does: make a key of another kind".to_owned();
+    }
+    let names: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
+    format!(
+        "; {} would: ask for such a profile by name (`profile` of an order over ACME, `DOMAIN:PROFILE` by EST and CMP). \
+         Who names none gets over ACME the one of the shortest time that fits the names, chosen before the key is known",
+        names.join(", ")
+    )
 }
 
 impl From<StoreError> for CertifyError {

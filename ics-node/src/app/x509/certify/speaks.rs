@@ -1,11 +1,17 @@
 //! Whether a thing may ask for anything, whatever the profile: for itself at every door, and with an ACME account for others.
 
+use std::collections::BTreeSet;
+
 use ics_core::identity::IdentityId;
-use ics_core::record::{Logged, Record};
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::record::{Logged, Posting, Record};
+use ics_core::vocabulary::DomainName;
 
 use super::CertifyError;
 use crate::app::App;
 use crate::app::answer::read::Sight;
+use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::x509::{TakenBack, sha256};
 
@@ -31,6 +37,30 @@ impl App {
             Some(why) => Err(CertifyError::Record(why)),
             None => self.check_own_key(sight.hosted, id, &known),
         }
+    }
+
+    /// Why the thing whose own key this was asks for nothing, if so: of what was replaced no record names the key any more.
+    pub(in crate::app) fn barred_by_key(
+        &self,
+        domain: &DomainName,
+        spki: [u8; 32],
+    ) -> Result<Option<String>, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let posting = Posting::Name(Name::Spki(spki));
+        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let subjects: BTreeSet<IdentityId> =
+            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
+        for id in subjects {
+            let Some((record, about)) = self.resolve_again(&sight, &id, &[])? else { continue };
+            let own = self.key_among(&hosted, &about)?.and_then(|(key, _)| key.to_spki_der());
+            if own.is_some_and(|own| sha256(&own) == spki)
+                && let Some(why) = bar(&record)
+            {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
     }
 
     /// Whoever had a thing's own key when it was given up may have bound accounts to the thing, or got certificates for

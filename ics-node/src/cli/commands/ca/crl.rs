@@ -19,6 +19,10 @@ use crate::x509::{
 /// The label of a list in PEM (RFC 7468, 6).
 const LABEL: &str = "X509 CRL";
 
+/// Who revokes what the root has not issued.
+const NOT_ITS: &str = "its own issuer revokes it: what a node has issued is revoked with the status of the thing, by \
+                       `ics status`, and named by its issuer's list";
+
 /// What `ics ca crl` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -80,7 +84,7 @@ impl Crl {
                 former.this_update
             ));
         }
-        let revoked = self.revoked(former.revoked, now)?;
+        let revoked = self.revoked(&authority, former.revoked, now)?;
         let key = unlocked(context, &self.key)?;
         let signer = key.primary()?;
         check_key(&authority, signer, &self.key)?;
@@ -103,12 +107,18 @@ impl Crl {
     /// is not.
     fn revoked(
         &self,
+        authority: &Authority,
         mut revoked: BTreeMap<SerialNumber, Revoked>,
         now: Timestamp,
     ) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
         for ToRevoke { certificate: path, reason, at } in &self.revoke {
             let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
             let (certificate, _) = read_certificate(&bytes).map_err(|error| files::failed(path, error))?;
+            // In this list nobody looks for it.
+            if !authority.has_issued(&certificate) {
+                let text = format!("`{}` was not issued by `{}`", path.display(), self.certificate.display());
+                return Err(refused(text).hint(NOT_ITS));
+            }
             let serial = SerialNumber::read(certificate.tbs_certificate.serial_number.as_bytes())
                 .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
             let at = at.or_else(|| revoked.get(&serial).map(|former| former.at)).unwrap_or(now);

@@ -8,6 +8,7 @@ use console::style;
 use ics_core::descriptor::{Compromise, Descriptor};
 use serde_json::json;
 
+use super::leaving::tell_orphans;
 use super::missing::tell_new_signers;
 use super::{before, domain_or_default};
 use crate::api::SubmissionResult;
@@ -54,6 +55,10 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
     let node = context.node(&context.config()?)?;
     let beyond = beyond_the_log(context, &node, &file.descriptor);
+    let previous = before(context, &file.descriptor);
+    if let Some(previous) = &previous {
+        tell_orphans(context, previous, &file.descriptor);
+    }
     let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
@@ -68,8 +73,8 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     context
         .output
         .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;
-    if let Some(previous) = before(context, &file.descriptor) {
-        tell_new_signers(context, &previous, &file.descriptor);
+    if let Some(previous) = &previous {
+        tell_new_signers(context, previous, &file.descriptor);
     }
     Ok(Exit::Ok)
 }

@@ -8,6 +8,7 @@ use ics_core::identity::Fingerprint;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::leaving::tell_orphans;
 use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::WITNESS_KEYS;
 use super::submit::beyond_the_log;
@@ -78,7 +79,8 @@ pub(crate) struct Update {
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
     /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
-    /// a block for ever has revoked stay revoked: new ones must be issued.
+    /// a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics replace`) where two
+    /// roles have called it compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
     /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
@@ -101,7 +103,8 @@ pub(crate) struct Update {
 
 /// What lifting a block does not do.
 const REVOKED: &str = "what blocked for ever has revoked the X.509 certificates that were issued before it: they stay \
-                       revoked, and new ones must be issued";
+                       revoked, and new ones must be issued. A key that two roles have called compromised gets none any \
+                       more: `ics replace` gives the thing another";
 
 /// A signer, from where on he is compromised, and in which domain if not in that which says it.
 #[derive(Debug, Clone)]
@@ -142,6 +145,7 @@ impl Update {
         tell_no_sources(context, &previous, &next);
         tell_idle_roles(context, &previous, &next);
         tell_new_signers(context, &previous, &next);
+        tell_orphans(context, &previous, &next);
         // Owners sign a digit too many as they sign anything else; only a log tells it apart.
         if let Ok(node) = context.config().and_then(|config| context.node(&config)) {
             beyond_the_log(context, &node, &next);

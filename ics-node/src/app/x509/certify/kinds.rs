@@ -1,0 +1,29 @@
+//! What to do with a key that the profile does not take.
+
+use std::collections::BTreeSet;
+
+use ics_core::descriptor::CertificateProfile;
+use ics_core::name::Name;
+use ics_core::record::Record;
+use ics_core::vocabulary::ProfileName;
+
+use super::{Application, CertifyError, Issuing};
+use crate::x509::{Csr, Wanted};
+
+impl Issuing<'_> {
+    /// Why the profile does not take a key, and which other ones would give the same requester a certificate for it: over
+    /// ACME the profile may have been chosen for him, before anybody knew the key.
+    pub(super) fn refused_key(
+        &self,
+        application: &Application<'_>,
+        of: (&Record, &BTreeSet<Name>),
+        csr: &Csr,
+    ) -> CertifyError {
+        let names: BTreeSet<Name> = csr.wanted.iter().map(Wanted::name).cloned().collect();
+        let serves = |(name, profile): &(&ProfileName, &CertificateProfile)| {
+            profile.keys.contains(&csr.key_type) && self.may_have(of, application.requester, name, &names).is_ok()
+        };
+        let others = self.rules.profiles.iter().filter(serves).map(|(name, _)| name.clone()).collect();
+        CertifyError::KeyType { profile: application.profile.clone(), kind: csr.key_type, others }
+    }
+}
