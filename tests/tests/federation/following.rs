@@ -40,7 +40,8 @@ fn what_a_source_loses_is_told_where_it_was_taken_over() {
         let mut alarms = alarms.into_iter().filter(|alarm| alarm["kind"] == "lost-at-source");
         Some((alarms.next()?["text"].as_str()?.to_owned(), alarms.count()))
     });
-    let begin = format!("{DEVICES}: a new epoch of its log lacks what was said there from entry {lost} on. 1 statement of");
+    let begin =
+        format!("{DEVICES}: a new epoch of its log lacks what was said there from entry {lost} on. 1 statement of");
     assert!(told.0.starts_with(&begin) && !told.0.contains("SN-2100"), "{told:?}");
     assert_eq!(told.1, 0, "once");
     assert_eq!(status(&town, "serial:SN-2100").as_deref(), Some("lost"), "what was taken over stays");

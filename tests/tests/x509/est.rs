@@ -197,7 +197,7 @@ fn an_authority_whose_key_is_declared_compromised_is_named_to_nobody() {
     let (world, bench) = (World::new(), Bench::new());
     let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
     let issuer = world.app.record(Reader::Operator, &domain(), &id(7).to_string()).expect("a record");
-    let signer = issuer.statements.iter().find(|it| it.by.index == issued.index).expect("is said").by.signer;
+    let signer = issuer.record.statements.iter().find(|it| it.by.index == issued.index).expect("is said").by.signer;
     let mut world = world.rotated(issuer_key());
     let node = Node::start_tls(&world.app, &bench);
     let told = || {
