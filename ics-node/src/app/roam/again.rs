@@ -1,5 +1,5 @@
-//! Looking again without a copy: after a descriptor of its own, a domain looks through all that its source's home has to tell
-//! of what it follows.
+//! Looking again without a copy: after a descriptor of its own, or with other rights at its source, a domain looks through
+//! all that the source's home has to tell of what it follows.
 //!
 //! This goes beside the listening, which goes on with the news, and ends when it has come to where those began. What is
 //! taken over is noted page by page, so that a restart goes on from there.
@@ -139,8 +139,9 @@ impl Again {
             return Ok(true);
         }
         let Work { target, following, .. } = &self.work;
-        let (domain, source) = ((target.number, self.returns), following.source.clone());
-        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
+        let (domain, source, rights) = ((target.number, self.returns), following.source.clone(), following.rights);
+        let note = move |app: &App| Ok(app.store().follow_upto(domain, (&source, rights), from, upto)?);
+        let is_noted = self.app.blocking(note).await?;
         self.noted = upto;
         Ok(is_noted)
     }
