@@ -45,6 +45,18 @@ impl Attested {
         };
         self.domain.descriptors().any(|descriptor| by(&descriptor.home))
     }
+
+    /// How many entries the owners have left of a log whose checkpoint, of so many, its home's former key has signed: what that
+    /// signed beyond them they have given up, by the descriptor that replaced it.
+    #[must_use]
+    pub fn given_up(&self, note: &str, size: u64) -> Option<u64> {
+        let by = |home: &NodeKey| {
+            home_key(&self.checkpoint.origin, home).is_ok_and(|key| Checkpoint::open(note, &key).is_ok())
+        };
+        let mut later = self.domain.descriptors().skip_while(|descriptor| !by(&descriptor.home));
+        let replacing = later.find(|descriptor| !by(&descriptor.home))?;
+        replacing.last_head.as_ref().map(|head| head.size).filter(|left| *left < size)
+    }
 }
 
 /// Verifies what was answered to somebody who asked a domain for a thing, and makes the record that follows at `now`.

@@ -270,10 +270,9 @@ pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) ->
     Ok(())
 }
 
-/// Has all who follow a domain begin again: all that its copy will show is news.
-pub(crate) fn follow_from_the_start(log: &Connection, source: DomainNumber) -> Result<(), StoreError> {
-    let sql = "UPDATE follow_cursor SET size = 0, told = 0, news = 0 \
-               WHERE source = (SELECT name FROM domain WHERE number = ?1)";
-    log.prepare_cached(sql)?.execute([source.get()])?;
+/// Has all who follow a domain begin again: all that its copy will show, or its home tell, is news.
+pub(crate) fn follow_from_the_start(log: &Connection, source: &DomainName) -> Result<(), StoreError> {
+    let sql = "UPDATE follow_cursor SET size = 0, told = 0, news = 0 WHERE source = ?1";
+    log.prepare_cached(sql)?.execute([source.as_str()])?;
     Ok(())
 }

@@ -73,6 +73,26 @@ impl App {
         self.end_alarms(target, NOT_TAKEN, is_of_answer).map(drop)
     }
 
+    /// Alarms that what is answered about a source is of another log than the one that was seen. Nobody but an operator gives
+    /// up what was seen, as with a copy: whoever has the home's key would else have it forgotten.
+    pub(in crate::app) fn alarm_of_another_log(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
+        let text = format!(
+            "{source}: what is answered is of another log than the one that this node has seen, so nothing of it is taken over. \
+             If the owners of {source} say that they have begun a new epoch, `ics domain recopy {source}` gives up what was \
+             seen, while the node is stopped; `ics domain forks {source}` shows both"
+        );
+        self.alarm_about(target, &Cause::new(source, What::Log), &text).map(drop)
+    }
+
+    /// Ends that alarm: what is answered follows from what was seen.
+    pub(in crate::app) fn end_alarm_of_another_log(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+    ) -> Result<(), AppError> {
+        self.end_alarms(target, NOT_TAKEN, |cause| *cause == Cause::new(source, What::Log)).map(drop)
+    }
+
     /// Notes of which things the rules of a source let be followed, as it was looked now. For as long as there are others
     /// there is one alarm, which does not say how many: that is for all to read.
     pub(in crate::app) fn tell_of_rights(

@@ -178,11 +178,18 @@ impl App {
         new_from: u64,
     ) -> Result<u64, NotTaken> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await;
-        let answer = answer.map_err(|unheard| match unheard.is_refused {
-            true => NotTaken::Refused(of_no_use(origin, id, &unheard.why)),
-            false => NotTaken::Failed(not_heard(origin, &unheard.why)),
-        })?;
+        let answer = match self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await {
+            Ok(answer) => answer,
+            Err(unheard) if unheard.is_contradicted => {
+                let (into, source) = (Arc::clone(target), following.source.clone());
+                self.blocking(move |app| app.alarm_of_another_log(&into, &source)).await?;
+                return Err(not_heard(origin, &unheard.why).into());
+            }
+            Err(unheard) if unheard.is_refused => {
+                return Err(NotTaken::Refused(of_no_use(origin, id, &unheard.why)));
+            }
+            Err(unheard) => return Err(not_heard(origin, &unheard.why).into()),
+        };
         let attested = answer.attested.checkpoint.size;
         if attested < size {
             let why = format!("{} shows {attested} entries, the home has pushed a head of {size}", answer.from);
@@ -191,6 +198,7 @@ impl App {
         let (into, source) = (Arc::clone(target), following.source.clone());
         let new_from = new_from.max(following.told);
         let take_over = move |app: &Self| {
+            app.end_alarm_of_another_log(&into, &source)?;
             app.take_over_answer(&into, &source, &answer, new_from)?;
             app.heed_declarations(&into, answer.attested.domain.descriptor())
         };
