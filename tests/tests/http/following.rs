@@ -589,7 +589,12 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
     let alarms = node.app().domain(&care).expect("here").alarms;
     let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
-    assert!(alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && is_told(&alarm.text)), "{alarms:?}");
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").collect();
+    assert!(matches!(told.as_slice(), [alarm] if is_told(&alarm.text)), "one, however much is refused: {told:?}");
+    let follows = |node: &Node| node.app().domain(&care).expect("here").follows.remove(0);
+    let failing = follows(&node);
+    assert_eq!((failing.state.as_str(), failing.lag_entries), ("failing", 0));
+    assert!(failing.last_error.is_some_and(|why| why.contains("another key")));
 
     // By its own next descriptor it looks at all again. Of what it still refuses nothing is told anew, nor what was passed
     // over when it began to follow.
@@ -604,6 +609,16 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
     let after = node.app().domain(&care).expect("here").alarms;
     assert_eq!(after.len(), alarms.len(), "{after:?}");
+    change(node.app(), CARE, |descriptor| {
+        for source in &mut descriptor.sources {
+            source.home = home();
+        }
+    })
+    .await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    assert_eq!(node.app().domain(&care).expect("here").alarms, Vec::new());
+    assert_eq!(follows(&node).state, "current");
 }
 
 /// A rule by which strangers read and follow devices of some lots, and nothing else.

@@ -6,4 +6,5 @@ pub(super) mod concern;
 pub(super) mod declared;
 pub(super) mod follow;
 pub(super) mod heed;
+mod infos;
 pub(super) mod not_taken;

@@ -244,7 +244,8 @@ impl App {
         }
         let (old, new) = said(answer, new_from);
         let of_issuers = of_issuers(answer);
-        self.take_answered(target, source, old, of_issuers.clone())?;
+        let before = self.take_answered(target, source, old, of_issuers.clone())?;
+        self.alarm_of_key(target, source, &before)?;
         let taken = self.take_answered(target, source, new, of_issuers)?;
         self.alarm_of_refused(target, source, &taken)
     }
@@ -262,7 +263,7 @@ impl App {
         for some in entries.chunks(limits::BATCH_STATEMENTS) {
             self.take(target, some, &mut taken)?;
         }
-        self.end_alarms_of_taken(target, source, &tried, &taken.refused)?;
+        self.end_alarms_of_taken(target, source, &tried, &taken)?;
         Ok(taken)
     }
 }
