@@ -535,6 +535,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     let care = CARE.parse().expect("a domain");
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
     let from_index = node.app().domain(&domain()).expect("here").info.size - 1;
+    say(&node, vec![stolen(&maker(), 21)]).await;
     let ids = vec![serial(20), serial(21)];
     let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, ..AdoptionRequest::default() };
     assert_eq!(node.app().adopt(&care, request).await.expect("adopts").refused.len(), 0);
@@ -555,6 +556,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     let told = alarms().await;
     let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
     assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
+    assert!(told[0].contains("1 statement, blocks no more then"), "{told:?}");
     assert_eq!(alarms().await, told, "it is told once");
     change(node.app(), CARE, declare(from_index + 1)).await;
     assert_eq!(alarms().await, told, "that is too late for it");

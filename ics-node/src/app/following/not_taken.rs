@@ -125,7 +125,7 @@ impl App {
         if looked.values().any(|may| !may) {
             let text = format!(
                 "the rules of {source} do not let {} take over what is said of some of what it follows there: blocks of it \
-                 do not arrive until they permit the action `follow`",
+                 do not arrive until they permit the actions `read` and `follow`",
                 target.name
             );
             if self.alarm_about(target, &Cause::new(source, What::Rights), &text)? {

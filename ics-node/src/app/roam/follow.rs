@@ -103,6 +103,10 @@ impl App {
                 if follows { app.barred_of(&into, &source, &rights) } else { Ok(0) }
             };
             result.barred = self.blocking(set).await?;
+            // What there is of a model or a lot its home tells later: that some is barred may be known by now.
+            if follows && is_chosen {
+                result.barred = result.barred.max(u64::try_from(target.barred(&origin.domain)).unwrap_or(u64::MAX));
+            }
         }
         Ok((result, size))
     }
@@ -228,7 +232,7 @@ impl App {
         new_from: u64,
     ) -> Result<(), AppError> {
         let Some((domain, record)) = target.domain().zip(answer.attested.testimony.record.as_ref()) else {
-            return Ok(());
+            return self.tell_of_hidden(target, source, &answer.attested.head.asked);
         };
         // As it stands now: what is no longer followed may have been asked for a moment ago.
         let followed = self.store().followed(target.number)?.into_iter().find(|it| it.source == *source);
@@ -248,6 +252,16 @@ impl App {
         self.alarm_of_key(target, source, &before)?;
         let taken = self.take_answered(target, source, new, of_issuers)?;
         self.alarm_of_refused(target, source, &taken)
+    }
+
+    /// Tells that nothing is shown of a thing, if it is followed by its name: it was when that began, so it is kept back now.
+    fn tell_of_hidden(&self, target: &Hosted, source: &DomainName, asked: &str) -> Result<(), AppError> {
+        if !self.store().is_followed(target.number, source, asked)? {
+            return Ok(());
+        }
+        let ids = IdentityId::candidates(asked).unwrap_or_default();
+        let hidden = ids.into_iter().map(|id| (id, false)).collect();
+        self.tell_of_rights(target, source, &hidden)
     }
 
     /// Takes entries of a source over, of which alarms end if they were raised about them.

@@ -198,11 +198,17 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     until("what it may read", || status(&node, 26).as_deref() == Some("stolen")).await;
     say(&home, vec![device(27, "L9")]).await;
     until("what was before is passed", || status(&node, 27).as_deref() == Some("")).await;
+    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
+    until("what is shown no more is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    let barring = node.app.adopt(&care(), lot).await.expect("is followed");
+    assert_eq!(barring.barred, 1, "nothing is promised");
     assert_eq!(status(&node, 20).as_deref(), Some(""));
     amend(&home, &barred, ALL).await;
     let lifted = Instant::now();
     until("what it might not read", || status(&node, 20).as_deref() == Some("stolen")).await;
     assert!(lifted.elapsed() < Duration::from_secs(5), "the home says at once that its rules are others");
+    until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
     following.end().await;
 }
 
