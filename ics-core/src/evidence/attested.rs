@@ -46,8 +46,8 @@ impl Attested {
         self.domain.descriptors().any(|descriptor| by(&descriptor.home))
     }
 
-    /// How many entries the owners have left of a log whose checkpoint, of so many, its home's former key has signed: what that
-    /// signed beyond them they have given up, by the descriptor that replaced it.
+    /// How many entries the owners have left of a log whose checkpoint, of so many, its home's former key has signed:
+    /// what that signed beyond them they have given up, by the descriptor that replaced it.
     #[must_use]
     pub fn given_up(&self, note: &str, size: u64) -> Option<u64> {
         let by = |home: &NodeKey| {

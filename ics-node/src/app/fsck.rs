@@ -51,8 +51,8 @@ pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
     Ok(store::empty_copy(data, domain)?)
 }
 
-/// Gives up what a node has seen of the log of a domain by what others have answered, or shown to it as a witness; how many
-/// entries that were, if it has seen any. The node must not run.
+/// Gives up what a node has seen of the log of a domain by what others have answered, or shown to it as a witness; how
+/// many entries that were, if it has seen any. The node must not run.
 ///
 /// # Errors
 /// When it runs, or the store cannot be written.

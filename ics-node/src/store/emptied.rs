@@ -37,8 +37,8 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
     Ok(Some((info, size)))
 }
 
-/// The first forks of a domain that were seen, by the store in a directory, also where nothing of it is here. Another process
-/// may use the store.
+/// The first forks of a domain that were seen, by the store in a directory, also where nothing of it is here. Another
+/// process may use the store.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -99,9 +99,9 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
     Ok(size)
 }
 
-/// Gives up what the store in a directory knows of the logs of a domain that others have shown, so that another one is taken;
-/// how many entries that were, nothing where it knows of none. Whoever follows the domain here begins again. No other process
-/// may use the store.
+/// Gives up what the store in a directory knows of the logs of a domain that others have shown, so that another one is
+/// taken; how many entries that were, nothing where it knows of none. Whoever follows the domain here begins again. No
+/// other process may use the store.
 ///
 /// # Errors
 /// When there is no store, another process uses it, or the database or a file fails.

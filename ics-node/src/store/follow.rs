@@ -144,8 +144,8 @@ impl Store {
     }
 
     /// Says that the log of a domain that is not here was looked at from `from` up to `upto`, be it news or once more, by
-    /// whoever had begun after `returns` of the domain that follows it and with these rights; false where there are others,
-    /// or nothing is followed from there any more.
+    /// whoever had begun after `returns` of the domain that follows it and with these rights; false where there are
+    /// others, or nothing is followed from there any more.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -171,8 +171,9 @@ impl Store {
         })
     }
 
-    /// Notes what stands for the rights in a domain that is not here. With others than before, all that is followed there is
-    /// looked at again, beside the news: what was passed may be shown only now. False where that is noted already.
+    /// Notes what stands for the rights in a domain that is not here. With others than before, all that is followed
+    /// there is looked at again, beside the news: what was passed may be shown only now. False where that is noted
+    /// already.
     ///
     /// # Errors
     /// When the database fails.

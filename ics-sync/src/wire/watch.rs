@@ -58,8 +58,8 @@ pub struct Heads {
     /// The newest checkpoint, where there are none: nothing was said as of its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
-    /// Stands for what he may read and take over who is told. When it is another one than before, there may be more to tell of
-    /// what he has passed, or less.
+    /// Stands for what he may read and take over who is told. When it is another one than before, there may be more to
+    /// tell of what he has passed, or less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<Rights>,
 }

@@ -98,7 +98,7 @@ impl App {
         );
         if blocks > 0 {
             let what = counted(blocks, "statement");
-            text.push_str(&format!(". What that signer has blocked so, {what}, blocks no more then: say anew what is true"));
+            text.push_str(&format!(". What he has blocked so, {what}, blocks no more then: say anew what is true"));
         }
         if self.alarm_about(sight.hosted, &cause, &text)? {
             tracing::warn!(%domain, source = %told.source, "{text}");
@@ -106,8 +106,8 @@ impl App {
         Ok(())
     }
 
-    /// About how many things, in the entries from one on, something was adopted that the source takes for a thief's, and how
-    /// many statements of that block.
+    /// About how many things, in the entries from one on, something was adopted that the source takes for a thief's,
+    /// and how many statements of that block.
     fn resting_on(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<(usize, usize), AppError> {
         let own = sight.domain.descriptor();
         let (number, signer) = (sight.hosted.number, told.compromise.signer);

@@ -53,7 +53,8 @@ impl App {
         Some(format!("the copy of {source} here is {state}, and gets nothing new{why}"))
     }
 
-    /// That the home of a source has another key than a domain names: by the copy that is here, or what was refused for it.
+    /// That the home of a source has another key than a domain names: by the copy that is here, or what was refused for
+    /// it.
     fn another_key(&self, target: &Hosted, source: &DomainName) -> Option<String> {
         let domain = target.domain()?;
         let named = domain.descriptor().sources.iter().find(|named| named.domain == *source)?;
@@ -63,8 +64,8 @@ impl App {
         };
         let text = || {
             format!(
-                "the home of {source} signs with another key than {} names in its descriptor: nothing that it says is taken \
-                 over until `ics domain update --add-source` names that key",
+                "the home of {source} signs with another key than {} names in its descriptor: nothing that it says is \
+                 taken over until `ics domain update --add-source` names that key",
                 target.name
             )
         };

@@ -37,8 +37,8 @@ impl App {
         Ok(())
     }
 
-    /// Alarms, once, that all of a source is refused because its home has another key than the domain names, until somebody
-    /// does something: an alarm an entry would push all others out of sight.
+    /// Alarms, once, that all of a source is refused because its home has another key than the domain names, until
+    /// somebody does something: an alarm an entry would push all others out of sight.
     pub(in crate::app) fn alarm_of_key(
         &self,
         target: &Hosted,
@@ -55,8 +55,8 @@ impl App {
         Ok(())
     }
 
-    /// Ends the alarms about entries that were tried and are not refused, and the one about the key of the source's home where
-    /// some are taken by it.
+    /// Ends the alarms about entries that were tried and are not refused, and the one about the key of the source's
+    /// home where some are taken by it.
     pub(in crate::app) fn end_alarms_of_taken(
         &self,
         target: &Hosted,
@@ -93,13 +93,13 @@ impl App {
         self.end_alarms(target, NOT_TAKEN, is_of_answer).map(drop)
     }
 
-    /// Alarms that what is answered about a source is of another log than the one that was seen. Nobody but an operator gives
-    /// up what was seen, as with a copy: whoever has the home's key would else have it forgotten.
+    /// Alarms that what is answered about a source is of another log than the one that was seen. Nobody but an operator
+    /// gives up what was seen, as with a copy: whoever has the home's key would else have it forgotten.
     pub(in crate::app) fn alarm_of_another_log(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
         let text = format!(
-            "{source}: what is answered is of another log than the one that this node has seen, so nothing of it is taken over. \
-             If the owners of {source} say that they have begun a new epoch, `ics domain recopy {source}` gives up what was \
-             seen, while the node is stopped; `ics domain forks {source}` shows both"
+            "{source}: what is answered is of another log than the one that this node has seen, so nothing of it is taken \
+             over. If the owners of {source} say that they have begun a new epoch, `ics domain recopy {source}` gives up \
+             what was seen, while the node is stopped; `ics domain forks {source}` shows both"
         );
         self.alarm_about(target, &Cause::new(source, What::Log), &text).map(drop)
     }

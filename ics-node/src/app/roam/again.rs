@@ -1,5 +1,5 @@
-//! Looking again without a copy: after a descriptor of its own, or with other rights at its source, a domain looks through
-//! all that the source's home has to tell of what it follows.
+//! Looking again without a copy: after a descriptor of its own, or with other rights at its source, a domain looks
+//! through all that the source's home has to tell of what it follows.
 //!
 //! This goes beside the listening, which goes on with the news, and ends when it has come to where those began. What is
 //! taken over is noted page by page, so that a restart goes on from there.
@@ -36,8 +36,8 @@ struct Again {
     noted: u64,
     /// Things whose answers were of no use: they are asked about again, and nothing is noted until then.
     aside: BTreeSet<String>,
-    /// Things that are followed by name, of which the home has told nothing since the beginning of its log: they are asked
-    /// about in the end, because what it tells of none may be kept back.
+    /// Things that are followed by name, of which the home has told nothing since the beginning of its log: they are
+    /// asked about in the end, because what it tells of none may be kept back.
     silent: BTreeSet<String>,
     /// Of looks: they are for nodes between as well, which let one asker have no more.
     pace: Budget,

@@ -56,8 +56,8 @@ enum Unanswered {
     )]
     Forked(u64),
     #[error(
-        "its owners have begun a new epoch behind {left} entries, and so given up what this node has seen, {seen} entries: \
-         `ics domain recopy` gives it up here too, while the node is stopped"
+        "its owners have begun a new epoch behind {left} entries, and so given up what this node has seen, {seen} \
+         entries: `ics domain recopy` gives it up here too, while the node is stopped"
     )]
     GivenUp { left: u64, seen: u64 },
     #[error("{why}")]

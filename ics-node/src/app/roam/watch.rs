@@ -269,8 +269,8 @@ impl Afar {
         if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
     }
 
-    /// Whether the home says that this node has other rights there than those by which it has looked: what was passed may be
-    /// told of only now. It is looked at again by tasks that are begun for that in the place of this one.
+    /// Whether the home says that this node has other rights there than those by which it has looked: what was passed
+    /// may be told of only now. It is looked at again by tasks that are begun for that in the place of this one.
     async fn is_sent_back(&self, heads: &Heads) -> Result<bool, AppError> {
         let Work { target, following, .. } = &self.work;
         let Some(rights) = heads.rights.as_ref().map(|rights| rights.0) else { return Ok(false) };

@@ -76,13 +76,15 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     let mut rows =
         vec![("things", format!("{identities}\n{}", style(ids.join("\n")).dim())), ("taken", said(result.adopted))];
     match follow {
-        Some(true) if result.barred > 0 && result.identities.is_empty() => rows.push(("followed", barred_some(from, into))),
+        Some(true) if result.barred > 0 && result.identities.is_empty() => {
+            rows.push(("followed", barred_some(from, into)));
+        }
         Some(true) if result.barred > 0 => rows.push(("followed", barred(from, into, result.barred, identities))),
         // What there is of a model or a lot of a domain that is not copied, the home tells.
         Some(true) if result.identities.is_empty() => {
             let text = format!(
-                "what there is and what is said of it later is taken over as far as the rules of {from} let this node read \
-                 it: `ics domain show {into}` tells how that goes"
+                "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
+                 read it: `ics domain show {into}` tells how that goes"
             );
             rows.push(("followed", text));
         }

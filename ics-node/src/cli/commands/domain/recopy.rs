@@ -99,10 +99,10 @@ impl Recopy {
         let domain = &self.domain;
         if is_cosigned {
             let problem = format!(
-                "this node cosigns {domain} as a witness: it must never vouch for another log than the one that it has seen"
+                "this node cosigns {domain} as a witness: it must never vouch for another log than the one it has seen"
             );
-            return Err(Failure::new(Exit::Refused, problem)
-                .hint("a node with another key may; without `cosign` in ics.toml this one may forget what it has seen"));
+            let hint = "a node with another key may; without `cosign` in ics.toml this one may forget what it has seen";
+            return Err(Failure::new(Exit::Refused, problem).hint(hint));
         }
         if let Some(fork) = forks.last().filter(|_| !self.yes) {
             confirm(&warning_of_other(fork), "Give up what was seen?")?;
@@ -110,7 +110,8 @@ impl Recopy {
         let Some(seen) = app::forget_seen(data, domain).map_err(failed)? else {
             return Err(failed(AppError::Store(StoreError::NotFound { what: format!("domain `{domain}`") })));
         };
-        let shown = json!({ "domain": domain, "entries": 0, "seen": seen, "copied_again": false, "forks": forks.len() });
+        let forks = forks.len();
+        let shown = json!({ "domain": domain, "entries": 0, "seen": seen, "copied_again": false, "forks": forks });
         context.output.result(&shown, || {
             format!(
                 "what this node has seen of {domain} is given up (entries: {seen}): it takes what the home shows next. \
@@ -155,9 +156,9 @@ fn warning(fork: &KeptFork) -> String {
 /// What was seen is all that this node holds against another log.
 fn warning_of_other(fork: &KeptFork) -> String {
     format!(
-        "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a new \
-         epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks too, is not \
-         asked for again. The two signed heads stay, `ics domain forks` shows them",
+        "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a \
+         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks too, \
+         is not asked for again. The two signed heads stay, `ics domain forks` shows them",
         when(fork.at),
         fork.domain
     )

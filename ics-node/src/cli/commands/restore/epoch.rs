@@ -85,8 +85,8 @@ fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_nam
     key.filter(names).ok_or_else(|| {
         let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
         let hint = format!(
-            "a new epoch takes a key that has signed nothing yet; make it anew, by `ics restore --begin-anew {}` without \
-             --descriptor, and have it signed again",
+            "a new epoch takes a key that has signed nothing yet; make it anew, by `ics restore --begin-anew {}` \
+             without --descriptor, and have it signed again",
             descriptor.domain
         );
         Failure::new(Exit::Refused, problem).hint(hint)
@@ -147,8 +147,8 @@ fn began(app: &App, (domain, newest): (&DomainName, u64), key: &str) -> Result<O
     Ok(None)
 }
 
-/// What a new key is called: after the present one, and after the version that brings it, or the next number that is free.
-/// Where the present one is called so itself, which `began` with a version, after what that was called before.
+/// What a new key is called: after the present one, and after the version that brings it, or the next number that is
+/// free. Where the present one is called so itself, which `began` with a version, after what that was called before.
 fn next_name(present: &str, version: u64, began: Option<u64>, is_free: impl Fn(&str) -> bool) -> String {
     let numbered = present.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
     let name = match numbered {
@@ -217,8 +217,9 @@ fn keep_aside(context: &Context, path: &Path) -> Result<(), Failure> {
     let place = (1..=u64::MAX).map(named).find(|place| !place.exists()).ok_or_else(|| local(&"it cannot be kept"))?;
     std::fs::rename(path, &place).map_err(|error| local(&error))?;
     context.output.note(&format!(
-        "`{}` was there already: an earlier epoch was begun with that version, or the version was made of a log that went \
-         further, and what is left does not have it. It is kept as `{}`; who has seen that epoch is to be told of this one",
+        "`{}` was there already: an earlier epoch was begun with that version, or the version was made of a log that \
+         went further, and what is left does not have it. It is kept as `{}`; who has seen that epoch is to be told of \
+         this one",
         path.display(),
         place.display()
     ));

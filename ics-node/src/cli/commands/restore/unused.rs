@@ -1,9 +1,9 @@
 //! The one key that was made for a new epoch and has signed nothing yet.
 //!
-//! Other owners may have to sign the descriptor that names it before the epoch begins, so an attempt leaves it behind for
-//! the next one. A key whose file is there may have signed an epoch that is lost, of which nothing is left here: that none
-//! was begun with it is noted when it is made, and no longer before it signs. The note is in no backup, or it would come
-//! back with one.
+//! Other owners may have to sign the descriptor that names it before the epoch begins, so an attempt leaves it behind
+//! for the next one. A key whose file is there may have signed an epoch that is lost, of which nothing is left here:
+//! that none was begun with it is noted when it is made, and no longer before it signs. The note is in no backup, or it
+//! would come back with one.
 
 use std::fs::{self, File};
 use std::io;
