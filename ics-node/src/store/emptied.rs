@@ -10,10 +10,10 @@ use super::backup::open_log;
 use super::desk::{Fork, forks_of};
 use super::error::StoreError;
 use super::follow::follow_from_the_start;
-use super::sight::Show;
-use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position, StoredEntry};
-use super::write::in_transaction;
 use super::heads::HeadFiles;
+use super::sight::Show;
+use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, Position, StoredEntry};
+use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, open_log_to_write, table, witnessed};
 
 /// Forks of a domain that are read at once.

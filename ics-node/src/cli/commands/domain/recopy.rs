@@ -57,7 +57,7 @@ impl Recopy {
         let is_cosigned =
             config.peers.iter().any(|peer| peer.get_ref().cosign.iter().any(|origin| origin.domain == self.domain));
         if !app::is_held(&node.data, &self.domain).map_err(failed)? {
-            return self.forget(context, &node.data, (&forks, is_cosigned));
+            return self.forget(context, &node.data, (forks.as_slice(), is_cosigned));
         }
         let is_copied =
             config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
@@ -166,7 +166,7 @@ fn warning_of_other(fork: &KeptFork) -> String {
 
 fn confirm(text: &str, question: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, text).hint("--yes empties it without asking"));
+        return Err(Failure::new(Exit::Usage, text).hint("--yes does so without asking"));
     }
     eprint!("{text}.\n{question} [y/N] ");
     let mut answer = String::new();
