@@ -19,7 +19,7 @@ impl App {
             let source = &following.source;
             let size = self.hosted(source).ok().and_then(|source| self.seal(&source).ok());
             let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
-            let last_error = hosted.follow_error(source).or_else(|| self.in_the_way(hosted, source));
+            let last_error = self.in_the_way(hosted, source);
             let state = match (&last_error, behind) {
                 (Some(_), _) => "failing",
                 (None, 0) => "current",
@@ -38,8 +38,10 @@ impl App {
     }
 
     /// Why a domain would not take what a source says next, in words.
-    fn in_the_way(&self, target: &Hosted, source: &DomainName) -> Option<String> {
-        self.copy_stands_still(source)
+    pub(in crate::app) fn in_the_way(&self, target: &Hosted, source: &DomainName) -> Option<String> {
+        let failed = target.follow_error(source);
+        failed
+            .or_else(|| self.copy_stands_still(source))
             .or_else(|| self.another_key(target, source))
             .or_else(|| self.another_log(target, source))
             .or_else(|| barred(target, source))

@@ -200,6 +200,8 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     until("what was before is passed", || status(&node, 27).as_deref() == Some("")).await;
     let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
     until("what is shown no more is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    let told = node.app.peers()[0].asks[0].followed_by[0].last_error.clone();
+    assert!(told.is_some_and(|why| why.contains("do not let")), "whoever looks at the peer is told too");
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
     let barring = node.app.adopt(&care(), lot).await.expect("is followed");
     assert_eq!(barring.barred, 1, "nothing is promised");
