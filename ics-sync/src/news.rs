@@ -199,7 +199,10 @@ mod tests {
 
     #[test]
     fn heads_are_read_as_written_and_within_bounds() {
-        let heads = |count| Heads { upto: 7, size: 9, heads: vec!["a\nb\n".to_owned(); count], checkpoint: None };
+        let heads = |count| {
+            let heads = vec!["a\nb\n".to_owned(); count];
+            Heads { upto: 7, size: 9, heads, checkpoint: None, rights: None }
+        };
         assert_eq!(Events::default().take(&heads(65).to_event()), Ok(vec![heads(65)]));
         let refused = |event: &[u8]| Events::<Heads>::default().take(event).expect_err("no heads").to_string();
         assert_eq!(refused(&heads(66).to_event()), "the answer is not as expected: it has 66 record heads");

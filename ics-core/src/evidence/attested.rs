@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::head::home_key;
 use super::verified::{Proved, proved, record, replay};
 use super::{Evidence, EvidenceRefusal};
-use crate::descriptor::NodeKey;
+use crate::descriptor::{Descriptor, NodeKey};
 use crate::domain::Domain;
 use crate::log::checkpoint::{Checkpoint, Origin};
 use crate::log::record_head::{Finding, HeadReader, RecordHead};
@@ -40,10 +40,21 @@ impl Attested {
     /// them speaks with a key that the owners may have replaced, because others have it.
     #[must_use]
     pub fn has_signed(&self, note: &str) -> bool {
-        let by = |home: &NodeKey| {
-            home_key(&self.checkpoint.origin, home).is_ok_and(|key| Checkpoint::open(note, &key).is_ok())
-        };
-        self.domain.descriptors().any(|descriptor| by(&descriptor.home))
+        self.domain.descriptors().any(|descriptor| self.is_signed_by(note, &descriptor.home))
+    }
+
+    /// How many entries the owners have left of a log whose checkpoint, of so many, its home's former key has signed:
+    /// what that signed beyond them they have given up, by the descriptor that replaced it.
+    #[must_use]
+    pub fn given_up(&self, note: &str, size: u64) -> Option<u64> {
+        let is_by = |descriptor: &Descriptor| self.is_signed_by(note, &descriptor.home);
+        let mut later = self.domain.descriptors().skip_while(|descriptor| !is_by(descriptor));
+        let replacing = later.find(|descriptor| !is_by(descriptor))?;
+        replacing.last_head.as_ref().map(|head| head.size).filter(|left| *left < size)
+    }
+
+    fn is_signed_by(&self, note: &str, home: &NodeKey) -> bool {
+        home_key(&self.checkpoint.origin, home).is_ok_and(|key| Checkpoint::open(note, &key).is_ok())
     }
 }
 

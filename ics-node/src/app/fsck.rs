@@ -51,6 +51,23 @@ pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
     Ok(store::empty_copy(data, domain)?)
 }
 
+/// Gives up what a node has seen of the log of a domain by what others have answered, or shown to it as a witness; how
+/// many entries that were, if it has seen any. The node must not run.
+///
+/// # Errors
+/// When it runs, or the store cannot be written.
+pub fn forget_seen(data: &Path, domain: &DomainName) -> Result<Option<u64>, AppError> {
+    Ok(store::forget_seen(data, domain)?)
+}
+
+/// Whether a node that need not run has a domain.
+///
+/// # Errors
+/// When its store cannot be read.
+pub fn is_held(data: &Path, domain: &DomainName) -> Result<bool, AppError> {
+    Ok(store::held(data, domain)?.is_some())
+}
+
 /// What a node that need not run has seen of forks of a domain.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ pub use copy::kept_blocks::{KeptBlock, KeptBlocks, kept_blocks};
 pub(crate) use copy::peers::Peers;
 pub use copy::push::{Event, Follower, Listener};
 pub use error::AppError;
-pub use fsck::{empty_copy, fsck, kept_forks, may_copy, rebuild_index};
+pub use fsck::{empty_copy, forget_seen, fsck, is_held, kept_forks, may_copy, rebuild_index};
 pub use home::cosign::NotCosigned;
 pub use home::recover::{Asked, PEERS_SETTLE, Source};
 use hosted::Hosted;

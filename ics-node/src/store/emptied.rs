@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 use rusqlite::Connection;
 
@@ -9,13 +10,16 @@ use super::backup::open_log;
 use super::desk::{Fork, forks_of};
 use super::error::StoreError;
 use super::follow::follow_from_the_start;
+use super::heads::HeadFiles;
 use super::sight::Show;
-use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position, StoredEntry};
+use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, Position, StoredEntry};
 use super::write::in_transaction;
-use super::{INDEX_FILE, LOG_FILE, index, lock, open_log_to_write, table};
+use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, open_log_to_write, table, witnessed};
 
 /// Forks of a domain that are read at once.
 const FORKS_READ: usize = 20;
+/// The same of all domains of which nothing is here.
+const FORKS_OF_OTHERS: usize = 10_000;
 
 /// A domain in the store of a directory, and how many entries it has; nothing where there is no store, or none of that name
 /// in it. Another process may use the store.
@@ -33,7 +37,7 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
     Ok(Some((info, size)))
 }
 
-/// The first forks of a domain that were seen, by the store in a directory; none where it does not know the domain. Another
+/// The first forks of a domain that were seen, by the store in a directory, also where nothing of it is here. Another
 /// process may use the store.
 ///
 /// # Errors
@@ -41,8 +45,19 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
 pub fn forks_in(dir: &Path, name: &DomainName) -> Result<Vec<Fork>, StoreError> {
     match held(dir, name)? {
         Some((info, _)) => forks_of(&open_log(dir)?, Some(info.number), FORKS_READ),
-        None => Ok(Vec::new()),
+        None if !dir.join(LOG_FILE).exists() => Ok(Vec::new()),
+        None => {
+            let mut forks = forks_of(&open_log(dir)?, None, FORKS_OF_OTHERS)?;
+            forks.retain(|fork| is_of(&fork.ours, name));
+            Ok(forks)
+        }
     }
+}
+
+/// Whether a note says that it is of a log of that domain.
+fn is_of(note: &str, name: &DomainName) -> bool {
+    let origin = note.lines().next().and_then(|line| line.parse::<Origin>().ok());
+    origin.is_some_and(|origin| origin.domain == *name)
 }
 
 /// Shows all entries of a domain in the store of a directory, in order, those that wait to be shown included; none where it
@@ -80,17 +95,39 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
     let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
     // Before the log: what it would find there is gone.
     index::build::mark_stale(&dir.join(INDEX_FILE))?;
-    in_transaction(&mut log, |log| empty(log, info.number))?;
+    in_transaction(&mut log, |log| empty(log, &info))?;
     Ok(size)
 }
 
-fn empty(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
-    let range = [Position::new(domain, 0).0, Position::new(domain, DOMAIN_ENTRIES).0];
+/// Gives up what the store in a directory knows of the logs of a domain that others have shown, so that another one is
+/// taken; how many entries that were, nothing where it knows of none. Whoever follows the domain here begins again. No
+/// other process may use the store.
+///
+/// # Errors
+/// When there is no store, another process uses it, or the database or a file fails.
+pub fn forget_seen(dir: &Path, name: &DomainName) -> Result<Option<u64>, StoreError> {
+    let path = dir.join(LOG_FILE);
+    if !path.exists() {
+        return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
+    }
+    let _lock = lock(dir)?;
+    let mut log = open_log_to_write(&path)?;
+    let known = in_transaction(&mut log, |log| {
+        follow_from_the_start(log, name)?;
+        witnessed::forget(log, name)
+    })?;
+    // What stands in one of both only is known as well: this may be repeated.
+    let on_file = HeadFiles::open(&dir.join(SEEN_DIR))?.forget(name)?;
+    Ok(known.max(on_file))
+}
+
+fn empty(log: &Connection, DomainInfo { number: domain, name, .. }: &DomainInfo) -> Result<(), StoreError> {
+    let range = [Position::new(*domain, 0).0, Position::new(*domain, DOMAIN_ENTRIES).0];
     for table in ["entry", "filled", "without_effect"] {
         log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
     }
     for table in ["tile", "head", "sight", "doubt"] {
         log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
     }
-    follow_from_the_start(log, domain)
+    follow_from_the_start(log, name)
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Store;
 use super::error::StoreError;
+use super::sight::RightsMark;
 use super::transaction::WriteTx;
 use super::types::DomainNumber;
 use super::write::in_transaction;
@@ -22,6 +23,8 @@ pub struct Following {
     /// Entries that were looked at by whatever rules: what stands behind them is news, and does not wait until those between
     /// `upto` and here were looked at again.
     pub news: u64,
+    /// What its home has last said to stand for the rights of this node there, where there is no copy of it here.
+    pub rights: Option<RightsMark>,
     /// Identities that are followed one by one.
     pub identities: u64,
     /// Choices by attributes.
@@ -47,7 +50,7 @@ impl Store {
             for what in &what {
                 statement.execute(params![domain.get(), source, what])?;
             }
-            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3, ?3, ?3) ON CONFLICT (domain, source) \
+            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3, ?3, ?3, NULL) ON CONFLICT (domain, source) \
                        DO UPDATE SET size = min(size, excluded.size), told = min(told, excluded.told)";
             log.execute(sql, params![domain.get(), source, upto.cast_signed()])?;
             Ok(())
@@ -83,13 +86,14 @@ impl Store {
     /// When the database fails.
     pub fn followed(&self, domain: DomainNumber) -> Result<Vec<Following>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT source, size, told, news FROM follow_cursor WHERE domain = ?1 ORDER BY source";
+            let sql = "SELECT source, size, told, news, rights FROM follow_cursor WHERE domain = ?1 ORDER BY source";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement
-                .query_map([domain.get()], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?])))?;
-            let cursors: Vec<(String, [i64; 3])> = found.collect::<Result<_, _>>()?;
+            let found = statement.query_map([domain.get()], |row| {
+                Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?], row.get(4)?))
+            })?;
+            let cursors: Vec<(String, [i64; 3], Option<RightsMark>)> = found.collect::<Result<_, _>>()?;
             let mut all = Vec::new();
-            for (source, cursor) in cursors {
+            for (source, cursor, rights) in cursors {
                 let [upto, told, news] = cursor.map(i64::cast_unsigned);
                 let Ok(name) = source.parse() else { continue };
                 let sql = "SELECT count(*) FROM follow WHERE domain = ?1 AND source = ?2 AND what NOT LIKE '{%'";
@@ -103,6 +107,7 @@ impl Store {
                     upto,
                     told,
                     news,
+                    rights,
                     identities: identities.cast_unsigned(),
                     choices: choices.collect::<Result<_, _>>()?,
                 });
@@ -139,14 +144,15 @@ impl Store {
     }
 
     /// Says that the log of a domain that is not here was looked at from `from` up to `upto`, be it news or once more, by
-    /// whoever had begun after `returns` of the domain that follows it; false where nothing is followed from there any more.
+    /// whoever had begun after `returns` of the domain that follows it and with these rights; false where there are
+    /// others, or nothing is followed from there any more.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
     pub fn follow_upto(
         &self,
         (domain, returns): (DomainNumber, u64),
-        source: &DomainName,
+        (source, rights): (&DomainName, Option<RightsMark>),
         from: u64,
         upto: u64,
     ) -> Result<bool, StoreError> {
@@ -155,8 +161,34 @@ impl Store {
             if writer.shared.published.get(domain)?.returns != returns {
                 return Ok(false);
             }
-            let work = |log: &Connection| advance(log, domain, &source, from, upto);
+            let work = |log: &Connection| {
+                let sql = "SELECT 1 FROM follow_cursor WHERE domain = ?1 AND source = ?2 AND rights IS ?3";
+                let is_so: Option<i64> =
+                    log.query_row(sql, params![domain.get(), source.as_str(), rights], |row| row.get(0)).optional()?;
+                if is_so.is_none() { Ok(false) } else { advance(log, domain, &source, from, upto) }
+            };
             in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))
+        })
+    }
+
+    /// Notes what stands for the rights in a domain that is not here. With others than before, all that is followed
+    /// there is looked at again, beside the news: what was passed may be shown only now. False where that is noted
+    /// already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn follow_by_rights(
+        &self,
+        domain: DomainNumber,
+        source: &DomainName,
+        rights: RightsMark,
+    ) -> Result<bool, StoreError> {
+        let source = source.clone();
+        self.desk(move |log| {
+            let sql = "UPDATE follow_cursor SET size = iif(rights IS NULL, size, 0), \
+                       told = iif(rights IS NULL, told, 0), rights = ?3 \
+                       WHERE domain = ?1 AND source = ?2 AND rights IS NOT ?3";
+            Ok(log.execute(sql, params![domain.get(), source.as_str(), rights])? > 0)
         })
     }
 
@@ -239,10 +271,9 @@ pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) ->
     Ok(())
 }
 
-/// Has all who follow a domain begin again: all that its copy will show is news.
-pub(crate) fn follow_from_the_start(log: &Connection, source: DomainNumber) -> Result<(), StoreError> {
-    let sql = "UPDATE follow_cursor SET size = 0, told = 0, news = 0 \
-               WHERE source = (SELECT name FROM domain WHERE number = ?1)";
-    log.prepare_cached(sql)?.execute([source.get()])?;
+/// Has all who follow a domain begin again: all that its copy will show, or its home tell, is news.
+pub(crate) fn follow_from_the_start(log: &Connection, source: &DomainName) -> Result<(), StoreError> {
+    let sql = "UPDATE follow_cursor SET size = 0, told = 0, news = 0 WHERE source = ?1";
+    log.prepare_cached(sql)?.execute([source.as_str()])?;
     Ok(())
 }

@@ -98,6 +98,21 @@ impl HeadFiles {
         self.replace(&name_of(origin), note)
     }
 
+    /// Deletes, durably, what was seen of logs of a domain that is somebody else's; how many entries that were at most.
+    pub(crate) fn forget(&self, domain: &DomainName) -> Result<Option<u64>, StoreError> {
+        let mut most = None;
+        for file in fs::read_dir(&self.dir).map_err(StoreError::io(&self.dir))? {
+            let path = file.map_err(StoreError::io(&self.dir))?.path();
+            let Ok(note) = fs::read_to_string(&path) else { continue };
+            if let Some(seal) = parse(note, |origin| origin.domain == *domain) {
+                fs::remove_file(&path).map_err(StoreError::io(&path))?;
+                most = most.max(Some(seal.size));
+            }
+        }
+        sync_names(&self.dir)?;
+        Ok(most)
+    }
+
     /// Puts a checkpoint on file, durably, where none as high is there: what was signed once stays so, also where less of
     /// it has come back.
     pub(crate) fn raise(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {

@@ -64,7 +64,7 @@ pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anyt
 pub use check::{Inspector, Report, inspect};
 pub(crate) use damage::misled;
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
-pub use emptied::{empty_copy, forks_in, held, scan_copy};
+pub use emptied::{empty_copy, forget_seen, forks_in, held, scan_copy};
 pub use error::{Full, StoreError, WriteError};
 pub use follow::Following;
 pub use granted::Unheeded;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
+use ics_core::vocabulary::DomainName;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Store;
@@ -135,6 +136,16 @@ pub(crate) fn make_good(log: &Connection, files: &HeadFiles) -> Result<(), Store
         }
     }
     Ok(())
+}
+
+/// Deletes what a database knows of logs of a domain; how many entries that were at most.
+pub(crate) fn forget(log: &Connection, domain: &DomainName) -> Result<Option<u64>, StoreError> {
+    let mut most = None;
+    for (origin, size, _) in rows(log)?.into_iter().filter(|(origin, ..)| origin.domain == *domain) {
+        log.execute("DELETE FROM witnessed WHERE origin = ?1", [origin.to_string()])?;
+        most = most.max(Some(size));
+    }
+    Ok(most)
 }
 
 /// What a database knows of logs of which there is anything: an empty one can contradict nothing, and has no file.

@@ -426,6 +426,31 @@ fn a_domain_sends_back_whoever_follows_it() {
     assert_eq!((upto(&store), news(&store)), (0, 0), "what stands there then may be something else");
 }
 
+/// By other rights there may be more behind both places, and who looks with the former ones has seen too little.
+#[test]
+fn other_rights_where_no_copy_is_send_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, own) = with_home(dir.path());
+    let source = name("source.example");
+    store.follow(own, &source, vec!["something".to_owned()], 0).expect("follows");
+    let returns = store.follow_returns(own, None).expect("here");
+    let goes_on = |rights: Option<u8>, from: u64, upto: u64| {
+        let rights = rights.map(|rights| [rights; 16]);
+        store.follow_upto((own, returns), (&source, rights), from, upto).expect("asked")
+    };
+    assert!(goes_on(None, 0, 4));
+    assert!(store.follow_by_rights(own, &source, [1; 16]).expect("noted"));
+    let cursor = || store.followed(own).expect("readable").remove(0);
+    assert_eq!((cursor().upto, cursor().rights), (4, Some([1; 16])), "the first are those by which it has looked");
+    assert!(!goes_on(None, 4, 5) && goes_on(Some(1), 4, 5));
+    assert!(!store.follow_by_rights(own, &source, [1; 16]).expect("noted"), "they are the same");
+    assert!(store.follow_by_rights(own, &source, [2; 16]).expect("noted"));
+    assert_eq!((cursor().upto, cursor().told, cursor().news), (0, 0, 5));
+    assert!(!goes_on(Some(1), 0, 5), "by the former rights");
+    assert!(goes_on(Some(2), 0, 5));
+    assert_eq!((cursor().upto, cursor().told, cursor().news), (5, 5, 5));
+}
+
 /// A grant is noted by the commit that has it, for each domain that is followed, and until that was looked at again.
 #[test]
 fn a_grant_is_noted_until_it_is_heeded() {
@@ -461,7 +486,7 @@ fn a_grant_is_noted_until_it_is_heeded() {
     assert_eq!(unheeded(200).things, [(thing, "a".to_owned()), (later, "b".to_owned())]);
     assert!(!store.heed_anew(own, &source, vec![group]).expect("asked"), "it is at the beginning");
     let returns = store.follow_returns(own, None).expect("here");
-    assert!(store.follow_upto((own, returns), &source, 0, 5).expect("asked"));
+    assert!(store.follow_upto((own, returns), (&source, None), 0, 5).expect("asked"));
     assert!(store.heed_anew(own, &source, vec![group]).expect("asked"));
     assert_eq!(store.followed(own).expect("readable")[0].upto, 0);
     store.have_heeded(own, &source, vec![thing]).expect("heeded");

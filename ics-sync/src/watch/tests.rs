@@ -37,7 +37,7 @@ fn head(id: &str, size: u64) -> String {
 }
 
 fn heads(upto: u64, size: u64, heads: &[String]) -> Heads {
-    Heads { upto, size, heads: heads.to_vec(), checkpoint: None }
+    Heads { upto, size, heads: heads.to_vec(), checkpoint: None, rights: None }
 }
 
 const fn listen(from: u64, way: Way) -> Action {

@@ -7,7 +7,7 @@ use ics_core::record::Posting;
 use ics_core::vocabulary::Attribute;
 use serde::{Deserialize, Serialize};
 
-use super::{WireError, parse};
+use super::{Rights, WireError, parse};
 
 /// Bytes of [`Heads`] as JSON, in which a line break takes two: the last entry that is told of has two heads at most.
 pub const HEADS_BYTES: usize = 2 * (limits::NEWS_BYTES + 2 * limits::RECORD_HEAD_BYTES + limits::NOTE_BYTES);
@@ -58,6 +58,10 @@ pub struct Heads {
     /// The newest checkpoint, where there are none: nothing was said as of its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// Stands for what he may read and take over who is told. When it is another one than before, there may be more to
+    /// tell of what he has passed, or less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
 }
 
 impl Choice {

@@ -137,6 +137,47 @@ impl Pair {
     }
 }
 
+/// What was seen of its log only an operator gives up, as with a copy. What was taken over stays.
+#[test]
+fn a_new_epoch_that_lost_what_was_seen_is_followed_again_by_the_operators_word() {
+    let mut pair = Pair::found();
+    pair.until("what is followed by its name", "", &["SN-2100"]);
+    pair.until("what there is of the lot", "", &["SN-2000"]);
+    let copy = pair.maker.home.with_extension("copy").to_str().expect("text").to_owned();
+    pair.maker.json(&["backup", &copy]);
+    pair.maker.json(&["status", "lost", "serial:SN-2100", "--yes"]);
+    pair.until("what will be lost", "lost", &["SN-2100"]);
+    pair.maker.kill();
+    pair.maker.ics(&["restore", &copy]).ends_with(1);
+    pair.maker.json(&["restore", "--begin-anew", DEVICES]);
+    pair.maker.serve();
+    let answer = pair.maker.get_bytes(&format!("/v1/domains/{DEVICES}"), &[]);
+    let source = pair.maker.write("source.json", answer);
+    pair.plant.json(&["domain", "update", "--add-source", &source]);
+    pair.plant.json(&["domain", "submit"]);
+    pair.maker.json(&["status", "stolen", "serial:SN-2000", "--yes"]);
+    eventually("it says so", || {
+        let alarms = pair.plant.holds(PLANT)?["alarms"].to_string();
+        let is_failing = pair.plant.follows(PLANT)[0]["state"] == "failing";
+        (is_failing && alarms.contains("is of another log")).then_some(())
+    });
+    assert_eq!(pair.status("SN-2000").as_deref(), Some(""), "nothing of it is taken");
+    let refused = pair.plant.ics(&["domain", "recopy", DEVICES, "--yes"]).ends_with(5);
+    assert!(refused.stderr.contains("stop the node first"), "{}", refused.stderr);
+    pair.plant.kill();
+    let refused = pair.plant.ics(&["domain", "recopy", DEVICES]).ends_with(2);
+    assert!(refused.stderr.contains("Ask the owners"), "{}", refused.stderr);
+    let told = pair.plant.json(&["domain", "recopy", DEVICES, "--yes"]);
+    assert!(told["seen"].as_u64().is_some_and(|seen| seen > 0) && told["forks"] != 0, "{told}");
+    pair.plant.serve();
+    pair.until("what it says now", "stolen", &["SN-2000"]);
+    assert_eq!(pair.status("SN-2100").as_deref(), Some("lost"), "it was taken over");
+    eventually("the alarm ends", || {
+        let alarms = pair.plant.holds(PLANT)?["alarms"].to_string();
+        (!alarms.contains("is of another log")).then_some(())
+    });
+}
+
 #[test]
 fn a_recall_is_taken_over_without_a_copy() {
     let mut pair = Pair::found();

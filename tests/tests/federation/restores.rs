@@ -202,18 +202,18 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     assert!(!pair.home.home.join("keys/node-2.asc").exists(), "nothing is made without the owner");
     fs::rename(&safe, &owner).expect("moved back");
     let other = another_new_epoch(&pair);
-    // An attempt of an earlier version has left this behind.
+    // Nobody knows what it has signed.
     pair.home.json(&["key", "make", "node-2"]);
     // With another key in the rules than the one that it has, the node would not start.
     let begin = ["restore", "--begin-anew", DEVICES];
     let refused = pair.home.ics(&[&begin[..], &["--descriptor", &other]].concat()).ends_with(1);
-    assert!(refused.stderr.contains("names another key of the home than `node-2`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("names another key of the home than `node-3`"), "{}", refused.stderr);
     let place = pair.home.home.join(format!("domains/{DEVICES}.v2.pgp"));
     fs::copy(&other, &place).expect("copied");
-    let refused = pair.home.ics(&begin).ends_with(5);
-    assert!(refused.stderr.contains("v2.pgp` is there already"), "{}", refused.stderr);
-    fs::remove_file(&place).expect("moved away");
-    let begun = pair.home.json(&begin);
+    let begun = pair.home.ics(&[&["--json"], &begin[..]].concat()).json();
+    assert_eq!(begun["key"], "node-3", "{begun}");
+    let aside = place.with_extension("pgp.lost-1");
+    assert_eq!(fs::read(aside).expect("kept aside"), fs::read(&other).expect("read"));
     assert_eq!((&begun["last_head"]["size"], &begun["index"]), (&left.into(), &left.into()), "{begun}");
     pair.home.serve();
     assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 2);
@@ -237,6 +237,35 @@ fn a_healthy_home_gets_another_key_and_its_mirror_goes_on() {
     pair.home.serve();
     pair.go_on_together(20);
     assert_eq!(pair.mirror.holds(DEVICES).expect("held")["descriptor"], 2);
+    pair.home.kill();
+    pair.home.ics(&["fsck"]).ok();
+}
+
+/// One key must not sign two histories: the copy knows nothing of the epoch that the first new key has signed.
+#[test]
+fn a_second_new_epoch_from_the_same_copy_takes_another_key() {
+    let mut pair = Pair::new();
+    let copy = pair.path("copy");
+    pair.mirror.kill();
+    pair.home.kill();
+    pair.home.json(&["backup", &copy]);
+    let begin = ["restore", "--hold", "--begin-anew", DEVICES];
+    assert_eq!(pair.home.json(&begin)["key"], "node-2");
+    pair.home.serve();
+    publish(&pair.home, 10, 5);
+    pair.home.kill();
+    pair.home.ics(&["restore", &copy]).ends_with(1);
+    let text = fs::read_to_string(pair.home.home.join("ics.toml")).expect("a configuration");
+    assert!(text.contains("key = \"node-2\""), "{text}");
+    pair.home.write("ics.toml", text.replace("key = \"node-2\"", "key = \"node\""));
+    // The descriptor is the one that the first epoch began with, but for the key.
+    let told = pair.home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(0);
+    assert!(told.stderr.contains("an earlier epoch was begun with that version"), "{}", told.stderr);
+    let text = fs::read_to_string(pair.home.home.join("ics.toml")).expect("a configuration");
+    assert!(text.contains("key = \"node-3\""), "{text}");
+    assert!(!pair.home.home.join("unused-key").exists(), "it has signed");
+    pair.home.serve();
+    assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 2);
     pair.home.kill();
     pair.home.ics(&["fsck"]).ok();
 }

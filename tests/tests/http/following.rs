@@ -593,6 +593,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     let care = CARE.parse().expect("a domain");
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
     let from_index = node.app().domain(&domain()).expect("here").info.size - 1;
+    say(&node, vec![stolen(&maker(), 21)]).await;
     let ids = vec![serial(20), serial(21)];
     let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, ..AdoptionRequest::default() };
     assert_eq!(node.app().adopt(&care, request).await.expect("adopts").refused.len(), 0);
@@ -613,6 +614,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     let told = alarms().await;
     let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
     assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
+    assert!(told[0].contains("1 statement, blocks no more then"), "{told:?}");
     assert_eq!(alarms().await, told, "it is told once");
     change(node.app(), CARE, declare(from_index + 1)).await;
     assert_eq!(alarms().await, told, "that is too late for it");
@@ -647,7 +649,12 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
     let alarms = node.app().domain(&care).expect("here").alarms;
     let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
-    assert!(alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && is_told(&alarm.text)), "{alarms:?}");
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").collect();
+    assert!(matches!(told.as_slice(), [alarm] if is_told(&alarm.text)), "one, however much is refused: {told:?}");
+    let follows = |node: &Node| node.app().domain(&care).expect("here").follows.remove(0);
+    let failing = follows(&node);
+    assert_eq!((failing.state.as_str(), failing.lag_entries), ("failing", 0));
+    assert!(failing.last_error.is_some_and(|why| why.contains("another key")));
 
     // By its own next descriptor it looks at all again. Of what it still refuses nothing is told anew, nor what was passed
     // over when it began to follow.
@@ -662,6 +669,17 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
     let after = node.app().domain(&care).expect("here").alarms;
     assert_eq!(after.len(), alarms.len(), "{after:?}");
+    change(node.app(), CARE, |descriptor| {
+        for source in &mut descriptor.sources {
+            source.home = home();
+        }
+    })
+    .await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let ended = node.app().domain(&care).expect("here").alarms;
+    assert!(ended.iter().all(|alarm| alarm.kind != "not-taken-over"), "{ended:?}");
+    assert_eq!(follows(&node).state, "current");
 }
 
 /// A rule by which strangers read and follow devices of some lots, and nothing else.

@@ -38,9 +38,11 @@ impl App {
     /// It changes with all that decides at once about what he may read of many identities: the descriptor, whom the
     /// configuration takes him for, what is granted to him over groups, and what this node itself may read.
     pub(crate) fn rights(&self, reader: Reader, hosted: &Hosted) -> Result<Option<Rights>, AppError> {
-        if self.shows_all(reader, hosted)? {
-            return Ok(None);
-        }
+        if self.shows_all(reader, hosted)? { Ok(None) } else { self.standing(reader, hosted).map(Some) }
+    }
+
+    /// The same of whoever may copy all of it as well: what he may take over may change all the same.
+    pub(crate) fn standing(&self, reader: Reader, hosted: &Hosted) -> Result<Rights, AppError> {
         let own = self.store().sight(hosted.number)?;
         let sight = self.sight(hosted)?;
         let party = self.party_of(reader);
@@ -65,7 +67,9 @@ impl App {
             }
         }
         let digest: [u8; 32] = hasher.finalize().into();
-        Ok(digest.first_chunk().map(|mark| Base64(*mark)))
+        let mut mark = [0; 16];
+        mark.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Ok(Base64(mark))
     }
 
     /// Whether a reader may copy all of a domain, and all of it is here.

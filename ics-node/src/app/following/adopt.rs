@@ -110,7 +110,7 @@ impl App {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
             self.take(target, &entries, &mut taken)?;
         }
-        self.end_alarms_of_taken(target, &name, &indices.into_iter().collect(), &taken.refused)?;
+        self.end_alarms_of_taken(target, &name, &indices.into_iter().collect(), &taken)?;
         Ok((taken.result, taken.size))
     }
 

@@ -30,6 +30,10 @@ pub(super) enum What {
     Answer(u64),
     /// Its rules do not let something be followed.
     Rights,
+    /// What is answered is of another log than the one that was seen.
+    Log,
+    /// Its home has another key than the domain names.
+    Key,
     /// It declares a signer compromised.
     Compromised(Compromise),
 }
@@ -37,7 +41,7 @@ pub(super) enum What {
 impl What {
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Entry(_) | Self::Answer(_) | Self::Rights => NOT_TAKEN,
+            Self::Entry(_) | Self::Answer(_) | Self::Rights | Self::Log | Self::Key => NOT_TAKEN,
             Self::Compromised(_) => DECLARED,
         }
     }
@@ -55,6 +59,8 @@ impl Cause {
             [source, "entry", index] => (source, What::Entry(index.parse().ok()?)),
             [source, "answer", size] => (source, What::Answer(size.parse().ok()?)),
             [source, "rights"] => (source, What::Rights),
+            [source, "log"] => (source, What::Log),
+            [source, "key"] => (source, What::Key),
             [source, "compromised", signer, from_index, domain] => {
                 let (signer, from_index) = (signer.parse().ok()?, from_index.parse().ok()?);
                 (source, What::Compromised(Compromise { signer, domain: domain.parse().ok()?, from_index }))
@@ -80,6 +86,8 @@ impl fmt::Display for Cause {
             What::Entry(index) => write!(f, "{source} entry {index}"),
             What::Answer(size) => write!(f, "{source} answer {size}"),
             What::Rights => write!(f, "{source} rights"),
+            What::Log => write!(f, "{source} log"),
+            What::Key => write!(f, "{source} key"),
             What::Compromised(Compromise { signer, domain, from_index }) => {
                 write!(f, "{source} compromised {signer} {from_index} {domain}")
             }
@@ -126,7 +134,8 @@ mod tests {
         let [source, domain] = ["sold.acme.example", "devices.acme.example"].map(|it| it.parse().expect("a name"));
         let signer = "0123456789abcdef0123456789abcdef01234567".parse().expect("a fingerprint");
         let compromise = Compromise { signer, domain, from_index: 16 };
-        for what in [What::Entry(17), What::Answer(3), What::Rights, What::Compromised(compromise)] {
+        let (answer, compromised) = (What::Answer(3), What::Compromised(compromise));
+        for what in [What::Entry(17), answer, What::Rights, What::Log, What::Key, compromised] {
             let cause = Cause::new(&source, what);
             assert_eq!(Cause::read(&cause.to_string()), Some(cause));
         }

@@ -87,40 +87,47 @@ impl App {
         if self.causes(sight.hosted, DECLARED)?.contains(&cause) {
             return Ok(());
         }
-        let things = self.resting_on(sight, told, from)?;
+        let (things, blocks) = self.resting_on(sight, told, from)?;
         if things == 0 {
             return Ok(());
         }
         let Compromise { signer, domain: of, from_index } = &told.compromise;
-        let text = format!(
+        let mut text = format!(
             "{told}: what was adopted of that, about {}, goes on to count here until the owners of {domain} declare it \
              too, `ics domain update {domain} --compromised {of}/{signer}@{from_index}`",
             counted(things, "thing")
         );
+        if blocks > 0 {
+            let what = counted(blocks, "statement");
+            text.push_str(&format!(". What he has blocked so, {what}, blocks no more then: say anew what is true"));
+        }
         if self.alarm_about(sight.hosted, &cause, &text)? {
             tracing::warn!(%domain, source = %told.source, "{text}");
         }
         Ok(())
     }
 
-    /// About how many things, in the entries from one on, something was adopted that the source takes for a thief's.
-    fn resting_on(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<usize, AppError> {
+    /// About how many things, in the entries from one on, something was adopted that the source takes for a thief's,
+    /// and how many statements of that block.
+    fn resting_on(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<(usize, usize), AppError> {
+        let own = sight.domain.descriptor();
         let (number, signer) = (sight.hosted.number, told.compromise.signer);
         // Entries are filed under the key that signed them.
         let signing = sight.domain.signer(&signer).map_or_else(|_| vec![signer], |it| it.keys().collect());
-        let mut things = BTreeSet::new();
+        let (mut things, mut blocks) = (BTreeSet::new(), 0);
         for key in signing {
             let range = from..sight.seal.size;
             let indices = self.store().all_positions(number, &keys(&[Posting::Signer(key)]), range, usize::MAX)?;
             for some in indices.chunks(limits::FEED_ENTRIES) {
                 for entry in self.store().entries_at(number, some)? {
                     let statement = restore(&sight.domain, &entry)?;
-                    let resting = statement.filter(|it| told.counts(sight.domain.descriptor(), it));
-                    things.extend(resting.map(|it| it.subject_id()));
+                    let Some(resting) = statement.filter(|it| told.counts(own, it)) else { continue };
+                    things.insert(resting.subject_id());
+                    blocks += usize::from(is_block(own, &resting));
                 }
             }
         }
-        Ok(things.len())
+        Ok((things.len(), blocks))
     }
 
     fn end_told(&self, target: &Hosted, is_over: impl Fn(&Told) -> bool) -> Result<(), AppError> {
@@ -132,6 +139,13 @@ impl App {
 fn is_declared(descriptor: &Descriptor, compromise: &Compromise) -> bool {
     let from = descriptor.compromised_from(&compromise.signer, &compromise.domain);
     from.is_some_and(|from| from <= compromise.from_index)
+}
+
+/// Whether a statement gives a status that blocks.
+fn is_block(descriptor: &Descriptor, statement: &Logged) -> bool {
+    let status = statement.claims().status.as_ref();
+    let effect = status.and_then(|status| descriptor.effect(status, statement.subject().kind()));
+    effect.is_some_and(|effect| effect.blocks())
 }
 
 /// What an alarm tells of: whom a source declares compromised.

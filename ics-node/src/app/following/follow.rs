@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::adopt::{About, Taken};
 use super::concern::Wanted;
 use crate::api::problem::Code;
-use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
+use crate::api::{AdoptionRequest, AdoptionResult};
 use crate::app::answer::read::{Sight, parse};
 use crate::app::entries::{certificate_of, restore};
 use crate::app::home::heartbeat::stopped;
@@ -56,17 +56,6 @@ pub(in crate::app) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>
 /// The choices of what a domain follows.
 pub(in crate::app) fn choices(following: &Following) -> Vec<Choice> {
     following.choices.iter().filter_map(|choice| serde_json::from_str(choice).ok()).collect()
-}
-
-/// What a source's rules keep from a domain, in words.
-fn barred(hosted: &Hosted, source: &DomainName) -> Option<String> {
-    let count = hosted.barred(source);
-    let things = if count == 1 { "thing" } else { "things" };
-    let text = || {
-        let domain = &hosted.name;
-        format!("the rules of {source} do not let {domain} take over what is said of {count} {things} that it follows")
-    };
-    (count > 0).then(text)
 }
 
 /// Whether an entry of a source is a state of a certificate of which a domain has one: it proves itself, and may revoke a key
@@ -222,10 +211,11 @@ impl App {
                 self.take(target, &self.prove(sight.hosted, entries)?, &mut taken)?;
             }
             if !indices.is_empty() {
-                self.end_alarms_of_taken(target, source, &indices.into_iter().collect(), &taken.refused)?;
+                self.end_alarms_of_taken(target, source, &indices.into_iter().collect(), &taken)?;
             }
-            if alarms {
-                self.alarm_of_refused(target, source, &taken)?;
+            match alarms {
+                true => self.alarm_of_refused(target, source, &taken)?,
+                false => self.alarm_of_key(target, source, &taken)?,
             }
         }
         Ok(())
@@ -267,29 +257,6 @@ impl App {
         let of_others = certificates.into_iter().filter(|(_, holder)| !missed.contains(holder));
         others.extend(of_others.map(|(index, _)| index));
         Ok(others)
-    }
-
-    /// What a domain follows, and how that goes.
-    pub(crate) fn follow_infos(&self, hosted: &Hosted) -> Result<Vec<FollowInfo>, AppError> {
-        let info = |following: Following| {
-            let size = self.hosted(&following.source).ok().and_then(|source| self.seal(&source).ok());
-            let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
-            let last_error = hosted.follow_error(&following.source).or_else(|| barred(hosted, &following.source));
-            let state = match (&last_error, behind) {
-                (Some(_), _) => "failing",
-                (None, 0) => "current",
-                (None, _) => "behind",
-            };
-            FollowInfo {
-                state: state.to_owned(),
-                last_error,
-                choices: choices(&following).iter().map(ToString::to_string).collect(),
-                source: following.source,
-                identities: following.identities,
-                lag_entries: behind,
-            }
-        };
-        Ok(self.store().followed(hosted.number)?.into_iter().map(info).collect())
     }
 
     /// Begins or ends to follow what a request chooses.

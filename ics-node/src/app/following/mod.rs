@@ -6,5 +6,6 @@ pub(super) mod concern;
 pub(super) mod declared;
 pub(super) mod follow;
 pub(super) mod heed;
+mod infos;
 mod lost;
 pub(super) mod not_taken;

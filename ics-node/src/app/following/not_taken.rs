@@ -10,6 +10,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::adopt::Taken;
 use super::cause::{Cause, NOT_TAKEN, What};
+use crate::api::Problem;
 use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
@@ -24,18 +25,14 @@ impl App {
         source: &DomainName,
         taken: &Taken,
     ) -> Result<(), AppError> {
-        for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
+        self.alarm_of_key(target, source, taken)?;
+        let refused = taken.refused.iter().zip(&taken.result.refused);
+        for (index, problem) in refused.filter(|(_, problem)| !is_of_key(problem)) {
             let (domain, detail) = (&target.name, &problem.detail);
             let what = if taken.erasures.contains(index) { ", what is left of a block that was erased" } else { "" };
             let mut text = format!("entry {index} of {source}{what}: {}", problem.in_general());
             if taken.erasures.contains(index) {
                 text.push_str(". It blocks there still: say it here yourself (`ics status`)");
-            }
-            // All that follows is refused as well, until somebody does something.
-            if problem.code() == Code::SourceKey.as_str()
-                && let Some(hint) = Code::SourceKey.hint()
-            {
-                text.push_str(&format!(". {hint}"));
             }
             if self.alarm_about(target, &Cause::new(source, What::Entry(*index)), &text)? {
                 tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
@@ -44,16 +41,39 @@ impl App {
         Ok(())
     }
 
-    /// Ends the alarms about entries that were tried and are not refused.
+    /// Alarms, once, that all of a source is refused because its home has another key than the domain names, until
+    /// somebody does something: an alarm an entry would push all others out of sight.
+    pub(in crate::app) fn alarm_of_key(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+        taken: &Taken,
+    ) -> Result<(), AppError> {
+        let Some(problem) = taken.result.refused.iter().find(|problem| is_of_key(problem)) else { return Ok(()) };
+        let (domain, detail, hint) = (&target.name, &problem.detail, Code::SourceKey.hint().unwrap_or_default());
+        let general = problem.in_general();
+        let text = format!("{source}: {general}. Nothing that it says is taken over, its blocks neither: {hint}");
+        if self.alarm_about(target, &Cause::new(source, What::Key), &text)? {
+            tracing::warn!(%domain, %source, %detail, "nothing is taken over");
+        }
+        Ok(())
+    }
+
+    /// Ends the alarms about entries that were tried and are not refused, and the one about the key of the source's
+    /// home where some are taken by it.
     pub(in crate::app) fn end_alarms_of_taken(
         &self,
         target: &Hosted,
         source: &DomainName,
         tried: &BTreeSet<u64>,
-        refused: &[u64],
+        taken: &Taken,
     ) -> Result<(), AppError> {
-        let is_taken = |index: u64| tried.contains(&index) && !refused.contains(&index);
-        self.end_alarms(target, NOT_TAKEN, |cause| cause.entry_of(source).is_some_and(is_taken)).map(drop)
+        let is_taken = |index: u64| tried.contains(&index) && !taken.refused.contains(&index);
+        let is_key_named =
+            taken.result.adopted + taken.result.present > 0 && !taken.result.refused.iter().any(is_of_key);
+        let key = Cause::new(source, What::Key);
+        let is_over = |cause: &Cause| cause.entry_of(source).is_some_and(is_taken) || (is_key_named && *cause == key);
+        self.end_alarms(target, NOT_TAKEN, is_over).map(drop)
     }
 
     /// Alarms of a thing about which what is answered is of no use, told of at so many entries: by the size it is not what
@@ -77,6 +97,26 @@ impl App {
         self.end_alarms(target, NOT_TAKEN, is_of_answer).map(drop)
     }
 
+    /// Alarms that what is answered about a source is of another log than the one that was seen. Nobody but an operator
+    /// gives up what was seen, as with a copy: whoever has the home's key would else have it forgotten.
+    pub(in crate::app) fn alarm_of_another_log(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
+        let text = format!(
+            "{source}: what is answered is of another log than the one that this node has seen, so nothing of it is taken \
+             over. If the owners of {source} say that they have begun a new epoch, `ics domain recopy {source}` gives up \
+             what was seen, while the node is stopped; `ics domain forks {source}` shows both"
+        );
+        self.alarm_about(target, &Cause::new(source, What::Log), &text).map(drop)
+    }
+
+    /// Ends that alarm: what is answered follows from what was seen.
+    pub(in crate::app) fn end_alarm_of_another_log(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+    ) -> Result<(), AppError> {
+        self.end_alarms(target, NOT_TAKEN, |cause| *cause == Cause::new(source, What::Log)).map(drop)
+    }
+
     /// Notes of which things the rules of a source let be followed, as it was looked now. For as long as there are others
     /// there is one alarm, which does not say how many: that is for all to read.
     pub(in crate::app) fn tell_of_rights(
@@ -90,7 +130,7 @@ impl App {
             let domain = &target.name;
             let text = format!(
                 "the rules of {source} do not let {domain} take over what is said of some of what it follows there: blocks \
-                 of it do not arrive until they permit the action `follow` to this node or to an owner of {domain}; where \
+                 of it do not arrive until they permit the actions `read` and `follow` to this node or to an owner of {domain}; where \
                  they ask for a role, that is granted to an owner's key, not to a signer's"
             );
             if self.alarm_about(target, &Cause::new(source, What::Rights), &text)? {
@@ -144,4 +184,9 @@ impl App {
         let is_over = |cause: &Cause| cause.entry_of(&left.source).is_some_and(|index| over.contains(&index));
         self.end_alarms(target, NOT_TAKEN, is_over).map(drop)
     }
+}
+
+/// Whether an entry is refused for the key by which its log is signed.
+fn is_of_key(problem: &Problem) -> bool {
+    problem.code() == Code::SourceKey.as_str()
 }

@@ -1,5 +1,5 @@
-//! Looking again without a copy: after a descriptor of its own, a domain looks through all that its source's home has to tell
-//! of what it follows.
+//! Looking again without a copy: after a descriptor of its own, or with other rights at its source, a domain looks
+//! through all that the source's home has to tell of what it follows.
 //!
 //! This goes beside the listening, which goes on with the news, and ends when it has come to where those began. What is
 //! taken over is noted page by page, so that a restart goes on from there.
@@ -36,6 +36,9 @@ struct Again {
     noted: u64,
     /// Things whose answers were of no use: they are asked about again, and nothing is noted until then.
     aside: BTreeSet<String>,
+    /// Things that are followed by name, of which the home has told nothing since the beginning of its log: they are
+    /// asked about in the end, because what it tells of none may be kept back.
+    silent: BTreeSet<String>,
     /// Of looks: they are for nodes between as well, which let one asker have no more.
     pace: Budget,
 }
@@ -56,7 +59,9 @@ impl App {
         }
         let Ok((returns, ids)) = self.followed_from(&work).await else { return };
         let (noted, pace) = (work.following.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
-        let mut again = Again { app: self, work, returns, ids, reached: noted, noted, aside: BTreeSet::new(), pace };
+        let silent = if noted == 0 { ids.iter().cloned().collect() } else { BTreeSet::new() };
+        let aside = BTreeSet::new();
+        let mut again = Again { app: self, work, returns, ids, reached: noted, noted, aside, silent, pace };
         let mut pause = SHORT;
         while let Err(error) = again.round().await {
             let Work { target, following, .. } = &again.work;
@@ -80,9 +85,17 @@ impl Again {
                 let why = format!("{reached} entries are shown, {} were told of before", self.reached);
                 return Err(not_heard(&self.work.origin, &why));
             }
-            (self.reached, refused) = (reached, error.or(refused));
+            // Before all is noted, so that a restart does not forget to ask.
+            let unheard = if reached == last { self.ask_of_silent(last).await? } else { None };
+            (self.reached, refused) = (reached, error.or(unheard).or(refused));
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Asks about what the home has told nothing of; why not of all.
+    async fn ask_of_silent(&mut self, last: u64) -> Result<Option<AppError>, AppError> {
+        let ids = self.silent.iter().cloned().collect();
+        Ok(self.take(&Page { upto: last, ids, is_by_name: true }).await?.1)
     }
 
     /// Takes over what is said of the things of a page; up to which size of the log that is done, and why not of all.
@@ -98,8 +111,10 @@ impl Again {
                 Ok(attested) => {
                     reached = reached.min(attested);
                     self.aside.remove(id);
+                    self.silent.remove(id);
                 }
                 Err(NotTaken::Refused(error)) => {
+                    self.silent.remove(id);
                     refused = Some(error);
                     self.aside.insert(id.clone());
                 }
@@ -139,8 +154,9 @@ impl Again {
             return Ok(true);
         }
         let Work { target, following, .. } = &self.work;
-        let (domain, source) = ((target.number, self.returns), following.source.clone());
-        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
+        let (domain, source, rights) = ((target.number, self.returns), following.source.clone(), following.rights);
+        let note = move |app: &App| Ok(app.store().follow_upto(domain, (&source, rights), from, upto)?);
+        let is_noted = self.app.blocking(note).await?;
         self.noted = upto;
         Ok(is_noted)
     }

@@ -55,6 +55,11 @@ enum Unanswered {
         "its answer is of another log of {0} entries than the one that this node has seen, signed by the same home"
     )]
     Forked(u64),
+    #[error(
+        "its owners have begun a new epoch behind {left} entries, and so given up what this node has seen, {seen} \
+         entries: `ics domain recopy` gives it up here too, while the node is stopped"
+    )]
+    GivenUp { left: u64, seen: u64 },
     #[error("{why}")]
     Contradicted {
         why: Box<Self>,
@@ -75,6 +80,8 @@ pub(super) struct Unheard {
     pub(super) why: String,
     /// Whether somebody's answer was refused, or too long: what he answers about another thing may be of use.
     pub(super) is_refused: bool,
+    /// Whether the home has signed, for somebody, what contradicts what was seen of its log.
+    pub(super) is_contradicted: bool,
 }
 
 impl Unanswered {
@@ -109,7 +116,7 @@ impl Unanswered {
             Self::Resting | Self::Peer(_) => Outcome::Unreachable,
             Self::Pace => Outcome::Limited,
             Self::Old { .. } | Self::FormerKey => Outcome::Old,
-            Self::NotFollowing { .. } | Self::Forked(_) => Outcome::Forked,
+            Self::NotFollowing { .. } | Self::Forked(_) | Self::GivenUp { .. } => Outcome::Forked,
         }
     }
 }
@@ -124,10 +131,10 @@ impl App {
         if !asker.wait(&self.roaming().pace, now).is_zero() {
             self.roaming().count(Outcome::Limited);
             let why = "other nodes are asked too often by this one".to_owned();
-            return Err(Unheard { why, is_refused: false });
+            return Err(Unheard { why, is_refused: false, is_contradicted: false });
         }
         self.roaming().pace.spend(1, now);
-        let (mut why, mut is_refused) = (Vec::new(), false);
+        let (mut why, mut is_refused, mut is_contradicted) = (Vec::new(), false, false);
         for peer in self.peers_table().asked_about(&sought.origin) {
             let mut asked = self.ask_peer(&peer, sought, (hops, asker)).await;
             // Two things of one domain are asked about at once, and its log goes on between the answers.
@@ -148,10 +155,11 @@ impl App {
                     self.note_unanswered(&peer, sought, &error).await;
                     why.push(format!("{}: {error}", peer.config.name));
                     is_refused |= error.is_refused();
+                    is_contradicted |= matches!(error.outcome(), Outcome::Forked);
                 }
             }
         }
-        Err(Unheard { why: why.join("; "), is_refused })
+        Err(Unheard { why: why.join("; "), is_refused, is_contradicted })
     }
 
     async fn ask_peer(
@@ -210,6 +218,11 @@ impl App {
         let mut attested = verify()?;
         if self.must_follow(&attested)? {
             attested = verify()?;
+        }
+        if let Some(Witnessed { size, note, .. }) = &seen
+            && let Some(left) = attested.given_up(note, *size)
+        {
+            return Err(Unanswered::GivenUp { left, seen: *size }.with(&evidence.checkpoint));
         }
         let proof: Vec<Hash> = consistency.iter().map(|hash| Hash(hash.0)).collect();
         follows(&attested.checkpoint, seen.as_ref(), &proof).map_err(|why| why.with(&evidence.checkpoint))?;

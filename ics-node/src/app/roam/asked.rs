@@ -59,7 +59,7 @@ impl App {
             hosted.part == Part::Home && followed.iter().any(|following| following.source == *source)
         };
         let told = |hosted: Arc<Hosted>| {
-            let last_error = hosted.follow_error(source);
+            let last_error = self.in_the_way(&hosted, source);
             FollowedBy { domain: hosted.name.clone(), last_error }
         };
         self.all_hosted().into_iter().filter(follows).map(told).collect()

@@ -103,6 +103,10 @@ impl App {
                 if follows { app.barred_of(&into, &source, &rights) } else { Ok(0) }
             };
             result.barred = self.blocking(set).await?;
+            // What there is of a model or a lot its home tells later: that some is barred may be known by now.
+            if follows && is_chosen {
+                result.barred = result.barred.max(u64::try_from(target.barred(&origin.domain)).unwrap_or(u64::MAX));
+            }
         }
         Ok((result, size))
     }
@@ -178,11 +182,18 @@ impl App {
         new_from: u64,
     ) -> Result<u64, NotTaken> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await;
-        let answer = answer.map_err(|unheard| match unheard.is_refused {
-            true => NotTaken::Refused(of_no_use(origin, id, &unheard.why)),
-            false => NotTaken::Failed(not_heard(origin, &unheard.why)),
-        })?;
+        let answer = match self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await {
+            Ok(answer) => answer,
+            Err(unheard) if unheard.is_contradicted => {
+                let (into, source) = (Arc::clone(target), following.source.clone());
+                self.blocking(move |app| app.alarm_of_another_log(&into, &source)).await?;
+                return Err(not_heard(origin, &unheard.why).into());
+            }
+            Err(unheard) if unheard.is_refused => {
+                return Err(NotTaken::Refused(of_no_use(origin, id, &unheard.why)));
+            }
+            Err(unheard) => return Err(not_heard(origin, &unheard.why).into()),
+        };
         let attested = answer.attested.checkpoint.size;
         if attested < size {
             let why = format!("{} shows {attested} entries, the home has pushed a head of {size}", answer.from);
@@ -191,6 +202,7 @@ impl App {
         let (into, source) = (Arc::clone(target), following.source.clone());
         let new_from = new_from.max(following.told);
         let take_over = move |app: &Self| {
+            app.end_alarm_of_another_log(&into, &source)?;
             app.take_over_answer(&into, &source, &answer, new_from)?;
             app.heed_declarations(&into, answer.attested.domain.descriptor())
         };
@@ -220,7 +232,7 @@ impl App {
         new_from: u64,
     ) -> Result<(), AppError> {
         let Some((domain, record)) = target.domain().zip(answer.attested.testimony.record.as_ref()) else {
-            return Ok(());
+            return self.tell_of_hidden(target, source, &answer.attested.head.asked);
         };
         // As it stands now: what is no longer followed may have been asked for a moment ago.
         let followed = self.store().followed(target.number)?.into_iter().find(|it| it.source == *source);
@@ -236,9 +248,21 @@ impl App {
         }
         let (old, new) = said(answer, new_from);
         let of_issuers = of_issuers(answer);
-        self.take_answered(target, source, old, of_issuers.clone())?;
+        let before = self.take_answered(target, source, old, of_issuers.clone())?;
+        self.alarm_of_key(target, source, &before)?;
         let taken = self.take_answered(target, source, new, of_issuers)?;
         self.alarm_of_refused(target, source, &taken)
+    }
+
+    /// Tells that nothing is shown of a thing, if it is followed by its name: it was when that began, so it is kept
+    /// back now.
+    fn tell_of_hidden(&self, target: &Hosted, source: &DomainName, asked: &str) -> Result<(), AppError> {
+        if !self.store().is_followed(target.number, source, asked)? {
+            return Ok(());
+        }
+        let ids = IdentityId::candidates(asked).unwrap_or_default();
+        let hidden = ids.into_iter().map(|id| (id, false)).collect();
+        self.tell_of_rights(target, source, &hidden)
     }
 
     /// Takes entries of a source over, of which alarms end if they were raised about them.
@@ -254,7 +278,7 @@ impl App {
         for some in entries.chunks(limits::BATCH_STATEMENTS) {
             self.take(target, some, &mut taken)?;
         }
-        self.end_alarms_of_taken(target, source, &tried, &taken.refused)?;
+        self.end_alarms_of_taken(target, source, &tried, &taken)?;
         Ok(taken)
     }
 }

@@ -26,6 +26,8 @@ use crate::app::{App, AppError, random};
 const FIRST_EVENT: Duration = Duration::from_secs(10);
 /// Milliseconds between two looks where no peer is configured that says otherwise.
 const INTERVAL_MILLIS: u64 = 2_000;
+/// Until tasks are begun anew, at the latest.
+const BEGUN_ANEW: Duration = Duration::from_secs(1);
 
 /// What follows without a copy, a task for each domain that follows another one.
 #[derive(Default)]
@@ -148,11 +150,7 @@ impl Afar {
                 tokio::time::sleep(Duration::from_millis(until.millis_since(now))).await;
             }
             Action::Listen { from, way } => match self.listen(from, way).await {
-                Ok(heads) => match watcher.handle_heads(&heads, self.app.clock().now()) {
-                    Ok(()) if heads.heads.is_empty() => self.goes_on(watcher).await?,
-                    Ok(()) => {}
-                    Err(error) => self.fails(&not_heard(&self.work.origin, &error.to_string())),
-                },
+                Ok(heads) => self.heard(watcher, &heads).await?,
                 Err(problem) => {
                     self.stream = None;
                     self.unheard = problem.to_string();
@@ -173,6 +171,20 @@ impl Afar {
                 self.goes_on(watcher).await?;
             }
             Action::Look { from } => self.look(watcher, from).await?,
+        }
+        Ok(())
+    }
+
+    /// Takes what the home has pushed.
+    async fn heard(&mut self, watcher: &mut Watcher, heads: &Heads) -> Result<(), AppError> {
+        if self.is_sent_back(heads).await? {
+            tokio::time::sleep(BEGUN_ANEW).await;
+            return Ok(());
+        }
+        match watcher.handle_heads(heads, self.app.clock().now()) {
+            Ok(()) if heads.heads.is_empty() => return self.goes_on(watcher).await,
+            Ok(()) => {}
+            Err(error) => self.fails(&not_heard(&self.work.origin, &error.to_string())),
         }
         Ok(())
     }
@@ -251,9 +263,28 @@ impl Afar {
     /// Notes how far all is taken over.
     async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
         let Work { target, following, origin, .. } = &self.work;
-        let (domain, source) = ((target.number, self.returns), following.source.clone());
-        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
+        let (domain, source, rights) = ((target.number, self.returns), following.source.clone(), following.rights);
+        let note = move |app: &App| Ok(app.store().follow_upto(domain, (&source, rights), from, upto)?);
+        let is_noted = self.app.blocking(note).await?;
         if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
+    }
+
+    /// Whether the home says that this node has other rights there than those by which it has looked: what was passed
+    /// may be told of only now. It is looked at again by tasks that are begun for that in the place of this one.
+    async fn is_sent_back(&self, heads: &Heads) -> Result<bool, AppError> {
+        let Work { target, following, .. } = &self.work;
+        let Some(rights) = heads.rights.as_ref().map(|rights| rights.0) else { return Ok(false) };
+        if following.rights == Some(rights) {
+            return Ok(false);
+        }
+        let (number, source) = (target.number, following.source.clone());
+        let goes_back = move |app: &App| {
+            app.store().follow_by_rights(number, &source, rights)?;
+            app.follows_changed();
+            Ok(())
+        };
+        self.app.blocking(goes_back).await?;
+        Ok(true)
     }
 
     fn fails(&mut self, error: &AppError) {

@@ -12,7 +12,7 @@ use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::record_head::{Finding, HeadReader};
 use ics_core::vocabulary::DomainName;
-use ics_sync::wire::{Choice, Heads, Watch};
+use ics_sync::wire::{Choice, Heads, Rights, Watch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,6 +30,8 @@ pub struct Watcher {
     watching: Arc<Watching>,
     /// Entries of which he was told.
     from: u64,
+    /// What stood for his rights then.
+    rights: Rights,
     sealed: watch::Receiver<u64>,
 }
 
@@ -95,7 +97,8 @@ impl App {
         self.roaming().watchers.add(pin(reader), counts)?;
         let sealed = hosted.sealed.subscribe();
         let watching = Arc::new(Watching { app: self.clone(), hosted, reader, ids, choices, counts });
-        Ok(Watcher { watching, from, sealed })
+        let rights = self.standing(reader, &watching.hosted)?;
+        Ok(Watcher { watching, from, rights, sealed })
     }
 }
 
@@ -136,10 +139,17 @@ impl Watcher {
             // Too late is an answer as well: nothing new.
             let _ = tokio::time::timeout_at(deadline, self.sealed.wait_for(|size| *size > from)).await;
             let watching = Arc::clone(&self.watching);
-            let told = self.watching.app.blocking(move |_| watching.told(from)).await?;
+            let told = self.watching.app.blocking(move |app| {
+                // Before what is told, which may be by later ones.
+                let rights = app.standing(watching.reader, &watching.hosted)?;
+                let told = watching.told(from)?;
+                Ok((Heads { rights: Some(rights.clone()), ..told }, rights))
+            });
+            let (told, rights) = told.await?;
             self.from = told.upto;
-            // Who was told of more than there is hears it at once.
-            let is_news = !told.heads.is_empty() || told.upto < told.size.max(from);
+            let before = core::mem::replace(&mut self.rights, rights);
+            // Who was told of more than there is hears it at once, and so does whose rights are others.
+            let is_news = !told.heads.is_empty() || told.upto < told.size.max(from) || before != self.rights;
             if is_news || Instant::now() >= deadline {
                 return Ok(told);
             }
@@ -183,7 +193,7 @@ impl Watching {
             }
         }
         let checkpoint = heads.is_empty().then(|| sight.seal.note.clone());
-        Ok(Heads { upto, size, heads: heads.into_values().collect(), checkpoint })
+        Ok(Heads { upto, size, heads: heads.into_values().collect(), checkpoint, rights: None })
     }
 
     /// The things of which an entry is to be told: those that a statement concerns, and of a certificate's further state one

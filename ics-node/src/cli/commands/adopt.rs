@@ -76,10 +76,17 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     let mut rows =
         vec![("things", format!("{identities}\n{}", style(ids.join("\n")).dim())), ("taken", said(result.adopted))];
     match follow {
+        Some(true) if result.barred > 0 && result.identities.is_empty() => {
+            rows.push(("followed", barred_some(from, into)));
+        }
         Some(true) if result.barred > 0 => rows.push(("followed", barred(from, into, result.barred, identities))),
         // What there is of a model or a lot of a domain that is not copied, the home tells.
         Some(true) if result.identities.is_empty() => {
-            rows.push(("followed", "what there is and what is said of it later is taken over by the node".to_owned()));
+            let text = format!(
+                "what there is and what is said of it later is taken over as far as the rules of {from} let this node \
+                 read it: `ics domain show {into}` tells how that goes"
+            );
+            rows.push(("followed", text));
         }
         Some(true) => rows.push(("followed", "what is said of them later is taken over by the node".to_owned())),
         Some(false) => rows.push(("followed", "no longer".to_owned())),
@@ -113,6 +120,16 @@ fn barred(from: &DomainName, into: &DomainName, barred: u64, of: u64) -> String 
         "an owner there permits the action `follow`, to an owner of {into} or to its node: where the rules ask for a role, \
          `ics grant ROLE --to` that owner's key, not a signer's; until then their blocks do not arrive"
     );
+    format!("{text}\n  {}", style(hint).dim())
+}
+
+/// Of what there is of a model or a lot nobody here knows how much that is.
+fn barred_some(from: &DomainName, into: &DomainName) -> String {
+    let text = format!(
+        "{} the rules of {from} do not let {into} take over what is said of some of what it follows there",
+        style("✗").red()
+    );
+    let hint = "an owner there permits the actions `read` and `follow`; until then their blocks do not arrive";
     format!("{text}\n  {}", style(hint).dim())
 }
 
@@ -177,5 +194,13 @@ mod tests {
         assert!(shown.contains("1 of 2: the rules of a.example do not let b.example take over"), "{shown}");
         assert!(shown.contains("`ics grant ROLE --to` that owner's key, not a signer's"), "{shown}");
         assert!(!shown.contains("is taken over by the node"), "{shown}");
+
+        // Of a model in a domain that is not copied here.
+        let shown = |barred| {
+            let result = AdoptionResult { barred, ..AdoptionResult::default() };
+            console::strip_ansi_codes(&text(&from, &into, Some(true), &result)).into_owned()
+        };
+        assert!(shown(1).contains("✗ the rules of a.example do not let b.example take over"), "{}", shown(1));
+        assert!(shown(0).contains("as far as the rules of a.example let this node read it"), "{}", shown(0));
     }
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod epoch;
+mod unused;
 
 use std::path::{Path, PathBuf};
 

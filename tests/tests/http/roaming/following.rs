@@ -25,7 +25,7 @@ use crate::following::{
     READ_ALONE, buyer, change, heir, introduced, name_heir, name_owner, refused_from_heir, sold, stolen_from_buyer,
     withdrawn,
 };
-use crate::hidden::{ALL, amend, device, erase, issued, issuer, name_issuer, say};
+use crate::hidden::{ALL, amend, device, erase, issued, issuer, lots, name_issuer, say};
 use crate::support::Node;
 use crate::watching::recall;
 use crate::world::{
@@ -181,6 +181,39 @@ async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
     following.end().await;
 }
 
+/// What is said while the rules bar the follower it passes, and looks at again once they do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_more() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    say(&home, vec![device(26, "L9")]).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    node.app.adopt(&care(), request(&[20, 26], Some(true))).await.expect("adopts");
+    let lot = AdoptionRequest { lot: Some("L9".to_owned()), ..request(&[], Some(true)) };
+    node.app.adopt(&care(), lot).await.expect("is followed");
+    let both = "action in [Action::\"read\", Action::\"follow\"]";
+    let barred = lots(&["L9"]).replace("action == Action::\"read\"", both);
+    amend(&home, ALL, &barred).await;
+    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 26)]).await;
+    until("what it may read", || status(&node, 26).as_deref() == Some("stolen")).await;
+    say(&home, vec![device(27, "L9")]).await;
+    until("what was before is passed", || status(&node, 27).as_deref() == Some("")).await;
+    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
+    until("what is shown no more is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    let told = node.app.peers()[0].asks[0].followed_by[0].last_error.clone();
+    assert!(told.is_some_and(|why| why.contains("do not let")), "whoever looks at the peer is told too");
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    let barring = node.app.adopt(&care(), lot).await.expect("is followed");
+    assert_eq!(barring.barred, 1, "nothing is promised");
+    assert_eq!(status(&node, 20).as_deref(), Some(""));
+    amend(&home, &barred, ALL).await;
+    let lifted = Instant::now();
+    until("what it might not read", || status(&node, 20).as_deref() == Some("stolen")).await;
+    assert!(lifted.elapsed() < Duration::from_secs(5), "the home says at once that its rules are others");
+    until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
+    following.end().await;
+}
+
 /// Whoever asks by a name is told what was verified of the thing, however long what was answered to him before is fresh.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
@@ -326,7 +359,7 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     let node = caring(&made, &asked.url(), 50);
     node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
     let head = |seed: u8, size: u64| hint(&made, seed, size);
-    let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None });
+    let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None, rights: None });
     // More than the home attests: not until it does.
     asked.push(pushed(6, 6, vec![head(20, 6)]));
     let following = Following::begin(&node);
@@ -365,7 +398,7 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     let made = origin(&home);
     let size = home.app().domain(&domain()).expect("founded").info.size;
     let heads = vec![hint(&made, 20, size), hint(&made, 21, size)];
-    asked.push(Some(Heads { upto: size, size, heads, checkpoint: None }));
+    asked.push(Some(Heads { upto: size, size, heads, checkpoint: None, rights: None }));
     let following = Following::begin(&node);
     until("the other one is taken over", || status(&node, 21).as_deref() == Some("stolen")).await;
     let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();

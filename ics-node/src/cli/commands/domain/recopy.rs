@@ -1,6 +1,7 @@
 //! `ics domain recopy`.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use clap::Args;
 use ics_core::vocabulary::DomainName;
@@ -31,6 +32,12 @@ Examples:
   $ ics peer remove ics.acme.example
   $ systemctl stop ics
   $ ics --home /var/lib/ics domain recopy devices.acme.example
+  $ systemctl start ics
+
+  Peers are asked about single things of a domain, and its owners say that they have begun a new epoch without what this
+  node has seen: that is given up:
+  $ systemctl stop ics
+  $ ics --home /var/lib/ics domain recopy devices.acme.example
   $ systemctl start ics")]
 pub(crate) struct Recopy {
     /// The domain.
@@ -48,6 +55,11 @@ impl Recopy {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
         })?;
         let forks = app::kept_forks(&node.data, &self.domain).map_err(failed)?;
+        let is_cosigned =
+            config.peers.iter().any(|peer| peer.get_ref().cosign.iter().any(|origin| origin.domain == self.domain));
+        if !app::is_held(&node.data, &self.domain).map_err(failed)? {
+            return self.forget(context, &node.data, (forks.as_slice(), is_cosigned));
+        }
         let is_copied =
             config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
         // Where a fork was seen, or nobody gives them again, they may be gone for good; otherwise they come back.
@@ -57,9 +69,13 @@ impl Recopy {
             context.output.review(&named(blocks), !self.yes && !forks.is_empty());
         }
         if let Some(fork) = forks.last().filter(|_| !self.yes) {
-            confirm(&warning(fork))?;
+            confirm(&warning(fork), "Empty this copy?")?;
         }
         let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
+        // What was seen binds a copy as well; what was cosigned binds this node for good.
+        if !is_cosigned {
+            app::forget_seen(&node.data, &self.domain).map_err(failed)?;
+        }
         let (domain, seen) = (&self.domain, forks.len());
         let shown = json!({ "domain": domain, "entries": entries, "copied_again": is_copied, "forks": seen,
             "blocks": blocks });
@@ -70,6 +86,38 @@ impl Recopy {
                 "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
             };
             format!("{domain} is emptied (entries: {entries}); {next}")
+        })?;
+        Ok(Exit::Ok)
+    }
+
+    /// Gives up what was seen of a domain of which nothing is here.
+    fn forget(
+        &self,
+        context: &Context,
+        data: &Path,
+        (forks, is_cosigned): (&[KeptFork], bool),
+    ) -> Result<Exit, Failure> {
+        let domain = &self.domain;
+        if is_cosigned {
+            let problem = format!(
+                "this node cosigns {domain} as a witness: it must never vouch for another log than the one it has seen"
+            );
+            let hint = "a node with another key may; without `cosign` in ics.toml this one may forget what it has seen";
+            return Err(Failure::new(Exit::Refused, problem).hint(hint));
+        }
+        if let Some(fork) = forks.last().filter(|_| !self.yes) {
+            confirm(&warning_of_other(fork), "Give up what was seen?")?;
+        }
+        let Some(seen) = app::forget_seen(data, domain).map_err(failed)? else {
+            return Err(failed(AppError::Store(StoreError::NotFound { what: format!("domain `{domain}`") })));
+        };
+        let forks = forks.len();
+        let shown = json!({ "domain": domain, "entries": 0, "seen": seen, "copied_again": false, "forks": forks });
+        context.output.result(&shown, || {
+            format!(
+                "what this node has seen of {domain} is given up (entries: {seen}): it takes what the home shows next. \
+                 What it has taken over into its own domains stays there"
+            )
         })?;
         Ok(Exit::Ok)
     }
@@ -106,11 +154,22 @@ fn warning(fork: &KeptFork) -> String {
     )
 }
 
-fn confirm(text: &str) -> Result<(), Failure> {
+/// What was seen is all that this node holds against another log.
+fn warning_of_other(fork: &KeptFork) -> String {
+    format!(
+        "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a \
+         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks too, \
+         is not asked for again. The two signed heads stay, `ics domain forks` shows them",
+        when(fork.at),
+        fork.domain
+    )
+}
+
+fn confirm(text: &str, question: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, text).hint("--yes empties it without asking"));
+        return Err(Failure::new(Exit::Usage, text).hint("--yes does so without asking"));
     }
-    say(&format!("{text}.\nEmpty this copy? [y/N] "));
+    say(&format!("{text}.\n{question} [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
     match answer.trim().to_ascii_lowercase().as_str() {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::super::domain::unlock_all;
 use super::super::serve::{failed, node_keys};
+use super::unused;
 use crate::app::{App, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -34,15 +35,14 @@ pub(super) fn begin(
     let own = STANDARD.encode(keys.key.public());
     let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
     let former = rules(&app, domain, None)?;
-    let key_name = next_key(&app, config, node, (&former, &own), held)?;
+    let key_name = next_key((context, &app), config, node, (&former, &own), held)?;
     let head = head(&app, domain)?;
     drop(app);
     let file = match signed {
         Some(path) => DescriptorFile::read(path)?,
         None => make(context, node, &former, &head, &key_name, owners)?,
     };
-    let key = context.keys().find(&key_name)?;
-    refuse_another_key(&file.descriptor, node, &key, &key_name)?;
+    let key = key_of(context, &file.descriptor, node, &key_name)?;
     let missing =
         u32::try_from(file.signed_by(&former.owners.keys).len()).unwrap_or(u32::MAX) < former.owners.threshold;
     if missing {
@@ -53,6 +53,7 @@ pub(super) fn begin(
     }
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
     let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
+    unused::end(context, &key)?;
     let index = app.begin_anew(domain, file.body()).map_err(|error| Failure::new(Exit::Refused, error))?;
     let others = others(&app, config, domain, |key| key != file.descriptor.home.key);
     drop(app);
@@ -74,22 +75,22 @@ pub(super) fn begin(
     Ok(Exit::Ok)
 }
 
-/// Refuses a descriptor that names another key than the one that will sign: once it is in the log, no node starts.
-fn refuse_another_key(
-    descriptor: &Descriptor,
-    node: &NodeConfig,
-    key: &StoredKey,
-    key_name: &str,
-) -> Result<(), Failure> {
-    if descriptor::node(&node.name, key).is_some_and(|own| own.key == descriptor.home.key) {
-        return Ok(());
-    }
-    let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
-    let hint = format!(
-        "make it anew, by `ics restore --begin-anew {}` without --descriptor, and have it signed again",
-        descriptor.domain
-    );
-    Err(Failure::new(Exit::Refused, problem).hint(hint))
+/// The key that will sign. A descriptor that names another one is refused: once it is in the log, no node starts.
+fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_name: &str) -> Result<StoredKey, Failure> {
+    let key = match context.keys().find(key_name) {
+        Err(KeyError::Missing { .. }) => None,
+        found => Some(found?),
+    };
+    let names = |key: &StoredKey| descriptor::node(&node.name, key).is_some_and(|own| own.key == descriptor.home.key);
+    key.filter(names).ok_or_else(|| {
+        let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
+        let hint = format!(
+            "a new epoch takes a key that has signed nothing yet; make it anew, by `ics restore --begin-anew {}` \
+             without --descriptor, and have it signed again",
+            descriptor.domain
+        );
+        Failure::new(Exit::Refused, problem).hint(hint)
+    })
 }
 
 /// What is to be done after it.
@@ -107,7 +108,7 @@ fn next(others: &[DomainName]) -> String {
 /// another of its domains. `own` is the node's key as configured; `held` says that the operator wants a new one although
 /// nothing is lost.
 fn next_key(
-    app: &App,
+    (context, app): (&Context, &App),
     config: &Config,
     node: &NodeConfig,
     (former, own): (&Descriptor, &str),
@@ -121,11 +122,8 @@ fn next_key(
         }
         // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
         let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
-        let began_with = |version: u64| {
-            let is_own = |version| Ok::<_, Failure>(rules(app, domain, Some(version))?.home.key == own);
-            Ok::<_, Failure>((2..=former.version).contains(&version) && is_own(version)? && !is_own(version - 1)?)
-        };
-        return next_name(&former_key, former.version, began_with);
+        let began = began(app, (domain, former.version), own)?;
+        return Ok(next_name(&former_key, former.version, began, |name| unused::may_be_called(context, name)));
     }
     let is_moved = !others(app, config, domain, |key| key == own).is_empty();
     let mut versions = (1..former.version).map(|version| rules(app, domain, Some(version)));
@@ -138,19 +136,27 @@ fn next_key(
     Ok(node.key.clone())
 }
 
-/// What a new key is called: after the present one, and after the version that brings it. Where the present one is
-/// called so itself, after what that was called before.
-fn next_name(
-    present: &str,
-    version: u64,
-    began_with: impl Fn(u64) -> Result<bool, Failure>,
-) -> Result<String, Failure> {
+/// The version that made a key the home's in the place of another.
+fn began(app: &App, (domain, newest): (&DomainName, u64), key: &str) -> Result<Option<u64>, Failure> {
+    let is_it = |version| Ok::<_, Failure>(rules(app, domain, Some(version))?.home.key == key);
+    for version in 2..=newest {
+        if is_it(version)? && !is_it(version - 1)? {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
+/// What a new key is called: after the present one, and after the version that brings it, or the next number that is
+/// free. Where the present one is called so itself, which `began` with a version, after what that was called before.
+fn next_name(present: &str, version: u64, began: Option<u64>, is_free: impl Fn(&str) -> bool) -> String {
     let numbered = present.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
     let name = match numbered {
-        Some((name, number)) if began_with(number)? => name,
+        Some((name, number)) if began.is_some_and(|began| began <= number) => name,
         _ => present,
     };
-    Ok(format!("{name}-{}", version.saturating_add(1)))
+    let mut names = (version.saturating_add(1)..=u64::MAX).map(|number| format!("{name}-{number}"));
+    names.find(|name| is_free(name)).unwrap_or_else(|| present.to_owned())
 }
 
 /// The other domains of which this node is the home, and whose rules name such a key as its own.
@@ -197,16 +203,30 @@ fn make(
         return Ok(made);
     }
     if path.exists() {
-        let problem = format!("`{}` is there already, and is not the descriptor of this new epoch", path.display());
-        return Err(Failure::new(Exit::Local, problem)
-            .hint("move it away if no other owner has signed it, and give the same command again"));
+        keep_aside(context, &path)?;
     }
     let file = DescriptorFile::sign_new(next, &signers, context.now())?;
     file.write(&path)?;
     Ok(file)
 }
 
-/// The node's key of the new epoch: the one of that name, or else a new one.
+/// Gives the file of a version that is not in this log another name: what it was made for is lost, or was overtaken.
+fn keep_aside(context: &Context, path: &Path) -> Result<(), Failure> {
+    let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, format!("`{}`: {error}", path.display()));
+    let named = |number: u64| path.with_extension(format!("pgp.lost-{number}"));
+    let place = (1..=u64::MAX).map(named).find(|place| !place.exists()).ok_or_else(|| local(&"it cannot be kept"))?;
+    std::fs::rename(path, &place).map_err(|error| local(&error))?;
+    context.output.note(&format!(
+        "`{}` was there already: an earlier epoch was begun with that version, or the version was made of a log that \
+         went further, and what is left does not have it. It is kept as `{}`; who has seen that epoch is to be told of \
+         this one",
+        path.display(),
+        place.display()
+    ));
+    Ok(())
+}
+
+/// The node's key of the new epoch: the one of that name, as [`next_key`] has found it, or else a new one.
 fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str) -> Result<StoredKey, Failure> {
     match context.keys().find(name) {
         Err(KeyError::Missing { .. }) => (),
@@ -215,7 +235,10 @@ fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str
     let passphrase = context.passphrases().get("the node's new key")?;
     let is_v6 = former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6);
     let algorithm = (Algorithm::Ed25519, if is_v6 { KeyVersion::V6 } else { KeyVersion::V4 });
-    Ok(context.keys().make(&name.parse()?, &format!("Node {}", node.name), algorithm, &passphrase, context.now())?)
+    let name: KeyName = name.parse()?;
+    let key = context.keys().make(&name, &format!("Node {}", node.name), algorithm, &passphrase, context.now())?;
+    unused::note(context, &key)?;
+    Ok(key)
 }
 
 #[cfg(test)]
@@ -234,14 +257,20 @@ mod tests {
     #[test]
     fn a_second_epoch_does_not_lengthen_the_name_of_the_first() {
         for (present, version, began, next) in [
-            ("node", 1, 0, "node-2"),
-            ("node-2", 2, 2, "node-3"),
-            ("node-2", 5, 2, "node-6"),
-            ("site-2", 2, 0, "site-2-3"),
-            ("site-a", 2, 0, "site-a-3"),
+            ("node", 1, None, "node-2"),
+            ("node-2", 2, Some(2), "node-3"),
+            ("node-2", 5, Some(2), "node-6"),
+            ("node-11", 12, Some(10), "node-13"),
+            ("site-2", 2, None, "site-2-3"),
+            ("site-a", 2, None, "site-a-3"),
         ] {
-            let name = next_name(present, version, |number| Ok(number == began)).expect("a name");
-            assert_eq!(name, next, "after {present}");
+            assert_eq!(next_name(present, version, began, |_| true), next, "after {present}");
         }
+    }
+
+    #[test]
+    fn a_new_key_never_has_the_name_of_one_that_is_there() {
+        let is_free = |name: &str| !["node-10", "node-11"].contains(&name);
+        assert_eq!(next_name("node", 9, None, is_free), "node-12");
     }
 }
