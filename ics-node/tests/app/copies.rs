@@ -2,9 +2,10 @@
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
+use ics_core::record::Outlook;
 use ics_node::api::{SubmissionResult, ViewAnswer};
 use ics_node::app::keys::KeySearch;
-use ics_node::app::{App, Depth, Extent, Query, Reader};
+use ics_node::app::{App, Depth, Extent, Found, Query, Reader};
 use ics_node::config::PeerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -67,8 +68,17 @@ async fn an_answer_names_the_domains_that_it_lacks() {
         assert_eq!(view.unheard, app.view(Reader::Anonymous, "urn:dev:os:32473-1").expect("an answer").unheard);
         (view.unheard, encoded.tag)
     };
+    // What a person is told first, on the page and in the explanation.
+    let told = |app: &App| {
+        let found = app.public_thing(Reader::Anonymous, "urn:dev:os:32473-1").expect("known");
+        let Found::Thing(thing) = found else { panic!("one thing has that name") };
+        let why = app.explain(Reader::Anonymous, "urn:dev:os:32473-1", None, None).expect("an explanation");
+        assert_eq!(thing.explanation.answer, why.answer);
+        (thing.assessment.outlook, why.answer)
+    };
     let (none, tag) = unheard(&app);
     assert_eq!(none, []);
+    assert_ne!(told(&app).0, Outlook::Unknown);
     drop(app);
     let peer = PeerConfig {
         url: Some("http://127.0.0.1:1".parse().expect("a URL")),
@@ -79,6 +89,9 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     let (lacks, other) = unheard(&app);
     assert_eq!(lacks, core::slice::from_ref(&maker.domain));
     assert_ne!(tag, other, "it is another answer");
+    let (outlook, why) = told(&app);
+    assert_eq!(outlook, Outlook::Unknown, "it may be blocked there");
+    assert!(why.ends_with("devices.acme.example was not heard, and what it says may block its use"), "{why}");
 
     let (unknown, search) = ("urn:dev:os:32473-9", KeySearch::Text("32473-9".to_owned()));
     let query = Query::parse(unknown).expect("a name");
@@ -93,6 +106,7 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     assert_eq!(app.ready(), Ok(()), "nobody may ever be where the peer is said to be");
     app.remove_peer(&word("acme")).expect("is removed");
     assert_eq!(unheard(&app).0, none, "nothing of it will ever come");
+    assert_ne!(told(&app).0, Outlook::Unknown);
     drop(app);
     let gone = site.open().view(Reader::Anonymous, unknown).expect_err("nobody knows it");
     assert_eq!(gone.code().as_str(), "unknown-identity", "nothing is awaited any more");
