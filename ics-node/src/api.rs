@@ -14,7 +14,7 @@ pub use ics_core::evidence::{Evidence, ProvenEntry};
 use ics_core::identity::Kind;
 use ics_core::log::note::VerifierKey;
 use ics_core::log::receipt::Receipt;
-use ics_core::record::{Given, Listed, Record};
+use ics_core::record::{Assessment, Given, Heard, Listed, Record};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
@@ -237,6 +237,13 @@ pub struct RecordAnswer {
     /// The identities that it says have taken the place of one that is blocked, or for which nobody vouches any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub succeeded_by: Vec<Given<String>>,
+}
+
+/// What answers about one identity come to, beside the domains that should have been heard and were not.
+#[must_use]
+pub fn assessment<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>, unheard: &[DomainName]) -> Assessment {
+    let heard = answers.into_iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
+    Assessment::of(&heard.collect::<Vec<_>>(), unheard)
 }
 
 /// `GET /v1/identities/{id or name}`: what every domain here says, side by side.

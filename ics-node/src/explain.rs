@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use ics_core::identity::Fingerprint;
-use ics_core::record::{Assessment, By, Entitlement, GivenStatus, Heard, Listed, Outlook, Record, Standing};
+use ics_core::record::{Assessment, By, Entitlement, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::statement::StatementId;
 use ics_core::trust::{Outcome, Party, Rule, Step, Verdict};
 use ics_core::vocabulary::{Act, DomainName, Role};
@@ -25,21 +25,19 @@ pub const WORDS_ERASED: &str = "its words are erased";
 /// Characters of a name that a sentence has room for.
 const NAME_CHARACTERS: usize = 80;
 
-/// Why the records of one identity say what they say.
+/// Why the records of one identity say what they say, and come to that.
 #[must_use]
-pub fn records(answers: &[RecordAnswer]) -> Explanation {
-    let heard: Vec<Heard<'_>> =
-        answers.iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() }).collect();
+pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation {
     let each = |points: fn(&Record) -> Vec<Point>| answers.iter().flat_map(|it| points(&it.record)).collect();
     let title = answers.first().map(|it| name(&it.record.title)).unwrap_or_default();
-    let assessment = Assessment::of(&heard);
+    let fresh = answers.iter().map(|it| freshness(&it.record.domain, &it.as_of));
     Explanation {
-        answer: assessed(&title, &assessment),
+        answer: assessed(&title, assessment),
         sections: sections([
             ("Who says so", each(standing)),
-            (CONFLICTS, [between(answers, &assessment), each(conflicts)].concat()),
+            (CONFLICTS, [between(answers, assessment), each(conflicts)].concat()),
             ("Without effect", each(ignored)),
-            ("How fresh", answers.iter().map(|it| freshness(&it.record.domain, &it.as_of)).collect()),
+            ("How fresh", fresh.chain(assessment.unheard.iter().map(not_heard)).collect()),
         ]),
     }
 }
@@ -79,12 +77,27 @@ fn assessed(title: &str, assessment: &Assessment) -> String {
         (Outlook::Permitted, Some(status)) => format!("{title} is genuine and {status}"),
         (Outlook::NotInUse, Some(status)) => format!("{title} is genuine and {status}, which permits nothing yet"),
         (Outlook::NotVouched, _) => format!("Nobody entitled vouches for {title}"),
-        (Outlook::Unknown, _) if assessment.stale.is_empty() => {
-            format!("Nobody can tell about {title}: the domains differ on what it is")
-        }
-        (Outlook::Unknown, _) => format!("Nobody can tell about {title}: the last news is too old"),
+        (Outlook::Unknown, _) => format!("Nobody can tell about {title}: {}", unknown(assessment)),
         (_, None) => format!("{title} is genuine; nobody has given it a status"),
     }
+}
+
+/// Why nobody can tell.
+#[must_use]
+pub fn unknown(assessment: &Assessment) -> String {
+    match assessment.unheard.as_slice() {
+        [] if assessment.stale.is_empty() => "the domains differ on what it is".to_owned(),
+        [] => "the last news is too old".to_owned(),
+        [domain] => format!("{domain} was not heard, and what it says may block its use"),
+        several => format!("{} domains were not heard, and what they say may block its use", several.len()),
+    }
+}
+
+/// That nothing can be said of a domain, in a sentence.
+fn not_heard(domain: &DomainName) -> Point {
+    let text =
+        format!("{domain} was not heard: this node can say nothing of it now, and what it says may block its use");
+    Point { domain: Some(domain.clone()), ..said(text) }
 }
 
 /// A verdict's outcome as people read it.

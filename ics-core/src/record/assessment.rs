@@ -11,7 +11,8 @@ use crate::vocabulary::{DomainName, Effect};
 pub enum Outlook {
     /// A status blocks its use.
     Blocked,
-    /// A domain that knows it was not heard of lately enough, or they differ on what kind of thing it is.
+    /// A domain that knows it was not heard of lately enough, one that may know it was not heard at all, or they differ on
+    /// what kind of thing it is.
     Unknown,
     /// Nobody entitled vouches that it is what it says.
     NotVouched,
@@ -31,6 +32,8 @@ pub struct Assessment {
     pub status: Option<(DomainName, GivenStatus)>,
     /// Domains whose news is too old.
     pub stale: Vec<DomainName>,
+    /// Domains that should have been heard, and were not: what they say may block.
+    pub unheard: Vec<DomainName>,
     /// Whether statuses of different effect stand side by side, or the domains differ on the kind of thing.
     pub conflict: bool,
 }
@@ -45,9 +48,10 @@ pub struct Heard<'a> {
 }
 
 impl Assessment {
-    /// Puts records of one identity together. A block counts however old the news of it: it stands until lifted.
+    /// Puts records of one identity together, beside the domains that should have been heard and were not: to hear nothing
+    /// permits no more than old news do. A block counts however old the news of it: it stands until lifted.
     #[must_use]
-    pub fn of(heard: &[Heard<'_>]) -> Self {
+    pub fn of(heard: &[Heard<'_>], unheard: &[DomainName]) -> Self {
         let mut sorted: Vec<&Heard<'_>> = heard.iter().collect();
         sorted.sort_by_key(|heard| &heard.record.domain);
         let statuses = || {
@@ -67,7 +71,7 @@ impl Assessment {
         let is_vouched = sorted.iter().any(|heard| !heard.record.vouched.is_empty());
         let outlook = match effect {
             effect if effect.blocks() => Outlook::Blocked,
-            _ if !stale.is_empty() || kinds_differ || sorted.is_empty() => Outlook::Unknown,
+            _ if !stale.is_empty() || !unheard.is_empty() || kinds_differ || sorted.is_empty() => Outlook::Unknown,
             _ if !is_vouched => Outlook::NotVouched,
             Effect::Permits => Outlook::Permitted,
             _ => Outlook::NotInUse,
@@ -76,6 +80,7 @@ impl Assessment {
             outlook,
             status: status.map(|(domain, given)| (domain.clone(), given.clone())),
             stale,
+            unheard: unheard.to_vec(),
             conflict: kinds_differ || statuses().any(|(_, other)| other.effect != effect),
         }
     }
@@ -108,7 +113,7 @@ mod tests {
 
     fn outlook(records: &[(&Record, bool)]) -> (Outlook, bool) {
         let heard: Vec<_> = records.iter().map(|(record, is_fresh)| Heard { record, is_fresh: *is_fresh }).collect();
-        let assessment = Assessment::of(&heard);
+        let assessment = Assessment::of(&heard, &[]);
         (assessment.outlook, assessment.conflict)
     }
 
@@ -140,6 +145,26 @@ mod tests {
         }
     }
 
+    /// Absence of news is not good news.
+    #[test]
+    fn what_was_not_heard_may_block() {
+        let unheard: [DomainName; 1] = ["c.example".parse().unwrap()];
+        let permitted = record("a.example", "device", Some(("in-use", "permits")), true);
+        let silent = record("a.example", "device", None, true);
+        let unvouched = record("a.example", "device", None, false);
+        let blocked = record("b.example", "device", Some(("stolen", "blocks")), false);
+        for (record, is_fresh, expected) in [
+            (&permitted, true, Outlook::Unknown),
+            (&silent, true, Outlook::Unknown),
+            (&unvouched, true, Outlook::Unknown),
+            (&blocked, true, Outlook::Blocked),
+            (&blocked, false, Outlook::Blocked),
+        ] {
+            let assessment = Assessment::of(&[Heard { record, is_fresh }], &unheard);
+            assert_eq!((assessment.outlook, assessment.unheard.as_slice()), (expected, &unheard[..]), "{record:?}");
+        }
+    }
+
     #[test]
     fn among_equals_the_first_domain_by_name_speaks() {
         let first = record("a.example", "device", Some(("stolen", "blocks")), true);
@@ -147,7 +172,7 @@ mod tests {
         let third = record("c.example", "device", Some(("in-use", "permits")), true);
         for order in [[&first, &second, &third], [&third, &second, &first], [&second, &first, &third]] {
             let heard = order.map(|record| Heard { record, is_fresh: record.domain != first.domain });
-            let assessment = Assessment::of(&heard);
+            let assessment = Assessment::of(&heard, &[]);
             let (domain, status) = assessment.status.unwrap();
             assert_eq!((domain, status.name.as_str()), (first.domain.clone(), "stolen"));
             assert_eq!(assessment.stale.iter().collect::<Vec<_>>(), [&first.domain]);

@@ -120,9 +120,7 @@ impl App {
     /// A domain of the store, with what its log says of it.
     pub(crate) fn host(&self, info: &DomainInfo) -> Result<Arc<Hosted>, AppError> {
         let empty = Hosted::new(info.number, info.name.clone(), info.part, None);
-        // What is damaged may have been anything, a later descriptor or the revocation of a key as well.
-        let domain = if self.store().check_sound(info.number).is_ok() { self.known(&empty)? } else { None };
-        let hosted = Hosted::new(info.number, info.name.clone(), info.part, domain);
+        let hosted = Hosted::new(info.number, info.name.clone(), info.part, self.known_if_sound(&empty)?);
         self.tell(&hosted);
         Ok(Arc::new(hosted))
     }
@@ -143,6 +141,18 @@ impl App {
             end = start;
         }
         Ok(at_least)
+    }
+
+    /// What a domain's log says of itself; nothing where an entry is damaged: that may have been anything, a later
+    /// descriptor or the revocation of a key as well. So that domain is silent, and all others go on.
+    fn known_if_sound(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
+        if self.store().check_sound(hosted.number).is_err() {
+            return Ok(None);
+        }
+        match self.known(hosted) {
+            Err(_) if self.store().fall_silent(hosted.number)? => Ok(None),
+            known => known,
+        }
     }
 
     /// What a domain's log says of itself: its descriptors, certificates and certifications, in order.

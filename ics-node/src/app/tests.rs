@@ -188,6 +188,27 @@ async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() 
     }
 }
 
+/// What it is itself a domain cannot say without what is damaged: its last entries tell its time. The node starts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_of_which_the_end_is_damaged_is_silent_from_the_next_start_on() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let trust = Arc::new(policy(&app, &maker, PERMITS));
+    drop(app);
+    for change in ["effective = 0", "body = substr(body, 1, length(body) - 1)"] {
+        let log = rusqlite::Connection::open(maker.data().join("ics.db")).expect("open");
+        let sql = format!("UPDATE entry SET {change} WHERE position = (SELECT max(position) FROM entry)");
+        assert_eq!(log.execute(&sql, []).expect("damaged"), 1);
+        drop(log);
+        let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
+        let verdict = check(&app, 0, Depth::Store).expect("the store is asked").verdict;
+        assert_eq!(verdict, Outcome::Unknown, "{change}");
+        let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
+        assert_eq!((refused.status, refused.code()), (503, "behind"), "{change}");
+        assert!(app.ready().expect_err("it is silent").contains("is damaged"), "{change}");
+    }
+}
+
 /// Where an index leads to what does not have the key, nobody knows what it should have led to: a block may be.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_leads_elsewhere_lets_nothing_through() {

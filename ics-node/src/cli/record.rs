@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use console::style;
-use ics_core::record::{Assessment, By, Given, GivenStatus, Heard, Outlook, Record, Standing};
+use ics_core::record::{Assessment, By, Given, GivenStatus, Outlook, Record, Standing};
 use ics_core::time::Timestamp;
 
 use super::output::card;
@@ -181,33 +181,25 @@ fn statements(record: &Record) -> String {
     if ended == 0 { total } else { format!("{total}, {ended} of them without effect now: `ics history` lists them") }
 }
 
-/// What several domains say, put together.
+/// What several domains say, put together; of one that is on its card, unless another that may know it was not heard.
 #[must_use]
-pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
-    let heard: Vec<_> =
-        records.iter().map(|(record, freshness)| Heard { record, is_fresh: freshness.is_fresh() }).collect();
-    let count = Some(records.len()).filter(|count| *count > 1)?;
-    let assessment = Assessment::of(&heard);
-    if assessment.outlook == Outlook::Unknown {
-        let why = if assessment.stale.is_empty() {
-            "the domains differ on what it is"
-        } else {
-            "a domain was not heard of lately enough"
-        };
-        return Some(format!("{}: {why}\n", style("UNKNOWN").bold().yellow()));
+pub(crate) fn overall(records: &[&Record], assessment: &Assessment) -> Option<String> {
+    if assessment.outlook == Outlook::Unknown && (records.len() > 1 || !assessment.unheard.is_empty()) {
+        return Some(format!("{}: {}\n", style("UNKNOWN").bold().yellow(), explain::unknown(assessment)));
     }
+    let count = Some(records.len()).filter(|count| *count > 1)?;
     let Some((_, status)) = &assessment.status else {
         return Some(format!("{count} domains know it, none gives it a status\n"));
     };
-    let differ = records.iter().any(|(record, _)| record.effect() != status.effect);
+    let differ = records.iter().any(|record| record.effect() != status.effect);
     let who = if differ { format!("the most restrictive of what {count} domains say") } else { whose(records, status) };
     let word = in_colour(status.name.as_str(), status.effect);
     Some(format!("{word}, which {}: {who}\n", status.effect.does()))
 }
 
 /// Who gives that status, and who another one of the same effect.
-fn whose(records: &[(&Record, Freshness)], status: &GivenStatus) -> String {
-    let given = records.iter().filter_map(|(record, _)| Some((&record.domain, &record.status.as_ref()?.decides)));
+fn whose(records: &[&Record], status: &GivenStatus) -> String {
+    let given = records.iter().filter_map(|record| Some((&record.domain, &record.status.as_ref()?.decides)));
     let (same, others): (Vec<_>, Vec<_>) = given.partition(|(_, given)| given.name == status.name);
     let so = match same.as_slice() {
         [(domain, _)] => format!("so {domain} says"),

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::assessment;
 
 /// What a domain of the shared vectors says last of a thing, heard so many seconds ago.
 fn answer(domain: &str, title: &str, age: u64) -> RecordAnswer {
@@ -11,6 +12,10 @@ fn answer(domain: &str, title: &str, age: u64) -> RecordAnswer {
         "size": 20, "root": "", "time": "2026-01-02T00:00:00Z", "age_seconds": age, "fresh_for_seconds": 60,
     });
     serde_json::from_value(json!({ "as_of": as_of, "record": last["record"] })).expect("an answer")
+}
+
+fn why(answers: &[RecordAnswer]) -> Explanation {
+    records(answers, &assessment(answers, &[]))
 }
 
 fn text(explanation: &Explanation) -> String {
@@ -27,7 +32,7 @@ fn text(explanation: &Explanation) -> String {
 
 #[test]
 fn a_record_says_who_said_what_by_what_right() {
-    let text = text(&records(&[answer("plant.example", "Pump 1", 5)]));
+    let text = text(&why(&[answer("plant.example", "Pump 1", 5)]));
     for expected in [
         "Do not use Pump 1: it is withdrawn\n",
         "# Who says so\n- Acme Pumps (key ",
@@ -53,7 +58,7 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
         let block = answer.record.statements.iter_mut().find(|it| it.by.index == 18).expect("the block");
         (block.erased, block.entitled_by, block.by.name, block.standing) = (true, None, None, standing);
         block.reason = None;
-        let text = text(&records(&[answer]));
+        let text = text(&why(&[answer]));
         text.lines().find(|line| line.ends_with(" [18]")).expect("the block").to_owned()
     };
     let stands = told(Standing::Stands);
@@ -97,7 +102,7 @@ fn what_introduced_a_thing_is_told_as_erased() {
 #[test]
 fn what_domains_say_differently_is_told_with_their_names() {
     let (maker, plant) = (answer("devices.acme.example", "Pump 1", 5), answer("plant.example", "Pump 2", 5));
-    let told = text(&records(&[maker.clone(), plant.clone()]));
+    let told = text(&why(&[maker.clone(), plant.clone()]));
     let blocked = "- plant.example gives it the status `stolen`, which blocks its use; `withdrawn` of \
                    devices.acme.example is told first, as the first of these domains by name [15]\n";
     assert!(told.contains(blocked), "{told}");
@@ -105,7 +110,7 @@ fn what_domains_say_differently_is_told_with_their_names() {
     let status = permitted.record.status.as_mut().expect("a status");
     (status.decides.name, status.decides.effect) =
         ("in-use".parse().expect("a word"), ics_core::vocabulary::Effect::Permits);
-    let told = text(&records(&[maker, permitted]));
+    let told = text(&why(&[maker, permitted]));
     let outweighed = "- plant.example gives it the status `in-use`, which permits its use; `withdrawn` of \
                       devices.acme.example counts before that, since it blocks its use [15]\n";
     assert!(told.contains(outweighed), "{told}");
@@ -118,7 +123,7 @@ fn old_news_are_called_old() {
     (status.decides.name, status.decides.effect) =
         ("in-use".parse().expect("a word"), ics_core::vocabulary::Effect::Permits);
     status.conflict.clear();
-    let text = text(&records(&[stale]));
+    let text = text(&why(&[stale]));
     assert!(text.starts_with("Nobody can tell about Pump 1: the last news is too old\n"), "{text}");
     assert!(text.contains("61 s ago: too old, it was good for 1 min\n"), "{text}");
 }

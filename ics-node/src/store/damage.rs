@@ -3,7 +3,8 @@
 //! Nobody can tell what such an entry spoke about: an index that is made anew would find it by nothing, or by what its
 //! damaged bytes say now, and what it blocked would be let through. So it is filed as damaged, and nothing is answered of
 //! its domain, nor written to it, until `ics restore` or `ics domain recopy` has put that right. What is damaged after it
-//! came into the index is found as before, and met by whoever reads it ([`Met`]).
+//! came into the index is found as before, and met by whoever reads it ([`Met`]). Where a domain cannot say what it is
+//! itself without such an entry, it is silent too, from the start on that has met it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,7 +17,8 @@ use rusqlite::Connection;
 use super::KeysOf;
 use super::error::StoreError;
 use super::index::{build, file};
-use super::state::Published;
+use super::sight::Show;
+use super::state::{DomainState, Published};
 use super::table;
 use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Key, Position, StoredEntry};
 
@@ -52,14 +54,35 @@ pub(crate) fn filed(keys_of: KeysOf) -> KeysOf {
 pub(crate) fn note(published: &Published, log: &Connection, index: &Connection) -> Result<(), StoreError> {
     for state in published.all() {
         if let Some(entry) = first(log, index, state.info.number)? {
-            let damaged = state.with_damage(entry);
-            if let Err(error) = damaged.check_sound() {
-                tracing::error!(%error, "a domain is silent");
-            }
-            published.put(damaged);
+            silence(published, &state, entry);
         }
     }
     Ok(())
+}
+
+/// Has nothing answered of a domain of which an entry is damaged, nor written to it.
+pub(crate) fn silence(published: &Published, state: &DomainState, entry: u64) {
+    let damaged = state.with_damage(entry);
+    if let Err(error) = damaged.check_sound() {
+        tracing::error!(%error, "a domain is silent");
+    }
+    published.put(damaged);
+}
+
+/// The first entry of a domain that is not what was logged, whatever the index says. Reads the whole log.
+pub(crate) fn seek(log: &Connection, state: &DomainState) -> Result<Option<u64>, StoreError> {
+    let (all, show) = (0..state.head.size, Show::Settled(state.sight.settled));
+    let mut found = None;
+    table::scan_entries(log, state.info.number, all, show, |entry| {
+        let index = entry.index;
+        match checked(log, entry) {
+            Ok(_) => {}
+            Err(StoreError::Corrupt { .. }) => found = Some(index),
+            Err(error) => return Err(error),
+        }
+        Ok(found.is_none())
+    })?;
+    Ok(found)
 }
 
 /// The first damaged entry of a domain, among those that came with the log and those that were filled in.

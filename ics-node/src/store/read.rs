@@ -70,6 +70,20 @@ impl Store {
         self.shared.published.get(domain)?.check_sound()
     }
 
+    /// Has a domain fall silent of which an entry is damaged, and says whether there is one: for whoever could not make of
+    /// its log what it says of itself. Reads all of it.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails.
+    pub(crate) fn fall_silent(&self, domain: DomainNumber) -> Result<bool, StoreError> {
+        let state = self.shared.published.get(domain)?;
+        let damaged = self.shared.pool.read(|reader| damage::seek(&reader.log, &state))?;
+        if let Some(entry) = damaged {
+            damage::silence(&self.shared.published, &state, entry);
+        }
+        Ok(damaged.is_some())
+    }
+
     /// What was met in a domain since the start that is damaged, with the way back, for its operator.
     pub(crate) fn damage_met(&self, domain: DomainNumber) -> Vec<String> {
         self.shared.met.of(domain)

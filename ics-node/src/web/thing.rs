@@ -57,7 +57,7 @@ fn answer(thing: &PublicThing) -> Markup {
                 @for id in successors(thing) {
                     p .since { "Replaced by " a href=(path_of(id)) { (code(id)) } "." }
                 }
-                @for domain in &thing.unheard {
+                @for domain in &thing.assessment.unheard {
                     p .warning { (domain) " was not heard: what it says may block the use." }
                 }
                 @if thing.assessment.conflict {
@@ -97,11 +97,20 @@ fn since(thing: &PublicThing) -> Markup {
     html! {
         @match (thing.assessment.outlook, status) {
             (Outlook::Unknown, status) => {
-                @if thing.assessment.stale.is_empty() {
-                    "The domains differ on what kind of thing this is."
-                } @else {
-                    "The last news is too old to rely on. "
-                    @if let Some((_, status)) = status { "When last heard of, it was " span .whole { (status.name) } "." }
+                @match (thing.assessment.unheard.as_slice(), thing.assessment.stale.as_slice()) {
+                    ([], []) => { "The domains differ on what kind of thing this is." }
+                    ([], _) => {
+                        "The last news is too old to rely on. "
+                        @if let Some((_, status)) = status {
+                            "When last heard of, it was " span .whole { (status.name) } "."
+                        }
+                    }
+                    _ => {
+                        "Not everybody was heard who may block it. "
+                        @if let Some((_, status)) = status {
+                            "By what was heard, it is " span .whole { (status.name) } "."
+                        }
+                    }
                 }
             }
             (Outlook::NotVouched, None) => { "Nobody who is entitled to says that this is what it claims to be." }

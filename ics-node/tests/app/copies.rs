@@ -2,10 +2,12 @@
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
+use ics_core::record::Outlook;
 use ics_node::api::{SubmissionResult, ViewAnswer};
 use ics_node::app::keys::KeySearch;
-use ics_node::app::{App, Depth, Extent, Query, Reader};
+use ics_node::app::{App, Depth, Extent, Found, Query, Reader};
 use ics_node::config::PeerConfig;
+use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -67,8 +69,17 @@ async fn an_answer_names_the_domains_that_it_lacks() {
         assert_eq!(view.unheard, app.view(Reader::Anonymous, "urn:dev:os:32473-1").expect("an answer").unheard);
         (view.unheard, encoded.tag)
     };
+    // What a person is told first, on the page and in the explanation.
+    let told = |app: &App| {
+        let found = app.public_thing(Reader::Anonymous, "urn:dev:os:32473-1").expect("known");
+        let Found::Thing(thing) = found else { panic!("one thing has that name") };
+        let why = app.explain(Reader::Anonymous, "urn:dev:os:32473-1", None, None).expect("an explanation");
+        assert_eq!(thing.explanation.answer, why.answer);
+        (thing.assessment.outlook, why.answer)
+    };
     let (none, tag) = unheard(&app);
     assert_eq!(none, []);
+    assert_ne!(told(&app).0, Outlook::Unknown);
     drop(app);
     let peer = PeerConfig {
         url: Some("http://127.0.0.1:1".parse().expect("a URL")),
@@ -79,6 +90,9 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     let (lacks, other) = unheard(&app);
     assert_eq!(lacks, core::slice::from_ref(&maker.domain));
     assert_ne!(tag, other, "it is another answer");
+    let (outlook, why) = told(&app);
+    assert_eq!(outlook, Outlook::Unknown, "it may be blocked there");
+    assert!(why.ends_with("devices.acme.example was not heard, and what it says may block its use"), "{why}");
 
     let (unknown, search) = ("urn:dev:os:32473-9", KeySearch::Text("32473-9".to_owned()));
     let query = Query::parse(unknown).expect("a name");
@@ -93,9 +107,46 @@ async fn an_answer_names_the_domains_that_it_lacks() {
     assert_eq!(app.ready(), Ok(()), "nobody may ever be where the peer is said to be");
     app.remove_peer(&word("acme")).expect("is removed");
     assert_eq!(unheard(&app).0, none, "nothing of it will ever come");
+    assert_ne!(told(&app).0, Outlook::Unknown);
     drop(app);
     let gone = site.open().view(Reader::Anonymous, unknown).expect_err("nobody knows it");
     assert_eq!(gone.code().as_str(), "unknown-identity", "nothing is awaited any more");
+}
+
+/// One damaged entry of a copy keeps neither the node from starting nor its own domain from going on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_copy_is_silent_alone() {
+    let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let peer = PeerConfig {
+        url: Some(served(&home).parse().expect("a URL")),
+        mirror: vec![home.domain(&maker.domain).expect("here").info.origin],
+        ..PeerConfig::new(word("acme"))
+    };
+    let app = site.open_for(vec![peer.clone()]);
+    site.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(app.clone().replicate(stopped));
+    catches_up(&app, &home, &maker.domain).await;
+    stop.send_replace(true);
+    replicating.await.expect("ends");
+    drop(app);
+    let log = Connection::open(site.data().join("ics.db")).expect("opens");
+    let number = "(SELECT number FROM domain WHERE name = 'devices.acme.example')";
+    let sql = format!(
+        "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
+         WHERE position = (SELECT max(position) FROM entry WHERE position >> 40 = {number})"
+    );
+    assert_eq!(log.execute(&sql, []).expect("damaged"), 1);
+    drop(log);
+
+    let app = site.open_for(vec![peer]);
+    let view = app.view(Reader::Anonymous, "urn:dev:os:32473-1").expect("the site answers");
+    assert_eq!((view.records.len(), view.unheard), (1, vec![maker.domain.clone()]));
+    let told = app.ready().expect_err("a domain is silent");
+    assert!(told.contains("of `devices.acme.example` is damaged"), "{told}");
+    site.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Why this node answers what it answers, in the words of [`crate::explain`].
 
 use super::read::ambiguous;
-use crate::api::Explanation;
+use crate::api::{Explanation, assessment};
 use crate::app::{App, AppError, Reader};
 use crate::explain;
 
@@ -20,7 +20,10 @@ impl App {
     ) -> Result<Explanation, AppError> {
         let Some(usage) = usage else {
             let (ids, answers) = self.records(reader, thing)?;
-            return if ids.len() == 1 { Ok(explain::records(&answers)) } else { Err(ambiguous(thing, &ids)) };
+            if ids.len() != 1 {
+                return Err(ambiguous(thing, &ids));
+            }
+            return Ok(explain::records(&answers, &assessment(&answers, &self.unheard_domains()?)));
         };
         Ok(explain::verdict(thing, peer, &self.verdict(reader, thing, usage, peer)?))
     }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ics_core::evidence;
 use ics_core::identity::{IdentityId, Kind};
-use ics_core::record::{Assessment, Heard, Identity, Outlook, Record};
+use ics_core::record::{Assessment, Identity, Outlook, Record};
 use ics_core::vocabulary::{Attribute, DomainName};
 
 use super::list::{Since, summary};
 use super::read::Sight;
 use crate::api::problem::Code;
-use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
+use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer, assessment};
 use crate::app::{App, AppError, Reader};
 use crate::{explain, openpgp};
 
@@ -48,8 +48,6 @@ pub struct PublicThing {
     pub assessment: Assessment,
     /// What each domain says, by domain.
     pub answers: Vec<RecordAnswer>,
-    /// The domains of which nothing can be said now.
-    pub unheard: Vec<DomainName>,
     /// The attributes on which all domains agree.
     pub attributes: BTreeMap<Attribute, String>,
     /// What is installed on it.
@@ -93,42 +91,44 @@ impl App {
         candidates: usize,
         answers: Vec<RecordAnswer>,
     ) -> Result<Found, AppError> {
+        let unheard = self.unheard_domains()?;
         let thing = match answers.first() {
             Some(first) if candidates == 1 => first.record.clone(),
-            _ => return Ok(Found::Several(namesakes(&answers))),
+            _ => return Ok(Found::Several(namesakes(&answers, &unheard))),
         };
         // Who introduces a thing knows best what it is called.
         let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
         let attributes = agreed(&answers);
-        let installed = self.installed(reader, &answers);
-        let (allowed, allows_more) = self.allowed(reader, thing.identity.kind, &attributes)?;
+        let assessment = assessment(&answers, &unheard);
+        let installed = self.installed(reader, &answers, &unheard);
+        let (allowed, allows_more) = self.allowed(reader, thing.identity.kind, &attributes, &unheard)?;
         Ok(Found::Thing(Box::new(PublicThing {
             identity: thing.identity,
             title: named.title.clone(),
-            assessment: assessment(&answers),
+            explanation: explain::records(&answers, &assessment),
+            assessment,
             attributes,
             installed,
             allowed,
             allows_more,
-            explanation: explain::records(&answers),
             answers,
-            unheard: self.unheard_domains()?,
         })))
     }
 
-    fn installed(&self, reader: Reader, answers: &[RecordAnswer]) -> Vec<Software> {
+    fn installed(&self, reader: Reader, answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Software> {
         let given = answers.iter().flat_map(|it| &it.record.installed);
         let ids: BTreeSet<String> = given.map(|given| given.value.to_string()).take(SOFTWARE).collect();
-        ids.into_iter().map(|id| self.software(reader, id)).collect()
+        ids.into_iter().map(|id| self.software(reader, id, unheard)).collect()
     }
 
     /// The newest software of the same model that somebody vouches for and a status permits, and whether there may be
-    /// more.
+    /// more. While a domain is not heard, none is known to be permitted.
     fn allowed(
         &self,
         reader: Reader,
         kind: Kind,
         attributes: &BTreeMap<Attribute, String>,
+        unheard: &[DomainName],
     ) -> Result<(Vec<Software>, bool), AppError> {
         let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else {
             return Ok((Vec::new(), false));
@@ -151,7 +151,8 @@ impl App {
         is_cut |= found.len() > SOFTWARE_LOOKED_AT;
         let mut newest: Vec<(Since, IdentityId)> = found.into_iter().map(|(id, since)| (since, id)).collect();
         newest.sort_unstable_by(|a, b| b.cmp(a));
-        let known = newest.into_iter().take(SOFTWARE_LOOKED_AT).map(|(_, id)| self.software(reader, id.to_string()));
+        let newest = newest.into_iter().take(SOFTWARE_LOOKED_AT);
+        let known = newest.map(|(_, id)| self.software(reader, id.to_string(), unheard));
         // One more tells whether there is more.
         let permitted = known.filter(|it| it.outlook == Some(Outlook::Permitted)).take(SOFTWARE + 1);
         let mut allowed: Vec<Software> = permitted.collect();
@@ -162,12 +163,12 @@ impl App {
     }
 
     /// The digest of a piece of software may be that of a group as well; then it is not known what is meant.
-    fn software(&self, reader: Reader, id: String) -> Software {
+    fn software(&self, reader: Reader, id: String, unheard: &[DomainName]) -> Software {
         let answers = match self.records(reader, &id) {
             Ok((ids, answers)) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => answers,
             _ => return Software { title: id.clone(), id, status: None, outlook: None },
         };
-        let assessment = assessment(&answers);
+        let assessment = assessment(&answers, unheard);
         Software {
             title: answers.first().map_or_else(|| id.clone(), |it| it.record.title.clone()),
             id,
@@ -213,19 +214,14 @@ impl App {
 }
 
 /// Each of several things once.
-fn namesakes(answers: &[RecordAnswer]) -> Vec<Namesake> {
+fn namesakes(answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Namesake> {
     let mut seen = BTreeSet::new();
     let once = answers.iter().map(|it| &it.record).filter(|record| seen.insert(record.identity));
     let namesake = |record: &Record| {
         let of_it = answers.iter().filter(|it| it.record.identity.id == record.identity.id);
-        Namesake { summary: summary(record), assessment: assessment(of_it) }
+        Namesake { summary: summary(record), assessment: assessment(of_it, unheard) }
     };
     once.map(namesake).collect()
-}
-
-fn assessment<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>) -> Assessment {
-    let heard = answers.into_iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
-    Assessment::of(&heard.collect::<Vec<_>>())
 }
 
 /// The attributes of which every domain that gives them gives the same value.

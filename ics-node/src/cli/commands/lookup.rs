@@ -5,11 +5,12 @@ mod verdict;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use console::style;
+use ics_core::record::{Assessment, Outlook};
 use ics_core::vocabulary::DomainName;
 use serde::Serialize;
 
 use crate::api::problem::Code;
-use crate::api::{RecordAnswer, ViewAnswer};
+use crate::api::{RecordAnswer, ViewAnswer, assessment};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::table;
@@ -51,6 +52,14 @@ pub(crate) struct Lookup {
     /// The thing that it is to deal with, by id or name.
     #[arg(long, value_name = "QUERY", requires = "usage")]
     peer: Option<String>,
+}
+
+/// What is known of a thing, with what it comes to, as JSON.
+#[derive(Serialize)]
+struct Known<'a> {
+    #[serde(flatten)]
+    view: &'a ViewAnswer,
+    outlook: Outlook,
 }
 
 /// An identity that an ambiguous name fits, as JSON.
@@ -115,14 +124,15 @@ pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Resul
 }
 
 fn print(context: &Context, view: &ViewAnswer) -> Result<Exit, Failure> {
-    context.output.result(view, || text(view))?;
+    let assessment = assessment(&view.records, &view.unheard);
+    context.output.result(&Known { view, outlook: assessment.outlook }, || text(view, &assessment))?;
     Ok(Exit::Ok)
 }
 
-fn text(view: &ViewAnswer) -> String {
+fn text(view: &ViewAnswer, assessment: &Assessment) -> String {
     let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
-    let records: Vec<_> = view.records.iter().map(|it| (&it.record, Freshness::from(&it.as_of))).collect();
-    let head = [heading(&first.record), overall(&records).unwrap_or_default()].concat();
+    let records: Vec<_> = view.records.iter().map(|it| &it.record).collect();
+    let head = [heading(&first.record), overall(&records, assessment).unwrap_or_default()].concat();
     let card = |it: &RecordAnswer| record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
     let cards = view.records.iter().map(card);
     let unheard = view.unheard.iter().map(|domain| {

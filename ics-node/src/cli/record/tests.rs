@@ -1,3 +1,5 @@
+use ics_core::record::Heard;
+use ics_core::vocabulary::DomainName;
 use serde_json::Value;
 
 use super::*;
@@ -195,13 +197,36 @@ fn what_has_taken_its_place_is_named() {
 #[test]
 fn the_most_restrictive_domain_decides_over_all() {
     let (maker, plant) = (vector("devices.acme.example", "Pump 2", |_| ()), vector("plant.example", "Pump 2", |_| ()));
-    let all = |age| {
-        let text = overall(&[(&maker, freshness(5)), (&plant, freshness(age))]).expect("several");
+    let all = |is_fresh| {
+        let heard = [Heard { record: &maker, is_fresh: true }, Heard { record: &plant, is_fresh }];
+        let text = overall(&[&maker, &plant], &Assessment::of(&heard, &[])).expect("several");
         console::strip_ansi_codes(&text).into_owned()
     };
-    assert_eq!(all(5), "stolen, which blocks its use: the most restrictive of what 2 domains say\n");
-    assert_eq!(all(61), all(5), "a block stands however old");
-    assert_eq!(overall(&[(&plant, freshness(5))]), None);
+    assert_eq!(all(true), "stolen, which blocks its use: the most restrictive of what 2 domains say\n");
+    assert_eq!(all(false), all(true), "a block stands however old");
+    let alone = [Heard { record: &plant, is_fresh: true }];
+    assert_eq!(overall(&[&plant], &Assessment::of(&alone, &[])), None);
+}
+
+/// What permits the use is on its card; whoever reads no further must not take it for the answer.
+#[test]
+fn a_domain_that_was_not_heard_makes_the_headline() {
+    let unheard: [DomainName; 2] = ["gw.example", "hub.example"].map(|name| name.parse().expect("a name"));
+    let record = vector("plant.example", "Pump 1", |record| {
+        let status = record["status"].as_object_mut().expect("a status");
+        (status["name"], status["effect"]) = ("in-use".into(), "permits".into());
+        status.remove("conflict");
+    });
+    let told = |record: &Record, unheard: &[DomainName]| {
+        let text = overall(&[record], &Assessment::of(&[Heard { record, is_fresh: true }], unheard));
+        text.map(|text| console::strip_ansi_codes(&text).into_owned())
+    };
+    assert_eq!(told(&record, &[]), None);
+    let one = "UNKNOWN: gw.example was not heard, and what it says may block its use\n";
+    assert_eq!(told(&record, &unheard[..1]).as_deref(), Some(one));
+    let two = "UNKNOWN: 2 domains were not heard, and what they say may block its use\n";
+    assert_eq!(told(&record, &unheard).as_deref(), Some(two));
+    assert_eq!(told(&vector("plant.example", "Pump 1", |_| ()), &unheard), None, "a block is one all the same");
 }
 
 #[test]
@@ -209,7 +234,8 @@ fn who_blocks_for_another_reason_is_named() {
     let maker = vector("devices.acme.example", "Pump 1", |_| ());
     let told = |title| {
         let plant = vector("plant.example", title, |_| ());
-        let text = overall(&[(&maker, freshness(5)), (&plant, freshness(5))]).expect("several");
+        let heard = [&maker, &plant].map(|record| Heard { record, is_fresh: true });
+        let text = overall(&[&maker, &plant], &Assessment::of(&heard, &[])).expect("several");
         console::strip_ansi_codes(&text).into_owned()
     };
     let two = "withdrawn, which blocks its use: so devices.acme.example says; plant.example says stolen\n";

@@ -132,7 +132,8 @@ fn listing(found: &[FoundKey], now: Timestamp) -> String {
     text
 }
 
-/// `r` revoked, `d` disabled, `e` expired. What a status blocks is disabled: no client should be led to it.
+/// `r` revoked, `d` disabled, `e` expired. What a status blocks is disabled: no client should be led to it. For what nobody
+/// can tell, because news are old or a domain was not heard, there is no flag, and no flag permits anything.
 fn flags(is_revoked: bool, is_blocked: bool, expires: Option<Timestamp>, now: Timestamp) -> String {
     let is_expired = expires.is_some_and(|expires| expires <= now);
     [(is_revoked, 'r'), (is_blocked, 'd'), (is_expired, 'e')]
