@@ -125,7 +125,7 @@ impl App {
         Ok(Arc::new(hosted))
     }
 
-    /// When the last of the entries was admitted of which the header is here: hidden ones have none. The same as was
+    /// When the last of the entries was admitted of which the header is here: hidden and erased ones have none. The same as was
     /// said before the node was started anew.
     pub(super) fn last_admitted(&self, hosted: &Hosted, size: u64, at_least: Timestamp) -> Result<Timestamp, AppError> {
         const LOOK: u64 = 64;
@@ -134,7 +134,10 @@ impl App {
             let start = end.saturating_sub(LOOK);
             let indices: Vec<u64> = (start..end).rev().collect();
             let entries = self.store().entries_at(hosted.number, &indices)?;
-            let last = entries.iter().filter(|entry| !entry.header.is_empty()).max_by_key(|entry| entry.index);
+            // What is left of an erased entry stands in the place of its header.
+            let is_erased = |it: &StoredEntry| it.content.is_none() && Remnant::from_bytes(&it.header).is_some();
+            let has_header = |it: &&StoredEntry| !it.header.is_empty() && !is_erased(it);
+            let last = entries.iter().filter(has_header).max_by_key(|entry| entry.index);
             if let Some(entry) = last {
                 return Ok(decode(&entry.header)?.admitted_at);
             }

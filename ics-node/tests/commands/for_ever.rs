@@ -62,7 +62,7 @@ fn a_replacement_that_stopped_half_way_is_completed_by_the_same_command() {
         }
         // So far it got.
         let successor = spki(number + 10);
-        stage.ok(&["publish", "--spki", &successor, "--serial", &serial, "--replaces", &old]);
+        stage.ok(&["publish", "--spki", &successor, "--serial", &serial, "--again", "--replaces", &old]);
         let key = stage.write("new.spki", &successor);
         let size = stage.size(&old);
         let replaced = stage.run(&["replace", &name, "--with", &key, "--in-use", "--yes"]);

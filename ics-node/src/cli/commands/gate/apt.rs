@@ -17,6 +17,7 @@ use crate::client::thing::sha256;
 #[command(after_long_help = "\
 Examples:
   By hand it takes the whole paths of packages, from / on, one a line:
+  $ ics gate apt
   $ realpath valve_1.0_all.deb | ics gate apt
 
   In /etc/apt/apt.conf.d/90ics, for a node on this machine; with version 3 apt says what goes back to an older version:
