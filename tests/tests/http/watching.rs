@@ -213,6 +213,7 @@ async fn what_is_hidden_and_what_is_not_there_look_alike() {
     let mut watching = Watching::open(&home, &things(&[22], 5)).await;
     watching.next().await;
     amend(&home, "\"L2\"", "\"L2\", \"L3\"").await;
+    assert_eq!(ids(&watching.next().await), Vec::<&String>::new(), "that his rights are others");
     say(&home, vec![stolen(&maker(), 22)]).await;
     assert_eq!(ids(&watching.next().await), vec![&id(22)]);
 }

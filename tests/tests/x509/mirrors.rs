@@ -1,6 +1,6 @@
 //! Real processes: a copy of a domain, which gives the issuer's own lists, also when their home is gone.
 
-use ics_core::time::Timestamp;
+use ics_node::app::Clock;
 
 use crate::tools::said;
 use crate::town::{DOMAIN, Town};
@@ -69,9 +69,7 @@ fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
         town.words(&["--node", &mirror, "lookup", &format!("serial:{serial}")]).contains(status)
     };
     let later = path_of(&town, "8");
-    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(8);
-    let soon = soon.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    let soon = Timestamp::from_seconds(soon).to_string();
+    let soon = Clock::default().now().plus_millis(8_000).to_string();
     town.ok(&["status", "suspended", "serial:SN-8", "--yes"]);
     town.ok(&["status", "in-use", "serial:SN-8", "--until", &soon, "--yes"]);
     town.eventually("it may be used again for now", || says("SN-8", "in-use"));
