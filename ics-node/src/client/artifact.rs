@@ -56,13 +56,19 @@ pub enum ArtifactRefusal {
          domain, which signs that it is complete (`ics export`); --incomplete takes what you have"
     )]
     NotComplete,
+    /// It would be permitted, and whoever stands on the way to the node may have left out what blocks.
+    #[error(
+        "nothing proves that nothing was left out: the node was asked over plain HTTP, where anybody on the way may \
+         answer. Ask one over https, or the home of the domain, which signs that it is complete"
+    )]
+    Exposed,
 }
 
 impl ArtifactRefusal {
     /// Whether nobody says that it is not to be used: it is not known whether it may be.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::ClockBehind(_) | Self::NotPinned(_) | Self::NotComplete)
+        matches!(self, Self::ClockBehind(_) | Self::NotPinned(_) | Self::NotComplete | Self::Exposed)
     }
 }
 
@@ -121,4 +127,15 @@ pub fn check_carried(verified: &Verified, is_pinned: bool, takes_incomplete: boo
         (true, false) => Err(ArtifactRefusal::NotComplete),
         (true, true) => Ok(()),
     }
+}
+
+/// The same of evidence that came over plain HTTP from another machine: whoever stands on the way has carried it.
+///
+/// # Errors
+/// What is not proven.
+pub fn check_exposed(verified: &Verified, is_pinned: bool) -> Result<(), ArtifactRefusal> {
+    check_carried(verified, is_pinned, false).map_err(|refusal| match refusal {
+        ArtifactRefusal::NotComplete => ArtifactRefusal::Exposed,
+        other => other,
+    })
 }

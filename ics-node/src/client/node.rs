@@ -13,7 +13,7 @@ use ics_core::limits;
 use ics_core::statement::Erasure;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::{EventStream, HttpPeer};
+use ics_sync::http::{EventStream, HttpPeer, is_local};
 use ics_sync::news::News;
 use ics_sync::wire::{Base64, Submission};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
@@ -141,6 +141,12 @@ impl Node {
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
+    }
+
+    /// Whether anybody on the way could answer in its place: over plain HTTP nothing proves who does, but on this machine.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.url.scheme() == "http" && !is_local(self.url.as_str())
     }
 
     /// Who it is.
@@ -429,6 +435,21 @@ fn root_cause(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing says who has answered.
+    #[test]
+    fn only_plain_http_to_another_machine_is_exposed() {
+        for (url, is_exposed) in [
+            ("http://ics.soft.example", true),
+            ("http://192.0.2.1:8470", true),
+            ("https://ics.soft.example", false),
+            ("http://127.0.0.1:8470", false),
+            ("http://[::1]:8470", false),
+            ("http://localhost:8470", false),
+        ] {
+            assert_eq!(Node::new(url).expect("a node").is_exposed(), is_exposed, "{url}");
+        }
+    }
 
     #[test]
     fn the_token_is_not_shown() {

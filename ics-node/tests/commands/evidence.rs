@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::between::stands_before;
 use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage};
 
@@ -145,6 +146,30 @@ fn what_was_carried_permits_a_file_only_by_a_domain_that_is_meant_and_with_nothi
     assert_eq!((code, verdict.as_str()), (1, "unknown"), "{because}");
     assert!(because.contains("nothing was left out") && because.contains("ics export"), "{because}");
     assert_eq!(verify("nobody", &cut, &["--pin", &origin, "--incomplete"]), allowed);
+}
+
+/// Over plain HTTP anybody on the way to another machine may answer in the place of the node.
+#[test]
+fn what_another_machine_says_over_plain_http_permits_a_file_only_by_a_pin() {
+    let mut stage = Stage::of("developer", CODE);
+    stage.start();
+    let file = stage.write("firmware.bin", "firmware");
+    let published = stage.ok(&["publish", "--file", &file, "--name", "firmware", "--version", "1"]);
+    let id = published["id"].as_str().expect("an id").to_owned();
+    stage.ok(&["status", "released", &id, "--yes"]);
+    let (_, origin) = exported(&stage, &id, "firmware.json");
+    // Whoever is asked by it, the node answers.
+    let proxy = stands_before(stage.url(), |head| Ok(head.replacen("http://ics.soft.example/", "/", 1)));
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        stage.set(name, &proxy);
+    }
+    let ask = |more: &[&str]| {
+        let asked = ["--node", "http://ics.soft.example", "verify", &file, "--domain", CODE];
+        let ended = stage.run_alone("nobody", &[&asked[..], more].concat());
+        (ended.code, ended.json()["artifact"]["verdict"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(ask(&[]), (1, "unknown".to_owned()));
+    assert_eq!(ask(&["--pin", &origin]), (0, "allow".to_owned()));
 }
 
 #[test]

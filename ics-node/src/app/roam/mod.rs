@@ -257,6 +257,7 @@ impl App {
         for (origin, thing) in away.iter().flat_map(|origin| things.iter().map(move |thing| (origin, thing))) {
             let (domain, asked) = (&origin.domain, thing.canonical());
             let sought = Sought { origin: origin.clone(), asked };
+            let about = if things.len() > 1 { format!("`{}`: ", thing.text()) } else { String::new() };
             let answer = self.roaming().recall(&sought);
             let is_told = answer.as_ref().is_some_and(|answer| answer.is_told(self, reader));
             if reader != Reader::Operator && !is_told {
@@ -274,14 +275,14 @@ impl App {
                     Finding::Nothing(_) => "shows nothing of it to this node".to_owned(),
                 };
                 format!(
-                    "{domain} is not copied here: {from} was asked, and its home signed at {} that it {what}",
+                    "{about}{domain} is not copied here: {from} was asked, and its home signed at {} that it {what}",
                     head.at
                 )
             }));
             words.extend(
                 self.roaming()
                     .failure(&sought, Instant::now())
-                    .map(|why| format!("{domain} is not copied here, and nobody answers for it now: {why}")),
+                    .map(|why| format!("{about}{domain} is not copied here, and nobody answers for it now: {why}")),
             );
         }
         // Of a thing and its peer.

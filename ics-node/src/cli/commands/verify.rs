@@ -70,7 +70,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
     /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer, a home or the trust policy
-    /// in ics.toml]. Without one no evidence at hand permits the use of a file.
+    /// in ics.toml]. Without one no evidence at hand permits the use of a file, nor does what another machine says over
+    /// plain HTTP.
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
     /// For an artifact: permit its use also by evidence of which its home has not signed that it is complete. Whoever made
@@ -152,7 +153,7 @@ impl Verify {
         };
         let now = self.at.unwrap_or_else(|| context.now());
         let verified = evidence::verify(&evidence, pin.as_ref(), now)?;
-        let artifact = self.check_artifact(&verified, pin.is_some())?;
+        let artifact = self.check_artifact(context, &verified, pin.is_some())?;
         let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
         let not_proven = not_proven(&verified, pin.is_some(), self.at);
         let (pinned, asked_for) = (pin.is_some(), self.at);
@@ -228,14 +229,21 @@ impl Verify {
         Ok(length == 1 && !first[0].is_ascii_whitespace() && first != *b"{")
     }
 
-    fn check_artifact(&self, verified: &Verified, is_pinned: bool) -> Result<Option<ArtifactReport>, Failure> {
+    fn check_artifact(
+        &self,
+        context: &Context,
+        verified: &Verified,
+        is_pinned: bool,
+    ) -> Result<Option<ArtifactReport>, Failure> {
         if self.evidence.is_none() && self.domain.is_none() && !self.is_artifact()? {
             return Ok(None);
         }
         let id = artifact::id_of(&self.file).map_err(|e| files::failed(&self.file, e))?;
-        // What a node is asked for is its word, as all its answers are.
+        // What a node is asked for is its word, as all its answers are, where it is known that the node has given it.
+        let is_exposed = self.evidence.is_none() && context.node(&context.config()?)?.is_exposed();
         let carried = || match self.evidence {
             Some(_) => artifact::check_carried(verified, is_pinned, self.incomplete),
+            None if is_exposed => artifact::check_exposed(verified, is_pinned),
             None => Ok(()),
         };
         let refusal: Option<ArtifactRefusal> = artifact::check(id, verified).and_then(|()| carried()).err();

@@ -75,11 +75,31 @@ pub enum Report {
         /// Why, in one word.
         reason: Reason,
     },
-    /// The node or the broker does not answer; what it allows ends with its freshness.
+    /// The node or the broker does not answer; what it allows ends with its freshness. Told once, until it is another, or
+    /// over.
     Trouble {
         /// What is wrong.
         reason: String,
     },
+    /// The node answers again.
+    Answers,
+}
+
+/// Tells what is told, of trouble and its end only what is new: each is met anew with every look.
+fn once(mut report: impl FnMut(Report)) -> impl FnMut(Report) {
+    let mut last = None;
+    move |told| {
+        let trouble = match &told {
+            Report::LetIn { .. } | Report::Ended { .. } => return report(told),
+            Report::Watching { .. } | Report::Answers => None,
+            Report::Trouble { reason } => Some(reason.clone()),
+        };
+        let is_new = matches!(told, Report::Watching { .. }) || trouble != last;
+        last = trouble;
+        if is_new {
+            report(told);
+        }
+    }
 }
 
 /// Keeps the broker in step until it refuses what all hangs on, which a person must look at. Broker and node may go and
@@ -91,8 +111,9 @@ pub async fn run(
     node: &Node,
     settings: &Settings,
     now: impl Fn() -> Timestamp,
-    mut report: impl FnMut(Report),
+    report: impl FnMut(Report),
 ) -> Result<core::convert::Infallible, BrokerError> {
+    let mut report = once(report);
     let (told, mut news) = watch::channel(());
     let following = tokio::spawn(follow(node.clone(), told));
     let mut decisions = Decisions::new(node.clone(), settings.usage.clone());
@@ -156,9 +177,10 @@ async fn watch_over(
             let waits = begun.elapsed() < FIRST_ANSWER;
             settings.apply(session, (decisions, waits), &mut clients, now(), report).await?;
         };
-        if let Some(error) = decisions.take(asked) {
-            report(Report::Trouble { reason: error.to_string() });
-        }
+        report(match decisions.take(asked) {
+            Some(error) => Report::Trouble { reason: error.to_string() },
+            None => Report::Answers,
+        });
         if !settings.apply(session, (decisions, false), &mut clients, now(), report).await? {
             clients = session.clients(&settings.group, &settings.role).await?;
             looked = Instant::now();
@@ -223,5 +245,30 @@ impl Settings {
             report(Report::Trouble { reason: refused.to_string() });
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line each second for as long as a node is away says no more than one.
+    #[test]
+    fn trouble_is_told_once_and_its_end_too() {
+        let away = || Report::Trouble { reason: "away".to_owned() };
+        let broken = || Report::Trouble { reason: "broken".to_owned() };
+        let watching = || Report::Watching { clients: 2 };
+        let let_in = || Report::LetIn { client: "SN-1".to_owned(), reason: Reason::Permitted };
+        let mut told = Vec::new();
+        let mut report = once(|one| told.push(one));
+        for one in [watching(), Report::Answers, away(), away(), let_in(), away(), Report::Answers, Report::Answers] {
+            report(one);
+        }
+        for one in [away(), broken(), broken(), watching(), Report::Answers, broken()] {
+            report(one);
+        }
+        drop(report);
+        let expected = [watching(), away(), let_in(), Report::Answers, away(), broken(), watching(), broken()];
+        assert_eq!(told, expected);
     }
 }
