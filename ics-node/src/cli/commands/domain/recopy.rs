@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::say;
 use crate::cli::words::{counted, when};
-use crate::config::Config;
+use crate::config::{Config, PeerConfig};
 use crate::store::StoreError;
 
 /// Blocks that people are shown.
@@ -48,8 +48,9 @@ impl Recopy {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
         })?;
         let forks = app::kept_forks(&node.data, &self.domain).map_err(failed)?;
-        let is_copied =
-            config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
+        let copies = |peer: &PeerConfig| peer.mirror.iter().any(|origin| origin.domain == self.domain);
+        let is_copied = config.peers().any(copies);
+        let is_asked = config.peers().any(|peer| copies(peer) && peer.url.is_some());
         // Where a fork was seen, or nobody gives them again, they may be gone for good; otherwise they come back.
         let blocks = (!forks.is_empty() || !is_copied).then(|| app::kept_blocks(&node.data, &self.domain));
         let blocks = blocks.transpose().map_err(failed)?;
@@ -64,10 +65,12 @@ impl Recopy {
         let shown = json!({ "domain": domain, "entries": entries, "copied_again": is_copied, "forks": seen,
             "blocks": blocks });
         context.output.result(&shown, || {
-            let next = if is_copied {
-                "the node copies them again when it starts"
-            } else {
-                "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
+            let next = match (is_copied, is_asked) {
+                (_, true) => "the node copies them again when it starts",
+                (true, false) => "they come again by hand: `ics import --bundle` takes a bundle that holds all of them",
+                (false, false) => {
+                    "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
+                }
             };
             format!("{domain} is emptied (entries: {entries}); {next}")
         })?;
