@@ -134,6 +134,17 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_bundle_is_told_from_a_keyring() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (content, expected) in [(&b"ICSB\x01rest"[..], true), (b"-----BEGIN PGP", false), (b"ICS", false)] {
+            let path = dir.path().join("file");
+            std::fs::write(&path, content).expect("written");
+            assert_eq!(is_bundle(&path), expected, "{content:?}");
+        }
+        assert!(!is_bundle(dir.path()), "nor is a directory one");
+    }
+
     /// As the help says.
     #[test]
     fn what_is_left_out_is_no_refusal() {

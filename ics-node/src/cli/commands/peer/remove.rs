@@ -111,8 +111,8 @@ fn warn_of_trust(context: &Context, config: &Config, unheard: &BTreeSet<DomainNa
     let Some(policy) = config.trust.policy.as_deref().and_then(|path| trust::read(path).ok()) else { return };
     for origin in policy.domains().iter().filter(|origin| unheard.contains(&origin.domain)) {
         context.output.note(&format!(
-            "{} the trust policy names {}, which no peer brings any more: its answers become `unknown`\n hint: `ics peer add` \
-             has another peer bring it; `ics trust check` shows all that it names",
+            "{} the trust policy names {}, which no peer brings any more: its answers become `unknown`\n hint: `ics \
+             peer add` has another peer bring it; `ics trust check` shows all that it names",
             style("!").yellow().bold(),
             origin.domain
         ));
