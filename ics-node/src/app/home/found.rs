@@ -233,7 +233,11 @@ impl App {
         }
         match self.silent().first() {
             Some(domain) => {
-                Err(format!("`{domain}` is silent: it has signed what it does not hold; see `ics restore`"))
+                Err(format!(
+                    "`{domain}` is silent: it may have signed what it does not hold. It goes on once all peers have \
+                     answered and nothing is missing, a minute after the last of them was added or removed; see `ics \
+                     restore`"
+                ))
             }
             None => Ok(()),
         }

@@ -153,6 +153,9 @@ impl App {
                     tracing::warn!(%domain, source = name, ?answer, "still silent");
                 }
                 last = asked;
+                if !is_settled {
+                    tracing::info!(%domain, "waits until no peer has been added or removed for {} s", settle.as_secs());
+                }
             }
             let left = changed_at.map(|at| settle.saturating_sub(at.elapsed())).filter(|left| !left.is_zero());
             tokio::select! {

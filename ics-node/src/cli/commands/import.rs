@@ -2,7 +2,9 @@
 
 mod bundle;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
@@ -42,6 +44,10 @@ impl Import {
         if self.bundle {
             return bundle::run(context, &self.file);
         }
+        if is_bundle(&self.file) {
+            return Err(Failure::new(Exit::Usage, format!("`{}` is a bundle, and no keyring", self.file.display()))
+                .hint("`ics import --bundle` takes it"));
+        }
         let config = context.config()?;
         let domain = self.domain.or_default(&config)?;
         let node = context.node(&config)?;
@@ -55,6 +61,12 @@ impl Import {
         context.output.result(&tally, || text(domain.as_str(), &tally))?;
         Ok(if is_all(&tally) { Exit::Ok } else { Exit::Refused })
     }
+}
+
+/// Whether a file begins as a bundle does. Of what can be read but once nothing is taken for that.
+fn is_bundle(path: &Path) -> bool {
+    let mut first = [0; 4];
+    path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"ICSB"
 }
 
 /// Whether all that has a place in a domain is in the log, or on its way there.
@@ -121,6 +133,17 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn a_bundle_is_told_from_a_keyring() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (content, expected) in [(&b"ICSB\x01rest"[..], true), (b"-----BEGIN PGP", false), (b"ICS", false)] {
+            let path = dir.path().join("file");
+            std::fs::write(&path, content).expect("written");
+            assert_eq!(is_bundle(&path), expected, "{content:?}");
+        }
+        assert!(!is_bundle(dir.path()), "nor is a directory one");
+    }
 
     /// As the help says.
     #[test]

@@ -110,11 +110,9 @@ fn words(report: &Report) -> String {
         Report::Ended { client, verdict, reason } => {
             format!("{} {}: {}, {}", style("ended").red(), clean(client), verdict.as_str(), reason.as_str())
         }
-        Report::Trouble { reason } => format!(
-            "{} {}; what was allowed before ends with its freshness",
-            style("trouble").yellow(),
-            clean(reason)
-        ),
+        Report::Trouble { reason } => {
+            format!("{} {}; what was allowed before ends with its freshness", style("trouble").yellow(), clean(reason))
+        }
         Report::Answers => format!("{} the node again", style("hears").green()),
     }
 }

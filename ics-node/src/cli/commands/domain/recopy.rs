@@ -12,7 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::say;
 use crate::cli::words::{counted, when};
-use crate::config::Config;
+use crate::config::{Config, PeerConfig};
 use crate::store::StoreError;
 
 /// Blocks that people are shown.
@@ -55,13 +55,13 @@ impl Recopy {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
         })?;
         let forks = app::kept_forks(&node.data, &self.domain).map_err(failed)?;
-        let is_cosigned =
-            config.peers.iter().any(|peer| peer.get_ref().cosign.iter().any(|origin| origin.domain == self.domain));
+        let is_cosigned = config.peers().any(|peer| peer.cosign.iter().any(|origin| origin.domain == self.domain));
         if !app::is_held(&node.data, &self.domain).map_err(failed)? {
             return self.forget(context, &node.data, (forks.as_slice(), is_cosigned));
         }
-        let is_copied =
-            config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
+        let copies = |peer: &PeerConfig| peer.mirror.iter().any(|origin| origin.domain == self.domain);
+        let is_copied = config.peers().any(copies);
+        let is_asked = config.peers().any(|peer| copies(peer) && peer.url.is_some());
         // Where a fork was seen, or nobody gives them again, they may be gone for good; otherwise they come back.
         let blocks = (!forks.is_empty() || !is_copied).then(|| app::kept_blocks(&node.data, &self.domain));
         let blocks = blocks.transpose().map_err(failed)?;
@@ -80,10 +80,12 @@ impl Recopy {
         let shown = json!({ "domain": domain, "entries": entries, "copied_again": is_copied, "forks": seen,
             "blocks": blocks });
         context.output.result(&shown, || {
-            let next = if is_copied {
-                "the node copies them again when it starts"
-            } else {
-                "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
+            let next = match (is_copied, is_asked) {
+                (_, true) => "the node copies them again when it starts",
+                (true, false) => "they come again by hand: `ics import --bundle` takes a bundle that holds all of them",
+                (false, false) => {
+                    "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
+                }
             };
             format!("{domain} is emptied (entries: {entries}); {next}")
         })?;

@@ -22,9 +22,12 @@ pub(super) fn run(context: &Context, path: &Path) -> Result<Exit, Failure> {
     let own = context.wait(async { Ok(node.info().await?) })?;
     let head = bundle.head().clone();
     if head.to.key != own.key {
-        let message = format!("the bundle was made for `{}`, another node than `{}`", clean(&head.to.name), own.name);
+        let message = match clean(&head.to.name) {
+            name if name == own.name => format!("the bundle was made for another key of `{name}` than it has now"),
+            name => format!("the bundle was made for `{name}`, another node than `{}`", own.name),
+        };
         return Err(Failure::new(Exit::Refused, message)
-            .hint("a bundle holds what its reader may read: ask for one that is made for this node"));
+            .hint("a bundle holds what its reader may read: ask for one that is made for this node and its key"));
     }
     let bar = progress::counter(context, "taking");
     let brought = context.wait(async { Ok(bring(&node, &mut bundle, |done| advance(&bar, None, done)).await?) });

@@ -67,7 +67,8 @@ pub(crate) struct Add {
     /// Ask it about single things of this domain, of which no copy is kept here: it is the domain's home, or asks the
     /// home itself and knows this node by its key. A mirror attests nothing. Only decisions ask (`ics lookup THING --use
     /// USE`, `/v1/check`), by a trust policy that names the domain; an answer is kept while it is fresh by that policy,
-    /// so `--fresh` of `ics trust init` is how late each block there comes.
+    /// so `--fresh` of `ics trust init` is how late each block there comes. It is kept in memory: after a new start of
+    /// the node nothing is known of such a thing until somebody answers.
     #[arg(long, value_name = "ORIGIN")]
     roam: Vec<Origin>,
     /// Where it answers, over HTTP or, by ldaps:// or ldap://, over LDAP; it need not be the home of what is copied from

@@ -8,6 +8,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::{Since, change};
 use crate::api::DomainInfo;
+use crate::cli::commands::trust;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::edit::{EditError, put_peer, remove_peer};
@@ -53,7 +54,9 @@ impl Remove {
         if since == Since::Now {
             let others = config.peers().filter(|other| other.name != self.name);
             let left = others.chain((!self.domains.is_empty()).then_some(&peer));
-            warn(context, &config, &unheard(&before, left));
+            let unheard = unheard(&before, left);
+            warn(context, &config, &unheard);
+            warn_of_trust(context, &config, &unheard);
         }
         Ok(Exit::Ok)
     }
@@ -100,6 +103,19 @@ fn warn(context: &Context, config: &Config, unheard: &BTreeSet<DomainName>) {
             );
             context.output.note(&text);
         }
+    }
+}
+
+/// Says which of these domains the trust policy names: without one of them no verdict permits anything.
+fn warn_of_trust(context: &Context, config: &Config, unheard: &BTreeSet<DomainName>) {
+    let Some(policy) = config.trust.policy.as_deref().and_then(|path| trust::read(path).ok()) else { return };
+    for origin in policy.domains().iter().filter(|origin| unheard.contains(&origin.domain)) {
+        context.output.note(&format!(
+            "{} the trust policy names {}, which no peer brings any more: its answers become `unknown`\n hint: `ics \
+             peer add` has another peer bring it; `ics trust check` shows all that it names",
+            style("!").yellow().bold(),
+            origin.domain
+        ));
     }
 }
 
