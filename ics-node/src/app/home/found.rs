@@ -232,13 +232,11 @@ impl App {
             return Err(format!("nothing of `{}` has arrived yet", hosted.name));
         }
         match self.silent().first() {
-            Some(domain) => {
-                Err(format!(
-                    "`{domain}` is silent: it may have signed what it does not hold. It goes on once all peers have \
+            Some(domain) => Err(format!(
+                "`{domain}` is silent: it may have signed what it does not hold. It goes on once all peers have \
                      answered and nothing is missing, a minute after the last of them was added or removed; see `ics \
                      restore`"
-                ))
-            }
+            )),
             None => Ok(()),
         }
     }
