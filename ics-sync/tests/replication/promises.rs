@@ -69,6 +69,20 @@ impl Sabotage {
         Self::BelievesOldNews,
     ];
 
+    /// The seed of a life that shows it. Which lives do changes with what a copy does; the first that does is found by
+    /// trying them all.
+    pub(crate) const fn seen_in(self) -> u64 {
+        match self {
+            Self::BelievesWhoIsNotTheHome => 123,
+            Self::ForgetsWhatItHeld => 41,
+            Self::AcknowledgesBeforeItWrites => 3,
+            Self::StaysWithWhoAnswers => 115,
+            Self::JudgesByItsOwnClock | Self::ShowsEverything => 0,
+            Self::VouchesForAnOldHead => 9,
+            Self::BelievesOldNews => 10,
+        }
+    }
+
     /// The promise that it breaks.
     pub(crate) const fn breaks(self) -> Promise {
         match self {

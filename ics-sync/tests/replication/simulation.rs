@@ -204,10 +204,10 @@ fn live_in_town(seed: u64, sabotage: Option<Sabotage>) -> Option<Broken> {
 #[test]
 fn without_a_cure_its_promise_breaks() {
     for sabotage in Sabotage::ALL {
-        let mut broken = (0..SEEDS).filter_map(|seed| live_in_town(seed, Some(sabotage)));
-        let began = std::time::Instant::now();
+        // A life that is known to show it comes first; all others are tried once it does not any more.
+        let lives = (sabotage.seen_in()..SEEDS).chain(0..sabotage.seen_in());
+        let mut broken = lives.filter_map(|seed| live_in_town(seed, Some(sabotage)));
         let first = broken.find(|broken| broken.promise == sabotage.breaks());
-        eprintln!("XX {sabotage:?} {} {:?}", first.is_some(), began.elapsed());
         assert!(first.is_some(), "{sabotage:?} does not break {}", sabotage.breaks().name());
     }
 }

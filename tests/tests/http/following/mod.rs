@@ -1,5 +1,8 @@
 //! What a domain takes over from another one by itself, within what that one's rules let it follow.
 
+mod roles;
+mod signers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,10 @@ use ics_node::app::{App, Reader};
 use serde_json::json;
 use tempfile::TempDir;
 
+use self::roles::of_device;
+pub(crate) use self::roles::{buyer, name_owner, sold, stolen_from_buyer};
+use self::signers::{destroyed, inherited, moved, rotate_to, thing};
+pub(crate) use self::signers::{heir, introduced, name_heir, refused_from_heir, withdrawn};
 use crate::hidden::{ALL, Copy, amend, device, erase, issued, issuer, name_issuer, say};
 use crate::support::{Node, settings};
 use crate::watching::recall_by;
@@ -130,131 +137,6 @@ async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
     assert_eq!(status(&Arc::new(app.clone()), 20).as_deref(), Some("stolen"));
     let alarms = app.domain(&care).expect("here").alarms;
     assert!(alarms.is_empty(), "{alarms:?}");
-}
-
-/// Who makes devices after the first one.
-pub(crate) fn heir() -> Ed25519Signer {
-    signer(61)
-}
-
-/// By its key: a name is gone once nobody introduces what had it.
-fn thing(seed: u8) -> String {
-    signer(seed).public_key().fingerprint().to_string()
-}
-
-/// What the manufacturer says in his domain.
-fn made(act: Act, supersedes: Vec<StatementId>) -> Claims {
-    Claims { supersedes, ..Claims::new(act, "manufacturer".parse().expect("a role"), domain()) }
-}
-
-/// By what a device was introduced in the manufacturer's domain.
-pub(crate) fn introduced(node: &Node, seed: u8) -> By {
-    let record = node.app().record(Reader::Operator, &domain(), &thing(seed)).expect("is there").record;
-    record.statements.first().expect("a statement").by.clone()
-}
-
-/// The manufacturer takes back what he has said of a device.
-pub(crate) fn withdrawn(seed: u8, said: StatementId) -> Vec<u8> {
-    of_device(&maker(), seed, &made(Act::Withdrawal, vec![said]), true)
-}
-
-/// He says that it is of the second lot, in the place of what he has said.
-fn moved(seed: u8, said: StatementId) -> Vec<u8> {
-    let claims = Claims { attributes: [(Attribute::Lot, "L2".to_owned())].into(), ..made(Act::Identity, vec![said]) };
-    of_device(&maker(), seed, &claims, false)
-}
-
-fn destroyed(seed: u8) -> Vec<u8> {
-    let claims = Claims { status: Some("destroyed".parse().expect("a status")), ..made(Act::Status, Vec::new()) };
-    of_device(&maker(), seed, &claims, true)
-}
-
-/// Has nobody but one signer speak as manufacturer.
-async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
-    let json = node.app().descriptor(&domain(), None).expect("in force").json;
-    let before = Descriptor::parse(&json).expect("a descriptor");
-    let mut next = Descriptor { version: before.version + 1, previous: Some(before.hash()), ..before };
-    let spec = next.roles.entry("manufacturer".parse().expect("a role")).or_default();
-    spec.signers = [signer.public_key().fingerprint()].into();
-    say(node, vec![make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs")]).await;
-}
-
-/// Has a second signer speak as manufacturer.
-pub(crate) fn name_heir(descriptor: &mut Descriptor) {
-    let spec = descriptor.roles.entry("manufacturer".parse().expect("a role")).or_default();
-    spec.signers.insert(heir().public_key().fingerprint());
-}
-
-/// The manufacturer's domain with a second signer, and [`CARE`] with the same.
-fn inherited() -> World {
-    let world = World::with(name_heir);
-    let made = world.app.domain(&domain()).expect("is here").info.origin;
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], name_heir)).expect("founds");
-    world
-}
-
-/// Why [`CARE`] refuses what the second signer says there.
-pub(crate) async fn refused_from_heir(app: &App) -> String {
-    let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
-    claims.status = Some("stolen".parse().expect("a status"));
-    let said = of_device(&heir(), 27, &claims, true);
-    let results = app.submit(&claims.domain, vec![said]).await.expect("a batch").results;
-    match results.as_slice() {
-        [SubmissionResult::Problem(problem)] => problem.detail.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What a holder says of his own key needs nobody's word: nothing else is said of what is followed, and it arrives.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
-    let node = Node::of(inherited).await;
-    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
-    say(&node, [signers, vec![device(20, "L1"), stolen(&heir(), 20)]].concat()).await;
-    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
-    let ids = vec![serial(20)];
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
-    let size = || app.domain(&care).expect("here").info.size;
-    let before = size();
-    say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
-    let following = Arc::clone(&app);
-    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
-    assert_eq!(size(), before + 1);
-    let why = refused_from_heir(&app).await;
-    assert!(why.contains("is revoked"), "{why}");
-    assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what he had said stays");
-    let alarms = app.domain(&care).expect("here").alarms;
-    assert!(alarms.is_empty(), "{alarms:?}");
-}
-
-/// What the source had admitted before it heard of the revocation counts there, and so it does here, whichever comes first:
-/// the first thing brings all that there is of the key, or it stood here before.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
-    for is_known_here in [false, true] {
-        let node = Node::of(inherited).await;
-        let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
-        let devices = vec![device(20, "L1"), device(21, "L1")];
-        say(&node, [signers, devices, vec![stolen(&heir(), 20), stolen(&heir(), 21)]].concat()).await;
-        let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
-        let revoked = revoked_certificate(&heir(), "Acme's second");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        if is_known_here {
-            app.submit(&care, vec![revoked.clone()]).await.expect("is taken");
-        }
-        say(&node, vec![revoked]).await;
-        for seed in [20, 21] {
-            let ids = vec![serial(seed)];
-            let request =
-                AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-            assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new(), "{seed}");
-            assert_eq!(status(&app, seed).as_deref(), Some("stolen"), "{seed}");
-        }
-        let why = refused_from_heir(&app).await;
-        assert!(why.contains("is revoked"), "{why}");
-    }
 }
 
 /// What stands here already is not missed when it is looked at again and could not be taken any more.
@@ -447,131 +329,6 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     node.app().submit(&care, vec![signed]).await.expect("is taken");
     assert_eq!(follow().await, [Some("stolen".to_owned()), Some("stolen".to_owned())]);
     assert_eq!(alarms(), Vec::<String>::new());
-}
-
-/// Who has bought things. In the manufacturer's domain he is an owner.
-pub(crate) fn buyer() -> Ed25519Signer {
-    signer(60)
-}
-
-/// Has somebody be an owner by a descriptor.
-pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
-    let spec = descriptor.roles.entry("owner".parse().expect("a role")).or_default();
-    spec.signers.insert(owner.public_key().fingerprint());
-}
-
-/// What somebody says of the device with that seed.
-fn of_device(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
-    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
-    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
-        .expect("a statement")
-}
-
-/// What the buyer says in the manufacturer's domain: that the device was stolen from him.
-pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
-    let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
-    claims.status = Some("stolen".parse().expect("a status"));
-    of_device(&buyer(), seed, &claims, true)
-}
-
-/// In [`CARE`], that he owns what is meant.
-fn sale() -> Claims {
-    let owner: Role = "owner".parse().expect("a role");
-    let grant = Grant { grantee: buyer().public_key().fingerprint(), role: owner.clone() };
-    Claims { grant: Some(grant), ..Claims::new(Act::Grant, owner, CARE.parse().expect("a domain")) }
-}
-
-/// That he owns the device with that seed.
-pub(crate) fn sold(seed: u8) -> Vec<u8> {
-    of_device(&maker(), seed, &sale(), false)
-}
-
-fn sold_lot(lot: &str) -> Vec<u8> {
-    let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
-    let subject = Subject::Group(Group { kind: Kind::Group, name: format!("Lot {lot}"), attributes });
-    make::sign_document(&maker(), &subject, &sale(), CREATED, &[3; 32]).expect("a statement")
-}
-
-/// The manufacturer's domain, where the buyer is an owner by the descriptor, and [`CARE`], where the manufacturer is.
-fn selling() -> World {
-    let world = World::with(|descriptor| name_owner(descriptor, &buyer()));
-    let made = world.app.domain(&domain()).expect("is here").info.origin;
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
-    let sells = |descriptor: &mut Descriptor| name_owner(descriptor, &maker());
-    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], sells)).expect("founds");
-    world
-}
-
-async fn says(world: &World, domain: &str, bodies: Vec<Vec<u8>>) {
-    let results = world.app.submit(&domain.parse().expect("a domain"), bodies).await.expect("is taken").results;
-    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
-}
-
-/// A grant sends nobody back by hand: what the grantee had said may be a block. That holds over a restart, for a grant over
-/// one thing as for one over a lot, and the alarms end.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_granted() {
-    let world = tokio::task::spawn_blocking(selling).await.expect("a world");
-    let care = CARE.parse().expect("a domain");
-    let devices = [device(20, "L1"), device(21, "L1"), device(22, "L2"), device(23, "L3")];
-    let signers = [certificate(&maker(), "Acme"), certificate(&buyer(), "Buyer")];
-    says(&world, DOMAIN, [signers.as_slice(), &devices].concat()).await;
-    let ids = (20..24).map(serial).collect();
-    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = world.app.adopt(&care, request).await.expect("adopts");
-    assert_eq!((adopted.identities.len(), adopted.refused.len()), (4, 0), "{adopted:?}");
-    says(&world, DOMAIN, (20..24).map(stolen_from_buyer).collect()).await;
-
-    let follow = async |world: &World| {
-        let app = world.app.clone();
-        tokio::task::spawn_blocking(move || {
-            app.follow_once();
-            let app = Arc::new(app);
-            [20, 21, 22, 23].map(|seed| status(&app, seed).is_some())
-        })
-        .await
-        .expect("ends")
-    };
-    let alarms = |world: &World| {
-        let alarms = world.app.domain(&care).expect("here").alarms;
-        alarms.into_iter().filter(|alarm| alarm.kind == "not-taken-over").count()
-    };
-    assert_eq!(follow(&world).await, [false; 4], "he has no role here");
-    assert!(alarms(&world) >= 4, "and that is told");
-    says(&world, CARE, vec![sold(20)]).await;
-    assert_eq!(follow(&world).await, [true, false, false, false], "nothing new was said of it");
-    says(&world, CARE, vec![sold(21), sold_lot("L2")]).await;
-    let world = tokio::task::spawn_blocking(move || world.reopened(None)).await.expect("opens");
-    assert_eq!(follow(&world).await, [true, true, true, false], "the node was started anew before it had looked");
-    let size = world.app.domain(&care).expect("here").info.size;
-    assert_eq!((follow(&world).await, alarms(&world)), ([true, true, true, false], 1), "he has not bought the last");
-    assert_eq!(world.app.domain(&care).expect("here").info.size, size, "and nothing is taken twice");
-}
-
-/// An erasure is of its own domain, and no reason for alarm; but a block that does not come along is told.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
-    let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
-    let node = Node::with(world, &settings());
-    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
-    let care = CARE.parse().expect("a domain");
-    let of =
-        |seed| AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(seed)], ..AdoptionRequest::default() };
-    let stolen_20 = stolen(&maker(), 20);
-    say(&node, vec![stolen_20, stolen(&maker(), 21)]).await;
-    let size = node.app().domain(&domain()).expect("here").info.size;
-    erase(&node, size - 2).await;
-    let adopted = node.app().adopt(&care, of(20)).await.expect("adopts");
-    let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
-    assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains("`ics status`")), "{told:?}");
-
-    let followed = AdoptionRequest { follow: Some(true), ..of(21) };
-    assert_eq!(node.app().adopt(&care, followed).await.expect("adopts").refused.len(), 0);
-    erase(&node, size - 1).await;
-    let app = node.app().clone();
-    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
-    let alarms = node.app().domain(&care).expect("here").alarms;
-    assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
 }
 
 /// The owners' next descriptor of a domain, with a change.

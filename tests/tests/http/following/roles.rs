@@ -1,0 +1,128 @@
+//! What is refused for want of a role, until it is granted; and what is left of a block.
+
+use super::*;
+
+/// Who has bought things. In the manufacturer's domain he is an owner.
+pub(crate) fn buyer() -> Ed25519Signer {
+    signer(60)
+}
+
+/// Has somebody be an owner by a descriptor.
+pub(crate) fn name_owner(descriptor: &mut Descriptor, owner: &Ed25519Signer) {
+    let spec = descriptor.roles.entry("owner".parse().expect("a role")).or_default();
+    spec.signers.insert(owner.public_key().fingerprint());
+}
+
+/// What somebody says of the device with that seed.
+pub(super) fn of_device(by: &Ed25519Signer, seed: u8, claims: &Claims, revokes: bool) -> Vec<u8> {
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+/// What the buyer says in the manufacturer's domain: that the device was stolen from him.
+pub(crate) fn stolen_from_buyer(seed: u8) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Status, "owner".parse().expect("a role"), domain());
+    claims.status = Some("stolen".parse().expect("a status"));
+    of_device(&buyer(), seed, &claims, true)
+}
+
+/// In [`CARE`], that he owns what is meant.
+fn sale() -> Claims {
+    let owner: Role = "owner".parse().expect("a role");
+    let grant = Grant { grantee: buyer().public_key().fingerprint(), role: owner.clone() };
+    Claims { grant: Some(grant), ..Claims::new(Act::Grant, owner, CARE.parse().expect("a domain")) }
+}
+
+/// That he owns the device with that seed.
+pub(crate) fn sold(seed: u8) -> Vec<u8> {
+    of_device(&maker(), seed, &sale(), false)
+}
+
+fn sold_lot(lot: &str) -> Vec<u8> {
+    let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
+    let subject = Subject::Group(Group { kind: Kind::Group, name: format!("Lot {lot}"), attributes });
+    make::sign_document(&maker(), &subject, &sale(), CREATED, &[3; 32]).expect("a statement")
+}
+
+/// The manufacturer's domain, where the buyer is an owner by the descriptor, and [`CARE`], where the manufacturer is.
+fn selling() -> World {
+    let world = World::with(|descriptor| name_owner(descriptor, &buyer()));
+    let made = world.app.domain(&domain()).expect("is here").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    let sells = |descriptor: &mut Descriptor| name_owner(descriptor, &maker());
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], sells)).expect("founds");
+    world
+}
+
+async fn says(world: &World, domain: &str, bodies: Vec<Vec<u8>>) {
+    let results = world.app.submit(&domain.parse().expect("a domain"), bodies).await.expect("is taken").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// A grant sends nobody back by hand: what the grantee had said may be a block. That holds over a restart, for a grant over
+/// one thing as for one over a lot, and the alarms end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_for_want_of_a_role_is_taken_over_once_the_role_is_granted() {
+    let world = tokio::task::spawn_blocking(selling).await.expect("a world");
+    let care = CARE.parse().expect("a domain");
+    let devices = [device(20, "L1"), device(21, "L1"), device(22, "L2"), device(23, "L3")];
+    let signers = [certificate(&maker(), "Acme"), certificate(&buyer(), "Buyer")];
+    says(&world, DOMAIN, [signers.as_slice(), &devices].concat()).await;
+    let ids = (20..24).map(serial).collect();
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = world.app.adopt(&care, request).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (4, 0), "{adopted:?}");
+    says(&world, DOMAIN, (20..24).map(stolen_from_buyer).collect()).await;
+
+    let follow = async |world: &World| {
+        let app = world.app.clone();
+        tokio::task::spawn_blocking(move || {
+            app.follow_once();
+            let app = Arc::new(app);
+            [20, 21, 22, 23].map(|seed| status(&app, seed).is_some())
+        })
+        .await
+        .expect("ends")
+    };
+    let alarms = |world: &World| {
+        let alarms = world.app.domain(&care).expect("here").alarms;
+        alarms.into_iter().filter(|alarm| alarm.kind == "not-taken-over").count()
+    };
+    assert_eq!(follow(&world).await, [false; 4], "he has no role here");
+    assert!(alarms(&world) >= 4, "and that is told");
+    says(&world, CARE, vec![sold(20)]).await;
+    assert_eq!(follow(&world).await, [true, false, false, false], "nothing new was said of it");
+    says(&world, CARE, vec![sold(21), sold_lot("L2")]).await;
+    let world = tokio::task::spawn_blocking(move || world.reopened(None)).await.expect("opens");
+    assert_eq!(follow(&world).await, [true, true, true, false], "the node was started anew before it had looked");
+    let size = world.app.domain(&care).expect("here").info.size;
+    assert_eq!((follow(&world).await, alarms(&world)), ([true, true, true, false], 1), "he has not bought the last");
+    assert_eq!(world.app.domain(&care).expect("here").info.size, size, "and nothing is taken twice");
+}
+
+/// An erasure is of its own domain, and no reason for alarm; but a block that does not come along is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
+    let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
+    let node = Node::with(world, &settings());
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
+    let care = CARE.parse().expect("a domain");
+    let of =
+        |seed| AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(seed)], ..AdoptionRequest::default() };
+    let stolen_20 = stolen(&maker(), 20);
+    say(&node, vec![stolen_20, stolen(&maker(), 21)]).await;
+    let size = node.app().domain(&domain()).expect("here").info.size;
+    erase(&node, size - 2).await;
+    let adopted = node.app().adopt(&care, of(20)).await.expect("adopts");
+    let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
+    assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains("`ics status`")), "{told:?}");
+
+    let followed = AdoptionRequest { follow: Some(true), ..of(21) };
+    assert_eq!(node.app().adopt(&care, followed).await.expect("adopts").refused.len(), 0);
+    erase(&node, size - 1).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let alarms = node.app().domain(&care).expect("here").alarms;
+    assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
+}

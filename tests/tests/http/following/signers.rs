@@ -1,0 +1,128 @@
+//! What a signer says of his own key, and whom it leaves to speak, as it reaches those who follow.
+
+use super::*;
+
+/// Who makes devices after the first one.
+pub(crate) fn heir() -> Ed25519Signer {
+    signer(61)
+}
+
+/// By its key: a name is gone once nobody introduces what had it.
+pub(super) fn thing(seed: u8) -> String {
+    signer(seed).public_key().fingerprint().to_string()
+}
+
+/// What the manufacturer says in his domain.
+pub(super) fn made(act: Act, supersedes: Vec<StatementId>) -> Claims {
+    Claims { supersedes, ..Claims::new(act, "manufacturer".parse().expect("a role"), domain()) }
+}
+
+/// By what a device was introduced in the manufacturer's domain.
+pub(crate) fn introduced(node: &Node, seed: u8) -> By {
+    let record = node.app().record(Reader::Operator, &domain(), &thing(seed)).expect("is there").record;
+    record.statements.first().expect("a statement").by.clone()
+}
+
+/// The manufacturer takes back what he has said of a device.
+pub(crate) fn withdrawn(seed: u8, said: StatementId) -> Vec<u8> {
+    of_device(&maker(), seed, &made(Act::Withdrawal, vec![said]), true)
+}
+
+/// He says that it is of the second lot, in the place of what he has said.
+pub(super) fn moved(seed: u8, said: StatementId) -> Vec<u8> {
+    let claims = Claims { attributes: [(Attribute::Lot, "L2".to_owned())].into(), ..made(Act::Identity, vec![said]) };
+    of_device(&maker(), seed, &claims, false)
+}
+
+pub(super) fn destroyed(seed: u8) -> Vec<u8> {
+    let claims = Claims { status: Some("destroyed".parse().expect("a status")), ..made(Act::Status, Vec::new()) };
+    of_device(&maker(), seed, &claims, true)
+}
+
+/// Has nobody but one signer speak as manufacturer.
+pub(super) async fn rotate_to(node: &Node, signer: &Ed25519Signer) {
+    let json = node.app().descriptor(&domain(), None).expect("in force").json;
+    let before = Descriptor::parse(&json).expect("a descriptor");
+    let mut next = Descriptor { version: before.version + 1, previous: Some(before.hash()), ..before };
+    let spec = next.roles.entry("manufacturer".parse().expect("a role")).or_default();
+    spec.signers = [signer.public_key().fingerprint()].into();
+    say(node, vec![make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs")]).await;
+}
+
+/// Has a second signer speak as manufacturer.
+pub(crate) fn name_heir(descriptor: &mut Descriptor) {
+    let spec = descriptor.roles.entry("manufacturer".parse().expect("a role")).or_default();
+    spec.signers.insert(heir().public_key().fingerprint());
+}
+
+/// The manufacturer's domain with a second signer, and [`CARE`] with the same.
+pub(super) fn inherited() -> World {
+    let world = World::with(name_heir);
+    let made = world.app.domain(&domain()).expect("is here").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], name_heir)).expect("founds");
+    world
+}
+
+/// Why [`CARE`] refuses what the second signer says there.
+pub(crate) async fn refused_from_heir(app: &App) -> String {
+    let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
+    claims.status = Some("stolen".parse().expect("a status"));
+    let said = of_device(&heir(), 27, &claims, true);
+    let results = app.submit(&claims.domain, vec![said]).await.expect("a batch").results;
+    match results.as_slice() {
+        [SubmissionResult::Problem(problem)] => problem.detail.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a holder says of his own key needs nobody's word: nothing else is said of what is followed, and it arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
+    let node = Node::of(inherited).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    say(&node, [signers, vec![device(20, "L1"), stolen(&heir(), 20)]].concat()).await;
+    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    let size = || app.domain(&care).expect("here").info.size;
+    let before = size();
+    say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    let following = Arc::clone(&app);
+    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    assert_eq!(size(), before + 1);
+    let why = refused_from_heir(&app).await;
+    assert!(why.contains("is revoked"), "{why}");
+    assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what he had said stays");
+    let alarms = app.domain(&care).expect("here").alarms;
+    assert!(alarms.is_empty(), "{alarms:?}");
+}
+
+/// What the source had admitted before it heard of the revocation counts there, and so it does here, whichever comes first:
+/// the first thing brings all that there is of the key, or it stood here before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_revocation() {
+    for is_known_here in [false, true] {
+        let node = Node::of(inherited).await;
+        let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+        let devices = vec![device(20, "L1"), device(21, "L1")];
+        say(&node, [signers, devices, vec![stolen(&heir(), 20), stolen(&heir(), 21)]].concat()).await;
+        let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+        let revoked = revoked_certificate(&heir(), "Acme's second");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if is_known_here {
+            app.submit(&care, vec![revoked.clone()]).await.expect("is taken");
+        }
+        say(&node, vec![revoked]).await;
+        for seed in [20, 21] {
+            let ids = vec![serial(seed)];
+            let request =
+                AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+            assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new(), "{seed}");
+            assert_eq!(status(&app, seed).as_deref(), Some("stolen"), "{seed}");
+        }
+        let why = refused_from_heir(&app).await;
+        assert!(why.contains("is revoked"), "{why}");
+    }
+}
