@@ -9,7 +9,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::mac::Mac;
-use super::{Failure, FailureInfo};
+use super::{Failure, FailureInfo, Party};
 use crate::tls::KeyPin;
 use crate::x509::{oid, verify};
 
@@ -119,7 +119,7 @@ impl Header {
 }
 
 /// By what a message shows where it comes from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protection {
     /// By nothing.
     None,
@@ -127,6 +127,17 @@ pub enum Protection {
     Key(KeyPin),
     /// A secret is shared: with the one that was asked about.
     Secret,
+}
+
+impl Protection {
+    /// Who so is known over the messages of a transaction.
+    #[must_use]
+    pub const fn party(self) -> Party {
+        match self {
+            Self::Key(key) => Party(*key.as_bytes()),
+            Self::Secret | Self::None => Party([0; 32]),
+        }
+    }
 }
 
 /// A message, its parts as they were sent.

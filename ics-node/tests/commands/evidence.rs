@@ -108,15 +108,21 @@ fn a_file_is_used_only_while_it_is_permitted() {
     assert_eq!((withdrawn.code, why(&withdrawn).as_str()), (1, "its status is `withdrawn`, which blocks its use"));
 }
 
-/// Whoever carries evidence may have founded a domain of that name, or left out what blocks.
-#[test]
-fn what_was_carried_permits_a_file_only_by_a_domain_that_is_meant_and_with_nothing_left_out() {
+/// A developer's node with a file that is released, and the id of that.
+fn released() -> (Stage, String, String) {
     let mut stage = Stage::of("developer", CODE);
     stage.start();
     let file = stage.write("firmware.bin", "firmware");
     let published = stage.ok(&["publish", "--file", &file, "--name", "firmware", "--version", "1"]);
     let id = published["id"].as_str().expect("an id").to_owned();
     stage.ok(&["status", "released", &id, "--yes"]);
+    (stage, file, id)
+}
+
+/// Whoever carries evidence may have founded a domain of that name, or left out what blocks.
+#[test]
+fn what_was_carried_permits_a_file_only_by_a_domain_that_is_meant_and_with_nothing_left_out() {
+    let (stage, file, id) = released();
     let (pack, origin) = exported(&stage, &id, "firmware.json");
     let verify = |home: &str, pack: &str, more: &[&str]| {
         let ended = stage.run_alone(home, &[&["verify", &file, "--evidence", pack][..], more].concat());
@@ -151,12 +157,7 @@ fn what_was_carried_permits_a_file_only_by_a_domain_that_is_meant_and_with_nothi
 /// Over plain HTTP anybody on the way to another machine may answer in the place of the node.
 #[test]
 fn what_another_machine_says_over_plain_http_permits_a_file_only_by_a_pin() {
-    let mut stage = Stage::of("developer", CODE);
-    stage.start();
-    let file = stage.write("firmware.bin", "firmware");
-    let published = stage.ok(&["publish", "--file", &file, "--name", "firmware", "--version", "1"]);
-    let id = published["id"].as_str().expect("an id").to_owned();
-    stage.ok(&["status", "released", &id, "--yes"]);
+    let (mut stage, file, id) = released();
     let (_, origin) = exported(&stage, &id, "firmware.json");
     // Whoever is asked by it, the node answers.
     let proxy = stands_before(stage.url(), |head| Ok(head.replacen("http://ics.soft.example/", "/", 1)));

@@ -23,6 +23,7 @@ mod portion;
 mod review;
 mod standing;
 mod stop;
+mod target;
 
 use std::sync::Arc;
 
@@ -335,120 +336,6 @@ impl Mirror {
             }
         };
         entries.try_for_each(|entry| held.charter.learn(entry))
-    }
-
-    /// Opens a checkpoint and takes it as its signature allows. With no more descriptors to come, one that no known key
-    /// signed is refused.
-    fn decide(&mut self, note: &str, claimed: &Checkpoint, no_more_descriptors: bool, now: Timestamp) {
-        let Some(held) = &self.held else { return };
-        let opened = held.charter.open(note, now);
-        let (ours, theirs) = (self.known(), claimed.size);
-        match self.or_stop(opened) {
-            Some(Some(checkpoint)) => self.consider(checkpoint, no_more_descriptors, now),
-            // By a key that was replaced since, perhaps; whose it was matters no more.
-            Some(None) if theirs < ours => self.fail(Trouble::Stale { ours, theirs }, now),
-            Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
-            Some(None) => self.await_descriptors(note.to_owned(), claimed.clone()),
-            None => {}
-        }
-    }
-
-    /// Keeps a checkpoint of which later descriptors may say more.
-    fn await_descriptors(&mut self, note: String, claimed: Checkpoint) {
-        self.undecided = Some((note, claimed));
-        self.pause = Pause::default();
-    }
-
-    /// Holds a signed checkpoint against what is known.
-    fn consider(&mut self, checkpoint: SignedCheckpoint, no_more_descriptors: bool, now: Timestamp) {
-        let (theirs, ours) = (checkpoint.checkpoint.size, self.known());
-        if let Some(fork) = self.fork(&checkpoint) {
-            self.stopped = Some(fork);
-            return;
-        }
-        // What is known may be nowhere any more: less of it is of use where it is more than what is held.
-        let leads_on = self.target.is_none() && theirs > self.size();
-        if theirs < ours.max(1) && !leads_on {
-            return self.fail(Trouble::Stale { ours, theirs }, now);
-        }
-        self.ahead = checkpoint.claimed.filter(|_| checkpoint.as_of.is_none()).map(|at| Ahead { at, now });
-        let witnessed = self.is_witnessed(&checkpoint.note);
-        match self.or_stop(witnessed) {
-            Some(true) if theirs == self.size() => {
-                // Without a stream nobody tells that a partial reader may read something else now.
-                self.asks_rights = self.is_partial() && self.way(now) != Some(Way::Stream);
-                self.arrive(checkpoint, now);
-            }
-            Some(true) => self.pursue(checkpoint),
-            Some(false) if no_more_descriptors => self.fail(Trouble::Quorum { size: theirs }, now),
-            Some(false) => self.await_descriptors(checkpoint.note, checkpoint.checkpoint),
-            None => {}
-        }
-    }
-
-    /// Whether enough witnesses have cosigned. What was reached has been looked at, and what it brought rules what comes next.
-    fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
-        let is_reached = self.reached.as_ref().is_some_and(|reached| reached.note == note);
-        let witnessed = |held: &Held| held.charter.is_witnessed(note);
-        if is_reached { Ok(true) } else { self.held.as_ref().map_or(Ok(false), witnessed) }
-    }
-
-    /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.
-    fn pursue(&mut self, checkpoint: SignedCheckpoint) {
-        let size = checkpoint.checkpoint.size;
-        if self.target.as_ref().is_some_and(|target| target.checkpoint.size < size) {
-            self.later = Some(checkpoint);
-        } else {
-            self.later = self.later.take().filter(|later| later.checkpoint.size > size);
-            self.target = Some(checkpoint);
-        }
-        self.pause = Pause::default();
-    }
-
-    /// Has whoever is asked say first how far he leads, by his own checkpoint: what another one showed stays known, and need
-    /// not be there any more. A page in hand is stored before.
-    fn aim_anew(&mut self) {
-        if self.pending.is_none() {
-            let target = self.target.take();
-            self.later = self.later.take().or(target);
-        }
-    }
-
-    /// Whether a checkpoint contradicts what is held or known: the same size with another root.
-    fn fork(&self, checkpoint: &SignedCheckpoint) -> Option<Stop> {
-        let size = checkpoint.checkpoint.size;
-        let held = self.held.as_ref().map(|held| (held.tree.size(), held.tree.root()));
-        let signed = [&self.reached, &self.target, &self.later].into_iter().flatten();
-        let signed = signed.map(|known| (known.checkpoint.size, known.checkpoint.root, Some(&known.note)));
-        signed
-            .chain(held.map(|(size, root)| (size, root, None)))
-            .find(|(known, root, _): &(u64, Hash, _)| *known == size && *root != checkpoint.checkpoint.root)
-            .map(|(_, _, ours)| Stop::Fork { size, ours: ours.cloned(), theirs: checkpoint.note.clone() })
-    }
-
-    /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
-    fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
-        // What was not believed when it came is no news once its time has come: who withholds news could show it then.
-        let is_newer = self.reached.as_ref().is_none_or(|reached| {
-            reached.checkpoint.size < checkpoint.checkpoint.size
-                || reached.claimed < checkpoint.claimed
-                || (reached.claimed != checkpoint.claimed && reached.as_of < checkpoint.as_of)
-        });
-        if self.awaits_home(now) || self.doubt_erasures(now) {
-            return;
-        }
-        if self.unsettled {
-            // A checkpoint alone must not let a part of it take effect.
-            self.asks_rights = true;
-            return self.rest(now);
-        }
-        let Some(held) = self.held.as_ref().filter(|_| is_newer) else {
-            self.succeed();
-            return self.rest(now);
-        };
-        let page = VerifiedPage::dating(held, Some(checkpoint));
-        self.pending = Some((Arc::new(page), held.clone()));
-        self.pause = Pause::default();
     }
 
     fn or_stop<T>(&mut self, result: Result<T, Stop>) -> Option<T> {

@@ -15,8 +15,8 @@ use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Rev
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Party, Protection, Protector, Reply, Request,
-    Revocation, Waiting,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Protection, Protector, Reply, Request, Revocation,
+    Waiting,
 };
 use crate::tls::KeyPin;
 use crate::x509::{Reason, RequestError, SerialNumber, oid};
@@ -34,32 +34,12 @@ pub struct CmpRequest {
     pub asker: Asker,
 }
 
-/// Who has sent a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    /// Nobody says.
-    Stranger,
-    /// Whoever holds a key.
-    Key(KeyPin),
-    /// Whoever has the operator's token.
-    Registrar,
-}
-
 /// What a request came to: what is needed to answer it.
 enum Outcome {
     Issued { asked: Box<Enrolment>, issued: Box<Issued>, is_confirmed: bool },
     Revoked,
     Confirmed,
     Authorities(Vec<Vec<u8>>),
-}
-
-impl Sender {
-    fn party(self) -> Party {
-        match self {
-            Self::Key(key) => Party(*key.as_bytes()),
-            Self::Registrar | Self::Stranger => Party([0; 32]),
-        }
-    }
 }
 
 impl App {
@@ -75,15 +55,8 @@ impl App {
         let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
         let nonce = random()?;
         let (sender, outcome) = match message.protection(secret) {
-            Ok(shown) => {
-                let sender = match shown {
-                    Protection::None => Sender::Stranger,
-                    Protection::Key(key) => Sender::Key(key),
-                    Protection::Secret => Sender::Registrar,
-                };
-                (sender, self.cmp_outcome(asked, &message, sender, nonce).await)
-            }
-            Err(failure) => (Sender::Stranger, Err(failure)),
+            Ok(sender) => (sender, self.cmp_outcome(asked, &message, sender, nonce).await),
+            Err(failure) => (Protection::None, Err(failure)),
         };
         self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
     }
@@ -94,14 +67,14 @@ impl App {
         &self,
         (asked, issuing): (&CmpRequest, &Issuing<'_>),
         message: &Message<'_>,
-        (sender, nonce): (Sender, [u8; 16]),
+        (sender, nonce): (Protection, [u8; 16]),
         outcome: &Result<Outcome, Failure>,
     ) -> Result<Vec<u8>, AppError> {
         let authority = &issuing.authority;
         // Strangers have only so much signed; without a signature the refusal counts for less, and is one all the same.
-        let is_signed = sender != Sender::Stranger || self.may_sign_for(asked.asker);
+        let is_signed = sender != Protection::None || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
-            (Sender::Registrar, Some(token)) => Protector::Secret(token.as_bytes()),
+            (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
             _ if is_signed => Protector::Key {
                 signer: issuing.signer(),
                 key_id: &authority.key_id,
@@ -129,30 +102,29 @@ impl App {
         &self,
         asked: &CmpRequest,
         message: &Message<'_>,
-        sender: Sender,
+        sender: Protection,
         nonce: [u8; 16],
     ) -> Result<Outcome, Failure> {
         let (header, now) = (&message.header, self.clock().now());
         header.check(now)?;
-        let request = Request::of(message)?;
-        // What anybody may know needs no name.
-        if let Request::Authorities = request {
-            let all = self.authority_certificates(&asked.domain).map_err(|error| refused(error.into()))?;
-            return Ok(Outcome::Authorities(all));
-        }
-        if sender == Sender::Stranger {
-            let text = "the message is not protected: it is signed by a key that a record names, with its certificate, or \
-                        protected by the registrar's token";
-            return Err(Failure::new(FailureInfo::BadMessageCheck, text));
-        }
         let (party, transaction) = (sender.party(), header.transaction());
-        if let Request::Confirmation(confirmation) = request {
-            let waiting = self.0.cmp.confirm(party, transaction, header.recipient_nonce(), now)?;
-            return self.cmp_confirmed(&asked.domain, sender, &waiting, confirmation).await;
-        }
-        self.0.cmp.begin(party, transaction, now)?;
-        match request {
+        match Request::of(message)? {
+            // What anybody may know needs no name.
+            Request::Authorities => {
+                let all = self.authority_certificates(&asked.domain).map_err(|error| refused(error.into()))?;
+                Ok(Outcome::Authorities(all))
+            }
+            _ if sender == Protection::None => {
+                let text = "the message is not protected: it is signed by a key that a record names, with its certificate, \
+                            or protected by the registrar's token";
+                Err(Failure::new(FailureInfo::BadMessageCheck, text))
+            }
+            Request::Confirmation(confirmation) => {
+                let waiting = self.0.cmp.confirm(party, transaction, header.recipient_nonce(), now)?;
+                self.cmp_confirmed(&asked.domain, sender, &waiting, confirmation).await
+            }
             Request::Enrolment(enrolment) => {
+                self.0.cmp.begin(party, transaction, now)?;
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
                 let is_confirmed = header.wants_no_confirmation();
                 if !is_confirmed {
@@ -162,8 +134,10 @@ impl App {
                 }
                 Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed })
             }
-            Request::Revocation(revocation) => self.cmp_revoke(&asked.domain, sender, &revocation).await,
-            Request::Authorities | Request::Confirmation(_) => Ok(Outcome::Confirmed),
+            Request::Revocation(revocation) => {
+                self.0.cmp.begin(party, transaction, now)?;
+                self.cmp_revoke(&asked.domain, sender, &revocation).await
+            }
         }
     }
 
@@ -171,13 +145,13 @@ impl App {
         &self,
         asked: &CmpRequest,
         message: &Message<'_>,
-        sender: Sender,
+        sender: Protection,
         enrolment: &Enrolment,
     ) -> Result<Issued, Failure> {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
         let (requester, proven) = match sender {
-            Sender::Key(key) => (self.cmp_holder(domain, key).map(Requester::Identity), Some(key)),
-            Sender::Registrar | Sender::Stranger => (Ok(Requester::Operator), None),
+            Protection::Key(key) => (self.cmp_holder(domain, key).map(Requester::Identity), Some(key)),
+            _ => (Ok(Requester::Operator), None),
         };
         let requester = requester.map_err(refused)?;
         let identity = match requester {
@@ -222,7 +196,7 @@ impl App {
     async fn cmp_revoke(
         &self,
         domain: &DomainName,
-        sender: Sender,
+        sender: Protection,
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
         let revoker = self.cmp_revoker(domain, sender, revocation).map_err(refused)?;
@@ -233,14 +207,14 @@ impl App {
     fn cmp_revoker(
         &self,
         domain: &DomainName,
-        sender: Sender,
+        sender: Protection,
         revocation: &Revocation,
     ) -> Result<Revoker, CertifyError> {
         let unknown = || CertifyError::UnknownCertificate(revocation.serial.to_string());
         if !self.authorities(domain)?.iter().any(|it| it.name == revocation.issuer) {
             return Err(unknown());
         }
-        let Sender::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
+        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
         let hosted = self.hosted(domain)?;
         let issued = self.issued(&self.sight(&hosted)?, &revocation.serial)?.ok_or_else(unknown)?;
         if issued.names().contains(&Name::Spki(*key.as_bytes())) {
@@ -255,7 +229,7 @@ impl App {
     async fn cmp_confirmed(
         &self,
         domain: &DomainName,
-        sender: Sender,
+        sender: Protection,
         waiting: &Waiting,
         said: Option<Confirmation>,
     ) -> Result<Outcome, Failure> {
@@ -269,8 +243,8 @@ impl App {
             }
         }
         let revoker = match sender {
-            Sender::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
-            Sender::Registrar | Sender::Stranger => Requester::Operator,
+            Protection::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
+            _ => Requester::Operator,
         };
         let revoker = Revoker::Requester(revoker);
         let revoked = self.revoke_certificate(domain, &waiting.serial, revoker, Reason::Unspecified).await;
