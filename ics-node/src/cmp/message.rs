@@ -135,7 +135,7 @@ impl Protection {
     pub const fn party(self) -> Party {
         match self {
             Self::Key(key) => Party(*key.as_bytes()),
-            Self::Secret | Self::None => Party([0; 32]),
+            Self::Secret | Self::None => Party::REGISTRAR,
         }
     }
 }

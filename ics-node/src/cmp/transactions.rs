@@ -20,6 +20,11 @@ const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party(pub [u8; 32]);
 
+impl Party {
+    /// Whoever has the registrar's secret.
+    pub const REGISTRAR: Self = Self([0; 32]);
+}
+
 /// A certificate of which its holder has not said yet whether he takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -54,6 +59,12 @@ impl Transactions {
         }
         if all.len() >= limits::CMP_TRANSACTIONS {
             let text = "more transactions than this node follows have begun in the last minutes: try again in ten";
+            return Err(Failure::new(FailureInfo::SystemUnavail, text));
+        }
+        // One thing does not use up what all may have begun; a registrar asks for many.
+        let its = all.iter().filter(|((party, _), known)| *party == by && known.until > now).count();
+        if by != Party::REGISTRAR && its >= limits::CMP_TRANSACTIONS_OF_ONE {
+            let text = format!("this key has begun {its} transactions in the last minutes: try again in ten");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
         let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None };
@@ -141,10 +152,15 @@ mod tests {
     #[test]
     fn they_are_bounded() {
         let transactions = Transactions::default();
-        for number in 0..limits::CMP_TRANSACTIONS {
+        for number in 0..limits::CMP_TRANSACTIONS_OF_ONE {
             transactions.begin(ME, &number.to_be_bytes(), at(0)).expect("has room");
         }
-        let full = transactions.begin(ME, b"one more", at(1)).expect_err("is full");
+        let much = transactions.begin(ME, b"one more", at(1)).expect_err("has no more");
+        assert_eq!(much.info, FailureInfo::SystemUnavail);
+        for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {
+            transactions.begin(Party::REGISTRAR, &number.to_be_bytes(), at(0)).expect("has room");
+        }
+        let full = transactions.begin(Party([2; 32]), b"one more", at(1)).expect_err("is full");
         assert_eq!(full.info, FailureInfo::SystemUnavail);
         assert_eq!(transactions.begin(ME, b"one more", at(KNOWN_MILLIS)), Ok(()), "room comes back");
     }

@@ -27,7 +27,6 @@ mod target;
 
 use std::sync::Arc;
 
-use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::merkle::Tree;
 use ics_core::log::note::Note;

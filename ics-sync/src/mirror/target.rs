@@ -1,6 +1,13 @@
 //! Which checkpoint a mirror makes for, and what it is once that is reached.
 
-use super::*;
+use std::sync::Arc;
+
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::time::Timestamp;
+
+use super::{Ahead, Held, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedPage, Way};
+use crate::pause::Pause;
 
 impl Mirror {
     /// Opens a checkpoint and takes it as its signature allows. With no more descriptors to come, one that no known key

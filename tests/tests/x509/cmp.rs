@@ -169,7 +169,9 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     // What signs itself openssl sends only when it is told to.
     let stranger = &["-cert", "stranger.pem", "-key", "stranger.key", "-extracerts", "stranger.pem"];
     let new = [&["-cmd", "ir"], NEW].concat();
-    site.is_refused("", stranger, &new, "signerNotTrusted");
+    site.is_refused("", stranger, &[&new[..], &["-reqout", "stranger.der"]].concat(), "signerNotTrusted");
+    let (code, answer) = sent(&site, CMP, &site.bench.read("stranger.der"));
+    assert!(code == "200" && answer.contains("no record here names"), "nothing is remembered of him: {answer}");
     site.is_refused("", IDEVID, &[&new[..], &["-unprotected_requests"]].concat(), "badMessageCheck");
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "0"]].concat(), "badPOP");
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "-1"]].concat(), "badPOP");
@@ -206,6 +208,15 @@ fn a_message_counts_once_whole_and_in_its_time() {
     let (size, message) = (site.world.size(), site.bench.read("request.der"));
     let (code, answer) = sent(&site, CMP, &message);
     assert!(code == "200" && answer.contains("a transaction of this id has begun before"), "{code} {answer}");
+    let (server, path) = (format!("127.0.0.1:{}", site.node.port()), format!(".well-known/cmp/p/{DOMAIN}"));
+    for (moved, why) in [("-10m", "badTime"), ("+10m", "badTime")] {
+        let mut all = vec!["-f", moved, "openssl", "cmp", "-config", "", "-server", &server, "-path", &path];
+        all.extend(["-srvcert", "issuer.pem", "-certout", "answer.pem"]);
+        all.extend([IDEVID, &new].concat());
+        let text = said(&site.bench.run("faketime", &all));
+        assert!(text.contains(why), "{moved}: {text}");
+    }
+    // From here on more is refused than is signed for one who asks.
     for place in (0..message.len()).step_by(7) {
         let mut changed = message.clone();
         changed[place] ^= 1;
@@ -223,14 +234,6 @@ fn a_message_counts_once_whole_and_in_its_time() {
     }
     assert_eq!(site.world.size(), size, "nothing is stored");
 
-    let (server, path) = (format!("127.0.0.1:{}", site.node.port()), format!(".well-known/cmp/p/{DOMAIN}"));
-    for (moved, why) in [("-10m", "badTime"), ("+10m", "badTime")] {
-        let mut all = vec!["-f", moved, "openssl", "cmp", "-config", "", "-server", &server, "-path", &path];
-        all.extend(["-srvcert", "issuer.pem", "-certout", "answer.pem"]);
-        all.extend([IDEVID, &new].concat());
-        let text = said(&site.bench.run("faketime", &all));
-        assert!(text.contains(why), "{moved}: {text}");
-    }
     let (code, _) = sent(&site, CMP, &message);
     assert_eq!((code.as_str(), site.world.size()), ("200", size));
 }

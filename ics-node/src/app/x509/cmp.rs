@@ -71,8 +71,10 @@ impl App {
         outcome: &Result<Outcome, Failure>,
     ) -> Result<Vec<u8>, AppError> {
         let authority = &issuing.authority;
-        // Strangers have only so much signed; without a signature the refusal counts for less, and is one all the same.
-        let is_signed = sender != Protection::None || self.may_sign_for(asked.asker);
+        // Anybody can make a key and be refused by it, so each has only so much signed that changes nothing; without a
+        // signature a refusal counts for less, and is one all the same.
+        let changes = matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed));
+        let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
             _ if is_signed => Protector::Key {
@@ -124,7 +126,6 @@ impl App {
                 self.cmp_confirmed(&asked.domain, sender, &waiting, confirmation).await
             }
             Request::Enrolment(enrolment) => {
-                self.0.cmp.begin(party, transaction, now)?;
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
                 let is_confirmed = header.wants_no_confirmation();
                 if !is_confirmed {
@@ -134,10 +135,7 @@ impl App {
                 }
                 Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed })
             }
-            Request::Revocation(revocation) => {
-                self.0.cmp.begin(party, transaction, now)?;
-                self.cmp_revoke(&asked.domain, sender, &revocation).await
-            }
+            Request::Revocation(revocation) => self.cmp_revoke(&asked.domain, message, sender, &revocation).await,
         }
     }
 
@@ -162,12 +160,18 @@ impl App {
             }
         };
         let identity = identity.map_err(refused)?;
+        self.cmp_begin(message, sender)?;
         if enrolment.is_update() {
             self.check_update(domain, &identity, proven, enrolment.updates).map_err(refused)?;
         }
         let (profile, issuer) = (asked.profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
         self.issue_to(&applicant, csr).await.map_err(refused)
+    }
+
+    /// Begins a transaction of somebody who is known: of strangers nothing is remembered, or they would use up the room.
+    fn cmp_begin(&self, message: &Message<'_>, sender: Protection) -> Result<(), Failure> {
+        self.0.cmp.begin(sender.party(), message.header.transaction(), self.clock().now())
     }
 
     /// The thing that shows itself by a key.
@@ -196,10 +200,12 @@ impl App {
     async fn cmp_revoke(
         &self,
         domain: &DomainName,
+        message: &Message<'_>,
         sender: Protection,
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
         let revoker = self.cmp_revoker(domain, sender, revocation).map_err(refused)?;
+        self.cmp_begin(message, sender)?;
         let revoked = self.revoke_certificate(domain, &revocation.serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
     }
