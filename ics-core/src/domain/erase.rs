@@ -77,7 +77,8 @@ impl Domain {
             act: Some(act),
             effect,
             status: effect.and_then(|_| claims.status.clone()),
-            from: effect.and(claims.from),
+            // What hangs on since when it blocks does not begin anew with the erasure.
+            from: effect.map(|_| target.begins_at()),
             until: until.filter(|_| effect.is_some() || !ends.is_empty()),
             ends,
             groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },

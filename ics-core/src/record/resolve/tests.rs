@@ -47,6 +47,23 @@ fn what_blocks_and_was_erased_says_who_has_the_last_word() {
     let listed = record.statements.iter().find(|listed| listed.by.index == 2).expect("it is listed");
     assert_eq!(listed.standing, Standing::Stands);
     assert!(listed.because.contains("the domain's owners erased it"), "{}", listed.because);
+    assert_eq!(listed.begins_at(), time(1), "certificates are on hold since then");
+    assert_eq!(record.status.as_ref().map(|it| it.decides.since), Some(time(1)));
+}
+
+#[test]
+fn a_block_that_was_erased_begins_when_it_began() {
+    for (draft, begins) in [
+        (status(7, KEEPER, "maintainer", "destroyed"), 7),
+        (status(7, KEEPER, "maintainer", "destroyed").from(3), 7),
+        (status(7, KEEPER, "maintainer", "destroyed").from(50), 50),
+        (status(7, KEEPER, "maintainer", "suspended").from(2_000_000), 2_000_000),
+    ] {
+        let about = [introduce(0).log(), draft.log()];
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+        assert_eq!((erasure.from, about[1].begins_at()), (Some(time(begins)), time(begins)));
+    }
 }
 
 /// What nobody knows may be what hid it.
