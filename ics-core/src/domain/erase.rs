@@ -7,7 +7,7 @@ use super::check::Context;
 use super::{Domain, Refusal};
 use crate::limits;
 use crate::log::entry::EntryKind;
-use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing};
+use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing, formerly_blocked};
 use crate::statement::{Erasure, Remnant, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -61,6 +61,9 @@ impl Domain {
         let effect = holds.and_then(|it| it.effect).filter(|effect| effect.blocks());
         if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {
             return Err(Refusal::ErasesLifted { index: target.index(), until });
+        }
+        if formerly_blocked(&scene, context.about, context.groups, at).iter().any(|it| it.by.index == target.index()) {
+            return Err(Refusal::ErasesFormer(target.index()));
         }
         let claims = target.claims();
         let ended = |id: &StatementId| {

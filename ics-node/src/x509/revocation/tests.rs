@@ -237,7 +237,7 @@ fn erasing_what_blocks_for_ever_revokes_no_later() {
     let after = record(&[issued(1, 'a'), blocks(20, BY_MAKER, "destroyed", erased)]);
     assert_eq!(State::of(&after, 1), revoked(5, Reason::CessationOfOperation));
     let to_begin = record(&[issued(1, 'a'), blocks(4, BY_MAKER, "destroyed", json!({ "from": time(2) }))]);
-    assert_eq!(State::of(&to_begin, 1), revoked(4, Reason::CessationOfOperation), "nothing blocks before it is admitted");
+    assert_eq!(State::of(&to_begin, 1), revoked(4, Reason::CessationOfOperation), "not before it is admitted");
 }
 
 #[test]
