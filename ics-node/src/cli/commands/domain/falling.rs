@@ -1,4 +1,5 @@
-//! Blocks that fall with a version of a descriptor that declares their signers compromised: what is stolen may be used again.
+//! Blocks that fall with a version of a descriptor that declares their signers compromised: what is stolen may be used
+//! again.
 
 use std::collections::BTreeSet;
 
@@ -106,16 +107,16 @@ impl Falling {
             let more = self.blocks.len().saturating_sub(SHOWN);
             lines.extend((more > 0).then(|| format!("  … and {more} more; --json lists all")));
             texts.push(format!(
-                "{} will count no longer, because of whom this version declares compromised:\n{}\nWhat is to stay blocked \
-                 another signer has to say again before this version is in force: `ics status STATUS THING --signer KEY \
-                 --role ROLE`",
+                "{} will count no longer, because of whom this version declares compromised:\n{}\nWhat is to stay \
+                 blocked another signer has to say again before this version is in force: `ics status STATUS THING \
+                 --signer KEY --role ROLE`",
                 counted(self.blocks.len(), "block"),
                 lines.join("\n")
             ));
         }
         if !self.complete {
-            let text = "not all blocks that will count no longer are known here: the node could not be asked, or there are \
-                        too many. `ics list --signer FINGERPRINT` at the home shows of what a signer has spoken";
+            let text = "not all blocks that will count no longer are known here: the node could not be asked, or there \
+                        are too many. `ics list --signer FINGERPRINT` at the home shows of what a signer has spoken";
             texts.push(text.to_owned());
         }
         texts
@@ -148,8 +149,8 @@ fn blocks(said: &Listed) -> bool {
     said.standing == Standing::Stands && said.by.group.is_none() && said.effect.is_some_and(Effect::blocks)
 }
 
-/// Whether its signer counts as compromised where he said it, or in a domain through which it came. What is left of an erased
-/// statement is the owners' word.
+/// Whether its signer counts as compromised where he said it, or in a domain through which it came. What is left of an
+/// erased statement is the owners' word.
 fn is_void(rules: &Descriptor, said: &Listed) -> bool {
     let is_compromised = |domain: &DomainName, index: u64| {
         rules.compromised_from(&said.by.signer, domain).is_some_and(|from| from <= index)
