@@ -7,7 +7,7 @@ use super::check::Context;
 use super::{Domain, Refusal};
 use crate::limits;
 use crate::log::entry::EntryKind;
-use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing};
+use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing, formerly_blocked};
 use crate::statement::{Erasure, Remnant, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -62,6 +62,9 @@ impl Domain {
         if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {
             return Err(Refusal::ErasesLifted { index: target.index(), until });
         }
+        if formerly_blocked(&scene, context.about, context.groups, at).iter().any(|it| it.by.index == target.index()) {
+            return Err(Refusal::ErasesFormer(target.index()));
+        }
         let claims = target.claims();
         let ended = |id: &StatementId| {
             judged.is_some_and(|x| scene.judged.iter().any(|it| it.logged.id() == *id && scene.ends(x, it.logged)))
@@ -77,7 +80,8 @@ impl Domain {
             act: Some(act),
             effect,
             status: effect.and_then(|_| claims.status.clone()),
-            from: effect.and(claims.from),
+            // What hangs on since when it blocks does not begin anew with the erasure.
+            from: effect.map(|_| target.begins_at()),
             until: until.filter(|_| effect.is_some() || !ends.is_empty()),
             ends,
             groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },

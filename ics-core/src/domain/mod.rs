@@ -175,7 +175,8 @@ impl Domain {
 
     /// The domain as its log told it when it had so many entries, to judge anew what had been said by then. What it admits,
     /// and who its signers are, it says as of now.
-    pub(crate) fn as_of(&self, size: u64) -> Self {
+    #[must_use]
+    pub fn as_of(&self, size: u64) -> Self {
         let mut then = self.clone();
         while then.current.index >= size
             && let Some(version) = then.former.pop()

@@ -42,6 +42,13 @@ pub enum Refusal {
          again: it can be erased once the owners have lifted it"
     )]
     ErasesCompromised(u64),
+    /// A former block for ever: what it revoked hangs on it, and no erasure restates that it held.
+    #[error(
+        "the status of entry {0} blocked for ever until a new descriptor weakened it, and certificates are revoked by that, \
+         which would come back: it can be erased once the descriptor lets the status block for ever again, and the \
+         descriptor may weaken it after that"
+    )]
+    ErasesFormer(u64),
     /// Too few owners have signed, or somebody else.
     #[error("an erasure takes the owners' signatures: {0}")]
     NotTheOwners(String),
@@ -266,6 +273,7 @@ impl Refusal {
             Self::ErasureDiffers(_) => "erasure-differs",
             Self::ErasesLifted { .. } => "erases-lifted",
             Self::ErasesCompromised(_) => "erases-compromised",
+            Self::ErasesFormer(_) => "erases-former",
             Self::NotTheOwners(_) => "not-the-owners",
             Self::ForeignDomain { .. } => "foreign-domain",
             Self::UnknownSource(_) => "unknown-source",
@@ -324,6 +332,7 @@ impl Refusal {
             | Self::NotErasable(_)
             | Self::ErasesLifted { .. }
             | Self::ErasesCompromised(_)
+            | Self::ErasesFormer(_)
             | Self::NotTheOwners(_)
             | Self::CertificateNotNamed(_)
             | Self::CertifiesUnknown(_) => Fault::Policy,

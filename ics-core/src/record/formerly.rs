@@ -20,7 +20,7 @@ use crate::vocabulary::{Act, Attribute, Effect};
 
 /// The statements that blocked the thing of a scene for ever and do so no longer, by index, with what came when that was
 /// over. Nothing but certificates hangs on them: of what has none none are looked for.
-pub(super) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Logged], at: Timestamp) -> Vec<Listed> {
+pub(crate) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Logged], at: Timestamp) -> Vec<Listed> {
     let is_issued = |it: &Judged<'_>| it.logged.act() == Act::Issued && it.standing != Standing::Refused;
     if !scene.judged.iter().any(is_issued) {
         return Vec::new();
@@ -146,7 +146,8 @@ impl<'a> History<'a> {
             }
             for it in self.blocking_at(moment, &sought) {
                 sought.remove(&it.by.index);
-                let void_since = Some(self.over_since(moment, later));
+                let over = self.over_since(moment, later);
+                let void_since = Some(it.void_since.filter(|void| void.index < over.index).unwrap_or(over));
                 found.insert(it.by.index, Listed { void_since, effect: Some(Effect::BlocksForEver), ..it });
             }
             later = Some(moment);
@@ -154,14 +155,19 @@ impl<'a> History<'a> {
         found
     }
 
-    /// Those that blocked for ever at a moment, each with what has become of it.
+    /// Those that blocked for ever at a moment, each with what has become of it. What the owners erased after they had lifted
+    /// it blocked until they did, and nothing is left of that time but what they restate.
     fn blocking_at(&self, (at, size): &Moment, sought: &BTreeSet<u64>) -> Vec<Listed> {
         let then = self.scene.domain.as_of(*size);
         // What is about the thing itself and what is about groups is told apart there.
         let said = until(&self.decisive, *size);
         let past = Scene::judge(&then, self.scene.subject, None, said, said, *at);
+        let had_begun =
+            |it: &Judged<'_>| then.void_since(it.logged).is_some_and(|void| it.logged.begins_at() <= void.at);
+        let was_lifted = |it: &Judged<'_>| it.standing == Standing::Lifted && it.logged.is_erased() && had_begun(it);
         let blocks = |it: &&Judged<'_>| {
-            sought.contains(&it.logged.index()) && it.stands() && it.effect == Some(Effect::BlocksForEver)
+            let held = it.stands() || was_lifted(it);
+            sought.contains(&it.logged.index()) && held && it.effect == Some(Effect::BlocksForEver)
         };
         past.judged.iter().filter(blocks).map(|it| self.become_of(&past, it)).collect()
     }

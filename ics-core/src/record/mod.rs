@@ -21,6 +21,7 @@ pub use report::{
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};
 
+pub(crate) use formerly::formerly_blocked;
 pub(crate) use standing::{Judged, Scene, may_lift, replaces, takes_back};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::SourceRef;
+use super::said::begins_at;
 use crate::descriptor::Descriptor;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, excerpt, serde_as_text, write_hex};
 use crate::name::Name;
@@ -332,6 +333,14 @@ pub struct Listed {
     /// Until when it holds, exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+}
+
+impl Listed {
+    /// From when on it holds, if nothing ends it: of an erased statement since before it was erased.
+    #[must_use]
+    pub fn begins_at(&self) -> Timestamp {
+        begins_at(self.from, self.admitted_at, self.erased)
+    }
 }
 
 /// What one domain says about one identity, at one time.

@@ -121,7 +121,7 @@ fn given_status(scene: &Scene<'_>, it: &Judged<'_>) -> Option<GivenStatus> {
     Some(GivenStatus {
         effect: it.effect.unwrap_or(Effect::None),
         name: claims.status.clone()?,
-        since: claims.from.unwrap_or_default().max(it.logged.admitted_at()),
+        since: it.logged.begins_at(),
         reason: claims.reason.clone(),
         by: by(scene, it.logged),
     })

@@ -71,6 +71,11 @@ pub struct Logged {
     said: Arc<Content>,
 }
 
+/// From when on a statement holds: not before it was admitted. Of an erased one its erasure, which came later, says that.
+pub(super) fn begins_at(from: Option<Timestamp>, admitted_at: Timestamp, erased: bool) -> Timestamp {
+    from.filter(|from| erased || *from > admitted_at).unwrap_or(admitted_at)
+}
+
 /// What people see in the place of a name that was erased.
 const ERASED: &str = "(erased)";
 
@@ -175,6 +180,11 @@ impl Logged {
     #[must_use]
     pub const fn is_erased(&self) -> bool {
         self.erased
+    }
+
+    /// From when on it holds, if nothing ends it.
+    pub(crate) fn begins_at(&self) -> Timestamp {
+        begins_at(self.claims().from, self.admitted_at, self.erased)
     }
 
     /// What the owners who erased it say that its status does: the descriptor may have dropped it before.
@@ -307,7 +317,7 @@ mod tests {
     use crate::domain::Context;
     use crate::log::entry::EntryKind;
     use crate::openpgp::signer::Signer as _;
-    use crate::samples::{Draft, KEEPER, domain, group, id, introduce, now, status};
+    use crate::samples::{Draft, KEEPER, domain, group, id, introduce, now, status, time};
     use crate::statement::body::{self, Body};
     use crate::statement::{DeveloperSignature, fixtures, make};
 
@@ -338,6 +348,7 @@ mod tests {
             (claims.act, claims.status.clone(), claims.from, claims.until)
         };
         assert_eq!(told(&left), told(&suspended));
+        assert_eq!((left.begins_at(), suspended.begins_at()), (time(100), time(100)));
         let (domain, nothing_more) = (suspended.claims().domain.clone(), id(1));
         assert_eq!(left_of(&Erasure::new(domain, nothing_more)), None, "it does not say what that was about");
     }

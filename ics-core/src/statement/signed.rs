@@ -75,7 +75,7 @@ pub struct Erasure {
     /// The status that has this effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusName>,
-    /// From when on it has it.
+    /// From when on it has it, not before it was admitted: the erasure came later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// Until when it has it, exclusively; without end if absent.

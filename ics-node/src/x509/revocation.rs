@@ -190,8 +190,7 @@ impl State {
         }
         let blocks = blocks_for_ever(record, issued);
         if let Some(first) = blocks.first() {
-            let at = first.from.unwrap_or_default().max(first.admitted_at);
-            return Self::Revoked { at, reason: reason_for_good(first, &blocks) };
+            return Self::Revoked { at: first.begins_at(), reason: reason_for_good(first, &blocks) };
         }
         if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
             return Self::Revoked { at: status.decides.since, reason: Reason::CertificateHold };

@@ -113,7 +113,11 @@ fn did_its_work(it: &Listed) -> bool {
 
 /// Whether what the owners have lifted, or whose signer they have declared compromised, had begun before that.
 pub(super) fn had_begun(it: &Listed) -> bool {
-    let in_time = |from| from <= it.admitted_at || it.void_since.is_some_and(|void| from < void.at);
+    // An erased one was admitted before its erasure, and begins no earlier.
+    let in_time = |from| match it.erased {
+        true => it.void_since.is_some_and(|void| from <= void.at),
+        false => from <= it.admitted_at || it.void_since.is_some_and(|void| from < void.at),
+    };
     it.from.is_none_or(in_time)
 }
 

@@ -1,5 +1,6 @@
 //! Changing the rules of a domain.
 
+use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage, spki};
 
 #[test]
@@ -257,6 +258,53 @@ fn a_compromise_that_takes_nothing_back_is_told() {
         let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
         assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
     }
+}
+
+/// Else what is stolen may be used again, and nobody has said so.
+#[test]
+fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
+    let stage = Stage::started();
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let [stolen, ..] = [1, 2, 3].map(|number| publish(&stage, number, &format!("SN-{number}")));
+    stage.ok(&["status", "in-use", "serial:SN-2", "--yes"]);
+    let size = stage.size("serial:SN-1");
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    let declared = format!("{signer}@{size}");
+    let expected = serde_json::json!({
+        "blocks": [{ "index": size, "id": stolen, "title": title(&stage), "status": "stolen", "signer": signer }],
+        "complete": true,
+    });
+    let words = ["domain", "update", "--compromised", &declared];
+    assert_eq!(stage.ok(&words)["blocks_that_fall"], expected);
+    assert_eq!(stage.ok(&["domain", "submit"])["blocks_that_fall"], expected);
+
+    // Nobody else is declared, so nothing more falls.
+    let next = stage.ok(&["domain", "update", "--description", "Pumps"]);
+    assert_eq!(next.get("blocks_that_fall"), None, "{next}");
+}
+
+fn title(stage: &Stage) -> String {
+    stage.record("serial:SN-1")["title"].as_str().expect("a title").to_owned()
+}
+
+#[test]
+fn people_are_told_which_blocks_fall_and_what_to_do() {
+    let mut stage = Stage::started();
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    publish(&stage, 1, "SN-1");
+    let size = stage.size("serial:SN-1");
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    let later = stage.for_people("home", &["domain", "update", "--compromised", &format!("{signer}@{}", size + 1)]);
+    assert!(later.code == 0 && !later.stderr.contains("count no longer"), "it was said before that: {later:?}");
+    let words = ["domain", "update", "--compromised", &format!("{signer}@{size}")];
+    let told = stage.for_people("home", &words);
+    assert_eq!(told.code, 0, "{told:?}");
+    for expected in ["1 block will count no longer", &format!("entry {size}: stolen of"), "say again before"] {
+        assert!(told.stderr.contains(expected), "`{expected}` is missing: {told:?}");
+    }
+    stage.kill();
+    let alone = stage.for_people("home", &["domain", "update", "--compromised", &format!("{signer}@0")]);
+    assert!(alone.code == 0 && alone.stderr.contains("not all blocks that will count no longer are known"), "{alone:?}");
 }
 
 /// What the source declares itself does not count here.

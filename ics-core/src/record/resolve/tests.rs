@@ -47,6 +47,23 @@ fn what_blocks_and_was_erased_says_who_has_the_last_word() {
     let listed = record.statements.iter().find(|listed| listed.by.index == 2).expect("it is listed");
     assert_eq!(listed.standing, Standing::Stands);
     assert!(listed.because.contains("the domain's owners erased it"), "{}", listed.because);
+    assert_eq!(listed.begins_at(), time(1), "certificates are on hold since then");
+    assert_eq!(record.status.as_ref().map(|it| it.decides.since), Some(time(1)));
+}
+
+#[test]
+fn a_block_that_was_erased_begins_when_it_began() {
+    for (draft, begins) in [
+        (status(7, KEEPER, "maintainer", "destroyed"), 7),
+        (status(7, KEEPER, "maintainer", "destroyed").from(3), 7),
+        (status(7, KEEPER, "maintainer", "destroyed").from(50), 50),
+        (status(7, KEEPER, "maintainer", "suspended").from(2_000_000), 2_000_000),
+    ] {
+        let about = [introduce(0).log(), draft.log()];
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+        assert_eq!((erasure.from, about[1].begins_at()), (Some(time(begins)), time(begins)));
+    }
 }
 
 /// What nobody knows may be what hid it.
@@ -394,6 +411,46 @@ fn what_blocked_for_ever_and_was_erased_is_remembered_when_its_status_does_somet
     domain.take_descriptor(5, descriptor(), time(5)).expect("valid");
     assert_eq!(told(domain), [(6, 8)], "the owners have dropped the status before");
     assert_eq!(told(ruled(&[(1, Effect::Blocks)])), NOTHING, "it never did");
+}
+
+/// Once it is weakened nobody who reads the log without it could tell that it blocked for ever.
+#[test]
+fn what_has_revoked_certificates_is_not_erased_once_its_status_does_something_else() {
+    let said = [introduce(2), certificate(3), status(4, KEEPER, "maintainer", "scrapped")].map(Draft::log);
+    let erased = |domain: &Domain, about: &[Logged]| {
+        let status = about.last().expect("the status");
+        let context = Context { about, groups: &[], unseen: false };
+        domain.erasure_of(status, &context, now()).map(|erasure| erasure.effect)
+    };
+    for weaker in [Effect::Blocks, Effect::None, Effect::Permits] {
+        let mut domain = ruled(&[(1, Effect::BlocksForEver), (6, weaker)]);
+        let refused = erased(&domain, &said).expect_err("certificates would come back");
+        assert_eq!(refused.code(), "erases-former", "{weaker:?}");
+        let without = [said[0].clone(), said[2].clone()];
+        assert!(erased(&domain, &without).is_ok(), "{weaker:?}: it has no certificate");
+        domain.take_descriptor(8, rules(Effect::BlocksForEver), time(8)).expect("valid");
+        assert_eq!(erased(&domain, &said).expect("it says so again"), Some(Effect::BlocksForEver), "{weaker:?}");
+    }
+    assert!(erased(&ruled(&[(1, Effect::Blocks)]), &said).is_ok(), "it never did");
+}
+
+#[test]
+fn what_was_lifted_and_then_erased_is_remembered_when_its_status_does_something_else() {
+    let told = |status: Draft| {
+        let said = [introduce(2), certificate(3), status].map(Draft::log);
+        let mut next = rules(Effect::BlocksForEver);
+        next.lifted.extend([id(4)]);
+        let mut domain = ruled(&[(1, Effect::BlocksForEver)]);
+        domain.take_descriptor(6, next.clone(), time(6)).expect("valid");
+        let context = Context { about: &said, groups: &[], unseen: false };
+        let erasure = domain.erasure_of(&said[2], &context, now()).expect("it may be erased");
+        let left = Logged::of_erasure(7, time(7), &erasure, HEIR).expect("it is about the device");
+        next.statuses = rules(Effect::Blocks).statuses;
+        domain.take_descriptor(8, next, time(8)).expect("valid");
+        over(&unblocked(&domain, &[said[0].clone(), said[1].clone(), left], &[]))
+    };
+    assert_eq!(told(status(4, KEEPER, "maintainer", "scrapped")), [(7, 6)]);
+    assert_eq!(told(status(4, KEEPER, "maintainer", "scrapped").from(50)), NOTHING, "it was lifted before it began");
 }
 
 #[test]

@@ -279,7 +279,8 @@ impl App {
 
     /// Appends `{"as_of":…,"record":…}`.
     fn write(&self, reader: Reader, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
-        let fresh_for = told.hosted.domain().map_or(0, |domain| domain.descriptor().freshness.default);
+        let domain = told.hosted.domain();
+        let fresh_for = domain.map_or(0, |domain| domain.descriptor_at(told.reach.size).freshness.default);
         let as_of = self.as_of_reach(&told.reach, fresh_for);
         encoded.json.extend_from_slice(b"{\"as_of\":");
         serde_json::to_writer(&mut encoded.json, &as_of).map_err(|error| AppError::Internal(error.to_string()))?;

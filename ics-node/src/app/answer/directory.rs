@@ -105,7 +105,7 @@ impl App {
     pub fn as_of_domain(&self, number: DomainNumber) -> Option<AsOf> {
         let hosted = self.all_hosted().into_iter().find(|hosted| hosted.number == number)?;
         let reach = self.store().reach(number).ok()??;
-        Some(self.as_of_reach(&reach, hosted.domain()?.descriptor().freshness.default))
+        Some(self.as_of_reach(&reach, hosted.domain()?.descriptor_at(reach.size).freshness.default))
     }
 
     /// The next things of a domain that have one of the postings, `limit` at most.

@@ -16,6 +16,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
+use super::read::as_shown;
 use super::then::Then;
 use crate::api::DomainInfo;
 use crate::app::entries::{Entries, Snapshot, about, find_logged, keys, kind_key, restore};
@@ -23,11 +24,14 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
 
-/// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment.
+/// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment. What may be read,
+/// the newest rules say; what stands, those that the log shows.
 #[derive(Clone)]
 pub struct Moment {
     hosted: Arc<Hosted>,
     domain: Arc<Domain>,
+    /// The same as of what the log shows.
+    shown: Arc<Domain>,
     seal: Seal,
     /// Entries by which the rules are known: at a home that waits for its witnesses, more than the log shows.
     ruled_upto: u64,
@@ -131,6 +135,11 @@ impl Moment {
         &self.domain
     }
 
+    /// By what statements are judged.
+    pub(in crate::app) fn shown_rules(&self) -> &Domain {
+        &self.shown
+    }
+
     /// The time at which statements are judged.
     pub(in crate::app) const fn at(&self) -> Timestamp {
         self.at
@@ -203,6 +212,7 @@ impl App {
         let filled = self.store().sight(hosted.number)?.settled;
         Ok(Some(Moment {
             hosted,
+            shown: as_shown(&domain, seal.size),
             domain,
             seal,
             ruled_upto,
@@ -273,14 +283,17 @@ impl App {
             let room = usize::try_from(to.ruled_upto - next).unwrap_or(usize::MAX).min(limits::FEED_ENTRIES);
             for entry in self.store().entries(to.hosted.number, next, room, limits::FEED_BYTES)? {
                 next = entry.index + 1;
-                // Statements count as far as the log shows, rules as far as they were not known before.
+                // Statements count as far as the log shows. Rules count for readers as soon as they are known, and for
+                // what stands once the log shows them.
                 let harmless = match restore(&to.domain, &entry)? {
                     Some(statement) => entry.index >= to.seal.size || touch(&statement, &mut ids),
                     None => {
                         // A certification changes the one key that it stands on.
                         let body = entry.content.as_ref().map(|content| content.body.as_slice());
                         ids.extend(body.and_then(openpgp_key_of).map(|key| key.to_string()));
-                        entry.index < from.ruled_upto || !(entry.effective && changes_rules(&entry.header))
+                        let is_known = entry.index < from.ruled_upto;
+                        let is_as_before = is_known && (entry.index >= to.seal.size || !is_descriptor(&entry.header));
+                        is_as_before || !(entry.effective && changes_rules(&entry.header))
                     }
                 };
                 if !harmless {
@@ -354,7 +367,7 @@ impl App {
             let about: Vec<Logged> = said.about.iter().filter(|it| it.index() < *size).cloned().collect();
             // What an erasure hides from now on could be seen until then, as far as anybody knows.
             let record = |at: &Timestamp| {
-                let record = resolve(&to.domain, &id, &about, &said.groups, *at)?;
+                let record = resolve(&to.shown, &id, &about, &said.groups, *at)?;
                 Some(Record { forgotten: false, ..record })
             };
             times.iter().filter_map(record).any(|record| self.may_read(reader, &to.domain, &record))
@@ -378,6 +391,10 @@ fn touch(statement: &Logged, ids: &mut BTreeSet<String>) -> bool {
 /// Whether an entry that is no statement changes what others come to.
 fn changes_rules(header: &[u8]) -> bool {
     Header::decode(header).is_ok_and(|header| header.kind != EntryKind::Certification)
+}
+
+fn is_descriptor(header: &[u8]) -> bool {
+    Header::decode(header).is_ok_and(|header| header.kind == EntryKind::Descriptor)
 }
 
 #[cfg(test)]

@@ -23,7 +23,10 @@ use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
 /// One domain's durable log as far as it can be proven, and what it says of itself at that size.
 pub(crate) struct Sight<'a> {
     pub(crate) hosted: &'a Hosted,
+    /// As its rules are now: they say who may read and what is admitted, and may wait to be shown.
     pub(crate) domain: Arc<Domain>,
+    /// As they are where the log that is read ends: by these its statements are judged.
+    pub(crate) shown: Arc<Domain>,
     pub(crate) seal: Seal,
     pub(crate) entries: Snapshot<'a>,
 }
@@ -46,7 +49,8 @@ impl App {
         let seal = self.seal(hosted)?;
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let entries = Snapshot { store: self.store(), number: hosted.number, size: seal.size };
-        Ok(Sight { hosted, domain, seal, entries })
+        let shown = as_shown(&domain, seal.size);
+        Ok(Sight { hosted, domain, shown, seal, entries })
     }
 
     /// The domains that can be read; and why one cannot of which this node should know, be it damaged, at home here, or
@@ -74,7 +78,7 @@ impl App {
 
     /// How complete and how fresh answers from it are.
     pub(crate) fn as_of(&self, sight: &Sight<'_>) -> AsOf {
-        self.as_of_reach(&sight.reach(), sight.domain.descriptor().freshness.default)
+        self.as_of_reach(&sight.reach(), sight.shown.descriptor().freshness.default)
     }
 
     /// The same of answers that go so far.
@@ -371,6 +375,12 @@ impl App {
         let entries = self.store().entries_at(sight.hosted.number, &indices)?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
+}
+
+/// A domain as of what is shown of it. A descriptor that waits for witnesses, or for the rest of a copy, rules nothing that
+/// anybody could prove.
+pub(super) fn as_shown(domain: &Arc<Domain>, size: u64) -> Arc<Domain> {
+    if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.as_of(size)) }
 }
 
 /// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.

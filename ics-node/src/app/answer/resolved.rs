@@ -103,7 +103,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Judged, AppError> {
         let around = self.around(sight, era, &about)?;
-        let record = resolve(&sight.domain, id, &about, &around.statements, now);
+        let record = resolve(&sight.shown, id, &about, &around.statements, now);
         Ok(Judged { record, about, around })
     }
 

@@ -414,14 +414,16 @@ fn testimonies(heard: &[Source], looking: &Looking) -> Result<Vec<Testimony>, Ap
     heard.iter().filter(|it| !looking.mute.contains(&it.hosted.number)).map(of).chain(elsewhere).collect()
 }
 
+/// By the descriptor that rules as far as the log is shown: one behind that nobody could prove.
 fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Testimony, AppError> {
+    let descriptor = domain.descriptor_at(reach.size);
     Ok(Testimony {
         origin: domain.origin(),
         size: reach.size,
         root: reach.root,
-        descriptor: domain.descriptor().version,
+        descriptor: descriptor.version,
         as_of: reach.cosigned_at.unwrap_or_default(),
-        freshness: Freshness::clone(&domain.descriptor().freshness),
+        freshness: Freshness::clone(&descriptor.freshness),
         record: told.map(|told| told.kept.record()).transpose()?.flatten(),
         withheld: told.is_some_and(|told| told.kept.withheld),
     })
@@ -438,7 +440,10 @@ fn answer(
     let is_mute = |source: &Source| looking.iter().all(|(_, it)| it.mute.contains(&source.hosted.number));
     let heard = || heard.iter().filter(|it| !is_mute(it));
     let reaches = || {
-        let here = heard().map(|it| until(it.reach.cosigned_at.unwrap_or_default(), &it.domain.descriptor().freshness));
+        let here = heard().map(|it| {
+            let descriptor = it.domain.descriptor_at(it.reach.size);
+            until(it.reach.cosigned_at.unwrap_or_default(), &descriptor.freshness)
+        });
         here.chain(elsewhere().map(|it| until(it.as_of, &it.freshness)))
     };
     let (verdict, reason) = ruling.at(reaches(), now);

@@ -7,7 +7,7 @@ use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
-use ics_core::trust::Outcome;
+use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
 
 use super::{PERMITS, check, node};
@@ -44,12 +44,15 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
     is_not_cosigned(&app, &maker, &next.to_json()).await;
     assert!(!is_withheld(), "the block is shown");
+    let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
+    assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)), "and the checker has its proof");
     is_not_cosigned(&app, &maker, &erasure.to_json().expect("JSON")).await;
 
     let hosted = app.hosted(&maker.domain).expect("here");
     assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
     assert!(is_withheld(), "what it restates is not shown yet");
-    assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Unknown));
+    let withheld = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
+    assert_eq!(withheld, Some((Outcome::Unknown, Reason::Withheld)), "and not because the checker rejects the answer");
     let moment = app.moment(&maker.domain).expect("here").expect("settled");
     let then = app.thing_then(Reader::Operator, &moment, &id.to_string()).expect("read").expect("is spoken of");
     assert!(then.record().expect("readable").effect().blocks(), "for copies of the directory it is blocked");

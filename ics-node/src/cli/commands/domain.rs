@@ -3,6 +3,7 @@
 mod acknowledge;
 mod changes;
 mod create;
+mod falling;
 mod forks;
 pub(super) mod leaving;
 mod missing;

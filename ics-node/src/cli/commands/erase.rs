@@ -190,9 +190,9 @@ fn stays(erasure: &Erasure) -> String {
     if let Some(status) = &erasure.status {
         let until = erasure.until.map_or_else(String::new, |until| format!(" until {}", when(until)));
         lines.push(format!("the block by the status {}{until}", clean(status.as_str())));
-        // What is left is the owners' word, as of its own entry.
         if erasure.identity.is_some_and(|it| it.kind.has_key()) {
-            lines.push("that it revokes X.509 certificates: but since the erasure, and not since the block".to_owned());
+            let since = erasure.from.map_or_else(String::new, |from| format!(", since {}", when(from)));
+            lines.push(format!("that it revokes X.509 certificates{since}"));
         }
     }
     if !erasure.ends.is_empty() {

@@ -223,6 +223,21 @@ fn erasing_what_was_lifted_changes_nothing() {
     let before = [issued(1, 'a'), blocks(6, BY_MAKER, "destroyed", left(8)), issued(9, 'b')];
     assert_eq!(State::of(&record(&before), 1), revoked(6, Reason::CessationOfOperation));
     assert_eq!(State::of(&record(&before), 9), State::Good);
+    let since = |minute| with(left(8), json!({ "from": time(minute) }));
+    let erased_late =
+        |minute| State::of(&record(&[issued(1, 'a'), blocks(40, BY_MAKER, "destroyed", since(minute))]), 1);
+    assert_eq!(erased_late(5), revoked(5, Reason::CessationOfOperation), "as before it was erased");
+    assert_eq!(erased_late(30), State::Good, "it was to begin later");
+}
+
+/// Who compares what was signed with when its certificate was revoked must not trust more of it after an erasure.
+#[test]
+fn erasing_what_blocks_for_ever_revokes_no_later() {
+    let erased = json!({ "erased": true, "from": time(5) });
+    let after = record(&[issued(1, 'a'), blocks(20, BY_MAKER, "destroyed", erased)]);
+    assert_eq!(State::of(&after, 1), revoked(5, Reason::CessationOfOperation));
+    let to_begin = record(&[issued(1, 'a'), blocks(4, BY_MAKER, "destroyed", json!({ "from": time(2) }))]);
+    assert_eq!(State::of(&to_begin, 1), revoked(4, Reason::CessationOfOperation), "not before it is admitted");
 }
 
 #[test]

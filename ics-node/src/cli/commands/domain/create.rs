@@ -23,7 +23,13 @@ Examples:
 
   Three owners, any two of whom change the rules later:
   $ ics domain create devices.acme.example --template manufacturer --owner owner --owner b.asc --owner c.asc \
---threshold 2 --signer manufacturer=factory.asc --names 'manufacturer=serial:*' --home-node ics.acme.example=node")]
+--threshold 2 --signer manufacturer=factory.asc --names 'manufacturer=serial:*' --home-node ics.acme.example=node
+
+Every template makes the domain public: its first rule of access lets anybody read, follow and copy. The comment at that
+rule shows how to name a role there instead, for instance `Role::\"owner\"`, the role over a thing:
+  - A signer who was granted it reads, through the peer that names him (`ics peer add --signer`).
+  - A domain that follows asks by the keys of its own descriptor's owners, and by none of its signers. So only that one may
+    follow whose owner's key was granted the role as well: `ics grant owner --to OWNER.asc THING`.")]
 pub(crate) struct Create {
     /// The domain's name.
     domain: DomainName,

@@ -11,6 +11,7 @@ use ics_core::vocabulary::{DomainName, Role};
 use serde::Serialize;
 
 use super::changes::changes;
+use super::falling::Falling;
 use super::{domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
@@ -23,21 +24,23 @@ use crate::x509::Authority;
 
 type Row = (&'static str, String);
 
-/// The member of what is printed as JSON that is none of the descriptor.
-pub(super) const WITNESS_KEYS: &str = "witness_keys";
+/// The members of what is printed as JSON that are none of the descriptor.
+pub(super) const BESIDE: [&str; 2] = ["witness_keys", "blocks_that_fall"];
 
-/// A descriptor as JSON, with its witnesses' keys in the form that other tools take.
+/// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
 struct Shown<'d> {
     #[serde(flatten)]
     descriptor: &'d Descriptor,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witness_keys: Vec<VerifierKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_that_fall: Option<&'d Falling>,
 }
 
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
-        Self { descriptor, witness_keys: descriptor.witness_keys() }
+        Self { descriptor, witness_keys: descriptor.witness_keys(), blocks_that_fall: None }
     }
 }
 
@@ -134,8 +137,19 @@ fn followed(it: &FollowInfo) -> String {
 
 /// Prints a descriptor, who has signed it, and what is still missing.
 pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
+    print_with(context, file, path, None)
+}
+
+/// The same of one that was made just now, with the blocks that fall by it.
+pub(super) fn print_with(
+    context: &Context,
+    file: &DescriptorFile,
+    path: &Path,
+    blocks_that_fall: Option<&Falling>,
+) -> Result<Exit, Failure> {
     let rows = vec![("file", path.display().to_string())];
-    context.output.result(&Shown::from(&file.descriptor), || text(context, file, rows))?;
+    let shown = Shown { blocks_that_fall, ..Shown::from(&file.descriptor) };
+    context.output.result(&shown, || text(context, file, rows))?;
     Ok(Exit::Ok)
 }
 

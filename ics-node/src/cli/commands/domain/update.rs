@@ -8,9 +8,10 @@ use ics_core::identity::Fingerprint;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::falling::tell_falling;
 use super::leaving::tell_orphans;
 use super::missing::{tell_idle_roles, tell_new_signers};
-use super::show::WITNESS_KEYS;
+use super::show::BESIDE;
 use super::submit::beyond_the_log;
 use super::{domain_or_default, newest, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
@@ -75,7 +76,8 @@ pub(crate) struct Update {
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
     /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for what
-    /// was adopted from it: what the source declares itself does not count here.
+    /// was adopted from it: what the source declares itself does not count here. The blocks that fall with it are told, for
+    /// another signer to say them again before.
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
     /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
@@ -147,9 +149,11 @@ impl Update {
         tell_new_signers(context, &previous, &next);
         tell_orphans(context, &previous, &next);
         // Owners sign a digit too many as they sign anything else; only a log tells it apart.
-        if let Ok(node) = context.config().and_then(|config| context.node(&config)) {
-            beyond_the_log(context, &node, &next);
+        let node = context.config().and_then(|config| context.node(&config)).ok();
+        if let Some(node) = &node {
+            beyond_the_log(context, node, &next);
         }
+        let falling = tell_falling(context, node.as_ref(), &previous, &next);
         if let Some(path) = &unsigned {
             return prepare(context, &next, &owners, path);
         }
@@ -159,7 +163,7 @@ impl Update {
         let file = DescriptorFile::sign_new(next, &signers, context.now())?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
-        let exit = super::show::print(context, &file, &path)?;
+        let exit = super::show::print_with(context, &file, &path, falling.as_ref())?;
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         Ok(exit)
     }
@@ -241,7 +245,9 @@ fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let mut shown: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
     // What `ics domain show` prints beside it.
-    let is_shown = shown.as_object_mut().is_some_and(|members| members.remove(WITNESS_KEYS).is_some());
+    let members = shown.as_object_mut();
+    let removed = members.map(|members| BESIDE.iter().filter(|name| members.remove(**name).is_some()).count());
+    let is_shown = removed.is_some_and(|removed| removed > 0);
     let edited = if is_shown { serde_json::from_value(shown) } else { serde_json::from_str(&text) };
     edited.map_err(|e| failed(e.to_string()))
 }

@@ -1,0 +1,161 @@
+//! Blocks that fall with a version of a descriptor that declares their signers compromised: what is stolen may be used
+//! again.
+
+use std::collections::BTreeSet;
+
+use ics_core::descriptor::Descriptor;
+use ics_core::identity::Fingerprint;
+use ics_core::limits;
+use ics_core::record::{Listed, Standing};
+use ics_core::vocabulary::{DomainName, Effect};
+use serde::Serialize;
+
+use crate::api::{IdentitySummary, ListQuery};
+use crate::cli::context::Context;
+use crate::cli::words::{clean, counted, short};
+use crate::client::node::{Node, NodeError};
+
+/// Pages of what a signer has spoken of: 100000 things.
+const PAGES: usize = 200;
+/// Blocked things among them of which all that is said is asked for, each by a request of its own.
+const LOOKED_AT: usize = 1_000;
+/// Blocks that people are shown; programs get all.
+const SHOWN: usize = 20;
+
+/// A block that counts until then.
+#[derive(Debug, Serialize)]
+struct Block {
+    index: u64,
+    id: String,
+    title: String,
+    status: String,
+    signer: Fingerprint,
+}
+
+/// The blocks that fall, as far as they were looked for.
+#[derive(Debug, Serialize)]
+pub(super) struct Falling {
+    blocks: Vec<Block>,
+    /// Whether these are all.
+    complete: bool,
+    #[serde(skip)]
+    looked_at: usize,
+}
+
+/// Looks for what falls with the next version, and tells people. Nothing where it declares nobody compromised anew.
+pub(super) fn tell_falling(
+    context: &Context,
+    node: Option<&Node>,
+    previous: &Descriptor,
+    next: &Descriptor,
+) -> Option<Falling> {
+    let new = next.compromised.iter().filter(|it| !previous.compromised.contains(it));
+    let signers: BTreeSet<Fingerprint> = new.map(|it| it.signer).collect();
+    if signers.is_empty() {
+        return None;
+    }
+    let mut falling = Falling { blocks: Vec::new(), complete: node.is_some(), looked_at: 0 };
+    for signer in signers {
+        let Some(node) = node else { break };
+        let looked = context.wait(async { Ok(falling.look(node, previous, next, signer).await?) });
+        falling.complete &= looked.is_ok();
+    }
+    for text in falling.texts() {
+        context.output.note(&text);
+    }
+    Some(falling)
+}
+
+impl Falling {
+    /// What else said the same of a thing leaves it blocked; that is not asked: the word of each is listed.
+    async fn look(
+        &mut self,
+        node: &Node,
+        previous: &Descriptor,
+        next: &Descriptor,
+        signer: Fingerprint,
+    ) -> Result<(), NodeError> {
+        let (signed_by, limit) = (Some(signer.to_string()), Some(limits::PAGE_ITEMS));
+        let mut query = ListQuery { signer: signed_by, limit, ..ListQuery::default() };
+        for _ in 0..PAGES {
+            let page = node.list(&next.domain, &query).await?;
+            for thing in page.items.iter().filter(|thing| is_blocked(thing)) {
+                if self.looked_at >= LOOKED_AT {
+                    self.complete = false;
+                    return Ok(());
+                }
+                self.looked_at += 1;
+                let said = node.history(&next.domain, &thing.id).await?.items;
+                let of_signer = said.iter().filter(|it| it.by.signer == signer && blocks(it));
+                let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
+                self.blocks.extend(falls.map(|it| Block::of(thing, it)));
+            }
+            match page.next {
+                Some(after) => query.after = Some(after),
+                None => return Ok(()),
+            }
+        }
+        self.complete = false;
+        Ok(())
+    }
+
+    /// For people.
+    fn texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if !self.blocks.is_empty() {
+            let mut lines: Vec<String> = self.blocks.iter().take(SHOWN).map(Block::line).collect();
+            let more = self.blocks.len().saturating_sub(SHOWN);
+            lines.extend((more > 0).then(|| format!("  … and {more} more; --json lists all")));
+            texts.push(format!(
+                "{} will count no longer, because of whom this version declares compromised:\n{}\nWhat is to stay \
+                 blocked another signer has to say again before this version is in force: `ics status STATUS THING \
+                 --signer KEY --role ROLE`",
+                counted(self.blocks.len(), "block"),
+                lines.join("\n")
+            ));
+        }
+        if !self.complete {
+            let text = "not all blocks that will count no longer are known here: the node could not be asked, or there \
+                        are too many. `ics list --signer FINGERPRINT` at the home shows of what a signer has spoken";
+            texts.push(text.to_owned());
+        }
+        texts
+    }
+}
+
+impl Block {
+    fn of(thing: &IdentitySummary, said: &Listed) -> Self {
+        Self {
+            index: said.by.index,
+            id: thing.id.clone(),
+            title: thing.title.clone(),
+            status: said.status.as_ref().map(ToString::to_string).unwrap_or_default(),
+            signer: said.by.signer,
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { index, id, title, status, .. } = self;
+        format!("  entry {index}: {} of {} ({})", clean(status), clean(title), short(id))
+    }
+}
+
+fn is_blocked(thing: &IdentitySummary) -> bool {
+    [Effect::Blocks, Effect::BlocksForEver].iter().any(|effect| effect.to_string() == thing.effect)
+}
+
+/// Whether it blocks the thing of which it was said. What was said of its group is listed with that.
+fn blocks(said: &Listed) -> bool {
+    said.standing == Standing::Stands && said.by.group.is_none() && said.effect.is_some_and(Effect::blocks)
+}
+
+/// Whether its signer counts as compromised where he said it, or in a domain through which it came. What is left of an
+/// erased statement is the owners' word.
+fn is_void(rules: &Descriptor, said: &Listed) -> bool {
+    let is_compromised = |domain: &DomainName, index: u64| {
+        rules.compromised_from(&said.by.signer, domain).is_some_and(|from| from <= index)
+    };
+    let mut sources = said.source.iter();
+    !said.erased
+        && (is_compromised(&rules.domain, said.by.index) || sources.any(|it| is_compromised(&it.domain, it.index)))
+}
