@@ -1,5 +1,7 @@
 //! What a signer says of his own key, and whom it leaves to speak, as it reaches those who follow.
 
+use ics_core::vocabulary::DomainName;
+
 use super::*;
 
 /// Who makes devices after the first one.
@@ -125,4 +127,57 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
         let why = refused_from_heir(&app).await;
         assert!(why.contains("is revoked"), "{why}");
     }
+}
+
+/// A domain that takes over from [`CARE`].
+const PLANT: &str = "plant.acme.example";
+
+/// The manufacturer's domain, [`CARE`], which takes over from it, and [`PLANT`].
+fn in_a_row() -> World {
+    let world = inherited();
+    let care: DomainName = CARE.parse().expect("a domain");
+    let entry0 = Hash(world.app.domain(&care).expect("is here").info.origin.entry0);
+    let source = Source { domain: care, entry0, home: home() };
+    world.app.found(&changed_descriptor(Template::Maintenance, PLANT, vec![source], name_heir)).expect("founds");
+    world
+}
+
+/// What stands in a log before the revocation counts for whoever adopts it from there. What that log has behind it, because
+/// its own source had heard of it in time, is refused, and whoever follows is told why and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is_told() {
+    let node = Node::of(in_a_row).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    let devices = vec![device(20, "L1"), device(21, "L1")];
+    say(&node, [signers, devices, vec![stolen(&heir(), 20), stolen(&heir(), 21)]].concat()).await;
+    let app = Arc::new(node.app().clone());
+    let [care, plant]: [DomainName; 2] = [CARE, PLANT].map(|domain| domain.parse().expect("a domain"));
+    let of = |source: &str, seed| AdoptionRequest {
+        source: source.to_owned(),
+        ids: vec![serial(seed)],
+        ..AdoptionRequest::default()
+    };
+    assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").refused, Vec::new());
+    say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").adopted, 1, "that he has revoked his key");
+
+    let lot = Some("L1".to_owned());
+    let follows = AdoptionRequest { source: CARE.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&plant, follows).await.expect("adopts").refused, Vec::new());
+    assert_eq!(app.adopt(&care, of(DOMAIN, 21)).await.expect("adopts").refused, Vec::new());
+    assert_eq!(status(&app, 21).as_deref(), Some("stolen"), "the manufacturer's log proves that it came in time");
+    let following = Arc::clone(&app);
+    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    let at_plant = |seed: u8| {
+        let record = app.record(Reader::Operator, &plant, &serial(seed)).expect("is here").record;
+        record.status.map(|status| status.decides.name.to_string())
+    };
+    assert_eq!((at_plant(20).as_deref(), at_plant(21)), (Some("stolen"), None));
+    let alarms = app.domain(&plant).expect("here").alarms;
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").map(|it| it.text.as_str()).collect();
+    let why = format!("{CARE} had taken it over from {DOMAIN} behind what ended the key");
+    assert!(matches!(told.as_slice(), [text] if text.contains(&why)), "{told:?}");
+    let refused = app.adopt(&plant, of(CARE, 21)).await.expect("adopts").refused;
+    let details: Vec<_> = refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
+    assert!(matches!(details.as_slice(), [("signer-key", detail)] if detail.contains(&why)), "{details:?}");
 }
