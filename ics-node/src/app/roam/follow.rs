@@ -143,6 +143,7 @@ impl App {
         let (into, of, of_issuers) = (Arc::clone(target), origin.domain.clone(), of_issuers(&answer));
         let take = move |app: &Self| {
             let taken = app.take_answered(&into, &of, all, of_issuers)?;
+            app.tell_of_copies_of(&into, &of, &answer.evidence.entries)?;
             app.heed_declarations(&into, answer.attested.domain.descriptor())?;
             Ok(taken)
         };
@@ -204,6 +205,7 @@ impl App {
         let take_over = move |app: &Self| {
             app.end_alarm_of_another_log(&into, &source)?;
             app.take_over_answer(&into, &source, &answer, new_from)?;
+            app.tell_of_copies_of(&into, &source, &answer.evidence.entries)?;
             app.heed_declarations(&into, answer.attested.domain.descriptor())
         };
         self.blocking(take_over).await?;

@@ -569,6 +569,29 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     following.end().await;
 }
 
+/// An introduction that its home erases goes on to stand here, where only the owners of this domain can erase it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    let following = Following::begin(&node);
+    let alarms = || {
+        let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "copy-of-erased").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(), Vec::<String>::new());
+    let index = introduced(&home, 20).index;
+    erase(&home, index).await;
+    until("it is told of", || alarms().len() == 1).await;
+    let (told, held) = (alarms(), node.app.record(Reader::Operator, &care(), &id(20)).expect("is here").record);
+    let held = held.statements.first().expect("a statement").by.index;
+    assert!(told[0].starts_with(&format!("entry {index} of {DOMAIN} was erased")), "{told:?}");
+    assert!(told[0].contains(&format!("`ics erase --domain {CARE} --entry {held}`")), "{told:?}");
+    assert!(!told[0].contains("SN-20"), "{told:?}");
+    following.end().await;
+}
+
 /// What its home declares comes with the next answer about a thing that is followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_the_home_declares_compromised_is_told_without_a_copy() {
