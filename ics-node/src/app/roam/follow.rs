@@ -256,10 +256,10 @@ impl App {
         self.alarm_of_refused(target, source, &taken)
     }
 
-    /// Tells that nothing is shown of a thing, if it is followed by its name: it was when that began, so it is kept
-    /// back now.
+    /// Tells that nothing is shown of a thing, if it is followed: it was shown when that began, or was taken over, so it is
+    /// kept back now.
     fn tell_of_hidden(&self, target: &Hosted, source: &DomainName, asked: &str) -> Result<(), AppError> {
-        if !self.store().is_followed(target.number, source, asked)? {
+        if !self.is_missed(target, source, asked)? {
             return Ok(());
         }
         let ids = IdentityId::candidates(asked).unwrap_or_default();

@@ -214,6 +214,27 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     following.end().await;
 }
 
+/// To whom nothing of a lot is shown the home tells nothing of it: what was taken over of it is asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    node.app.adopt(&care(), lot).await.expect("is followed");
+    until("what there is of it", || status(&node, 20).as_deref() == Some("")).await;
+    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
+    until("nothing is missed", || not_taken(&node).is_empty() && state() == "current").await;
+    let both = "action in [Action::\"read\", Action::\"follow\"]";
+    let barred = lots(&["L9"]).replace("action == Action::\"read\"", both);
+    amend(&home, ALL, &barred).await;
+    until("it is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    assert!(not_taken(&node)[0].starts_with("the rules of devices.acme.example do not let"), "{:?}", not_taken(&node));
+    amend(&home, &barred, ALL).await;
+    until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
+    following.end().await;
+}
+
 /// Whoever asks by a name is told what was verified of the thing, however long what was answered to him before is fresh.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
