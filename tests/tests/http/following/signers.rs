@@ -129,6 +129,45 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
     }
 }
 
+/// A source's word about its signers ends nothing here: it is told as soon as its descriptor has come, and holds once the
+/// owners here say so too. What others say arrives all the while.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_until_it_is_declared_here() {
+    let node = Node::of(inherited).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    say(&node, [signers, vec![device(20, "L1"), device(21, "L1")]].concat()).await;
+    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20), serial(21)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    let follow = async || {
+        let following = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+        let alarms = app.domain(&care).expect("here").alarms.into_iter();
+        let told: Vec<_> = alarms.map(|alarm| (alarm.kind, alarm.text)).collect();
+        ([20, 21].map(|seed| status(&app, seed)), told)
+    };
+    let stolen_by_name = || Some("stolen".to_owned());
+
+    let from_index = app.domain(&domain()).expect("here").info.size;
+    say(&node, vec![stolen(&heir(), 20)]).await;
+    assert_eq!(follow().await, ([stolen_by_name(), None], Vec::new()));
+    let signer = heir().public_key().fingerprint();
+    let compromise = Compromise { signer, domain: domain(), from_index };
+    let declare = |descriptor: &mut Descriptor| descriptor.compromised.push(compromise.clone());
+    change(&app, DOMAIN, declare).await;
+    let (statuses, told) = follow().await;
+    assert_eq!(statuses, [stolen_by_name(), None], "he speaks here by the descriptor of this domain");
+    let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
+    let is_told = |(kind, text): &(String, String)| kind == "compromised-at-source" && text.contains(&does);
+    assert!(matches!(told.as_slice(), [alarm] if is_told(alarm)), "{told:?}");
+
+    say(&node, vec![stolen(&maker(), 21)]).await;
+    assert_eq!(follow().await, ([stolen_by_name(), stolen_by_name()], told));
+    change(&app, CARE, declare).await;
+    assert_eq!(follow().await, ([None, stolen_by_name()], Vec::new()), "now it holds here too");
+}
+
 /// A domain that takes over from [`CARE`].
 const PLANT: &str = "plant.acme.example";
 
