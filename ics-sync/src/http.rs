@@ -88,6 +88,12 @@ impl Meter {
         self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.spend(bytes, Instant::now()))
     }
 
+    /// In which time an answer must have come beyond so many bytes, with the pauses that the budget makes within it.
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+        let pauses = self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.time_for(bytes));
+        pauses + time_for(usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
     /// Entries of a page that comes within a while, if there are as many as are asked for.
     pub(crate) fn entries(&self, limit: usize) -> usize {
         let fits = |budget: &Arc<Budget>| usize::try_from(budget.within(PAGE_TIME) / ENTRY_BYTES).unwrap_or(limit);
@@ -443,7 +449,7 @@ fn problem_of(body: &[u8]) -> Option<String> {
 /// Reads an answer, and no further than its bound, whatever length it claims. What comes byte by byte is given up.
 async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec<u8>, PeerError> {
     let (mut bytes, mut pause, began) = (Vec::new(), Duration::ZERO, Instant::now());
-    let too_slow = |_| PeerError::Transport("its answer comes too slowly".to_owned());
+    let too_slow = |_| too_slow();
     loop {
         let left = time_for(bytes.len()).saturating_sub(began.elapsed());
         let chunk = tokio::time::timeout(left, response.chunk()).await.map_err(too_slow)?;
@@ -459,9 +465,14 @@ async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec
     Ok(bytes)
 }
 
+/// That what comes byte by byte was given up.
+pub(crate) fn too_slow() -> PeerError {
+    PeerError::Transport("its answer comes too slowly".to_owned())
+}
+
 /// In which time the body of an answer must have come beyond so many bytes.
 const fn time_for(bytes: usize) -> Duration {
-    Duration::from_millis(1_000 * BODY_SECONDS + 1_000 * bytes as u64 / BYTES_PER_SECOND)
+    Duration::from_millis(1_000 * BODY_SECONDS + (bytes as u64).saturating_mul(1_000) / BYTES_PER_SECOND)
 }
 
 /// What a problem document (RFC 9457) says, or the beginning of anything else.
