@@ -27,7 +27,7 @@ impl Budget {
     pub fn spend(&self, units: u64, now: Instant) -> Duration {
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         let from = paid_until.map_or(now, |until| until.max(now));
-        let until = from + self.time.mul_f64(units as f64 / self.units.max(1) as f64);
+        let until = from + self.time_for(units);
         *paid_until = Some(until);
         until.saturating_duration_since(now + self.burst())
     }
@@ -44,6 +44,12 @@ impl Budget {
     pub fn wait_for_half(&self, now: Instant) -> Duration {
         let paid_until = *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         paid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now + self.burst() / 2))
+    }
+
+    /// In which time so much passes.
+    #[must_use]
+    pub fn time_for(&self, units: u64) -> Duration {
+        self.time.mul_f64(units as f64 / self.units.max(1) as f64)
     }
 
     /// How much passes in a time.
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!(budget.spend(1_000, at(60_000)), Duration::ZERO, "what was not used is not saved up");
         assert_eq!(budget.spend(1, at(60_000)), Duration::from_millis(1));
         assert_eq!(budget.within(Duration::from_secs(30)), 30_000);
+        assert_eq!(budget.time_for(30_000), Duration::from_secs(30));
     }
 
     #[test]

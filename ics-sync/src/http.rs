@@ -82,10 +82,23 @@ impl Meter {
     }
 
     /// Counts what has been received; how long to wait where it was more than may be.
-    fn note(&self, bytes: usize) -> Duration {
+    pub(crate) fn note(&self, bytes: usize) -> Duration {
         let bytes = bytes as u64;
         self.received.fetch_add(bytes, Ordering::Relaxed);
         self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.spend(bytes, Instant::now()))
+    }
+
+    /// Waits until more may be asked for where what came before was more than may be. That is no matter of what came: much
+    /// that is of no use is found out at once, and another peer asked.
+    async fn ready(&self) {
+        let wait = self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.wait(Instant::now()));
+        tokio::time::sleep(wait).await;
+    }
+
+    /// In which time an answer must have come beyond so many bytes, with the pauses that the budget makes within it.
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+        let pauses = self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.time_for(bytes));
+        pauses + time_for(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     /// Entries of a page that comes within a while, if there are as many as are asked for.
@@ -235,6 +248,7 @@ impl HttpPeer {
 
     /// A page in whatever form the peer gives it: packed and compressed, if it can.
     async fn receive_page(&self, request: RequestBuilder) -> Result<Page, PeerError> {
+        self.meter.ready().await;
         let accepted = format!("{}, application/json;q=0.5", packed::MEDIA_TYPE);
         let request = request.header("accept", accepted).header("accept-encoding", packed::CODING);
         let answer = succeeded(request.send().await.map_err(transport)?).await?;
@@ -401,6 +415,7 @@ impl HttpPeer {
     }
 
     async fn receive(&self, request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {
+        self.meter.ready().await;
         let answer = succeeded(request.send().await.map_err(transport)?).await?;
         body(answer, bound, &self.meter).await
     }
@@ -442,26 +457,29 @@ fn problem_of(body: &[u8]) -> Option<String> {
 
 /// Reads an answer, and no further than its bound, whatever length it claims. What comes byte by byte is given up.
 async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec<u8>, PeerError> {
-    let (mut bytes, mut pause, began) = (Vec::new(), Duration::ZERO, Instant::now());
-    let too_slow = |_| PeerError::Transport("its answer comes too slowly".to_owned());
+    let (mut bytes, began) = (Vec::new(), Instant::now());
     loop {
         let left = time_for(bytes.len()).saturating_sub(began.elapsed());
-        let chunk = tokio::time::timeout(left, response.chunk()).await.map_err(too_slow)?;
+        let chunk = tokio::time::timeout(left, response.chunk()).await.map_err(|_| too_slow())?;
         let Some(chunk) = chunk.map_err(transport)? else { break };
         if chunk.len() > bound.saturating_sub(bytes.len()) {
             return Err(WireError::TooLong(bound).into());
         }
         bytes.extend_from_slice(&chunk);
-        pause = meter.note(chunk.len());
+        // The next question waits for it: within the answer, the time of the pauses would be time in which it has not come.
+        meter.note(chunk.len());
     }
-    // Behind the answer: within it, the time of the pauses would be time in which it has not come.
-    tokio::time::sleep(pause).await;
     Ok(bytes)
+}
+
+/// That what comes byte by byte was given up.
+pub(crate) fn too_slow() -> PeerError {
+    PeerError::Transport("its answer comes too slowly".to_owned())
 }
 
 /// In which time the body of an answer must have come beyond so many bytes.
 const fn time_for(bytes: usize) -> Duration {
-    Duration::from_millis(1_000 * BODY_SECONDS + 1_000 * bytes as u64 / BYTES_PER_SECOND)
+    Duration::from_millis(1_000 * BODY_SECONDS + (bytes as u64).saturating_mul(1_000) / BYTES_PER_SECOND)
 }
 
 /// What a problem document (RFC 9457) says, or the beginning of anything else.
@@ -482,3 +500,6 @@ fn transport(error: reqwest::Error) -> PeerError {
     let (what, why) = (error.to_string(), cause.to_string());
     PeerError::Transport(if what == why { what } else { format!("{what}: {why}") })
 }
+
+#[cfg(test)]
+mod tests;

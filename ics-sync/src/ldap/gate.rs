@@ -1,6 +1,8 @@
 //! What stands between a peer's socket and the LDAP library, which trusts servers: it takes messages of any length, and
 //! panics at some that are not as they should be. Here each message is bounded and looked through before it sees it.
 
+use core::time::Duration;
+
 use ics_core::limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -39,20 +41,22 @@ pub(super) async fn pass(
     meter: Meter,
 ) -> Result<(), PeerError> {
     let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
-    let mut held = Vec::new();
+    let (mut held, mut pause) = (Vec::new(), Duration::ZERO);
     loop {
         while let Some(length) = whole(&held)? {
             let message: Vec<u8> = held.drain(..length).collect();
             expected = check(&message, expected)?;
             to.write_all(&message).await.map_err(lost)?;
         }
+        // Behind what has come: what is of no use is found out at once.
+        tokio::time::sleep(pause).await;
         let mut bytes = [0; READ_BYTES];
         let count = from.read(&mut bytes).await.map_err(lost)?;
         if count == 0 {
             return Ok(());
         }
         held.extend_from_slice(bytes.get(..count).unwrap_or_default());
-        meter.count(count).await;
+        pause = meter.note(count);
     }
 }
 

@@ -5,6 +5,7 @@ mod gate;
 mod read;
 mod refusal;
 
+use core::pin::pin;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use self::gate::Expected;
 use self::read::{Gathered, attributes, sync_request};
 use crate::budget::Budget;
-use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS};
+use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS, too_slow};
 use crate::news::News;
 use crate::told::beginning;
 use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
@@ -234,8 +235,12 @@ impl LdapPeer {
                 None => self.connect().await?,
             };
             let mut search = connection.search(domain, scope, filter, limit, cookie.map(|it| (false, it))).await?;
-            let (mut entries, mut bytes) = (Vec::new(), 0);
-            while let Some(entry) = search.next().await.map_err(|error| connection.why(&error))? {
+            let (mut entries, mut bytes, before) = (Vec::new(), 0, self.meter.received());
+            let mut began = None;
+            loop {
+                let next = self.in_time(search.next(), began, before).await?;
+                let Some(entry) = next.map_err(|error| connection.why(&error))? else { break };
+                began = began.or_else(|| Some(Instant::now()));
                 let Some(entry) = attributes(entry.0)? else { continue };
                 bytes += entry.bytes();
                 entries.push(entry);
@@ -260,6 +265,30 @@ impl LdapPeer {
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
+    }
+
+    /// What comes next of an answer that has begun to come then, as long as its bytes do not come one by one: so many had
+    /// been received before.
+    async fn in_time<T>(
+        &self,
+        next: impl Future<Output = T>,
+        began: Option<Instant>,
+        before: u64,
+    ) -> Result<T, PeerError> {
+        let Some(began) = began else { return Ok(next.await) };
+        let left = || {
+            let came = self.meter.received().saturating_sub(before);
+            self.meter.time_for(came).saturating_sub(began.elapsed())
+        };
+        let mut next = pin!(next);
+        loop {
+            match timeout(left(), &mut next).await {
+                Ok(next) => return Ok(next),
+                // A part of it may have come meanwhile.
+                Err(_) if left().is_zero() => return Err(too_slow()),
+                Err(_) => {}
+            }
+        }
     }
 
     async fn connect(&self) -> Result<Connection, PeerError> {

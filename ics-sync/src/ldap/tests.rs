@@ -51,6 +51,11 @@ fn done(code: i64) -> Vec<u8> {
 
 /// What a client makes of these messages, when it asks for the descriptors from the first on.
 async fn descriptors(messages: Vec<Vec<u8>>) -> Result<Descriptors, PeerError> {
+    descriptors_and(messages, Vec::new()).await
+}
+
+/// The same where something comes behind them byte by byte.
+async fn descriptors_and(messages: Vec<Vec<u8>>, dripped: Vec<u8>) -> Result<Descriptors, PeerError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("ldap://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
@@ -58,6 +63,12 @@ async fn descriptors(messages: Vec<Vec<u8>>) -> Result<Descriptors, PeerError> {
         let _ = stream.read(&mut [0; 1024]).await;
         for message in messages {
             if stream.write_all(&message).await.is_err() {
+                return;
+            }
+        }
+        for byte in dripped {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if stream.write_all(&[byte]).await.is_err() {
                 return;
             }
         }
@@ -78,6 +89,15 @@ async fn more_bytes_than_a_page_has_are_refused() {
     let entries = (1..=1 + PAGE_JSON_BYTES / BODY).map(|version| entry(version, BODY));
     let answer = descriptors(entries.chain([done(0)]).collect()).await;
     assert_eq!(answer.err(), Some(WireError::TooLong(PAGE_JSON_BYTES).into()));
+}
+
+/// Whoever gives the next peer a turn only once an answer has taken two minutes would hold up for hours who asks for many.
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_given_up() {
+    let began = Instant::now();
+    let answer = descriptors_and(vec![entry(1, 9)], entry(2, 9_999)).await;
+    assert!(matches!(&answer, Err(PeerError::Transport(why)) if why.contains("too slowly")), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 /// Who asks without TLS where nothing else is spoken would look for the fault in the directory.

@@ -1,5 +1,8 @@
 //! A node that holds a copy: a mirror, its store, its clock, and whom it asks.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use ics_core::log::LeafData;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -58,6 +61,8 @@ pub(crate) struct Copy {
     pub(crate) network: Network,
     pub(crate) waiting_until: Option<u64>,
     pub(crate) listener: Option<Listener>,
+    /// What it served last: whoever listens looks at it with every step, and to read a log again takes a while.
+    last_served: RefCell<Option<Rc<Home>>>,
 }
 
 impl Copy {
@@ -83,6 +88,7 @@ impl Copy {
             network: Network::default(),
             waiting_until: None,
             listener: None,
+            last_served: RefCell::default(),
         }
     }
 
@@ -137,7 +143,17 @@ impl Copy {
     }
 
     /// What it serves to others: what it has verified, up to its last checkpoint.
-    pub(crate) fn served(&self, domain: &DomainName) -> Option<Home> {
-        if self.partial { None } else { Home::of_copy(&self.memory, domain) }
+    pub(crate) fn served(&self, domain: &DomainName) -> Option<Rc<Home>> {
+        if self.partial {
+            return None;
+        }
+        let Memory { entries, sealed, note, .. } = &self.memory;
+        let is_whole = entries.iter().take(*sealed).all(Option::is_some);
+        let mut last = self.last_served.borrow_mut();
+        // Under one checkpoint it is always the same.
+        if !is_whole || last.as_ref().map(|served| &served.note) != note.as_ref() {
+            *last = Home::of_copy(&self.memory, domain).map(Rc::new);
+        }
+        last.clone()
     }
 }

@@ -211,7 +211,9 @@ async fn a_small_budget_does_not_make_answers_late() {
     let client = client_builder(&url).timeout(Duration::from_millis(300)).build().expect("a client");
     let peer = HttpPeer::new(&url, client).expect("a peer").with_budget(8_000);
     let began = std::time::Instant::now();
-    assert_eq!(peer.checkpoint(&domain()).await.map(|note| note.len()), Ok(12_000));
+    for _ in 0..2 {
+        assert_eq!(peer.checkpoint(&domain()).await.map(|note| note.len()), Ok(12_000));
+    }
     assert!(began.elapsed() > Duration::from_millis(400), "the budget is kept: {:?}", began.elapsed());
 }
 

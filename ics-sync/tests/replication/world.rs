@@ -90,7 +90,9 @@ impl World {
     }
 
     pub(crate) fn run(&mut self, steps: usize) {
-        (0..steps).for_each(|_| self.step());
+        for _ in 0..steps {
+            self.step();
+        }
     }
 
     /// Runs until the only copy holds and knows all that the home has signed, or a number of steps is over.
@@ -111,7 +113,8 @@ impl World {
         self.only().stop()
     }
 
-    pub(crate) fn step(&mut self) {
+    /// Whether anything is still to come.
+    pub(crate) fn step(&mut self) -> bool {
         match &self.town {
             None => self.bustle(),
             Some(_) => Town::live_on(self),
@@ -120,6 +123,7 @@ impl World {
         let next_append = (self.bustle > 0).then_some(self.next_append);
         let next = wakes.into_iter().chain(next_append).min();
         self.now = next.unwrap_or(self.now).max(self.now + 1);
+        next.is_some()
     }
 
     /// What has arrived at a copy, and what it does next; when it wants to be woken.

@@ -264,8 +264,7 @@ pub(crate) fn append_all(
     let mut outcomes = Vec::with_capacity(count);
     for one in incoming {
         breathe_among(count);
-        let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
-        outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now().max(last))?);
+        outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now())?);
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
     hosted.set_working(domain.clone());
@@ -277,7 +276,7 @@ fn append_one(
     domain: &mut Option<Arc<Domain>>,
     line: &mut Line,
     incoming: Incoming,
-    admitted_at: Timestamp,
+    now: Timestamp,
 ) -> Result<Outcome, StoreError> {
     let Incoming { checked, source, salt } = incoming;
     let (checked, source) = match (checked, domain.as_deref()) {
@@ -294,9 +293,10 @@ fn append_one(
         Ok(checked) => checked,
         Err(problem) => return Ok(Outcome::Refused(problem)),
     };
+    let admitted_at = admission(domain.as_deref(), &checked.what, now);
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admission = match judge(&*tx, domain.as_deref(), &header, &checked, line)? {
-        Judgement::Admitted(admission) => admission,
+    let admitted = match judge(&*tx, domain.as_deref(), &header, &checked, line)? {
+        Judgement::Admitted(admitted) => admitted,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),
     };
@@ -307,8 +307,21 @@ fn append_one(
     let Checked { body, what, keys } = checked;
     let content = NewContent::Whole(Content { salt, body });
     let (index, leaf) = tx.append_with_leaf(NewEntry { header: bytes.clone(), content, keys, effective: true })?;
-    admission.extend(tx, domain, index, &header, leaf)?;
+    admitted.extend(tx, domain, index, &header, leaf)?;
     Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
+}
+
+/// When an entry is admitted: never earlier than the one before. A further state of a certificate may revoke its key, so it
+/// has a time of its own: by that, and not by its place, a domain that adopts what stands before it knows that it did.
+fn admission(domain: Option<&Domain>, what: &What, now: Timestamp) -> Timestamp {
+    let Some(domain) = domain else { return now };
+    let last = domain.last_admitted_at();
+    match what {
+        What::Certificate(certificate) if domain.certificate(&certificate.primary()).is_some() => {
+            now.max(last.plus_millis(1))
+        }
+        _ => now.max(last),
+    }
 }
 
 /// The kind of entry in which something stands.

@@ -1,6 +1,7 @@
 //! Copies of what was erased: a domain that had taken a statement over goes on to hold it whole, until its own owners
 //! erase it. Nobody else can, so the owners whose home is here are told: of what they hold themselves, and of what copies
-//! here show of others; and no longer, once it is erased there too.
+//! here show of others; and no longer, once it is erased there too. What is erased a copy of the log shows, or, of a thing
+//! that is followed without one, what its home attests of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
+use crate::api::ProvenEntry;
 use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, kind_key};
 use crate::app::home::heartbeat::stopped;
@@ -36,6 +38,18 @@ struct Erased {
     statement: StatementId,
     /// Where it stood.
     index: Option<u64>,
+}
+
+impl Erased {
+    /// What an entry erases, if that is what it does.
+    fn by(body: &[u8]) -> Option<Self> {
+        match body::parse(body) {
+            Ok(Body::Erasure(signed)) => {
+                Some(Self { statement: signed.erasure.statement, index: signed.erasure.index })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl App {
@@ -89,28 +103,52 @@ impl App {
         let indices = self.store().all_positions(number, &[kind_key(EntryKind::Erasure)], range, usize::MAX)?;
         let mut all = Vec::new();
         for some in indices.chunks(limits::FEED_ENTRIES) {
-            for entry in self.store().entries_at(number, some)?.iter().filter(|entry| entry.effective) {
-                let parsed = entry.content.as_ref().map(|content| body::parse(&content.body));
-                if let Some(Ok(Body::Erasure(signed))) = parsed {
-                    all.push(Erased { statement: signed.erasure.statement, index: signed.erasure.index });
-                }
-            }
+            let entries = self.store().entries_at(number, some)?;
+            let bodies = entries.iter().filter(|entry| entry.effective).filter_map(|entry| entry.content.as_ref());
+            all.extend(bodies.filter_map(|content| Erased::by(&content.body)));
         }
         Ok(all)
     }
 
     /// Alarms, once, of a copy that stands whole where something of it was erased elsewhere, if the one or the other domain
-    /// has its home here. The alarm names no thing, because it is for all to read.
+    /// has its home here.
     fn tell_of_copy(&self, origin: &Sight<'_>, copy: &Sight<'_>, erased: &Erased) -> Result<(), AppError> {
         let told = [origin.hosted, copy.hosted].into_iter().find(|it| it.part == Part::Home);
-        let Some(told) = told else { return Ok(()) };
-        let Some(whole) = whole_copy(copy, erased)? else { return Ok(()) };
-        // Whoever took it over may erase it for himself: that is no matter of those who have said it.
-        if origin.hosted.part != Part::Home && whole.claims().domain != origin.hosted.name {
+        told.map_or(Ok(()), |told| self.alarm_of_copy(told, &origin.hosted.name, copy, erased))
+    }
+
+    /// The same of what a domain here has taken over from one of which there is no copy, by what that one's home attests of a
+    /// thing.
+    pub(in crate::app) fn tell_of_copies_of(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+        attested: &[ProvenEntry],
+    ) -> Result<(), AppError> {
+        let erasures = attested.iter().filter(|entry| entry.kind == EntryKind::Erasure.as_str());
+        let erased: Vec<Erased> = erasures.filter_map(|entry| Erased::by(&entry.body)).collect();
+        if erased.is_empty() {
             return Ok(());
         }
-        let text = self.of_copy(origin.hosted, copy.hosted, erased, whole.index());
-        let about = format!("{} {}", origin.hosted.name, at(&copy.hosted.name, erased));
+        let copy = self.sight(target)?;
+        erased.iter().try_for_each(|erased| self.alarm_of_copy(target, source, &copy, erased))
+    }
+
+    /// Alarms a domain. The alarm names no thing, because it is for all to read.
+    fn alarm_of_copy(
+        &self,
+        told: &Hosted,
+        origin: &DomainName,
+        copy: &Sight<'_>,
+        erased: &Erased,
+    ) -> Result<(), AppError> {
+        let Some(whole) = whole_copy(copy, erased)? else { return Ok(()) };
+        // Whoever took it over may erase it for himself: that is no matter of those who have said it.
+        if told.name != *origin && whole.claims().domain != *origin {
+            return Ok(());
+        }
+        let text = self.of_copy(origin, copy.hosted, erased, whole.index());
+        let about = format!("{origin} {}", at(&copy.hosted.name, erased));
         if self.store().alarm_about(told.number, self.clock().now(), (KIND, &about), &text)? {
             tracing::warn!(domain = %told.name, copy = %copy.hosted.name, index = whole.index(), "{text}");
         }
@@ -138,11 +176,11 @@ impl App {
         Ok(())
     }
 
-    fn of_copy(&self, origin: &Hosted, copy: &Hosted, erased: &Erased, index: u64) -> String {
+    fn of_copy(&self, origin: &DomainName, copy: &Hosted, erased: &Erased, index: u64) -> String {
         let stood = erased.index.map_or_else(|| "an entry".to_owned(), |index| format!("entry {index}"));
         let peers = self.peers_table().copied_from(&copy.name);
         let from = if peers.is_empty() { String::new() } else { format!(", copied from {}", peers.join(", ")) };
-        let (origin, copy) = (&origin.name, &copy.name);
+        let copy = &copy.name;
         format!(
             "{stood} of {origin} was erased, and stands whole as entry {index} of {copy}{from}: whoever may read \
              {copy} reads it until the owners of {copy} erase it too, `ics erase --domain {copy} --entry {index}`"

@@ -8,11 +8,11 @@ use ics_core::descriptor::ISSUER_ROLE;
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
-use ics_core::log::entry::EntryKind;
+use ics_core::log::entry::{EntryKind, Header};
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::Source;
 use ics_core::name::Lookup;
-use ics_core::record::{Logged, Posting, Record, Standing};
+use ics_core::record::{Logged, Posting, Record, SourceRef, Standing};
 use ics_core::statement::Claims;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
@@ -35,6 +35,8 @@ pub(in crate::app) struct Taken {
     pub(in crate::app) result: AdoptionResult,
     /// Where what was refused stands in the log of the source, in the order of the result.
     pub(in crate::app) refused: Vec<u64>,
+    /// Which of these are refused for their signer's key and came through several domains, and the first of them.
+    pub(in crate::app) handed_on: BTreeMap<u64, DomainName>,
     /// Which entries erase something there: of those that are tried the block goes on.
     pub(in crate::app) erasures: BTreeSet<u64>,
     /// How many entries a checkpoint must have that shows what was taken.
@@ -225,7 +227,7 @@ impl App {
                 Outcome::Present(_) => taken.result.present += 1,
                 // What could not be taken any more may have been before: then nothing is missed.
                 Outcome::Refused(_) if stands_in(&log, domain.as_deref(), &entry.body)? => taken.result.present += 1,
-                Outcome::Refused(problem) => taken.refuse(entry.receipt.index, problem),
+                Outcome::Refused(problem) => taken.refuse(entry, problem),
             }
         }
         Ok(())
@@ -233,14 +235,34 @@ impl App {
 }
 
 impl Taken {
-    fn refuse(&mut self, index: u64, problem: Problem) {
+    fn refuse(&mut self, entry: &ProvenEntry, mut problem: Problem) {
+        let index = entry.receipt.index;
         if is_left_out(self, index, &problem) {
             self.result.left_out += 1;
-        } else {
-            self.result.refused.push(problem);
-            self.refused.push(index);
+            return;
         }
+        let first = (problem.code() == Code::SignerKey.as_str()).then(|| first_of_way(entry)).flatten();
+        if let Some(first) = first {
+            problem.detail = format!("{}; {}", problem.detail, why_handed_on(&entry.receipt.origin.domain, &first));
+            self.handed_on.insert(index, first);
+        }
+        self.result.refused.push(problem);
+        self.refused.push(index);
     }
+}
+
+/// The domain that something was submitted to, where its source has adopted it as well.
+fn first_of_way(entry: &ProvenEntry) -> Option<DomainName> {
+    let header = Header::decode(&entry.receipt.header).ok()?;
+    SourceRef::way(&header).ok()?.pop().map(|first| first.domain)
+}
+
+/// Why what counts at a source is refused: its log proves when it was adopted, and not when it had been admitted first.
+pub(super) fn why_handed_on(source: &DomainName, first: &DomainName) -> String {
+    format!(
+        "{source} had taken it over from {first} behind what ended the key, and proves no earlier time. If it counts in \
+         {first}, adopt it from there (`ics adopt`), or say it here yourself"
+    )
 }
 
 /// Whether a log has a statement, whole.

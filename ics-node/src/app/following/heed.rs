@@ -1,18 +1,22 @@
 //! Heeding grants: where a domain of this node has granted a role over a thing, it looks again at what those say of it that
 //! it follows. What the grantee had said there was refused for want of the role, and may block.
 //!
-//! For a grant over a thing that is one look at this thing. What is in a group only what is followed knows: for those over
-//! groups all of it is looked at again, once for many, and not before the news have been.
+//! For a grant over a thing that is one look at this thing; for one over a group, at what both logs say is in it, once the
+//! news have been. Where that is much, all that is followed there is looked at again, once for many grants.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::Posting;
+use ics_core::statement::Subject;
 
-use super::concern::Wanted;
+use super::concern::{Wanted, members_of};
 use super::follow::choices;
 use crate::app::answer::read::Sight;
+use crate::app::entries::{Entries as _, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{Following, Unheeded};
@@ -30,11 +34,52 @@ impl App {
         let sight = self.sight(&source)?;
         let Some(domain) = target.domain().filter(|_| sight.is_whole()) else { return Ok(false) };
         let Unheeded { things, groups } = unheeded;
-        let is_more = !things.is_empty();
-        self.heed_of_things((target, &*domain), following, &sight, things)?;
-        let has_no_news = following.upto >= sight.seal.size;
-        let is_sent_back = !groups.is_empty() && has_no_news && self.store().heed_anew(number, from, groups)?;
-        Ok(is_more || is_sent_back)
+        let mut is_more = !things.is_empty();
+        let ids = things.iter().flat_map(|(_, id)| IdentityId::candidates(id).unwrap_or_default()).collect();
+        let entries = things.into_iter().map(|(entry, _)| entry).collect();
+        self.heed_of_things((target, &*domain), following, &sight, (ids, entries))?;
+        if !groups.is_empty() && following.upto >= sight.seal.size {
+            is_more |= match self.few_members(target, &sight, &groups)? {
+                Some(ids) => {
+                    self.heed_of_things((target, &*domain), following, &sight, (ids, groups))?;
+                    true
+                }
+                None => self.store().heed_anew(number, from, groups)?,
+            };
+        }
+        Ok(is_more)
+    }
+
+    /// What is in the groups over which these entries grant something, by what is said in the domain itself or in what it
+    /// follows; nothing where that is much.
+    fn few_members(
+        &self,
+        target: &Hosted,
+        there: &Sight<'_>,
+        grants: &[u64],
+    ) -> Result<Option<BTreeSet<IdentityId>>, AppError> {
+        let here = self.sight(target)?;
+        if grants.iter().any(|entry| *entry >= here.seal.size) {
+            return Ok(None);
+        }
+        let mut members = BTreeSet::new();
+        for entry in self.store().entries_at(target.number, grants)? {
+            let Some(grant) = restore(&here.domain, &entry)? else { continue };
+            let (subject, id) = (grant.subject(), grant.subject_id());
+            let (Subject::Group(group), IdentityId::Group(named)) = (subject, id) else { continue };
+            for posting in members_of(group, &named) {
+                for sight in [&here, there] {
+                    match few_spoken_of(sight, &posting)? {
+                        Some(some) => members.extend(some),
+                        None => return Ok(None),
+                    }
+                }
+            }
+            if members.len() > limits::GROUP_MEMBERS_SOUGHT {
+                return Ok(None);
+            }
+        }
+        Ok(Some(members))
     }
 
     fn heed_of_things(
@@ -42,7 +87,7 @@ impl App {
         (target, domain): (&Arc<Hosted>, &Domain),
         following: &Following,
         sight: &Sight<'_>,
-        granted: Vec<(u64, String)>,
+        (granted, entries): (BTreeSet<IdentityId>, Vec<u64>),
     ) -> Result<(), AppError> {
         let (number, from, choices) = (target.number, &following.source, choices(following));
         let wanted = Wanted {
@@ -53,12 +98,61 @@ impl App {
             serves: &|_| true,
         };
         let mut things = BTreeSet::new();
-        for id in granted.iter().flat_map(|(_, id)| IdentityId::candidates(id).unwrap_or_default()) {
+        for id in granted {
             if self.wanted(sight, &wanted, &id)?.is_some() {
                 things.insert(id);
             }
         }
         self.take_over(target, sight, (&things, BTreeSet::new()), following.upto.max(following.told))?;
-        Ok(self.store().have_heeded(number, from, granted.into_iter().map(|(entry, _)| entry).collect())?)
+        Ok(self.store().have_heeded(number, from, entries)?)
+    }
+}
+
+/// What statements with this are about; nothing where there are many of them.
+fn few_spoken_of(sight: &Sight<'_>, posting: &Posting) -> Result<Option<Vec<IdentityId>>, AppError> {
+    let found = sight.entries.find(core::slice::from_ref(posting), limits::GROUP_MEMBERS_SOUGHT)?;
+    if found.len() >= limits::GROUP_MEMBERS_SOUGHT {
+        return Ok(None);
+    }
+    // What collides with them is looked at for nothing.
+    let about = |entry| Ok(restore(&sight.domain, entry)?.map(|it| it.subject_id()));
+    found.iter().map(about).filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Kind;
+    use ics_core::openpgp::signer::Signer as _;
+    use ics_core::statement::make::sign_document;
+    use ics_core::statement::{Claims, Grant, Group, Subject};
+    use ics_core::vocabulary::{Act, Attribute};
+
+    use crate::fixture::{Party, SALT, claims, device, word};
+
+    /// Somebody who sells lots all day would else have a long log be looked at without end.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn for_a_grant_over_a_small_group_nothing_else_is_looked_at_again() {
+        let [target, source] = ["t.acme.example", "a.acme.example"].map(Party::found);
+        let app = target.open();
+        source.found_at(&app);
+        source.publish(&app, &device(1), "Pump", "L1").await;
+        let hosted = app.hosted(&target.domain).expect("here");
+        let size = app.domain(&source.domain).expect("here").info.size;
+        let thing = device(1).fingerprint().to_string();
+        app.store().follow(hosted.number, &source.domain, vec![thing], size).expect("follows");
+
+        let grant = Grant { grantee: source.signer.public_key().fingerprint(), role: word("owner") };
+        let said = Claims { grant: Some(grant), ..claims(&target, Act::Grant) };
+        let attributes = [(Attribute::Lot, "L1".to_owned())].into();
+        let lot = Subject::Group(Group { kind: Kind::Group, name: "Lot L1".to_owned(), attributes });
+        let body = sign_document(&target.signer, &lot, &said, app.clock().now(), &SALT).expect("made");
+        target.submit_one(&app, body).await.expect("admitted");
+        let unheeded = || app.store().unheeded(hosted.number, &source.domain, app.clock().now()).expect("read");
+        assert_eq!(unheeded().groups.len(), 1);
+
+        let following = || app.store().followed(hosted.number).expect("read").remove(0);
+        assert!(tokio::task::block_in_place(|| app.heed_grants(&hosted, &following())).expect("heeds"));
+        assert_eq!((following().upto, following().told), (size, size), "it goes on where it was");
+        assert!(unheeded().is_empty(), "{:?}", unheeded());
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ics_core::identity::IdentityId;
 use ics_core::vocabulary::DomainName;
 
-use super::adopt::Taken;
+use super::adopt::{Taken, why_handed_on};
 use super::cause::{Cause, NOT_TAKEN, What};
 use crate::api::Problem;
 use crate::api::problem::Code;
@@ -33,6 +33,9 @@ impl App {
             let mut text = format!("entry {index} of {source}{what}: {}", problem.in_general());
             if taken.erasures.contains(index) {
                 text.push_str(". It blocks there still: say it here yourself (`ics status`)");
+            }
+            if let Some(first) = taken.handed_on.get(index) {
+                text = format!("{text}. {}", why_handed_on(source, first));
             }
             if self.alarm_about(target, &Cause::new(source, What::Entry(*index)), &text)? {
                 tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");

@@ -36,8 +36,8 @@ struct Again {
     noted: u64,
     /// Things whose answers were of no use: they are asked about again, and nothing is noted until then.
     aside: BTreeSet<String>,
-    /// Things that are followed by name, of which the home has told nothing since the beginning of its log: they are
-    /// asked about in the end, because what it tells of none may be kept back.
+    /// Things that are followed by name, and some that are by model or lot, of which the home has told nothing since the
+    /// beginning of its log: they are asked about in the end, because what it tells of none may be kept back.
     silent: BTreeSet<String>,
     /// Of looks: they are for nodes between as well, which let one asker have no more.
     pace: Budget,
@@ -59,7 +59,7 @@ impl App {
         }
         let Ok((returns, ids)) = self.followed_from(&work).await else { return };
         let (noted, pace) = (work.following.upto, Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60)));
-        let silent = if noted == 0 { ids.iter().cloned().collect() } else { BTreeSet::new() };
+        let silent = if noted == 0 { self.may_be_silent(&work, &ids).await } else { BTreeSet::new() };
         let aside = BTreeSet::new();
         let mut again = Again { app: self, work, returns, ids, reached: noted, noted, aside, silent, pace };
         let mut pause = SHORT;
@@ -69,6 +69,18 @@ impl App {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONG);
         }
+    }
+
+    /// What of all that is followed is asked about if the home tells nothing of it.
+    async fn may_be_silent(&self, work: &Work, ids: &[String]) -> BTreeSet<String> {
+        let of_choices = work.clone();
+        let samples = self.blocking(move |app| app.samples_of_choices(&of_choices)).await;
+        let mut silent = samples.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is hidden of a model or a lot may not be told");
+            BTreeSet::new()
+        });
+        silent.extend(ids.iter().cloned());
+        silent
     }
 }
 

@@ -143,6 +143,7 @@ impl App {
         let (into, of, of_issuers) = (Arc::clone(target), origin.domain.clone(), of_issuers(&answer));
         let take = move |app: &Self| {
             let taken = app.take_answered(&into, &of, all, of_issuers)?;
+            app.tell_of_copies_of(&into, &of, &answer.evidence.entries)?;
             app.heed_declarations(&into, answer.attested.domain.descriptor())?;
             Ok(taken)
         };
@@ -204,6 +205,7 @@ impl App {
         let take_over = move |app: &Self| {
             app.end_alarm_of_another_log(&into, &source)?;
             app.take_over_answer(&into, &source, &answer, new_from)?;
+            app.tell_of_copies_of(&into, &source, &answer.evidence.entries)?;
             app.heed_declarations(&into, answer.attested.domain.descriptor())
         };
         self.blocking(take_over).await?;
@@ -254,10 +256,10 @@ impl App {
         self.alarm_of_refused(target, source, &taken)
     }
 
-    /// Tells that nothing is shown of a thing, if it is followed by its name: it was when that began, so it is kept
-    /// back now.
+    /// Tells that nothing is shown of a thing, if it is followed: it was shown when that began, or was taken over, so it is
+    /// kept back now.
     fn tell_of_hidden(&self, target: &Hosted, source: &DomainName, asked: &str) -> Result<(), AppError> {
-        if !self.store().is_followed(target.number, source, asked)? {
+        if !self.is_missed(target, source, asked)? {
             return Ok(());
         }
         let ids = IdentityId::candidates(asked).unwrap_or_default();

@@ -15,6 +15,7 @@ mod attest;
 mod follow;
 mod heed;
 mod kept;
+mod missed;
 mod watch;
 mod watched;
 

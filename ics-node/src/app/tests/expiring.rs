@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::evidence;
 use ics_core::identity::Kind;
+use ics_core::limits;
 use ics_core::log::Hash;
+use ics_core::log::entry::Header;
 use ics_core::openpgp::signature::RawSignature;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::make::{certify, certify_user_id, sign_descriptor};
@@ -23,6 +25,7 @@ use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, catches_up, claims, copy, device, owner, served, word};
+use crate::store::StoredEntry;
 
 /// Milliseconds.
 const HOUR: u64 = 3_600_000;
@@ -224,6 +227,29 @@ async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() 
     assert_eq!((*stood, problem.code()), (index, "signer-key"), "what stands there has its receipt still");
     assert!(problem.detail.contains("has expired"), "{problem:?}");
     assert_eq!(app.domain(&maker.domain).expect("domain").info.size, index + 1);
+}
+
+/// Whoever adopts single entries knows by their times what was admitted before a key was revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_state_of_a_certificate_is_admitted_later_than_all_before_it() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let introduced = |number: u8| {
+        let user_id = format!("urn:dev:os:32473-{number}");
+        maker.introduce(&app, &device(number), &user_id, &format!("L{number}"))
+    };
+    let mut bodies = vec![maker.certificate.clone()];
+    bodies.extend((1..40).map(introduced));
+    bodies.push(maker.renewed(maker.signer.public_key().created()));
+    let results = app.submit(&maker.domain, bodies).await.expect("a batch").results;
+    assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
+    let number = app.hosted(&maker.domain).expect("here").number;
+    let entries = app.store().entries(number, 0, limits::FEED_ENTRIES, limits::FEED_BYTES).expect("read");
+    let time = |entry: &StoredEntry| Header::decode(&entry.header).expect("a header").admitted_at;
+    let times: Vec<Timestamp> = entries.iter().map(time).collect();
+    let [.., before, state] = times.as_slice() else { panic!("{times:?}") };
+    assert_eq!(times.len(), 42, "the descriptor, and what was sent");
+    assert!(before < state, "{times:?}");
 }
 
 /// Between verification and the writer's turn the log may get another state of the signer's certificate.

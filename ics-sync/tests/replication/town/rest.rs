@@ -36,9 +36,11 @@ impl World {
         self.follow();
         let (end, mut all_rest) = (self.now + REST_MILLIS, false);
         while !all_rest && self.now < end {
-            self.step();
-            self.begin_anew();
+            let goes_on = self.step() | self.begin_anew();
             all_rest = self.of_town().broken.is_some() || (0..self.copies.len()).all(|i| self.is_at_rest(i));
+            if !goes_on {
+                break;
+            }
         }
         if !all_rest {
             let restless: Vec<String> =
@@ -48,15 +50,19 @@ impl World {
         self.meet();
     }
 
-    /// Operators begin copies anew that were read without a descriptor or certificate which somebody had kept back.
-    fn begin_anew(&mut self) {
+    /// Operators begin copies anew that were read without a descriptor or certificate which somebody had kept back; whether
+    /// there were any.
+    fn begin_anew(&mut self) -> bool {
+        let mut were_any = false;
         for i in 0..self.copies.len() {
             if matches!(self.copies[i].stop(), Some(Stop::KeptBack { .. })) {
                 // With all that it knew goes what it could have held against a false log.
                 (self.copies[i].memory, self.copies[i].seen) = (Memory::default(), Vec::new());
                 self.restart(i);
+                were_any = true;
             }
         }
+        were_any
     }
 
     /// Whether a copy holds and shows what it may, or has found out that it was shown another log.

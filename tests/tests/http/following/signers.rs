@@ -1,5 +1,7 @@
 //! What a signer says of his own key, and whom it leaves to speak, as it reaches those who follow.
 
+use ics_core::vocabulary::DomainName;
+
 use super::*;
 
 /// Who makes devices after the first one.
@@ -125,4 +127,96 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
         let why = refused_from_heir(&app).await;
         assert!(why.contains("is revoked"), "{why}");
     }
+}
+
+/// A source's word about its signers ends nothing here: it is told as soon as its descriptor has come, and holds once the
+/// owners here say so too. What others say arrives all the while.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_source_that_is_followed_declares_compromised_is_told_and_counts_until_it_is_declared_here() {
+    let node = Node::of(inherited).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    say(&node, [signers, vec![device(20, "L1"), device(21, "L1")]].concat()).await;
+    let (app, care) = (Arc::new(node.app().clone()), CARE.parse().expect("a domain"));
+    let ids = vec![serial(20), serial(21)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    let follow = async || {
+        let following = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+        let alarms = app.domain(&care).expect("here").alarms.into_iter();
+        let told: Vec<_> = alarms.map(|alarm| (alarm.kind, alarm.text)).collect();
+        ([20, 21].map(|seed| status(&app, seed)), told)
+    };
+    let stolen_by_name = || Some("stolen".to_owned());
+
+    let from_index = app.domain(&domain()).expect("here").info.size;
+    say(&node, vec![stolen(&heir(), 20)]).await;
+    assert_eq!(follow().await, ([stolen_by_name(), None], Vec::new()));
+    let signer = heir().public_key().fingerprint();
+    let compromise = Compromise { signer, domain: domain(), from_index };
+    let declare = |descriptor: &mut Descriptor| descriptor.compromised.push(compromise.clone());
+    change(&app, DOMAIN, declare).await;
+    let (statuses, told) = follow().await;
+    assert_eq!(statuses, [stolen_by_name(), None], "he speaks here by the descriptor of this domain");
+    let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
+    let is_told = |(kind, text): &(String, String)| kind == "compromised-at-source" && text.contains(&does);
+    assert!(matches!(told.as_slice(), [alarm] if is_told(alarm)), "{told:?}");
+
+    say(&node, vec![stolen(&maker(), 21)]).await;
+    assert_eq!(follow().await, ([stolen_by_name(), stolen_by_name()], told));
+    change(&app, CARE, declare).await;
+    assert_eq!(follow().await, ([None, stolen_by_name()], Vec::new()), "now it holds here too");
+}
+
+/// A domain that takes over from [`CARE`].
+const PLANT: &str = "plant.acme.example";
+
+/// The manufacturer's domain, [`CARE`], which takes over from it, and [`PLANT`].
+fn in_a_row() -> World {
+    let world = inherited();
+    let care: DomainName = CARE.parse().expect("a domain");
+    let entry0 = Hash(world.app.domain(&care).expect("is here").info.origin.entry0);
+    let source = Source { domain: care, entry0, home: home() };
+    world.app.found(&changed_descriptor(Template::Maintenance, PLANT, vec![source], name_heir)).expect("founds");
+    world
+}
+
+/// What stands in a log before the revocation counts for whoever adopts it from there. What that log has behind it, because
+/// its own source had heard of it in time, is refused, and whoever follows is told why and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is_told() {
+    let node = Node::of(in_a_row).await;
+    let signers = vec![certificate(&maker(), "Acme"), certificate(&heir(), "Acme's second")];
+    let devices = vec![device(20, "L1"), device(21, "L1")];
+    say(&node, [signers, devices, vec![stolen(&heir(), 20), stolen(&heir(), 21)]].concat()).await;
+    let app = Arc::new(node.app().clone());
+    let [care, plant]: [DomainName; 2] = [CARE, PLANT].map(|domain| domain.parse().expect("a domain"));
+    let of = |source: &str, seed| AdoptionRequest {
+        source: source.to_owned(),
+        ids: vec![serial(seed)],
+        ..AdoptionRequest::default()
+    };
+    assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").refused, Vec::new());
+    say(&node, vec![revoked_certificate(&heir(), "Acme's second")]).await;
+    assert_eq!(app.adopt(&care, of(DOMAIN, 20)).await.expect("adopts").adopted, 1, "that he has revoked his key");
+
+    let lot = Some("L1".to_owned());
+    let follows = AdoptionRequest { source: CARE.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(app.adopt(&plant, follows).await.expect("adopts").refused, Vec::new());
+    assert_eq!(app.adopt(&care, of(DOMAIN, 21)).await.expect("adopts").refused, Vec::new());
+    assert_eq!(status(&app, 21).as_deref(), Some("stolen"), "the manufacturer's log proves that it came in time");
+    let following = Arc::clone(&app);
+    tokio::task::spawn_blocking(move || following.follow_once()).await.expect("ends");
+    let at_plant = |seed: u8| {
+        let record = app.record(Reader::Operator, &plant, &serial(seed)).expect("is here").record;
+        record.status.map(|status| status.decides.name.to_string())
+    };
+    assert_eq!((at_plant(20).as_deref(), at_plant(21)), (Some("stolen"), None));
+    let alarms = app.domain(&plant).expect("here").alarms;
+    let told: Vec<_> = alarms.iter().filter(|it| it.kind == "not-taken-over").map(|it| it.text.as_str()).collect();
+    let why = format!("{CARE} had taken it over from {DOMAIN} behind what ended the key");
+    assert!(matches!(told.as_slice(), [text] if text.contains(&why)), "{told:?}");
+    let refused = app.adopt(&plant, of(CARE, 21)).await.expect("adopts").refused;
+    let details: Vec<_> = refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
+    assert!(matches!(details.as_slice(), [("signer-key", detail)] if detail.contains(&why)), "{details:?}");
 }

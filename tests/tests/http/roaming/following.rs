@@ -214,6 +214,27 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     following.end().await;
 }
 
+/// To whom nothing of a lot is shown the home tells nothing of it: what was taken over of it is asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    let following = Following::begin(&node);
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    node.app.adopt(&care(), lot).await.expect("is followed");
+    until("what there is of it", || status(&node, 20).as_deref() == Some("")).await;
+    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
+    until("nothing is missed", || not_taken(&node).is_empty() && state() == "current").await;
+    let both = "action in [Action::\"read\", Action::\"follow\"]";
+    let barred = lots(&["L9"]).replace("action == Action::\"read\"", both);
+    amend(&home, ALL, &barred).await;
+    until("it is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
+    assert!(not_taken(&node)[0].starts_with("the rules of devices.acme.example do not let"), "{:?}", not_taken(&node));
+    amend(&home, &barred, ALL).await;
+    until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
+    following.end().await;
+}
+
 /// Whoever asks by a name is told what was verified of the thing, however long what was answered to him before is fresh.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fetched_of_a_thing_ends_what_was_answered_by_its_names() {
@@ -566,6 +587,29 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
     let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
     assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains(&id(21))), "{told:?}");
+    following.end().await;
+}
+
+/// An introduction that its home erases goes on to stand here, where only the owners of this domain can erase it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
+    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
+    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
+    node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    let following = Following::begin(&node);
+    let alarms = || {
+        let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "copy-of-erased").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(), Vec::<String>::new());
+    let index = introduced(&home, 20).index;
+    erase(&home, index).await;
+    until("it is told of", || alarms().len() == 1).await;
+    let (told, held) = (alarms(), node.app.record(Reader::Operator, &care(), &id(20)).expect("is here").record);
+    let held = held.statements.first().expect("a statement").by.index;
+    assert!(told[0].starts_with(&format!("entry {index} of {DOMAIN} was erased")), "{told:?}");
+    assert!(told[0].contains(&format!("`ics erase --domain {CARE} --entry {held}`")), "{told:?}");
+    assert!(!told[0].contains("SN-20"), "{told:?}");
     following.end().await;
 }
 
