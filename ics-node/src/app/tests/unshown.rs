@@ -49,6 +49,10 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     let hosted = app.hosted(&maker.domain).expect("here");
     assert_eq!(app.store().entry(hosted.number, index).expect("an entry").content, None, "it is gone");
     assert!(is_withheld(), "what it restates is not shown yet");
+    let (info, as_of) = (app.domain(&maker.domain).expect("here"), app.as_of_domain(hosted.number).expect("shown"));
+    let shown = info.shown.expect("something is");
+    assert_eq!((shown.size, &shown.root), (as_of.size, &as_of.root), "how far answers go");
+    assert!(info.info.size > shown.size, "the erasure waits");
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Unknown));
     let moment = app.moment(&maker.domain).expect("here").expect("settled");
     let then = app.thing_then(Reader::Operator, &moment, &id.to_string()).expect("read").expect("is spoken of");
