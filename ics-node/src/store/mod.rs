@@ -4,7 +4,7 @@
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
 //! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was
 //! seen of the logs of others), `lists/` (revocation lists that are signed elsewhere), `told` (until when alerts were told),
-//! `lock`, and `restoring` while a copy is put there.
+//! `round` (how far the log was looked over), `lock`, and `restoring` while a copy is put there.
 //! Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
@@ -235,7 +235,7 @@ impl Store {
             pool: Pool::new(&log_path, &index_path, options.readers),
             index: Index::start(index, &index_path)?,
             met: Met::new(index_path.clone()),
-            round: Round::default(),
+            round: Round::open(dir),
             index_path,
             heads,
             list_numbers,
@@ -319,6 +319,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         // Readers first: SQLite tidies up when the last connection that can write is the last of all.
         self.shared.pool.close();
+        self.shared.round.keep();
         drop(self.tasks.take());
         if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the writer panicked");

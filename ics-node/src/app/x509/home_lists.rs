@@ -380,6 +380,20 @@ mod tests {
         assert_eq!(place.given(6, now), None);
     }
 
+    /// A peer may be behind, or have been put back, while this node was off.
+    #[test]
+    fn none_is_taken_after_a_start_that_is_older_than_the_one_that_was_kept() {
+        let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));
+        let place = lists.find(key(1));
+        let read = |number| ReadList { number, this_update: now, next_update: Timestamp::from_seconds(20_000) };
+        // As a start finds it in its file.
+        lists.keep(&place, Kept::new(&read(7), vec![0], 4, None), now, 100);
+        assert_eq!(place.takes(&read(6), now), Err(NotTaken::Older));
+        assert!(place.given(4, now).is_some_and(|list| list.number == 7), "nothing has come in since");
+        assert_eq!(place.given(5, now), None, "what came in may revoke");
+        assert_eq!(place.takes(&read(7), now), Ok(()));
+    }
+
     #[test]
     fn a_list_is_fetched_before_anybody_asks_and_again_when_something_has_come_in_or_half_of_its_time_is_over() {
         let (lists, at) = (HomeLists::default(), Timestamp::from_seconds);
