@@ -306,6 +306,8 @@ pub const REVOCATION_LIST_BYTES: usize = 4 << 20;
 /// Bytes of all such lists that are kept. By bytes and not by number: mostly a list has less than one KiB, and the domains of
 /// a few issuers have hundreds of them, each of which is needed where there is no link.
 pub const REVOCATION_LISTS_BYTES: usize = 64 << 20;
+/// Such lists that are kept: each has a file, which takes 4 KiB of most disks.
+pub const REVOCATION_LISTS: usize = 1 << 14;
 /// Certificates that one alert names; it counts all.
 pub const ALERT_CERTIFICATES: usize = 100;
 /// How often an alert is sent at most, until the next look at what it tells of.

@@ -92,6 +92,9 @@ pub struct DomainInfo {
     pub description: String,
     /// The root over the entries held, hex.
     pub root: String,
+    /// How far answers go; absent while this node shows nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<ShownLog>,
     /// Seconds after which the domain's descriptor calls an answer stale.
     pub fresh_for_seconds: u64,
     /// The keys of the witnesses that the descriptor in force names, as C2SP signed-note writes verifier keys.
@@ -108,6 +111,15 @@ pub struct DomainInfo {
     /// What it takes over from other domains by itself; told to the operator alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<FollowInfo>,
+}
+
+/// What of a log a node shows: what its last checkpoint covers that has all cosignatures which the domain demands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownLog {
+    /// Entries under that checkpoint.
+    pub size: u64,
+    /// The root over them, hex.
+    pub root: String,
 }
 
 /// How complete and how fresh an answer is.
@@ -459,4 +471,34 @@ pub struct AdoptionResult {
     /// How many of the identities that are to be followed the source's rules do not let be.
     #[serde(default)]
     pub barred: u64,
+}
+
+#[cfg(test)]
+impl DomainInfo {
+    /// A domain of which so many entries are held, and so many shown.
+    pub(crate) fn held(size: u64, shown: Option<u64>) -> Self {
+        use base64::Engine as _;
+
+        let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes();
+        let domain: DomainName = "devices.acme.example".parse().expect("a name");
+        let origin = ics_core::log::checkpoint::Origin { domain: domain.clone(), entry0: [1; 32] };
+        let home = ics_core::descriptor::NodeKey {
+            name: "ics.acme.example".to_owned(),
+            key: base64::engine::general_purpose::STANDARD.encode(key),
+        };
+        let verifier_key = origin.key(&key).expect("a key");
+        Self {
+            info: wire::Info { domain, origin, home, verifier_key, descriptor: 1, size, as_of: None },
+            position: Position::Home,
+            description: String::new(),
+            root: format!("root of {size}"),
+            shown: shown.map(|size| ShownLog { size, root: format!("root of {size}") }),
+            fresh_for_seconds: 60,
+            witness_keys: Vec::new(),
+            alarms: Vec::new(),
+            forks: Vec::new(),
+            mirror: None,
+            follows: Vec::new(),
+        }
+    }
 }

@@ -164,6 +164,7 @@ impl Service {
         tasks.spawn(self.app.clone().be_witnessed(stopped.clone()));
         tasks.spawn(self.app.clone().follow_sources(stopped.clone()));
         tasks.spawn(self.app.clone().watch_copies_of_erased(stopped.clone()));
+        tasks.spawn(self.app.clone().fetch_lists(stopped.clone()));
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));
         tasks.spawn(self.app.clone().watch_certificates(self.alerts, stopped.clone()));
         tasks.spawn(self.app.clone().replicate(stopped));

@@ -107,7 +107,7 @@ impl Freshness {
     }
 }
 
-fn counted_entries(number: u64) -> String {
+pub(crate) fn counted_entries(number: u64) -> String {
     if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
 }
 

@@ -120,8 +120,10 @@ pub(super) fn domain(tree: &Tree, info: &DomainInfo, checkpoint: Option<&str>) -
     entry.put(&schema::ORIGIN, [info.info.origin.to_string()]);
     entry.put(&schema::POSITION, [if info.position == Position::Home { "home" } else { "mirror" }]);
     entry.put(&schema::CHECKPOINT, checkpoint);
-    entry.put(&schema::ROOT, [&info.root]);
-    entry.number(&schema::AS_OF_SIZE, info.info.size);
+    if let Some(shown) = &info.shown {
+        entry.put(&schema::ROOT, [&shown.root]);
+        entry.number(&schema::AS_OF_SIZE, shown.size);
+    }
     entry.time(&schema::AS_OF_TIME, info.info.as_of);
     entry.number(&schema::FRESH_FOR, info.fresh_for_seconds);
     entry.number(&schema::DESCRIPTOR_VERSION, info.info.descriptor);
@@ -322,6 +324,16 @@ mod tests {
         assert_eq!(role(&said), Vec::<Vec<u8>>::new());
         said.standing = ics_core::record::Standing::Refused;
         assert_eq!(role(&said), [b"manufacturer".to_vec()], "it erased nothing");
+    }
+
+    #[test]
+    fn a_domain_is_as_of_what_is_shown_of_its_log_and_not_of_what_is_held() {
+        let (tree, held) = (Tree::new(Suffix::default()), DomainInfo::held(9, Some(7)));
+        let entry = domain(&tree, &held, None);
+        assert_eq!(entry.values(&schema::AS_OF_SIZE), [b"7".to_vec()]);
+        assert_eq!(entry.values(&schema::ROOT), [b"root of 7".to_vec()]);
+        let entry = domain(&tree, &DomainInfo::held(9, None), None);
+        assert!(entry.values(&schema::AS_OF_SIZE).is_empty(), "it shows none");
     }
 
     #[test]

@@ -24,7 +24,10 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
         Node::Suffix => tree.suffix_entry(),
         Node::Log => tree.logs_entry(),
         Node::LogOf(domain) => match (app.domain(domain), app.checkpoint(domain)) {
-            (Ok(info), Ok(note)) => entry::log(tree, &info, info.info.size, Some(&note), &[]),
+            (Ok(info), Ok(note)) => {
+                let shown = info.shown.as_ref().map_or(0, |shown| shown.size);
+                entry::log(tree, &info, shown, Some(&note), &[])
+            }
             (Err(error), _) if error.code() == Code::UnknownDomain => return Ok(None),
             (Err(error), _) | (_, Err(error)) => return Err(failed(&error)),
         },

@@ -3,7 +3,8 @@
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
 //! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was
-//! seen of the logs of others), `told` (until when alerts were told), `lock`, and `restoring` while a copy is put there.
+//! seen of the logs of others), `lists/` (revocation lists that are signed elsewhere), `told` (until when alerts were told),
+//! `round` (how far the log was looked over), `lock`, and `restoring` while a copy is put there.
 //! Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
@@ -24,6 +25,7 @@ mod granted;
 mod heads;
 mod index;
 mod list_numbers;
+mod lists;
 mod outbox;
 mod pool;
 mod read;
@@ -233,7 +235,7 @@ impl Store {
             pool: Pool::new(&log_path, &index_path, options.readers),
             index: Index::start(index, &index_path)?,
             met: Met::new(index_path.clone()),
-            round: Round::default(),
+            round: Round::open(dir),
             index_path,
             heads,
             list_numbers,
@@ -317,6 +319,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         // Readers first: SQLite tidies up when the last connection that can write is the last of all.
         self.shared.pool.close();
+        self.shared.round.keep();
         drop(self.tasks.take());
         if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the writer panicked");
@@ -355,10 +358,10 @@ pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
 
 /// Puts a small file into a directory, durably, in the place of the one with that name. A crash before the rename leaves
 /// the old file, after it the new one, never a part of either.
-fn replace_file(dir: &Path, new: &str, name: &str, text: &str) -> Result<(), StoreError> {
+fn replace_file(dir: &Path, new: &str, name: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), StoreError> {
     let (new, path) = (dir.join(new), dir.join(name));
     let mut file = File::create(&new).map_err(StoreError::io(&new))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
+    file.write_all(content.as_ref()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
     std::fs::rename(&new, &path).map_err(StoreError::io(&path))?;
     // Without this a power cut may bring the old file back.
     sync_names(dir)

@@ -2,16 +2,67 @@
 //! Whoever looks for something does not meet a row of the index that is gone, or has come under another key.
 
 use core::ops::Range;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Store;
 use super::error::StoreError;
 use super::state::DomainState;
 use super::types::StoredEntry;
+use super::{Store, replace_file};
 
-/// Where the round goes on: the number of a domain, and an index in it.
+const FILE: &str = "round";
+const NEW: &str = ".new-round";
+/// Parts after which the place is kept: what a crash has forgotten is looked at once more.
+const KEPT_EVERY: u32 = 10;
+
+/// How far the round has come, over restarts: of a large log a node that is started anew each day would look at the
+/// beginning only.
+#[derive(Debug)]
+pub(crate) struct Round {
+    dir: PathBuf,
+    at: Mutex<At>,
+}
+
+/// Where the round goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Round(Mutex<(u32, u64)>);
+struct At {
+    /// The number of a domain, and an index in it.
+    next: (u32, u64),
+    /// What the file says.
+    kept: (u32, u64),
+    /// Parts since that was written.
+    parts: u32,
+}
+
+impl Round {
+    /// Goes on where the file says, or at the beginning: a place that is not there is passed over.
+    pub(crate) fn open(dir: &Path) -> Self {
+        let text = fs::read_to_string(dir.join(FILE)).unwrap_or_default();
+        let place = |(number, index): (&str, &str)| Some((number.parse().ok()?, index.parse().ok()?));
+        let next: (u32, u64) = text.trim().split_once(' ').and_then(place).unwrap_or_default();
+        Self { dir: dir.to_owned(), at: Mutex::new(At { next, kept: next, parts: 0 }) }
+    }
+
+    /// Keeps the place. Where it cannot be written, the next start begins further in front.
+    pub(crate) fn keep(&self) {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.parts = 0;
+        if at.next == at.kept {
+            return;
+        }
+        let (number, index) = at.next;
+        match replace_file(&self.dir, NEW, FILE, &format!("{number} {index}\n")) {
+            Ok(()) => at.kept = at.next,
+            Err(error) => tracing::warn!(%error, "how far the log was looked over could not be kept"),
+        }
+    }
+
+    /// Whether so many parts were looked at that the place is to be kept.
+    fn is_far(&self) -> bool {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).parts >= KEPT_EVERY
+    }
+}
 
 impl Store {
     /// Looks at the next entries of the round, `most` of them. What does not fit is noted as if a reader had met it.
@@ -22,21 +73,25 @@ impl Store {
                 tracing::debug!(domain = %state.info.name, %error, "an entry could not be looked at");
             }
         }
+        if self.shared.round.is_far() {
+            self.shared.round.keep();
+        }
     }
 
     /// Nothing once all domains were gone through: then it begins again.
     fn next_part(&self, most: u64) -> Option<(Arc<DomainState>, Range<u64>)> {
-        let mut place = self.shared.round.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, index) = *place;
+        let mut at = self.shared.round.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.parts = at.parts.saturating_add(1);
+        let (number, index) = at.next;
         let all = self.shared.published.all();
         let Some(state) = all.into_iter().find(|state| state.info.number.get() >= number) else {
-            *place = (0, 0);
+            at.next = (0, 0);
             return None;
         };
         let here = state.info.number.get();
         let from = if here == number { index } else { 0 };
         let (size, end) = (state.head.size, state.head.size.min(from.saturating_add(most)));
-        *place = if end < size { (here, end) } else { (here.saturating_add(1), 0) };
+        at.next = if end < size { (here, end) } else { (here.saturating_add(1), 0) };
         Some((state, from..end))
     }
 

@@ -113,6 +113,32 @@ fn a_row_of_the_index_that_is_gone_is_seen_by_whoever_goes_round() {
     }
 }
 
+/// A node that is started anew each day would look at the beginning of a large log for ever.
+#[test]
+fn whoever_goes_round_goes_on_where_he_was_before_the_start() {
+    let dir = tempfile::tempdir().expect("dir");
+    filled(dir.path());
+    let mark = dir.path().join("index.db-damaged");
+    let store = open(dir.path());
+    (0..5).for_each(|_| store.look_over(100));
+    drop(store);
+    let index = Connection::open(dir.path().join("index.db")).expect("open");
+    let last = "SELECT key FROM posting WHERE length(more) = 9 ORDER BY position DESC LIMIT 1";
+    assert_eq!(index.execute(&format!("DELETE FROM posting WHERE key = ({last})"), []).expect("change"), 1);
+    drop(index);
+    let store = open(dir.path());
+    assert!(!mark.exists());
+    store.look_over(100);
+    assert!(mark.exists(), "it is among the last");
+    drop(store);
+    for damaged in ["", "1", "1 x", "4294967296 0", "1 18446744073709551615"] {
+        std::fs::write(dir.path().join("round"), damaged).expect("write");
+        let store = open(dir.path());
+        (0..8).for_each(|_| store.look_over(100));
+        assert_sound(&store);
+    }
+}
+
 /// It was found by what it said when it was logged, and says something else now.
 #[test]
 fn an_entry_that_is_not_what_was_logged_is_given_to_nobody() {

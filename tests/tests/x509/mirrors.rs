@@ -90,18 +90,58 @@ fn a_copy_with_the_issuers_key_signs_no_lists() {
     town.device("7");
     assert_eq!(town.est("SN-7", "7").0, "200");
     let path = path_of(&town, "7");
-    let (_spare, spare) = town.spare("spare");
+    let (mut node, spare) = town.spare("spare");
     town.eventually("a list travels", || list(&town, &spare, &path).is_some());
     let before = town.bench.read("copy.crl");
     town.kill();
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     assert!(list(&town, &spare, &path).is_some(), "the last list holds");
     assert_eq!(town.bench.read("copy.crl"), before);
-    let other = path.replace(".crl", "").rsplit_once('/').map(|(path, shard)| {
-        let shard = (shard.parse::<u8>().expect("a number") + 1) % 16;
-        format!("{path}/{shard}.crl")
+    town.start_again(&mut node, "spare", |home| {
+        std::fs::remove_dir_all(home.join("data/lists")).expect("removes");
     });
-    assert_eq!(list(&town, &spare, &other.expect("a path")), None, "none was ever signed for it");
+    let domain = format!("{spare}/v1/domains/{DOMAIN}");
+    let runs = || town.bench.run("curl", &["--silent", "--fail", &domain]).status.success();
+    town.eventually("it runs", runs);
+    assert_eq!(list(&town, &spare, &path), None, "it has none, and signs none");
+}
+
+/// The file in which a node keeps the list at a path, as a path below its home directory.
+fn file_of(path: &str) -> String {
+    let (rest, shard) = path.trim_end_matches(".crl").rsplit_once('/').expect("a path");
+    let (_, issuer) = rest.rsplit_once('/').expect("a path");
+    format!("data/lists/{DOMAIN}/{issuer}-{shard}")
+}
+
+/// The path of another list of the same issuer.
+fn other_list(path: &str) -> String {
+    let (issuer, shard) = path.trim_end_matches(".crl").rsplit_once('/').expect("a path");
+    format!("{issuer}/{}.crl", (shard.parse::<u8>().expect("a number") + 1) % 16)
+}
+
+/// A site may lose its link and its power in any order, and its nginx asks for the first time after both.
+#[test]
+fn a_mirror_that_starts_without_a_link_gives_the_list_that_nobody_has_asked_it_for() {
+    let mut town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    let path = path_of(&town, "7");
+    let other = other_list(&path);
+    let (mut mirror, url) = town.mirror("mirror");
+    for path in [&path, &other] {
+        let file = town.bench.path().join("mirror").join(file_of(path));
+        town.eventually("it is fetched", || file.exists());
+    }
+    town.kill();
+    town.start_again(&mut mirror, "mirror", |_| ());
+    town.eventually("the last list holds", || list(&town, &url, &path).is_some());
+
+    // What stands in a file is believed by the issuer's signature, and for the place that it names.
+    town.start_again(&mut mirror, "mirror", |home| {
+        std::fs::copy(home.join(file_of(&other)), home.join(file_of(&path))).expect("copies");
+    });
+    town.eventually("it runs", || list(&town, &url, &other).is_some());
+    assert_eq!(list(&town, &url, &path), None, "it is another list of the issuer");
 }
 
 #[test]

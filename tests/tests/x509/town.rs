@@ -168,6 +168,14 @@ impl Town {
         (mirror, url)
     }
 
+    /// Ends a node that copies, as a power cut does, does something to its home directory, and starts it again.
+    pub(crate) fn start_again(&self, mirror: &mut Mirror, home: &str, meanwhile: impl FnOnce(&Path)) {
+        mirror.end();
+        meanwhile(&self.bench.path().join(home));
+        let node = self.command(home).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        mirror.node = node.expect("starts");
+    }
+
     /// Ends the node, as a power cut does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut node) = self.node.take() {
@@ -297,12 +305,16 @@ impl Mirror {
     pub(crate) fn reload(&self, bench: &Bench) {
         bench.ok("kill", &["-HUP", &self.node.id().to_string()]);
     }
+
+    fn end(&mut self) {
+        let _ = self.node.kill();
+        let _ = self.node.wait();
+    }
 }
 
 impl Drop for Mirror {
     fn drop(&mut self) {
-        let _ = self.node.kill();
-        let _ = self.node.wait();
+        self.end();
     }
 }
 

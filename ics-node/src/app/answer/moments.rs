@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::read::as_shown;
 use super::then::Then;
-use crate::api::DomainInfo;
+use crate::api::{DomainInfo, ShownLog};
 use crate::app::entries::{Entries, Snapshot, about, find_logged, keys, kind_key, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
@@ -263,6 +263,7 @@ impl App {
     pub fn domain_then(&self, moment: &Moment) -> Result<(DomainInfo, String), AppError> {
         let mut info = self.domain(&moment.hosted.name)?;
         info.root = moment.seal.root.to_string();
+        info.shown = Some(ShownLog { size: moment.seal.size, root: info.root.clone() });
         (info.info.size, info.info.as_of) = (moment.seal.size, moment.seal.cosigned_at);
         Ok((info, moment.seal.note.clone()))
     }

@@ -12,14 +12,14 @@ use ics_sync::wire;
 
 use super::home_key::other_key;
 use crate::api::problem::Code;
-use crate::api::{Alarm, DomainInfo, ForkNotes, NodeInfo, Position};
+use crate::api::{Alarm, DomainInfo, ForkNotes, NodeInfo, Position, ShownLog};
 use crate::app::admit::check::check_bodies;
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::copy::feed::Unproven;
 use crate::app::error::HALTED;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader, random};
-use crate::store::{DomainNumber, Part, StoreError};
+use crate::store::{DomainNumber, Part, Seal, StoreError};
 
 /// Alarms of one domain that are shown.
 const ALARMS_SHOWN: usize = 100;
@@ -176,6 +176,8 @@ impl App {
         let descriptor = domain.descriptor();
         let origin = domain.origin();
         let head = self.store().head(hosted.number)?;
+        let shown = |seal: &Seal| ShownLog { size: seal.size, root: seal.root.to_string() };
+        let shown = head.seal.as_ref().map(shown);
         let verifier_key = descriptor.home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
         let malformed = || AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
         Ok(DomainInfo {
@@ -191,6 +193,7 @@ impl App {
             position: if hosted.part == Part::Home { Position::Home } else { Position::Mirror },
             description: descriptor.description.clone(),
             root: head.root.to_string(),
+            shown,
             fresh_for_seconds: descriptor.freshness.default,
             witness_keys: descriptor.witness_keys(),
             alarms: self.lead_alarm(hosted).into_iter().chain(self.alarms_about(Some(hosted.number))?).collect(),

@@ -53,6 +53,10 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     assert!(is_withheld(), "what it restates is not shown yet");
     let withheld = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(withheld, Some((Outcome::Unknown, Reason::Withheld)), "and not because the checker rejects the answer");
+    let (info, as_of) = (app.domain(&maker.domain).expect("here"), app.as_of_domain(hosted.number).expect("shown"));
+    let shown = info.shown.expect("something is");
+    assert_eq!((shown.size, &shown.root), (as_of.size, &as_of.root), "how far answers go");
+    assert!(info.info.size > shown.size, "the erasure waits");
     let moment = app.moment(&maker.domain).expect("here").expect("settled");
     let then = app.thing_then(Reader::Operator, &moment, &id.to_string()).expect("read").expect("is spoken of");
     assert!(then.record().expect("readable").effect().blocks(), "for copies of the directory it is blocked");

@@ -1,6 +1,10 @@
 //! Revocation lists at nodes that do not sign them: the issuer's own list travels, as its home gives it, verified. So what
 //! is revoked there is revoked at every connected node at once; a node without a link gives the last list for as long as
-//! its issuer has said that it holds, and says all that the node knows by then.
+//! its issuer has said that it holds, and says all that the node knows by then. They are fetched before anybody asks, and
+//! outlive a restart.
+
+mod ahead;
+mod files;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,22 +49,35 @@ struct Place {
     /// Whether the last one that came is not taken: what stands in the one that is kept may be less than is known by now.
     in_doubt: AtomicBool,
     failed_at: Mutex<Option<Instant>>,
+    /// When a peer was last asked for it.
+    tried_at: Mutex<Option<Instant>>,
     /// When it was last asked for, by the count of all lists.
     asked: AtomicU64,
+    /// Whether it was looked for the one that was kept before this node was started.
+    is_recalled: AtomicBool,
 }
 
 #[derive(Clone)]
 struct Kept {
     list: SignedList,
-    /// Entries of the domain that were here when it was asked for, and when that was.
+    /// From when on the next one is fetched, though nobody asks.
+    renew_at: Timestamp,
+    /// Entries of the domain that were here when it was asked for, and when that was, if this node has not been started
+    /// since.
     size: u64,
-    at: Instant,
+    at: Option<Instant>,
 }
 
 impl Kept {
+    fn new(read: &ReadList, der: Vec<u8>, size: u64, at: Option<Instant>) -> Self {
+        let list = SignedList { der: der.into(), number: read.number, next_update: read.next_update };
+        let half = read.next_update.millis_since(read.this_update) / 2;
+        Self { list, renew_at: read.this_update.plus_millis(half), size, at }
+    }
+
     /// Whether its home has just given it.
     fn is_new(&self) -> bool {
-        self.at.elapsed() < ASK_AGAIN
+        self.at.is_some_and(|at| at.elapsed() < ASK_AGAIN)
     }
 }
 
@@ -78,9 +95,13 @@ enum NotTaken {
 impl HomeLists {
     /// The place of a list that somebody asks for.
     fn place(&self, key: Key) -> Arc<Place> {
-        let place = Arc::clone(self.places().entry(key).or_default());
+        let place = self.find(key);
         self.use_now(&place);
         place
+    }
+
+    fn find(&self, key: Key) -> Arc<Place> {
+        Arc::clone(self.places().entry(key).or_default())
     }
 
     fn use_now(&self, place: &Place) {
@@ -88,29 +109,34 @@ impl HomeLists {
     }
 
     /// Keeps a list, and forgets others until all have no more bytes than they may have: those that hold no longer first,
-    /// then those that nobody has asked for for the longest time. One that holds may be the last that is to be had.
-    fn keep(&self, place: &Place, kept: Kept, now: Timestamp, most: usize) {
+    /// then those that nobody has asked for for the longest time. One that holds may be the last that is to be had. Says
+    /// which were forgotten.
+    fn keep(&self, place: &Place, kept: Kept, now: Timestamp, most: usize) -> Vec<Key> {
         place.newest.store(kept.list.number, Ordering::Relaxed);
         place.in_doubt.store(false, Ordering::Relaxed);
+        *place.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.use_now(place);
         place.set(Some(kept));
         let places = self.places();
-        let mut all: Vec<(bool, u64, usize, &Place)> = places
-            .values()
-            .filter_map(|place| {
+        let mut all: Vec<(bool, u64, usize, (&Key, &Place))> = places
+            .iter()
+            .filter_map(|(key, place)| {
                 let SignedList { der, next_update, .. } = place.kept()?.list;
-                Some((next_update > now, place.asked.load(Ordering::Relaxed), der.len(), &**place))
+                Some((next_update > now, place.asked.load(Ordering::Relaxed), der.len(), (key, &**place)))
             })
             .collect();
         all.sort_unstable_by_key(|(holds, asked, ..)| (*holds, *asked));
-        let mut bytes: usize = all.iter().map(|(_, _, length, _)| length).sum();
-        for (_, _, length, place) in all {
-            if bytes <= most {
+        let (mut bytes, mut number) = (all.iter().map(|(_, _, length, _)| length).sum::<usize>(), all.len());
+        let mut forgotten = Vec::new();
+        for (_, _, length, (key, place)) in all {
+            if bytes <= most && number <= limits::REVOCATION_LISTS {
                 break;
             }
             place.set(None);
-            bytes -= length;
+            forgotten.push(key.clone());
+            (bytes, number) = (bytes - length, number - 1);
         }
+        forgotten
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Place>>> {
@@ -153,8 +179,9 @@ impl Place {
         failed_at.is_some_and(|at| at.elapsed() < REST)
     }
 
-    fn fail(&self) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Notes that the peer has given none, and says whether it gave one the time before.
+    fn fail(&self) -> bool {
+        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now()).is_none()
     }
 }
 
@@ -165,7 +192,7 @@ impl App {
     /// # Errors
     /// When there is none that holds.
     pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
-        let place = self.0.home_lists.place((of.domain.clone(), of.issuer.clone(), of.shard));
+        let place = self.0.home_lists.place(key_of(&of));
         let holds = |app: &Self| place.given(of.size, app.clock().now()).ok_or_else(elsewhere);
         let _asking = match hops {
             // One of those who were asked for this very list asks back.
@@ -175,6 +202,7 @@ impl App {
             },
             None => place.asking.lock().await,
         };
+        self.recall(&of, &place).await;
         let is_new = |kept: &Kept| kept.size == of.size && kept.is_new();
         if !place.rests()
             && !place.kept().is_some_and(|kept| is_new(&kept))
@@ -201,24 +229,32 @@ impl App {
     /// Asks for a list, and keeps it if it is the issuer's, and none that is older than what is here.
     async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8) {
         let Some(peer) = self.towards_home(&of.domain) else { return };
+        place.try_now();
         let asked = peer.revocation_list(&of.domain, &of.issuer, of.shard, hops).await;
         let now = self.clock().now();
         let read = asked.map_err(|error| error.to_string()).and_then(|der| {
             let read = read_list(&der, &of.authority, &of.url)?;
-            Ok((read, SignedList { der: der.into(), number: read.number, next_update: read.next_update }))
+            Ok((read, Kept::new(&read, der, of.size, Some(Instant::now()))))
         });
-        let (read, list) = match read {
+        let (read, kept) = match read {
             Ok(read) => read,
-            Err(error) => {
-                place.fail();
+            Err(error) if place.fail() => {
                 tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(domain = %of.domain, error, "a peer gave no revocation list again");
                 return;
             }
         };
         match place.takes(&read, now) {
             Ok(()) => {
-                let kept = Kept { list, size: of.size, at: Instant::now() };
-                self.0.home_lists.keep(place, kept, now, limits::REVOCATION_LISTS_BYTES);
+                let is_other = place.kept().is_none_or(|before| before.list.number != read.number);
+                let der = Arc::clone(&kept.list.der);
+                let forgotten = self.0.home_lists.keep(place, kept, now, limits::REVOCATION_LISTS_BYTES);
+                if is_other {
+                    self.store_list(of, der, forgotten).await;
+                }
             }
             Err(why) => {
                 place.fail();
@@ -240,6 +276,10 @@ impl App {
     }
 }
 
+fn key_of(of: &Elsewhere) -> Key {
+    (of.domain.clone(), of.issuer.clone(), of.shard)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +294,7 @@ mod tests {
     /// A list of so many bytes that holds until then.
     fn kept(bytes: usize, until: u64) -> Kept {
         let list = SignedList { der: vec![0; bytes].into(), number: 7, next_update: Timestamp::from_seconds(until) };
-        Kept { list, size: 1, at: Instant::now() }
+        Kept { list, renew_at: Timestamp::from_seconds(until / 2), size: 1, at: Some(Instant::now()) }
     }
 
     fn has(lists: &HomeLists, number: u16) -> bool {
@@ -285,7 +325,7 @@ mod tests {
         assert!(has(&lists, 1) && !has(&lists, 2) && has(&lists, 3) && has(&lists, 4), "it holds no longer");
         keep(5, 11, 200);
         assert!(has(&lists, 1) && !has(&lists, 3) && has(&lists, 4) && has(&lists, 5), "1 was asked for since");
-        keep(6, 100, 200);
+        assert_eq!(keep(6, 100, 200), [1, 4, 5].map(key), "their files go as well");
         assert!(has(&lists, 6) && [1, 4, 5].iter().all(|number| !has(&lists, *number)), "the newest stays");
         assert_eq!(lists.place(key(1)).newest.load(Ordering::Relaxed), 7, "none before it is taken");
     }
@@ -298,7 +338,7 @@ mod tests {
         let earlier = |ago| Instant::now().checked_sub(ago).expect("the machine runs for longer");
         lists.keep(&place, kept(1, 9_000), ahead, 100);
         assert!(place.given(1, ahead).is_some() && place.kept().is_some_and(|kept| kept.is_new()));
-        place.set(Some(Kept { at: earlier(ASK_AGAIN), ..kept(1, 9_000) }));
+        place.set(Some(Kept { at: Some(earlier(ASK_AGAIN)), ..kept(1, 9_000) }));
         assert!(!place.kept().is_some_and(|kept| kept.is_new()), "it is asked for again");
         assert_eq!(place.given(1, ahead), None, "nothing new came, and it holds no longer");
 
@@ -320,8 +360,9 @@ mod tests {
         };
         let place = lists.place(key(1));
         let keep = |size| {
-            let Kept { list, at, .. } = kept(1, 20_000);
-            lists.keep(&place, Kept { list: SignedList { number: 9_999, ..list }, size, at }, now, 100);
+            let of = kept(1, 20_000);
+            let list = SignedList { number: 9_999, ..of.list.clone() };
+            lists.keep(&place, Kept { list, size, ..of }, now, 100);
         };
         assert_eq!(place.takes(&read(9_999), now), Ok(()));
         keep(4);
@@ -337,5 +378,37 @@ mod tests {
         assert_eq!(place.takes(&read(9_000), now), Err(NotTaken::Older));
         assert!(place.given(5, now).is_some());
         assert_eq!(place.given(6, now), None);
+    }
+
+    /// A peer may be behind, or have been put back, while this node was off.
+    #[test]
+    fn none_is_taken_after_a_start_that_is_older_than_the_one_that_was_kept() {
+        let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));
+        let place = lists.find(key(1));
+        let read = |number| ReadList { number, this_update: now, next_update: Timestamp::from_seconds(20_000) };
+        // As a start finds it in its file.
+        lists.keep(&place, Kept::new(&read(7), vec![0], 4, None), now, 100);
+        assert_eq!(place.takes(&read(6), now), Err(NotTaken::Older));
+        assert!(place.given(4, now).is_some_and(|list| list.number == 7), "nothing has come in since");
+        assert_eq!(place.given(5, now), None, "what came in may revoke");
+        assert_eq!(place.takes(&read(7), now), Ok(()));
+    }
+
+    #[test]
+    fn a_list_is_fetched_before_anybody_asks_and_again_when_something_has_come_in_or_half_of_its_time_is_over() {
+        let (lists, at) = (HomeLists::default(), Timestamp::from_seconds);
+        let place = lists.find(key(1));
+        assert!(place.is_due(1, NOW), "there is none");
+        place.try_now();
+        assert!(!place.is_due(1, NOW), "the peer was just asked");
+        let rested = || *place.tried_at.lock().expect("no panic") = None;
+
+        lists.keep(&place, kept(1, 400), NOW, 100);
+        rested();
+        assert!(!place.is_due(1, at(199)) && place.is_due(1, at(200)) && place.is_due(2, at(199)));
+        place.set(Some(Kept { at: None, ..kept(1, 400) }));
+        assert!(place.is_due(1, NOW), "it is of before the start");
+
+        assert!(lists.has_room(2) && !lists.has_room(1), "one byte is kept");
     }
 }

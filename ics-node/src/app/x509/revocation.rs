@@ -73,6 +73,14 @@ pub struct Elsewhere {
     pub(in crate::app) url: String,
 }
 
+impl Elsewhere {
+    fn new(sight: &Sight<'_>, authority: Arc<Authority>, layout: &Layout, shard: u8) -> Self {
+        let issuer = issuer_id(&authority);
+        let url = layout.urls(&issuer, shard).into_iter().next().unwrap_or_default();
+        Self { domain: sight.hosted.name.clone(), issuer, shard, size: sight.seal.size, authority, url }
+    }
+}
+
 /// That a list is not to be had here.
 pub(in crate::app) fn elsewhere() -> AppError {
     AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, of which there is no list that holds")
@@ -139,10 +147,21 @@ impl App {
         if hosted.part == Part::Home && self.issuer_key(&lister.authority).is_some() {
             return Ok(None);
         }
-        let (issuer, shard) = place.clone();
-        let url = lister.layout.urls(&issuer, shard).into_iter().next().unwrap_or_default();
-        let (domain, authority) = (hosted.name.clone(), lister.authority);
-        Ok(Some(Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url }))
+        Ok(Some(Elsewhere::new(&sight, lister.authority, &lister.layout, place.1)))
+    }
+
+    /// All lists that the descriptor of a copied domain names.
+    pub(super) fn lists_of_copy(&self, hosted: &Hosted) -> Result<Vec<Elsewhere>, AppError> {
+        let sight = self.sight(hosted)?;
+        let Some(rules) = &sight.domain.descriptor().certificates else { return Ok(Vec::new()) };
+        let layouts = self.layouts(&self.lists_of(hosted), &sight);
+        let mut all = Vec::new();
+        for authority in self.authorities_of(&rules.issuers) {
+            let Some(layout) = layouts.get(&issuer_id(&authority)) else { continue };
+            let shards = (0..=u8::MAX).filter(|shard| layout.has(*shard));
+            all.extend(shards.map(|shard| Elsewhere::new(&sight, Arc::clone(&authority), layout, shard)));
+        }
+        Ok(all)
     }
 
     /// The certificates that would be on a list by what is known here, whoever signs it.

@@ -17,7 +17,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::table;
 use crate::cli::session::InDomain;
-use crate::cli::words::{clean, short, when};
+use crate::cli::words::{Freshness, clean, short, when};
 use crate::client::lookup::LookupError;
 use crate::client::node::Node;
 use crate::client::report::{Format, Report as Writer};
@@ -126,7 +126,8 @@ async fn print_pages(
             }
             None if found => return Ok(Exit::Ok),
             None => {
-                context.output.note(&format!("no certificate of {domain} fits"));
+                let as_of = Freshness::from(&page.as_of).text();
+                context.output.note(&format!("no certificate of {domain} fits, as of {as_of}"));
                 return Ok(Exit::Ok);
             }
         }
@@ -134,12 +135,16 @@ async fn print_pages(
 }
 
 fn text(page: &CertificatePage) -> String {
-    let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
-    table(&["holder", "profile", "ends", "state", "why", "serial"], &rows)
+    let freshness = Freshness::from(&page.as_of);
+    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, freshness.is_fresh())).collect();
+    let rows = table(&["holder", "profile", "ends", "state", "why", "serial"], &rows);
+    format!("{rows}\n\n{} {}", style("as of").dim(), freshness.text())
 }
 
-fn row(item: &CertificateInfo) -> Vec<String> {
+/// Past the freshness bound only that one is revoked is still certain, or that its time is over.
+fn row(item: &CertificateInfo, is_fresh: bool) -> Vec<String> {
     let state = match item.state {
+        CertificateState::Good if !is_fresh => style("UNKNOWN").yellow(),
         CertificateState::Good => style(item.state.as_str()).green(),
         CertificateState::Held | CertificateState::Revoked => style(item.state.as_str()).red(),
         CertificateState::Ended => style(item.state.as_str()).dim(),
@@ -223,12 +228,28 @@ mod tests {
             "index": 7, "until": "2026-12-24T00:00:00Z", "state": "held", "renewed": true,
             "revoked": {"at": "2026-11-26T04:00:00Z", "reason": "certificateHold", "status": "suspended"},
         });
-        let as_of = json!({"size": 9, "root": "", "fresh_for_seconds": 60});
-        let page: CertificatePage = serde_json::from_value(json!({"as_of": as_of, "items": [item]})).expect("a page");
+        let as_of = json!({
+            "size": 9, "root": "", "time": "2026-11-26T05:00:00Z", "age_seconds": 5, "fresh_for_seconds": 60,
+        });
+        let mut page: CertificatePage =
+            serde_json::from_value(json!({"as_of": as_of, "items": [item]})).expect("a page");
+        let shown = |page: &CertificatePage| console::strip_ansi_codes(&text(page)).into_owned();
         assert_eq!(
-            console::strip_ansi_codes(&text(&page)),
+            shown(&page),
             "holder   profile  ends                              state  why                          serial\n\
-             Pump\u{fffd} 7  ldevid   2026-12-24 00:00:00 UTC, renewed  held   certificateHold (suspended)  4141414141414141…"
+             Pump\u{fffd} 7  ldevid   2026-12-24 00:00:00 UTC, renewed  held   certificateHold (suspended)  4141414141414141…\n\
+             \n\
+             as of 2026-11-26 05:00:00 UTC (5 s ago, good for 1 min), 9 entries in the log"
         );
+        // What a copy has not heard of may have revoked it.
+        (page.items[0].state, page.items[0].revoked) = (CertificateState::Good, None);
+        let row = |page: &CertificatePage| shown(page).lines().nth(1).unwrap_or_default().to_owned();
+        let says = |page: &CertificatePage, word: &str| row(page).contains(word);
+        assert!(says(&page, "good"), "{}", shown(&page));
+        page.as_of.age_seconds = Some(61);
+        assert!(says(&page, "UNKNOWN") && !says(&page, "good"), "{}", shown(&page));
+        assert!(shown(&page).contains("too old: the bound is 1 min"), "{}", shown(&page));
+        page.items[0].state = CertificateState::Ended;
+        assert!(says(&page, "ended"), "{}", shown(&page));
     }
 }

@@ -50,7 +50,10 @@ impl Tokens {
     /// # Errors
     /// When the token is not there, or there is no PIN.
     pub fn pin(&self, module: &Module, uri: &TokenUri) -> Result<Option<Pin>, TokenError> {
-        let token = module.token(uri)?;
+        let token = {
+            let _start = module.hold();
+            module.token(uri)?
+        };
         let ask = || self.pins.get(&token.label(), uri.pin_source.as_deref());
         token.takes_pin().then(ask).transpose()
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -14,17 +15,36 @@ use cryptoki::types::AuthPin;
 use super::{Pin, TokenError, TokenUri};
 
 /// Modules that this process has loaded. A module is told once that it is used (`C_Initialize`), and all threads share it.
-static LOADED: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+static LOADED: Mutex<BTreeMap<PathBuf, Arc<Running>>> = Mutex::new(BTreeMap::new());
 
 /// How tokens have refused their PIN, by module, label and serial number. It is not tried again in this process, whichever
 /// key is asked for: a token with many keys would lock itself at the first signature of each.
 static REFUSED: Mutex<BTreeMap<(PathBuf, String), TokenError>> = Mutex::new(BTreeMap::new());
 
+/// How long a module runs at least before it is started anew: all keys of all of its tokens are opened again then.
+const REST: Duration = Duration::from_secs(2);
+/// What a token that was pulled out fails to do, whatever its module calls that.
+const OPEN_SESSION: &str = "open a session";
+
 /// A module, ready for use.
 #[derive(Clone)]
 pub struct Module {
-    pkcs11: Pkcs11,
+    running: Arc<Running>,
     path: PathBuf,
+}
+
+/// A module as it runs in this process.
+struct Running {
+    pkcs11: Pkcs11,
+    /// Held by whoever talks to the module: nobody may while it is started anew.
+    start: RwLock<Start>,
+}
+
+/// Which start of the module this is, and when it was. The sessions of one start are none of the next, in which others
+/// have their numbers.
+pub(super) struct Start {
+    pub(super) number: u64,
+    at: Instant,
 }
 
 /// A token that is there.
@@ -42,17 +62,41 @@ impl Module {
     /// When the file is no PKCS#11 module, or does not start.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pkcs11) = loaded.get(path) {
-            return Ok(Self { pkcs11: pkcs11.clone(), path: path.to_owned() });
+        if let Some(running) = loaded.get(path) {
+            return Ok(Self { running: Arc::clone(running), path: path.to_owned() });
         }
         let failed = |reason: Error| TokenError::Module { path: path.to_owned(), reason: words(&reason) };
         let pkcs11 = Pkcs11::new(path).map_err(failed)?;
-        match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(error) => return Err(failed(error)),
+        initialize(&pkcs11).map_err(failed)?;
+        let start = RwLock::new(Start { number: 0, at: Instant::now() });
+        let running = Arc::new(Running { pkcs11, start });
+        loaded.insert(path.to_owned(), Arc::clone(&running));
+        Ok(Self { running, path: path.to_owned() })
+    }
+
+    /// Keeps the module from being started anew for as long as somebody talks to it. To be taken once by a thread: beside
+    /// somebody who waits to start it, the second one would wait for ever.
+    pub(super) fn hold(&self) -> RwLockReadGuard<'_, Start> {
+        self.running.start.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the module anew, unless that was done since the start that is named, or just before: many see a token that
+    /// came back only then. Every key that is open in it is opened again when it is used next.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) fn start_anew(&self, seen: u64) -> Result<(), TokenError> {
+        let mut start = self.running.start.write().unwrap_or_else(PoisonError::into_inner);
+        if start.number != seen || start.at.elapsed() < REST {
+            return Ok(());
         }
-        loaded.insert(path.to_owned(), pkcs11.clone());
-        Ok(Self { pkcs11, path: path.to_owned() })
+        tracing::warn!(module = %self.path.display(), "a token is gone: its module is started anew");
+        *start = Start { number: seen + 1, at: Instant::now() };
+        if let Err(error) = self.running.pkcs11.clone().finalize() {
+            tracing::debug!(reason = words(&error), "the module had ended already");
+        }
+        let failed = |reason: Error| TokenError::Module { path: self.path.clone(), reason: words(&reason) };
+        initialize(&self.running.pkcs11).map_err(failed)
     }
 
     /// The file.
@@ -68,10 +112,11 @@ impl Module {
     pub fn tokens(&self) -> Result<Vec<Token>, TokenError> {
         let failed = |reason: Error| TokenError::Module { path: self.path.clone(), reason: words(&reason) };
         let mut tokens = Vec::new();
-        for slot in self.pkcs11.get_slots_with_initialized_token().map_err(failed)? {
+        let pkcs11 = &self.running.pkcs11;
+        for slot in pkcs11.get_slots_with_initialized_token().map_err(failed)? {
             // A token that is pulled out meanwhile is not there.
-            if let Ok(info) = self.pkcs11.get_token_info(slot) {
-                tokens.push(Token { pkcs11: self.pkcs11.clone(), path: self.path.clone(), slot, info });
+            if let Ok(info) = pkcs11.get_token_info(slot) {
+                tokens.push(Token { pkcs11: pkcs11.clone(), path: self.path.clone(), slot, info });
             }
         }
         Ok(tokens)
@@ -197,7 +242,7 @@ impl Token {
     pub(super) fn look(&self, writes: bool) -> Result<Session, TokenError> {
         let opened =
             if writes { self.pkcs11.open_rw_session(self.slot) } else { self.pkcs11.open_ro_session(self.slot) };
-        opened.map_err(|e| self.failed("open a session", &e))
+        opened.map_err(|e| self.failed(OPEN_SESSION, &e))
     }
 
     pub(super) fn failed(&self, purpose: &'static str, error: &Error) -> TokenError {
@@ -212,6 +257,24 @@ impl Token {
         };
         let about_token = TokenUri { object: None, id: None, ..uri.clone() };
         about_token.fits(&own) && uri.slot_id.is_none_or(|number| number == self.slot.id())
+    }
+}
+
+fn initialize(pkcs11: &Pkcs11) -> Result<(), Error> {
+    match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
+        initialized => initialized,
+    }
+}
+
+impl TokenError {
+    /// Whether the token is gone as far as its module sees. No PIN was tried then.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::NoToken { .. } | Self::Module { .. } => true,
+            Self::Failed { purpose, .. } => *purpose == OPEN_SESSION,
+            _ => false,
+        }
     }
 }
 

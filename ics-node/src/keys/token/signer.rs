@@ -25,14 +25,26 @@ pub struct TokenSigner {
     pin: Option<Pin>,
     key: PublicKey,
     numbers: Public,
-    state: Mutex<State>,
+    /// The session in which the key was used last, if it did not break.
+    open: Mutex<Option<Opened>>,
 }
 
-enum State {
-    /// A session in which the key was used last.
-    Open(Session, ObjectHandle),
-    /// There was none yet, or it broke.
-    Closed,
+/// A session in which a key is used.
+struct Opened {
+    session: Option<Session>,
+    handle: ObjectHandle,
+    module: Module,
+    /// The start of the module in which that is so.
+    start: u64,
+}
+
+impl Drop for Opened {
+    /// A session is closed by its number. In a module that was started anew that of somebody else may have it by now.
+    fn drop(&mut self) {
+        let start = self.module.hold();
+        let session = self.session.take();
+        if start.number == self.start { drop(session) } else { core::mem::forget(session) }
+    }
 }
 
 impl TokenSigner {
@@ -43,13 +55,18 @@ impl TokenSigner {
         pin: Option<Pin>,
         to_key: impl FnOnce(&Public, &TokenUri) -> Result<PublicKey, TokenError>,
     ) -> Result<Self, TokenError> {
-        let token = module.token(wanted)?;
-        let session = token.session(pin.as_ref(), false)?;
-        let (handle, uri, numbers) = token.key(&session, wanted)?;
+        let (session, (handle, uri, numbers), start) = {
+            let start = module.hold();
+            let token = module.token(wanted)?;
+            let session = token.session(pin.as_ref(), false)?;
+            let found = token.key(&session, wanted)?;
+            (session, found, start.number)
+        };
+        let opened = Opened { session: Some(session), handle, module: module.clone(), start };
         // Where it is found and where its PIN is stay as they were named.
         let uri = TokenUri { module: wanted.module.clone(), pin_source: wanted.pin_source.clone(), ..uri };
         let key = to_key(&numbers, &uri)?;
-        Ok(Self { module, uri, pin, key, numbers, state: Mutex::new(State::Open(session, handle)) })
+        Ok(Self { module, uri, pin, key, numbers, open: Mutex::new(Some(opened)) })
     }
 
     /// The URI that names it.
@@ -65,26 +82,50 @@ impl TokenSigner {
         if numbers == self.numbers { Ok((session, handle)) } else { Err(TokenError::OtherKey(uri.to_string())) }
     }
 
-    /// Lets the token sign. A session that broke (the token was pulled out, its box restarted) is opened again, once.
+    /// Lets the token sign. A session that broke (the token was pulled out, its box restarted) is opened again, once; and
+    /// once more in a module that was started anew, if this one sees no such token.
     fn raw(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(session, handle) = &*state {
-            match session.sign(&self.mechanism(), *handle, message) {
-                Ok(signature) => return Ok(signature),
-                Err(error) => tracing::warn!(key = %self.uri, reason = words(&error), "the token's session broke"),
-            }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signature) = open.as_ref().and_then(|opened| self.sign_in(opened, message)) {
+            return Ok(signature);
         }
-        *state = State::Closed;
-        let (session, handle) = self.reopen()?;
-        let signature = session.sign(&self.mechanism(), handle, message).map_err(|error| self.failed(&error))?;
-        *state = State::Open(session, handle);
+        *open = None;
+        let (start, mut made) = self.sign_anew(message);
+        if made.as_ref().is_err_and(TokenError::is_gone) {
+            self.module.start_anew(start)?;
+            made = self.sign_anew(message).1;
+        }
+        let (opened, signature) = made?;
+        *open = Some(opened);
         Ok(signature)
+    }
+
+    /// Signs in a session that is open; nothing if it broke.
+    fn sign_in(&self, opened: &Opened, message: &[u8]) -> Option<Vec<u8>> {
+        let start = self.module.hold();
+        let session = opened.session.as_ref().filter(|_| start.number == opened.start)?;
+        let signed = session.sign(&self.mechanism(), opened.handle, message);
+        signed
+            .inspect_err(|error| tracing::warn!(key = %self.uri, reason = words(error), "the token's session broke"))
+            .ok()
+    }
+
+    /// Signs in a session that is opened for it. Says as well in which start of the module that was tried.
+    fn sign_anew(&self, message: &[u8]) -> (u64, Result<(Opened, Vec<u8>), TokenError>) {
+        let start = self.module.hold();
+        let made = self.reopen().and_then(|(session, handle)| {
+            let signature = session.sign(&self.mechanism(), handle, message).map_err(|error| self.failed(&error))?;
+            let module = self.module.clone();
+            Ok((Opened { session: Some(session), handle, module, start: start.number }, signature))
+        });
+        (start.number, made)
     }
 
     /// Lets a test use the session that is open.
     #[cfg(test)]
     pub(super) fn meddle(&self, with: impl FnOnce(&Session)) {
-        if let State::Open(session, _) = &*self.state.lock().expect("no test panicked") {
+        let open = self.open.lock().expect("no test panicked");
+        if let Some(session) = open.as_ref().and_then(|opened| opened.session.as_ref()) {
             with(session);
         }
     }

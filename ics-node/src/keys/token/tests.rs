@@ -76,6 +76,37 @@ fn a_session_that_broke_is_opened_again() {
     assert_eq!(signer.public_key().created(), BARE_KEY_CREATED);
 }
 
+/// SoftHSM sees a token that came back only once it was started anew, as modules of many boxes do. What the one key has
+/// open then has the number under which the other one had its session, and has not heard of anything yet.
+#[test]
+fn a_token_that_came_back_signs_without_a_restart_with_all_of_its_keys() {
+    if !has_token("a_token_that_came_back_signs_without_a_restart_with_all_of_its_keys") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("directory");
+    let keys = ["node", "issuer"].map(|label| signer(directory.path(), label));
+    let first = keys.each_ref().map(|key| NoteKey::sign(key, b"a head").expect("signed"));
+    let configuration = std::env::var_os("SOFTHSM2_CONF").map(PathBuf::from).expect("is set");
+    let (there, away) = (configuration.with_file_name("tokens"), configuration.with_file_name("away"));
+    std::fs::rename(&there, &away).expect("is pulled out");
+    NoteKey::sign(&keys[1], b"a head").expect_err("it is away");
+    std::fs::rename(&away, &there).expect("is back");
+    let began = std::time::Instant::now();
+    for (key, first) in keys.iter().zip(first).rev() {
+        let again = loop {
+            match NoteKey::sign(key, b"a head") {
+                Ok(again) => break again,
+                Err(error) => assert!(began.elapsed().as_secs() < 30, "{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        };
+        assert_eq!(again, first, "Ed25519 signs the same way");
+    }
+    for key in keys {
+        NoteKey::sign(&key, b"a head").expect("signs");
+    }
+}
+
 /// Nor by another key of the token: each would use up one of the few tries that it gives.
 #[test]
 fn a_pin_that_is_refused_is_not_tried_again() {

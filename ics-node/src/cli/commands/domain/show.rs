@@ -17,7 +17,7 @@ use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::{Freshness, clean, counted, when};
+use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
 use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::x509::Authority;
@@ -100,7 +100,8 @@ fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure>
 
 fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
     let age = info.info.as_of.map(|time| now.millis_since(time) / 1000);
-    let freshness = Freshness { size: info.info.size, as_of: info.info.as_of, age, bound: info.fresh_for_seconds };
+    let (held, size) = (info.info.size, info.shown.as_ref().map_or(0, |shown| shown.size));
+    let freshness = Freshness { size, as_of: info.info.as_of, age, bound: info.fresh_for_seconds };
     let part = match info.position {
         Position::Home => "the home of the domain",
         Position::Mirror => "a mirror; `ics peer status` says how it is doing",
@@ -111,6 +112,10 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
         ("origin", info.info.origin.to_string()),
         ("log key", info.info.verifier_key.to_string()),
     ];
+    if held > size {
+        let why = "not shown yet, for want of witnesses or of the rest of a copy";
+        rows.push(("held", style(format!("{} more, {why}", counted_entries(held - size))).yellow().to_string()));
+    }
     if !info.follows.is_empty() {
         rows.push(("follows", info.follows.iter().map(followed).collect::<Vec<_>>().join("\n")));
     }
@@ -255,6 +260,20 @@ mod tests {
     use console::strip_ansi_codes;
 
     use super::*;
+
+    #[test]
+    fn a_domain_is_as_of_what_its_node_shows_and_what_it_holds_beyond_that_is_told() {
+        let now = Timestamp::from_seconds(1_795_162_200);
+        let row = |info: &DomainInfo, name: &str| {
+            let rows = node_rows("http://ics.example", info, now);
+            let row = rows.into_iter().find(|(it, _)| *it == name);
+            row.map(|(_, text)| strip_ansi_codes(&text).into_owned())
+        };
+        let waiting = DomainInfo::held(9, Some(7));
+        assert!(row(&waiting, "as of").is_some_and(|text| text.ends_with(", 7 entries in the log")));
+        assert!(row(&waiting, "held").is_some_and(|text| text.starts_with("2 entries more, not shown yet")));
+        assert_eq!(row(&DomainInfo::held(9, Some(9)), "held"), None);
+    }
 
     /// Of what fails nobody knows how far it is behind: the trouble comes first.
     #[test]
