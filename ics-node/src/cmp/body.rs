@@ -25,14 +25,6 @@ const REVOCATION: u8 = 11;
 const GENERAL: u8 = 21;
 const CONFIRMATION: u8 = 24;
 
-impl Enrolment {
-    /// Whether it takes the place of an earlier certificate, by whose key it comes.
-    #[must_use]
-    pub const fn is_update(&self) -> bool {
-        self.reply == KEY_UPDATED
-    }
-}
-
 /// What is asked for.
 #[derive(Debug)]
 pub enum Request {
@@ -57,17 +49,26 @@ pub struct Enrolment {
     pub csr: Csr,
     /// Whether it says how long the certificate is to be valid: that only the profile does.
     pub asks_for_validity: bool,
+    /// Who is to issue it, if the asker says so: whoever issues in the domain does.
+    pub issuer: Option<DistinguishedName>,
     /// Which one is to be updated, if the asker says so.
-    pub updates: Option<SerialNumber>,
+    pub updates: Option<Named>,
+}
+
+/// A certificate as messages name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Who has issued it.
+    pub issuer: DistinguishedName,
+    /// Its number.
+    pub serial: SerialNumber,
 }
 
 /// A request to revoke a certificate.
 #[derive(Debug)]
 pub struct Revocation {
-    /// Who has issued it.
-    pub issuer: DistinguishedName,
-    /// Its number.
-    pub serial: SerialNumber,
+    /// Which one.
+    pub certificate: Named,
     /// Why.
     pub reason: Reason,
 }
@@ -131,7 +132,7 @@ impl Request {
 fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
     let csr = Csr::parse(content).map_err(refused)?;
     let number = (-1_i8).to_der().map_err(Failure::form)?;
-    Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, updates: None })
+    Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, issuer: None, updates: None })
 }
 
 /// The one element of a list.
@@ -161,7 +162,7 @@ fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
             Reason::of_code(reason as u64).ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?
         }
     };
-    Ok(Revocation { issuer, serial, reason })
+    Ok(Revocation { certificate: Named { issuer, serial }, reason })
 }
 
 fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {

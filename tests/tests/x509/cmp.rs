@@ -88,6 +88,17 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
     site.gets("/keyupdate", own, &["-cmd", "kur", "-newkey", "renewed.key"]);
     site.keep("renewed.pem");
     site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "other.pem"], "badCertId");
+    // What another one has issued is another one, whatever its number.
+    let serial = site.bench.openssl("x509 -in ldevid.pem -noout -serial");
+    let serial = serial.trim().trim_start_matches("serial=");
+    let foreign = format!("req -new -x509 -key device.key -subj /CN=other -set_serial 0x{serial} -out foreign.pem");
+    site.bench.openssl(&foreign);
+    site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "foreign.pem"], "badCertId");
+    // Others of the same key are in force, so it still shows who comes; this one is updated no more.
+    site.gets("", own, &[&["-cmd", "cr"], NEW].concat());
+    site.keep("old.pem");
+    site.gets("", own, &["-cmd", "rr", "-oldcert", "old.pem", "-revreason", "4"]);
+    site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "old.pem"], "certRevoked");
 
     site.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
     for (shown, command) in [(IDEVID, "ir"), (own, "cr"), (own, "kur")] {

@@ -6,6 +6,7 @@ use der::Decode as _;
 use der::asn1::ObjectIdentifier;
 use ics_core::identity::IdentityId;
 use ics_core::name::Name;
+use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
@@ -13,13 +14,14 @@ use x509_cert::Certificate;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
 use crate::api::problem::Code;
+use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Protection, Protector, Reply, Request, Revocation,
-    Waiting,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Named, Protection, Protector, Reply, Request,
+    Revocation, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Reason, RequestError, SerialNumber, oid};
+use crate::x509::{Reason, RequestError, State, oid};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -161,8 +163,8 @@ impl App {
         };
         let identity = identity.map_err(refused)?;
         self.cmp_begin(message, sender)?;
-        if enrolment.is_update() {
-            self.check_update(domain, &identity, proven, enrolment.updates).map_err(refused)?;
+        if let Some(old) = &enrolment.updates {
+            self.check_update(domain, &identity, proven, old).map_err(refused)?;
         }
         let (profile, issuer) = (asked.profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
@@ -179,20 +181,40 @@ impl App {
         self.shown_by(domain, *key.as_bytes())
     }
 
-    /// What is updated is a certificate of this thing that was issued here, and it comes by its key (RFC 9483, 4.1.3).
+    /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
+    /// (RFC 9483, 4.1.3).
     fn check_update(
         &self,
         domain: &DomainName,
         id: &IdentityId,
         proven: Option<KeyPin>,
-        updates: Option<SerialNumber>,
+        old: &Named,
     ) -> Result<(), CertifyError> {
-        let Some(serial) = updates else { return Ok(()) };
+        let unknown = || CertifyError::UnknownCertificate(old.serial.to_string());
         let hosted = self.hosted(domain)?;
-        let unknown = || CertifyError::UnknownCertificate(serial.to_string());
-        let issued = self.issued(&self.sight(&hosted)?, &serial)?.ok_or_else(unknown)?;
+        let sight = self.sight(&hosted)?;
+        let issued = self.issued_as(domain, &sight, old)?;
         let is_of_key = |key: KeyPin| issued.names().contains(&Name::Spki(*key.as_bytes()));
-        if issued.subject_id() == *id && proven.is_none_or(is_of_key) { Ok(()) } else { Err(unknown()) }
+        if issued.subject_id() != *id || !proven.is_none_or(is_of_key) {
+            return Err(unknown());
+        }
+        let (record, _) = self.resolve(&sight, id)?.ok_or_else(unknown)?;
+        let no = |text: &str| Err(CertifyError::Record(text.to_owned()));
+        match State::of(&record, issued.index()) {
+            State::Good => Ok(()),
+            State::Revoked { reason: Reason::CertificateHold, .. } => no("the certificate to be updated is on hold"),
+            State::Revoked { .. } => Err(CertifyError::AlreadyRevoked),
+            State::Ended => no("the certificate to be updated has ended: ask for a new one (`ir`)"),
+        }
+    }
+
+    /// The statement about a certificate that a message names, by its issuer as well.
+    fn issued_as(&self, domain: &DomainName, sight: &Sight<'_>, named: &Named) -> Result<Logged, CertifyError> {
+        let unknown = || CertifyError::UnknownCertificate(named.serial.to_string());
+        if !self.authorities(domain)?.iter().any(|it| it.name == named.issuer) {
+            return Err(unknown());
+        }
+        self.issued(sight, &named.serial)?.ok_or_else(unknown)
     }
 
     /// Revokes a certificate: for whoever holds its key, for the thing that has it, or for the registrar. A controller or
@@ -204,25 +226,17 @@ impl App {
         sender: Protection,
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
-        let revoker = self.cmp_revoker(domain, sender, revocation).map_err(refused)?;
+        let revoker = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
         self.cmp_begin(message, sender)?;
-        let revoked = self.revoke_certificate(domain, &revocation.serial, revoker, revocation.reason).await;
+        let serial = &revocation.certificate.serial;
+        let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
     }
 
-    fn cmp_revoker(
-        &self,
-        domain: &DomainName,
-        sender: Protection,
-        revocation: &Revocation,
-    ) -> Result<Revoker, CertifyError> {
-        let unknown = || CertifyError::UnknownCertificate(revocation.serial.to_string());
-        if !self.authorities(domain)?.iter().any(|it| it.name == revocation.issuer) {
-            return Err(unknown());
-        }
-        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
+    fn cmp_revoker(&self, domain: &DomainName, sender: Protection, named: &Named) -> Result<Revoker, CertifyError> {
         let hosted = self.hosted(domain)?;
-        let issued = self.issued(&self.sight(&hosted)?, &revocation.serial)?.ok_or_else(unknown)?;
+        let issued = self.issued_as(domain, &self.sight(&hosted)?, named)?;
+        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
         if issued.names().contains(&Name::Spki(*key.as_bytes())) {
             return Ok(Revoker::Key);
         }
@@ -268,10 +282,11 @@ fn below_root(chain: &[Vec<u8>]) -> &[Vec<u8>] {
 
 /// Whether nothing in a certificate is other than it was asked for.
 fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
-    let certificate = Certificate::from_der(&issued.certificate);
-    let asked_for = &asked.csr.subject;
-    let is_called_so = certificate.is_ok_and(|it| it.tbs_certificate.subject == *asked_for) || asked_for.is_empty();
-    is_called_so && !asked.asks_for_validity
+    let Ok(certificate) = Certificate::from_der(&issued.certificate) else { return false };
+    let made = certificate.tbs_certificate;
+    let is_called_so = asked.csr.subject.is_empty() || made.subject == asked.csr.subject;
+    let is_by_whom = asked.issuer.as_ref().is_none_or(|issuer| made.issuer == *issuer);
+    is_called_so && is_by_whom && !asked.asks_for_validity
 }
 
 /// The digest by which its holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
