@@ -123,10 +123,7 @@ impl App {
                             or protected by the registrar's token";
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
-            Request::Confirmation(confirmation) => {
-                let waiting = self.0.cmp.confirm(party, transaction, header.recipient_nonce(), now)?;
-                self.cmp_confirmed(&asked.domain, sender, &waiting, confirmation).await
-            }
+            Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
             Request::Enrolment(enrolment) => {
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
                 let is_confirmed = header.wants_no_confirmation();
@@ -245,30 +242,43 @@ impl App {
         Ok(Revoker::Requester(Requester::Identity(id)))
     }
 
-    /// What the holder of a certificate says of it: what he does not take is revoked.
-    async fn cmp_confirmed(
+    /// What the holder of a certificate says of it.
+    async fn cmp_confirm(
         &self,
         domain: &DomainName,
+        message: &Message<'_>,
         sender: Protection,
-        waiting: &Waiting,
-        said: Option<Confirmation>,
+        said: Option<&Confirmation>,
     ) -> Result<Outcome, Failure> {
-        if let Some(said) = &said {
-            let text = "the digest is not the one of the certificate, by the algorithm of its signature";
-            if said.hash != waiting.hash || said.algorithm.is_some_and(|named| named != waiting.algorithm) {
-                return Err(Failure::new(FailureInfo::BadCertId, text));
-            }
-            if said.is_accepted {
-                return Ok(Outcome::Confirmed);
-            }
+        let (party, transaction) = (sender.party(), message.header.transaction());
+        let nonce = message.header.recipient_nonce();
+        let waiting = self.0.cmp.confirm(party, transaction, nonce, self.clock().now())?;
+        let taken = waiting.is_taken(said);
+        let ended = match &taken {
+            Ok(true) => return Ok(Outcome::Confirmed),
+            // Who names another algorithm has said nothing of it yet.
+            Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
+            _ => self.cmp_not_taken(domain, sender, &waiting).await,
+        };
+        if ended.is_err() {
+            // He may say it again.
+            self.0.cmp.wait(party, transaction, waiting);
         }
+        ended.and(taken).map(|_| Outcome::Confirmed)
+    }
+
+    /// What the holder of a certificate does not take is revoked.
+    async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
             Protection::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
             _ => Requester::Operator,
         };
         let revoker = Revoker::Requester(revoker);
         let revoked = self.revoke_certificate(domain, &waiting.serial, revoker, Reason::Unspecified).await;
-        revoked.map(|_| Outcome::Confirmed).map_err(refused)
+        match revoked {
+            Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
     }
 }
 
