@@ -50,7 +50,7 @@ impl Waiting {
             return Err(Failure::new(FailureInfo::BadAlg, text));
         }
         if said.hash != self.hash {
-            let text = "the digest is not the one of the certificate that was sent: that is revoked; ask for another one";
+            let text = "the digest is not the one of the certificate that was sent: it is revoked; ask for another";
             return Err(Failure::new(FailureInfo::BadCertId, text));
         }
         Ok(true)

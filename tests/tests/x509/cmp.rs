@@ -115,7 +115,9 @@ fn a_registrar_asks_by_his_token() {
     let site = Site::new();
     site.bench.file("token", TOKEN.as_bytes());
     site.bench.file("wrong", b"wrong");
-    site.gets("", REGISTRAR, &[&["-cmd", "ir"], NEW].concat());
+    site.gets("", REGISTRAR, &[&["-cmd", "ir", "-extracertsout", "above.pem"], NEW].concat());
+    // What is protected by a secret brings the certificates above as well.
+    site.bench.openssl("verify -x509_strict -CAfile root.pem -untrusted above.pem answer.pem");
     site.keep("ldevid.pem");
     site.gets("", REGISTRAR, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked(), ["superseded"]);

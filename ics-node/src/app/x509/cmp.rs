@@ -21,7 +21,7 @@ use crate::cmp::{
     Revocation, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Reason, RequestError, State, oid};
+use crate::x509::{Authority, Reason, RequestError, State, oid};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -79,13 +79,10 @@ impl App {
         let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
-            _ if is_signed => Protector::Key {
-                signer: issuing.signer(),
-                key_id: &authority.key_id,
-                chain: below_root(&authority.chain),
-            },
+            _ if is_signed => Protector::Key { signer: issuing.signer(), key_id: &authority.key_id },
             _ => Protector::None,
         };
+        let chain = beside(authority, outcome);
         let answer = match outcome {
             Ok(Outcome::Issued { asked, issued, is_confirmed }) => Answer::Issued {
                 asked,
@@ -98,7 +95,8 @@ impl App {
             Ok(Outcome::Authorities(all)) => Answer::Authorities(all.clone()),
             Err(failure) => Answer::Refused(failure.clone()),
         };
-        let reply = Reply { to: &message.header, from: &authority.name, answer, nonce, now: self.clock().now() };
+        let (to, from, now) = (&message.header, &authority.name, self.clock().now());
+        let reply = Reply { to, from, answer, chain: &chain, nonce, now };
         reply.to_der(&protector).map_err(|error| AppError::Internal(error.to_string()))
     }
 
@@ -280,6 +278,17 @@ impl App {
             Err(error) => Err(refused(error)),
         }
     }
+}
+
+/// The certificates beside an answer: those of whoever signs it, his own first, and those above what is issued, which
+/// may be another one's.
+fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<u8>> {
+    let mut all = below_root(&authority.chain).to_vec();
+    if let Ok(Outcome::Issued { issued, .. }) = outcome {
+        let above = below_root(&issued.chain).iter().filter(|der| !authority.chain.contains(der));
+        all.extend(above.cloned());
+    }
+    all
 }
 
 /// The certificates that go with a signature: a root is no use to whoever does not have it already (RFC 9483, 3.3).
