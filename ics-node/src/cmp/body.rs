@@ -23,15 +23,8 @@ const KEY_UPDATE: u8 = 7;
 const KEY_UPDATED: u8 = 8;
 const REVOCATION: u8 = 11;
 const GENERAL: u8 = 21;
+const ERROR: u8 = 23;
 const CONFIRMATION: u8 = 24;
-
-impl Enrolment {
-    /// Whether it takes the place of an earlier certificate, by whose key it comes.
-    #[must_use]
-    pub const fn is_update(&self) -> bool {
-        self.reply == KEY_UPDATED
-    }
-}
 
 /// What is asked for.
 #[derive(Debug)]
@@ -40,7 +33,7 @@ pub enum Request {
     Enrolment(Box<Enrolment>),
     /// The end of one: `rr`.
     Revocation(Revocation),
-    /// What the holder says of the one that he got: `certConf`. Nothing: he takes none.
+    /// What the holder says of the one that he got: `certConf`. Nothing: he takes none, or could not read it (`error`).
     Confirmation(Option<Confirmation>),
     /// The authorities' certificates: `genm` with `caCerts`.
     Authorities,
@@ -57,17 +50,26 @@ pub struct Enrolment {
     pub csr: Csr,
     /// Whether it says how long the certificate is to be valid: that only the profile does.
     pub asks_for_validity: bool,
+    /// Who is to issue it, if the asker says so: whoever issues in the domain does.
+    pub issuer: Option<DistinguishedName>,
     /// Which one is to be updated, if the asker says so.
-    pub updates: Option<SerialNumber>,
+    pub updates: Option<Named>,
+}
+
+/// A certificate as messages name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Who has issued it.
+    pub issuer: DistinguishedName,
+    /// Its number.
+    pub serial: SerialNumber,
 }
 
 /// A request to revoke a certificate.
 #[derive(Debug)]
 pub struct Revocation {
-    /// Who has issued it.
-    pub issuer: DistinguishedName,
-    /// Its number.
-    pub serial: SerialNumber,
+    /// Which one.
+    pub certificate: Named,
     /// Why.
     pub reason: Reason,
 }
@@ -116,10 +118,12 @@ impl Request {
             REVOCATION => revocation(content).map(Self::Revocation),
             CONFIRMATION => confirmation(content).map(Self::Confirmation),
             GENERAL => general(content),
+            // Who reads no answer of ours has no certificate from it (RFC 9483, 3.6.1).
+            ERROR => Ok(Self::Confirmation(None)),
             other => {
                 let text = format!(
                     "bodies of the number {other} are not answered here; ir (0), cr (2), p10cr (4), kur (7), rr (11), \
-                     genm (21) and certConf (24) are"
+                     genm (21), error (23) and certConf (24) are"
                 );
                 Err(Failure::new(FailureInfo::BadRequest, text))
             }
@@ -131,7 +135,7 @@ impl Request {
 fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
     let csr = Csr::parse(content).map_err(refused)?;
     let number = (-1_i8).to_der().map_err(Failure::form)?;
-    Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, updates: None })
+    Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, issuer: None, updates: None })
 }
 
 /// The one element of a list.
@@ -161,7 +165,7 @@ fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
             Reason::of_code(reason as u64).ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?
         }
     };
-    Ok(Revocation { issuer, serial, reason })
+    Ok(Revocation { certificate: Named { issuer, serial }, reason })
 }
 
 fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
@@ -170,11 +174,16 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
         return Ok(None);
     }
     let confirmed: Confirmed = only(content, "confirmation")?;
-    Ok(Some(Confirmation {
-        hash: confirmed.hash.into_bytes(),
-        algorithm: confirmed.algorithm.map(|it| it.oid),
-        is_accepted: confirmed.status.is_none_or(|it| it.status != Status::REJECTION),
-    }))
+    let is_accepted = match confirmed.status.map(|it| it.status) {
+        None | Some(Status::ACCEPTED | Status::GRANTED_WITH_MODS) => true,
+        Some(Status::REJECTION) => false,
+        Some(other) => {
+            let text = format!("who got a certificate accepts (0) or rejects it (2), and does not answer {other}");
+            return Err(Failure::new(FailureInfo::BadRequest, text));
+        }
+    };
+    let algorithm = confirmed.algorithm.map(|it| it.oid);
+    Ok(Some(Confirmation { hash: confirmed.hash.into_bytes(), algorithm, is_accepted }))
 }
 
 fn general(content: &[u8]) -> Result<Request, Failure> {
@@ -198,4 +207,26 @@ pub(super) fn refused(error: RequestError) -> Failure {
         _ => FailureInfo::BadCertTemplate,
     };
     Failure::new(info, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_got_a_certificate_takes_it_or_not() {
+        let told = |status: Option<u8>| {
+            let status = status.map(|status| Status { status, text: None, failure: None });
+            let (hash, number) = (OctetString::new([1; 32]).expect("short"), Int::new(&[0]).expect("short"));
+            let one = Confirmed { hash, number, status, algorithm: None };
+            let said = confirmation(&vec![one].to_der().expect("encodes"));
+            said.map(|said| said.map(|said| said.is_accepted)).map_err(|failure| failure.info)
+        };
+        for (status, expected) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
+            assert_eq!(told(status), Ok(Some(expected)), "{status:?}");
+        }
+        assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "`waiting` is no word of his");
+        let none = confirmation(&[0x30, 0]).map(|said| said.is_none());
+        assert_eq!(none, Ok(true));
+    }
 }

@@ -152,7 +152,8 @@ pub struct Message<'a> {
     /// What is protected, DER.
     protected: Vec<u8>,
     protection: Option<BitString>,
-    certificates: Vec<Certificate>,
+    /// The first certificate beside it. Others are read by nobody, so they may be of any form.
+    shown: Option<Any>,
 }
 
 impl<'a> Message<'a> {
@@ -173,7 +174,7 @@ impl<'a> Message<'a> {
         let message = outer.sequence(|reader| {
             let (header, body) = (reader.tlv_bytes()?, reader.tlv_bytes()?);
             let protection = reader.context_specific::<BitString>(TagNumber::N0, TagMode::Explicit)?;
-            let certificates = reader.context_specific::<Vec<Certificate>>(TagNumber::N1, TagMode::Explicit)?;
+            let certificates = reader.context_specific::<Vec<Any>>(TagNumber::N1, TagMode::Explicit)?;
             let protected = Any::new(Tag::Sequence, [header, body].concat())?.to_der()?;
             let body = AnyRef::from_der(body)?;
             let Tag::ContextSpecific { constructed: true, number } = der::Tagged::tag(&body) else {
@@ -185,7 +186,7 @@ impl<'a> Message<'a> {
                 content: body.value(),
                 protected,
                 protection,
-                certificates: certificates.unwrap_or_default(),
+                shown: certificates.into_iter().flatten().next(),
             })
         })?;
         outer.finish(message)
@@ -206,7 +207,8 @@ impl<'a> Message<'a> {
             return if shared && secret.is_some() { Ok(Protection::Secret) } else { Err(wrong()) };
         }
         let missing = "the certificate of the key that has signed the message is not the first of its extraCerts";
-        let by = self.certificates.first().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
+        let by = self.shown.as_ref().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
+        let by = by.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;
         let key = &by.tbs_certificate.subject_public_key_info;
         if !verify(der::referenced::OwnedToRef::owned_to_ref(key), with, &self.protected, bits) {
             return Err(wrong());
@@ -220,4 +222,41 @@ fn wrong() -> Failure {
     let text = "the message is not protected by the key of the first certificate in its extraCerts, nor by the registrar's \
                 token, by an algorithm that is taken here (ECDSA, Ed25519, RSA with SHA-2)";
     Failure::new(FailureInfo::BadMessageCheck, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u8, value: &[u8]) -> Vec<u8> {
+        let tag = Tag::ContextSpecific { constructed: true, number: TagNumber::new(number) };
+        Any::new(tag, value).and_then(|it| it.to_der()).expect("encodes")
+    }
+
+    fn header() -> Header {
+        let nobody = GeneralName::DirectoryName(x509_cert::name::Name::default());
+        Header {
+            version: 2,
+            sender: nobody.clone(),
+            recipient: nobody,
+            time: None,
+            protection: None,
+            sender_key: None,
+            recipient_key: None,
+            transaction: None,
+            sender_nonce: None,
+            recipient_nonce: None,
+            text: None,
+            info: None,
+        }
+    }
+
+    #[test]
+    fn certificates_that_nobody_reads_may_be_of_any_form() {
+        let number_for_a_certificate = [0x30, 3, 2, 1, 0];
+        let parts = [header().to_der().expect("encodes"), part(21, &[0x30, 0]), part(1, &number_for_a_certificate)];
+        let message = Any::new(Tag::Sequence, parts.concat()).and_then(|it| it.to_der()).expect("encodes");
+        let read = Message::parse(&message).expect("is read");
+        assert_eq!(read.protection(None), Ok(Protection::None));
+    }
 }

@@ -14,7 +14,7 @@ mod status;
 mod template;
 mod transactions;
 
-pub use self::body::{Confirmation, Enrolment, Request, Revocation};
+pub use self::body::{Confirmation, Enrolment, Named, Request, Revocation};
 pub use self::message::{Header, Message, Protection};
 pub use self::reply::{Answer, Protector, Reply};
 pub use self::status::{Failure, FailureInfo};

@@ -50,14 +50,12 @@ pub enum Answer<'a> {
 pub enum Protector<'a> {
     /// By nothing.
     None,
-    /// By a key, with its certificate and those above it, DER.
+    /// By a key, whose certificate is the first of those beside the answer.
     Key {
         /// The key.
         signer: &'a dyn Signer,
         /// Its identifier.
         key_id: &'a [u8],
-        /// The certificates.
-        chain: &'a [Vec<u8>],
     },
     /// By the secret by which the request did.
     Secret(&'a [u8]),
@@ -71,6 +69,8 @@ pub struct Reply<'a> {
     pub from: &'a DistinguishedName,
     /// The answer.
     pub answer: Answer<'a>,
+    /// Certificates beside it, DER, if it is protected: by a secret as well, since who gets one needs those above.
+    pub chain: &'a [Vec<u8>],
     /// A number that nobody can know before.
     pub nonce: [u8; 16],
     /// Now.
@@ -119,17 +119,15 @@ impl Reply<'_> {
         let header = self.header(by)?.to_der()?;
         let protected = [header, self.body()?].concat();
         let message = Any::new(Tag::Sequence, protected.as_slice())?.to_der()?;
-        let (bits, chain) = match by {
-            Protector::None => (None, &[][..]),
-            Protector::Key { signer, chain, .. } => (Some(sign(*signer, &message)?), *chain),
-            Protector::Secret(secret) => (Some(self.mac(secret, &message)?), &[][..]),
+        let bits = match by {
+            Protector::None => None,
+            Protector::Key { signer, .. } => Some(sign(*signer, &message)?),
+            Protector::Secret(secret) => Some(self.mac(secret, &message)?),
         };
         let mut parts = protected;
         if let Some(bits) = bits {
             parts.extend(explicit(0, &bits.to_der()?)?);
-        }
-        if !chain.is_empty() {
-            let all = Any::new(Tag::Sequence, chain.concat())?.to_der()?;
+            let all = Any::new(Tag::Sequence, self.chain.concat())?.to_der()?;
             parts.extend(explicit(1, &all)?);
         }
         Ok(Any::new(Tag::Sequence, parts)?.to_der()?)
@@ -145,7 +143,7 @@ impl Reply<'_> {
     fn header(&self, by: &Protector<'_>) -> Result<Header, SignError> {
         let (protection, sender_key) = match by {
             Protector::None => (None, None),
-            Protector::Key { signer, key_id, .. } => {
+            Protector::Key { signer, key_id } => {
                 (Some(signature_algorithm(*signer)?), Some(OctetString::new(*key_id)?))
             }
             Protector::Secret(_) => (self.to.protection.clone(), self.to.sender_key.clone()),
@@ -179,8 +177,9 @@ impl Reply<'_> {
             Answer::Revoked => explicit(REVOKED, &RevocationReply { status: vec![Status::granted(true)] }.to_der()?),
             Answer::Confirmed => explicit(CONFIRMED, &Null.to_der()?),
             Answer::Authorities(all) => {
-                let value = Any::new(Tag::Sequence, all.concat())?;
-                explicit(GENERAL, &vec![Info { kind: oid::CMP_CA_CERTS, value: Some(value) }].to_der()?)
+                // A list of none is no value (RFC 9810, 5.3.19.14).
+                let value = (!all.is_empty()).then(|| Any::new(Tag::Sequence, all.concat())).transpose()?;
+                explicit(GENERAL, &vec![Info { kind: oid::CMP_CA_CERTS, value }].to_der()?)
             }
             Answer::Refused(failure) => explicit(ERROR, &ErrorContent { status: Status::refused(failure)? }.to_der()?),
         }

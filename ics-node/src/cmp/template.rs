@@ -9,7 +9,7 @@ use x509_cert::serial_number::SerialNumber as DerSerial;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::Time;
 
-use super::body::Enrolment;
+use super::body::{Enrolment, Named};
 use super::{Failure, FailureInfo};
 use crate::x509::{Csr, Proof, SerialNumber, oid};
 
@@ -97,10 +97,10 @@ pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
     let subject = template.subject.unwrap_or_default();
     let csr =
         Csr::proven(&subject, &key, &template.extensions.unwrap_or_default(), &proof).map_err(super::body::refused)?;
-    let updates = request.controls.unwrap_or_default().into_iter().map(updated).next_back().transpose()?;
+    let updates = updated(request.controls.unwrap_or_default())?;
     let number = request.number.to_der().map_err(Failure::form)?;
     let asks_for_validity = template.validity.is_some();
-    Ok(Enrolment { reply, number, csr, asks_for_validity, updates })
+    Ok(Enrolment { reply, number, csr, asks_for_validity, issuer: template.issuer, updates })
 }
 
 /// The request of the only message, DER, and its proof, if that is a signature.
@@ -121,13 +121,27 @@ fn messages(content: &[u8]) -> der::Result<(&[u8], Option<Signature>)> {
 }
 
 /// The certificate that a control names as the one to be updated (RFC 4211, 6.5). What is not understood is not granted.
-fn updated(control: Control) -> Result<SerialNumber, Failure> {
-    if control.kind != oid::CRMF_OLD_CERT_ID {
-        let text = format!("the request has the control {}, which is not understood here", control.kind);
-        return Err(Failure::new(FailureInfo::BadCertTemplate, text));
+fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
+    let mut old = None;
+    for control in controls {
+        if control.kind != oid::CRMF_OLD_CERT_ID {
+            let text = format!("the request has the control {}, which is not understood here", control.kind);
+            return Err(Failure::new(FailureInfo::BadCertTemplate, text));
+        }
+        if old.replace(named(&control.value)?).is_some() {
+            return Err(Failure::new(FailureInfo::BadCertTemplate, "a request updates one certificate"));
+        }
     }
-    let old = control.value.to_der().and_then(|der| CertId::from_der(&der)).map_err(Failure::form)?;
-    serial(&old.serial)
+    Ok(old)
+}
+
+fn named(value: &Any) -> Result<Named, Failure> {
+    let old = value.to_der().and_then(|der| CertId::from_der(&der)).map_err(Failure::form)?;
+    let GeneralName::DirectoryName(issuer) = old.issuer else {
+        let text = "the issuer of the certificate to be updated is a distinguished name";
+        return Err(Failure::new(FailureInfo::BadCertId, text));
+    };
+    Ok(Named { issuer, serial: serial(&old.serial)? })
 }
 
 /// A serial number as the record knows it.
@@ -135,4 +149,33 @@ pub(super) fn serial(number: &DerSerial) -> Result<SerialNumber, Failure> {
     let unknown =
         || Failure::new(FailureInfo::BadCertId, format!("no certificate with the number {number} was issued here"));
     SerialNumber::read(number.as_bytes()).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn old(issuer: GeneralName) -> Control {
+        let serial = DerSerial::new(&[0x41; 20]).expect("a number");
+        let value = Any::encode_from(&CertId { issuer, serial }).expect("encodes");
+        Control { kind: oid::CRMF_OLD_CERT_ID, value }
+    }
+
+    #[test]
+    fn a_request_has_one_control_and_that_is_understood() {
+        let fits = || old(GeneralName::DirectoryName(DistinguishedName::default()));
+        // regToken: a password of its own, which nobody has here.
+        let token = Control { kind: ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.5.1.1"), value: Any::null() };
+        let named = Named { issuer: DistinguishedName::default(), serial: SerialNumber::new([0x41; 20]) };
+        assert_eq!(updated(Vec::new()), Ok(None));
+        assert_eq!(updated(vec![fits()]), Ok(Some(named)));
+        for (controls, info) in [
+            (vec![token.clone(), fits()], FailureInfo::BadCertTemplate),
+            (vec![fits(), token], FailureInfo::BadCertTemplate),
+            (vec![fits(), fits()], FailureInfo::BadCertTemplate),
+            (vec![old(GeneralName::RegisteredId(oid::SHA256))], FailureInfo::BadCertId),
+        ] {
+            assert_eq!(updated(controls).map_err(|failure| failure.info), Err(info));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use ics_core::time::Timestamp;
 use subtle::ConstantTimeEq as _;
 
 use super::message::TIME_MILLIS;
-use super::{Failure, FailureInfo};
+use super::{Confirmation, Failure, FailureInfo};
 use crate::x509::{SerialNumber, sha256};
 
 /// For how many milliseconds a transaction is known: for as long as its message could be sent again.
@@ -36,6 +36,25 @@ pub struct Waiting {
     pub algorithm: ObjectIdentifier,
     /// Its number.
     pub serial: SerialNumber,
+}
+
+impl Waiting {
+    /// Whether its holder takes it. What is not the certificate that was sent he has not got: it is as if he took none.
+    ///
+    /// # Errors
+    /// When what he names is not this one, or by another algorithm, which says nothing of it.
+    pub fn is_taken(&self, said: Option<&Confirmation>) -> Result<bool, Failure> {
+        let Some(said) = said.filter(|said| said.is_accepted) else { return Ok(false) };
+        if said.algorithm.is_some_and(|named| named != self.algorithm) {
+            let text = "the digest is one by the algorithm of the certificate's signature, and hashAlg is left out";
+            return Err(Failure::new(FailureInfo::BadAlg, text));
+        }
+        if said.hash != self.hash {
+            let text = "the digest is not the one of the certificate that was sent: it is revoked; ask for another";
+            return Err(Failure::new(FailureInfo::BadCertId, text));
+        }
+        Ok(true)
+    }
 }
 
 /// Transactions, so many at most.
@@ -147,6 +166,23 @@ mod tests {
         assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
         assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
         assert!(confirm(ME, &[7; 16]).is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_taken_by_its_own_digest() {
+        let said = |hash: u8, algorithm, is_accepted| Confirmation { hash: vec![hash], algorithm, is_accepted };
+        let taken = |said: Option<&Confirmation>| waiting().is_taken(said).map_err(|failure| failure.info);
+        let (own, other) = (Some(crate::x509::oid::SHA256), Some(crate::x509::oid::SHA512));
+        assert_eq!(taken(None), Ok(false));
+        for (said, expected) in [
+            (said(1, None, true), Ok(true)),
+            (said(1, own, true), Ok(true)),
+            (said(2, None, true), Err(FailureInfo::BadCertId)),
+            (said(1, other, true), Err(FailureInfo::BadAlg)),
+            (said(2, other, false), Ok(false)),
+        ] {
+            assert_eq!(taken(Some(&said)), expected, "{said:?}");
+        }
     }
 
     #[test]

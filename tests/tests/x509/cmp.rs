@@ -88,6 +88,17 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
     site.gets("/keyupdate", own, &["-cmd", "kur", "-newkey", "renewed.key"]);
     site.keep("renewed.pem");
     site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "other.pem"], "badCertId");
+    // What another one has issued is another one, whatever its number.
+    let serial = site.bench.openssl("x509 -in ldevid.pem -noout -serial");
+    let serial = serial.trim().trim_start_matches("serial=");
+    let foreign = format!("req -new -x509 -key device.key -subj /CN=other -set_serial 0x{serial} -out foreign.pem");
+    site.bench.openssl(&foreign);
+    site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "foreign.pem"], "badCertId");
+    // Others of the same key are in force, so it still shows who comes; this one is updated no more.
+    site.gets("", own, &[&["-cmd", "cr"], NEW].concat());
+    site.keep("old.pem");
+    site.gets("", own, &["-cmd", "rr", "-oldcert", "old.pem", "-revreason", "4"]);
+    site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "old.pem"], "certRevoked");
 
     site.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
     for (shown, command) in [(IDEVID, "ir"), (own, "cr"), (own, "kur")] {
@@ -104,7 +115,9 @@ fn a_registrar_asks_by_his_token() {
     let site = Site::new();
     site.bench.file("token", TOKEN.as_bytes());
     site.bench.file("wrong", b"wrong");
-    site.gets("", REGISTRAR, &[&["-cmd", "ir"], NEW].concat());
+    site.gets("", REGISTRAR, &[&["-cmd", "ir", "-extracertsout", "above.pem"], NEW].concat());
+    // What is protected by a secret brings the certificates above as well.
+    site.bench.openssl("verify -x509_strict -CAfile root.pem -untrusted above.pem answer.pem");
     site.keep("ldevid.pem");
     site.gets("", REGISTRAR, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked(), ["superseded"]);

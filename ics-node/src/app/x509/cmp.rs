@@ -6,6 +6,7 @@ use der::Decode as _;
 use der::asn1::ObjectIdentifier;
 use ics_core::identity::IdentityId;
 use ics_core::name::Name;
+use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
@@ -13,13 +14,14 @@ use x509_cert::Certificate;
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
 use crate::api::problem::Code;
+use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Protection, Protector, Reply, Request, Revocation,
-    Waiting,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Named, Protection, Protector, Reply, Request,
+    Revocation, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Reason, RequestError, SerialNumber, oid};
+use crate::x509::{Authority, Reason, RequestError, State, oid};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -77,13 +79,10 @@ impl App {
         let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
-            _ if is_signed => Protector::Key {
-                signer: issuing.signer(),
-                key_id: &authority.key_id,
-                chain: below_root(&authority.chain),
-            },
+            _ if is_signed => Protector::Key { signer: issuing.signer(), key_id: &authority.key_id },
             _ => Protector::None,
         };
+        let chain = beside(authority, outcome);
         let answer = match outcome {
             Ok(Outcome::Issued { asked, issued, is_confirmed }) => Answer::Issued {
                 asked,
@@ -96,7 +95,8 @@ impl App {
             Ok(Outcome::Authorities(all)) => Answer::Authorities(all.clone()),
             Err(failure) => Answer::Refused(failure.clone()),
         };
-        let reply = Reply { to: &message.header, from: &authority.name, answer, nonce, now: self.clock().now() };
+        let (to, from, now) = (&message.header, &authority.name, self.clock().now());
+        let reply = Reply { to, from, answer, chain: &chain, nonce, now };
         reply.to_der(&protector).map_err(|error| AppError::Internal(error.to_string()))
     }
 
@@ -121,10 +121,7 @@ impl App {
                             or protected by the registrar's token";
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
-            Request::Confirmation(confirmation) => {
-                let waiting = self.0.cmp.confirm(party, transaction, header.recipient_nonce(), now)?;
-                self.cmp_confirmed(&asked.domain, sender, &waiting, confirmation).await
-            }
+            Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
             Request::Enrolment(enrolment) => {
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
                 let is_confirmed = header.wants_no_confirmation();
@@ -161,8 +158,8 @@ impl App {
         };
         let identity = identity.map_err(refused)?;
         self.cmp_begin(message, sender)?;
-        if enrolment.is_update() {
-            self.check_update(domain, &identity, proven, enrolment.updates).map_err(refused)?;
+        if let Some(old) = &enrolment.updates {
+            self.check_update(domain, &identity, proven, old).map_err(refused)?;
         }
         let (profile, issuer) = (asked.profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
@@ -179,20 +176,40 @@ impl App {
         self.shown_by(domain, *key.as_bytes())
     }
 
-    /// What is updated is a certificate of this thing that was issued here, and it comes by its key (RFC 9483, 4.1.3).
+    /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
+    /// (RFC 9483, 4.1.3).
     fn check_update(
         &self,
         domain: &DomainName,
         id: &IdentityId,
         proven: Option<KeyPin>,
-        updates: Option<SerialNumber>,
+        old: &Named,
     ) -> Result<(), CertifyError> {
-        let Some(serial) = updates else { return Ok(()) };
+        let unknown = || CertifyError::UnknownCertificate(old.serial.to_string());
         let hosted = self.hosted(domain)?;
-        let unknown = || CertifyError::UnknownCertificate(serial.to_string());
-        let issued = self.issued(&self.sight(&hosted)?, &serial)?.ok_or_else(unknown)?;
+        let sight = self.sight(&hosted)?;
+        let issued = self.issued_as(domain, &sight, old)?;
         let is_of_key = |key: KeyPin| issued.names().contains(&Name::Spki(*key.as_bytes()));
-        if issued.subject_id() == *id && proven.is_none_or(is_of_key) { Ok(()) } else { Err(unknown()) }
+        if issued.subject_id() != *id || !proven.is_none_or(is_of_key) {
+            return Err(unknown());
+        }
+        let (record, _) = self.resolve(&sight, id)?.ok_or_else(unknown)?;
+        let no = |text: &str| Err(CertifyError::Record(text.to_owned()));
+        match State::of(&record, issued.index()) {
+            State::Good => Ok(()),
+            State::Revoked { reason: Reason::CertificateHold, .. } => no("the certificate to be updated is on hold"),
+            State::Revoked { .. } => Err(CertifyError::AlreadyRevoked),
+            State::Ended => no("the certificate to be updated has ended: ask for a new one (`ir`)"),
+        }
+    }
+
+    /// The statement about a certificate that a message names, by its issuer as well.
+    fn issued_as(&self, domain: &DomainName, sight: &Sight<'_>, named: &Named) -> Result<Logged, CertifyError> {
+        let unknown = || CertifyError::UnknownCertificate(named.serial.to_string());
+        if !self.authorities(domain)?.iter().any(|it| it.name == named.issuer) {
+            return Err(unknown());
+        }
+        self.issued(sight, &named.serial)?.ok_or_else(unknown)
     }
 
     /// Revokes a certificate: for whoever holds its key, for the thing that has it, or for the registrar. A controller or
@@ -204,25 +221,17 @@ impl App {
         sender: Protection,
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
-        let revoker = self.cmp_revoker(domain, sender, revocation).map_err(refused)?;
+        let revoker = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
         self.cmp_begin(message, sender)?;
-        let revoked = self.revoke_certificate(domain, &revocation.serial, revoker, revocation.reason).await;
+        let serial = &revocation.certificate.serial;
+        let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
     }
 
-    fn cmp_revoker(
-        &self,
-        domain: &DomainName,
-        sender: Protection,
-        revocation: &Revocation,
-    ) -> Result<Revoker, CertifyError> {
-        let unknown = || CertifyError::UnknownCertificate(revocation.serial.to_string());
-        if !self.authorities(domain)?.iter().any(|it| it.name == revocation.issuer) {
-            return Err(unknown());
-        }
-        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
+    fn cmp_revoker(&self, domain: &DomainName, sender: Protection, named: &Named) -> Result<Revoker, CertifyError> {
         let hosted = self.hosted(domain)?;
-        let issued = self.issued(&self.sight(&hosted)?, &revocation.serial)?.ok_or_else(unknown)?;
+        let issued = self.issued_as(domain, &self.sight(&hosted)?, named)?;
+        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
         if issued.names().contains(&Name::Spki(*key.as_bytes())) {
             return Ok(Revoker::Key);
         }
@@ -231,31 +240,55 @@ impl App {
         Ok(Revoker::Requester(Requester::Identity(id)))
     }
 
-    /// What the holder of a certificate says of it: what he does not take is revoked.
-    async fn cmp_confirmed(
+    /// What the holder of a certificate says of it.
+    async fn cmp_confirm(
         &self,
         domain: &DomainName,
+        message: &Message<'_>,
         sender: Protection,
-        waiting: &Waiting,
-        said: Option<Confirmation>,
+        said: Option<&Confirmation>,
     ) -> Result<Outcome, Failure> {
-        if let Some(said) = &said {
-            let text = "the digest is not the one of the certificate, by the algorithm of its signature";
-            if said.hash != waiting.hash || said.algorithm.is_some_and(|named| named != waiting.algorithm) {
-                return Err(Failure::new(FailureInfo::BadCertId, text));
-            }
-            if said.is_accepted {
-                return Ok(Outcome::Confirmed);
-            }
+        let (party, transaction) = (sender.party(), message.header.transaction());
+        let nonce = message.header.recipient_nonce();
+        let waiting = self.0.cmp.confirm(party, transaction, nonce, self.clock().now())?;
+        let taken = waiting.is_taken(said);
+        let ended = match &taken {
+            Ok(true) => return Ok(Outcome::Confirmed),
+            // Who names another algorithm has said nothing of it yet.
+            Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
+            _ => self.cmp_not_taken(domain, sender, &waiting).await,
+        };
+        if ended.is_err() {
+            // He may say it again.
+            self.0.cmp.wait(party, transaction, waiting);
         }
+        ended.and(taken).map(|_| Outcome::Confirmed)
+    }
+
+    /// What the holder of a certificate does not take is revoked.
+    async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
             Protection::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
             _ => Requester::Operator,
         };
         let revoker = Revoker::Requester(revoker);
         let revoked = self.revoke_certificate(domain, &waiting.serial, revoker, Reason::Unspecified).await;
-        revoked.map(|_| Outcome::Confirmed).map_err(refused)
+        match revoked {
+            Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
     }
+}
+
+/// The certificates beside an answer: those of whoever signs it, his own first, and those above what is issued, which
+/// may be another one's.
+fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<u8>> {
+    let mut all = below_root(&authority.chain).to_vec();
+    if let Ok(Outcome::Issued { issued, .. }) = outcome {
+        let above = below_root(&issued.chain).iter().filter(|der| !authority.chain.contains(der));
+        all.extend(above.cloned());
+    }
+    all
 }
 
 /// The certificates that go with a signature: a root is no use to whoever does not have it already (RFC 9483, 3.3).
@@ -268,10 +301,11 @@ fn below_root(chain: &[Vec<u8>]) -> &[Vec<u8>] {
 
 /// Whether nothing in a certificate is other than it was asked for.
 fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
-    let certificate = Certificate::from_der(&issued.certificate);
-    let asked_for = &asked.csr.subject;
-    let is_called_so = certificate.is_ok_and(|it| it.tbs_certificate.subject == *asked_for) || asked_for.is_empty();
-    is_called_so && !asked.asks_for_validity
+    let Ok(certificate) = Certificate::from_der(&issued.certificate) else { return false };
+    let made = certificate.tbs_certificate;
+    let is_called_so = asked.csr.subject.is_empty() || made.subject == asked.csr.subject;
+    let is_by_whom = asked.issuer.as_ref().is_none_or(|issuer| made.issuer == *issuer);
+    is_called_so && is_by_whom && !asked.asks_for_validity
 }
 
 /// The digest by which its holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
