@@ -1,5 +1,5 @@
 //! For whom and what the certificates are that were issued here. The log does not say: what is signed and copied nobody
-//! takes back. It is kept by the commit that has the statement which names the certificate, and goes when that is erased.
+//! takes back. It is kept by the commit that has the statement which names the certificate, and is in backups, not in copies.
 
 use std::collections::BTreeSet;
 
