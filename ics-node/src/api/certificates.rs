@@ -173,7 +173,8 @@ pub struct CertificateInfo {
     /// When it should be renewed; absent for what has no end, and for what is not in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<RenewalWindow>,
-    /// Whether its holder has a later one of the same profile; never of what is revoked for good.
+    /// Whether its holder has a later one of the same profile, for its names and uses as far as these are known here; never
+    /// of what is revoked for good.
     pub renewed: bool,
 }
 

@@ -9,6 +9,7 @@ use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::time::Timestamp;
 
+use super::certified::Certified;
 use super::error::StoreError;
 use super::granted::Granted;
 use super::sight::Amendments;
@@ -39,6 +40,8 @@ pub(crate) struct Draft {
     pub(crate) alarms: Vec<DraftAlarm>,
     /// Grants for which the domain looks again at what it follows.
     pub(crate) granted: Vec<Granted>,
+    /// What stands in certificates that entries name, by their indices.
+    pub(crate) certified: Vec<(u64, Certified)>,
     pub(crate) seal: Option<Seal>,
     /// Whether the checkpoint over what is appended is not to be shown before witnesses have cosigned it.
     pub(crate) waits: bool,
@@ -143,6 +146,7 @@ pub(crate) struct Mark {
     erased: BTreeMap<u64, Vec<u8>>,
     alarms: usize,
     granted: usize,
+    certified: usize,
     seal: Option<Seal>,
     waits: bool,
     amendments: Amendments,
@@ -159,6 +163,7 @@ impl Draft {
             erased: BTreeMap::new(),
             alarms: Vec::new(),
             granted: Vec::new(),
+            certified: Vec::new(),
             seal: None,
             waits: false,
             amendments: Amendments::default(),
@@ -172,6 +177,7 @@ impl Draft {
             && self.erased.is_empty()
             && self.alarms.is_empty()
             && self.granted.is_empty()
+            && self.certified.is_empty()
             && self.seal.is_none()
             && self.amendments.is_empty()
             && self.amendments.doubt.is_none()
@@ -181,7 +187,8 @@ impl Draft {
     pub(crate) fn wal_bytes(&self) -> usize {
         let Amendments { filled, judged, lost, .. } = &self.amendments;
         let keys = filled.values().map(|(_, keys)| keys).chain(lost.values()).map(|keys| 1 + keys.len()).sum::<usize>();
-        let pages = DOMAIN_PAGES + self.erased.len() + self.alarms.len() + self.granted.len() + judged.len() + keys;
+        let beside = self.erased.len() + self.alarms.len() + self.granted.len() + self.certified.len();
+        let pages = DOMAIN_PAGES + beside + judged.len() + keys;
         self.bytes + self.entries.len() * ENTRY_BYTES + pages * PAGE_BYTES
     }
 
@@ -192,6 +199,7 @@ impl Draft {
             erased: self.erased.clone(),
             alarms: self.alarms.len(),
             granted: self.granted.len(),
+            certified: self.certified.len(),
             seal: self.seal.clone(),
             waits: self.waits,
             amendments: self.amendments.clone(),
@@ -223,6 +231,7 @@ impl Draft {
         self.erased = mark.erased;
         self.alarms.truncate(mark.alarms);
         self.granted.truncate(mark.granted);
+        self.certified.truncate(mark.certified);
         self.seal = mark.seal;
         self.waits = mark.waits;
         self.bytes = mark.bytes;

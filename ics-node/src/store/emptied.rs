@@ -123,7 +123,7 @@ pub fn forget_seen(dir: &Path, name: &DomainName) -> Result<Option<u64>, StoreEr
 
 fn empty(log: &Connection, DomainInfo { number: domain, name, .. }: &DomainInfo) -> Result<(), StoreError> {
     let range = [Position::new(*domain, 0).0, Position::new(*domain, DOMAIN_ENTRIES).0];
-    for table in ["entry", "filled", "without_effect"] {
+    for table in ["entry", "filled", "without_effect", "certified"] {
         log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
     }
     for table in ["tile", "head", "sight", "doubt"] {

@@ -13,6 +13,7 @@
 
 mod acme;
 mod backup;
+mod certified;
 mod check;
 mod damage;
 mod desk;
@@ -63,6 +64,7 @@ pub use acme::keeping::{Speaking, is_of_copy, speaking};
 pub use acme::{AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
 pub(crate) use backup::open_log;
 pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
+pub use certified::Certified;
 pub use check::{Inspector, Report, inspect};
 pub(crate) use damage::misled;
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};

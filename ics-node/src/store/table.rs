@@ -136,6 +136,7 @@ pub(crate) fn erase_entry(
     let sql = "UPDATE entry SET header = ?2, salt = NULL, body = NULL WHERE position = ?1";
     connection.execute(sql, params![position, remnant])?;
     connection.execute("DELETE FROM filled WHERE position = ?1", [position])?;
+    connection.execute("DELETE FROM certified WHERE position = ?1", [position])?;
     Ok(())
 }
 

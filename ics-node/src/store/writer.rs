@@ -473,6 +473,7 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         for (tile, hashes) in draft.tree.clone().take_full_tiles() {
             table::insert_tile(&transaction, number, tile, &hashes)?;
         }
+        super::certified::keep(&transaction, number, &draft.certified)?;
         // What was filled in and is erased by the same commit must not come back.
         draft.amendments.fill(&transaction, number, state.sight)?;
         for (index, remnant) in &draft.erased {

@@ -132,6 +132,8 @@ pub struct Leaf {
     pub serial: SerialNumber,
     /// The names that stand in it.
     pub names: BTreeSet<Name>,
+    /// What it is for.
+    pub uses: BTreeSet<CertificateUse>,
     /// From when on it is valid.
     pub not_before: Timestamp,
     /// Until when, the last second included; without end if absent.
@@ -217,7 +219,7 @@ impl Given<'_> {
             subject_unique_id: None,
             extensions: Some(extensions),
         };
-        Ok(Leaf { tbs, serial, names, not_before, not_after })
+        Ok(Leaf { tbs, serial, names, uses: uses.clone(), not_before, not_after })
     }
 
     /// That of the issuer's key. A signer of another algorithm gives another signature than the certificate names, and

@@ -304,7 +304,10 @@ fn people_are_told_which_blocks_fall_and_what_to_do() {
     }
     stage.kill();
     let alone = stage.for_people("home", &["domain", "update", "--compromised", &format!("{signer}@0")]);
-    assert!(alone.code == 0 && alone.stderr.contains("not all blocks that will count no longer are known"), "{alone:?}");
+    assert!(
+        alone.code == 0 && alone.stderr.contains("not all blocks that will count no longer are known"),
+        "{alone:?}"
+    );
 }
 
 /// What the source declares itself does not count here.

@@ -13,7 +13,8 @@ use ics_node::x509::Reason;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::world::{Shape, World, authority, claimed, controller, domain, id, introduction, status};
+use crate::tools::Bench;
+use crate::world::{Shape, World, authority, claimed, controller, domain, id, introduction, maker, status};
 
 const DAY: u64 = 86_400_000;
 const HOUR: u64 = 3_600_000;
@@ -98,6 +99,32 @@ fn what_has_a_later_one_in_its_place_is_not_told_whenever_that_ends() {
     let holder = Revoker::Requester(Requester::Identity(id(9)));
     world.revoke(&claimed(9, 5), holder, Reason::Superseded).expect("its holder may");
     assert!(!is_renewed(), "what is revoked has no successor");
+}
+
+/// A thing may have several hosts, each with a certificate of its own.
+#[test]
+fn a_certificate_for_another_host_or_use_renews_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.submit(vec![
+        introduction(8, &["host:a.acme.example", "host:b.acme.example"]),
+        status(8, &maker(), "manufacturer", "in-use", &[]),
+    ]);
+    let certify = |name: &str, extensions: &[&str]| {
+        let added: Vec<&str> = extensions.iter().flat_map(|extension| ["-addext", *extension]).collect();
+        world.certify(8, "server", &bench.request(name, &added)).expect("its own host").serial.to_string()
+    };
+    let renewed = || -> Vec<String> {
+        let page = world.app.certificates(Reader::Operator, &domain(), &CertificateQuery::default()).expect("a page");
+        page.items.into_iter().filter(|it| it.renewed).map(|it| it.serial).collect()
+    };
+    let first = certify("first", &["subjectAltName=DNS:a.acme.example"]);
+    let other = certify("other", &["subjectAltName=DNS:b.acme.example"]);
+    let client = certify("client", &["subjectAltName=DNS:a.acme.example", "extendedKeyUsage=clientAuth"]);
+    assert_eq!(renewed(), Vec::<String>::new());
+    let again = certify("again", &["subjectAltName=DNS:a.acme.example"]);
+    assert_eq!(renewed(), [first.clone(), client.clone()]);
+    certify("both", &["subjectAltName=DNS:a.acme.example,DNS:b.acme.example"]);
+    assert_eq!(renewed(), [first, other, client, again]);
 }
 
 #[test]

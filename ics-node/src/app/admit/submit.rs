@@ -22,7 +22,7 @@ use crate::app::entries::{Line, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, fill, random};
 use crate::background::breathe_among;
-use crate::store::{Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
+use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
 /// What became of one body in the writer.
 #[derive(Debug)]
@@ -149,17 +149,19 @@ impl App {
 
     /// Lets the writer admit and append. What it returns is durable.
     pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
-        let written = self.hand_in(hosted, incoming)?.wait()?;
+        let written = self.hand_in(hosted, incoming, None)?.wait()?;
         Ok(self.appended(hosted, written))
     }
 
-    /// The same, without a thread that waits.
+    /// The same, without a thread that waits; with what stands in the certificate that the last of them names, if it is of
+    /// one that was issued.
     pub(crate) async fn append_in_turns(
         &self,
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
+        certified: Option<Certified>,
     ) -> Result<Vec<Outcome>, AppError> {
-        let written = self.hand_in(hosted, incoming)?.done().await?;
+        let written = self.hand_in(hosted, incoming, certified)?.done().await?;
         Ok(self.appended(hosted, written))
     }
 
@@ -167,12 +169,20 @@ impl App {
         &self,
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
+        certified: Option<Certified>,
     ) -> Result<Pending<Admitted, StoreError>, AppError> {
         self.check_open(hosted)?;
         self.check_home_key(hosted)?;
         let incoming: Vec<_> = incoming.into_iter().map(|one| self.under_own_key(hosted, one)).collect();
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
-        Ok(self.store().write(hosted.number, move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock))?)
+        let job = move |tx: &mut WriteTx<'_>| {
+            let admitted = append_all(tx, &writer, incoming, &clock)?;
+            if let (Some(Outcome::Appended(last)), Some(certified)) = (admitted.0.last(), certified) {
+                tx.certify(last.index, certified);
+            }
+            Ok(admitted)
+        };
+        Ok(self.store().write(hosted.number, job)?)
     }
 
     fn appended(&self, hosted: &Arc<Hosted>, written: Written<Admitted>) -> Vec<Outcome> {

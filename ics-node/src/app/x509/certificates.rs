@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ics_core::descriptor::CertificateProfile;
 use ics_core::identity::{IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::Name;
@@ -21,6 +22,7 @@ use crate::app::answer::list::page_items;
 use crate::app::answer::read::Sight;
 use crate::app::entries::{keys, restore};
 use crate::app::{App, AppError, Reader};
+use crate::store::Certified;
 use crate::x509::{Reason, State, because};
 
 /// Entries and hours that are looked at for one page; it may then be short, or empty, and still have a next one.
@@ -199,8 +201,40 @@ impl App {
             revoked: revocation(&record, issued.index(), state),
             renew: renewal(&named, now).filter(|_| state == State::Good),
             // What is revoked needs none; of what has ended it says that nothing was missed.
-            renewed: state_word(state) != CertificateState::Revoked && is_renewed(sight, &record, issued),
+            renewed: state_word(state) != CertificateState::Revoked && self.is_renewed(sight, &record, issued)?,
         }))
+    }
+}
+
+impl App {
+    /// Whether the holder of a certificate has a later one in its place: of the same profile, in force, and for its names.
+    /// It may end with the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is
+    /// watched, too. Who answers OCSP needs one of each authority for which he does. Where it is not known what stands in
+    /// both, as at a mirror, the profile decides alone.
+    fn is_renewed(&self, sight: &Sight<'_>, record: &Record, issued: &Logged) -> Result<bool, AppError> {
+        let reason = &issued.claims().reason;
+        let rules = sight.domain.descriptor().certificates.as_ref();
+        let name = reason.as_ref().and_then(|name| name.parse().ok());
+        let profile = rules.zip(name).and_then(|(rules, name): (_, ProfileName)| rules.profiles.get(&name));
+        let answers = profile.is_some_and(|it| it.uses.contains(&CertificateUse::Ocsp));
+        let is_later = |listed: &&Listed| {
+            let lasts = listed.until.is_none_or(|until| until > record.at);
+            let is_such = listed.reason == *reason && (!answers || listed.by.signer == issued.signer());
+            let is_later = listed.act == Act::Issued && listed.by.index > issued.index();
+            is_later && is_such && lasts && State::of(record, listed.by.index) == State::Good
+        };
+        let certified = |index| self.store().certified(sight.hosted.number, index);
+        let mut later = record.statements.iter().filter(is_later).peekable();
+        if later.peek().is_none() {
+            return Ok(false);
+        }
+        let Some(former) = certified(issued.index())? else { return Ok(true) };
+        for listed in later {
+            if certified(listed.by.index)?.is_none_or(|later| serves(&later, &former, record, profile)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -292,21 +326,14 @@ fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
     Some(RenewalWindow { from, until })
 }
 
-/// Whether the holder of a certificate has a later one in its place: of the same profile, and in force. It may end with
-/// the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is watched, too. Who
-/// answers OCSP needs one of each authority for which he does.
-fn is_renewed(sight: &Sight<'_>, record: &Record, issued: &Logged) -> bool {
-    let reason = &issued.claims().reason;
-    let rules = sight.domain.descriptor().certificates.as_ref();
-    let name = reason.as_ref().and_then(|name| name.parse().ok());
-    let profile = rules.zip(name).and_then(|(rules, name): (_, ProfileName)| rules.profiles.get(&name));
-    let answers = profile.is_some_and(|it| it.uses.contains(&CertificateUse::Ocsp));
-    let later = |listed: &&Listed| {
-        let lasts = listed.until.is_none_or(|until| until > record.at);
-        let is_such = listed.reason == *reason && (!answers || listed.by.signer == issued.signer());
-        listed.act == Act::Issued && listed.by.index > issued.index() && is_such && lasts
-    };
-    record.statements.iter().filter(later).any(|it| State::of(record, it.by.index) == State::Good)
+/// Whether a later certificate serves for whatever a former one did: it has all of its names that the record still gives
+/// and the profile still takes, and all of its uses that the profile still has.
+fn serves(later: &Certified, former: &Certified, record: &Record, profile: Option<&CertificateProfile>) -> bool {
+    let is_given = |name: &&Name| record.names.iter().any(|given| given.value == **name);
+    let is_taken = |name: &&Name| profile.is_none_or(|it| it.takes(name));
+    let mut names = former.names.iter().filter(is_given).filter(is_taken);
+    let mut uses = former.uses.iter().filter(|usage| profile.is_none_or(|it| it.uses.contains(*usage)));
+    names.all(|name| later.names.contains(name)) && uses.all(|usage| later.uses.contains(usage))
 }
 
 /// A name without its scheme.

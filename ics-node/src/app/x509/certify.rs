@@ -10,6 +10,8 @@
 //!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
 //!   `until` are its validity, its reason is the name of the profile. So any of the names finds the thing, and what was
 //!   issued, to whom and as what is read from the log alone. Where the domain demands witnesses, they have cosigned that.
+//!   For which hosts and uses it is, the log does not say, since nobody could take that out of its copies: this node keeps
+//!   it beside its entry ([`Certified`]).
 //! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
 //!   no race gets past that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
@@ -59,7 +61,7 @@ use crate::app::answer::read::Sight;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
-use crate::store::Part;
+use crate::store::{Certified, Part};
 use crate::x509::{
     Authority, AuthorityError, Csr, Given, LeafError, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
     is_key_compromised, issuer_id, sha256,
@@ -212,7 +214,9 @@ impl App {
             LeafError::Key(_) => issuing.refused_key(application, (record, &names), csr),
             error => error.into(),
         })?;
-        let (serial, names, not_before, not_after) = (leaf.serial, leaf.names.clone(), leaf.not_before, leaf.not_after);
+        let (serial, not_before, not_after) = (leaf.serial, leaf.not_before, leaf.not_after);
+        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone() };
+        let names = certified.names.clone();
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
             names: vec![serial.name(), Name::Spki(sha256(&csr.spki)), Name::Certificate(sha256(&certificate))],
@@ -222,7 +226,7 @@ impl App {
             reason: Some(application.profile.to_string()),
             ..claims_of(application.domain, Act::Issued)?
         };
-        let for_log = self.statement(&issuing.sight, &issuing.key, about, claims)?;
+        let for_log = self.statement(&issuing.sight, &issuing.key, about, claims)?.naming(certified);
         let chain = issuing.authority.chain.clone();
         let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
         Ok(Unlogged { for_log, issued })

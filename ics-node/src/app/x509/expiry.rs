@@ -1,5 +1,5 @@
-//! The watch over certificates that end: whose holder has no later one of the same profile, though its window for renewal
-//! is over. Clients renew by themselves; what is found here is what they missed. That the authority itself ends nobody
+//! The watch over certificates that end: whose holder has no later one of the same profile for the same names, though its
+//! window for renewal is over. Clients renew by themselves; what is found here is what they missed. That the authority itself ends nobody
 //! renews by himself, so it is told of as well; and so is, also at a copy, the end of the certificate by which this node
 //! answers OCSP in its place.
 //!

@@ -13,18 +13,28 @@ use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::answer::read::Sight;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
+use crate::store::Certified;
 
 /// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
 pub(super) struct ForLog {
     home: Arc<Hosted>,
     statement: Vec<Incoming>,
+    /// What stands in the certificate that it names, if that is issued by it.
+    certified: Option<Certified>,
+}
+
+impl ForLog {
+    /// It names a certificate in which this stands.
+    pub(super) fn naming(self, certified: Certified) -> Self {
+        Self { certified: Some(certified), ..self }
+    }
 }
 
 impl App {
     /// Appends a statement of an issuer, and waits until it is shown; where it stands. No thread waits meanwhile. What its
     /// domain cannot show for want of witnesses is acknowledged to nobody, as in submissions.
-    pub(super) async fn log(&self, ForLog { home, statement }: ForLog) -> Result<u64, CertifyError> {
-        let index = index_of(self.append_in_turns(&home, statement).await?)?;
+    pub(super) async fn log(&self, ForLog { home, statement, certified }: ForLog) -> Result<u64, CertifyError> {
+        let index = index_of(self.append_in_turns(&home, statement, certified).await?)?;
         self.until_shown(&home, index + 1).await?;
         Ok(index)
     }
@@ -71,7 +81,7 @@ impl App {
         let checked = check_bodies(sight.hosted.domain().as_deref(), bodies, random()?);
         let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
         let statement = incoming.collect::<Result<_, AppError>>()?;
-        Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement })
+        Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement, certified: None })
     }
 }
 

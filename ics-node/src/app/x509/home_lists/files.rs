@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use ics_core::limits;
 
-use super::{Elsewhere, Key, Kept, Place};
+use super::{Elsewhere, Kept, Key, Place};
 use crate::app::{App, AppError};
 use crate::x509::read_list;
 

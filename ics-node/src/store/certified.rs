@@ -1,0 +1,57 @@
+//! For whom and what the certificates are that were issued here. The log does not say: what is signed and copied nobody
+//! takes back. It is kept by the commit that has the statement which names the certificate, and is in backups, not in copies.
+
+use std::collections::BTreeSet;
+
+use ics_core::name::Name;
+use ics_core::vocabulary::CertificateUse;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use super::error::StoreError;
+use super::transaction::WriteTx;
+use super::types::{DomainNumber, Position};
+
+/// What stands in a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certified {
+    /// The names.
+    pub names: BTreeSet<Name>,
+    /// What it is for.
+    pub uses: BTreeSet<CertificateUse>,
+}
+
+impl Store {
+    /// What stands in the certificate that an entry of a domain names, if that was issued here and is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn certified(&self, domain: DomainNumber, entry: u64) -> Result<Option<Certified>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let mut statement = reader.log.prepare_cached("SELECT document FROM certified WHERE position = ?1")?;
+            let position = Position::new(domain, entry).0;
+            let found = statement.query_row([position], |row| row.get::<_, String>(0)).optional()?;
+            // What is damaged is not known: nothing true hangs on it.
+            Ok(found.and_then(|document| serde_json::from_str(&document).ok()))
+        })
+    }
+}
+
+impl WriteTx<'_> {
+    /// Keeps what stands in the certificate that an entry of this job names.
+    pub fn certify(&mut self, entry: u64, certified: Certified) {
+        self.draft.certified.push((entry, certified));
+    }
+}
+
+/// Writes it with the entries.
+pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certified)]) -> Result<(), StoreError> {
+    for (entry, certified) in all {
+        let document = serde_json::to_string(certified);
+        let document = document.map_err(|error| StoreError::refused(format!("what was certified: {error}")))?;
+        let sql = "INSERT OR REPLACE INTO certified (position, document) VALUES (?1, ?2)";
+        log.prepare_cached(sql)?.execute(params![Position::new(domain, *entry).0, document])?;
+    }
+    Ok(())
+}
