@@ -102,13 +102,18 @@ impl<'a> Described<'a> {
     }
 
     /// Rule 3.3.
-    pub(super) fn facts(&self) -> Option<Facts> {
+    pub(super) fn facts(&self, policy: &TrustDocument) -> Option<Facts> {
         let kind = self.kinds().pop_first()?;
         let status = self.status();
         let effect = status.as_ref().map_or(Effect::None, |(effect, _)| *effect);
-        let roles = |act| self.counting(act).map(|(_, it)| it.said.claims().role.to_string()).collect();
-        let former = |(_, judgement): (_, &Judgement<'a>)| {
+        let counts = |domain: &DomainName, it: &Judged<'_>| {
+            policy.roles.get(&it.said.claims().role).is_none_or(|domains| domains.contains(domain))
+        };
+        let spoken = |act| self.counting(act).filter(move |(domain, it)| counts(domain, it));
+        let roles = |act| spoken(act).map(|(_, it)| it.said.claims().role.to_string()).collect();
+        let former = |(heard, judgement): (&'a Heard, &Judgement<'a>)| {
             let former = judgement.judged.iter().filter(|it| it.rule == Rule::Formerly);
+            let former = former.filter(|it| counts(&heard.origin.domain, it));
             former.map(|it| it.said.claims().role.to_string()).collect::<Vec<_>>()
         };
         let agreed = |(attribute, said): (Attribute, Vec<Saying>)| {
@@ -124,7 +129,7 @@ impl<'a> Described<'a> {
             vouching_roles: roles(Act::Identity),
             approving_roles: roles(Act::Approval),
             formerly_approving_roles: self.judgements().flat_map(former).collect(),
-            labels: self.counting(Act::Label).filter_map(|(_, it)| it.said.claims().label.clone()).collect(),
+            labels: spoken(Act::Label).filter_map(|(_, it)| it.said.claims().label.clone()).collect(),
         })
     }
 
@@ -236,7 +241,7 @@ pub(super) fn expected(both: &[Described<'_>], premises: &Premises, reach: &[AsO
     if reach.iter().any(|it| it.fresh_until <= premises.at) {
         return unknown(Reason::Stale);
     }
-    let facts: Option<Vec<Facts>> = both.iter().map(Described::facts).collect();
+    let facts: Option<Vec<Facts>> = both.iter().map(|it| it.facts(&premises.policy)).collect();
     let mut facts = facts.unwrap_or_default().into_iter();
     let Some(thing) = facts.next() else { return unknown(Reason::UnknownIdentity) };
     let (outcome, reason, rules) = by_rules(premises, &thing, facts.next().as_ref());

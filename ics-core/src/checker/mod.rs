@@ -239,7 +239,7 @@ pub(crate) fn check(verdict: &Verdict, premises: &Premises) -> Result<(), Reject
     check_steps(verdict, &both)?;
     let reach = reach(&both, premises);
     let expected = expected(&both, premises, &reach);
-    let mut facts = both.iter().map(Described::facts);
+    let mut facts = both.iter().map(|it| it.facts(&premises.policy));
     let conflicts: Vec<_> =
         both.iter().flat_map(|it| it.conflicts().into_iter().map(|(about, said)| (it.of, about, said))).collect();
     let mut said: Vec<_> = verdict

@@ -59,6 +59,7 @@ static POLICIES: LazyLock<[TrustPolicy; 2]> = LazyLock::new(|| {
     [1, 2].map(|counting| {
         TrustPolicy::compile(TrustDocument {
             domains: (0..counting).map(origin).collect(),
+            roles: Default::default(),
             freshness: Freshness { default: 3_600, uses: [].into() },
             rules: RULES.to_owned(),
         })

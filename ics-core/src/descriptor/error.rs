@@ -95,6 +95,9 @@ pub enum Problem {
     /// Another domain's descriptor.
     #[error("`{0}` is another domain's name")]
     OtherDomain(String),
+    /// A domain that a trust policy does not count.
+    #[error("`{0}` is not among `domains`")]
+    Uncounted(String),
     /// A source that is no other domain.
     #[error("is this domain itself: entries are adopted from others")]
     OwnDomain,

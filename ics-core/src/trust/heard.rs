@@ -15,22 +15,23 @@ use crate::vocabulary::{Attribute, DomainName, Effect};
 pub(super) struct Heard<'a> {
     of: Party,
     looked: &'a Looked,
+    policy: &'a TrustPolicy,
     pub(super) counting: Vec<&'a Testimony>,
     pub(super) ignored: BTreeSet<&'a Origin>,
 }
 
 impl<'a> Heard<'a> {
     /// Of the thing, and of its peer if there is one.
-    pub(super) fn both(question: &'a Question, policy: &TrustPolicy) -> Vec<Self> {
+    pub(super) fn both(question: &'a Question, policy: &'a TrustPolicy) -> Vec<Self> {
         let peer = question.peer.iter().map(|peer| Self::new(Party::Peer, peer, policy));
         core::iter::once(Self::new(Party::Thing, &question.thing, policy)).chain(peer).collect()
     }
 
-    fn new(of: Party, looked: &'a Looked, policy: &TrustPolicy) -> Self {
+    fn new(of: Party, looked: &'a Looked, policy: &'a TrustPolicy) -> Self {
         let (mut counting, ignored): (Vec<_>, Vec<_>) =
             looked.testimonies.iter().partition(|testimony| policy.domains().contains(&testimony.origin));
         counting.sort_by_key(|testimony| &testimony.origin);
-        Self { of, looked, counting, ignored: ignored.into_iter().map(|testimony| &testimony.origin).collect() }
+        Self { of, looked, policy, counting, ignored: ignored.into_iter().map(|testimony| &testimony.origin).collect() }
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &'a Record> {
@@ -62,8 +63,12 @@ impl<'a> Heard<'a> {
         let status = self.status();
         let effect = status.map_or(Effect::None, |(_, status)| status.effect);
         let roles = |by: fn(&Record) -> &Vec<By>| {
-            self.records().flat_map(by).map(|by| by.role.to_string()).collect::<BTreeSet<_>>()
+            let all = self.records().flat_map(|record| by(record).iter().map(|by| (&by.role, &record.domain)));
+            let counting = all.filter(|(role, domain)| self.policy.counts(role, domain));
+            counting.map(|(role, _)| role.to_string()).collect::<BTreeSet<_>>()
         };
+        let labels = self.records().flat_map(|record| record.labels.iter().map(|label| (label, &record.domain)));
+        let labels = labels.filter(|(label, domain)| self.policy.counts(&label.by.role, domain));
         Some(Facts {
             kind,
             attributes: self.attributes(),
@@ -72,7 +77,7 @@ impl<'a> Heard<'a> {
             vouching_roles: roles(|record| &record.vouched),
             approving_roles: roles(|record| &record.approvals),
             formerly_approving_roles: roles(|record| &record.formerly_approved),
-            labels: self.records().flat_map(|record| &record.labels).map(|label| label.value.clone()).collect(),
+            labels: labels.map(|(label, _)| label.value.clone()).collect(),
             conflict: self.statuses().any(|(_, other)| other.effect != effect),
         })
     }

@@ -1,7 +1,7 @@
 //! The relying party's trust policy: which domains count, how old an answer may be, and which uses the evaluated view
 //! of a thing is good for.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityTypeName, RestrictedExpression};
@@ -14,7 +14,7 @@ use crate::descriptor::{FieldError, Freshness, Problem};
 use crate::limits;
 use crate::log::checkpoint::Origin;
 use crate::policy::{Asked, Decision, Memo, OwnSchema, PolicyError, Rules, entity, read_schema, uid};
-use crate::vocabulary::Attribute;
+use crate::vocabulary::{Attribute, DomainName, Role};
 
 /// The schema that trust rules are validated against.
 static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/trust.cedarschema")));
@@ -27,6 +27,11 @@ const ALWAYS: &str = include_str!("templates/always.cedar");
 pub struct TrustDocument {
     /// The domains that count, pinned. Others are not heard.
     pub domains: Vec<Origin>,
+    /// Of which of these domains a role counts; one that is not named here counts of all. Whoever writes a domain's
+    /// descriptor gives himself every role there, so only this keeps a maker from certifying his own things. Who vouches
+    /// and approves and what labels stand is heard so; statuses and attributes count whoever says them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<Role, BTreeSet<DomainName>>,
     /// How old an answer may be; a domain's own bound holds beside it, and the shorter one wins.
     pub freshness: Freshness,
     /// Trust rules: Cedar policies, each with an `@id`.
@@ -110,6 +115,7 @@ impl TrustPolicy {
         fail_if(document.domains.is_empty(), "domains", || Problem::Empty)?;
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
         check_freshness("freshness", &document.freshness)?;
+        check_roles(&document)?;
         let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
         // A name may be written with escapes.
         let may_name = |it: &Attribute| document.rules.contains(it.as_str()) || document.rules.contains('\\');
@@ -121,6 +127,12 @@ impl TrustPolicy {
     #[must_use]
     pub fn domains(&self) -> &[Origin] {
         &self.document.domains
+    }
+
+    /// Whether what is said in a role counts of a domain.
+    #[must_use]
+    pub fn counts(&self, role: &Role, domain: &DomainName) -> bool {
+        self.document.roles.get(role).is_none_or(|domains| domains.contains(domain))
     }
 
     /// How old an answer may be.
@@ -174,6 +186,19 @@ impl TrustPolicy {
             Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
         }
     }
+}
+
+/// A role counts of domains that count.
+fn check_roles(document: &TrustDocument) -> Result<(), FieldError> {
+    for (role, domains) in &document.roles {
+        let field = format!("roles.{role}");
+        fail_if(domains.is_empty(), field.as_str(), || Problem::Empty)?;
+        let uncounted = domains.iter().find(|name| !document.domains.iter().any(|origin| origin.domain == **name));
+        fail_if(uncounted.is_some(), field, || {
+            Problem::Uncounted(uncounted.map(ToString::to_string).unwrap_or_default())
+        })?;
+    }
+    Ok(())
 }
 
 impl TrustDocument {

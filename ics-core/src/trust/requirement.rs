@@ -123,7 +123,7 @@ impl Requirement {
                 demand(&format!("approved-{role}"), |thing| format!("{thing}.approving_roles.contains(\"{role}\")"))
             }
             Self::Labelled(Label(label)) => {
-                demand(&format!("labelled-{number}"), |thing| format!("{thing}.labels.contains(\"{label}\")"))
+                demand(&format!("labelled-{label}"), |thing| format!("{thing}.labels.contains(\"{label}\")"))
             }
             Self::Quorum(quorum) => demand(&format!("quorum-{number}"), |thing| quorum.condition(thing)),
             Self::Status(names) => {

@@ -12,6 +12,7 @@ pub(crate) fn document(rules: &str) -> TrustDocument {
     let origin = |domain: &str, digit: &str| format!("{domain}/{}", digit.repeat(64)).parse().expect("origin");
     TrustDocument {
         domains: vec![origin("devices.acme.example", "a"), origin("plant.example", "b")],
+        roles: Default::default(),
         freshness: Freshness { default: 86_400, uses: [("install".to_owned(), 600)].into() },
         rules: rules.to_owned(),
     }
@@ -163,7 +164,7 @@ fn what_requirements_demand() {
     let gateway = || Some(good(Kind::Gateway));
     assert_eq!(decide(|_| (), gateway()), ["anything-vouched"]);
     assert_eq!(decide(|f| f.approving_roles.clear(), gateway()), ["approved-integrator"]);
-    assert_eq!(decide(|f| f.labels = words(&["other"]), gateway()), ["labelled-3"]);
+    assert_eq!(decide(|f| f.labels = words(&["other"]), gateway()), ["labelled-medical"]);
     assert_eq!(decide(|f| f.vouching_roles = words(&["manufacturer"]), gateway()), ["quorum-4"]);
     assert_eq!(decide(|f| f.status = Some("planned".to_owned()), gateway()), ["status"]);
     assert_eq!(decide(|f| f.status = None, gateway()), ["status"]);
@@ -173,7 +174,7 @@ fn what_requirements_demand() {
     let model = |f: &mut Facts| drop(f.attributes.insert(Attribute::Model, "T1".to_owned()));
     assert_eq!(decide(model, Some(good(Kind::Service))), ["anything-vouched"]);
     let unlabelled = Facts { labels: words(&[]), ..good(Kind::Gateway) };
-    assert_eq!(decide(|_| (), Some(unlabelled)), ["peer-labelled-3"]);
+    assert_eq!(decide(|_| (), Some(unlabelled)), ["peer-labelled-medical"]);
     let code = Facts { kind: Kind::Software, labels: words(&[]), ..good(Kind::Software) };
     assert_eq!(policy.decide(&asked("install", code, None)).reasons, ["anything-vouched"], "demands are about keys");
     for text in ["0:a,b", "3:a,b", "2:", "2", "x:a", "1:a,b,c,d,e,f"] {

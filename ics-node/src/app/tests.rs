@@ -36,7 +36,8 @@ const PERMITS_NOTHING: &str =
 fn policy(app: &App, maker: &Party, rules: &str) -> TrustPolicy {
     let domains = vec![app.domain(&maker.domain).expect("is here").info.origin];
     let freshness = Freshness { default: 3_600, uses: [].into() };
-    TrustPolicy::compile(TrustDocument { domains, freshness, rules: rules.to_owned() }).expect("a policy")
+    TrustPolicy::compile(TrustDocument { domains, roles: Default::default(), freshness, rules: rules.to_owned() })
+        .expect("a policy")
 }
 
 /// A node that knows these devices, decides by these rules, and remembers so much.

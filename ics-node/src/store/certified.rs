@@ -20,6 +20,9 @@ pub struct Certified {
     pub names: BTreeSet<Name>,
     /// What it is for.
     pub uses: BTreeSet<CertificateUse>,
+    /// Whether its key shows that the thing comes: the thing itself, the registrar or a signer of the domain has asked for
+    /// it, and not whoever had a role over the thing or held the place of its host.
+    pub shows: bool,
 }
 
 impl Store {

@@ -95,6 +95,7 @@ impl World {
         let understood = vec![Understood::default(); copies];
         let document = TrustDocument {
             domains: vec![world.home.origin.clone()],
+            roles: Default::default(),
             freshness: Freshness { default: FRESH_SECONDS, uses: [].into() },
             rules: RULES.to_owned(),
         };

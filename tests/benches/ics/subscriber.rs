@@ -106,7 +106,13 @@ impl Subscriber {
 
 fn policy(domain: Origin) -> Option<TrustPolicy> {
     let freshness = Freshness { default: 3_600, uses: BTreeMap::new() };
-    TrustPolicy::compile(TrustDocument { domains: vec![domain], freshness, rules: RULES.to_owned() }).ok()
+    TrustPolicy::compile(TrustDocument {
+        domains: vec![domain],
+        roles: Default::default(),
+        freshness,
+        rules: RULES.to_owned(),
+    })
+    .ok()
 }
 
 impl Applier for Subscriber {

@@ -5,15 +5,19 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::mpsc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::limits;
 use ics_node::acme::authorization::Method;
+use ics_node::app::{CertifyFault, EstRequest};
 use ics_node::config::AcmeConfig;
+use ics_node::tls::KeyPin;
 use ics_tests::port::Port;
 use serde_json::{Value, json};
 
 use crate::client::{Client, first_der, jwk};
 use crate::support::{Server, eventually};
-use crate::world::{controller, introduction, maker, owner, signer, status};
+use crate::world::{controller, domain, introduction, maker, owner, signer, status};
 
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
 
@@ -96,6 +100,30 @@ fn a_host_is_proven_by_its_web_server() {
     let device = Client::thing(&server, 7);
     let (chain, _) = device.certificate(&[HOST], &request);
     client.revoke(&crate::client::first_der(&chain), Some(5)).is(200);
+}
+
+/// The place may be somebody else's tomorrow; the thing's own certificates, and others in its name, are the thing's to ask for.
+#[test]
+fn who_held_the_place_of_a_host_is_not_the_thing() {
+    let held = Port::take().expect("a port");
+    let server = Server::with(looking_at(held.number()));
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let (order, authorization, challenge) = pending(&client, "http-01");
+    let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let _asked = web_server(held.number(), ok(&key_authorization(&client, &challenge)));
+    looked_at(&client, &authorization, &challenge);
+    client.finalize(&order, &request).is(200);
+    let key = server.bench.run("openssl", &["pkey", "-in", "server.key", "-pubout", "-outform", "DER"]).stdout;
+    let profile = "ldevid".to_owned();
+    let asked = EstRequest { domain: domain(), profile, issuer: None, proven: Some(KeyPin::of(&key)), basic: None };
+    let text = STANDARD.encode(server.bench.request("device", &[]));
+    let enroll = || server.runtime.block_on(server.world.app.est_enroll(&asked, &text));
+    let refused = enroll().expect_err("it is good for the host alone");
+    assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
+    assert!(refused.to_string().contains("does not show that the thing comes"), "{refused}");
+    // The thing may have its own certificate for the same key, and then the key is its own.
+    Client::thing(&server, 7).certificate(&[HOST], &request);
+    enroll().expect("the thing itself has asked for that one");
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Town {
             [&self.maker, &self.integrator].map(|node| serde_json::from_value(origin(node)).expect("an origin"));
         let policy = TrustDocument {
             domains: pinned.into(),
+            roles: Default::default(),
             freshness: Freshness { default: 3_600, uses: [].into() },
             rules: format!("{}\n{}", templates::VOUCHED, templates::SOFTWARE),
         };

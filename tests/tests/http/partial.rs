@@ -28,6 +28,7 @@ async fn home(rule: String, devices: Vec<Vec<u8>>) -> Node {
 fn trusting(home: &Node) -> Option<Arc<TrustPolicy>> {
     let document = TrustDocument {
         domains: vec![home.app().domain(&domain()).expect("founded").info.origin],
+        roles: Default::default(),
         freshness: Freshness { default: 3_600, uses: [].into() },
         rules: "@id(\"made\") permit (principal, action, resource) \
                 when { principal.vouching_roles.contains(\"manufacturer\") };"

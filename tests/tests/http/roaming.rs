@@ -91,6 +91,7 @@ impl Gateway {
     fn open_in(data: TempDir, (domains, seconds): (Vec<Origin>, u64), peer: PeerConfig, seed: u8) -> Self {
         let document = TrustDocument {
             domains,
+            roles: Default::default(),
             freshness: Freshness { default: seconds, uses: [].into() },
             rules: "@id(\"made\") permit (principal, action, resource) \
                     when { principal.vouching_roles.contains(\"manufacturer\") };"

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::Compromise;
+use ics_core::descriptor::{Compromise, Descriptor};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::time::Timestamp;
 use ics_node::api::CertificateQuery;
-use ics_node::app::{CertifyFault, EstRequest, Issued, Reader, Revoker};
+use ics_node::app::{CertifyFault, EstRequest, Issued, Reader, Requester, Revoker};
 use ics_node::tls::KeyPin;
 use ics_node::x509::{Constraints, Reason, certificate_pem, issuer_id};
 
@@ -16,8 +16,8 @@ use crate::node::Node;
 use crate::rotation::issuer_key;
 use crate::tools::{Bench, said};
 use crate::world::{
-    DOMAIN, Shape, TOKEN, World, authority, controller, domain, id, introduction, maker, owner, signer, status, wait,
-    withdrawal,
+    DOMAIN, Shape, TOKEN, World, authority, controller, domain, id, introduction, maker, owner, sale, signer, status,
+    wait, withdrawal,
 };
 
 fn url(node: &Node) -> String {
@@ -31,6 +31,12 @@ pub(crate) fn from_the_factory(world: &World, bench: &Bench) -> Issued {
     let issued = world.certify(7, "idevid", &bench.request("idevid", &[])).expect("is issued");
     bench.file("idevid.pem", certificate_pem(&issued.certificate).as_bytes());
     issued
+}
+
+/// The key of a request that was made there.
+fn key_of(bench: &Bench, name: &str) -> KeyPin {
+    let key = format!("{name}.key");
+    KeyPin::of(&bench.run("openssl", &["pkey", "-in", &key, "-pubout", "-outform", "DER"]).stdout)
 }
 
 /// Enrols with curl; the status, and the certificate in `answer.pem` if there is one.
@@ -281,14 +287,15 @@ fn a_thing_whose_own_key_was_given_up_obtains_nothing_with_another_one() {
 #[test]
 fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
     let (world, bench) = (World::new(), Bench::new());
-    let (key, now) = (KeyPin::of(b"the key of the device"), world.app.clock().now());
+    let shown = bench.request("shown", &[]);
+    let (key, now) = (key_of(&bench, "shown"), world.app.clock().now());
     let ago = |hours: u64| Timestamp::from_millis(now.as_millis() - hours * 3_600_000);
     let over = (2..=120).map(|number| world.issued_for(key.as_bytes(), 7, number, (ago(2), ago(1)), "ldevid"));
-    let last = world.issued_for(key.as_bytes(), 7, 1, (now, now.plus_millis(3_600_000)), "ldevid");
-    let bodies: Vec<_> = over.chain([last]).collect();
+    let bodies: Vec<_> = over.collect();
     for bodies in bodies.chunks(60) {
         world.submit([&[world.key.certificate.to_vec()], bodies].concat());
     }
+    world.certify(7, "ldevid", &shown).expect("is issued");
     let csr = bench.request("device", &[]);
     let asked =
         EstRequest { domain: domain(), profile: "ldevid".to_owned(), issuer: None, proven: Some(key), basic: None };
@@ -368,6 +375,51 @@ fn names_of_several_things_are_told_as_that() {
     assert!(several.contains("no one thing has all of them"), "{several}");
     let unknown = refused("none", "SN-9");
     assert!(unknown.contains("SN-9") && !unknown.contains("SN-7"), "{unknown}");
+}
+
+/// A role that was granted ends, and what its holder had certified in it stays: by its key he would speak on.
+#[test]
+fn who_had_a_role_over_a_thing_is_not_the_thing() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let profiles = |descriptor: &mut Descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        profiles.values_mut().for_each(|it| it.requesters.extend(["owner".parse().expect("a role")]));
+    };
+    world.change(profiles);
+    world.submit(vec![sale(7, &controller())]);
+    let buyer = Requester::Signer(controller().public_key().fingerprint());
+    let factory = Requester::Signer(maker().public_key().fingerprint());
+    let text = STANDARD.encode(bench.request("device", &[]));
+    for (requester, name, is_the_thing) in [(buyer, "bought", false), (factory, "made", true)] {
+        let csr = bench.request(name, &[]);
+        world.certify_as(requester, id(7), "ldevid", &csr).expect("the profile names the role");
+        let (profile, proven) = ("ldevid".to_owned(), Some(key_of(&bench, name)));
+        let asked = EstRequest { domain: domain(), profile, issuer: None, proven, basic: None };
+        let enrolled = wait(world.app.est_enroll(&asked, &text));
+        assert_eq!(enrolled.is_ok(), is_the_thing, "{name}: {enrolled:?}");
+    }
+}
+
+/// A registrar passes on what a device has written.
+#[test]
+fn a_registrar_who_means_another_thing_than_the_request_gets_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.submit(vec![introduction(8, &["serial:SN-8"])]);
+    let request = bench.request("device", &["-addext", "subjectAltName=URI:urn:dev:os:32473-SN-7"]);
+    let text = STANDARD.encode(request);
+    let enroll = |named: &str| {
+        let basic = Some((named.to_owned(), TOKEN.to_owned()));
+        let asked = EstRequest { domain: domain(), profile: "ldevid".to_owned(), issuer: None, proven: None, basic };
+        wait(world.app.est_enroll(&asked, &text))
+    };
+    let size = world.size();
+    let refused = enroll("SN-8").expect_err("the request is of SN-7");
+    assert!(refused.to_string().contains("the registrar names `SN-8`, which is another thing"), "{refused}");
+    enroll("SN-9").expect_err("nobody is called so");
+    assert_eq!(world.size(), size, "nothing is stored");
+    for named in ["SN-7", ""] {
+        enroll(named).expect("it is of the thing that is meant, or of no other");
+    }
 }
 
 /// "No record" would send whoever has such a key to ask for a record, and that is the one thing there is too much of.

@@ -15,7 +15,7 @@ use ics_core::descriptor::{
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
-use ics_core::statement::{Claims, Group, StatementId, Subject, make, split};
+use ics_core::statement::{Claims, Grant, Group, StatementId, Subject, make, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
@@ -532,6 +532,13 @@ pub(crate) fn status(seed: u8, by: &dyn Signer, in_role: &str, status: &str, end
     claims.supersedes = ends.to_vec();
     let revokes = claims.revokes(Kind::Device).unwrap_or_default();
     said(seed, by, &claims, revokes)
+}
+
+/// The owner of a device makes somebody else its owner, too.
+pub(crate) fn sale(seed: u8, to: &dyn Signer) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Grant, role("owner"), domain());
+    claims.grant = Some(Grant { grantee: to.public_key().fingerprint(), role: role("owner") });
+    said(seed, &owner(), &claims, false)
 }
 
 fn said(seed: u8, by: &dyn Signer, claims: &Claims, revokes: bool) -> Vec<u8> {

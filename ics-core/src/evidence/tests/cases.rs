@@ -21,6 +21,7 @@ when { principal.vouching_roles.contains("manufacturer") && principal.effect == 
 fn policy(domains: &[Origin]) -> TrustDocument {
     TrustDocument {
         domains: domains.to_vec(),
+        roles: Default::default(),
         freshness: Freshness { default: 7_200, uses: [].into() },
         rules: RULES.to_owned(),
     }

@@ -34,6 +34,7 @@ fn freshness(default: u64) -> Freshness {
 fn policy(domains: &[&str]) -> TrustPolicy {
     TrustPolicy::compile(TrustDocument {
         domains: domains.iter().map(|domain| origin(domain)).collect(),
+        roles: Default::default(),
         freshness: freshness(3_600),
         rules: RULES.to_owned(),
     })
@@ -374,10 +375,51 @@ fn conflicts_and_unheard_domains_are_shown() {
     assert_eq!(serde_json::from_str::<Verdict>(&text).expect("the same"), verdict);
 }
 
+/// The owners of a domain give themselves every role there.
+#[test]
+fn a_role_counts_of_the_domains_that_the_policy_names_for_it() {
+    let bound = |roles: &[(&str, &str)]| {
+        let document = TrustDocument {
+            roles: roles.iter().map(|(role, domain)| (word(role), [word(domain)].into())).collect(),
+            ..policy(&["a.example", "b.example"]).document().clone()
+        };
+        TrustPolicy::compile(document)
+    };
+    let all = [
+        good(),
+        vec![say(3, KEEPER, "maintainer", Act::Label).with(|said| said.claims.label = Some("prototype".to_owned()))],
+    ]
+    .concat();
+    for (roles, told, expected) in [
+        (&[][..], good(), Outcome::Allow),
+        (&[("maintainer", "a.example")], good(), Outcome::Allow),
+        (&[("maintainer", "b.example")], good(), Outcome::Deny),
+        (&[("manufacturer", "b.example")], good(), Outcome::Deny),
+        // A label that forbids is one, too.
+        (&[("maintainer", "a.example")], all, Outcome::Deny),
+    ] {
+        let policy = bound(roles).expect("a trust policy");
+        let told = vec![testimony("a.example", &told), testimony("b.example", &[])];
+        let verdict = answer("operate", looked(told), None, &policy, now());
+        assert_eq!(verdict.outcome, expected, "{roles:?}: {verdict:?}");
+    }
+    // What blocks counts whoever says it.
+    let policy = bound(&[("maintainer", "a.example")]).expect("a trust policy");
+    let blocked = vec![introduce(0).name("serial:SN-1"), status(1, KEEPER, "maintainer", "stolen")];
+    let told = vec![testimony("a.example", &good()), testimony("b.example", &blocked)];
+    assert_eq!(answer("operate", looked(told), None, &policy, now()).reason, Reason::Blocked);
+    let refused = bound(&[("maintainer", "c.example")]).expect_err("it does not count").to_string();
+    assert!(
+        refused.contains("roles.maintainer") && refused.contains("`c.example` is not among `domains`"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_use_is_known_by_an_action_a_bound_or_a_rule() {
     let document = TrustDocument {
         domains: vec![origin("plant.example")],
+        roles: Default::default(),
         freshness: Freshness { default: 3_600, uses: [("deploy".to_owned(), 60)].into() },
         rules: "@id(\"any\") permit (principal, action, resource);
             @id(\"back\") forbid (principal, action, resource) when { context.use == \"rollback\" };"

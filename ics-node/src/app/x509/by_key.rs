@@ -48,14 +48,27 @@ impl App {
             return unproven("the key of the certificate shown was given up as compromised");
         }
         let hosted = self.hosted(domain)?;
-        let record = self.resolve(&self.sight(&hosted)?, id)?;
-        if record.is_some_and(|(record, _)| is_only_of_revoked(&record, &Name::Spki(spki))) {
+        let Some((record, _)) = self.resolve(&self.sight(&hosted)?, id)? else { return Ok(()) };
+        let key = Name::Spki(spki);
+        if is_only_of_revoked(&record, &key) {
             return unproven(
                 "the certificate shown was revoked for good, and no record names its key otherwise: a signer or the \
                  operator asks for a new one",
             );
         }
-        Ok(())
+        if record.names.iter().any(|given| given.value == key) {
+            return Ok(());
+        }
+        for given in record.certificates.iter().filter(|given| given.value.spki == key) {
+            if self.store().certified(hosted.number, given.by.index)?.is_some_and(|it| it.shows) {
+                return Ok(());
+            }
+        }
+        unproven(
+            "the certificate shown was not got by the thing itself, the registrar or a signer of the domain, or that is not \
+             known here, so its key does not show that the thing comes. It is renewed where it is from (ACME); here the \
+             thing shows a key that its record names, or the registrar enrols it",
+        )
     }
 
     /// What a request is called by may be anything, and nothing of it comes into the certificate; but not another thing
@@ -97,8 +110,8 @@ impl App {
         })
     }
 
-    /// Whom a registrar means: the only thing that has all the names in the request, or without names there the one that
-    /// he names beside it.
+    /// Whom a registrar means: the thing that he names, and the only one that has all the names in the request. He passes
+    /// on what a device has written, so where these are two, nothing is issued to either.
     pub(super) fn meant_by_registrar(
         &self,
         domain: &DomainName,
@@ -106,17 +119,27 @@ impl App {
         csr: &Csr,
     ) -> Result<IdentityId, CertifyError> {
         let names: BTreeSet<Name> = csr.wanted.iter().map(Wanted::name).cloned().collect();
-        if !names.is_empty() {
+        if named.is_empty() {
             return self.named(domain, &names);
         }
-        let unknown = || CertifyError::UnknownIdentity(excerpt(named));
-        let lookup: Lookup = named.parse().or_else(|_| format!("serial:{named}").parse()).map_err(|_| unknown())?;
+        let id = self.called(domain, named)?;
+        if !names.is_empty() && self.named(domain, &names)? != id {
+            let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(CertifyError::Another { named: excerpt(named), requested: excerpt(&names) });
+        }
+        Ok(id)
+    }
+
+    /// The only thing that a text means which is an id, a name, or a serial number.
+    fn called(&self, domain: &DomainName, text: &str) -> Result<IdentityId, CertifyError> {
+        let unknown = || CertifyError::UnknownIdentity(excerpt(text));
+        let lookup: Lookup = text.parse().or_else(|_| format!("serial:{text}").parse()).map_err(|_| unknown())?;
         let hosted = self.hosted(domain)?;
         let mut fitting = self.identities(&self.sight(&hosted)?, &lookup)?.into_iter();
         match (fitting.next(), fitting.next()) {
             (Some(id), None) => Ok(id),
             (None, _) => Err(unknown()),
-            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", excerpt(named)))),
+            (Some(_), Some(_)) => Err(CertifyError::Ambiguous(format!("`{}`", excerpt(text)))),
         }
     }
 

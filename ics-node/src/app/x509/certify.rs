@@ -154,6 +154,15 @@ pub(super) struct Unlogged {
     issued: Issued,
 }
 
+impl Unlogged {
+    /// It was asked for by who holds the place of a host, and that may be somebody else tomorrow: the certificate is good
+    /// for that host, and its key does not show that the thing comes.
+    pub(super) fn of_place(mut self) -> Self {
+        self.for_log.shows_nobody();
+        self
+    }
+}
+
 /// A domain that issues, as far as one request needs it.
 pub(super) struct Issuing<'a> {
     pub(in crate::app) hosted: &'a Hosted,
@@ -215,7 +224,8 @@ impl App {
             error => error.into(),
         })?;
         let (serial, not_before, not_after) = (leaf.serial, leaf.not_before, leaf.not_after);
-        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone() };
+        let shows = issuing.shows(profile, application.requester);
+        let certified = Certified { names: leaf.names.clone(), uses: leaf.uses.clone(), shows };
         let names = certified.names.clone();
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
@@ -453,6 +463,18 @@ impl Issuing<'_> {
         }
         check_record(record, profile)?;
         Ok(profile)
+    }
+
+    /// Whether the key that this requester has certified shows from then on that the thing comes. A signer of the domain
+    /// itself says whose a key is; one to whom a role over the thing was granted asks for himself, and will not have that
+    /// role for ever.
+    fn shows(&self, profile: &CertificateProfile, requester: Requester) -> bool {
+        match requester {
+            Requester::Identity(_) | Requester::Operator => true,
+            Requester::Signer(signer) => {
+                !self.sight.domain.descriptor().roles_of(&signer).is_disjoint(&profile.requesters)
+            }
+        }
     }
 
     /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have) of those

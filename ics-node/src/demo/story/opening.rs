@@ -87,6 +87,7 @@ fn mirrors(homes: &[&Party]) -> String {
 fn write_trust_policy(home: &Path, domains: Vec<Origin>) -> Result<()> {
     let document = TrustDocument {
         domains,
+        roles: Default::default(),
         freshness: Freshness { default: RELIED_UPON_SECONDS, uses: [].into() },
         rules: [templates::VOUCHED, templates::SOFTWARE].join("\n"),
     };

@@ -266,7 +266,8 @@ impl App {
             })?;
         }
         let application = Application { domain, requester, identity, profile: &order.profile, issuer: None };
-        self.sign_known(&issuing, &application, &known, csr).map_err(for_good)
+        let unlogged = self.sign_known(&issuing, &application, &known, csr).map_err(for_good)?;
+        Ok(if by_record { unlogged } else { unlogged.of_place() })
     }
 
     /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).

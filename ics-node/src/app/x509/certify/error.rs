@@ -93,6 +93,17 @@ pub enum CertifyError {
          one of its own names, with its id, or with an empty subject (RFC 7030, 4.2.1)"
     )]
     Subject(String),
+    /// A registrar names one thing, and what he passes on another.
+    #[error(
+        "the request is for `{requested}`, and the registrar names `{named}`, which is another thing: nothing is issued \
+         to either. Name the thing whose request it is"
+    )]
+    Another {
+        /// Whom the registrar names.
+        named: String,
+        /// The names in the request.
+        requested: String,
+    },
     /// There is no such certificate.
     #[error("no certificate with the serial number {0} was issued here")]
     UnknownCertificate(String),
@@ -152,6 +163,7 @@ impl CertifyError {
             Self::Request(RequestError::Key(_)) | Self::Key(_) | Self::KeyType { .. } => CertifyFault::Key,
             Self::Leaf(LeafError::Key(_)) => CertifyFault::Key,
             Self::Subject(_)
+            | Self::Another { .. }
             | Self::Request(RequestError::Name(_))
             | Self::Leaf(LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::Constrained(_)) => {
                 CertifyFault::Name

@@ -28,6 +28,13 @@ impl ForLog {
     pub(super) fn naming(self, certified: Certified) -> Self {
         Self { certified: Some(certified), ..self }
     }
+
+    /// Whoever has the key of the certificate that it names is not the thing for that.
+    pub(super) fn shows_nobody(&mut self) {
+        if let Some(certified) = &mut self.certified {
+            certified.shows = false;
+        }
+    }
 }
 
 impl App {

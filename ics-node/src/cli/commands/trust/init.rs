@@ -8,7 +8,7 @@ use ics_core::descriptor::Freshness;
 use ics_core::log::checkpoint::Origin;
 use ics_core::trust::requirement::{Label, Pair, Quorum, Requirement};
 use ics_core::trust::{TrustDocument, TrustPolicy, templates};
-use ics_core::vocabulary::{Role, StatusName};
+use ics_core::vocabulary::{DomainName, Role, StatusName};
 
 use super::FILE;
 use crate::cli::context::Context;
@@ -30,6 +30,10 @@ Examples:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
+  The same where the integrator and the body that certifies have domains of their own, and no other speaks for them:
+  $ ics trust init --permit devices --label medical-device-class-IIa --role-of integrator=assets.plant.example \
+--role-of certification-body=labels.tuv.example
+
   Code on servers and devices, and going back to versions that were approved once:
   $ ics trust init --permit software --permit rollback
 
@@ -44,6 +48,11 @@ pub(crate) struct Init {
     /// or is to copy, which it must run to tell].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
+    /// A role counts of this domain only, or of these if the role is named several times; others count of all. Whoever
+    /// writes a domain's descriptor gives himself any role there, so without this a maker can certify his own things. It is
+    /// about who vouches and approves, and about labels; statuses count whoever says them.
+    #[arg(long = "role-of", value_name = "ROLE=DOMAIN", value_parser = role_of)]
+    roles: Vec<(Role, DomainName)>,
     /// What is permitted; may be given several times.
     #[arg(long, value_enum, required = true)]
     permit: Vec<Permit>,
@@ -149,6 +158,11 @@ fn unasked(failure: Failure) -> Failure {
     )
 }
 
+fn role_of(text: &str) -> Result<(Role, DomainName), String> {
+    let parsed = text.split_once('=').and_then(|(role, domain)| Some((role.parse().ok()?, domain.parse().ok()?)));
+    parsed.ok_or_else(|| format!("`{text}` is not a role and a domain, such as integrator=plant.example"))
+}
+
 fn per_use(text: &str) -> Result<(String, u64), String> {
     let parsed = text.split_once('=').and_then(|(usage, seconds)| Some((usage.to_owned(), seconds.parse().ok()?)));
     parsed.ok_or_else(|| format!("`{text}` is not a use and seconds, such as connect=300"))
@@ -163,6 +177,7 @@ impl Init {
         let Counted { domains, coming, asked, held } = self.counted(context)?;
         let document = TrustDocument {
             domains,
+            roles: self.bound(),
             freshness: Freshness {
                 default: self.fresh,
                 uses: self.fresh_for.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -182,6 +197,7 @@ impl Init {
                 path.strip_prefix(&context.home).unwrap_or(&path).display()
             )
         })?;
+        self.note_unbound(context, &document);
         for origin in coming {
             context.output.note(&format!(
                 "`{origin}` counts, and its copy has not begun yet: until it has, no answer is `allow`"
@@ -246,6 +262,36 @@ impl Init {
             let held = held.filter(|_| coming.is_empty());
             Ok(Counted { domains: origins, coming, asked, held })
         })
+    }
+
+    /// The domains of each role that counts of some only.
+    fn bound(&self) -> BTreeMap<Role, BTreeSet<DomainName>> {
+        let mut bound: BTreeMap<Role, BTreeSet<DomainName>> = BTreeMap::new();
+        for (role, domain) in &self.roles {
+            bound.entry(role.clone()).or_default().insert(domain.clone());
+        }
+        bound
+    }
+
+    /// What the policy rests on that any of several domains may say.
+    fn note_unbound(&self, context: &Context, document: &TrustDocument) {
+        let mut unbound: BTreeSet<String> = self
+            .needed_roles()
+            .iter()
+            .filter(|role| !document.roles.contains_key(*role))
+            .map(ToString::to_string)
+            .collect();
+        if !self.label.is_empty() && document.roles.is_empty() {
+            unbound.insert("labels".to_owned());
+        }
+        if document.domains.len() > 1 && !unbound.is_empty() {
+            context.output.note(&format!(
+                "any of the {} can fill these: {}; the owners of a domain give themselves any role there. \
+                 --role-of ROLE=DOMAIN says of which a role counts",
+                counted(document.domains.len(), "domain"),
+                unbound.into_iter().collect::<Vec<_>>().join(", ")
+            ));
+        }
     }
 
     /// The roles in which somebody must speak, or something that the policy is about is never permitted.

@@ -1,9 +1,12 @@
 //! `ics trust show`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use ics_core::descriptor::Freshness;
+use ics_core::trust::TrustDocument;
+use ics_core::vocabulary::{DomainName, Role};
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -28,11 +31,20 @@ impl Show {
         let document = policy.document();
         context.output.result(document, || {
             let domains: Vec<String> = document.domains.iter().map(ToString::to_string).collect();
-            let rows = [("domains", domains.join("\n")), ("news", news(&document.freshness))];
+            let mut rows = vec![("domains", domains.join("\n")), ("news", news(&document.freshness))];
+            rows.extend((!document.roles.is_empty()).then(|| ("roles", roles(document))));
             format!("{}\n{}", card(&format!("{}", path.display()), &rows), document.rules.trim_end())
         })?;
         Ok(Exit::Ok)
     }
+}
+
+fn roles(document: &TrustDocument) -> String {
+    let of = |(role, domains): (&Role, &BTreeSet<DomainName>)| {
+        let domains: Vec<&str> = domains.iter().map(DomainName::as_str).collect();
+        format!("`{role}` counts of {} only", domains.join(", "))
+    };
+    document.roles.iter().map(of).collect::<Vec<_>>().join("\n")
 }
 
 fn news(freshness: &Freshness) -> String {
