@@ -1,11 +1,13 @@
 //! Five nodes come up.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use ics_core::descriptor::Freshness;
 use ics_core::log::checkpoint::Origin;
 use ics_core::trust::{TrustDocument, templates};
+use ics_core::vocabulary::{DomainName, Role};
 
 use super::{Story, role};
 use crate::app::clock::Clock;
@@ -35,7 +37,11 @@ pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
     let publishers = [&maker, &developer, &board];
     let integrator = Party::start(integrator, &mirrors(&publishers)).await?;
     let sources = [&maker, &developer, &board, &integrator];
-    write_trust_policy(&gateway.home, sources.iter().map(|party| party.origin.clone()).collect())?;
+    let speaking = [("manufacturer", &maker), ("developer", &developer), ("certification-body", &board)];
+    let speaking = speaking.into_iter().chain([("integrator", &integrator)]);
+    let roles = speaking.map(|(word, party)| Ok((role(word)?, [party.origin.domain.clone()].into())));
+    let domains = sources.iter().map(|party| party.origin.clone()).collect();
+    write_trust_policy(&gateway.home, domains, roles.collect::<Result<_>>()?)?;
     let more = format!("{}\n[trust]\npolicy = \"{TRUST_FILE}\"\n", mirrors(&sources));
     let gateway = Party::start(gateway, &more).await?;
 
@@ -83,11 +89,12 @@ fn mirrors(homes: &[&Party]) -> String {
 }
 
 /// The shipped rules: things that their manufacturer vouches for and the integrator approves of and puts into use;
-/// software that its developer has released and the integrator approves of.
-fn write_trust_policy(home: &Path, domains: Vec<Origin>) -> Result<()> {
+/// software that its developer has released and the integrator approves of. Each speaks for himself alone: in his own domain
+/// anybody may call himself what he likes.
+fn write_trust_policy(home: &Path, domains: Vec<Origin>, roles: BTreeMap<Role, BTreeSet<DomainName>>) -> Result<()> {
     let document = TrustDocument {
         domains,
-        roles: Default::default(),
+        roles,
         freshness: Freshness { default: RELIED_UPON_SECONDS, uses: [].into() },
         rules: [templates::VOUCHED, templates::SOFTWARE].join("\n"),
     };

@@ -275,21 +275,17 @@ impl Init {
 
     /// What the policy rests on that any of several domains may say.
     fn note_unbound(&self, context: &Context, document: &TrustDocument) {
-        let mut unbound: BTreeSet<String> = self
-            .needed_roles()
-            .iter()
-            .filter(|role| !document.roles.contains_key(*role))
-            .map(ToString::to_string)
-            .collect();
-        if !self.label.is_empty() && document.roles.is_empty() {
-            unbound.insert("labels".to_owned());
-        }
+        let needed = self.needed_roles();
+        let unbound = needed.iter().filter(|role| !document.roles.contains_key(*role)).map(|role| format!("`{role}`"));
+        // In which role labels are given, each domain says; one that is bound and needed for nothing else is taken for it.
+        let labels = !self.label.is_empty() && document.roles.keys().all(|role| needed.contains(role));
+        let unbound: Vec<String> = unbound.chain(labels.then(|| "whoever gives labels".to_owned())).collect();
         if document.domains.len() > 1 && !unbound.is_empty() {
             context.output.note(&format!(
-                "any of the {} can fill these: {}; the owners of a domain give themselves any role there. \
-                 --role-of ROLE=DOMAIN says of which a role counts",
+                "each of the {} can fill these roles alone: {}; its owners give themselves any role there, and --role-of \
+                 ROLE=DOMAIN says of which a role counts",
                 counted(document.domains.len(), "domain"),
-                unbound.into_iter().collect::<Vec<_>>().join(", ")
+                unbound.join(", ")
             ));
         }
     }
