@@ -181,7 +181,8 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreE
     raise_heads(&log, &copies, &heads)?;
     list_numbers::raise(&copy.join(HEADS_DIR), &dir.join(HEADS_DIR))?;
     let (unfinished, path) = (dir.join(".new"), dir.join(LOG_FILE));
-    one_file(&pages(&log, &unfinished)?)?;
+    let copied = pages(&log, &unfinished).and_then(|copied| one_file(&copied));
+    copied.map_err(|error| error.of_disk(dir))?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
     std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
     sync_names(dir)?;
