@@ -246,7 +246,11 @@ fn between(answers: &[RecordAnswer], assessment: &Assessment) -> Vec<Point> {
             return None;
         }
         let why = if given.effect == first.effect {
-            format!("`{}` of {domain} is told first, as the first of these domains by name", first.name)
+            format!(
+                "so does `{}` of {domain}, which stands at the top only because that domain's name comes first in the \
+                 alphabet",
+                first.name
+            )
         } else {
             format!("`{}` of {domain} counts before that, since it {}", first.name, first.effect.does())
         };

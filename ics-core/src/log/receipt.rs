@@ -20,7 +20,7 @@ pub struct Receipt {
     pub origin: Origin,
     /// The entry's index in its log.
     pub index: u64,
-    /// The id of the body. No signature covers it here: whoever has the body computes it.
+    /// The id of the body. No signature covers it here: whoever has the body computes it (docs/formats.md).
     pub id: StatementId,
     /// The entry's header in its binary form; in JSON base64.
     #[serde(with = "text::base64")]

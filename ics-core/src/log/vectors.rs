@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::log::Hash;
 use crate::log::checkpoint::Checkpoint;
@@ -15,6 +16,7 @@ use crate::log::fixtures::{ExampleLog, cosigner, entry, signing_key};
 use crate::log::merkle::Tree;
 use crate::log::record_head::{Finding, RecordHead};
 use crate::log::tile::{TileId, encode_bundle};
+use crate::statement::{self, Body};
 use crate::time::Timestamp;
 
 const SIZE: u64 = 20;
@@ -161,4 +163,32 @@ fn the_vectors_are_those_in_the_file() {
     }
     let stored = std::fs::read_to_string(file()).unwrap();
     assert!(stored == text, "schemas/vectors/log.json differs; ICS_UPDATE_VECTORS=1 writes it anew");
+}
+
+/// The page is what other programs are written from.
+#[test]
+fn the_examples_of_the_page_of_formats_are_those_of_the_vectors() {
+    let page = include_str!("../../../docs/formats.md");
+    let vectors = vectors();
+    for pointer in [
+        "/entries/1/salt",
+        "/entries/1/header",
+        "/entries/1/leaf_data",
+        "/entries/1/leaf_hash",
+        "/checkpoints/home_key",
+        "/checkpoints/home_cosigner_key",
+        "/record_heads/identity",
+    ] {
+        let text = vectors.pointer(pointer).and_then(Value::as_str).unwrap();
+        assert!(page.contains(text), "{pointer}: {text}");
+    }
+    let statements: Value = serde_json::from_str(include_str!("../../../schemas/vectors/statements.json")).unwrap();
+    let of_page = |it: &&Value| it["name"] == "02-label-service-v4";
+    let example = statements["bodies"].as_array().unwrap().iter().find(of_page).unwrap();
+    let body = BASE64.decode(example["body"].as_str().unwrap().as_bytes()).unwrap();
+    let Body::Statement(label) = statement::parse(&body).unwrap() else { panic!("it is a statement") };
+    let (signed, id) = (&label.signed, example["id"].as_str().unwrap());
+    assert!(page.contains(&format!("digest  {}\nid      {id}\n", HEXLOWER.encode(&signed.digest))), "{signed:?}");
+    let whole = [&[4, signed.hash.id()][..], signed.issuer.as_bytes(), &signed.digest].concat();
+    assert_eq!(Hash(Sha256::digest(whole).into()).to_string(), id);
 }

@@ -103,8 +103,9 @@ fn what_introduced_a_thing_is_told_as_erased() {
 fn what_domains_say_differently_is_told_with_their_names() {
     let (maker, plant) = (answer("devices.acme.example", "Pump 1", 5), answer("plant.example", "Pump 2", 5));
     let told = text(&why(&[maker.clone(), plant.clone()]));
-    let blocked = "- plant.example gives it the status `stolen`, which blocks its use; `withdrawn` of \
-                   devices.acme.example is told first, as the first of these domains by name [15]\n";
+    let blocked = "- plant.example gives it the status `stolen`, which blocks its use; so does `withdrawn` of \
+                   devices.acme.example, which stands at the top only because that domain's name comes first in the \
+                   alphabet [15]\n";
     assert!(told.contains(blocked), "{told}");
     let mut permitted = plant;
     let status = permitted.record.status.as_mut().expect("a status");

@@ -181,7 +181,8 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreE
     raise_heads(&log, &copies, &heads)?;
     list_numbers::raise(&copy.join(HEADS_DIR), &dir.join(HEADS_DIR))?;
     let (unfinished, path) = (dir.join(".new"), dir.join(LOG_FILE));
-    std::fs::copy(copy.join(LOG_FILE), &unfinished).map_err(StoreError::io(&unfinished))?;
+    let copied = pages(&log, &unfinished).and_then(|copied| one_file(&copied));
+    copied.map_err(|error| error.of_disk(dir))?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
     std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
     sync_names(dir)?;
@@ -289,14 +290,36 @@ fn copy_heads(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), Stor
     Ok(())
 }
 
-/// In one step: a copy in several would begin again with every commit in between.
 fn copy(log: &Connection, to: &Path) -> Result<(), StoreError> {
+    let target = pages(log, to)?;
+    target.execute("UPDATE domain SET held = 1 WHERE part = 'home'", [])?;
+    one_file(&target)
+}
+
+/// All that a database has, also what is only in the write-ahead log beside it, as where its node was killed: SQLite reads
+/// both. In one step: a copy in several would begin again with every commit in between.
+fn pages(log: &Connection, to: &Path) -> Result<Connection, StoreError> {
+    for end in ["", "-journal", "-wal", "-shm"] {
+        let mut left = to.as_os_str().to_owned();
+        left.push(end);
+        remove(Path::new(&left))?;
+    }
     let mut target = Connection::open(to)?;
     if Backup::new(log, &mut target)?.step(-1)? != StepResult::Done {
-        return Err(StoreError::refused("the database was busy; the backup is not complete"));
+        return Err(StoreError::refused("the database was busy; the copy is not complete"));
     }
-    target.execute("UPDATE domain SET held = 1 WHERE part = 'home'", [])?;
-    // One file, without a write-ahead log beside it; opening the store turns that on again.
-    target.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    Ok(())
+    Ok(target)
+}
+
+/// What an attempt that did not end has left would be taken for the beginning of this one.
+fn remove(left: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(left) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(left)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves no write-ahead log beside a copy; opening the store turns that on again.
+fn one_file(target: &Connection) -> Result<(), StoreError> {
+    Ok(target.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?)
 }

@@ -11,6 +11,7 @@ pub(crate) mod report;
 mod shell;
 mod thing;
 mod visitor;
+mod what;
 
 use data_encoding::BASE64URL_NOPAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

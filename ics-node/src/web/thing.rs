@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::identity::{IdentityId, Kind};
+use ics_core::identity::Kind;
 use ics_core::record::{Assessment, By, GivenStatus, Listed, Outlook, Record, Standing};
-use ics_core::vocabulary::{Attribute, DomainName};
+use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
 use super::parts::{Mark, code, look, mark, prose, theirs, theirs_brief, time};
 use super::shell::{Site, page};
+use super::what::{names, what};
 use super::{path_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
@@ -19,7 +20,7 @@ use crate::{explain, openpgp};
 /// Statements of one domain that the page lists; the API gives all.
 const LISTED: usize = 100;
 /// Signers, labels, grants and serial numbers that it names before the explanation names all.
-const SHOWN: usize = 8;
+pub(super) const SHOWN: usize = 8;
 
 /// The page. `path` is how it was reached, for the code that leads to it again.
 #[must_use]
@@ -150,40 +151,6 @@ fn name(by: &By) -> Markup {
         @match &by.name {
             Some(name) => { (theirs_brief(name)) }
             None => { "the holder of the key " (code(&short(&by.signer.to_string()))) }
-        }
-    }
-}
-
-/// The names that entitled signers give it, each once.
-fn names(thing: &PublicThing) -> BTreeSet<String> {
-    thing.answers.iter().flat_map(|it| &it.record.names).map(|given| given.value.to_string()).collect()
-}
-
-/// What can be compared with the thing itself.
-fn what(thing: &PublicThing) -> Markup {
-    let names = names(thing);
-    let id = thing.identity.id.to_string();
-    let serials: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("serial:")).take(SHOWN).collect();
-    html! {
-        section aria-labelledby="what" {
-            h2 #what { "What it is" }
-            dl {
-                @for which in [Attribute::Manufacturer, Attribute::Model] {
-                    @if let Some(value) = thing.attributes.get(&which) {
-                        dt { span .upper { (attribute(which)) } } dd { (theirs_brief(value)) }
-                    }
-                }
-                @for serial in &serials { dt { "Serial" } dd .strong { (theirs_brief(serial)) } }
-                @if serials.is_empty() { dt { "Kind" } dd { (thing.identity.kind) } }
-                @if let IdentityId::Software(_) = thing.identity.id {
-                    // In full: the heading cuts a long name, and its version with it.
-                    dt { "Name and version" } dd .strong { (theirs(&thing.title)) }
-                    dt { "SHA-256" } dd { (code(id.strip_prefix("sha256:").unwrap_or(&id))) }
-                }
-            }
-            @if !serials.is_empty() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
-                p .note { "A label can be copied: compare the serial number with the one on the thing." }
-            }
         }
     }
 }

@@ -33,11 +33,14 @@ fn evidence_is_checked_without_a_node() {
         (&false.into(), &true.into(), &id.clone().into())
     );
     assert_eq!(verified["record"]["status"]["name"], "stolen");
-    assert_eq!((&verified["complete"], verified["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(1)));
+    assert_eq!((&verified["complete"], verified["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(2)));
     let pinned = stage.ok(&["verify", &path, "--pin", &origin]);
-    assert_eq!((&pinned["pinned"], pinned["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(0)));
+    let others = format!("no other domain has blocked it: this is the word of {DOMAIN} alone, ");
+    let others = format!("that {others}with what it has taken over from others");
+    assert_eq!((&pinned["pinned"], &pinned["not_proven"]), (&true.into(), &serde_json::json!([others])));
     let shown = stage.words_alone("home", &["verify", &path, "--pin", &origin]);
-    assert!(shown.contains("\n  proven ") && !shown.contains("not proven"), "nothing is left to doubt: {shown}");
+    let doubts: Vec<&str> = shown.lines().filter(|line| line.starts_with("  not proven ")).collect();
+    assert!(shown.contains("\n  proven ") && doubts.len() == 1 && doubts[0].ends_with(&others), "{shown}");
     let later = stage.ok(&["verify", &path, "--at", "2099-01-01T00:00:00Z"]);
     assert_eq!(later["fresh"], false);
     let shown = stage.words_alone("home", &["verify", &path]);
@@ -57,6 +60,21 @@ fn evidence_is_checked_without_a_node() {
     let text = std::fs::read_to_string(&path).expect("read");
     let forged = stage.write("forged.json", text.replacen("\"admitted_at\": \"2", "\"admitted_at\": \"3", 1));
     assert_eq!(stage.run(&["verify", &forged]).code, 1);
+}
+
+/// A record counts what is said of the thing, evidence also what a group is.
+#[test]
+fn statements_about_groups_are_counted_apart() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let (path, _) = exported(&stage, "serial:SN-1", "alone.json");
+    let shown = stage.words_alone("home", &["verify", &path]);
+    assert!(shown.contains(" 1 statement, each signed by its signer, "), "{shown}");
+    stage.ok(&["publish", "--group", "Lot 1", "--select", "lot=1"]);
+    stage.ok(&["status", "suspended", "--group", "Lot 1", "--yes"]);
+    let (path, _) = exported(&stage, "serial:SN-1", "grouped.json");
+    let shown = stage.words_alone("home", &["verify", &path]);
+    assert!(shown.contains(" 3 statements, 2 of them about groups that may hold it and what these are, "), "{shown}");
 }
 
 #[test]

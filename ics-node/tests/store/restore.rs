@@ -212,6 +212,31 @@ fn a_backup_is_a_store_that_is_held() {
     append(&store, domain, &["z"]).expect("append");
 }
 
+/// The last commits of a node that was killed are in the write-ahead log alone.
+#[test]
+fn what_a_killed_node_has_kept_is_put_back_with_the_rest() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = |name: &str| dir.path().join(name);
+    let (store, domain) = with_home(&path("live"));
+    fill(&store, domain, 0..5);
+    drop(store);
+    let store = open(&path("live"));
+    fill(&store, domain, 5..10);
+    let newest = head(&store, domain);
+    copy(&path("live"), &path("killed"));
+    drop(store);
+    let wal = std::fs::read(path("killed/ics.db-wal")).expect("read");
+    assert!(!wal.is_empty(), "it was not closed");
+
+    ics_node::store::put_back(&path("killed"), &path("home"), Timestamp::default()).expect("put back");
+    assert_eq!(std::fs::read(path("killed/ics.db-wal")).expect("read"), wal, "the copy stays as it was");
+    let put_back = open(&path("home"));
+    assert_eq!(head(&put_back, domain), newest);
+    assert_eq!(put_back.standing(domain).expect("standing"), Standing::Current, "nothing that was signed is lost");
+    assert_eq!(find(&put_back, domain, &["n7"]), [7]);
+    assert_sound(&put_back);
+}
+
 #[test]
 fn an_operator_can_hold_a_domain() {
     let dir = tempfile::tempdir().expect("dir");

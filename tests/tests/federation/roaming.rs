@@ -90,7 +90,9 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     pair.infield.json(&["export", "serial:SN-3000", "--domain", DEVICES, "-o", pack]);
     let verified = pair.infield.json(&["verify", pack]);
     assert_eq!((&verified["complete"], &verified["pinned"]), (&json!(true), &json!(true)), "{verified}");
-    assert_eq!(verified["not_proven"], json!([]), "{verified}");
+    let doubts = verified["not_proven"].as_array().expect("doubts");
+    let is_of_others = |it: &Value| it.as_str().is_some_and(|it| it.starts_with("that no other domain has blocked"));
+    assert!(doubts.len() == 1 && doubts.iter().all(is_of_others), "{verified}");
     let mut cut: Value = serde_json::from_slice(&std::fs::read(pack).expect("read")).expect("JSON");
     cut["entries"].as_array_mut().expect("entries").pop();
     let cut = pair.infield.write("cut.json", cut.to_string());

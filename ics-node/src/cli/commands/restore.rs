@@ -271,7 +271,8 @@ impl From<RestoreError> for Failure {
             RestoreError::Store(StoreError::InUse { .. }) => failure.hint("stop the node first"),
             RestoreError::Store(StoreError::NotFound { .. }) => failure.hint("name a directory that `ics backup` made"),
             RestoreError::Config(error) => error.into(),
-            RestoreError::Store(StoreError::Io { .. } | StoreError::NoRoom) | RestoreError::File { .. } => failure.hint(
+            RestoreError::Store(StoreError::Io { .. } | StoreError::NoRoom | StoreError::Disk { .. })
+            | RestoreError::File { .. } => failure.hint(
                 "once that is mended, give the same command again: what the restore has put here and what it has moved \
                  away so far is kept apart",
             ),

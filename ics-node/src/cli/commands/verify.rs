@@ -337,6 +337,10 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
         None if !verified.fresh => all.push("that it still holds: the domain may have said more since".to_owned()),
         None => {}
     }
+    all.push(format!(
+        "that no other domain has blocked it: this is the word of {} alone, with what it has taken over from others",
+        verified.origin.domain
+    ));
     all
 }
 
@@ -401,7 +405,7 @@ fn proven(report: &Report) -> String {
     lines.push(format!("its owners put the rules in force, version {} last", verified.descriptor));
     lines.push(format!(
         "{}, each signed by its signer, judged by these rules, and in the log",
-        counted(verified.statements.len(), "statement")
+        of_groups(verified, counted(verified.statements.len(), "statement"))
     ));
     lines.push(format!("the log has {} entries and the root {}", verified.size, verified.root));
     if verified.complete {
@@ -420,6 +424,14 @@ fn proven(report: &Report) -> String {
         )
     }));
     lines.join("\n")
+}
+
+/// What is proven counts more than what is said of the thing: groups that may hold it say what they are, too.
+fn of_groups(verified: &Verified, counted: String) -> String {
+    match verified.statements.iter().filter(|line| line.about.id != verified.identity()).count() {
+        0 => counted,
+        others => format!("{counted}, {others} of them about groups that may hold it and what these are"),
+    }
 }
 
 impl From<EvidenceRefusal> for Failure {

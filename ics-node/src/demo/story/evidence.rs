@@ -22,8 +22,9 @@ impl Story {
     /// Evidence is exported, verified from its file, and found out when one byte of it is changed.
     pub(super) async fn evidence(&mut self) -> Result<Told> {
         let pump = self.pump(1)?;
-        let integrator = &self.integrator;
-        let exported = self.gateway.node.evidence(integrator.domain(), &pump.id()?).await?;
+        // The domain that has recalled it: what another one says of it would not show that.
+        let maker = &self.maker;
+        let exported = self.gateway.node.evidence(maker.domain(), &pump.id()?).await?;
         let path = self.directory.join(EVIDENCE_FILE);
         write(&path, &serde_json::to_vec(&exported).map_err(unexpected)?)?;
         let gnupg = self.directory.join(GNUPG_DIRECTORY);
@@ -33,19 +34,16 @@ impl Story {
         let json = fs::read(&path).map_err(|source| DemoError::File { path: path.clone(), source })?;
         let read = Evidence::parse(&json).map_err(unexpected)?;
         let now = self.clock.now();
-        let verified = evidence::verify(&read, Some(&integrator.origin), now).map_err(unexpected)?;
+        let verified = evidence::verify(&read, Some(&maker.origin), now).map_err(unexpected)?;
         let refused: Vec<_> = verified.statements.iter().filter(|line| line.refused.is_some()).collect();
         ensure(refused.is_empty(), || format!("statements without effect: {refused:?}"))?;
         let status = verified.record.status.as_ref().map_or("none", |status| status.decides.name.as_str());
-        let refusal = tampered(&read).and_then(|it| match evidence::verify(&it, Some(&integrator.origin), now) {
+        let refusal = tampered(&read).and_then(|it| match evidence::verify(&it, Some(&maker.origin), now) {
             Ok(_) => Err(unexpected("changed evidence was believed")),
             Err(refusal) => Ok(refusal),
         })?;
         Ok(Told::default()
-            .shown(
-                "about",
-                format!("{}, as {} has it; taken from the gateway's copy", pump.serial, integrator.domain()),
-            )
+            .shown("about", format!("{}, as {} has it; taken from the gateway's copy", pump.serial, maker.domain()))
             .checked(
                 "verified",
                 format!("{} statements, their signers, the rules: status \"{status}\"", verified.statements.len()),

@@ -18,7 +18,7 @@ use crate::acme::authorization::Authorization;
 use crate::acme::order::Order;
 use crate::store::check::Report;
 use crate::store::error::StoreError;
-use crate::store::{make_private, schema, sync_names};
+use crate::store::{make_private, schema, sync_names, wal_of};
 
 /// Copies the file of a store, if it has one; another process may use it meanwhile. Credentials that wait for their
 /// accounts are left out: they are secrets, and end soon.
@@ -61,6 +61,12 @@ pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, St
     }
     let unfinished = dir.join(".new-acme");
     std::fs::copy(&from, &unfinished).map_err(StoreError::io(&unfinished))?;
+    // Where it was not closed, its last commits are there alone. Both stay as they are: by that [`is_of_copy`] knows them.
+    if wal_of(&from).exists() {
+        let wal = wal_of(&path);
+        std::fs::copy(wal_of(&from), &wal).map_err(StoreError::io(&wal))?;
+        File::open(&wal).and_then(|file| file.sync_all()).map_err(StoreError::io(&wal))?;
+    }
     put(&unfinished, dir)?;
     Ok(is_replaced)
 }
@@ -115,8 +121,18 @@ pub fn is_of_copy(copy: &Path, dir: &Path) -> Result<bool, StoreError> {
     Ok(digest(&from)? == digest(&path)?)
 }
 
+/// Of a database and what is only in the write-ahead log beside it.
 fn digest(path: &Path) -> Result<[u8; 32], StoreError> {
     let mut hasher = Sha256::new();
+    hash(path, &mut hasher)?;
+    let wal = wal_of(path);
+    if wal.exists() {
+        hash(&wal, &mut hasher)?;
+    }
+    Ok(hasher.finalize().into())
+}
+
+fn hash(path: &Path, hasher: &mut Sha256) -> Result<(), StoreError> {
     let mut read = || -> std::io::Result<()> {
         let mut file = BufReader::new(File::open(path)?);
         loop {
@@ -129,8 +145,7 @@ fn digest(path: &Path) -> Result<[u8; 32], StoreError> {
             file.consume(length);
         }
     };
-    read().map_err(StoreError::io(path))?;
-    Ok(hasher.finalize().into())
+    read().map_err(StoreError::io(path))
 }
 
 /// Gives a finished file its name, durably.

@@ -277,6 +277,21 @@ fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
     assert!(is_blocked(dir.path(), id, &identifier));
 }
 
+/// The last commits of a node that was killed are in the write-ahead log alone.
+#[test]
+fn what_a_killed_node_has_kept_comes_back() {
+    let (dir, copy, home) =
+        (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let (store, _, id, identifier) = blocked(dir.path());
+    for name in [FILE.to_owned(), format!("{FILE}-wal")] {
+        std::fs::copy(dir.path().join(&name), copy.path().join(&name)).expect("copies");
+    }
+    drop(store);
+    keeping::put_back(copy.path(), home.path(), &home.path().join("aside")).expect("puts back");
+    assert!(keeping::is_of_copy(copy.path(), home.path()).expect("reads"), "whoever puts it back is told");
+    assert!(is_blocked(home.path(), id, &identifier));
+}
+
 #[test]
 fn what_does_not_fit_is_found() {
     let dir = tempfile::tempdir().expect("dir");

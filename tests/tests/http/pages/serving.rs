@@ -9,7 +9,7 @@ use ics_node::api::SubmissionResult;
 use ics_node::app::Reader;
 use sha2::{Digest as _, Sha256};
 
-use super::town::{HOSTILE, care, introduce_again, publish};
+use super::town::{HOSTILE, care, introduce_again, lot, publish};
 use super::{town, words};
 use crate::support::{Answer, Node, settings};
 use crate::world::{CREATED, DOMAIN, World, certificate, domain, introduction, introduction_as, maker};
@@ -82,6 +82,25 @@ async fn software_shows_its_version_and_its_digest_first() {
     let first = page.split("\"why\"").next().map(words).unwrap_or_default();
     assert!(first.contains("Name and version") && first.contains("p7-firmware 2.5.0"), "{first}");
     assert!(first.contains(&digest), "{first}");
+}
+
+/// Whoever stands before a recalled pump looks for what the recall is of.
+#[tokio::test]
+async fn a_group_shows_what_it_selects_first() {
+    let node = town().await;
+    let page = node.visit(&format!("/id/{}", lot(node.app()).await)).await.text();
+    let first = page.split("\"why\"").next().map(words).unwrap_or_default();
+    for expected in ["P7 pumps, lot 2026-11", "modelP7", "lot2026-11", "holds for all of which each of these is said"] {
+        assert!(first.contains(expected), "`{expected}` is missing: {first}");
+    }
+}
+
+/// On a narrow screen it would else be broken within a word.
+#[tokio::test]
+async fn the_name_of_the_node_may_be_broken_behind_its_dots() {
+    let node = town().await;
+    let page = node.visit("/").await.text();
+    assert!(page.contains("<span>ics.<wbr>acme.<wbr>example<wbr></span>"), "{page}");
 }
 
 /// Whoever reads what is left of an erased block must not take the owner's key for an intruder's.

@@ -7,7 +7,7 @@ use ics_core::descriptor::{Descriptor, RoleSpec, Source, Template};
 use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::openpgp::signer::Signer;
-use ics_core::statement::{Claims, Software, StatementId, Subject, make};
+use ics_core::statement::{Claims, Group, Software, StatementId, Subject, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{AdoptionRequest, SubmissionResult};
@@ -132,6 +132,17 @@ pub(crate) async fn introduce_again(app: &App, version: &str, times: u64) {
     };
     let results = app.submit(&named(CODE), (1..=times).map(signed).collect()).await.expect("submits").results;
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// The manufacturer publishes the pumps' lot; its id.
+pub(crate) async fn lot(app: &App) -> String {
+    let attributes = [(Attribute::Model, "P7"), (Attribute::Lot, "2026-11")].map(|(a, v)| (a, v.to_owned())).into();
+    let subject = Subject::Group(Group { kind: Kind::Group, name: "P7 pumps, lot 2026-11".to_owned(), attributes });
+    let identity = claims(Act::Identity, "manufacturer", domain());
+    let body = make::sign_document(&maker(), &subject, &identity, SIGNED, &[4; 32]).expect("signs");
+    let results = app.submit(&domain(), vec![body]).await.expect("submits").results;
+    assert!(matches!(results[..], [SubmissionResult::Receipt(_)]), "{results:?}");
+    subject.id().expect("an id").to_string()
 }
 
 impl World {
