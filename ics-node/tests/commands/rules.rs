@@ -310,6 +310,32 @@ fn people_are_told_which_blocks_fall_and_what_to_do() {
     );
 }
 
+/// A signer who is replaced takes with him what he has said, unless his successor has said it before.
+#[test]
+fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    stage.ok(&["key", "make", "factory-2"]);
+    stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory-2"]);
+    stage.ok(&["domain", "submit"]);
+    let told = |file: &str| {
+        let remove = ["domain", "update", "--remove-signer", "manufacturer=signer", "--unsigned", file];
+        let told = stage.for_people("home", &remove);
+        assert_eq!(told.code, 0, "{told:?}");
+        told.stderr
+    };
+    let both = told("both.ics");
+    assert!(both.contains("1 approval, 1 introduction will count no longer"), "the block stays: {both}");
+    assert!(both.contains("a new signer says again before"), "{both}");
+    stage.ok(&["approve", "serial:SN-1", "--signer", "factory-2", "--yes"]);
+    let one = told("one.ics");
+    assert!(one.contains("1 introduction will count no longer") && !one.contains("approval,"), "{one}");
+    let json = stage.ok(&["domain", "update", "--remove-signer", "manufacturer=signer"]);
+    assert_eq!(json["statements_that_fall"], serde_json::json!({"statements": {"identity": 1}, "complete": true}));
+}
+
 /// What the source declares itself does not count here.
 #[test]
 fn a_signer_of_a_source_is_declared_compromised_with_the_name_of_the_source() {

@@ -6,11 +6,13 @@ mod create;
 mod falling;
 mod forks;
 pub(super) mod leaving;
+mod losing;
 mod missing;
 mod newest;
 mod recopy;
 pub(super) mod show;
 mod sign;
+mod spoken;
 pub(super) mod submit;
 mod update;
 

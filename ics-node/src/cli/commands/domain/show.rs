@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::changes::changes;
 use super::falling::Falling;
+use super::losing::Losing;
 use super::{domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
@@ -25,7 +26,7 @@ use crate::x509::Authority;
 type Row = (&'static str, String);
 
 /// The members of what is printed as JSON that are none of the descriptor.
-pub(super) const BESIDE: [&str; 2] = ["witness_keys", "blocks_that_fall"];
+pub(super) const BESIDE: [&str; 3] = ["witness_keys", "blocks_that_fall", "statements_that_fall"];
 
 /// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
@@ -36,11 +37,14 @@ struct Shown<'d> {
     witness_keys: Vec<VerifierKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks_that_fall: Option<&'d Falling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statements_that_fall: Option<&'d Losing>,
 }
 
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
-        Self { descriptor, witness_keys: descriptor.witness_keys(), blocks_that_fall: None }
+        let witness_keys = descriptor.witness_keys();
+        Self { descriptor, witness_keys, blocks_that_fall: None, statements_that_fall: None }
     }
 }
 
@@ -142,18 +146,18 @@ fn followed(it: &FollowInfo) -> String {
 
 /// Prints a descriptor, who has signed it, and what is still missing.
 pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
-    print_with(context, file, path, None)
+    print_with(context, file, path, (None, None))
 }
 
-/// The same of one that was made just now, with the blocks that fall by it.
+/// The same of one that was made just now, with the blocks and the other statements that fall by it.
 pub(super) fn print_with(
     context: &Context,
     file: &DescriptorFile,
     path: &Path,
-    blocks_that_fall: Option<&Falling>,
+    (blocks_that_fall, statements_that_fall): (Option<&Falling>, Option<&Losing>),
 ) -> Result<Exit, Failure> {
     let rows = vec![("file", path.display().to_string())];
-    let shown = Shown { blocks_that_fall, ..Shown::from(&file.descriptor) };
+    let shown = Shown { blocks_that_fall, statements_that_fall, ..Shown::from(&file.descriptor) };
     context.output.result(&shown, || text(context, file, rows))?;
     Ok(Exit::Ok)
 }
