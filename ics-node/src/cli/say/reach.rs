@@ -27,8 +27,8 @@ pub(crate) async fn check_members(
         let Some(text) = without_members(node, signing.domain(), &saying.found).await? else { continue };
         if saying.blocks(signing) && !is_meant {
             return Err(Failure::new(Exit::Refused, text).hint(
-                "`ics adopt --from DOMAIN --follow` takes things over, by --model, --lot or their ids; --without-members \
-                 says it all the same",
+                "`ics adopt --from DOMAIN --follow` takes things over, by --model, --lot or their ids; \
+                 --without-members says it all the same",
             ));
         }
         context.output.note(&text);

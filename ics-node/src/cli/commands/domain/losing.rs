@@ -35,7 +35,8 @@ pub(super) fn tell_losing(
     if removed.is_empty() {
         return None;
     }
-    let (mut losing, mut spoken) = (Losing { statements: BTreeMap::new(), complete: node.is_some() }, Spoken::default());
+    let mut losing = Losing { statements: BTreeMap::new(), complete: node.is_some() };
+    let mut spoken = Spoken::default();
     for (signer, roles) in &removed {
         let Some(node) = node else { break };
         let looked = context.wait(async { Ok(losing.look(&mut spoken, node, next, *signer, roles).await?) });
@@ -92,16 +93,17 @@ impl Losing {
             }
             let all: Vec<String> = nouns.iter().map(|(noun, count)| counted(*count, noun)).collect();
             texts.push(format!(
-                "{} will count no longer, because this version takes a role from who said so, and nobody else has said the \
-                 same. What is to go on to count, a new signer says again before: `ics domain update --add-signer` \
-                 and `ics domain submit` without this removal, then `ics approve --all`, `ics label` and `ics publish` by \
-                 him, and the removal at last",
+                "{} will count no longer, because this version takes a role from who said so, and nobody else has \
+                 said the same. What is to go on to count, a new signer says again before: `ics domain update \
+                 --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics label` \
+                 and `ics publish` by him, and the removal at last",
                 all.join(", ")
             ));
         }
         if !self.complete {
-            let text = "not all that will count no longer, for want of a role, is known here: the node could not be asked, \
-                        or it is too much. `ics list --signer FINGERPRINT` at the home shows of what a signer has spoken";
+            let text = "not all that will count no longer for want of a role is known here: the node could not be \
+                        asked, or it is too much. `ics list --signer FINGERPRINT` at the home shows of what a signer \
+                        has spoken";
             texts.push(text.to_owned());
         }
         texts
