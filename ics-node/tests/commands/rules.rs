@@ -33,6 +33,20 @@ fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
     assert_eq!(told(&["submit"]), [false, false]);
 }
 
+/// Whoever looks at a version that waits must not take it for what holds.
+#[test]
+fn a_version_that_is_not_in_force_is_shown_as_such() {
+    let stage = Stage::started();
+    stage.ok(&["domain", "update", "--description", "Pumps"]);
+    let shown = stage.ok(&["domain", "show"]);
+    assert_eq!((shown["version"].as_u64(), shown["in_force"].as_u64()), (Some(2), Some(1)));
+    let told = stage.for_people("home", &["domain", "show"]).stdout;
+    assert!(told.contains("no: version 1 is; `ics domain submit` puts this one into force"), "{told}");
+    stage.ok(&["domain", "submit"]);
+    assert_eq!(stage.ok(&["domain", "show"]).get("in_force"), None);
+    assert!(!stage.for_people("home", &["domain", "show"]).stdout.contains("no: version"));
+}
+
 /// Rules that wait for a role which nobody has permit nothing, and no verdict says why nobody has it.
 #[test]
 fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
