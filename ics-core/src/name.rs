@@ -140,7 +140,10 @@ impl Name {
 /// What has to stand behind the colon of a scheme, if names have it.
 fn rule_of(scheme: &str) -> Option<&'static str> {
     Some(match scheme {
-        "urn" => "it takes a namespace, a colon and what is named there, in ASCII, as in urn:dev:mac:0024befffe804ff1",
+        "urn" => {
+            "it takes a namespace, a colon and what is named there, in letters, digits, -._~!$&'()*+,;=:@/ and %XX \
+             (RFC 8141), as in urn:dev:mac:0024befffe804ff1"
+        }
         "serial" => "it takes a serial number, as in serial:SN-0001",
         "host" => "it takes a DNS name or an IP address without brackets, as in host:broker.example",
         "spki" => "it takes the SHA-256 of a SubjectPublicKeyInfo, 64 hex digits",
@@ -160,13 +163,34 @@ fn is_pattern_of(pattern: &str, text: &str) -> bool {
 /// in lower case); what stands behind other namespaces is left as it is.
 fn canonical_urn(rest: &str) -> Option<Box<str>> {
     let (namespace, specific) = rest.split_once(':')?;
-    if specific.is_empty() || !rest.is_ascii() {
+    if !is_namespace(namespace) || !is_specific(specific) {
         return None;
     }
     let is_hex = has_scheme(rest, "dev") && (specific.starts_with("mac:") || specific.starts_with("ow:"));
     let mut canonical = rest.to_owned();
     canonical.get_mut(..if is_hex { rest.len() } else { namespace.len() })?.make_ascii_lowercase();
     Some(canonical.into())
+}
+
+/// RFC 8141, section 2: `NID`.
+fn is_namespace(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    (2..=32).contains(&bytes.len()) && is_edge(bytes.first()) && is_edge(bytes.last()) && bytes.iter().all(is_inner)
+}
+
+/// The same, `NSS`: names stand in certificates as URIs, and on pages. Components behind it, `?…` and `#…`, name nothing else
+/// and are no part of a name.
+fn is_specific(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
+    let is_behind_percent = |part: &str| {
+        part.split_at_checked(2)
+            .is_some_and(|(hex, rest)| hex.bytes().all(|it| it.is_ascii_hexdigit()) && rest.bytes().all(is_allowed))
+    };
+    let (first, encoded) = text.split_once('%').map_or((text, None), |(first, encoded)| (first, Some(encoded)));
+    let is_begun = !text.is_empty() && !text.starts_with('/');
+    is_begun && first.bytes().all(is_allowed) && encoded.is_none_or(|it| it.split('%').all(is_behind_percent))
 }
 
 /// Whether this stands in front of the first colon, in whatever case.
@@ -273,6 +297,8 @@ mod tests {
         assert_eq!(name("urn:dev:os:32473-AB"), "urn:dev:os:32473-AB");
         assert_eq!(name("urn:Dev:ow:10E2073A01080063"), "urn:dev:ow:10e2073a01080063");
         assert_eq!(name("urn:ISBN:097522980X"), "urn:isbn:097522980X");
+        let whole = "urn:example:a-._~!$&'()*+,;=:@/%2Fb%C3%a9";
+        assert_eq!(name(whole), whole);
         assert_eq!(name("host:Broker.Example."), "host:broker.example");
         assert_eq!(name("host:2001:0DB8:0:0:0:0:0:1"), "host:2001:db8::1");
         assert_eq!(name("host:::ffff:192.0.2.1"), "host:192.0.2.1");
@@ -291,6 +317,19 @@ mod tests {
             "serial:",
             "serial:a b",
             "urn:dev",
+            "urn::1",
+            "urn:d:1",
+            "urn:-dev:1",
+            "urn:dev~os:1",
+            "urn:dev:/1",
+            "urn:dev:os:32473-é",
+            "urn:dev:os:32473-'><script>",
+            "urn:dev:os:32473-1?=x",
+            "urn:dev:os:32473-1#x",
+            "urn:dev:os:32473-%",
+            "urn:dev:os:32473-%1",
+            "urn:dev:os:32473-%%41",
+            "urn:dev:os:32473-%4g",
             "spki:12",
             "host:..",
             "host:010.0.0.1",

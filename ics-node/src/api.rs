@@ -386,6 +386,9 @@ pub struct ListQuery {
     /// Things on which this software is installed (`sha256:…`), or any software with this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<String>,
+    /// Members of this group (`sha256:…`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The `next` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,

@@ -87,7 +87,7 @@ impl Template {
             Self::Developer => &["developer"],
             Self::Maintenance => &["integrator", "maintainer", "manufacturer", "developer", "certification-body"],
             Self::Infield => &["maintainer", "integrator", "manufacturer", "developer", "certification-body"],
-            Self::Certification => &["certification-body"],
+            Self::Certification => &["certification-body", "manufacturer", "developer"],
         }
     }
 
@@ -96,7 +96,7 @@ impl Template {
             Self::Manufacturer => &[MANUFACTURER],
             Self::Developer => &[DEVELOPER],
             Self::Maintenance | Self::Infield => &[PARTIES, ADOPTION],
-            Self::Certification => &[CERTIFICATION],
+            Self::Certification => &[CERTIFICATION, ADOPTION],
         }
     }
 

@@ -15,8 +15,8 @@ pub use assessment::{Assessment, Heard, Outlook};
 pub use membership::{CandidateGroups, candidate_groups, ever_given, selector_keys_of};
 pub use postings::{Posting, mail_of, postings, postings_of, postings_of_erasure, user_id_terms};
 pub use report::{
-    By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate,
-    Listed, Record, Standing, Status, View, ViewStatus, VoidSince,
+    By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenLabel, GivenStatus, Granted, Identity,
+    IssuedCertificate, Listed, Record, Standing, Status, View, ViewStatus, VoidSince,
 };
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};

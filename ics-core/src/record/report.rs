@@ -104,6 +104,18 @@ pub struct DeveloperKey {
     pub key: String,
 }
 
+/// A trust label that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenLabel {
+    /// The label.
+    pub value: String,
+    /// Until when, exclusively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// By whom.
+    pub by: By,
+}
+
 /// A role that a live grant gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenGrant {
@@ -383,7 +395,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formerly_approved: Vec<By>,
     /// Trust labels.
-    pub labels: Vec<Given<String>>,
+    pub labels: Vec<GivenLabel>,
     /// Groups that it was put into by name.
     pub groups: Vec<Given<Digest>>,
     /// Roles over it that live grants give.

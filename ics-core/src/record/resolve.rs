@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Logged;
 use super::formerly::formerly_blocked;
 use super::report::{
-    By, DeveloperKey, Digest, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate, Listed, Record,
-    Standing, Status, VoidSince,
+    By, DeveloperKey, Digest, Given, GivenGrant, GivenLabel, GivenStatus, Granted, Identity, IssuedCertificate, Listed,
+    Record, Standing, Status, VoidSince,
 };
 use super::standing::{Judged, Scene};
 use crate::domain::Domain;
@@ -178,10 +178,12 @@ fn is_forgotten(scene: &Scene<'_>, it: &Judged<'_>) -> bool {
     introduced && it.standing != Standing::Refused && !scene.was_replaced(it.logged)
 }
 
-fn labels(scene: &Scene<'_>) -> Vec<Given<String>> {
-    standing(scene, Act::Label)
-        .filter_map(|it| Some(given(scene, it.logged, it.logged.claims().label.clone()?)))
-        .collect()
+fn labels(scene: &Scene<'_>) -> Vec<GivenLabel> {
+    let given_label = |it: &Judged<'_>| {
+        let claims = it.logged.claims();
+        Some(GivenLabel { value: claims.label.clone()?, until: claims.until, by: by(scene, it.logged) })
+    };
+    standing(scene, Act::Label).filter_map(given_label).collect()
 }
 
 fn groups_named(scene: &Scene<'_>) -> Vec<Given<Digest>> {

@@ -457,11 +457,14 @@ fn a_record_says_the_rest_with_its_evidence() {
     let record = record(&[
         pump(0).with(|said| said.claims.replaces = Some(crate::identity::IdentityId::Key(HEIR))),
         say(1, KEEPER, "maintainer", Act::Installed).with(|said| said.claims.installed = Some([7; 32])),
-        say(2, LABELLER, "certification-body", Act::Label).with(|said| said.claims.label = Some("ce".to_owned())),
+        say(2, LABELLER, "certification-body", Act::Label)
+            .with(|said| said.claims.label = Some("ce".to_owned()))
+            .until(2_000_000),
     ]);
     assert_eq!(record.installed[0].value.to_string(), format!("sha256:{}", "07".repeat(32)));
     assert_eq!(record.replaces[0].value, HEIR.to_string());
-    assert_eq!((record.labels[0].value.as_str(), record.labels[0].by.index), ("ce", 2));
+    let label = &record.labels[0];
+    assert_eq!((label.value.as_str(), label.until, label.by.index), ("ce", Some(time(2_000_000)), 2));
     assert_eq!((record.title.as_str(), record.vouched[0].statement), ("Pump 7", id(0)));
     let text = serde_json::to_string(&record).expect("JSON");
     assert_eq!(serde_json::from_str::<Record>(&text).expect("the same"), record);

@@ -208,6 +208,7 @@ fn members() -> Vec<(&'static str, Value)> {
         ("supersedes", json!(["AB".repeat(32)])),
         ("supersedes", json!((0..33).map(|n| format!("{n:064x}")).collect::<Vec<_>>())),
         ("urn", json!(["uuid:1"])),
+        ("urn", json!(["urn:dev:os:32473-<1>"])),
         ("urn", json!("urn:uuid:1")),
         ("serial", json!(["a b"])),
         ("spki", json!(["12"])),

@@ -100,11 +100,14 @@ fn nobody_speaks_in_a_role_that_he_does_not_hold() {
 fn adopted_entries_enter_where_there_are_sources_to_adopt_from() {
     for template in Template::ALL {
         let policy = AccessPolicy::compile(&filled(template)).expect("policy");
-        let adopts = matches!(template, Template::Maintenance | Template::Infield);
+        let adopts = matches!(template, Template::Maintenance | Template::Infield | Template::Certification);
         let source = Some("code.soft.example".parse().expect("domain"));
         let said = Append { source: source.clone(), ..label("certification-body", "medical") };
         let decision = policy.decide(&append(said.clone(), Kind::Device));
-        assert_eq!(decision.allow, adopts || template == Template::Certification, "{template}: {decision:?}");
+        assert_eq!(decision.allow, adopts, "{template}: {decision:?}");
+        let introduced = Append { source: source.clone(), ..says(Act::Identity, "manufacturer") };
+        let decision = policy.decide(&append(introduced, Kind::Device));
+        assert_eq!(decision.allow, adopts || template == Template::Manufacturer, "{template}: {decision:?}");
         let principal = Principal::default();
         let action = Action::Append(said);
         let stranger = policy.decide(&Request { principal, action, resource: thing(Kind::Device) });

@@ -41,7 +41,7 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     rows.extend(conflict(record, asked_for));
     rows.extend(lines("approved by", &record.approvals, said));
     rows.extend(lines("labels", &record.labels, |it| {
-        (format!("{}\n  by {}", clean(&it.value), said_by(&it.by)), later(&it.by))
+        (format!("{}{}\n  by {}", clean(&it.value), until(it.until), said_by(&it.by)), later(&it.by))
     }));
     rows.extend(lines("names", &record.names, |it| given(it.value.to_string(), &it.by)));
     rows.extend(attributes(record, asked_for));
@@ -53,13 +53,17 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     }));
     rows.extend(lines("in charge", &record.grants, |it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);
-        let until = it.until.map(|until| format!(", until {}", when(until))).unwrap_or_default();
-        (format!("{grantee} as {}{until}\n  by {}", it.role, said_by(&it.by)), later(&it.by))
+        (format!("{grantee} as {}{}\n  by {}", it.role, until(it.until), said_by(&it.by)), later(&it.by))
     }));
     rows.extend(lines("succeeds", &record.replaces, |it| given(clean(&it.value), &it.by)));
     rows.push(("said", statements(record)));
     rows.push(("as of", freshness.text()));
     rows
+}
+
+/// When it ends, to be put behind it; nothing where it has no end.
+fn until(end: Option<Timestamp>) -> String {
+    end.map(|end| format!(", until {}", when(end))).unwrap_or_default()
 }
 
 /// One row with a line, or more, for each item and what is put behind it; none without items. What several statements

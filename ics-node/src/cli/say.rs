@@ -3,6 +3,7 @@
 mod all;
 mod group;
 mod own;
+mod reach;
 mod said;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use self::all::say_all;
 pub(crate) use self::all::sign_all;
 use self::group::group_named;
 pub(crate) use self::own::with_ends;
+pub(crate) use self::reach::check_members;
 pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
 use super::context::Context;
@@ -58,8 +60,9 @@ pub(crate) struct Things {
     /// it is erased, nobody else has it.
     #[arg(long, value_name = "FILE")]
     thing_key: Option<PathBuf>,
-    /// A published group, by its name, or its id: one statement that holds for all members. One of another domain of
-    /// the node is taken where the signer's own has none of that name.
+    /// A published group, by its name, or its id: one statement that holds for all members that the domain knows in which
+    /// it is said. One of another domain of the node is taken where the signer's own has none of that name; its members
+    /// have to be adopted (`ics adopt`).
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Everything of this lot, one statement each.

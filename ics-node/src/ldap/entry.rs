@@ -142,7 +142,8 @@ pub(super) fn identity(tree: &Tree, record: &Record, as_of: Option<(&AsOf, Domai
     entry.put(&schema::VOUCHED_BY, signers(&record.vouched));
     entry.put(&schema::APPROVED_BY, signers(&record.approvals));
     entry.put(&schema::NAME, values(&record.names));
-    entry.put(&schema::LABEL, values(&record.labels));
+    let labels: BTreeSet<&str> = record.labels.iter().map(|it| it.value.as_str()).collect();
+    entry.put(&schema::LABEL, labels);
     entry.put(&schema::GROUP, values(&record.groups));
     entry.put(&schema::INSTALLED, values(&record.installed));
     entry.put(&schema::REPLACES, values(&record.replaces));

@@ -164,7 +164,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
     let by: Vec<(&str, &By)> = all.filter(|(what, by)| seen.insert((*what, by.signer, by.role.clone()))).collect();
     let mut seen = BTreeSet::new();
     let labels = thing.answers.iter().flat_map(|it| &it.record.labels);
-    let labels: Vec<_> = labels.filter(|label| seen.insert((label.by.signer, &label.value))).collect();
+    let labels: Vec<_> = labels.filter(|label| seen.insert((label.by.signer, &label.value, label.until))).collect();
     html! {
         section aria-labelledby="who" {
             h2 #who { "Who stands behind it" }
@@ -175,7 +175,10 @@ fn vouchers(thing: &PublicThing) -> Markup {
                 @for label in labels.iter().take(SHOWN) {
                     li {
                         (mark(Mark::Tick))
-                        span { strong { (theirs_brief(&label.value)) } ", a label by " (name(&label.by)) }
+                        span {
+                            strong { (theirs_brief(&label.value)) } ", a label by " (name(&label.by))
+                            @if let Some(until) = label.until { ", until " (time(until)) }
+                        }
                     }
                 }
                 @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody who is entitled to." } } }

@@ -47,6 +47,18 @@ fn what_permits_until_a_time_permits_nothing_after_it() {
     }
 }
 
+/// The end is what people look for on a certificate.
+#[test]
+fn the_end_of_a_label_is_shown() {
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["label", "checked", "serial:SN-1", "--until", LATER, "--yes"]);
+    assert_eq!(stage.record("serial:SN-1")["labels"][0]["until"], LATER);
+    let shown = stage.for_people("home", &["lookup", "serial:SN-1"]);
+    assert!(shown.stdout.contains("checked, until 2030-01-01 00:00:00 UTC"), "{shown:?}");
+}
+
 #[test]
 fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
     let stage = Stage::started();

@@ -17,6 +17,7 @@ mod evidence;
 mod factory;
 mod for_ever;
 mod foreign_keys;
+mod groups;
 mod keeping;
 mod offline;
 mod reading;

@@ -33,6 +33,20 @@ fn what_a_version_lacks_yet_is_told_to_whoever_makes_it() {
     assert_eq!(told(&["submit"]), [false, false]);
 }
 
+/// Whoever looks at a version that waits must not take it for what holds.
+#[test]
+fn a_version_that_is_not_in_force_is_shown_as_such() {
+    let stage = Stage::started();
+    stage.ok(&["domain", "update", "--description", "Pumps"]);
+    let shown = stage.ok(&["domain", "show"]);
+    assert_eq!((shown["version"].as_u64(), shown["in_force"].as_u64()), (Some(2), Some(1)));
+    let told = stage.for_people("home", &["domain", "show"]).stdout;
+    assert!(told.contains("no: version 1 is; `ics domain submit` puts this one into force"), "{told}");
+    stage.ok(&["domain", "submit"]);
+    assert_eq!(stage.ok(&["domain", "show"]).get("in_force"), None);
+    assert!(!stage.for_people("home", &["domain", "show"]).stdout.contains("no: version"));
+}
+
 /// Rules that wait for a role which nobody has permit nothing, and no verdict says why nobody has it.
 #[test]
 fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
@@ -308,6 +322,32 @@ fn people_are_told_which_blocks_fall_and_what_to_do() {
         alone.code == 0 && alone.stderr.contains("not all blocks that will count no longer are known"),
         "{alone:?}"
     );
+}
+
+/// A signer who is replaced takes with him what he has said, unless his successor has said it before.
+#[test]
+fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    stage.ok(&["key", "make", "factory-2"]);
+    stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory-2"]);
+    stage.ok(&["domain", "submit"]);
+    let told = |file: &str| {
+        let remove = ["domain", "update", "--remove-signer", "manufacturer=signer", "--unsigned", file];
+        let told = stage.for_people("home", &remove);
+        assert_eq!(told.code, 0, "{told:?}");
+        told.stderr
+    };
+    let both = told("both.ics");
+    assert!(both.contains("1 approval, 1 introduction will count no longer"), "the block stays: {both}");
+    assert!(both.contains("a new signer says again before"), "{both}");
+    stage.ok(&["approve", "serial:SN-1", "--signer", "factory-2", "--yes"]);
+    let one = told("one.ics");
+    assert!(one.contains("1 introduction will count no longer") && !one.contains("approval,"), "{one}");
+    let json = stage.ok(&["domain", "update", "--remove-signer", "manufacturer=signer"]);
+    assert_eq!(json["statements_that_fall"], serde_json::json!({"statements": {"identity": 1}, "complete": true}));
 }
 
 /// What the source declares itself does not count here.

@@ -108,29 +108,6 @@ fn one_signature_recalls_a_lot() {
     }
 }
 
-/// A body that examines what others make labels their groups, which it has published none of itself.
-#[test]
-fn a_group_of_another_domain_is_found_by_its_name_too() {
-    const LABELS: &str = "labels.acme.example";
-    let mut stage = Stage::new();
-    let node = format!("ics.{DOMAIN}=node");
-    let create = ["domain", "create", LABELS, "--template", "certification", "--owner", "owner", "--home-node", &node];
-    stage.ok(&[&create[..], &["--signer", "certification-body=signer"]].concat());
-    let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
-    let home = format!("\n[[home]]\ndomain = \"{LABELS}\"\ndescriptor = \"domains/{LABELS}.v1.pgp\"\n");
-    stage.write("home/ics.toml", text + &home);
-    stage.start();
-    let examined = ["--domain", LABELS, "--role", "certification-body", "--dry-run"];
-    let label = |group: &str| stage.run(&[&["label", "iec-62443-4-2", "--group", group][..], &examined].concat());
-    let unknown = label("Lot 2026-11");
-    assert_eq!((unknown.code, unknown.failure().0.starts_with("no domain of the node has a group")), (3, true));
-    let group = stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "lot=2026-11"]);
-    for named in ["Lot 2026-11", group["id"].as_str().expect("an id")] {
-        let found = label(named);
-        assert_eq!(found.code, 0, "{named}: {found:?}");
-    }
-}
-
 #[test]
 fn a_list_is_taken_from_a_file_or_by_lot_and_each_thing_once() {
     let stage = Stage::started();

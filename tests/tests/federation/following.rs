@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::node::{Node, eventually};
-use crate::town::{DEVICES, PLANT, Town, adopts_from, said};
+use crate::town::{DEVICES, LABELS, PLANT, Town, adopts_from, said};
 use crate::{devices_csv, spki, tools};
 
 /// The status of a device in the integrator's own domain, in a word; nothing where it does not know it.
@@ -45,6 +45,30 @@ fn what_a_source_loses_is_told_where_it_was_taken_over() {
     assert!(told.0.starts_with(&begin) && !told.0.contains("SN-2100"), "{told:?}");
     assert_eq!(told.1, 0, "once");
     assert_eq!(status(&town, "serial:SN-2100").as_deref(), Some("lost"), "what was taken over stays");
+}
+
+/// Who belongs to a lot is judged in the domain of the labels: what it has adopted has them, and what comes to it later.
+#[test]
+fn a_certification_body_labels_the_lot_of_another_domain() {
+    let town = Town::found();
+    let list = town.maker.write("devices.csv", devices_csv(2_000, 2));
+    town.maker.json(&["publish", "--from", &list, "--manu", "Acme", "--model", "P7", "--lot", "2026-12"]);
+    town.maker.json(&["publish", "--group", "Lot 2026-12", "--select", "lot=2026-12"]);
+    adopts_from(&town.certifier, &[(&town.maker, "manufacturer")]);
+    town.certifier.catches_up(&town.maker, DEVICES);
+    town.certifier.json(&["adopt", "--from", DEVICES, "--lot", "2026-12", "--follow"]);
+    said(&town.certifier.json(&["label", "medical-device-2027", "--group", "Lot 2026-12", "--yes"]));
+    let late = ["publish", "--spki", &spki(2_003), "--serial", "SN-2003", "--model", "P7", "--lot", "2026-12"];
+    town.maker.json(&late);
+    for device in ["serial:SN-2000", "serial:SN-2003"] {
+        eventually(&format!("{device} has the label"), || {
+            let view = town.certifier.ics(&["--json", "lookup", device]);
+            let view: Value = serde_json::from_str(&view.stdout).ok()?;
+            let records = view["records"].as_array()?.clone();
+            let own = records.into_iter().find(|record| record["record"]["domain"] == LABELS)?;
+            (own["record"]["labels"][0]["value"] == "medical-device-2027").then_some(())
+        });
+    }
 }
 
 #[test]

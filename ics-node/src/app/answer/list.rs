@@ -11,6 +11,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Attribute, DomainName, StatusName};
 
 use super::everything::{introducing, is_introduction, not_introducing};
+use super::members::Members;
 use super::read::Sight;
 use crate::api::problem::Code;
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
@@ -48,6 +49,8 @@ pub(super) struct Filter {
     signer: Option<Fingerprint>,
     /// Software, one piece of which is installed on what fits.
     runs: Option<BTreeSet<[u8; 32]>>,
+    /// The group to which what fits belongs.
+    members: Option<Members>,
     /// Whether nobody must introduce it.
     is_rest: bool,
 }
@@ -89,7 +92,7 @@ impl App {
         let page = if is_all {
             self.everything(reader, sight, query.after, limit)?
         } else {
-            let filter = Filter::read(query, sight, self.running(reader, query)?)?;
+            let filter = Filter::read(query, sight, self.running(reader, query)?, self.members(query)?)?;
             self.found_by(reader, sight, &filter, query.after, limit)?
         };
         Ok((page.records, page.next))
@@ -105,7 +108,7 @@ impl App {
         query: &ListQuery,
         most: usize,
     ) -> Result<(Vec<(IdentityId, Since)>, bool), AppError> {
-        let filter = Filter::read(query, sight, self.running(reader, query)?)?;
+        let filter = Filter::read(query, sight, self.running(reader, query)?, self.members(query)?)?;
         let (mut newest, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
         let (mut end, mut span) = (sight.seal.size, FIRST_SPAN);
         for _ in 0..LOOKS_FOR_NEWEST {
@@ -316,7 +319,7 @@ pub(in crate::app) fn page_items(limit: Option<usize>) -> Result<usize, AppError
     Err(AppError::new(Code::OutOfRange, format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS)))
 }
 
-fn malformed(error: impl core::fmt::Display) -> AppError {
+pub(super) fn malformed(error: impl core::fmt::Display) -> AppError {
     AppError::new(Code::MalformedQuery, error.to_string())
 }
 
@@ -338,7 +341,17 @@ impl Filter {
     }
 
     fn of(alternatives: Vec<Vec<Posting>>, signer: Option<Fingerprint>) -> Self {
-        Self { alternatives, kind: None, model: None, lot: None, status: None, signer, runs: None, is_rest: false }
+        Self {
+            alternatives,
+            kind: None,
+            model: None,
+            lot: None,
+            status: None,
+            signer,
+            runs: None,
+            members: None,
+            is_rest: false,
+        }
     }
 
     /// Whatever has one of the postings.
@@ -358,7 +371,12 @@ impl Filter {
         Ok(Self::of(alternatives, signer))
     }
 
-    fn read(query: &ListQuery, sight: &Sight<'_>, runs: Option<BTreeSet<[u8; 32]>>) -> Result<Self, AppError> {
+    fn read(
+        query: &ListQuery,
+        sight: &Sight<'_>,
+        runs: Option<BTreeSet<[u8; 32]>>,
+        members: Option<Members>,
+    ) -> Result<Self, AppError> {
         let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(malformed)?;
         let status = query.status.as_deref().map(str::parse::<StatusName>).transpose().map_err(malformed)?;
         let signer = query.signer.as_deref().map(str::parse::<Fingerprint>).transpose().map_err(malformed)?;
@@ -369,18 +387,19 @@ impl Filter {
         // A status and its signer are mostly said elsewhere than the attributes, in a statement of their own.
         let alternatives = match (&status, signer) {
             _ if runs.is_some() => runs.iter().flatten().map(|it| vec![Posting::Installed(*it)]).collect(),
+            _ if members.is_some() => members.iter().flat_map(Members::alternatives).collect(),
             _ if !postings.is_empty() => vec![postings],
             (Some(status), _) => with_members(sight, &Posting::Status(status.clone()))?,
             (None, Some(signer)) => by_signer(sight, signer),
             (None, None) => introducing(),
         };
         let (model, lot) = (query.model.clone(), query.lot.clone());
-        Ok(Self { kind, model, lot, status, runs, ..Self::of(alternatives, signer) })
+        Ok(Self { kind, model, lot, status, runs, members, ..Self::of(alternatives, signer) })
     }
 
     /// Whether a statement has the postings that were looked for: hashes collide.
     fn fits_statement(&self, statement: &Logged) -> bool {
-        if self.runs.is_none() && self.signer == Some(statement.signer()) {
+        if self.runs.is_none() && self.members.is_none() && self.signer == Some(statement.signer()) {
             return true;
         }
         let postings = ics_core::record::postings(statement);
@@ -398,6 +417,7 @@ impl Filter {
             && has(Attribute::Lot, &self.lot)
             && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
             && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
+            && self.members.as_ref().is_none_or(|members| members.include(record))
             && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
     }
 }
@@ -421,14 +441,8 @@ fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>
         let (Subject::Group(group), IdentityId::Group(id)) = (statement.subject(), statement.subject_id()) else {
             continue;
         };
-        if !seen.insert(id) {
-            continue;
-        }
-        alternatives.push(vec![Posting::Member(id)]);
-        let selected: Vec<Posting> =
-            group.attributes.iter().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())).collect();
-        if !selected.is_empty() {
-            alternatives.push(selected);
+        if seen.insert(id) {
+            alternatives.extend(Members::of(id, group).alternatives());
         }
     }
     Ok(alternatives)

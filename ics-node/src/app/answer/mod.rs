@@ -7,6 +7,7 @@ pub(super) mod directory;
 pub(super) mod everything;
 pub(super) mod explain;
 pub(super) mod list;
+mod members;
 pub(super) mod memory;
 pub(super) mod moments;
 pub(super) mod named;

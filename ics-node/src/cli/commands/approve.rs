@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{until, with_period};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::say::{self, Asking, Things};
+use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::cli::words::counted;
 use crate::client::lookup::Found;
@@ -68,7 +68,8 @@ impl Approve {
             let mut claims = with_period(signing.claims(Act::Approval), self.from, self.until);
             claims.reason = self.reason;
             let sayings = |found: Found| say::with_ends(context, &signing, found, claims.clone());
-            let sayings = found.into_iter().flat_map(sayings).collect();
+            let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            say::check_members(context, &node, &signing, &sayings, true).await?;
             say::say(context, &node, &signing, sayings, self.asking).await
         })
     }

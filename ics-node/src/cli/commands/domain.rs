@@ -6,11 +6,13 @@ mod create;
 mod falling;
 mod forks;
 pub(super) mod leaving;
+mod losing;
 mod missing;
 mod newest;
 mod recopy;
 pub(super) mod show;
 mod sign;
+mod spoken;
 pub(super) mod submit;
 mod update;
 
@@ -59,8 +61,9 @@ pub(crate) enum DomainCommand {
     Submit(submit::Submit),
     /// Show a descriptor and who has signed it.
     ///
-    /// Shows a descriptor: the newest of a domain in this home directory, that in a file, or with `--node` the one in force
-    /// at a node and how the domain is doing there. With `--json` it prints the descriptor itself.
+    /// Shows a descriptor: the newest of a domain in this home directory, and whether another one is in force; that in a
+    /// file; or with `--node` the one in force at a node and how the domain is doing there. With `--json` it prints the
+    /// descriptor itself.
     Show(show::Show),
     /// Empty this node's copy of a domain, so that it is copied again.
     ///

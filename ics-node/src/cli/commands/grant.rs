@@ -83,7 +83,8 @@ impl Grant {
                 }
                 Saying { found, claims, ends_vouching: false }
             };
-            let sayings = found.into_iter().map(saying).collect();
+            let sayings: Vec<Saying> = found.into_iter().map(saying).collect();
+            say::check_members(context, &node, &signing, &sayings, true).await?;
             if !others.is_empty() {
                 context.output.review(&ended(&others), self.asking.asks_before(&signing));
             }

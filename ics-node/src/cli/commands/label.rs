@@ -7,7 +7,7 @@ use ics_core::vocabulary::Act;
 use super::{until, with_period};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::say::{self, Asking, Things};
+use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::client::lookup::Found;
 
@@ -16,6 +16,9 @@ use crate::client::lookup::Found;
 #[command(after_long_help = "\
 Examples:
   $ ics label iec-62443-4-2 serial:SN-0001 --until 2029-12-31T00:00:00Z
+
+  A label for a group of another domain holds for what is adopted of it:
+  $ ics adopt --from devices.acme.example --model P7 --follow
   $ ics label medical-class-iia --group 'Model P7' --role certification-body")]
 pub(crate) struct Label {
     /// The label.
@@ -49,7 +52,8 @@ impl Label {
             claims.label = Some(self.label);
             claims.reason = self.reason;
             let sayings = |found: Found| say::with_ends(context, &signing, found, claims.clone());
-            let sayings = found.into_iter().flat_map(sayings).collect();
+            let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            say::check_members(context, &node, &signing, &sayings, true).await?;
             say::say(context, &node, &signing, sayings, self.asking).await
         })
     }

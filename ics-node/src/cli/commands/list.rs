@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use console::style;
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::record::Digest;
 use ics_core::vocabulary::{DomainName, Effect, StatusName};
 use serde::Serialize;
 
@@ -49,6 +50,9 @@ pub(crate) struct List {
     /// On which this software is installed (sha256:…), or any software with this status.
     #[arg(long, value_name = "SHA256|STATUS")]
     runs: Option<String>,
+    /// Members of this group (sha256:…).
+    #[arg(long, value_name = "SHA256")]
+    group: Option<Digest>,
     /// Items in a page, 500 at most.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
@@ -77,6 +81,7 @@ impl List {
             status: self.status.map(|status| status.to_string()),
             signer: self.signer.map(|signer| signer.to_string()),
             runs: self.runs,
+            group: self.group.map(|group| group.to_string()),
             after: self.after,
             limit: Some(self.limit),
         }

@@ -33,8 +33,12 @@ What blocks for ever stays when its signer says another block: what was destroye
 Examples:
   $ ics status in-use serial:SN-0001
   $ ics status stolen serial:SN-0001 --reason 'taken from site 4'
+  $ ics status in-use serial:SN-0001 --lift
   $ ics status suspended --group 'Lot 2026-11' --reason 'battery may overheat'
-  $ ics status in-use serial:SN-0001 --lift")]
+
+  A status of a group of another domain holds for what is adopted of it:
+  $ ics adopt --from devices.acme.example --lot 2026-07 --follow
+  $ ics status suspended --group 'Lot 2026-07' --reason 'a valve leaks'")]
 pub(crate) struct Status {
     /// The status.
     status: StatusName,
@@ -46,6 +50,10 @@ pub(crate) struct Status {
     /// Replace statuses of other signers, too, as far as the role may lift them.
     #[arg(long)]
     lift: bool,
+    /// Say also what blocks of a group of which the domain knows no member, though it holds for nothing until members are
+    /// adopted or published.
+    #[arg(long)]
+    without_members: bool,
     /// A statement that it replaces, besides the signer's own.
     #[arg(long, value_name = "STATEMENT")]
     supersedes: Vec<StatementId>,
@@ -76,6 +84,7 @@ impl Status {
                 say::with_ends(context, &signing, found, claims)
             };
             let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            say::check_members(context, &node, &signing, &sayings, self.without_members).await?;
             let statuses = sayings.iter().filter(|saying| saying.claims.act == Act::Status);
             let left: Vec<String> = statuses.flat_map(|saying| self.left(&signing, saying)).collect();
             let headline = || format!("{} still in force", counted(left.len(), "block"));

@@ -26,7 +26,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
                 "says Integrator GmbH, integrator",
                 "Acme Pumps, manufacturer, vouches",
                 "p7-firmware 2.5.0",
-                "Medical device, class IIa",
+                "Medical device, class IIa, a label by Certifix, until",
             ][..],
         ),
         ("/id/serial:SN-0011", 200, &["Do not use: stolen", "taken from site 4 at night"]),

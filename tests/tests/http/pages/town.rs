@@ -188,6 +188,8 @@ impl World {
         let (_, firmware) = software("p7-firmware", "2.4.1");
         let mut label = claims(Act::Label, "certification-body", named(LABELS));
         label.label = Some("Medical device, class IIa".to_owned());
+        // 2040-01-01.
+        label.until = Some(Timestamp::from_seconds(2_208_988_800));
         let mut installed = claims(Act::Installed, "integrator", care());
         installed.installed = Some(firmware);
         let releases = [("2.4.1", "released"), ("2.5.0", "released"), ("2.3.0", "withdrawn")];

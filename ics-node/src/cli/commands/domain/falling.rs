@@ -5,20 +5,16 @@ use std::collections::BTreeSet;
 
 use ics_core::descriptor::Descriptor;
 use ics_core::identity::Fingerprint;
-use ics_core::limits;
 use ics_core::record::{Listed, Standing};
 use ics_core::vocabulary::{DomainName, Effect};
 use serde::Serialize;
 
-use crate::api::{IdentitySummary, ListQuery};
+use super::spoken::Spoken;
+use crate::api::IdentitySummary;
 use crate::cli::context::Context;
 use crate::cli::words::{clean, counted, short};
 use crate::client::node::{Node, NodeError};
 
-/// Pages of what a signer has spoken of: 100000 things.
-const PAGES: usize = 200;
-/// Blocked things among them of which all that is said is asked for, each by a request of its own.
-const LOOKED_AT: usize = 1_000;
 /// Blocks that people are shown; programs get all.
 const SHOWN: usize = 20;
 
@@ -38,8 +34,6 @@ pub(super) struct Falling {
     blocks: Vec<Block>,
     /// Whether these are all.
     complete: bool,
-    #[serde(skip)]
-    looked_at: usize,
 }
 
 /// Looks for what falls with the next version, and tells people. Nothing where it declares nobody compromised anew.
@@ -54,10 +48,10 @@ pub(super) fn tell_falling(
     if signers.is_empty() {
         return None;
     }
-    let mut falling = Falling { blocks: Vec::new(), complete: node.is_some(), looked_at: 0 };
+    let (mut falling, mut spoken) = (Falling { blocks: Vec::new(), complete: node.is_some() }, Spoken::default());
     for signer in signers {
         let Some(node) = node else { break };
-        let looked = context.wait(async { Ok(falling.look(node, previous, next, signer).await?) });
+        let looked = context.wait(async { Ok(falling.look(&mut spoken, node, previous, next, signer).await?) });
         falling.complete &= looked.is_ok();
     }
     for text in falling.texts() {
@@ -70,32 +64,19 @@ impl Falling {
     /// What else said the same of a thing leaves it blocked; that is not asked: the word of each is listed.
     async fn look(
         &mut self,
+        spoken: &mut Spoken,
         node: &Node,
         previous: &Descriptor,
         next: &Descriptor,
         signer: Fingerprint,
     ) -> Result<(), NodeError> {
-        let (signed_by, limit) = (Some(signer.to_string()), Some(limits::PAGE_ITEMS));
-        let mut query = ListQuery { signer: signed_by, limit, ..ListQuery::default() };
-        for _ in 0..PAGES {
-            let page = node.list(&next.domain, &query).await?;
-            for thing in page.items.iter().filter(|thing| is_blocked(thing)) {
-                if self.looked_at >= LOOKED_AT {
-                    self.complete = false;
-                    return Ok(());
-                }
-                self.looked_at += 1;
-                let said = node.history(&next.domain, &thing.id).await?.items;
-                let of_signer = said.iter().filter(|it| it.by.signer == signer && blocks(it));
-                let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
-                self.blocks.extend(falls.map(|it| Block::of(thing, it)));
-            }
-            match page.next {
-                Some(after) => query.after = Some(after),
-                None => return Ok(()),
-            }
-        }
-        self.complete = false;
+        let blocks_that_fall = &mut self.blocks;
+        let take = |thing: &IdentitySummary, said: &[Listed]| {
+            let of_signer = said.iter().filter(|it| it.by.signer == signer && blocks(it));
+            let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
+            blocks_that_fall.extend(falls.map(|it| Block::of(thing, it)));
+        };
+        self.complete &= spoken.look(node, &next.domain, signer, is_blocked, take).await?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::changes::changes;
 use super::falling::Falling;
+use super::losing::Losing;
 use super::{domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
@@ -25,7 +26,7 @@ use crate::x509::Authority;
 type Row = (&'static str, String);
 
 /// The members of what is printed as JSON that are none of the descriptor.
-pub(super) const BESIDE: [&str; 2] = ["witness_keys", "blocks_that_fall"];
+pub(super) const BESIDE: [&str; 4] = ["witness_keys", "in_force", "blocks_that_fall", "statements_that_fall"];
 
 /// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
@@ -34,13 +35,19 @@ struct Shown<'d> {
     descriptor: &'d Descriptor,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witness_keys: Vec<VerifierKey>,
+    /// The version that is in force, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_force: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks_that_fall: Option<&'d Falling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statements_that_fall: Option<&'d Losing>,
 }
 
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
-        Self { descriptor, witness_keys: descriptor.witness_keys(), blocks_that_fall: None }
+        let witness_keys = descriptor.witness_keys();
+        Self { descriptor, witness_keys, in_force: None, blocks_that_fall: None, statements_that_fall: None }
     }
 }
 
@@ -71,8 +78,29 @@ impl Show {
         }
         let file = DescriptorFile::newest(&context.home, &domain)?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
-        print(context, &file, &path)
+        let in_force = in_force(context, &domain).filter(|version| *version != file.descriptor.version);
+        let mut rows = vec![("file", path.display().to_string())];
+        rows.extend(in_force.map(|version| ("in force", not_in_force(file.descriptor.version, version))));
+        let shown = Shown { in_force, ..Shown::from(&file.descriptor) };
+        context.output.result(&shown, || text(context, &file, rows))?;
+        Ok(Exit::Ok)
     }
+}
+
+/// The version that is in force at the node; nothing where it cannot be asked.
+fn in_force(context: &Context, domain: &DomainName) -> Option<u64> {
+    let node = context.config().and_then(|config| context.node(&config)).ok()?;
+    let shown = context.wait(async { Ok(node.domain(domain).await?) }).ok()?;
+    Some(shown.info.descriptor)
+}
+
+fn not_in_force(version: u64, in_force: u64) -> String {
+    let next = if version > in_force {
+        "`ics domain submit` puts this one into force"
+    } else {
+        "`ics domain show --node` shows it, `ics domain update` gets it"
+    };
+    style(format!("no: version {in_force} is; {next}")).yellow().to_string()
 }
 
 fn show_file(context: &Context, path: &Path) -> Result<Exit, Failure> {
@@ -142,18 +170,18 @@ fn followed(it: &FollowInfo) -> String {
 
 /// Prints a descriptor, who has signed it, and what is still missing.
 pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
-    print_with(context, file, path, None)
+    print_with(context, file, path, (None, None))
 }
 
-/// The same of one that was made just now, with the blocks that fall by it.
+/// The same of one that was made just now, with the blocks and the other statements that fall by it.
 pub(super) fn print_with(
     context: &Context,
     file: &DescriptorFile,
     path: &Path,
-    blocks_that_fall: Option<&Falling>,
+    (blocks_that_fall, statements_that_fall): (Option<&Falling>, Option<&Losing>),
 ) -> Result<Exit, Failure> {
     let rows = vec![("file", path.display().to_string())];
-    let shown = Shown { blocks_that_fall, ..Shown::from(&file.descriptor) };
+    let shown = Shown { blocks_that_fall, statements_that_fall, ..Shown::from(&file.descriptor) };
     context.output.result(&shown, || text(context, file, rows))?;
     Ok(Exit::Ok)
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::falling::tell_falling;
 use super::leaving::tell_orphans;
+use super::losing::tell_losing;
 use super::missing::tell_new_signers;
 use super::{before, domain_or_default};
 use crate::api::SubmissionResult;
@@ -57,10 +58,11 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     let node = context.node(&context.config()?)?;
     let beyond = beyond_the_log(context, &node, &file.descriptor);
     let previous = before(context, &file.descriptor);
-    let mut falling = None;
+    let (mut falling, mut losing) = (None, None);
     if let Some(previous) = &previous {
         tell_orphans(context, previous, &file.descriptor);
         falling = tell_falling(context, Some(&node), previous, &file.descriptor);
+        losing = tell_losing(context, Some(&node), previous, &file.descriptor);
     }
     let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
@@ -72,7 +74,8 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
         None => return Err(Failure::new(Exit::Network, "the node gave no result")),
     };
     let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt,
-        "beyond_the_log": beyond, "blocks_that_fall": falling });
+        "beyond_the_log": beyond, "blocks_that_fall": falling,
+        "statements_that_fall": losing });
     context
         .output
         .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;

@@ -10,6 +10,7 @@ use ics_core::vocabulary::{DomainName, Role};
 
 use super::falling::tell_falling;
 use super::leaving::tell_orphans;
+use super::losing::tell_losing;
 use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::BESIDE;
 use super::submit::beyond_the_log;
@@ -59,7 +60,8 @@ pub(crate) struct Update {
     /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
     #[arg(long)]
     new_role: bool,
-    /// Take a role from a signer.
+    /// Take a role from a signer. What he has said in it counts no longer, but blocks and grants: that is told, for another
+    /// signer to say it again before.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     remove_signer: Vec<(Role, String)>,
     /// Let a role give the names of a pattern.
@@ -154,6 +156,7 @@ impl Update {
             beyond_the_log(context, node, &next);
         }
         let falling = tell_falling(context, node.as_ref(), &previous, &next);
+        let losing = tell_losing(context, node.as_ref(), &previous, &next);
         if let Some(path) = &unsigned {
             return prepare(context, &next, &owners, path);
         }
@@ -163,7 +166,7 @@ impl Update {
         let file = DescriptorFile::sign_new(next, &signers, context.now())?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
-        let exit = super::show::print_with(context, &file, &path, falling.as_ref())?;
+        let exit = super::show::print_with(context, &file, &path, (falling.as_ref(), losing.as_ref()))?;
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         Ok(exit)
     }

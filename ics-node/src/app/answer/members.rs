@@ -1,0 +1,60 @@
+//! Members of a group, for listings: those that it selects and those that name it.
+
+use std::collections::BTreeMap;
+
+use ics_core::identity::IdentityId;
+use ics_core::record::{Digest, Posting, Record};
+use ics_core::statement::{Group, Subject};
+use ics_core::vocabulary::Attribute;
+
+use super::list::malformed;
+use crate::api::ListQuery;
+use crate::app::entries::about;
+use crate::app::{App, AppError};
+
+/// What makes a thing a member.
+pub(super) struct Members {
+    group: [u8; 32],
+    /// What the group selects by; empty if only those are members that name it.
+    attributes: BTreeMap<Attribute, String>,
+}
+
+impl Members {
+    pub(super) fn of(id: [u8; 32], group: &Group) -> Self {
+        Self { group: id, attributes: group.attributes.clone() }
+    }
+
+    /// What the index finds them by.
+    pub(super) fn alternatives(&self) -> Vec<Vec<Posting>> {
+        let selected = self.attributes.iter().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
+        let mut alternatives = vec![vec![Posting::Member(self.group)], selected.collect()];
+        alternatives.retain(|postings| !postings.is_empty());
+        alternatives
+    }
+
+    /// Whether a record is that of one of them, perhaps: signers may contradict each other.
+    pub(super) fn include(&self, record: &Record) -> bool {
+        let has = |(attribute, value): (&Attribute, &String)| {
+            record.attributes.get(attribute).is_some_and(|given| given.iter().any(|it| it.value == *value))
+        };
+        let is_selected = !self.attributes.is_empty() && self.attributes.iter().all(has);
+        is_selected || record.groups.iter().any(|it| it.value.0 == self.group)
+    }
+}
+
+impl App {
+    /// The members that a query asks for. What the group selects any domain here may say: its id is the hash of that.
+    pub(super) fn members(&self, query: &ListQuery) -> Result<Option<Members>, AppError> {
+        let Some(text) = query.group.as_deref() else { return Ok(None) };
+        let group = text.parse::<Digest>().map_err(malformed)?.0;
+        for hosted in self.all_hosted() {
+            let Ok(sight) = self.sight(&hosted) else { continue };
+            for statement in about(&sight.entries, &sight.domain, &IdentityId::Group(group))? {
+                if let Subject::Group(it) = statement.subject() {
+                    return Ok(Some(Members::of(group, it)));
+                }
+            }
+        }
+        Ok(Some(Members { group, attributes: BTreeMap::new() }))
+    }
+}

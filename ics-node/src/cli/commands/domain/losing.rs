@@ -1,0 +1,136 @@
+//! What counts no longer with a version of a descriptor that takes a role from a signer: all that he has said in it, but what
+//! blocks and what he has granted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ics_core::descriptor::Descriptor;
+use ics_core::identity::Fingerprint;
+use ics_core::record::{Entitlement, Listed, Standing};
+use ics_core::vocabulary::{Act, Effect, Role};
+use serde::Serialize;
+
+use super::spoken::Spoken;
+use crate::api::IdentitySummary;
+use crate::cli::context::Context;
+use crate::cli::words::counted;
+use crate::client::node::{Node, NodeError};
+
+/// The statements that count until then and that nobody has said again, as far as they were looked for.
+#[derive(Debug, Serialize)]
+pub(super) struct Losing {
+    /// How many of each act.
+    statements: BTreeMap<Act, usize>,
+    /// Whether these are all.
+    complete: bool,
+}
+
+/// Looks for what counts no longer with the next version, and tells people. Nothing where it takes no role from anybody.
+pub(super) fn tell_losing(
+    context: &Context,
+    node: Option<&Node>,
+    previous: &Descriptor,
+    next: &Descriptor,
+) -> Option<Losing> {
+    let removed = removed(previous, next);
+    if removed.is_empty() {
+        return None;
+    }
+    let mut losing = Losing { statements: BTreeMap::new(), complete: node.is_some() };
+    let mut spoken = Spoken::default();
+    for (signer, roles) in &removed {
+        let Some(node) = node else { break };
+        let looked = context.wait(async { Ok(losing.look(&mut spoken, node, next, *signer, roles).await?) });
+        losing.complete &= looked.is_ok();
+    }
+    for text in losing.texts() {
+        context.output.note(&text);
+    }
+    Some(losing)
+}
+
+/// Who loses which roles.
+fn removed<'p>(previous: &'p Descriptor, next: &Descriptor) -> BTreeMap<Fingerprint, BTreeSet<&'p Role>> {
+    let mut removed: BTreeMap<Fingerprint, BTreeSet<&Role>> = BTreeMap::new();
+    for (role, spec) in &previous.roles {
+        for signer in spec.signers.iter().filter(|signer| !has_role(next, signer, role)) {
+            removed.entry(*signer).or_default().insert(role);
+        }
+    }
+    removed
+}
+
+fn has_role(rules: &Descriptor, signer: &Fingerprint, role: &Role) -> bool {
+    rules.roles.get(role).is_some_and(|spec| spec.signers.contains(signer))
+}
+
+impl Losing {
+    async fn look(
+        &mut self,
+        spoken: &mut Spoken,
+        node: &Node,
+        next: &Descriptor,
+        signer: Fingerprint,
+        roles: &BTreeSet<&Role>,
+    ) -> Result<(), NodeError> {
+        let statements = &mut self.statements;
+        let take = |_: &IdentitySummary, said: &[Listed]| {
+            let of_signer = said.iter().filter(|it| it.by.signer == signer && roles.contains(&it.by.role));
+            for it in of_signer.filter(|it| hangs_on_role(it) && !is_said_again(next, said, it)) {
+                *statements.entry(it.act).or_insert(0) += 1;
+            }
+        };
+        self.complete &= spoken.look(node, &next.domain, signer, |_| true, take).await?;
+        Ok(())
+    }
+
+    /// For people.
+    fn texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if !self.statements.is_empty() {
+            let mut nouns: BTreeMap<&str, usize> = BTreeMap::new();
+            for (act, count) in &self.statements {
+                *nouns.entry(noun(*act)).or_insert(0) += count;
+            }
+            let all: Vec<String> = nouns.iter().map(|(noun, count)| counted(*count, noun)).collect();
+            texts.push(format!(
+                "{} will count no longer, because this version takes a role from who said so, and nobody else has \
+                 said the same. What is to go on to count, a new signer says again before: `ics domain update \
+                 --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics label` \
+                 and `ics publish` by him, and the removal at last",
+                all.join(", ")
+            ));
+        }
+        if !self.complete {
+            let text = "not all that will count no longer for want of a role is known here: the node could not be \
+                        asked, or it is too much. `ics list --signer FINGERPRINT` at the home shows of what a signer \
+                        has spoken";
+            texts.push(text.to_owned());
+        }
+        texts
+    }
+}
+
+const fn noun(act: Act) -> &'static str {
+    match act {
+        Act::Identity => "introduction",
+        Act::Approval => "approval",
+        Act::Label => "label",
+        _ => "other statement",
+    }
+}
+
+/// Whether it counts because the descriptor gives its signer a role. What was said of its group is listed with that.
+fn hangs_on_role(said: &Listed) -> bool {
+    let stays = matches!(said.act, Act::Grant | Act::Withdrawal) || said.effect.is_some_and(Effect::blocks);
+    let by_descriptor = matches!(said.entitled_by, Some(Entitlement::Descriptor(_)));
+    said.standing == Standing::Stands && said.by.group.is_none() && by_descriptor && !stays && !said.erased
+}
+
+/// Whether somebody who keeps the role has said the same of the thing.
+fn is_said_again(next: &Descriptor, said: &[Listed], it: &Listed) -> bool {
+    let what = |of: &Listed| (of.act, of.by.role.clone(), of.label.clone(), of.status.clone());
+    said.iter().any(|other| {
+        let keeps = other.by.signer != it.by.signer && has_role(next, &other.by.signer, &other.by.role);
+        keeps && other.standing == Standing::Stands && what(other) == what(it)
+    })
+}
