@@ -229,6 +229,10 @@ fn gpg_checks_what_is_exported_and_what_it_exports_is_taken_in() {
     for name in ["lot.pgp", "lot.2.pgp"] {
         gpg(&home, &["--verify", stage.path(name).to_str().expect("UTF-8")]);
     }
+    let evidence = stage.path("pump.json").to_str().expect("UTF-8").to_owned();
+    stage.ok(&["export", "serial:SN-1", "-o", &evidence]);
+    let verified = stage.for_people("home", &["verify", &evidence]).stdout;
+    assert!(verified.contains("statements about it and its groups, each signed"), "more than it lists: {verified}");
     let signers = std::fs::read(stage.path("lot.signers.pgp")).expect("written");
     assert!(!signers.is_empty());
 

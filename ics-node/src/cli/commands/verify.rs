@@ -392,6 +392,12 @@ fn standing(verified: &Verified, asked_for: Option<Timestamp>) -> String {
     }
 }
 
+/// The record lists what is said of the thing; what makes its groups stands in the evidence beside that.
+fn of_what(verified: &Verified) -> &'static str {
+    let id = verified.record.identity.id;
+    if verified.statements.iter().any(|line| line.about.id != id) { " about it and its groups" } else { "" }
+}
+
 fn proven(report: &Report) -> String {
     let verified = &report.verified;
     let mut lines = Vec::new();
@@ -400,8 +406,9 @@ fn proven(report: &Report) -> String {
     }
     lines.push(format!("its owners put the rules in force, version {} last", verified.descriptor));
     lines.push(format!(
-        "{}, each signed by its signer, judged by these rules, and in the log",
-        counted(verified.statements.len(), "statement")
+        "{}{}, each signed by its signer, judged by these rules, and in the log",
+        counted(verified.statements.len(), "statement"),
+        of_what(verified)
     ));
     lines.push(format!("the log has {} entries and the root {}", verified.size, verified.root));
     if verified.complete {
