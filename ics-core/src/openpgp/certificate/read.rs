@@ -86,7 +86,8 @@ impl Reader {
         }
         let stands = bindings.iter().any(|b| void_from.is_none_or(|void| b.created > void));
         self.user_ids.push((text, stands));
-        self.primary.bindings.extend(bindings.into_iter().map(|b| Binding { void_from, ..b }));
+        let component = self.user_ids.len();
+        self.primary.bindings.extend(bindings.into_iter().map(|b| Binding { component, void_from, ..b }));
         Ok(())
     }
 
@@ -208,6 +209,7 @@ fn binding(signature: &Signature<'_>) -> Result<Binding, SignatureError> {
         Ok::<_, SignatureError>(signature.one(tag)?.map(read).transpose()?.filter(|seconds| *seconds > 0))
     };
     Ok(Binding {
+        component: 0,
         created: signature.created,
         expires: seconds(sub::SIGNATURE_EXPIRATION)?.map(|seconds| later(signature.created, seconds)),
         flags: signature.one(sub::KEY_FLAGS)?.map(|flags| flags.first().copied().unwrap_or_default()),

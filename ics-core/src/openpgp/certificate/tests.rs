@@ -181,10 +181,47 @@ fn the_newest_self_signature_decides() {
     assert_eq!(making.may(from).0, Err(KeyRefusal::Purpose(making.fingerprint(), Purpose::Certify)));
 }
 
+/// What a self-signature does not say it does not change: `addrevoker` of GnuPG makes a direct-key signature that names
+/// neither flags nor an expiration.
+#[test]
+fn a_direct_key_signature_takes_back_nothing_of_what_it_does_not_say() {
+    let making = Making::new(4);
+    let draft = making.draft(POSITIVE_CERTIFICATION, created());
+    let draft = draft.with(sub::KEY_FLAGS, &[MAY_CERTIFY]).with(sub::KEY_EXPIRATION, &octets(1000));
+    let making = making.user_id(NAME, vec![draft]);
+    let silent = making.draft(DIRECT_KEY, seconds(2000));
+    let making = making.directly(silent);
+    assert_eq!(making.may(seconds(999)), (Ok(()), Err(KeyRefusal::Purpose(making.fingerprint(), Purpose::Sign))));
+    let expired = Err(KeyRefusal::Expired(making.fingerprint()));
+    assert_eq!(making.may(seconds(3000)), (expired, expired));
+    let lives = making.draft(DIRECT_KEY, seconds(2000)).with(sub::KEY_EXPIRATION, &octets(4000));
+    let making = Making::new(4).named().directly(lives);
+    assert_eq!(making.may(seconds(3999)).1, Ok(()), "the flags of the User ID, the expiration of the key");
+    assert_eq!(making.may(seconds(4000)).1, Err(KeyRefusal::Expired(making.fingerprint())));
+}
+
+#[test]
+fn a_renewed_certification_of_a_user_id_replaces_the_former_ones_with_what_it_leaves_out() {
+    let making = Making::new(4);
+    let expiring = |at| making.draft(CERTIFICATION, at).with(sub::KEY_EXPIRATION, &octets(1000));
+    let drafts = vec![expiring(created()), making.draft(CERTIFICATION, seconds(10))];
+    let renewed = Making::new(4).user_id(NAME, drafts);
+    assert_eq!(renewed.may(at()).0, Ok(()), "it does not expire any more");
+    let (silent, expiring) = (vec![making.draft(CERTIFICATION, seconds(10))], vec![expiring(created())]);
+    let beside = Making::new(4).user_id(NAME, expiring).user_id("Other", silent);
+    let expired = Err(KeyRefusal::Expired(beside.fingerprint()));
+    assert_eq!(beside.may(at()).0, expired, "another User ID still says that it does");
+}
+
 impl Making {
     /// Behind the key: a direct key signature that permits signing only.
     fn direct_later(self, count: u64) -> Self {
         let draft = self.draft(DIRECT_KEY, seconds(count)).with(sub::KEY_FLAGS, &[MAY_SIGN]);
+        self.directly(draft)
+    }
+
+    /// Behind the key: one more signature over it.
+    fn directly(self, draft: Draft) -> Self {
         let key = self.primary.public_key();
         let signed = draft.sign(&self.primary, Over::Key(key.body()), &SALT).expect("signed");
         let split_at = key.to_packet().len();
@@ -467,9 +504,10 @@ fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
     let signs_only = Making::new(4).named().direct_later(1000);
     assert_eq!(certifies(&signs_only), Err(KeyRefusal::Purpose(plain.fingerprint(), Purpose::Certify)));
     assert_eq!([Purpose::Certify, Purpose::Sign].map(|it| it.to_string()), ["certify keys", "sign documents"]);
-    let signed_only = Making::new(4);
-    let older = signed_only.draft(CERTIFICATION, seconds(5)).with(sub::KEY_FLAGS, &[MAY_CERTIFY]);
-    assert!(certifies(&signed_only.user_id(NAME, vec![older]).direct_later(1)).is_ok(), "the newest decides");
+    let signs_only = Making::new(4);
+    let newer = signs_only.draft(CERTIFICATION, seconds(5)).with(sub::KEY_FLAGS, &[MAY_CERTIFY]);
+    let refused = Err(KeyRefusal::Purpose(plain.fingerprint(), Purpose::Certify));
+    assert_eq!(certifies(&signs_only.user_id(NAME, vec![newer]).direct_later(1)), refused, "the key itself decides");
 }
 
 #[test]
