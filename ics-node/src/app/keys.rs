@@ -10,7 +10,7 @@ use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::transferable::Description;
 use ics_core::record::{Logged, Posting, mail_of, user_id_terms};
-use ics_core::statement::body::{self, Body};
+use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{is_certificate, openpgp_key_of, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -64,7 +64,7 @@ pub enum Change {
     Updated,
     /// All of it that counts here was here.
     Unchanged,
-    /// Nothing of it was taken, or not what its holder says of it himself.
+    /// Nothing of it was taken, or not what its holder says of it himself, or nothing new where it should be revoked.
     Refused,
 }
 
@@ -75,7 +75,8 @@ pub struct Merged {
     pub keys: BTreeMap<Fingerprint, Change>,
     /// Bodies that are in a log now and were not before.
     pub appended: usize,
-    /// Why parts of it were not taken: first what holders say of their own keys, last what could not be read.
+    /// Why parts of it were not taken: first revocations, then what holders say of their own keys, last what could not be
+    /// read.
     pub problems: Vec<Problem>,
 }
 
@@ -93,6 +94,8 @@ pub struct SentKeys {
     merged: Merged,
     uploads: Vec<Upload>,
     domains: BTreeSet<DomainName>,
+    /// The keys of which a revocation does not count, and why.
+    not_revoked: Vec<(Fingerprint, Problem)>,
 }
 
 impl SentKeys {
@@ -292,18 +295,20 @@ impl App {
     /// # Errors
     /// When the node cannot write, or the home of a domain is not reached.
     pub async fn merge_keys(&self, sent: SentKeys) -> Result<Merged, AppError> {
-        let SentKeys { mut merged, mut uploads, domains } = sent;
+        let SentKeys { mut merged, mut uploads, domains, not_revoked } = sent;
         for domain in domains {
             self.upload_to(&domain, &mut uploads).await?;
         }
         uploads.sort_by_key(|upload| !upload.is_denied());
         let refused = refused(merged.keys.keys(), &uploads);
         let malformed = core::mem::take(&mut merged.problems);
+        merged.problems.extend(not_revoked.iter().map(|(_, problem)| problem.clone()));
         for upload in uploads {
             merged.take(upload);
         }
         merged.problems.extend(malformed);
         merged.keys.extend(refused.into_iter().map(|key| (key, Change::Refused)));
+        not_revoked.iter().for_each(|(key, _)| merged.stays_unrevoked(key));
         Ok(merged)
     }
 
@@ -311,13 +316,17 @@ impl App {
     fn read_upload(&self, reader: Reader, bytes: &[u8]) -> Result<SentKeys, AppError> {
         let split = split(bytes).map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
         self.count_malformed(split.refused.len());
-        let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
-        let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
+        let refused = |error: &BodyError| Problem::of(Code::MalformedStatement, error.to_string());
+        let (revocations, others): (Vec<_>, Vec<_>) =
+            split.refused.iter().partition(|error| error.not_revoked().is_some());
+        let with_key = |error: &BodyError| Some((error.not_revoked()?, refused(error)));
+        let not_revoked = revocations.into_iter().filter_map(with_key).collect();
+        let mut merged = Merged { problems: others.into_iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
         let is_here = |key| Ok(!self.keys_here(reader, &KeySearch::Fingerprint(key), None, 1)?.0.is_empty());
         merged.keys = known(&uploads, is_here)?;
         let domains = self.domains_of(&uploads);
-        Ok(SentKeys { merged, uploads, domains })
+        Ok(SentKeys { merged, uploads, domains, not_revoked })
     }
 
     /// The domains that something in an upload may go to.
@@ -415,6 +424,13 @@ impl Upload {
 }
 
 impl Merged {
+    /// Whoever sends a revocation and hears that nothing changed believes that it was taken.
+    fn stays_unrevoked(&mut self, key: &Fingerprint) {
+        if let Some(change) = self.keys.get_mut(key).filter(|change| **change == Change::Unchanged) {
+            *change = Change::Refused;
+        }
+    }
+
     fn take(&mut self, upload: Upload) {
         let Upload { key, domain, is_known, is_new, problem, .. } = upload;
         self.appended += usize::from(is_new);
