@@ -19,7 +19,7 @@ mod union;
 use std::collections::BTreeSet;
 
 use self::read::Reader;
-pub(crate) use self::read::accepts;
+pub(crate) use self::read::{accepts, are_too_many};
 use self::said::{Said, said};
 use super::key::{KeyError, PublicKey};
 use super::packet;
@@ -225,7 +225,8 @@ impl Certificate {
             return Err(CertificateError::TooLong(bytes.len()));
         }
         let packets = packet::all(bytes)?;
-        if packets.iter().filter(|packet| packet.tag == packet::SIGNATURE).count() > limits::CERTIFICATE_SIGNATURES {
+        let signatures = packets.iter().filter(|packet| packet.tag == packet::SIGNATURE);
+        if are_too_many(signatures.map(|packet| packet.body)) {
             return Err(CertificateError::TooMany);
         }
         let mut components = packets.chunk_by(|_, next| next.tag == packet::SIGNATURE);
@@ -332,6 +333,19 @@ impl Certificate {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
+    }
+
+    /// Whether it is an earlier state of it and what revokes its key, nothing else that is new, and short; and whether that
+    /// is news: of a key that is not revoked, or only from some time on. Its holder may always say that, once.
+    #[must_use]
+    pub fn only_revokes(&self, earlier: &Self) -> bool {
+        let (new, former) = (&self.primary, &earlier.primary);
+        let is_news = new.is_revoked_for_all_times() && !former.is_revoked_for_all_times()
+            || !new.revocations.is_empty() && former.revocations.is_empty();
+        is_news
+            && self.extends(earlier)
+            && self.signatures.len() + former.revocations.len() == earlier.signatures.len() + new.revocations.len()
+            && self.bytes <= earlier.bytes + limits::KEY_REVOCATION_BYTES
     }
 
     /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted

@@ -158,7 +158,7 @@ impl Split {
         let is_own = |packet: &&AnyPacket| {
             packet.tag == packet::SIGNATURE && signature::glance(&packet.body).is_ok_and(|it| it.is_by(&holder))
         };
-        if rest.iter().filter(is_own).count() > limits::CERTIFICATE_SIGNATURES {
+        if certificate::are_too_many(rest.iter().filter(is_own).map(|packet| packet.body.as_slice())) {
             self.refused.push(CertificateError::TooMany.into());
             return Ok(());
         }

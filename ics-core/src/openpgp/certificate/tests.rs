@@ -487,6 +487,28 @@ fn a_certificate_grows_and_never_shrinks() {
     assert!(!Certificate::parse(&other).expect("accepted").extends(&first));
 }
 
+#[test]
+fn a_state_only_revokes_if_nothing_else_of_it_is_new_and_the_key_was_not_revoked_so_before() {
+    let with = |reasons: &[u8]| {
+        let revoke = |making: Making, reason: &u8| {
+            let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &[*reason]);
+            making.direct(draft)
+        };
+        reasons.iter().fold(Making::new(4), revoke).named()
+    };
+    let states: [&[u8]; 4] = [&[], &[3], &[3, 2], &[3, 2, 0]];
+    let [plain, retired, stolen, again] = states.map(|reasons| with(reasons).certificate());
+    assert!(retired.only_revokes(&plain) && stolen.only_revokes(&plain) && stolen.only_revokes(&retired));
+    assert!(!again.only_revokes(&stolen) && !plain.only_revokes(&retired) && !plain.only_revokes(&plain));
+    let making = with(&[2]);
+    let draft = making.draft(CERTIFICATION, created());
+    assert!(!making.user_id("Another", vec![draft]).certificate().only_revokes(&plain), "a User ID comes along");
+    let making = Making::new(4);
+    let long = [&[2_u8][..], &[b'x'; limits::KEY_REVOCATION_BYTES]].concat();
+    let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &long);
+    assert!(!making.direct(draft).named().certificate().only_revokes(&plain), "nor is it a place for long texts");
+}
+
 /// What is made on behalf of a domain is certified by keys that may still do so, at some time.
 #[test]
 fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
@@ -538,6 +560,13 @@ fn bounds_are_inclusive() {
     let count = limits::CERTIFICATE_SIGNATURES as u64;
     let many = (0..count).map(|n| making.draft(CERTIFICATION, seconds(n))).collect();
     assert!(making.user_id(NAME, many).parse().is_ok());
+    for (reason, expected) in [(2, None), (3, Some(CertificateError::TooMany))] {
+        let making = Making::new(4);
+        let revocation = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &[reason]);
+        let many = (0..count).map(|n| making.draft(CERTIFICATION, seconds(n))).collect();
+        let full = making.direct(revocation).user_id(NAME, many);
+        assert_eq!(full.parse().err(), expected, "a stolen key can always be revoked");
+    }
     let longest = "x".repeat(limits::USER_ID_BYTES);
     assert_eq!(user_id(longest.as_bytes()), Ok(longest.clone()));
     assert_eq!(user_id(&[longest.as_bytes(), b"x"].concat()), Err(UserIdError::Length(limits::USER_ID_BYTES + 1)));
