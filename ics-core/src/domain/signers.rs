@@ -137,7 +137,7 @@ impl Domain {
             if !certificate.extends(&held.certificate) {
                 return Err(Refusal::CertificateShrinks(primary));
             }
-            if certificate.only_revokes(&held.certificate) {
+            if certificate.ends(&held.certificate) {
                 return Ok(Vec::new());
             }
         }

@@ -335,16 +335,17 @@ impl Certificate {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
-    /// Whether it is an earlier state of it and what revokes its key, nothing else that is new, and short; and whether that
-    /// is news: of a key that is not revoked, or only from some time on. Its holder may always say that, once.
+    /// Whether it ends the key of an earlier state, which its holder may always do: it revokes that for all times, where
+    /// nothing else that comes along entitles to anything, or for the first time and brings nothing else. It is not much
+    /// longer.
     #[must_use]
-    pub fn only_revokes(&self, earlier: &Self) -> bool {
+    pub fn ends(&self, earlier: &Self) -> bool {
         let (new, former) = (&self.primary, &earlier.primary);
-        let is_news = new.is_revoked_for_all_times() && !former.is_revoked_for_all_times()
-            || !new.revocations.is_empty() && former.revocations.is_empty();
-        is_news
+        let ends_for_ever = new.is_revoked_for_all_times() && !former.is_revoked_for_all_times();
+        let is_first = former.revocations.is_empty() && !new.revocations.is_empty();
+        let brings = |more: usize| self.signatures.len() == earlier.signatures.len() + more;
+        (ends_for_ever || is_first && brings(new.revocations.len()))
             && self.extends(earlier)
-            && self.signatures.len() + former.revocations.len() == earlier.signatures.len() + new.revocations.len()
             && self.bytes <= earlier.bytes + limits::KEY_REVOCATION_BYTES
     }
 

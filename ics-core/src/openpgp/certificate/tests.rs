@@ -488,7 +488,7 @@ fn a_certificate_grows_and_never_shrinks() {
 }
 
 #[test]
-fn a_state_only_revokes_if_nothing_else_of_it_is_new_and_the_key_was_not_revoked_so_before() {
+fn a_state_ends_a_key_for_ever_or_brings_nothing_but_its_first_revocation() {
     let with = |reasons: &[u8]| {
         let revoke = |making: Making, reason: &u8| {
             let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &[*reason]);
@@ -498,15 +498,18 @@ fn a_state_only_revokes_if_nothing_else_of_it_is_new_and_the_key_was_not_revoked
     };
     let states: [&[u8]; 4] = [&[], &[3], &[3, 2], &[3, 2, 0]];
     let [plain, retired, stolen, again] = states.map(|reasons| with(reasons).certificate());
-    assert!(retired.only_revokes(&plain) && stolen.only_revokes(&plain) && stolen.only_revokes(&retired));
-    assert!(!again.only_revokes(&stolen) && !plain.only_revokes(&retired) && !plain.only_revokes(&plain));
-    let making = with(&[2]);
-    let draft = making.draft(CERTIFICATION, created());
-    assert!(!making.user_id("Another", vec![draft]).certificate().only_revokes(&plain), "a User ID comes along");
+    assert!(retired.ends(&plain) && stolen.ends(&plain) && stolen.ends(&retired));
+    assert!(!again.ends(&stolen) && !plain.ends(&retired) && !plain.ends(&plain));
+    for (reason, expected) in [(2, true), (3, false)] {
+        let making = with(&[reason]);
+        let draft = making.draft(CERTIFICATION, created());
+        let more = making.user_id("Another", vec![draft]).certificate();
+        assert_eq!(more.ends(&plain), expected, "what comes along to a key that lives is for the rules");
+    }
     let making = Making::new(4);
     let long = [&[2_u8][..], &[b'x'; limits::KEY_REVOCATION_BYTES]].concat();
     let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &long);
-    assert!(!making.direct(draft).named().certificate().only_revokes(&plain), "nor is it a place for long texts");
+    assert!(!making.direct(draft).named().certificate().ends(&plain), "nor is it a place for long texts");
 }
 
 /// What is made on behalf of a domain is certified by keys that may still do so, at some time.
