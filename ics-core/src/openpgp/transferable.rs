@@ -142,7 +142,8 @@ impl<'a> Transferable<'a> {
             glances.filter(|glance| glance.is_by(&self.fingerprint)).collect()
         };
         let direct = own(&self.direct);
-        let (mut user_ids, mut certifications) = (Vec::new(), Vec::new());
+        let mut user_ids = Vec::new();
+        let mut certifications: Vec<Glance<'a>> = Vec::new();
         for component in &self.user_ids {
             let signatures = own(&component.signatures);
             let about = describe_user_id(component.body, &signatures);

@@ -66,7 +66,7 @@ mod tests {
 
         #[test]
         fn what_a_key_says_of_itself_decides(all in bindings(), second in 0..20_u64, flags: u8, expires: u32) {
-            let with = [&[binding(0, second, Some(flags), Some(expires))], &all[..]].concat();
+            let with = [&[binding(0, second, Some(flags), Some(expires))][..], &all[..]].concat();
             prop_assert_eq!(told(&with), Some((Some(flags), Some(expires))));
         }
     }
