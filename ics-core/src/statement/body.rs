@@ -149,13 +149,15 @@ pub enum BodyError {
     SameIssuer(Fingerprint),
     /// A revocation by the holder that does not count.
     #[error(
-        "a revocation of `{key}`, or of a User ID or subkey of it, is NOT taken, and what it revokes stands as before: \
-         {why}. Make it again with SHA-512 (`gpg --cert-digest-algo SHA512`); where the key is lost, owners of the domain \
-         end it with `ics domain update --compromised`"
+        "the revocation of `{of}`, of the key `{key}`, is NOT taken, and where that is known it stands as before: {why}. \
+         Make it again with SHA-512 (`gpg --cert-digest-algo SHA512`); where the key is lost, owners of the domain end it \
+         with `ics domain update --compromised`"
     )]
     RevocationRefused {
         /// The primary key.
         key: Fingerprint,
+        /// What it revokes: a User ID, or a key by its fingerprint.
+        of: String,
         /// What is wrong with it.
         why: String,
     },

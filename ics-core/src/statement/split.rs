@@ -10,7 +10,7 @@ use sequoia_openpgp::armor;
 use super::body::{self, BodyError, parse};
 use super::{certification, message, notations};
 use crate::canonical_json;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, excerpt};
 use crate::limits;
 use crate::openpgp::certificate::{self, Certificate, CertificateError};
 use crate::openpgp::key::{self, PublicKey};
@@ -212,7 +212,7 @@ impl Split {
                 Sorted::Certification(body) => (&mut sorted.certifications, body),
                 other => {
                     revoked_by.extend(revoker(&packet.body));
-                    match (unheard_revocation(key, &packet.body, &other), other) {
+                    match (unheard_revocation(key, sorted.packet.as_ref(), &packet.body, &other), other) {
                         (Some(revocation), _) => unheard.push(revocation),
                         (None, Sorted::LeftOut(why)) => self.leave_out(why, 1),
                         (None, Sorted::Refused(error)) => self.refused.push(error.into()),
@@ -333,7 +333,12 @@ fn sort(key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Sorted {
 /// A hash that is broken would let in few revocations that are forged, and these could do no worse than to block. But what
 /// is in a log is verified again by everybody, by one closed table of algorithms, and no key may be revoked for one and
 /// good for another. So its maker hears that it was not taken, whoever that is.
-fn unheard_revocation(key: &PublicKey, body: &[u8], sorted: &Sorted) -> Option<BodyError> {
+fn unheard_revocation(
+    key: &PublicKey,
+    component: Option<&AnyPacket>,
+    body: &[u8],
+    sorted: &Sorted,
+) -> Option<BodyError> {
     let glance = signature::glance(body).ok()?;
     let key = key.fingerprint();
     let is_own = glance.is_by(&key);
@@ -344,7 +349,15 @@ fn unheard_revocation(key: &PublicKey, body: &[u8], sorted: &Sorted) -> Option<B
                 Sorted::Refused(error) => error.to_string(),
                 _ => "it is not good, or says what certificates here may not say".to_owned(),
             };
-            Some(BodyError::RevocationRefused { key, why })
+            let of = match component {
+                Some(packet) if packet.tag == packet::USER_ID => {
+                    let text = String::from_utf8_lossy(&packet.body);
+                    excerpt(&text.replace(char::is_control, ""))
+                }
+                Some(packet) => key::fingerprint(&packet.body).ok()?.to_string(),
+                None => key.to_string(),
+            };
+            Some(BodyError::RevocationRefused { key, of, why })
         }
         _ => None,
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::transferable::Description;
@@ -94,7 +94,7 @@ pub struct SentKeys {
     merged: Merged,
     uploads: Vec<Upload>,
     domains: BTreeSet<DomainName>,
-    /// The keys of which a revocation does not count, and why.
+    /// The keys of which a revocation does not count though what it should end stands here, and why.
     not_revoked: Vec<(Fingerprint, Problem)>,
 }
 
@@ -318,7 +318,7 @@ impl App {
         self.count_malformed(split.refused.len());
         let refused = |error: &BodyError| Problem::of(Code::MalformedStatement, error.to_string());
         let (revocations, others): (Vec<_>, Vec<_>) =
-            split.refused.iter().partition(|error| error.not_revoked().is_some());
+            split.refused.iter().partition(|error| error.not_revoked().is_some() && self.leaves_standing(error));
         let with_key = |error: &BodyError| Some((error.not_revoked()?, refused(error)));
         let not_revoked = revocations.into_iter().filter_map(with_key).collect();
         let mut merged = Merged { problems: others.into_iter().map(refused).collect(), ..Merged::default() };
@@ -327,6 +327,19 @@ impl App {
         merged.keys = known(&uploads, is_here)?;
         let domains = self.domains_of(&uploads);
         Ok(SentKeys { merged, uploads, domains, not_revoked })
+    }
+
+    /// Whether what should be revoked stands here: old keys bring User IDs and subkeys that were revoked with SHA-1 long
+    /// ago, which no log has taken.
+    fn leaves_standing(&self, refused: &BodyError) -> bool {
+        let BodyError::RevocationRefused { key, of, .. } = refused else { return true };
+        let stands = |held: &Certificate| {
+            held.user_ids().iter().any(|user_id| excerpt(user_id) == *of)
+                || held.all_keys().any(|key| key.to_string() == *of)
+        };
+        let domains = self.all_hosted();
+        let mut domains = domains.iter().filter_map(|hosted| hosted.domain());
+        domains.any(|domain| domain.certificate(key).is_some_and(|(_, held)| stands(held)))
     }
 
     /// The domains that something in an upload may go to.
