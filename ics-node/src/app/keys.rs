@@ -465,6 +465,8 @@ impl Merged {
 
 #[cfg(test)]
 mod tests {
+    use ics_core::openpgp::signer::Signer as _;
+
     use super::*;
     use crate::fixture::{Party, device};
 
@@ -489,5 +491,26 @@ mod tests {
         assert_eq!(looked_up.len(), 2, "{looked_up:?}");
         let sent = app.read_upload(Reader::Anonymous, &upload).expect("read");
         assert_eq!(sent.merged.keys, changes);
+    }
+
+    /// A party's certificate, whose User ID its holder has revoked by a signature that is said to be made with SHA-1.
+    fn revoked_weakly(party: &Party) -> Vec<u8> {
+        let before = party.signer.public_key().to_packet().len() + 2 + party.domain.as_str().len();
+        let mut revocation = party.certificate[before..].to_vec();
+        let body = if revocation[1] < 192 { 2 } else { 3 };
+        (revocation[body + 1], revocation[body + 3]) = (0x30, 2);
+        [&party.certificate[..], &revocation].concat()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_weak_revocation_is_an_error_only_of_what_stands_here() {
+        let (maker, stranger) = (Party::found("devices.acme.example"), Party::found("devices.other.example"));
+        let app = maker.open();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        for (party, counts) in [(&maker, 1), (&stranger, 0)] {
+            let upload = [maker.introduce(&app, &device(1), "x", "L2"), revoked_weakly(party)].concat();
+            let sent = app.read_upload(Reader::Anonymous, &upload).expect("read");
+            assert_eq!((sent.not_revoked.len(), sent.merged.problems.len()), (counts, 1 - counts), "{:?}", sent.merged);
+        }
     }
 }
