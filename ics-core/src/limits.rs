@@ -14,7 +14,10 @@ pub const MESSAGE_BYTES: usize = DOCUMENT_BYTES + STATEMENT_BYTES;
 pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 /// Bytes of a person's certificate, where a descriptor allows it.
 pub const PERSON_CERTIFICATE_BYTES: usize = 1024 * 1024;
-/// Self-signatures in one certificate.
+/// Bytes of what revokes the key of a certificate that has no more room; twice at most, since a key that was retired may
+/// have been stolen as well.
+pub const KEY_REVOCATION_BYTES: usize = 8 * 1024;
+/// Self-signatures in one certificate, and as many beside them that revoke its key for all times.
 pub const CERTIFICATE_SIGNATURES: usize = 512;
 /// Bytes of a policy descriptor's JSON.
 pub const DESCRIPTOR_BYTES: usize = 256 * 1024;

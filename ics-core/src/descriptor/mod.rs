@@ -144,7 +144,8 @@ pub struct Freshness {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DomainLimits {
-    /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`].
+    /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`], of which the last ones are only for
+    /// what revokes its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_bytes: Option<usize>,
     /// Statements by one signer about one identity, up to [`crate::limits::RECORD_STATEMENTS`].

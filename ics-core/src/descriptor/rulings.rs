@@ -101,10 +101,11 @@ impl DomainLimits {
         *self == Self::default()
     }
 
-    /// Bytes of one certificate in this domain.
+    /// Bytes of one certificate in this domain: never so many that nothing could revoke its key any more.
     #[must_use]
     pub fn certificate_bytes(&self) -> usize {
-        self.certificate_bytes.unwrap_or(limits::CERTIFICATE_BYTES)
+        let most = limits::PERSON_CERTIFICATE_BYTES - 2 * limits::KEY_REVOCATION_BYTES;
+        self.certificate_bytes.unwrap_or(limits::CERTIFICATE_BYTES).min(most)
     }
 
     /// Statements by one signer about one identity in this domain.

@@ -114,6 +114,9 @@ impl Domain {
     ///
     /// `source` is the way of an adopted one, `grants` all grants in the log to its primary fingerprint.
     ///
+    /// What its holder adds to revoke the key of a certificate that is here needs neither room, nor that anybody names him
+    /// still, nor a rule: else a thief who fills it keeps him from that, and the key of who has left stands for ever.
+    ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn check_certificate(
@@ -124,10 +127,6 @@ impl Domain {
     ) -> Result<Vec<String>, Refusal> {
         let primary = certificate.primary();
         source.first().map_or(Ok(()), |nearest| self.check_source(nearest))?;
-        let (length, limit) = (certificate.bytes(), self.descriptor().limits.certificate_bytes());
-        if length > limit {
-            return Err(Refusal::CertificateTooLong { length, limit });
-        }
         if let Some((key, holder)) = self.signers.taken(certificate) {
             return Err(Refusal::CertificateKeyTaken { key, holder });
         }
@@ -138,6 +137,13 @@ impl Domain {
             if !certificate.extends(&held.certificate) {
                 return Err(Refusal::CertificateShrinks(primary));
             }
+            if certificate.ends(&held.certificate) {
+                return Ok(Vec::new());
+            }
+        }
+        let (length, limit) = (certificate.bytes(), self.descriptor().limits.certificate_bytes());
+        if length > limit {
+            return Err(Refusal::CertificateTooLong { length, limit });
         }
         let roles = self.roles_anywhere(&primary, grants);
         let is_owner = self.descriptor().owners.keys.iter().any(|owner| owner.fingerprint == primary);
@@ -229,7 +235,10 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
+    use crate::openpgp::signature::{Draft, KEY_REVOCATION, Over, write_packet};
     use crate::openpgp::signer::{Ed25519Signer, Signer};
+    use crate::openpgp::subpacket::REASON;
     use crate::samples::{changed, time, word};
     use crate::statement::make::certify_user_id;
     use crate::statement::{Body, parse};
@@ -247,6 +256,38 @@ mod tests {
         assert_eq!(check(&domain), Ok(vec!["certificates".to_owned()]));
         Arc::make_mut(&mut domain.signers).primaries.insert(key, holder);
         assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));
+    }
+
+    /// A certificate with revocations of its key for these reasons.
+    fn revoked(signer: &Ed25519Signer, reasons: &[u8]) -> Certificate {
+        let key = signer.public_key();
+        let made = Certificate::make(signer, "Maker", time(0), &[0; 32]).expect("a certificate");
+        let (packet, rest) = made.split_at(key.to_packet().len());
+        let mut bytes = packet.to_vec();
+        for reason in reasons {
+            let draft = Draft::new(KEY_REVOCATION, signer, time(1)).with(REASON, &[*reason]);
+            write_packet(&mut bytes, &draft.sign(signer, Over::Key(key.body()), &[0; 32]).expect("signed"));
+        }
+        bytes.extend_from_slice(rest);
+        Certificate::parse(&bytes).expect("a certificate")
+    }
+
+    #[test]
+    fn the_holder_of_a_key_that_is_here_revokes_it_once_without_room_name_or_rule() {
+        let signer = Ed25519Signer::from_seed(&[1; 32], 4, time(0)).expect("a key");
+        let states: [&[u8]; 4] = [&[], &[3], &[3, 2], &[3, 2, 0]];
+        let [plain, retired, stolen, again] = states.map(|reasons| revoked(&signer, reasons));
+        for limit in [1, limits::CERTIFICATE_BYTES] {
+            let mut domain = changed(1, |descriptor| descriptor.limits.certificate_bytes = Some(limit));
+            let check = |domain: &Domain, certificate: &Certificate| domain.check_certificate(certificate, &[], &[]);
+            assert!(check(&domain, &retired).is_err(), "of a key that is not here");
+            domain.take_certificate(2, plain.clone());
+            assert_eq!(check(&domain, &retired), Ok(Vec::new()));
+            domain.take_certificate(3, retired.clone());
+            assert_eq!(check(&domain, &stolen), Ok(Vec::new()), "which its holder learned later");
+            domain.take_certificate(4, stolen.clone());
+            assert!(check(&domain, &again).is_err());
+        }
     }
 
     /// A domain of two parties whose certificates it holds, and what the second has certified of the first.

@@ -2,21 +2,25 @@
 //!
 //! Which self-signatures count, what they permit and until when is decided here (`rules: 1`):
 //! - A self-signature counts from its creation on, as seen by a clock that may be [`limits::CLOCK_SKEW_MILLIS`] behind,
-//!   until it expires or, on a User ID, until that User ID is revoked. Of those that count the newest decides; of two of
-//!   the same second the one that stands later.
-//! - The primary key's flags and expiration are those of the newest self-signature on the key or any User ID. Without
-//!   key flags it may certify and sign.
+//!   until it expires or, on a User ID, until that User ID is revoked. On the key, on each User ID and on each subkey the
+//!   newest of those that count decides; of two of the same second the one that stands later.
+//! - The primary key's flags and expiration are what the newest self-signature on the key itself says of them; what it does
+//!   not say is what the newest says on the User IDs, as GnuPG has it. If none has key flags, it may certify and sign; if
+//!   none has an expiration, or only that of zero seconds, it does not expire. Who wants that has to take the expiration
+//!   out of all of them, as stock programs do.
 //! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
 //! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times; in a
 //!   log both from when that has heard of it at the earliest ([`Certificate::heard_at`]).
 
 mod read;
+mod said;
 mod union;
 
 use std::collections::BTreeSet;
 
 use self::read::Reader;
-pub(crate) use self::read::accepts;
+pub(crate) use self::read::{accepts, are_too_many};
+use self::said::{Said, said};
 use super::key::{KeyError, PublicKey};
 use super::packet;
 use super::reader::WireError;
@@ -168,6 +172,8 @@ impl core::fmt::Display for Purpose {
 /// What a self-signature says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Binding {
+    /// What it stands on: 0 is the key that it is about, above that are User IDs.
+    component: usize,
     created: Timestamp,
     expires: Option<Timestamp>,
     flags: Option<u8>,
@@ -219,7 +225,8 @@ impl Certificate {
             return Err(CertificateError::TooLong(bytes.len()));
         }
         let packets = packet::all(bytes)?;
-        if packets.iter().filter(|packet| packet.tag == packet::SIGNATURE).count() > limits::CERTIFICATE_SIGNATURES {
+        let signatures = packets.iter().filter(|packet| packet.tag == packet::SIGNATURE);
+        if are_too_many(signatures.map(|packet| packet.body)) {
             return Err(CertificateError::TooMany);
         }
         let mut components = packets.chunk_by(|_, next| next.tag == packet::SIGNATURE);
@@ -328,6 +335,20 @@ impl Certificate {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
+    /// Whether it ends the key of an earlier state, which its holder may always do: it revokes that for all times, where
+    /// nothing else that comes along entitles to anything, or for the first time and brings nothing else. It is not much
+    /// longer.
+    #[must_use]
+    pub fn ends(&self, earlier: &Self) -> bool {
+        let (new, former) = (&self.primary, &earlier.primary);
+        let ends_for_ever = new.is_revoked_for_all_times() && !former.is_revoked_for_all_times();
+        let is_first = former.revocations.is_empty() && !new.revocations.is_empty();
+        let brings = |more: usize| self.signatures.len() == earlier.signatures.len() + more;
+        (ends_for_ever || is_first && brings(new.revocations.len()))
+            && self.extends(earlier)
+            && self.bytes <= earlier.bytes + limits::KEY_REVOCATION_BYTES
+    }
+
     /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted
     /// before was good. Without this it counts as if it had been known ever since.
     #[must_use]
@@ -351,8 +372,8 @@ impl Certificate {
         self
     }
 
-    /// The primary key, if it may certify others at some time: it is not revoked for all times, and no newest binding takes
-    /// that from it.
+    /// The primary key, if it may certify others at some time: it is not revoked for all times, and its newest
+    /// self-signatures do not take that from it.
     ///
     /// # Errors
     /// When it may not.
@@ -361,8 +382,8 @@ impl Certificate {
         if self.primary.is_revoked_for_all_times() {
             return Err(KeyRefusal::Revoked(fingerprint));
         }
-        let newest = self.primary.bindings.iter().max_by_key(|binding| binding.created);
-        let may = newest.and_then(|binding| binding.flags).is_none_or(|flags| flags & MAY_CERTIFY != 0);
+        let flags = said(&self.primary.bindings, |_| true).and_then(|said| said.flags);
+        let may = flags.is_none_or(|flags| flags & MAY_CERTIFY != 0);
         let key = self.primary.key.as_ref().filter(|_| may);
         key.ok_or(KeyRefusal::Purpose(fingerprint, Purpose::Certify))
     }
@@ -381,8 +402,8 @@ impl Certificate {
         }
         let subkey =
             self.subkeys.iter().find(|held| held.fingerprint == *issuer).ok_or(KeyRefusal::Unknown(*issuer))?;
-        let binding = subkey.alive_at(at)?;
-        let may_sign = binding.is_mutual && binding.flags.is_some_and(|flags| flags & MAY_SIGN != 0);
+        let said = subkey.alive_at(at)?;
+        let may_sign = said.is_mutual && said.flags.is_some_and(|flags| flags & MAY_SIGN != 0);
         subkey.key.as_ref().filter(|_| may_sign && purpose == Purpose::Sign).ok_or(purpose_refused)
     }
 }
@@ -406,8 +427,8 @@ impl Held {
         self.revocations.iter().any(|revocation| revocation.is_for_all_times)
     }
 
-    /// The binding that decides at a time, if the key is alive then.
-    fn alive_at(&self, at: Timestamp) -> Result<&Binding, KeyRefusal> {
+    /// What is said of the key at a time, if it is alive then.
+    fn alive_at(&self, at: Timestamp) -> Result<Said, KeyRefusal> {
         let latest = at.plus_millis(limits::CLOCK_SKEW_MILLIS);
         if self.created > latest {
             return Err(KeyRefusal::NotYet(self.fingerprint));
@@ -416,15 +437,14 @@ impl Held {
         if self.revocations.iter().any(is_revoked) {
             return Err(KeyRefusal::Revoked(self.fingerprint));
         }
-        let counts = |b: &&Binding| {
+        let counts = |b: &Binding| {
             b.created <= latest
                 && b.expires.is_none_or(|expires| expires > at)
                 && b.void_from.is_none_or(|void| b.created > void)
         };
-        let newest = self.bindings.iter().filter(counts).max_by_key(|b| b.created);
-        let binding = newest.ok_or(KeyRefusal::Unbound(self.fingerprint))?;
-        let ends = binding.key_expires_after.map(|seconds| later(self.created, seconds));
-        if ends.is_some_and(|ends| ends <= at) { Err(KeyRefusal::Expired(self.fingerprint)) } else { Ok(binding) }
+        let said = said(&self.bindings, counts).ok_or(KeyRefusal::Unbound(self.fingerprint))?;
+        let ends = said.key_expires_after.map(|seconds| later(self.created, seconds));
+        if ends.is_some_and(|ends| ends <= at) { Err(KeyRefusal::Expired(self.fingerprint)) } else { Ok(said) }
     }
 }
 

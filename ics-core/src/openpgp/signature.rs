@@ -442,6 +442,13 @@ fn one<'a>(subpackets: &[Subpacket<'a>], tag: u8) -> Result<Option<&'a [u8]>, Si
     if found.next().is_some() { Err(SignatureError::Repeated(tag)) } else { Ok(first) }
 }
 
+/// Whether a revocation with these subpackets counts for all times: superseded (1) and retired (3) leave what was signed
+/// before as it was (RFC 9580, 5.2.3.31).
+pub(crate) fn is_for_all_times(subpackets: &[Subpacket<'_>]) -> Result<bool, SignatureError> {
+    let reason = one(subpackets, sub::REASON)?.and_then(|data| data.first());
+    Ok(!matches!(reason, Some(1 | 3)))
+}
+
 fn created(subpackets: &[Subpacket<'_>]) -> Result<Timestamp, SignatureError> {
     let data = one(subpackets, sub::CREATED)?.ok_or(SignatureError::Missing("creation time"))?;
     seconds(data).map(|seconds| Timestamp::from_seconds(seconds.into())).ok_or(SignatureError::Malformed(sub::CREATED))

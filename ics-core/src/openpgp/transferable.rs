@@ -3,13 +3,15 @@
 //!
 //! Only bodies that the log has admitted come here: nothing is verified again.
 
+use core::cmp::Reverse;
+use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
 use super::key;
 use super::packet::{self, Packet};
 use super::reader::{Reader, bit_length};
 use super::signature::{
-    self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, Glance, KEY_REVOCATION, POSITIVE_CERTIFICATION,
+    self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, DIRECT_KEY, Glance, KEY_REVOCATION, POSITIVE_CERTIFICATION,
     SUBKEY_BINDING, SUBKEY_REVOCATION,
 };
 use super::subpacket as sub;
@@ -140,22 +142,27 @@ impl<'a> Transferable<'a> {
             glances.filter(|glance| glance.is_by(&self.fingerprint)).collect()
         };
         let direct = own(&self.direct);
-        let mut bindings: Vec<Glance<'a>> = direct.clone();
         let mut user_ids = Vec::new();
+        let mut certifications: Vec<Glance<'a>> = Vec::new();
         for component in &self.user_ids {
             let signatures = own(&component.signatures);
-            user_ids.push(describe_user_id(component.body, &signatures));
-            bindings.extend(signatures.into_iter().filter(|it| it.kind != CERTIFICATION_REVOCATION));
+            let about = describe_user_id(component.body, &signatures);
+            let stands = newest(&signatures, CERTIFICATION..=POSITIVE_CERTIFICATION).filter(|_| !about.is_revoked);
+            certifications.extend(stands.cloned());
+            user_ids.push(about);
         }
         let is_revoked = direct.iter().any(|signature| signature.kind == KEY_REVOCATION);
-        let binds = |it: &&Glance<'a>| it.kind != KEY_REVOCATION;
+        // As certificates are read: what the key's own signature does not say the newest of its User IDs says.
+        certifications.reverse();
+        certifications.sort_by_key(|it| Reverse(it.created));
+        let bindings = newest(&direct, DIRECT_KEY..=DIRECT_KEY).into_iter().chain(&certifications);
         let describe_subkey = |component: &Component<'a>| {
             let signatures = own(&component.signatures);
             let is_revoked = signatures.iter().any(|signature| signature.kind == SUBKEY_REVOCATION);
-            describe_key(component.body, signatures.iter().filter(|it| it.kind == SUBKEY_BINDING), is_revoked)
+            describe_key(component.body, newest(&signatures, SUBKEY_BINDING..=SUBKEY_BINDING).into_iter(), is_revoked)
         };
         Description {
-            key: describe_key(self.key, bindings.iter().filter(binds), is_revoked).unwrap_or_else(|| KeyDescription {
+            key: describe_key(self.key, bindings, is_revoked).unwrap_or_else(|| KeyDescription {
                 fingerprint: self.fingerprint,
                 algorithm: 0,
                 bits: 0,
@@ -183,14 +190,19 @@ fn is_of(packet: &Packet<'_>, version: u8) -> bool {
     packet.tag == packet::USER_ID || packet.body.first() == Some(&version)
 }
 
+/// The newest of the signatures of some kinds; of two of the same second the one that stands later.
+fn newest<'g, 'a>(signatures: &'g [Glance<'a>], kinds: RangeInclusive<u8>) -> Option<&'g Glance<'a>> {
+    signatures.iter().filter(|it| kinds.contains(&it.kind)).max_by_key(|it| it.created)
+}
+
+/// A key, by the bindings of which the first that says when it expires is believed.
 fn describe_key<'g, 'a: 'g>(
     body: &[u8],
-    bindings: impl Iterator<Item = &'g Glance<'a>>,
+    mut bindings: impl Iterator<Item = &'g Glance<'a>>,
     is_revoked: bool,
 ) -> Option<KeyDescription> {
-    let newest = bindings.max_by_key(|binding| binding.created);
     let created = Timestamp::from_seconds(body.get(1..5).and_then(sig::seconds)?.into());
-    let lifetime = newest.and_then(|binding| binding.seconds(sub::KEY_EXPIRATION)).filter(|seconds| *seconds > 0);
+    let lifetime = bindings.find_map(|binding| binding.seconds(sub::KEY_EXPIRATION).filter(|seconds| *seconds > 0));
     let (algorithm, bits) = size(body)?;
     Some(KeyDescription {
         fingerprint: key::fingerprint(body).ok()?,
@@ -240,8 +252,7 @@ fn curve_bits(oid: &[u8]) -> usize {
 }
 
 fn describe_user_id(body: &[u8], own: &[Glance<'_>]) -> UserIdDescription {
-    let certifies = |it: &&Glance<'_>| (CERTIFICATION..=POSITIVE_CERTIFICATION).contains(&it.kind);
-    let newest = own.iter().filter(certifies).max_by_key(|it| it.created);
+    let newest = newest(own, CERTIFICATION..=POSITIVE_CERTIFICATION);
     let revoked = own.iter().filter(|it| it.kind == CERTIFICATION_REVOCATION).map(|it| it.created).max();
     let lifetime = newest.and_then(|it| it.seconds(sub::SIGNATURE_EXPIRATION)).filter(|seconds| *seconds > 0);
     UserIdDescription {

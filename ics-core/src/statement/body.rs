@@ -147,9 +147,41 @@ pub enum BodyError {
     /// Two signatures of one issuer.
     #[error("`{0}` has signed the message twice")]
     SameIssuer(Fingerprint),
+    /// A revocation by the holder that does not count.
+    #[error(
+        "the revocation of `{of}`, of the key `{key}`, is NOT taken, and where that is known it stands as before: {why}. \
+         Make it again with SHA-512 (`gpg --cert-digest-algo SHA512`); where the key is lost, owners of the domain end it \
+         with `ics domain update --compromised`"
+    )]
+    RevocationRefused {
+        /// The primary key.
+        key: Fingerprint,
+        /// What it revokes: a User ID, or a key by its fingerprint.
+        of: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A revocation by a designated revoker, or by anybody.
+    #[error(
+        "a revocation of `{0}` by another key is NOT taken, and the key stands as before: designated revokers, which \
+         RFC 9580 deprecates, do not count here. Revoke it by the key itself; where that is lost, owners of the domain end \
+         it with `ics domain update --compromised`, and whoever vouched for it withdraws that"
+    )]
+    RevokedByAnother(Fingerprint),
     /// Signatures of version 4 and 6 in one message.
     #[error("the message mixes signatures of OpenPGP version 4 and 6")]
     MixedVersions,
+}
+
+impl BodyError {
+    /// The primary key of which a revocation was not taken: whoever sent it believes that it is revoked.
+    #[must_use]
+    pub const fn not_revoked(&self) -> Option<Fingerprint> {
+        match self {
+            Self::RevocationRefused { key, .. } | Self::RevokedByAnother(key) => Some(*key),
+            _ => None,
+        }
+    }
 }
 
 /// Reads a body. It must have its one canonical form, byte for byte; what is not verified yet says so by its type.

@@ -10,7 +10,7 @@ use sequoia_openpgp::armor;
 use super::body::{self, BodyError, parse};
 use super::{certification, message, notations};
 use crate::canonical_json;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, excerpt};
 use crate::limits;
 use crate::openpgp::certificate::{self, Certificate, CertificateError};
 use crate::openpgp::key::{self, PublicKey};
@@ -79,7 +79,8 @@ impl LeftOut {
 /// on it by others.
 ///
 /// What was revoked by a signature that does not count here, made with SHA-1 for instance, is left out as well: else it
-/// would stand again.
+/// would stand again. Such a revocation, and one by another key, is among what is refused: a log may have what it should
+/// end, and whoever sends it must hear that this stands.
 ///
 /// A key with one User ID and one statement, and at most one self-signature beside it, is that statement alone. A
 /// document with several signatures becomes one body for each of its signers; a descriptor or erasure stays one.
@@ -129,8 +130,7 @@ enum Sorted {
     Statement(Vec<u8>),
     Certification(Vec<u8>),
     LeftOut(LeftOut),
-    /// It is among those refused.
-    Refused,
+    Refused(SignatureError),
 }
 
 impl Split {
@@ -158,7 +158,7 @@ impl Split {
         let is_own = |packet: &&AnyPacket| {
             packet.tag == packet::SIGNATURE && signature::glance(&packet.body).is_ok_and(|it| it.is_by(&holder))
         };
-        if rest.iter().filter(is_own).count() > limits::CERTIFICATE_SIGNATURES {
+        if certificate::are_too_many(rest.iter().filter(is_own).map(|packet| packet.body.as_slice())) {
             self.refused.push(CertificateError::TooMany.into());
             return Ok(());
         }
@@ -204,16 +204,19 @@ impl Split {
         let (statements, certifications) = Default::default();
         let mut sorted =
             Component { packet: packet.cloned(), own: Vec::new(), statements, certifications, is_revoked: false };
-        let (mut revoked_by, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let (mut revoked_by, mut seen, mut unheard) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for packet in signatures {
-            let (into, body) = match self.sort(key, sorted.packet.as_ref(), &packet.body) {
+            let (into, body) = match sort(key, sorted.packet.as_ref(), &packet.body) {
                 Sorted::Own(body) => (&mut sorted.own, body),
                 Sorted::Statement(body) => (&mut sorted.statements, body),
                 Sorted::Certification(body) => (&mut sorted.certifications, body),
                 other => {
                     revoked_by.extend(revoker(&packet.body));
-                    if let Sorted::LeftOut(why) = other {
-                        self.leave_out(why, 1);
+                    match (unheard_revocation(key, sorted.packet.as_ref(), &packet.body, &other), other) {
+                        (Some(revocation), _) => unheard.push(revocation),
+                        (None, Sorted::LeftOut(why)) => self.leave_out(why, 1),
+                        (None, Sorted::Refused(error)) => self.refused.push(error.into()),
+                        (None, _) => {}
                     }
                     continue;
                 }
@@ -225,7 +228,10 @@ impl Split {
                 self.leave_out(LeftOut::Repeated, 1);
             }
         }
-        if revoked_by.contains(&key.fingerprint().key_id()) {
+        // One that counts beside it says all that the other wanted.
+        let is_heard = is_revoked(&sorted.own);
+        self.refused.extend(unheard.into_iter().filter(|_| !is_heard));
+        if revoked_by.contains(&key.fingerprint().key_id()) && !is_heard {
             self.leave_out(LeftOut::Revoked, 1);
             sorted.own.clear();
             sorted.certifications.clear();
@@ -240,42 +246,6 @@ impl Split {
             self.leave_out(LeftOut::CertificationRevoked, gone);
         }
         sorted
-    }
-
-    /// Makes a signature canonical and says what it is.
-    fn sort(&mut self, key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Sorted {
-        let canonical = match signature::canonicalise(body) {
-            Ok(canonical) => canonical,
-            Err(error) => return self.refuse(error),
-        };
-        let glance = match signature::glance(&canonical) {
-            Ok(glance) => glance,
-            Err(error) => return self.refuse(error),
-        };
-        let holder = key.fingerprint();
-        if glance.is_by(&holder) {
-            return match Signature::parse_with_unhashed(&canonical, Some(&holder)) {
-                Err(error) => self.refuse(error),
-                Ok(_) if certificate::accepts(key, component, &canonical).is_ok() => Sorted::Own(canonical),
-                Ok(_) => Sorted::LeftOut(LeftOut::OwnSignature),
-            };
-        }
-        let is_on_user_id = component.is_some_and(|component| component.tag == packet::USER_ID);
-        if !is_on_user_id || !certification::is_kind(glance.kind) {
-            return Sorted::LeftOut(LeftOut::NoCertification);
-        }
-        if notations::has_ours(&glance.hashed) {
-            return Sorted::Statement(canonical);
-        }
-        if glance.is_exportable().is_err() {
-            return Sorted::LeftOut(LeftOut::Local);
-        }
-        Sorted::Certification(canonical)
-    }
-
-    fn refuse(&mut self, error: SignatureError) -> Sorted {
-        self.refused.push(error.into());
-        Sorted::Refused
     }
 
     fn certificate(&mut self, key: &PublicKey, components: &[Component]) {
@@ -325,6 +295,79 @@ fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
         reader.read_to_end(&mut binary).map_err(|_| BodyError::Armor)?;
     }
     if binary.is_empty() { Err(BodyError::Armor) } else { Ok(binary.into()) }
+}
+
+/// Makes a signature canonical and says what it is.
+fn sort(key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Sorted {
+    let canonical = match signature::canonicalise(body) {
+        Ok(canonical) => canonical,
+        Err(error) => return Sorted::Refused(error),
+    };
+    let glance = match signature::glance(&canonical) {
+        Ok(glance) => glance,
+        Err(error) => return Sorted::Refused(error),
+    };
+    let holder = key.fingerprint();
+    if glance.is_by(&holder) {
+        return match Signature::parse_with_unhashed(&canonical, Some(&holder)) {
+            Err(error) => Sorted::Refused(error),
+            Ok(_) if certificate::accepts(key, component, &canonical).is_ok() => Sorted::Own(canonical),
+            Ok(_) => Sorted::LeftOut(LeftOut::OwnSignature),
+        };
+    }
+    let is_on_user_id = component.is_some_and(|component| component.tag == packet::USER_ID);
+    if !is_on_user_id || !certification::is_kind(glance.kind) {
+        return Sorted::LeftOut(LeftOut::NoCertification);
+    }
+    if notations::has_ours(&glance.hashed) {
+        return Sorted::Statement(canonical);
+    }
+    if glance.is_exportable().is_err() {
+        return Sorted::LeftOut(LeftOut::Local);
+    }
+    Sorted::Certification(canonical)
+}
+
+/// A revocation of a key, or of something on it, that became nothing; `None` for everything else.
+///
+/// A hash that is broken would let in few revocations that are forged, and these could do no worse than to block. But what
+/// is in a log is verified again by everybody, by one closed table of algorithms, and no key may be revoked for one and
+/// good for another. So its maker hears that it was not taken, whoever that is.
+fn unheard_revocation(
+    key: &PublicKey,
+    component: Option<&AnyPacket>,
+    body: &[u8],
+    sorted: &Sorted,
+) -> Option<BodyError> {
+    let glance = signature::glance(body).ok()?;
+    let key = key.fingerprint();
+    let is_own = glance.is_by(&key);
+    match (glance.kind, sorted) {
+        (KEY_REVOCATION | SUBKEY_REVOCATION, _) if !is_own => Some(BodyError::RevokedByAnother(key)),
+        (KEY_REVOCATION | SUBKEY_REVOCATION | CERTIFICATION_REVOCATION, sorted) if is_own => {
+            let why = match sorted {
+                Sorted::Refused(error) => error.to_string(),
+                _ => "it is not good, or says what certificates here may not say".to_owned(),
+            };
+            let of = match component {
+                Some(packet) if packet.tag == packet::USER_ID => {
+                    let text = String::from_utf8_lossy(&packet.body);
+                    excerpt(&text.replace(char::is_control, ""))
+                }
+                Some(packet) => key::fingerprint(&packet.body).ok()?.to_string(),
+                None => key.to_string(),
+            };
+            Some(BodyError::RevocationRefused { key, of, why })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a component is revoked by a signature that counts, and not certified again since.
+fn is_revoked(own: &[AnyPacket]) -> bool {
+    let created = |packet: &AnyPacket| signature::glance(&packet.body).ok().map(|it| it.created);
+    let certified = newest_certification(own).and_then(created);
+    own.iter().any(|packet| revoker(&packet.body).is_some() && created(packet) >= certified)
 }
 
 /// The key id of whoever takes back something by a signature, counting here or not.

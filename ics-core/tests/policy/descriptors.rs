@@ -352,7 +352,7 @@ fn what_a_descriptor_says() {
     assert!(!full.may_name(&role("owner"), &name("serial:1")) && !full.may_name(&role("janitor"), &name("serial:1")));
     assert!(full.has_lifted(&StatementId([3; 32])) && !full.has_lifted(&StatementId([4; 32])));
     assert_eq!((full.freshness.seconds("install"), full.freshness.seconds("connect")), (600, 86_400));
-    assert_eq!((full.limits.certificate_bytes(), base().limits.certificate_bytes()), (1024 * 1024, 64 * 1024));
+    assert_eq!((full.limits.certificate_bytes(), base().limits.certificate_bytes()), (1008 * 1024, 64 * 1024));
     assert_eq!(full.limits.statements_per_signer_and_identity(), 16);
     assert_eq!(base().limits.statements_per_signer_and_identity(), 256);
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::transferable::Description;
 use ics_core::record::{Logged, Posting, mail_of, user_id_terms};
-use ics_core::statement::body::{self, Body};
+use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{is_certificate, openpgp_key_of, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -64,7 +64,7 @@ pub enum Change {
     Updated,
     /// All of it that counts here was here.
     Unchanged,
-    /// Nothing of it was taken, or not what its holder says of it himself.
+    /// Nothing of it was taken, or not what its holder says of it himself, or nothing new where it should be revoked.
     Refused,
 }
 
@@ -75,7 +75,8 @@ pub struct Merged {
     pub keys: BTreeMap<Fingerprint, Change>,
     /// Bodies that are in a log now and were not before.
     pub appended: usize,
-    /// Why parts of it were not taken: first what holders say of their own keys, last what could not be read.
+    /// Why parts of it were not taken: first revocations, then what holders say of their own keys, last what could not be
+    /// read.
     pub problems: Vec<Problem>,
 }
 
@@ -93,6 +94,8 @@ pub struct SentKeys {
     merged: Merged,
     uploads: Vec<Upload>,
     domains: BTreeSet<DomainName>,
+    /// The keys of which a revocation does not count though what it should end stands here, and why.
+    not_revoked: Vec<(Fingerprint, Problem)>,
 }
 
 impl SentKeys {
@@ -292,18 +295,20 @@ impl App {
     /// # Errors
     /// When the node cannot write, or the home of a domain is not reached.
     pub async fn merge_keys(&self, sent: SentKeys) -> Result<Merged, AppError> {
-        let SentKeys { mut merged, mut uploads, domains } = sent;
+        let SentKeys { mut merged, mut uploads, domains, not_revoked } = sent;
         for domain in domains {
             self.upload_to(&domain, &mut uploads).await?;
         }
         uploads.sort_by_key(|upload| !upload.is_denied());
         let refused = refused(merged.keys.keys(), &uploads);
         let malformed = core::mem::take(&mut merged.problems);
+        merged.problems.extend(not_revoked.iter().map(|(_, problem)| problem.clone()));
         for upload in uploads {
             merged.take(upload);
         }
         merged.problems.extend(malformed);
         merged.keys.extend(refused.into_iter().map(|key| (key, Change::Refused)));
+        not_revoked.iter().for_each(|(key, _)| merged.stays_unrevoked(key));
         Ok(merged)
     }
 
@@ -311,13 +316,30 @@ impl App {
     fn read_upload(&self, reader: Reader, bytes: &[u8]) -> Result<SentKeys, AppError> {
         let split = split(bytes).map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
         self.count_malformed(split.refused.len());
-        let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
-        let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
+        let refused = |error: &BodyError| Problem::of(Code::MalformedStatement, error.to_string());
+        let (revocations, others): (Vec<_>, Vec<_>) =
+            split.refused.iter().partition(|error| error.not_revoked().is_some() && self.leaves_standing(error));
+        let with_key = |error: &BodyError| Some((error.not_revoked()?, refused(error)));
+        let not_revoked = revocations.into_iter().filter_map(with_key).collect();
+        let mut merged = Merged { problems: others.into_iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
         let is_here = |key| Ok(!self.keys_here(reader, &KeySearch::Fingerprint(key), None, 1)?.0.is_empty());
         merged.keys = known(&uploads, is_here)?;
         let domains = self.domains_of(&uploads);
-        Ok(SentKeys { merged, uploads, domains })
+        Ok(SentKeys { merged, uploads, domains, not_revoked })
+    }
+
+    /// Whether what should be revoked stands here: old keys bring User IDs and subkeys that were revoked with SHA-1 long
+    /// ago, which no log has taken.
+    fn leaves_standing(&self, refused: &BodyError) -> bool {
+        let BodyError::RevocationRefused { key, of, .. } = refused else { return true };
+        let stands = |held: &Certificate| {
+            held.user_ids().iter().any(|user_id| excerpt(user_id) == *of)
+                || held.all_keys().any(|key| key.to_string() == *of)
+        };
+        let domains = self.all_hosted();
+        let mut domains = domains.iter().filter_map(|hosted| hosted.domain());
+        domains.any(|domain| domain.certificate(key).is_some_and(|(_, held)| stands(held)))
     }
 
     /// The domains that something in an upload may go to.
@@ -415,6 +437,13 @@ impl Upload {
 }
 
 impl Merged {
+    /// Whoever sends a revocation and hears that nothing changed believes that it was taken.
+    fn stays_unrevoked(&mut self, key: &Fingerprint) {
+        if let Some(change) = self.keys.get_mut(key).filter(|change| **change == Change::Unchanged) {
+            *change = Change::Refused;
+        }
+    }
+
     fn take(&mut self, upload: Upload) {
         let Upload { key, domain, is_known, is_new, problem, .. } = upload;
         self.appended += usize::from(is_new);
@@ -436,6 +465,8 @@ impl Merged {
 
 #[cfg(test)]
 mod tests {
+    use ics_core::openpgp::signer::Signer as _;
+
     use super::*;
     use crate::fixture::{Party, device};
 
@@ -460,5 +491,26 @@ mod tests {
         assert_eq!(looked_up.len(), 2, "{looked_up:?}");
         let sent = app.read_upload(Reader::Anonymous, &upload).expect("read");
         assert_eq!(sent.merged.keys, changes);
+    }
+
+    /// A party's certificate, whose User ID its holder has revoked by a signature that is said to be made with SHA-1.
+    fn revoked_weakly(party: &Party) -> Vec<u8> {
+        let before = party.signer.public_key().to_packet().len() + 2 + party.domain.as_str().len();
+        let mut revocation = party.certificate[before..].to_vec();
+        let body = if revocation[1] < 192 { 2 } else { 3 };
+        (revocation[body + 1], revocation[body + 3]) = (0x30, 2);
+        [&party.certificate[..], &revocation].concat()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_weak_revocation_is_an_error_only_of_what_stands_here() {
+        let (maker, stranger) = (Party::found("devices.acme.example"), Party::found("devices.other.example"));
+        let app = maker.open();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        for (party, counts) in [(&maker, 1), (&stranger, 0)] {
+            let upload = [maker.introduce(&app, &device(1), "x", "L2"), revoked_weakly(party)].concat();
+            let sent = app.read_upload(Reader::Anonymous, &upload).expect("read");
+            assert_eq!((sent.not_revoked.len(), sent.merged.problems.len()), (counts, 1 - counts), "{:?}", sent.merged);
+        }
     }
 }

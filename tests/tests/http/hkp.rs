@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use crate::support::{Answer, Node, settings};
 use crate::tls::certificate as tls_certificate;
-use crate::world::{DOMAIN, World, certificate, introduction, maker, signer, stolen};
+use crate::world::{DOMAIN, World, certificate, introduction, maker, revoked_certificate, signer, stolen};
 
 pub(crate) const ACME: &str = "Acme: Zoë <acme@acme.example>";
 
@@ -222,6 +222,29 @@ async fn uploads_that_bring_nothing_are_refused() {
         let answer: Answer = node.post(path, media_type, body).await;
         answer.is_problem(path, expected);
     }
+}
+
+/// GnuPG reads nothing but the status: whoever sends a revocation that does not count must not believe that it was taken.
+#[tokio::test]
+async fn a_revocation_that_does_not_count_is_an_error() {
+    let node = Node::founded().await;
+    let own = certificate(&maker(), ACME);
+    admitted(&node, std::slice::from_ref(&own)).await;
+    // By another key, as designated revokers make them.
+    let (ours, theirs) = (maker().public_key().to_packet().len(), signer(2).public_key().to_packet().len());
+    let other = revoked_certificate(&signer(2), ACME);
+    let revocation = &other[theirs..][..2 + usize::from(other[theirs + 1])];
+    let designated = [&own[..ours], revocation, &own[ours..]].concat();
+    // Only said to be made with SHA-1, which is all that is looked at.
+    let mut weak = revoked_certificate(&maker(), ACME);
+    weak[ours + 5] = 2;
+    for (sent, why) in [(designated, "designated revokers"), (weak, "SHA-1")] {
+        let answer = node.post("/pks/v2/certs", "application/pgp-keys", sent).await;
+        answer.is_problem(why, (422, "malformed-statement"));
+        assert!(answer.text().contains(why) && answer.text().contains("NOT taken"), "{}", answer.text());
+    }
+    let again = node.post("/pks/v2/certs", "application/pgp-keys", own).await;
+    assert_eq!(again.status, 200, "without it nothing is wrong: {}", again.text());
 }
 
 /// A client of version 4 sees neither keys nor signatures of version 6, and everything else all the same.

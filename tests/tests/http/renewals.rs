@@ -9,7 +9,7 @@ use ics_core::openpgp::signer::Signer as _;
 
 use crate::hkp::{ACME, Gpg, text};
 use crate::support::{Node, settings};
-use crate::world::{CREATED, DOMAIN, World, certificate, changed_descriptor, maker};
+use crate::world::{CREATED, DOMAIN, World, certificate, changed_descriptor, maker, revoked_certificate};
 
 /// A node that is the home of a domain with this descriptor.
 async fn node_with(change: impl FnOnce(&mut Descriptor) + Send + 'static) -> Node {
@@ -118,4 +118,10 @@ async fn a_refused_certificate_of_a_known_key_is_an_error() {
         let sent = gpg.run(&["--send-keys", &key]).await;
         assert_eq!(sent.status.success(), is_taken, "{}", Gpg::text(&sent));
     }
+    // The revocation of the key needs no room.
+    let revoked = revoked_certificate(&maker(), ACME);
+    let answer = node.post("/pks/v2/certs", "application/pgp-keys", revoked).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let index = node.get(&format!("/pks/lookup?op=index&search=0x{key}")).await;
+    assert!(index.text().contains("::r\n"), "{}", index.text());
 }

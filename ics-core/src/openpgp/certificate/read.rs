@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Binding, Certificate, CertificateError, Held, Revocation, SELF_SIGNATURE_SUBPACKETS, later, user_id};
+use crate::limits;
 use crate::openpgp::algorithm::sha256;
 use crate::openpgp::key::{self, KeyError, PublicKey};
 use crate::openpgp::packet::{self, AnyPacket, Packet};
@@ -86,7 +87,8 @@ impl Reader {
         }
         let stands = bindings.iter().any(|b| void_from.is_none_or(|void| b.created > void));
         self.user_ids.push((text, stands));
-        self.primary.bindings.extend(bindings.into_iter().map(|b| Binding { void_from, ..b }));
+        let component = self.user_ids.len();
+        self.primary.bindings.extend(bindings.into_iter().map(|b| Binding { component, void_from, ..b }));
         Ok(())
     }
 
@@ -164,6 +166,19 @@ impl Reader {
     }
 }
 
+/// Whether so many self-signatures are more than a certificate takes.
+///
+/// What revokes the key for all times is counted by itself: whoever has stolen it may fill the certificate, but not so that
+/// its holder cannot end it.
+pub(crate) fn are_too_many<'a>(signatures: impl Iterator<Item = &'a [u8]>) -> bool {
+    let ends = |body: &&[u8]| {
+        let glance = sig::glance(body);
+        glance.is_ok_and(|it| it.kind == KEY_REVOCATION && sig::is_for_all_times(&it.hashed).unwrap_or_default())
+    };
+    let (ending, others): (Vec<_>, Vec<_>) = signatures.partition(ends);
+    ending.len() > limits::CERTIFICATE_SIGNATURES || others.len() > limits::CERTIFICATE_SIGNATURES
+}
+
 /// Whether a signature by the holder of a key, canonical, on it (`None`), a User ID or a subkey, is one that a
 /// certificate may have.
 ///
@@ -208,6 +223,7 @@ fn binding(signature: &Signature<'_>) -> Result<Binding, SignatureError> {
         Ok::<_, SignatureError>(signature.one(tag)?.map(read).transpose()?.filter(|seconds| *seconds > 0))
     };
     Ok(Binding {
+        component: 0,
         created: signature.created,
         expires: seconds(sub::SIGNATURE_EXPIRATION)?.map(|seconds| later(signature.created, seconds)),
         flags: signature.one(sub::KEY_FLAGS)?.map(|flags| flags.first().copied().unwrap_or_default()),
@@ -217,9 +233,7 @@ fn binding(signature: &Signature<'_>) -> Result<Binding, SignatureError> {
     })
 }
 
-/// RFC 9580, 5.2.3.31: superseded (1) and retired (3) leave what was signed before as it was.
 fn revocation(signature: &Signature<'_>) -> Result<Revocation, SignatureError> {
-    let reason = signature.one(sub::REASON)?.and_then(|data| data.first());
-    let is_for_all_times = !matches!(reason, Some(1 | 3));
+    let is_for_all_times = sig::is_for_all_times(&signature.subpackets)?;
     Ok(Revocation { created: signature.created, is_for_all_times, heard_at: Timestamp::default() })
 }

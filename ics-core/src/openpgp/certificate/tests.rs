@@ -181,10 +181,47 @@ fn the_newest_self_signature_decides() {
     assert_eq!(making.may(from).0, Err(KeyRefusal::Purpose(making.fingerprint(), Purpose::Certify)));
 }
 
+/// What a self-signature does not say it does not change: `addrevoker` of GnuPG makes a direct-key signature that names
+/// neither flags nor an expiration.
+#[test]
+fn a_direct_key_signature_takes_back_nothing_of_what_it_does_not_say() {
+    let making = Making::new(4);
+    let draft = making.draft(POSITIVE_CERTIFICATION, created());
+    let draft = draft.with(sub::KEY_FLAGS, &[MAY_CERTIFY]).with(sub::KEY_EXPIRATION, &octets(1000));
+    let making = making.user_id(NAME, vec![draft]);
+    let silent = making.draft(DIRECT_KEY, seconds(2000));
+    let making = making.directly(silent);
+    assert_eq!(making.may(seconds(999)), (Ok(()), Err(KeyRefusal::Purpose(making.fingerprint(), Purpose::Sign))));
+    let expired = Err(KeyRefusal::Expired(making.fingerprint()));
+    assert_eq!(making.may(seconds(3000)), (expired, expired));
+    let lives = making.draft(DIRECT_KEY, seconds(2000)).with(sub::KEY_EXPIRATION, &octets(4000));
+    let making = Making::new(4).named().directly(lives);
+    assert_eq!(making.may(seconds(3999)).1, Ok(()), "the flags of the User ID, the expiration of the key");
+    assert_eq!(making.may(seconds(4000)).1, Err(KeyRefusal::Expired(making.fingerprint())));
+}
+
+#[test]
+fn a_renewed_certification_of_a_user_id_replaces_the_former_ones_with_what_it_leaves_out() {
+    let making = Making::new(4);
+    let expiring = |at| making.draft(CERTIFICATION, at).with(sub::KEY_EXPIRATION, &octets(1000));
+    let drafts = vec![expiring(created()), making.draft(CERTIFICATION, seconds(10))];
+    let renewed = Making::new(4).user_id(NAME, drafts);
+    assert_eq!(renewed.may(at()).0, Ok(()), "it does not expire any more");
+    let (silent, expiring) = (vec![making.draft(CERTIFICATION, seconds(10))], vec![expiring(created())]);
+    let beside = Making::new(4).user_id(NAME, expiring).user_id("Other", silent);
+    let expired = Err(KeyRefusal::Expired(beside.fingerprint()));
+    assert_eq!(beside.may(at()).0, expired, "another User ID still says that it does");
+}
+
 impl Making {
     /// Behind the key: a direct key signature that permits signing only.
     fn direct_later(self, count: u64) -> Self {
         let draft = self.draft(DIRECT_KEY, seconds(count)).with(sub::KEY_FLAGS, &[MAY_SIGN]);
+        self.directly(draft)
+    }
+
+    /// Behind the key: one more signature over it.
+    fn directly(self, draft: Draft) -> Self {
         let key = self.primary.public_key();
         let signed = draft.sign(&self.primary, Over::Key(key.body()), &SALT).expect("signed");
         let split_at = key.to_packet().len();
@@ -450,6 +487,31 @@ fn a_certificate_grows_and_never_shrinks() {
     assert!(!Certificate::parse(&other).expect("accepted").extends(&first));
 }
 
+#[test]
+fn a_state_ends_a_key_for_ever_or_brings_nothing_but_its_first_revocation() {
+    let with = |reasons: &[u8]| {
+        let revoke = |making: Making, reason: &u8| {
+            let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &[*reason]);
+            making.direct(draft)
+        };
+        reasons.iter().fold(Making::new(4), revoke).named()
+    };
+    let states: [&[u8]; 4] = [&[], &[3], &[3, 2], &[3, 2, 0]];
+    let [plain, retired, stolen, again] = states.map(|reasons| with(reasons).certificate());
+    assert!(retired.ends(&plain) && stolen.ends(&plain) && stolen.ends(&retired));
+    assert!(!again.ends(&stolen) && !plain.ends(&retired) && !plain.ends(&plain));
+    for (reason, expected) in [(2, true), (3, false)] {
+        let making = with(&[reason]);
+        let draft = making.draft(CERTIFICATION, created());
+        let more = making.user_id("Another", vec![draft]).certificate();
+        assert_eq!(more.ends(&plain), expected, "what comes along to a key that lives is for the rules");
+    }
+    let making = Making::new(4);
+    let long = [&[2_u8][..], &[b'x'; limits::KEY_REVOCATION_BYTES]].concat();
+    let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &long);
+    assert!(!making.direct(draft).named().certificate().ends(&plain), "nor is it a place for long texts");
+}
+
 /// What is made on behalf of a domain is certified by keys that may still do so, at some time.
 #[test]
 fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
@@ -467,9 +529,10 @@ fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
     let signs_only = Making::new(4).named().direct_later(1000);
     assert_eq!(certifies(&signs_only), Err(KeyRefusal::Purpose(plain.fingerprint(), Purpose::Certify)));
     assert_eq!([Purpose::Certify, Purpose::Sign].map(|it| it.to_string()), ["certify keys", "sign documents"]);
-    let signed_only = Making::new(4);
-    let older = signed_only.draft(CERTIFICATION, seconds(5)).with(sub::KEY_FLAGS, &[MAY_CERTIFY]);
-    assert!(certifies(&signed_only.user_id(NAME, vec![older]).direct_later(1)).is_ok(), "the newest decides");
+    let signs_only = Making::new(4);
+    let newer = signs_only.draft(CERTIFICATION, seconds(5)).with(sub::KEY_FLAGS, &[MAY_CERTIFY]);
+    let refused = Err(KeyRefusal::Purpose(plain.fingerprint(), Purpose::Certify));
+    assert_eq!(certifies(&signs_only.user_id(NAME, vec![newer]).direct_later(1)), refused, "the key itself decides");
 }
 
 #[test]
@@ -500,6 +563,13 @@ fn bounds_are_inclusive() {
     let count = limits::CERTIFICATE_SIGNATURES as u64;
     let many = (0..count).map(|n| making.draft(CERTIFICATION, seconds(n))).collect();
     assert!(making.user_id(NAME, many).parse().is_ok());
+    for (reason, expected) in [(2, None), (3, Some(CertificateError::TooMany))] {
+        let making = Making::new(4);
+        let revocation = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &[reason]);
+        let many = (0..count).map(|n| making.draft(CERTIFICATION, seconds(n))).collect();
+        let full = making.direct(revocation).user_id(NAME, many);
+        assert_eq!(full.parse().err(), expected, "a stolen key can always be revoked");
+    }
     let longest = "x".repeat(limits::USER_ID_BYTES);
     assert_eq!(user_id(longest.as_bytes()), Ok(longest.clone()));
     assert_eq!(user_id(&[longest.as_bytes(), b"x"].concat()), Err(UserIdError::Length(limits::USER_ID_BYTES + 1)));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::openpgp::certificate::Certificate;
-use crate::openpgp::signature::{DIRECT_KEY, Draft, Over};
+use crate::openpgp::signature::{Draft, Over};
 use crate::openpgp::signer::{Ed25519Signer, Signer as _};
 use crate::statement::{openpgp_view, split};
 
@@ -105,14 +105,21 @@ fn at(seconds: u64) -> Option<Timestamp> {
 const CERTIFIED: Said = (POSITIVE_CERTIFICATION, 10, &[]);
 
 #[test]
-fn a_key_expires_as_its_newest_self_signature_says() {
+fn a_key_expires_as_it_says_itself_and_else_as_its_user_ids_say() {
     let expires = |making: Making| making.describe().key.expires;
     let own = key(1);
     assert_eq!(expires(Making::new().user_id(&own, &[(CERTIFICATION, 10, &[(sub::KEY_EXPIRATION, 500)])])), at(501));
     let direct = || Making::new().direct(&[(DIRECT_KEY, 20, &[(sub::KEY_EXPIRATION, 700)])]);
     assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION, 10, &[(sub::KEY_EXPIRATION, 500)])])), at(701));
-    assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION, 30, &[(sub::KEY_EXPIRATION, 500)])])), at(501));
-    assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION, 30, &[(sub::KEY_EXPIRATION, 0)])])), None);
+    assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION, 30, &[(sub::KEY_EXPIRATION, 500)])])), at(701));
+    // What GnuPG writes to name a designated revoker says nothing of the expiration.
+    let revoker = || Making::new().direct(&[(DIRECT_KEY, 20, &[])]);
+    let short: Said = (CERTIFICATION, 10, &[(sub::KEY_EXPIRATION, 500)]);
+    assert_eq!(expires(revoker().user_id(&own, &[short])), at(501));
+    assert_eq!(expires(revoker().user_id(&own, &[short, (CERTIFICATION, 30, &[(sub::KEY_EXPIRATION, 0)])])), None);
+    assert_eq!(expires(revoker().user_id(&own, &[short, (CERTIFICATION, 30, &[])])), None);
+    assert_eq!(expires(direct().direct(&[(DIRECT_KEY, 25, &[])])), None);
+    assert_eq!(expires(revoker().user_id(&own, &[short, (CERTIFICATION_REVOCATION, 30, &[])])), None);
     // Neither a revocation nor what others say is a binding.
     assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION_REVOCATION, 30, &[])])), at(701));
     assert_eq!(expires(direct().user_id(&key(2), &[(CERTIFICATION, 30, &[])])), at(701));

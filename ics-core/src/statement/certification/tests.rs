@@ -144,6 +144,52 @@ fn what_was_revoked_by_a_signature_that_does_not_count_does_not_stand_again() {
     assert_eq!(split.get(&LeftOut::Revoked), Some(&1), "its holder has revoked the only User ID: nothing is left");
 }
 
+/// Ann's certificate with a signature over her key before her User ID, by an own key or another's.
+fn with_direct(signatures: &[Vec<u8>]) -> Vec<u8> {
+    let whole = with_signatures(&[]);
+    let (key, rest) = whole.split_at(signer(1, 4).public_key().to_packet().len());
+    let mut bytes = key.to_vec();
+    signatures.iter().for_each(|signature| packet::write(&mut bytes, packet::SIGNATURE, signature));
+    [&bytes[..], rest].concat()
+}
+
+/// A revocation of Ann's key; with SHA-1 it is only said to be.
+fn key_revocation(by: u8, sha1: bool) -> Vec<u8> {
+    let (by, ann) = (signer(by, 4), signer(1, 4));
+    let over = Over::Key(ann.public_key().body());
+    let mut signature = Draft::new(0x20, &by, AT).sign(&by, over, &[0; 32]).expect("signed");
+    if sha1 {
+        signature[3] = 2;
+    }
+    signature
+}
+
+#[test]
+fn a_revocation_that_does_not_count_is_refused_and_not_left_out() {
+    let ann = signer(1, 4).public_key().fingerprint();
+    let designated = split(&with_direct(&[key_revocation(2, false)])).expect("the certificate is taken");
+    assert_eq!((designated.bodies.len(), designated.refused), (1, vec![BodyError::RevokedByAnother(ann)]));
+    assert!(designated.left_out.is_empty());
+    let refused = split(&with_direct(&[key_revocation(1, true)])).expect_err("nothing stands");
+    assert_eq!(refused.not_revoked(), Some(ann));
+    for part in ["NOT taken", "SHA-1", "SHA-512", "--compromised"] {
+        assert!(refused.to_string().contains(part), "{part}: {refused}");
+    }
+    let another = make::certify_user_id(&signer(5, 4), signer(6, 4).public_key(), "Cleo", AT, &[0; 32]).expect("made");
+    let user_id = split(&[with_signatures(&[signature(1, 0x30, true)]), another].concat()).expect("legal");
+    assert!(user_id.refused.iter().any(|error| error.not_revoked() == Some(ann)), "{user_id:?}");
+    let by_another = split(&with_signatures(&[signature(2, 0x30, true)])).expect("legal");
+    assert_eq!(by_another.refused.iter().find_map(BodyError::not_revoked), None, "that is no revocation of hers");
+}
+
+/// Who hears that SHA-1 does not count revokes the key again, and his program sends both.
+#[test]
+fn a_revocation_that_counts_stands_beside_one_that_does_not() {
+    let good = key_revocation(1, false);
+    let both = split(&with_direct(&[key_revocation(1, true), good.clone(), key_revocation(2, false)])).expect("legal");
+    assert_eq!((both.bodies, both.refused), (vec![with_direct(&[good])], Vec::new()));
+}
+
 /// What was left out of something of which nothing else remains.
 fn split_or_left(bytes: &[u8]) -> std::collections::BTreeMap<LeftOut, usize> {
     let another = make::certify_user_id(&signer(5, 4), signer(6, 4).public_key(), "Cleo", AT, &[0; 32]).expect("made");

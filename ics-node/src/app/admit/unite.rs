@@ -113,7 +113,7 @@ fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Probl
     let body = Certificate::union(&former.1, &sent.1).map_err(|error| refused(&error))?;
     let certificate = Certificate::parse(&body).map_err(|error| refused(&error))?;
     let (length, limit) = (certificate.bytes(), domain.descriptor().limits.certificate_bytes());
-    if length > limit {
+    if length > limit && !certificate.ends(&former.0) {
         let detail = format!(
             "with what the domain has of it already, which stays, the certificate has {length} bytes, and the limit of this \
              domain is {limit}: its owners raise `certificate_bytes` in `limits` in a new version of the descriptor"
