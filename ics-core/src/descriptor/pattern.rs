@@ -30,11 +30,12 @@ fn is_pattern(text: &str) -> bool {
     }
 }
 
-/// Runs of characters of which one makes a name of nearly every pattern that a name can fit: a digit, as addresses of IPv4 end in, a letter, as host
-/// names do, the rest of an address of IPv6, a URN's namespace, and the missing digits of a digest.
+/// Runs of characters of which one makes a name of nearly every pattern that a name can fit: a digit, as addresses of IPv4
+/// end in, a letter, as host names do, a URN's namespace, the rest of an address of IPv6, a whole URN's, and the missing digits
+/// of a digest.
 fn fillings(pattern: &str) -> impl Iterator<Item = String> {
     let digits = pattern.split_once(':').map_or(0, |(_, value)| 65_usize.saturating_sub(value.len()));
-    ["0", "a", ":a", "a:0"].map(str::to_owned).into_iter().chain(["0".repeat(digits)])
+    ["0", "a", "aa", ":a", "aa:0"].map(str::to_owned).into_iter().chain(["0".repeat(digits)])
 }
 
 fn is_canonical(text: &str) -> bool {
@@ -52,6 +53,7 @@ mod tests {
             "*",
             "urn:*",
             "urn:dev:*",
+            "urn:*:32473",
             "urn:dev:os:32473-*",
             "urn:dev:mac:0024be*",
             "serial:SN-*-A",
