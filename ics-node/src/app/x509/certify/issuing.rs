@@ -1,0 +1,132 @@
+//! A domain that issues: which requester may have which certificate of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::descriptor::{CertificateProfile, Certificates};
+use ics_core::domain::Domain;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::name::Name;
+use ics_core::openpgp::signer::Signer;
+use ics_core::record::Record;
+use ics_core::vocabulary::{CertificateUse, Effect, ProfileName, Requirement, Role};
+
+use super::speaks::bar;
+use super::{CertifyError, IssuerKey, Requester};
+use crate::app::answer::read::Sight;
+use crate::app::hosted::Hosted;
+use crate::x509::{Authority, Given, Wanted};
+
+/// A domain that issues, as far as one request needs it.
+pub(in crate::app::x509) struct Issuing<'a> {
+    pub(in crate::app) hosted: &'a Hosted,
+    pub(in crate::app) sight: Sight<'a>,
+    pub(in crate::app) rules: Certificates,
+    pub(in crate::app::x509) authority: Arc<Authority>,
+    /// Whether another one issues by now.
+    pub(super) is_former: bool,
+    pub(super) key: IssuerKey,
+}
+
+impl Issuing<'_> {
+    /// The key that issues.
+    pub(in crate::app::x509) fn signer(&self) -> &dyn Signer {
+        &*self.key.signer
+    }
+
+    /// The profile, if the record permits certificates of it to this requester.
+    pub(super) fn permits(
+        &self,
+        record: &Record,
+        requester: Requester,
+        profile: &ProfileName,
+    ) -> Result<&CertificateProfile, CertifyError> {
+        let unknown =
+            || CertifyError::UnknownProfile { domain: self.hosted.name.clone(), profile: profile.to_string() };
+        let profile = self.rules.profiles.get(profile).ok_or_else(unknown)?;
+        let may = match requester {
+            // Whoever answers OCSP speaks for the issuer about the things of others (RFC 6960, 4.2.2.2): nothing may do so
+            // because it is in use.
+            Requester::Identity(_) if profile.uses.contains(&CertificateUse::Ocsp) => false,
+            Requester::Identity(asks) => asks == record.identity.id,
+            Requester::Signer(signer) => {
+                !roles_to_ask(&self.sight.domain, record, &signer).is_disjoint(&profile.requesters)
+            }
+            Requester::Operator => true,
+        };
+        if !may {
+            return Err(CertifyError::Requester);
+        }
+        if self.is_former && profile.uses != BTreeSet::from([CertificateUse::Ocsp]) {
+            return Err(CertifyError::FormerIssuer);
+        }
+        check_record(record, profile)?;
+        Ok(profile)
+    }
+
+    /// Whether the key that this requester has certified shows from then on that the thing comes. A signer of the domain
+    /// itself says whose a key is; one to whom a role over the thing was granted asks for himself, and will not have that
+    /// role for ever.
+    pub(super) fn shows(&self, profile: &CertificateProfile, requester: Requester) -> bool {
+        match requester {
+            Requester::Identity(_) | Requester::Operator => true,
+            Requester::Signer(signer) => {
+                !self.sight.domain.descriptor().roles_of(&signer).is_disjoint(&profile.requesters)
+            }
+        }
+    }
+
+    /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have) of those
+    /// that a certificate of the thing may have.
+    pub(in crate::app) fn may_have(
+        &self,
+        (record, known): (&Record, &BTreeSet<Name>),
+        requester: Requester,
+        profile: &ProfileName,
+        names: &BTreeSet<Name>,
+    ) -> Result<(), CertifyError> {
+        let profile = self.permits(record, requester, profile)?;
+        let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
+        self.given(profile, &record.identity.id, known).permitted(&wanted)?;
+        Ok(())
+    }
+
+    pub(super) fn given<'g>(
+        &'g self,
+        profile: &'g CertificateProfile,
+        id: &'g IdentityId,
+        names: &'g BTreeSet<Name>,
+    ) -> Given<'g> {
+        Given { authority: &self.authority, rules: &self.rules, profile, id, names }
+    }
+}
+
+/// What a record must say for any certificate of a profile.
+fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
+    let no = |reason: String| Err(CertifyError::Record(reason));
+    if let Some(why) = bar(record) {
+        return no(why);
+    }
+    if !profile.kinds.contains(&record.identity.kind) {
+        return Err(CertifyError::Kind(record.identity.kind));
+    }
+    match (&record.status, profile.requires) {
+        (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
+            no(format!("its status `{}` does not permit its use", status.decides.name))
+        }
+        (None, Requirement::Permitted) => no("no status permits its use; `ics status in-use` gives it one".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The roles over a thing in which a signer asks for its certificates, or for their end: none once his key is declared
+/// compromised, since nobody knows then who asks, and none once his certificate is revoked or has expired, since the log
+/// takes nothing of him then either.
+pub(in crate::app::x509) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
+    let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(record.at).next().is_some());
+    if can_sign && !domain.is_key_compromised(signer) {
+        record.roles_of(domain.descriptor(), signer)
+    } else {
+        BTreeSet::new()
+    }
+}
