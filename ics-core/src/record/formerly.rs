@@ -147,7 +147,7 @@ impl<'a> History<'a> {
             for it in self.blocking_at(moment, &sought) {
                 sought.remove(&it.by.index);
                 let over = self.over_since(moment, later);
-                let void_since = Some(it.void_since.filter(|void| void.index < over.index).unwrap_or(over));
+                let void_since = it.void_since.into_iter().chain([over]).min_by_key(|void| void.index);
                 found.insert(it.by.index, Listed { void_since, effect: Some(Effect::BlocksForEver), ..it });
             }
             later = Some(moment);

@@ -73,7 +73,8 @@ pub struct Logged {
 
 /// From when on a statement holds: not before it was admitted. Of an erased one its erasure, which came later, says that.
 pub(super) fn begins_at(from: Option<Timestamp>, admitted_at: Timestamp, erased: bool) -> Timestamp {
-    from.filter(|from| erased || *from > admitted_at).unwrap_or(admitted_at)
+    let from = from.unwrap_or(admitted_at);
+    if erased { from } else { from.max(admitted_at) }
 }
 
 /// What people see in the place of a name that was erased.
