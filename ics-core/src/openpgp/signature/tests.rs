@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::openpgp::reader::write_mpi;
 use crate::openpgp::signer::{Ed25519Signer, Signer};
 use crate::statement::fixtures::{SALT, at, maker, signer};
 
