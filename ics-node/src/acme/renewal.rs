@@ -68,8 +68,8 @@ pub fn to_json((start, end): (Timestamp, Timestamp)) -> Value {
     json!({"suggestedWindow": {"start": start, "end": end}})
 }
 
-/// An order may name the certificate that it succeeds: one that its account got, for an identifier that is ordered again,
-/// and that has no successor yet. `got_for` is what it was ordered for, if the account got it.
+/// An order may name the certificate that it succeeds: one that its account got, for an identifier that is ordered
+/// again, and that has no successor yet. `got_for` is what it was ordered for, if the account got it.
 ///
 /// # Errors
 /// As RFC 9773, 5 says.
