@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use ics_core::identity::{Fingerprint, IdentityId, excerpt};
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::transferable::Description;
@@ -329,17 +329,12 @@ impl App {
         Ok(SentKeys { merged, uploads, domains, not_revoked })
     }
 
-    /// Whether what should be revoked stands here: old keys bring User IDs and subkeys that were revoked with SHA-1 long
-    /// ago, which no log has taken.
+    /// Whether what should be revoked stands here.
     fn leaves_standing(&self, refused: &BodyError) -> bool {
-        let BodyError::RevocationRefused { key, of, .. } = refused else { return true };
-        let stands = |held: &Certificate| {
-            held.user_ids().iter().any(|user_id| excerpt(user_id) == *of)
-                || held.all_keys().any(|key| key.to_string() == *of)
-        };
+        let BodyError::RevocationRefused { key, .. } = refused else { return true };
         let domains = self.all_hosted();
         let mut domains = domains.iter().filter_map(|hosted| hosted.domain());
-        domains.any(|domain| domain.certificate(key).is_some_and(|(_, held)| stands(held)))
+        domains.any(|domain| domain.certificate(key).is_some_and(|(_, held)| refused.leaves_standing(held)))
     }
 
     /// The domains that something in an upload may go to.
