@@ -373,12 +373,15 @@ impl App {
         Ok(own.into_iter().chain(bodies).collect())
     }
 
-    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state, and what others
-    /// have certified of it.
+    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state that is shown, and
+    /// what others have certified of it.
     fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
-        let Some((index, _)) = sight.domain.certificate(fingerprint) else { return Ok(Vec::new()) };
-        let indices = [vec![index], sight.domain.certifications(fingerprint)].concat();
+        let is_shown = |index: &u64| *index < sight.seal.size;
+        let states = sight.domain.certificate_states(fingerprint);
+        let Some(index) = states.filter(is_shown).last() else { return Ok(Vec::new()) };
+        let certified = sight.domain.certifications(fingerprint).into_iter().filter(is_shown);
+        let indices: Vec<u64> = core::iter::once(index).chain(certified).collect();
         let entries = self.store().entries_at(sight.hosted.number, &indices)?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
@@ -387,7 +390,7 @@ impl App {
 /// A domain as of what is shown of it. A descriptor that waits for witnesses, or for the rest of a copy, rules nothing that
 /// anybody could prove.
 pub(super) fn as_shown(domain: &Arc<Domain>, size: u64) -> Arc<Domain> {
-    if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.as_of(size)) }
+    if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.shown_at(size)) }
 }
 
 /// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.
