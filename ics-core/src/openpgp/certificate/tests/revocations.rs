@@ -92,6 +92,24 @@ fn a_state_ends_a_key_for_ever_or_brings_nothing_but_its_first_revocation() {
     assert!(!making.direct(draft).named().certificate().ends(&plain), "nor is it a place for long texts");
 }
 
+/// Programs send renewed self-signatures along.
+#[test]
+fn what_revokes_a_key_is_told_from_what_comes_along() {
+    let (plain, making) = (Making::new(4).named(), Making::new(4));
+    let draft = making.draft(KEY_REVOCATION, at()).with(sub::REASON, &[3]);
+    let retired = making.direct(draft).named();
+    let draft = retired.draft(CERTIFICATION, created());
+    let more = retired.user_id("Another", vec![draft]);
+    let alone = Certificate::with_revocations(&plain.bytes, &more.bytes).expect("two states of a certificate");
+    let alone = Certificate::parse(&alone).expect("accepted");
+    assert!(alone.ends(&plain.certificate()) && alone.is_revoked_as(&more.certificate()));
+    assert_eq!(alone.user_ids(), [NAME]);
+    assert!(!plain.certificate().is_revoked_as(&more.certificate()));
+    assert!(!alone.is_revoked_as(&plain.certificate()), "that revokes nothing");
+    let same = Certificate::with_revocations(&plain.bytes, &plain.bytes);
+    assert_eq!(same.as_ref(), Ok(&plain.bytes), "nothing is new");
+}
+
 /// What is made on behalf of a domain is certified by keys that may still do so, at some time.
 #[test]
 fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {

@@ -14,7 +14,8 @@ const PAGES: usize = 200;
 /// Things of which all that is said is asked for, each by a request of its own.
 const LOOKED_AT: usize = 1_000;
 
-/// Takes what is said of each thing that is meant, for each of these signers who has spoken of it; whether these are all.
+/// Takes what is said of each thing that is meant, for each of these signers who has spoken of it; whether these are
+/// all.
 pub(super) fn look_through(
     context: &Context,
     node: Option<&Node>,
