@@ -16,13 +16,13 @@
 //! to say to older ones goes into the descriptor's rules version, not into fields that are silently lost.
 
 mod attestation;
+mod bytes;
 mod refusals;
 mod watch;
 
 pub use attestation::Attestation;
 pub(crate) use attestation::decode_proof;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+pub use bytes::Base64;
 use ics_core::descriptor::NodeKey;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
@@ -32,8 +32,8 @@ use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 pub use refusals::{Refusal, Refusals};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 pub use watch::{Choice, HEADS_BYTES, Heads, Watch};
 
 /// Bytes of one page as JSON: base64 takes four characters for three bytes, and every entry and hash has a frame.
@@ -46,25 +46,6 @@ pub const PAGE_JSON_BYTES: usize = limits::FEED_BYTES / 3 * 4
 pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
 /// Bytes of any other answer, problem documents included.
 pub const ANSWER_BYTES: usize = 2 * limits::NOTE_BYTES;
-
-/// Bytes that travel as base64: any number of them, or exactly as many as an array takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base64<T = Vec<u8>>(pub T);
-
-impl<T: AsRef<[u8]>> Serialize for Base64<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(&self.0))
-    }
-}
-
-impl<'de, T: TryFrom<Vec<u8>>> Deserialize<'de> for Base64<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
-        let length = bytes.len();
-        let wrong = |_| D::Error::custom(format_args!("{length} bytes are too many or too few"));
-        bytes.try_into().map(Self).map_err(wrong)
-    }
-}
 
 /// What a node says of a domain that it serves. For people and for the first look at a peer; a mirror believes only
 /// what it verifies.

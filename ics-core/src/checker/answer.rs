@@ -83,11 +83,12 @@ impl<'a> Described<'a> {
         all
     }
 
-    /// Rule 3.1: the most restrictive; among equals the first in the first domain.
-    fn status(&self) -> Option<(Effect, String)> {
-        let statuses = self.statuses();
-        let most = statuses.iter().map(|(_, it)| effect_of(it)).max()?;
-        let (_, decides) = statuses.iter().find(|(_, it)| effect_of(it) == most)?;
+    /// Rule 3.1: the most restrictive that counts; among equals the first in the first domain.
+    fn status(&self, policy: &TrustDocument) -> Option<(Effect, String)> {
+        let given = self.counting(Act::Status);
+        let given: Vec<_> = given.filter(|(domain, it)| effect_of(it).blocks() || fills(policy, domain, it)).collect();
+        let most = given.iter().map(|(_, it)| effect_of(it)).max()?;
+        let (_, decides) = given.iter().find(|(_, it)| effect_of(it) == most)?;
         Some((most, decides.said.claims().status.as_ref()?.to_string()))
     }
 
@@ -104,27 +105,28 @@ impl<'a> Described<'a> {
     /// Rule 3.3.
     pub(super) fn facts(&self, policy: &TrustDocument) -> Option<Facts> {
         let kind = self.kinds().pop_first()?;
-        let status = self.status();
+        let status = self.status(policy);
         let effect = status.as_ref().map_or(Effect::None, |(effect, _)| *effect);
-        let counts = |domain: &DomainName, it: &Judged<'_>| {
-            policy.roles.get(&it.said.claims().role).is_none_or(|domains| domains.contains(domain))
-        };
-        let spoken = |act| self.counting(act).filter(move |(domain, it)| counts(domain, it));
+        let effects: BTreeSet<Effect> = self.statuses().iter().map(|(_, it)| effect_of(it)).collect();
+        let spoken = |act| self.counting(act).filter(move |(domain, it)| fills(policy, domain, it));
         let roles = |act| spoken(act).map(|(_, it)| it.said.claims().role.to_string()).collect();
         let former = |(heard, judgement): (&'a Heard, &Judgement<'a>)| {
             let former = judgement.judged.iter().filter(|it| it.rule == Rule::Formerly);
-            let former = former.filter(|it| counts(&heard.origin.domain, it));
+            let former = former.filter(|it| fills(policy, &heard.origin.domain, it));
             former.map(|it| it.said.claims().role.to_string()).collect::<Vec<_>>()
         };
+        let backed: BTreeSet<Attribute> =
+            spoken(Act::Identity).flat_map(|(_, it)| it.said.claims().attributes.keys().copied()).collect();
         let agreed = |(attribute, said): (Attribute, Vec<Saying>)| {
             let first = said.first()?.value.clone();
-            said.iter().all(|it| it.value == first).then_some((attribute, first))
+            let is_agreed = backed.contains(&attribute) && said.iter().all(|it| it.value == first);
+            is_agreed.then_some((attribute, first))
         };
         Some(Facts {
             kind,
             attributes: self.values().into_iter().filter_map(agreed).collect(),
             effect,
-            conflict: self.statuses().iter().any(|(_, it)| effect_of(it) != effect),
+            conflict: effects.len() > 1,
             status: status.map(|(_, status)| status),
             vouching_roles: roles(Act::Identity),
             approving_roles: roles(Act::Approval),
@@ -194,6 +196,11 @@ fn effect_of(it: &Judged<'_>) -> Effect {
     it.effect.unwrap_or(Effect::None)
 }
 
+/// Whether the role in which something is said counts of the domain.
+fn fills(policy: &TrustDocument, domain: &DomainName, it: &Judged<'_>) -> bool {
+    policy.roles.get(&it.said.claims().role).is_none_or(|domains| domains.contains(domain))
+}
+
 fn saying(domain: &DomainName, it: &Judged<'_>, value: &str) -> Saying {
     Saying { value: value.to_owned(), domain: domain.clone(), index: it.said.index() }
 }
@@ -228,7 +235,7 @@ pub(super) fn expected(both: &[Described<'_>], premises: &Premises, reach: &[AsO
     let until = reach.iter().map(|it| it.fresh_until).chain(changes).min();
     let certain = |outcome, reason, rules| Expected { outcome, reason, rules, fresh_until: until };
     let unknown = |reason| Expected { outcome: Outcome::Unknown, reason, rules: BTreeSet::new(), fresh_until: None };
-    if both.iter().any(|it| it.status().is_some_and(|(effect, _)| effect.blocks())) {
+    if both.iter().any(|it| it.status(&premises.policy).is_some_and(|(effect, _)| effect.blocks())) {
         return certain(Outcome::Deny, Reason::Blocked, BTreeSet::new());
     }
     if let Some(reason) = both.iter().flat_map(|it| it.missing(&premises.policy, premises.at)).min() {

@@ -55,17 +55,21 @@ fn origin(number: usize) -> Origin {
 }
 
 /// By which the first domain counts, and by which the first two do.
-static POLICIES: LazyLock<[TrustPolicy; 2]> = LazyLock::new(|| {
-    [1, 2].map(|counting| {
-        TrustPolicy::compile(TrustDocument {
-            domains: (0..counting).map(origin).collect(),
-            roles: Default::default(),
-            freshness: Freshness { default: 3_600, uses: [].into() },
-            rules: RULES.to_owned(),
-        })
-        .expect("a trust policy")
+static POLICIES: LazyLock<[TrustPolicy; 2]> = LazyLock::new(|| [1, 2].map(|counting| policy(counting, &[])));
+/// By which the first two count, and each role of the first one alone.
+static BOUND: LazyLock<TrustPolicy> =
+    LazyLock::new(|| policy(2, &["manufacturer", "maintainer", "certification-body", "security-controller", "owner"]));
+
+fn policy(counting: usize, bound: &[&str]) -> TrustPolicy {
+    let first = || BTreeSet::from([origin(0).domain]);
+    TrustPolicy::compile(TrustDocument {
+        domains: (0..counting).map(origin).collect(),
+        roles: bound.iter().map(|role| (word(role), first())).collect(),
+        freshness: Freshness { default: 3_600, uses: [].into() },
+        rules: RULES.to_owned(),
     })
-});
+    .expect("a trust policy")
+}
 
 impl Says {
     fn as_of(&self) -> Timestamp {
@@ -90,7 +94,10 @@ impl Says {
 
 /// What is answered about the device, and what the answer is checked against; the first `counting` domains count.
 fn asked(usage: &str, all: &[Says], counting: usize) -> (Verdict, Premises) {
-    let policy = &POLICIES[counting - 1];
+    asked_by(&POLICIES[counting - 1], usage, all)
+}
+
+fn asked_by(policy: &TrustPolicy, usage: &str, all: &[Says]) -> (Verdict, Premises) {
     let testimonies = all.iter().enumerate().map(|(number, it)| it.testimony(number)).collect();
     let thing = Looked { asked: ID.to_owned(), candidates: 1, testimonies };
     let given = verdict(&Question { usage: usage.to_owned(), thing, peer: None }, policy, now());
@@ -174,6 +181,16 @@ proptest! {
         prop_assert_eq!(check(&with, &premises), Ok(()));
         prop_assert_eq!(with.ignored.len(), 1);
         prop_assert_eq!(Verdict { ignored: BTreeSet::new(), ..with }, without);
+    }
+
+    /// In a role that counts of one domain another one permits nothing; it blocks whatever it likes.
+    #[test]
+    fn nobody_permits_in_a_role_that_counts_of_another_domain(all in vec(says(), 2), usage in 0_usize..3) {
+        let (bound, premises) = asked_by(&BOUND, USES[usage], &all);
+        prop_assert_eq!(check(&bound, &premises), Ok(()));
+        let [alone, free] = [1, 2].map(|counting| asked(USES[usage], &all[..counting], counting).0);
+        prop_assert!(bound.outcome != Outcome::Allow || alone.outcome == Outcome::Allow, "{:?}", bound);
+        prop_assert_eq!(bound.reason == Reason::Blocked, free.reason == Reason::Blocked);
     }
 
     /// What strangers say, who have no role by anybody, changes nothing that counts.

@@ -349,6 +349,17 @@ impl Certificate {
             && self.bytes <= earlier.bytes + limits::KEY_REVOCATION_BYTES
     }
 
+    /// Whether its key is revoked by all that revokes that of another state, and something does: where the rules of a
+    /// domain keep that state out, nothing else of it goes in.
+    #[must_use]
+    pub fn is_revoked_as(&self, other: &Self) -> bool {
+        let (own, others) = (&self.primary.revocations, &other.primary.revocations);
+        // When each was heard of is nothing to it.
+        let what = |it: &Revocation| (it.created, it.is_for_all_times);
+        let is_own = |it: &Revocation| own.iter().any(|held| what(held) == what(it));
+        self.primary() == other.primary() && !others.is_empty() && others.iter().all(is_own)
+    }
+
     /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted
     /// before was good. Without this it counts as if it had been known ever since.
     #[must_use]

@@ -9,7 +9,7 @@ use super::signed::{SignedDescriptor, SignedErasure};
 use super::verify::{Content, Purpose, Unverified, names_of};
 use super::{StatementId, Subject, document, notations};
 use crate::canonical_json::{self, JsonError};
-use crate::identity::{Fingerprint, IdentityId};
+use crate::identity::{Fingerprint, IdentityId, excerpt};
 use crate::limits;
 use crate::log::entry::EntryKind;
 use crate::openpgp::certificate::{Certificate, CertificateError, SELF_SIGNATURE_SUBPACKETS, UserIdError, user_id};
@@ -181,6 +181,18 @@ impl BodyError {
             Self::RevocationRefused { key, .. } | Self::RevokedByAnother(key) => Some(*key),
             _ => None,
         }
+    }
+
+    /// Whether it is such a revocation, and what that should end stands in a state of the certificate: old keys bring
+    /// User IDs and subkeys that were revoked with SHA-1 long ago, which nobody has taken.
+    #[must_use]
+    pub fn leaves_standing(&self, held: &Certificate) -> bool {
+        if self.not_revoked() != Some(held.primary()) {
+            return false;
+        }
+        let Self::RevocationRefused { of, .. } = self else { return true };
+        held.user_ids().iter().any(|user_id| excerpt(user_id) == *of)
+            || held.all_keys().any(|key| key.to_string() == *of)
     }
 }
 

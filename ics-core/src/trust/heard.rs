@@ -7,9 +7,9 @@ use super::verdict::{Looked, Question, Reason, Testimony};
 use super::{Facts, TrustPolicy};
 use crate::identity::{Kind, excerpt};
 use crate::log::checkpoint::Origin;
-use crate::record::{By, GivenStatus, Record};
+use crate::record::{By, Given, GivenStatus, Listed, Record, Standing};
 use crate::time::Timestamp;
-use crate::vocabulary::{Attribute, DomainName, Effect};
+use crate::vocabulary::{Act, Attribute, DomainName, Effect};
 
 /// What the domains that count say of a thing.
 pub(super) struct Heard<'a> {
@@ -45,6 +45,7 @@ impl<'a> Heard<'a> {
         if vouched.is_empty() { self.records().map(|record| record.identity.kind).collect() } else { vouched }
     }
 
+    /// Those that stand, whoever has given them.
     fn statuses(&self) -> impl Iterator<Item = (&'a DomainName, &'a GivenStatus)> {
         self.records().flat_map(|record| {
             let status = record.status.iter();
@@ -53,15 +54,24 @@ impl<'a> Heard<'a> {
         })
     }
 
-    /// The most restrictive; among equals that of the first domain, which stands first there.
-    pub(super) fn status(&self) -> Option<(&'a DomainName, &'a GivenStatus)> {
-        self.statuses().reduce(|first, next| if next.1.effect > first.1.effect { next } else { first })
+    /// The most restrictive that counts, and what it does; among equals that of the first domain, which stands first
+    /// there. What blocks counts whoever says it; all else where the role counts in which it is said.
+    pub(super) fn status(&self) -> Option<(&'a DomainName, &'a Listed, Effect)> {
+        let policy = self.policy;
+        let counting = self.records().flat_map(move |record| {
+            let is_status = |it: &&Listed| it.act == Act::Status && it.standing == Standing::Stands;
+            let given = record.statements.iter().filter(is_status);
+            let given = given.map(move |it| (&record.domain, it, it.effect.unwrap_or(Effect::None)));
+            given.filter(move |(domain, it, effect)| effect.blocks() || policy.counts(&it.by.role, domain))
+        });
+        counting.reduce(|first, next| if next.2 > first.2 { next } else { first })
     }
 
     pub(super) fn facts(&self) -> Option<Facts> {
         let kind = self.kinds().pop_first()?;
         let status = self.status();
-        let effect = status.map_or(Effect::None, |(_, status)| status.effect);
+        let effect = status.map_or(Effect::None, |(_, _, effect)| effect);
+        let effects: BTreeSet<Effect> = self.statuses().map(|(_, given)| given.effect).collect();
         let roles = |by: fn(&Record) -> &Vec<By>| {
             let all = self.records().flat_map(|record| by(record).iter().map(|by| (&by.role, &record.domain)));
             let counting = all.filter(|(role, domain)| self.policy.counts(role, domain));
@@ -73,28 +83,34 @@ impl<'a> Heard<'a> {
             kind,
             attributes: self.attributes(),
             effect,
-            status: status.map(|(_, status)| status.name.to_string()),
+            status: status.and_then(|(_, given, _)| given.status.as_ref()).map(ToString::to_string),
             vouching_roles: roles(|record| &record.vouched),
             approving_roles: roles(|record| &record.approvals),
             formerly_approving_roles: roles(|record| &record.formerly_approved),
             labels: labels.map(|(label, _)| label.value.clone()).collect(),
-            conflict: self.statuses().any(|(_, other)| other.effect != effect),
+            conflict: effects.len() > 1,
         })
     }
 
-    fn values(&self) -> BTreeMap<Attribute, BTreeSet<&'a str>> {
-        let mut values: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for (attribute, given) in self.records().flat_map(|record| &record.attributes) {
-            values.entry(*attribute).or_default().extend(given.iter().map(|given| given.value.as_str()));
+    /// What is said of each attribute, and whether the role counts in which it is said.
+    fn values(&self) -> BTreeMap<Attribute, Vec<(&'a str, bool)>> {
+        let mut values: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for record in self.records() {
+            let said =
+                |given: &'a Given<String>| (given.value.as_str(), self.policy.counts(&given.by.role, &record.domain));
+            for (attribute, given) in &record.attributes {
+                values.entry(*attribute).or_default().extend(given.iter().map(said));
+            }
         }
         values
     }
 
-    /// The attributes on which all agree.
+    /// The attributes on which all agree, if the role counts of one of them.
     fn attributes(&self) -> BTreeMap<Attribute, String> {
-        let agreed = |(attribute, values): (Attribute, BTreeSet<&str>)| match values.first() {
-            Some(value) if values.len() == 1 => Some((attribute, (*value).to_owned())),
-            _ => None,
+        let agreed = |(attribute, said): (Attribute, Vec<(&str, bool)>)| {
+            let (first, _) = *said.first()?;
+            let is_agreed = said.iter().all(|(value, _)| *value == first) && said.iter().any(|(_, counts)| *counts);
+            is_agreed.then(|| (attribute, first.to_owned()))
         };
         self.values().into_iter().filter_map(agreed).collect()
     }
@@ -191,6 +207,9 @@ pub(super) fn lacks(heard: &Heard<'_>, facts: &Facts) -> String {
         false => format!("{some} {}", words.iter().map(|word| excerpt(word)).collect::<Vec<_>>().join(", ")),
     };
     let status = match (&facts.status, facts.effect) {
+        (None, _) if heard.statuses().next().is_some() => {
+            "its status is given in a role that counts of other domains".to_owned()
+        }
         (None, _) => "it has no status".to_owned(),
         (Some(status), effect) => format!("its status is `{status}`, which {}", effect.does()),
     };

@@ -28,8 +28,9 @@ pub struct TrustDocument {
     /// The domains that count, pinned. Others are not heard.
     pub domains: Vec<Origin>,
     /// Of which of these domains a role counts; one that is not named here counts of all. Whoever writes a domain's
-    /// descriptor gives himself every role there, so only this keeps a maker from certifying his own things. Who vouches
-    /// and approves and what labels stand is heard so; statuses and attributes count whoever says them.
+    /// descriptor gives himself every role there, so only this keeps a maker from certifying his own things. Who
+    /// vouches and approves, labels, attributes, and statuses that do not block are heard so; what blocks counts
+    /// whoever says it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<Role, BTreeSet<DomainName>>,
     /// How old an answer may be; a domain's own bound holds beside it, and the shorter one wins.

@@ -365,14 +365,14 @@ impl Answer {
     /// Denied, if anything blocks.
     fn blocked(both: &[Heard<'_>]) -> Option<Self> {
         let blocking = both.iter().filter_map(|heard| {
-            let (domain, status) = heard.status().filter(|(_, status)| status.effect.blocks())?;
+            let (domain, given, effect) = heard.status().filter(|(_, _, effect)| effect.blocks())?;
             Some(format!(
                 "{} is `{}`, which {}: said in {domain} at index {} by {}",
                 heard.name(),
-                status.name,
-                status.effect.does(),
-                status.by.index,
-                signer(&status.by)
+                given.status.as_ref()?,
+                effect.does(),
+                given.by.index,
+                signer(&given.by)
             ))
         });
         let reasons: Vec<String> = blocking.collect();

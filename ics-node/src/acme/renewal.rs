@@ -4,6 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use ics_core::time::Timestamp;
 use serde_json::{Value, json};
 
+use super::identifier::Identifier;
 use super::problem::{Kind, Problem};
 
 /// Seconds after which a client asks again.
@@ -67,18 +68,26 @@ pub fn to_json((start, end): (Timestamp, Timestamp)) -> Value {
     json!({"suggestedWindow": {"start": start, "end": end}})
 }
 
-/// An order may name the certificate that it succeeds: one that its account got, and that has no successor yet.
+/// An order may name the certificate that it succeeds: one that its account got, for an identifier that is ordered
+/// again, and that has no successor yet. `got_for` is what it was ordered for, if the account got it.
 ///
 /// # Errors
 /// As RFC 9773, 5 says.
-pub fn check_replaces(got_by: Option<u64>, account: u64, replaced: bool) -> Result<(), Problem> {
-    match got_by {
-        Some(owner) if owner == account && replaced => {
-            Err(Problem::new(Kind::AlreadyReplaced, "replaces: another order succeeds this certificate already"))
-        }
-        Some(owner) if owner == account => Ok(()),
-        _ => Err(Problem::new(Kind::Malformed, "replaces: this account got no such certificate")),
+pub fn check_replaces(
+    got_for: Option<&[Identifier]>,
+    ordered: &[Identifier],
+    is_replaced: bool,
+) -> Result<(), Problem> {
+    let got_for = got_for.ok_or_else(|| Problem::malformed("replaces: this account got no such certificate"))?;
+    if !got_for.iter().any(|identifier| ordered.contains(identifier)) {
+        let text = "replaces: the order has no identifier in common with this certificate; leave `replaces` out of it";
+        return Err(Problem::malformed(text));
     }
+    if is_replaced {
+        let text = "replaces: another order succeeds this certificate already";
+        return Err(Problem::new(Kind::AlreadyReplaced, text));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -97,6 +106,19 @@ mod tests {
         for wrong in ["", ".", "AA", "AA.", ".AA", "A=.AA", "AA.AA.AA"] {
             assert!(CertificateId::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_successor_is_of_the_same_account_and_for_one_of_the_same_identifiers() {
+        let [own, other, third] = ["a.example", "b.example", "c.example"].map(|host| Identifier::Dns(host.to_owned()));
+        let (got_for, ordered) = ([own.clone(), other], [third.clone(), own]);
+        let check = |got_for, ordered: &[Identifier], is_replaced| {
+            check_replaces(got_for, ordered, is_replaced).map_err(|error| error.kind)
+        };
+        assert_eq!(check(Some(&got_for[..]), &ordered, false), Ok(()), "one of them is enough");
+        assert_eq!(check(Some(&got_for[..]), &ordered, true), Err(Kind::AlreadyReplaced));
+        assert_eq!(check(Some(&got_for[..]), &[third], false), Err(Kind::Malformed));
+        assert_eq!(check(None, &ordered, false), Err(Kind::Malformed), "another account got it");
     }
 
     #[test]

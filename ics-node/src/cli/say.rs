@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use ics_core::identity::Kind;
+use ics_core::identity::{Fingerprint, Kind};
 use ics_core::record::{Listed, Record};
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect, Role};
+use serde::Serialize;
 use serde_json::json;
 
 use self::all::say_all;
@@ -305,19 +306,30 @@ pub(crate) fn prepared(
     let head = with.iter().fold(head, |head, certificate| head.with(certificate));
     let count = items.len();
     let digest = head.write(path, items)?;
-    say_prepared(context, path, &counted(count, "statement"), &digest, &head)
+    say_prepared(context, path, (counted(count, "statement").as_str(), &json!({})), &digest, &head)
 }
 
-/// Says where a batch is, and what to do with it.
+/// A batch that waits for its signer, and whatever else is to be told of it.
+#[derive(Serialize)]
+struct Prepared<'p, B> {
+    unsigned: &'p str,
+    holds: &'p str,
+    batch: &'p str,
+    signer: Fingerprint,
+    #[serde(flatten)]
+    beside: &'p B,
+}
+
+/// Says where a batch is, what it holds, with further members for programs, and what to do with it.
 pub(crate) fn say_prepared(
     context: &Context,
     path: &Path,
-    what: &str,
+    (what, beside): (&str, &impl Serialize),
     digest: &str,
     head: &Head,
 ) -> Result<Exit, Failure> {
     let file = path.display().to_string();
-    let said = json!({ "unsigned": file, "holds": what, "batch": digest, "signer": head.signer });
+    let said = Prepared { unsigned: &file, holds: what, batch: digest, signer: head.signer, beside };
     context.output.result(&said, || {
         let rows = [
             ("to be signed by", head.signer.to_string()),

@@ -4,6 +4,8 @@ use core::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
+use ics_core::statement::BodyError;
+
 use super::PassphraseError;
 use super::token::TokenError;
 
@@ -79,6 +81,9 @@ pub enum KeyError {
         /// Why that is refused.
         reason: String,
     },
+    /// What should revoke the key, or something on it, does not count.
+    #[error("{0}")]
+    NotRevoked(Box<BodyError>),
     /// The library refused to make a key or a signature.
     #[error("{0}")]
     Make(String),

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::secret::{self, SecretKey};
 use super::store::KeyName;
+use super::transferable::Canonical;
 use super::{KeyError, KeyStore, KeyVersion, Passphrase, StoredKey, file, transferable};
 
 /// Bytes of a file that is imported.
@@ -28,7 +29,7 @@ enum Content {
     /// A transferable secret key, its secrets encrypted or not.
     OpenPgp(Vec<Packet>),
     /// A certificate without secrets, in the form in which the log takes it: something new about a key that is here.
-    Certificate(Vec<u8>),
+    Certificate(Canonical),
     /// A single key in PKCS#8.
     Pkcs8(Box<SecretKey>),
 }
@@ -70,7 +71,7 @@ impl ImportSource {
     }
 
     /// Its certificate in the form in which the log takes it; none if it has none.
-    fn certificate(&self) -> Result<Option<Vec<u8>>, KeyError> {
+    fn certificate(&self) -> Result<Option<Canonical>, KeyError> {
         match &self.content {
             Content::OpenPgp(packets) => canonical_certificate(packets).map(Some),
             Content::Certificate(certificate) => Ok(Some(certificate.clone())),
@@ -82,8 +83,8 @@ impl ImportSource {
     fn fingerprint(&self) -> Result<Fingerprint, KeyError> {
         let of = |bytes: &[u8]| Certificate::parse(bytes).map(|it| it.primary()).map_err(KeyError::make);
         match &self.content {
-            Content::OpenPgp(packets) => of(&canonical_certificate(packets)?),
-            Content::Certificate(certificate) => of(certificate),
+            Content::OpenPgp(packets) => of(&canonical_certificate(packets)?.body),
+            Content::Certificate(certificate) => of(&certificate.body),
             Content::Pkcs8(key) => {
                 let (signer, _) = secret::signer(SecretKey::clone(key).role_into_unspecified())?;
                 Ok(signer.public_key().fingerprint())
@@ -124,7 +125,7 @@ impl KeyStore {
                 let canonical = canonical_certificate(&packets)?;
                 let reencrypt = |packet| reencrypted(packet, name, old, passphrase).transpose();
                 let secrets = packets.into_iter().filter_map(reencrypt).collect::<Result<_, _>>()?;
-                self.add(name, &transferable::with_secrets(&canonical, secrets)?)
+                self.add(name, &transferable::with_secrets(&canonical.body, secrets)?)
             }
         }
     }
@@ -150,7 +151,8 @@ impl KeyStore {
     /// missing, for which it takes the passphrases of [`KeyStore::import`]. None if there is nothing new.
     ///
     /// # Errors
-    /// When a passphrase does not fit, what comes out is not accepted, or the disk fails.
+    /// When a passphrase does not fit, what comes out is not accepted, nothing is new but a revocation that does not
+    /// count, or the disk fails.
     pub fn extend(
         &self,
         held: &StoredKey,
@@ -158,7 +160,7 @@ impl KeyStore {
         passphrases: Option<(Option<&Passphrase>, &Passphrase)>,
     ) -> Result<Option<StoredKey>, KeyError> {
         let sent = source.certificate()?.unwrap_or_default();
-        let union = Certificate::union(held.certificate_bytes(), &sent).map_err(KeyError::make)?;
+        let union = Certificate::union(held.certificate_bytes(), &sent.body).map_err(KeyError::make)?;
         let certificate = Certificate::parse(&union).map_err(KeyError::make)?;
         let packets = match (source.content, passphrases) {
             (Content::OpenPgp(packets), Some(_)) => packets,
@@ -171,7 +173,9 @@ impl KeyStore {
             }
         }
         if held.certificate().covers(&certificate) && secrets.is_empty() {
-            return Ok(None);
+            // Whoever imports a revocation and hears that nothing changed believes that the key is revoked.
+            let not_revoked = sent.not_revoked.into_iter().find(|it| it.leaves_standing(held.certificate()));
+            return not_revoked.map_or(Ok(None), |error| Err(KeyError::NotRevoked(Box::new(error))));
         }
         self.rewrite(held, &union, secrets).map(Some)
     }
@@ -206,14 +210,18 @@ fn decrypted<R: KeyRole>(
 }
 
 /// The certificate in the form in which the log takes it; what others say of it is left out.
-fn canonical_certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
-    transferable::canonical(&transferable::certificate(packets)?)
+fn canonical_certificate(packets: &[Packet]) -> Result<Canonical, KeyError> {
+    transferable::read(&transferable::certificate(packets)?)
 }
 
 fn openpgp(bytes: &[u8]) -> Result<ImportSource, KeyError> {
-    let public = |reason| transferable::canonical(bytes).map(Content::Certificate).map_err(|_| reason);
-    let content = transferable::packets(bytes).map(Content::OpenPgp).or_else(public);
-    content.map(|content| ImportSource { content }).map_err(|reason| refused("the file", reason))
+    let public = |reason: String| match transferable::read(bytes) {
+        Ok(certificate) => Ok(Content::Certificate(certificate)),
+        Err(error @ KeyError::NotRevoked(_)) => Err(error),
+        Err(_) => Err(refused("the file", reason)),
+    };
+    let content = transferable::packets(bytes).map(Content::OpenPgp).or_else(public)?;
+    Ok(ImportSource { content })
 }
 
 fn pkcs8(pem: &str) -> Result<SecretKey, KeyError> {

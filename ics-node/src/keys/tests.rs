@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::{Certificate, Purpose};
 use ics_core::time::Timestamp;
 use zeroize::Zeroizing;
@@ -149,6 +150,34 @@ fn what_is_new_about_a_key_is_added_to_its_file() {
     assert!(store.held(&name("k"), &source()).expect("read").is_none());
     let refused = store.import(&name("k"), source(), "Somebody", (None, &secret), AT).map(|_| ());
     assert!(refused.expect_err("refused").to_string().contains("it is a public key, without its secret"));
+}
+
+/// A revocation of a key by a signature that says to be by this one, and made with this hash algorithm; nobody looks at
+/// more.
+fn revocation(issuer: Fingerprint, hash: u8) -> Vec<u8> {
+    let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
+    let hashed = [&[5, 0x82][..], &[0x6b, 0, 0, 0], &by].concat();
+    let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("short");
+    // Version 4, of a key, EdDSA; nothing unhashed, two numbers of one bit.
+    let body = [&[4, 0x20, 22, hash, 0, length(&hashed)][..], &hashed, &[0, 0, 0, 0, 0, 1, 1, 0, 1, 1]].concat();
+    [&[0xc2, length(&body)][..], &body].concat()
+}
+
+#[test]
+fn a_key_that_should_be_revoked_and_is_not_is_no_unchanged_one() {
+    let home = tempfile::tempdir().expect("directory");
+    let (store, secret) = (KeyStore::new(home.path()), passphrase("correct horse"));
+    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    let (own, key) = (made.certificate_bytes(), made.public_key().expect("a key").to_packet().len());
+    let with = |revocation: &[u8]| [&own[..key], revocation, &own[key..]].concat();
+    let designated = public_source(home.path(), &with(&revocation(Fingerprint::V4([7; 20]), 10)));
+    let refused = store.extend(&made, designated, None).map(|_| ()).expect_err("refused").to_string();
+    assert!(refused.contains("NOT taken") && refused.contains("designated revokers"), "{refused}");
+    let path = home.path().join("weak.asc");
+    let weak = with(&revocation(made.fingerprint(), 2));
+    fs::write(&path, armor_certificate(&weak).expect("armor")).expect("written");
+    let refused = ImportSource::read(&path).map(|_| ()).expect_err("refused").to_string();
+    assert!(refused.contains("NOT taken") && refused.contains("SHA-1"), "{refused}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use ics_core::openpgp::key::PublicKey;
-use ics_core::statement::{self, Body};
+use ics_core::statement::{self, Body, BodyError};
 use sequoia_openpgp::PacketPile;
 use sequoia_openpgp::armor;
 use sequoia_openpgp::packet::Packet;
@@ -76,21 +76,42 @@ pub(super) fn certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
     Ok(bytes)
 }
 
+/// A certificate in the form in which the log takes it.
+#[derive(Clone, Default)]
+pub(super) struct Canonical {
+    pub(super) body: Vec<u8>,
+    /// What should revoke something of it and does not count.
+    pub(super) not_revoked: Vec<BodyError>,
+}
+
 /// The one certificate in what gpg, sq or a node wrote, armored or binary, in the form in which the log takes it.
 ///
 /// # Errors
 /// When there is none, or more than one, or it is not accepted.
 pub fn canonical(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
-    let split = statement::split(bytes).map_err(KeyError::make)?;
+    read(bytes).map(|it| it.body)
+}
+
+/// The same, with what should revoke something of it and does not count.
+pub(super) fn read(bytes: &[u8]) -> Result<Canonical, KeyError> {
+    let split = statement::split(bytes).map_err(not_accepted)?;
     let is_certificate = |body: &Vec<u8>| matches!(statement::parse(body), Ok(Body::Certificate(_)));
     let mut certificates = split.bodies.into_iter().filter(is_certificate);
     match (certificates.next(), certificates.next()) {
-        (Some(one), None) => Ok(one),
+        (Some(body), None) => {
+            let not_revoked = split.refused.into_iter().filter(|it| it.not_revoked().is_some()).collect();
+            Ok(Canonical { body, not_revoked })
+        }
         (None, _) => {
-            Err(split.refused.first().map_or_else(|| KeyError::make("there is no certificate"), KeyError::make))
+            let first = split.refused.into_iter().next();
+            Err(first.map_or_else(|| KeyError::make("there is no certificate"), not_accepted))
         }
         (Some(_), Some(_)) => Err(KeyError::make("there are several certificates")),
     }
+}
+
+fn not_accepted(error: BodyError) -> KeyError {
+    if error.not_revoked().is_some() { KeyError::NotRevoked(Box::new(error)) } else { KeyError::make(error) }
 }
 
 /// A certificate in armor with a header that says in which token its secret is: any OpenPGP program can import it.

@@ -289,6 +289,8 @@ fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
         "complete": true,
     });
     let words = ["domain", "update", "--compromised", &declared];
+    let unsigned = stage.ok(&[&words[..], &["--unsigned", "declared.ics"]].concat());
+    assert_eq!(unsigned["blocks_that_fall"], expected, "also where the owner's key is on another machine: {unsigned}");
     assert_eq!(stage.ok(&words)["blocks_that_fall"], expected);
     assert_eq!(stage.ok(&["domain", "submit"])["blocks_that_fall"], expected);
 
@@ -346,8 +348,12 @@ fn people_are_told_what_counts_no_longer_once_its_signer_has_no_role() {
     stage.ok(&["approve", "serial:SN-1", "--signer", "factory-2", "--yes"]);
     let one = told("one.ics");
     assert!(one.contains("1 introduction will count no longer") && !one.contains("approval,"), "{one}");
-    let json = stage.ok(&["domain", "update", "--remove-signer", "manufacturer=signer"]);
-    assert_eq!(json["statements_that_fall"], serde_json::json!({"statements": {"identity": 1}, "complete": true}));
+    let remove = ["domain", "update", "--remove-signer", "manufacturer=signer"];
+    for words in [[&remove[..], &["--unsigned", "last.ics"]].concat(), remove.to_vec()] {
+        let json = stage.ok(&words);
+        let expected = serde_json::json!({"statements": {"identity": 1}, "complete": true});
+        assert_eq!(json["statements_that_fall"], expected, "{json}");
+    }
 }
 
 /// What the source declares itself does not count here.

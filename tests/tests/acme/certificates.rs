@@ -206,6 +206,11 @@ fn renewal_is_suggested_in_time_and_a_successor_is_named_once() {
     let days = |member: &str| time(member).millis_since(server.world.app.clock().now()) / 86_400_000;
     assert!((50..65).contains(&days("start")) && (50..70).contains(&days("end")), "{window}");
     let successor = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "replaces": id});
+    let other = json!({"identifiers": [{"type": HOST.0, "value": HOST.1}], "replaces": id});
+    let detail = device.post("new-order", &other).fails(400, "malformed");
+    assert!(detail.contains("no identifier in common"), "{detail}");
+    let unknown = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "replaces": "AAAA.AAAA"});
+    device.post("new-order", &unknown).fails(400, "malformed");
     let order = device.post("new-order", &successor).is(201);
     assert_eq!(order.json()["replaces"], id);
     device.post("new-order", &successor).fails(409, "alreadyReplaced");

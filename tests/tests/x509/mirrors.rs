@@ -24,12 +24,18 @@ fn path_of(town: &Town, name: &str) -> String {
     url.strip_prefix(&town.url).expect("it is the home's").to_owned()
 }
 
-#[test]
-fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
-    let mut town = Town::new("");
+/// A home with a device that has a certificate, and the path of the list that this names.
+fn with_a_certificate() -> (Town, String) {
+    let town = Town::new("");
     town.device("7");
     assert_eq!(town.est("SN-7", "7").0, "200");
     let path = path_of(&town, "7");
+    (town, path)
+}
+
+#[test]
+fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
+    let (mut town, path) = with_a_certificate();
     let (_mirror, mirror) = town.mirror("mirror");
     let (_second, second) = town.mirror_of("second", &mirror);
     for node in [&mirror, &second] {
@@ -86,10 +92,7 @@ fn a_mirror_gives_no_list_without_what_it_knows_to_be_revoked() {
 /// What a copy has not heard of yet, it would sign away: it gives what the home has signed, although it has the key.
 #[test]
 fn a_copy_with_the_issuers_key_signs_no_lists() {
-    let mut town = Town::new("");
-    town.device("7");
-    assert_eq!(town.est("SN-7", "7").0, "200");
-    let path = path_of(&town, "7");
+    let (mut town, path) = with_a_certificate();
     let (mut node, spare) = town.spare("spare");
     town.eventually("a list travels", || list(&town, &spare, &path).is_some());
     let before = town.bench.read("copy.crl");
@@ -122,10 +125,7 @@ fn other_list(path: &str) -> String {
 /// A site may lose its link and its power in any order, and its nginx asks for the first time after both.
 #[test]
 fn a_mirror_that_starts_without_a_link_gives_the_list_that_nobody_has_asked_it_for() {
-    let mut town = Town::new("");
-    town.device("7");
-    assert_eq!(town.est("SN-7", "7").0, "200");
-    let path = path_of(&town, "7");
+    let (mut town, path) = with_a_certificate();
     let other = other_list(&path);
     let (mut mirror, url) = town.mirror("mirror");
     for path in [&path, &other] {
@@ -146,9 +146,7 @@ fn a_mirror_that_starts_without_a_link_gives_the_list_that_nobody_has_asked_it_f
 
 #[test]
 fn a_mirror_answers_by_its_next_certificate_without_a_restart() {
-    let town = Town::new("");
-    town.device("7");
-    assert_eq!(town.est("SN-7", "7").0, "200");
+    let (town, _) = with_a_certificate();
     assert!(town.ocsp("7").contains("good"), "its home answers");
     let (mirror, url) = town.answerer("mirror");
     let first = town.bench.read("ocsp.der");

@@ -1,5 +1,9 @@
 //! A manufacturer's domain that issues certificates: a root, an issuing authority below it, and one device.
 
+// Other tests read this file from elsewhere: then its modules are not looked for below its own name.
+#[path = "world/changed.rs"]
+mod changed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -272,71 +276,6 @@ impl World {
     /// The file of its log.
     pub(crate) fn database(&self) -> PathBuf {
         self._directory.path().join("ics.db")
-    }
-
-    /// The same node with other keys in the place of the issuer's.
-    pub(crate) fn with_key(self, key: IssuerKey) -> Self {
-        self.with_keys(vec![key])
-    }
-
-    /// The same with several.
-    pub(crate) fn with_keys(self, keys: Vec<IssuerKey>) -> Self {
-        let Self { app, root, issuer, root_key, descriptor, _directory: directory, .. } = self;
-        drop(app);
-        let key = keys.first().cloned().expect("one at least");
-        let app = open(directory.path(), keys, None);
-        Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
-    }
-
-    /// The same node after another key has taken over, with the certificate that the root gives it; the former key is
-    /// still there.
-    pub(crate) fn rotated(mut self, key: IssuerKey) -> Self {
-        let now = Clock::default().now();
-        let request = ca_request(&*key.signer, "Acme Issuing 2", Some("Acme")).expect("a request");
-        let new = NewAuthority {
-            common_name: String::new(),
-            organization: None,
-            path_length: 0,
-            constraints: Shape::new().constraints,
-            validity: (now, now.plus_millis(1000 * DAY)),
-            crl_url: None,
-        };
-        let (above, number) = (authority(&[&self.root]), SerialNumber::new([3; 20]));
-        let issuer = issue_authority(&*self.root_key, Some(&above), Some(&request), &new, &number).expect("an issuer");
-        let first = Issuer { certificate: STANDARD.encode(&issuer), chain: vec![STANDARD.encode(&self.root)] };
-        let fingerprint = key.signer.public_key().fingerprint();
-        self.change(|descriptor| {
-            descriptor.certificates.as_mut().expect("it issues").issuers.insert(0, first);
-            descriptor.roles.get_mut(&role("issuer")).expect("the role").signers.insert(fingerprint);
-        });
-        let Self { app, root, key: former, root_key, descriptor, _directory: directory, .. } = self;
-        drop(app);
-        let app = open(directory.path(), vec![key.clone(), former], None);
-        Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
-    }
-
-    /// The next version of the descriptor, in force.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Descriptor)) {
-        let signed = self.amended(change);
-        self.submit(vec![signed]);
-    }
-
-    /// The next version of the descriptor, signed.
-    pub(crate) fn amended(&mut self, change: impl FnOnce(&mut Descriptor)) -> Vec<u8> {
-        let mut next = self.descriptor.clone();
-        next.version += 1;
-        next.previous = Some(self.descriptor.hash());
-        change(&mut next);
-        let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-        self.descriptor = next;
-        signed
-    }
-
-    /// The next version, signed, which demands a witness that nobody asks: nothing is shown from then on.
-    pub(crate) fn unwitnessed(&mut self) -> Vec<u8> {
-        let key = STANDARD.encode(SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
-        let witnesses = Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] };
-        self.amended(|descriptor| descriptor.witnesses = Some(witnesses))
     }
 }
 

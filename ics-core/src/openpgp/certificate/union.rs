@@ -6,7 +6,7 @@ use crate::identity::Fingerprint;
 use crate::openpgp::key;
 use crate::openpgp::packet::{self, Packet};
 use crate::openpgp::reader::WireError;
-use crate::openpgp::signature::{Over, Signature};
+use crate::openpgp::signature::{KEY_REVOCATION, Over, Signature, glance};
 use crate::statement::StatementId;
 
 /// The primary key, a User ID or a subkey, with the self-signatures on it by the ids of what they sign.
@@ -25,23 +25,42 @@ impl Certificate {
     /// # Errors
     /// When one of them is no certificate in canonical form, or they have different primary keys.
     pub fn union(earlier: &[u8], later: &[u8]) -> Result<Vec<u8>, CertificateError> {
-        let (holder, mut united) = components(earlier)?;
-        for component in components(later)?.1 {
-            match united.iter_mut().find(|held| held.packet == component.packet) {
-                Some(held) => held.add(component),
-                None if component.packet.tag == packet::PUBLIC_KEY => return Err(CertificateError::Foreign(holder)),
-                None => united.push(component),
-            }
-        }
-        // As stock programs have it: the key, User IDs, subkeys; the tags are in the same order.
-        united.sort_by_key(|component| component.packet.tag);
-        let mut out = Vec::with_capacity(earlier.len() + later.len());
-        for Component { packet, signatures } in united {
-            let packets = core::iter::once(packet).chain(signatures.into_iter().map(|(_, signature)| signature));
-            packets.for_each(|packet| packet::write(&mut out, packet.tag, packet.body));
-        }
-        Ok(out)
+        unite(components(earlier)?, components(later)?.1)
     }
+
+    /// The earlier state with nothing of the later one but what revokes its primary key.
+    ///
+    /// # Errors
+    /// As [`Certificate::union`].
+    pub fn with_revocations(earlier: &[u8], later: &[u8]) -> Result<Vec<u8>, CertificateError> {
+        let mut later = components(later)?.1;
+        later.retain(|component| component.packet.tag == packet::PUBLIC_KEY);
+        for component in &mut later {
+            component.signatures.retain(|(_, it)| glance(it.body).is_ok_and(|it| it.kind == KEY_REVOCATION));
+        }
+        unite(components(earlier)?, later)
+    }
+}
+
+fn unite<'a>(
+    (holder, mut united): (Fingerprint, Vec<Component<'a>>),
+    later: Vec<Component<'a>>,
+) -> Result<Vec<u8>, CertificateError> {
+    for component in later {
+        match united.iter_mut().find(|held| held.packet == component.packet) {
+            Some(held) => held.add(component),
+            None if component.packet.tag == packet::PUBLIC_KEY => return Err(CertificateError::Foreign(holder)),
+            None => united.push(component),
+        }
+    }
+    // As stock programs have it: the key, User IDs, subkeys; the tags are in the same order.
+    united.sort_by_key(|component| component.packet.tag);
+    let mut out = Vec::new();
+    for Component { packet, signatures } in united {
+        let packets = core::iter::once(packet).chain(signatures.into_iter().map(|(_, signature)| signature));
+        packets.for_each(|packet| packet::write(&mut out, packet.tag, packet.body));
+    }
+    Ok(out)
 }
 
 impl<'a> Component<'a> {

@@ -1,5 +1,7 @@
 //! What a relying party is told, and why.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Looked, Outcome, Question, Reason, Testimony, Verdict, verdict};
 use crate::checker::{Premises, Sought, check};
 use crate::descriptor::Freshness;
@@ -413,6 +415,49 @@ fn a_role_counts_of_the_domains_that_the_policy_names_for_it() {
         refused.contains("roles.maintainer") && refused.contains("`c.example` is not among `domains`"),
         "{refused}"
     );
+}
+
+/// More hands may block, and contradict; no others put a thing into use, or say what it is.
+#[test]
+fn what_permits_counts_of_the_domains_that_the_policy_names_for_the_role() {
+    let bound = |role: &str| {
+        let roles = BTreeMap::from([(word(role), BTreeSet::from([word("a.example")]))]);
+        TrustPolicy::compile(TrustDocument { roles, ..policy(&["a.example", "b.example"]).document().clone() })
+            .expect("a trust policy")
+    };
+    let ask = |policy: &TrustPolicy, of_a: &[Draft], of_b: &[Draft]| {
+        let told = vec![testimony("a.example", of_a), testimony("b.example", of_b)];
+        answer("operate", looked(told), None, policy, now())
+    };
+    let introduced = || introduce(0).name("serial:SN-1");
+    let policy = bound("maintainer");
+    let approved = [introduced(), say(2, KEEPER, "maintainer", Act::Approval)];
+    let in_use = vec![introduced(), status(1, KEEPER, "maintainer", "in-use")];
+    let verdict = ask(&policy, &approved, &in_use);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::NotPermitted), "{verdict:?}");
+    assert!(verdict.reasons.join("; ").contains("a role that counts of other domains"), "{:?}", verdict.reasons);
+    let more = [in_use, vec![status(3, MAKER, "manufacturer", "in-use")]].concat();
+    assert_eq!(ask(&policy, &approved, &more).outcome, Outcome::Allow, "the same behind it, in a role that counts");
+    let planned = [introduced(), status(1, KEEPER, "maintainer", "planned")];
+    let verdict = ask(&policy, &good(), &planned);
+    assert_eq!(verdict.outcome, Outcome::Allow, "{verdict:?}");
+    assert!(verdict.thing.expect("is known").conflict, "rules that want all to agree see it");
+
+    let policy = bound("manufacturer");
+    let with_model = |model: Option<&str>| match model {
+        Some(model) => introduced().attribute(Attribute::Model, model),
+        None => introduced(),
+    };
+    for (of_a, of_b, expected) in [
+        (Some("P1"), None, Some("P1")),
+        (None, Some("P1"), None),
+        (Some("P1"), Some("P1"), Some("P1")),
+        (Some("P1"), Some("P2"), None),
+    ] {
+        let facts = ask(&policy, &[with_model(of_a)], &[with_model(of_b)]).thing.expect("is known");
+        let model = facts.attributes.get(&Attribute::Model).map(String::as_str);
+        assert_eq!(model, expected, "{of_a:?} {of_b:?}");
+    }
 }
 
 #[test]

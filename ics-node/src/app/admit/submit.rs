@@ -13,12 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::{Checked, What, check_sent};
 use super::judge::{Judgement, judge, statement_kind};
-use super::unite::united_late;
+use super::unite::{revocation_alone, united_late};
 use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::app::clock::Clock;
 use crate::app::copy::feed::Unproven;
-use crate::app::entries::{Line, Snapshot};
+use crate::app::entries::{Line, Log, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, fill, random};
 use crate::background::breathe_among;
@@ -305,7 +305,8 @@ fn append_one(
     };
     let admitted_at = admission(domain.as_deref(), &checked.what, now);
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admitted = match judge(&*tx, domain.as_deref(), &header, &checked, line)? {
+    let (header, checked, judgement) = judge_or_end(&*tx, domain.as_deref(), (header, checked), line)?;
+    let admitted = match judgement {
         Judgement::Admitted(admitted) => admitted,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),
@@ -319,6 +320,25 @@ fn append_one(
     let (index, leaf) = tx.append_with_leaf(NewEntry { header: bytes.clone(), content, keys, effective: true })?;
     admitted.extend(tx, domain, index, &header, leaf)?;
     Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
+}
+
+/// Judges what comes in; of a certificate that the rules keep out what ends the one in the log, if anything of it does.
+/// Of that its source proves nothing.
+fn judge_or_end(
+    log: &impl Log,
+    domain: Option<&Domain>,
+    (header, checked): (Header, Checked),
+    line: &mut Line,
+) -> Result<(Header, Checked, Judgement), StoreError> {
+    let judgement = judge(log, domain, &header, &checked, line)?;
+    if let (Judgement::Refused(_), Some(known)) = (&judgement, domain)
+        && let Some(ended) = revocation_alone(known, log, &checked)?
+    {
+        let header = Header { source: None, ..header };
+        let judgement = judge(log, domain, &header, &ended, line)?;
+        return Ok((header, ended, judgement));
+    }
+    Ok((header, checked, judgement))
 }
 
 /// When an entry is admitted: never earlier than the one before. A further state of a certificate may revoke its key, so it

@@ -60,10 +60,33 @@ pub(super) fn united_late(
     Ok(whole.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body)))
 }
 
-/// Whether a body of the log is what was sent: it says the same, or is a state of a certificate that has all of it.
+/// What of a certificate that the rules keep out goes in all the same: that its holder revokes his key.
+pub(super) fn revocation_alone(
+    domain: &Domain,
+    entries: &impl Entries,
+    sent: &Checked,
+) -> Result<Option<Checked>, StoreError> {
+    let What::Certificate(certificate) = &sent.what else { return Ok(None) };
+    let Some((_, held)) = domain.certificate(&certificate.primary()) else { return Ok(None) };
+    let Some(body) = body_of(entries, held)? else { return Ok(None) };
+    let ended = ended(held, &body, &sent.body);
+    Ok(ended.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body).ok()))
+}
+
+/// A state of the log with what revokes its key in one that is sent, if that ends it.
+fn ended(former: &Certificate, body: &[u8], sent: &[u8]) -> Option<State> {
+    let body = Certificate::with_revocations(body, sent).ok()?;
+    let certificate = Certificate::parse(&body).ok()?;
+    certificate.ends(former).then_some((certificate, body))
+}
+
+/// Whether a body of the log is what was sent: it says the same, or is a state of a certificate that has all of it, or
+/// all that revokes its key, where the rules keep out the rest.
 pub(in crate::app) fn stands_for(logged: &[u8], sent: &[u8]) -> bool {
     match (body::parse(logged), body::parse(sent)) {
-        (Ok(Body::Certificate(logged)), Ok(Body::Certificate(sent))) => logged.covers(&sent),
+        (Ok(Body::Certificate(logged)), Ok(Body::Certificate(sent))) => {
+            logged.covers(&sent) || logged.is_revoked_as(&sent)
+        }
         (Ok(logged), Ok(sent)) => logged.id() == sent.id(),
         _ => false,
     }
@@ -105,11 +128,20 @@ fn body_of(entries: &impl Entries, certificate: &Certificate) -> Result<Option<V
     Ok(bodies.find(is_it))
 }
 
-/// Both states in one, as long as the domain takes it.
+/// Both states in one, as long as the domain takes it; else what ends the former one.
 fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Problem> {
     if former.0.covers(&sent.0) {
         return Ok(former);
     }
+    match joined(domain, &former, sent) {
+        // The same signatures in other bytes are nothing new.
+        Ok((both, _)) if former.0.covers(&both) => Ok(former),
+        Err(problem) => ended(&former.0, &former.1, &sent.1).ok_or(problem),
+        both => both,
+    }
+}
+
+fn joined(domain: &Domain, former: &State, sent: &State) -> Result<State, Problem> {
     let body = Certificate::union(&former.1, &sent.1).map_err(|error| refused(&error))?;
     let certificate = Certificate::parse(&body).map_err(|error| refused(&error))?;
     let (length, limit) = (certificate.bytes(), domain.descriptor().limits.certificate_bytes());
@@ -120,8 +152,7 @@ fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Probl
         );
         return Err(Problem::of(Code::CertificateTooLong, detail));
     }
-    // The same signatures in other bytes are nothing new.
-    Ok(if former.0.covers(&certificate) { former } else { (certificate, body) })
+    Ok((certificate, body))
 }
 
 fn refused(error: &CertificateError) -> Problem {

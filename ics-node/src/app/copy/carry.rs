@@ -215,12 +215,13 @@ impl App {
                 return Unproven::stored(entry).map(Some);
             }
         }
-        // A certificate goes in with all that its home has of it.
+        // A certificate goes in with all that its home has of it; or what revokes its key does, and the rules keep out
+        // the rest.
         if let Body::Certificate(sent) = &parsed
             && let Some(domain) = hosted.domain()
             && let Some((index, held)) = domain.certificate(&sent.primary())
             && index < proven
-            && held.covers(sent)
+            && (held.covers(sent) || held.is_revoked_as(sent))
         {
             return Unproven::stored(self.store().entry(hosted.number, index)?).map(Some);
         }

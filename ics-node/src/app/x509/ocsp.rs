@@ -161,8 +161,6 @@ impl App {
         let mut states = Vec::with_capacity(questions.questions.len());
         let mut rests_on = None;
         let mut next_update = this_update.plus_millis(hold);
-        // Once a certificate has ended, nobody believes what its key has signed.
-        next_update = delegation.as_ref().map_or(next_update, |it| next_update.min(it.not_after));
         for question in &questions.questions {
             let (state, kept) = self.state_of(sight, &authority, question).map_err(failed)?;
             if let Some((_, _, Some(changes_at))) = kept {
@@ -180,7 +178,7 @@ impl App {
             states.into_iter().map(|(question, state)| (question, state.unwrap_or(State::Ended))).collect();
         let certificate = delegation.as_ref().map(|it| &it.certificate);
         let responder = Responder { signer: &*key.signer as &dyn Signer, certificate };
-        let next_update = next_update.max(now.plus_millis(1000));
+        let next_update = holds_until(next_update, now, delegation.as_ref().map(|it| it.not_after));
         let times = AnswerTimes { this_update, next_update, produced_at: now };
         let der = responder.respond(&states, questions.nonce.as_deref(), times);
         let der = der.map_err(|error| failed(AppError::Internal(error.to_string())))?.into();
@@ -255,9 +253,32 @@ fn while_fresh(as_of: Timestamp, now: Timestamp, fresh_millis: u64) -> Option<Ti
     as_of.believed_at(now).filter(|as_of| now.millis_since(*as_of) < fresh_millis)
 }
 
+/// Until when an answer holds: a second at least, as readers want it later than it was signed; but no longer than the
+/// certificate by which it is given, as nobody believes what its key has signed once that has ended.
+fn holds_until(promised: Timestamp, now: Timestamp, answerer_ends: Option<Timestamp>) -> Timestamp {
+    let until = promised.max(now.plus_millis(1000));
+    answerer_ends.map_or(until, |ends| until.min(ends))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_holds_for_a_second_unless_its_certificate_ends_before() {
+        let at = Timestamp::from_millis;
+        let now = at(50_000);
+        for (promised, ends, until) in [
+            (90_000, None, 90_000),
+            (90_000, Some(70_000), 70_000),
+            (50_000, None, 51_000),
+            (50_000, Some(70_000), 51_000),
+            (90_000, Some(50_400), 50_400),
+            (50_000, Some(50_400), 50_400),
+        ] {
+            assert_eq!(holds_until(at(promised), now, ends.map(at)), at(until), "{promised} {ends:?}");
+        }
+    }
 
     #[test]
     fn no_answer_is_from_the_future() {

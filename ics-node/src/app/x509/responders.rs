@@ -126,7 +126,8 @@ impl App {
             return Ok(Some(Answering { key, delegation: None, rests_on: None }));
         }
         for (key, delegation) in self.delegations(authority) {
-            let is_its_time = delegation.not_before <= now && now <= delegation.not_after;
+            // In the second of its end no answer would hold for any time.
+            let is_its_time = delegation.not_before <= now && now < delegation.not_after;
             let Some(answers_by) = key.answers_by.as_ref().filter(|_| is_its_time) else { continue };
             let serial = SerialNumber::read(delegation.certificate.tbs_certificate.serial_number.as_bytes());
             // What is not in this copy yet, nobody has taken back in it either.

@@ -4,6 +4,7 @@ mod acknowledge;
 mod changes;
 mod create;
 mod falling;
+mod falls;
 mod forks;
 pub(super) mod leaving;
 mod losing;

@@ -1,5 +1,8 @@
 //! A domain that takes over what another one says of single things, without a copy of it.
 
+mod told;
+mod too_long;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -159,28 +162,6 @@ async fn what_is_followed_by_its_lot_is_heard_of_when_nothing_introduces_it_any_
     following.end().await;
 }
 
-/// Without a copy it is told as well, and over once something is taken over of the thing again.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
-    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
-    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
-    let following = Following::begin(&node);
-    assert_eq!(node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts").barred, 0);
-    amend(&home, ALL, READ_ALONE).await;
-    assert_eq!(node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts").barred, 1);
-    node.app.adopt(&care(), request(&[21], Some(false))).await.expect("ends");
-    say(&home, vec![stolen(&maker(), 20)]).await;
-    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
-    until("it is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
-    assert!(not_taken(&node)[0].starts_with("the rules of devices.acme.example do not let"), "{:?}", not_taken(&node));
-    assert_eq!(status(&node, 20).as_deref(), Some(""));
-    amend(&home, READ_ALONE, ALL).await;
-    say(&home, vec![recall(Attribute::Lot, "L1")]).await;
-    until("all is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
-    until("the alarm ends", || not_taken(&node).is_empty() && state() != "failing").await;
-    following.end().await;
-}
-
 /// What is said while the rules bar the follower it passes, and looks at again once they do not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_more() {
@@ -210,27 +191,6 @@ async fn what_was_said_while_the_home_barred_it_arrives_when_it_does_not_any_mor
     let lifted = Instant::now();
     until("what it might not read", || status(&node, 20).as_deref() == Some("stolen")).await;
     assert!(lifted.elapsed() < Duration::from_secs(5), "the home says at once that its rules are others");
-    until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
-    following.end().await;
-}
-
-/// To whom nothing of a lot is shown the home tells nothing of it: what was taken over of it is asked about.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
-    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
-    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
-    let following = Following::begin(&node);
-    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
-    node.app.adopt(&care(), lot).await.expect("is followed");
-    until("what there is of it", || status(&node, 20).as_deref() == Some("")).await;
-    let state = || node.app.domain(&care()).expect("here").follows[0].state.clone();
-    until("nothing is missed", || not_taken(&node).is_empty() && state() == "current").await;
-    let both = "action in [Action::\"read\", Action::\"follow\"]";
-    let barred = lots(&["L9"]).replace("action == Action::\"read\"", both);
-    amend(&home, ALL, &barred).await;
-    until("it is told of", || not_taken(&node).len() == 1 && state() == "failing").await;
-    assert!(not_taken(&node)[0].starts_with("the rules of devices.acme.example do not let"), "{:?}", not_taken(&node));
-    amend(&home, &barred, ALL).await;
     until("the alarm ends", || not_taken(&node).is_empty() && state() == "current").await;
     following.end().await;
 }
@@ -412,26 +372,22 @@ async fn too_much_is_said() -> (Node, Liar, Gateway) {
     (home, asked, node)
 }
 
-/// One record that is longer than what is read: the others are heard of, and it is taken over once it can be.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_long_keeps_nobody_from_the_others() {
-    let (home, asked, node) = too_much_is_said().await;
-    let made = origin(&home);
-    let size = home.app().domain(&domain()).expect("founded").info.size;
-    let heads = vec![hint(&made, 20, size), hint(&made, 21, size)];
-    asked.push(Some(Heads { upto: size, size, heads, checkpoint: None, rights: None }));
-    let following = Following::begin(&node);
-    until("the other one is taken over", || status(&node, 21).as_deref() == Some("stolen")).await;
-    let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
-    let alarms = || node.app.domain(&care()).expect("here").alarms;
-    let is_told = || error().contains("more than") && alarms().iter().any(|alarm| alarm.kind == "not-taken-over");
-    until("it is told of", is_told).await;
-    assert!(alarms().iter().all(|alarm| !alarm.text.contains(&id(20))), "all may read them: {:?}", alarms());
-    assert_eq!(status(&node, 20).as_deref(), Some(""));
-    asked.set_honest(&home);
-    until("it is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
-    until("the alarm ends", || alarms().iter().all(|alarm| alarm.kind != "not-taken-over")).await;
-    following.end().await;
+/// Has a peer answer about one thing with more than is read, and honestly about others to whoever has seen so much; how
+/// often it is asked about those, and about that one.
+fn too_long(asked: &Liar, seed: u8, seen: u64) -> [Arc<AtomicUsize>; 2] {
+    let counts = [Arc::<AtomicUsize>::default(), Arc::default()];
+    let [others, long] = counts.clone();
+    asked.set(move |home, asked| {
+        if asked == id(seed) {
+            long.fetch_add(1, Ordering::SeqCst);
+            return Reply::Json(vec![b' '; 5 * 1024 * 1024]);
+        }
+        others.fetch_add(1, Ordering::SeqCst);
+        let query = Query::parse(asked).expect("a query");
+        let said = home.attest(Reader::Anonymous, &domain(), &query, seen).expect("attests").expect("at home");
+        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
+    });
+    counts
 }
 
 /// Whoever wants nothing more of a domain needs neither its home nor a peer for that, and is alarmed of nothing in it.
@@ -461,56 +417,6 @@ async fn what_is_followed_ends_without_a_copy_a_home_and_a_peer() {
     assert!(follows().is_empty());
     let again = node.app.adopt(&care(), request(&[21], Some(false))).await.expect_err("nothing is followed");
     assert_eq!(again.problem().code(), "unknown-domain", "{again}");
-}
-
-/// Nothing is pushed: what is refused of one thing is asked for again, and nothing else with it. Each time has its alarm, for
-/// as long as it is refused.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
-    let home = home().await;
-    let (made, asked) = (origin(&home), Liar::honest(&home).await);
-    let node = caring(&made, &asked.url(), 50);
-    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
-    let size = || home.app().domain(&domain()).expect("founded").info.size;
-    let seen = size();
-    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
-    // They are looked at in the order of their ids.
-    let (first, last) = if id(20) < id(21) { (20, 21) } else { (21, 20) };
-    let [others, long] = too_long(&asked, last, seen);
-    let following = Following::begin(&node);
-    until("it is asked for again", || long.load(Ordering::SeqCst) >= 2).await;
-    assert_eq!((others.load(Ordering::SeqCst), status(&node, first).as_deref()), (1, Some("stolen")));
-    let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
-    let alarms = || not_taken(&node);
-    let is_told = |seed: u8, count: usize| error().contains(&id(seed)) && alarms().len() == count;
-    until("it is told of", || is_told(last, 1)).await;
-    asked.set_honest(&home);
-    until("it is taken over", || status(&node, last).as_deref() == Some("stolen") && error().is_empty()).await;
-    assert_eq!(alarms(), Vec::<String>::new());
-
-    too_long(&asked, first, size());
-    say(&home, vec![device(23, "L1")]).await;
-    until("the other one is told of", || is_told(first, 1)).await;
-    assert!(alarms()[0].contains(&format!("told of at {} entries", size())), "{:?}", alarms());
-    following.end().await;
-}
-
-/// Has a peer answer about one thing with more than is read, and honestly about others to whoever has seen so much; how
-/// often it is asked about those, and about that one.
-fn too_long(asked: &Liar, seed: u8, seen: u64) -> [Arc<AtomicUsize>; 2] {
-    let counts = [Arc::<AtomicUsize>::default(), Arc::default()];
-    let [others, long] = counts.clone();
-    asked.set(move |home, asked| {
-        if asked == id(seed) {
-            long.fetch_add(1, Ordering::SeqCst);
-            return Reply::Json(vec![b' '; 5 * 1024 * 1024]);
-        }
-        others.fetch_add(1, Ordering::SeqCst);
-        let query = Query::parse(asked).expect("a query");
-        let said = home.attest(Reader::Anonymous, &domain(), &query, seen).expect("attests").expect("at home");
-        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
-    });
-    counts
 }
 
 /// A record head of a thing that says so much and is signed by whoever has no right to.
@@ -564,77 +470,6 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
 
     node.app.adopt(&care(), request(&[20], Some(false))).await.expect("ends");
     assert!(node.app.domain(&care()).expect("here").follows.is_empty());
-    asked.set(|_, _| Reply::Hangup);
-    following.end().await;
-}
-
-/// What was said and erased before it was heard of blocks at the home, and is told as with a copy.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
-    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
-    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
-    node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
-    let index = home.app().domain(&domain()).expect("here").info.size;
-    say(&home, vec![stolen(&maker(), 21)]).await;
-    erase(&home, index).await;
-    let following = Following::begin(&node);
-    until("it is told of", || not_taken(&node).len() == 1).await;
-    let (told, erasure) = (not_taken(&node), index + 1);
-    let text = &told[0];
-    assert!(text.starts_with(&format!("entry {erasure} of {DOMAIN}, what is left of a block")), "{text}");
-    assert!(text.contains("say it here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
-    assert_eq!(status(&node, 21).as_deref(), Some(""));
-    let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
-    let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
-    assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains(&id(21))), "{told:?}");
-    following.end().await;
-}
-
-/// An introduction that its home erases goes on to stand here, where only the owners of this domain can erase it.
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_holds_what_its_home_has_erased_is_told_without_a_copy() {
-    let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
-    let node = caring(&origin(&home), &format!("http://{}", home.addresses[0]), NEVER);
-    node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
-    let following = Following::begin(&node);
-    let alarms = || {
-        let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
-        alarms.filter(|alarm| alarm.kind == "copy-of-erased").map(|alarm| alarm.text).collect::<Vec<_>>()
-    };
-    assert_eq!(alarms(), Vec::<String>::new());
-    let index = introduced(&home, 20).index;
-    erase(&home, index).await;
-    until("it is told of", || alarms().len() == 1).await;
-    let (told, held) = (alarms(), node.app.record(Reader::Operator, &care(), &id(20)).expect("is here").record);
-    let held = held.statements.first().expect("a statement").by.index;
-    assert!(told[0].starts_with(&format!("entry {index} of {DOMAIN} was erased")), "{told:?}");
-    assert!(told[0].contains(&format!("`ics erase --domain {CARE} --entry {held}`")), "{told:?}");
-    assert!(!told[0].contains("SN-20"), "{told:?}");
-    following.end().await;
-}
-
-/// What its home declares comes with the next answer about a thing that is followed.
-#[tokio::test(flavor = "multi_thread")]
-async fn whom_the_home_declares_compromised_is_told_without_a_copy() {
-    let home = home().await;
-    let asked = Liar::honest(&home).await;
-    let node = caring(&origin(&home), &asked.url(), 50);
-    let from_index = home.app().domain(&domain()).expect("here").info.size;
-    say(&home, vec![device(23, "L1")]).await;
-    node.app.adopt(&care(), request(&[23], Some(true))).await.expect("adopts");
-    let following = Following::begin(&node);
-    let signer = maker().public_key().fingerprint();
-    let declare = |descriptor: &mut Descriptor| {
-        descriptor.compromised.push(Compromise { signer, domain: domain(), from_index });
-    };
-    let alarms = || {
-        let alarms = node.app.domain(&care()).expect("here").alarms.into_iter();
-        alarms.filter(|alarm| alarm.kind == "compromised-at-source").count()
-    };
-    change(home.app(), DOMAIN, declare).await;
-    until("it is told of", || alarms() == 1).await;
-    change(&node.app, CARE, declare).await;
-    until("it is declared here too", || alarms() == 0).await;
     asked.set(|_, _| Reply::Hangup);
     following.end().await;
 }

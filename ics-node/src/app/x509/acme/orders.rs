@@ -65,11 +65,11 @@ impl App {
         let (id, order) = acme.note(|tx| {
             acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
             if let Some(digest) = &replaced {
-                let known = tx.certificate_by_digest(domain, digest)?;
+                let known = tx.certificate_by_digest(domain, digest)?.filter(|(it, _)| it.account == client.id);
                 let by = known.as_ref().and_then(|(_, order)| *order);
                 let is_replaced = by.map(|order| acme.may_succeed(tx, order, client, now)).transpose()?;
-                let got_by = known.map(|(issued, _)| issued.account);
-                check_replaces(got_by, client.id, is_replaced.unwrap_or_default())?;
+                let got_for = known.as_ref().map(|(issued, _)| issued.identifiers.as_slice());
+                check_replaces(got_for, &identifiers, is_replaced.unwrap_or_default())?;
             }
             let numbers = authorizations.iter().map(|it| tx.add_authorization(it)).collect::<Result<_, _>>()?;
             let order = Order {

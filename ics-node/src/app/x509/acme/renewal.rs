@@ -36,9 +36,14 @@ impl App {
         Ok(to_json(window(known.from, until, &serial.as_bytes()[..], revoked, now)))
     }
 
-    /// The SHA-256 of the certificate that an order succeeds.
+    /// The SHA-256 of the certificate that an order succeeds. That there is none is a mistake in the order: its URL is
+    /// right.
     pub(super) fn acme_replaced(&self, domain: &DomainName, id: &str) -> Result<[u8; 32], Problem> {
-        self.acme_known(domain, id).map(|(known, _)| known.digest)
+        let known = self.acme_known(domain, id).map_err(|problem| match problem.kind {
+            Kind::NotFound => Problem::malformed(format!("replaces: {}", problem.detail)),
+            _ => problem,
+        });
+        known.map(|(known, _)| known.digest)
     }
 
     fn acme_known(&self, domain: &DomainName, id: &str) -> Result<(Known, SerialNumber), Problem> {

@@ -7,6 +7,7 @@ use clap::Args;
 use ics_core::descriptor::{NodeKey, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::falls::Falls;
 use super::update::prepare;
 use super::{name_and_key, owner, role_and_key, signers, source, unlock_all};
 use crate::cli::commands::init::template;
@@ -82,7 +83,7 @@ impl Create {
         };
         let made = self.template.fill(input).map_err(|e| Failure::new(Exit::Usage, e))?;
         if let Some(path) = &self.unsigned {
-            return prepare(context, &made, self.owners.get(..1).unwrap_or_default(), path);
+            return prepare(context, &made, &Falls::default(), self.owners.get(..1).unwrap_or_default(), path);
         }
         let is_local = |owner: &&String| context.keys().find(owner).is_ok();
         let local: Vec<String> = self.owners.iter().filter(is_local).cloned().collect();

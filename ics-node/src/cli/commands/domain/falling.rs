@@ -9,11 +9,11 @@ use ics_core::record::{Listed, Standing};
 use ics_core::vocabulary::{DomainName, Effect};
 use serde::Serialize;
 
-use super::spoken::Spoken;
+use super::spoken::look_through;
 use crate::api::IdentitySummary;
 use crate::cli::context::Context;
 use crate::cli::words::{clean, counted, short};
-use crate::client::node::{Node, NodeError};
+use crate::client::node::Node;
 
 /// Blocks that people are shown; programs get all.
 const SHOWN: usize = 20;
@@ -48,12 +48,15 @@ pub(super) fn tell_falling(
     if signers.is_empty() {
         return None;
     }
-    let (mut falling, mut spoken) = (Falling { blocks: Vec::new(), complete: node.is_some() }, Spoken::default());
-    for signer in signers {
-        let Some(node) = node else { break };
-        let looked = context.wait(async { Ok(falling.look(&mut spoken, node, previous, next, signer).await?) });
-        falling.complete &= looked.is_ok();
-    }
+    let mut fallen = Vec::new();
+    let take = |signer: Fingerprint, thing: &IdentitySummary, said: &[Listed]| {
+        let of_signer = said.iter().filter(|it| it.by.signer == signer && blocks(it));
+        // What else said the same of a thing leaves it blocked; that is not asked: the word of each is listed.
+        let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
+        fallen.extend(falls.map(|it| Block::of(thing, it)));
+    };
+    let complete = look_through(context, node, &next.domain, signers, is_blocked, take);
+    let falling = Falling { blocks: fallen, complete };
     for text in falling.texts() {
         context.output.note(&text);
     }
@@ -61,25 +64,6 @@ pub(super) fn tell_falling(
 }
 
 impl Falling {
-    /// What else said the same of a thing leaves it blocked; that is not asked: the word of each is listed.
-    async fn look(
-        &mut self,
-        spoken: &mut Spoken,
-        node: &Node,
-        previous: &Descriptor,
-        next: &Descriptor,
-        signer: Fingerprint,
-    ) -> Result<(), NodeError> {
-        let blocks_that_fall = &mut self.blocks;
-        let take = |thing: &IdentitySummary, said: &[Listed]| {
-            let of_signer = said.iter().filter(|it| it.by.signer == signer && blocks(it));
-            let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
-            blocks_that_fall.extend(falls.map(|it| Block::of(thing, it)));
-        };
-        self.complete &= spoken.look(node, &next.domain, signer, is_blocked, take).await?;
-        Ok(())
-    }
-
     /// For people.
     fn texts(&self) -> Vec<String> {
         let mut texts = Vec::new();

@@ -9,11 +9,11 @@ use ics_core::record::{Entitlement, Listed, Standing};
 use ics_core::vocabulary::{Act, Effect, Role};
 use serde::Serialize;
 
-use super::spoken::Spoken;
+use super::spoken::look_through;
 use crate::api::IdentitySummary;
 use crate::cli::context::Context;
 use crate::cli::words::counted;
-use crate::client::node::{Node, NodeError};
+use crate::client::node::Node;
 
 /// The statements that count until then and that nobody has said again, as far as they were looked for.
 #[derive(Debug, Serialize)]
@@ -35,13 +35,17 @@ pub(super) fn tell_losing(
     if removed.is_empty() {
         return None;
     }
-    let mut losing = Losing { statements: BTreeMap::new(), complete: node.is_some() };
-    let mut spoken = Spoken::default();
-    for (signer, roles) in &removed {
-        let Some(node) = node else { break };
-        let looked = context.wait(async { Ok(losing.look(&mut spoken, node, next, *signer, roles).await?) });
-        losing.complete &= looked.is_ok();
-    }
+    let mut statements = BTreeMap::new();
+    let take = |signer: Fingerprint, _: &IdentitySummary, said: &[Listed]| {
+        let has_lost = |it: &&Listed| removed.get(&signer).is_some_and(|roles| roles.contains(&it.by.role));
+        let of_signer = said.iter().filter(|it| it.by.signer == signer).filter(has_lost);
+        for it in of_signer.filter(|it| hangs_on_role(it) && !is_said_again(next, said, it)) {
+            *statements.entry(it.act).or_insert(0) += 1;
+        }
+    };
+    let signers = removed.keys().copied();
+    let complete = look_through(context, node, &next.domain, signers, |_| true, take);
+    let losing = Losing { statements, complete };
     for text in losing.texts() {
         context.output.note(&text);
     }
@@ -64,25 +68,6 @@ fn has_role(rules: &Descriptor, signer: &Fingerprint, role: &Role) -> bool {
 }
 
 impl Losing {
-    async fn look(
-        &mut self,
-        spoken: &mut Spoken,
-        node: &Node,
-        next: &Descriptor,
-        signer: Fingerprint,
-        roles: &BTreeSet<&Role>,
-    ) -> Result<(), NodeError> {
-        let statements = &mut self.statements;
-        let take = |_: &IdentitySummary, said: &[Listed]| {
-            let of_signer = said.iter().filter(|it| it.by.signer == signer && roles.contains(&it.by.role));
-            for it in of_signer.filter(|it| hangs_on_role(it) && !is_said_again(next, said, it)) {
-                *statements.entry(it.act).or_insert(0) += 1;
-            }
-        };
-        self.complete &= spoken.look(node, &next.domain, signer, |_| true, take).await?;
-        Ok(())
-    }
-
     /// For people.
     fn texts(&self) -> Vec<String> {
         let mut texts = Vec::new();

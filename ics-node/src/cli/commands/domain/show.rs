@@ -11,8 +11,7 @@ use ics_core::vocabulary::{DomainName, Role};
 use serde::Serialize;
 
 use super::changes::changes;
-use super::falling::Falling;
-use super::losing::Losing;
+use super::falls::Falls;
 use super::{domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
@@ -38,16 +37,14 @@ struct Shown<'d> {
     /// The version that is in force, if that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_force: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blocks_that_fall: Option<&'d Falling>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    statements_that_fall: Option<&'d Losing>,
+    #[serde(flatten)]
+    falls: Option<&'d Falls>,
 }
 
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
         let witness_keys = descriptor.witness_keys();
-        Self { descriptor, witness_keys, in_force: None, blocks_that_fall: None, statements_that_fall: None }
+        Self { descriptor, witness_keys, in_force: None, falls: None }
     }
 }
 
@@ -170,18 +167,18 @@ fn followed(it: &FollowInfo) -> String {
 
 /// Prints a descriptor, who has signed it, and what is still missing.
 pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
-    print_with(context, file, path, (None, None))
+    print_with(context, file, path, &Falls::default())
 }
 
-/// The same of one that was made just now, with the blocks and the other statements that fall by it.
+/// The same of one that was made just now, with what falls by it.
 pub(super) fn print_with(
     context: &Context,
     file: &DescriptorFile,
     path: &Path,
-    (blocks_that_fall, statements_that_fall): (Option<&Falling>, Option<&Losing>),
+    falls: &Falls,
 ) -> Result<Exit, Failure> {
     let rows = vec![("file", path.display().to_string())];
-    let shown = Shown { blocks_that_fall, statements_that_fall, ..Shown::from(&file.descriptor) };
+    let shown = Shown { falls: Some(falls), ..Shown::from(&file.descriptor) };
     context.output.result(&shown, || text(context, file, rows))?;
     Ok(Exit::Ok)
 }

@@ -6,6 +6,7 @@ use ics_core::record::Listed;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::{IdentitySummary, ListQuery};
+use crate::cli::context::Context;
 use crate::client::node::{Node, NodeError};
 
 /// Pages of what a signer has spoken of: 100000 things.
@@ -13,15 +14,34 @@ const PAGES: usize = 200;
 /// Things of which all that is said is asked for, each by a request of its own.
 const LOOKED_AT: usize = 1_000;
 
+/// Takes what is said of each thing that is meant, for each of these signers who has spoken of it; whether these are
+/// all.
+pub(super) fn look_through(
+    context: &Context,
+    node: Option<&Node>,
+    domain: &DomainName,
+    signers: impl IntoIterator<Item = Fingerprint>,
+    is_meant: impl Fn(&IdentitySummary) -> bool,
+    mut take: impl FnMut(Fingerprint, &IdentitySummary, &[Listed]),
+) -> bool {
+    let Some(node) = node else { return false };
+    let (mut spoken, mut is_complete) = (Spoken::default(), true);
+    for signer in signers {
+        let take = |thing: &IdentitySummary, said: &[Listed]| take(signer, thing, said);
+        let looked = context.wait(async { Ok(spoken.look(node, domain, signer, &is_meant, take).await?) });
+        is_complete &= looked.unwrap_or(false);
+    }
+    is_complete
+}
+
 /// The things that were looked at.
 #[derive(Debug, Default)]
-pub(super) struct Spoken {
+struct Spoken {
     looked_at: usize,
 }
 
 impl Spoken {
-    /// Takes what is said of each thing that is meant; whether these are all.
-    pub(super) async fn look(
+    async fn look(
         &mut self,
         node: &Node,
         domain: &DomainName,

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use console::style;
 use ics_core::descriptor::{Compromise, Descriptor};
-use serde_json::json;
+use ics_core::log::receipt::Receipt;
+use ics_core::vocabulary::DomainName;
+use serde::Serialize;
 
-use super::falling::tell_falling;
+use super::falls::{Falls, tell_falls};
 use super::leaving::tell_orphans;
-use super::losing::tell_losing;
 use super::missing::tell_new_signers;
 use super::{before, domain_or_default};
 use crate::api::SubmissionResult;
@@ -52,17 +53,28 @@ impl Submit {
     }
 }
 
+/// A version that was taken, with what ends by it.
+#[derive(Serialize)]
+struct Submitted<'s> {
+    domain: &'s DomainName,
+    version: u64,
+    index: u64,
+    receipt: &'s Receipt,
+    beyond_the_log: Vec<&'s Compromise>,
+    #[serde(flatten)]
+    falls: Falls,
+}
+
 /// Submits a descriptor to the home of its domain.
 pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile) -> Result<Exit, Failure> {
     let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
     let node = context.node(&context.config()?)?;
     let beyond = beyond_the_log(context, &node, &file.descriptor);
     let previous = before(context, &file.descriptor);
-    let (mut falling, mut losing) = (None, None);
+    let mut falls = Falls::default();
     if let Some(previous) = &previous {
         tell_orphans(context, previous, &file.descriptor);
-        falling = tell_falling(context, Some(&node), previous, &file.descriptor);
-        losing = tell_losing(context, Some(&node), previous, &file.descriptor);
+        falls = tell_falls(context, Some(&node), previous, &file.descriptor);
     }
     let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
@@ -73,9 +85,7 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
         }
         None => return Err(Failure::new(Exit::Network, "the node gave no result")),
     };
-    let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt,
-        "beyond_the_log": beyond, "blocks_that_fall": falling,
-        "statements_that_fall": losing });
+    let shown = Submitted { domain, version, index: receipt.index, receipt: &receipt, beyond_the_log: beyond, falls };
     context
         .output
         .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;

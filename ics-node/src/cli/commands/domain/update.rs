@@ -8,9 +8,8 @@ use ics_core::identity::Fingerprint;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
-use super::falling::tell_falling;
+use super::falls::{Falls, tell_falls};
 use super::leaving::tell_orphans;
-use super::losing::tell_losing;
 use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::BESIDE;
 use super::submit::beyond_the_log;
@@ -156,10 +155,9 @@ impl Update {
         if let Some(node) = &node {
             beyond_the_log(context, node, &next);
         }
-        let falling = tell_falling(context, node.as_ref(), &previous, &next);
-        let losing = tell_losing(context, node.as_ref(), &previous, &next);
+        let falls = tell_falls(context, node.as_ref(), &previous, &next);
         if let Some(path) = &unsigned {
-            return prepare(context, &next, &owners, path);
+            return prepare(context, &next, &falls, &owners, path);
         }
         let unlocked = unlock_all(context, &owners)?;
         let signers = unlocked.iter().map(|key| key.primary()).collect::<Result<Vec<_>, _>>()?;
@@ -167,7 +165,7 @@ impl Update {
         let file = DescriptorFile::sign_new(next, &signers, context.now())?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
-        let exit = super::show::print_with(context, &file, &path, (falling.as_ref(), losing.as_ref()))?;
+        let exit = super::show::print_with(context, &file, &path, &falls)?;
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         Ok(exit)
     }
@@ -233,15 +231,22 @@ fn tell_no_sources(context: &Context, previous: &Descriptor, next: &Descriptor) 
     }
 }
 
-/// Writes a version for its first owner to sign.
-pub(super) fn prepare(context: &Context, next: &Descriptor, owners: &[String], path: &Path) -> Result<Exit, Failure> {
+/// Writes a version for its first owner to sign, and tells what falls by it.
+pub(super) fn prepare(
+    context: &Context,
+    next: &Descriptor,
+    falls: &Falls,
+    owners: &[String],
+    path: &Path,
+) -> Result<Exit, Failure> {
     let [owner] = owners else {
         return Err(Failure::new(Exit::Usage, "one owner signs first")
             .hint("name one with --owner; the others add their signatures with `ics sign`"));
     };
     let head = Head::new(next.domain.clone(), signer(context, owner)?, None, context.now());
     let digest = head.write_descriptor(path, next)?;
-    say::say_prepared(context, path, &format!("version {} of {}", next.version, next.domain), &digest, &head)
+    let what = format!("version {} of {}", next.version, next.domain);
+    say::say_prepared(context, path, (what.as_str(), falls), &digest, &head)
 }
 
 fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {

@@ -49,8 +49,8 @@ pub(crate) struct Init {
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
     /// A role counts of this domain only, or of these if the role is named several times; others count of all. Whoever
-    /// writes a domain's descriptor gives himself any role there, so without this a maker can certify his own things. It is
-    /// about who vouches and approves, and about labels; statuses count whoever says them.
+    /// writes a domain's descriptor gives himself any role there, so without this a maker can certify his own things.
+    /// What blocks counts whoever says it.
     #[arg(long = "role-of", value_name = "ROLE=DOMAIN", value_parser = role_of)]
     roles: Vec<(Role, DomainName)>,
     /// What is permitted; may be given several times.

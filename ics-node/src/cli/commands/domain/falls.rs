@@ -1,0 +1,26 @@
+//! What counts no longer once the next version of a descriptor is in force: as JSON, members beside what was asked for.
+
+use ics_core::descriptor::Descriptor;
+use serde::Serialize;
+
+use super::falling::{Falling, tell_falling};
+use super::losing::{Losing, tell_losing};
+use crate::cli::context::Context;
+use crate::client::node::Node;
+
+/// The blocks and the other statements; absent where the version ends none.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Falls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_that_fall: Option<Falling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statements_that_fall: Option<Losing>,
+}
+
+/// Looks for them, and tells people.
+pub(super) fn tell_falls(context: &Context, node: Option<&Node>, previous: &Descriptor, next: &Descriptor) -> Falls {
+    Falls {
+        blocks_that_fall: tell_falling(context, node, previous, next),
+        statements_that_fall: tell_losing(context, node, previous, next),
+    }
+}

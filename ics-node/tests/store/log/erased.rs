@@ -1,0 +1,119 @@
+//! What is erased is nowhere, and the root stays.
+
+use super::*;
+
+#[test]
+fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let secret = "personal".repeat(200);
+    append(&store, domain, &["first", &secret, "third"]).expect("append");
+    let before = head(&store, domain);
+    let wal = std::fs::read(dir.path().join("ics.db-wal")).expect("read");
+    assert!(wal.windows(16).any(|window| window == b"personalpersonal"), "it is there to be erased");
+    let job = |tx: &mut WriteTx<'_>| {
+        tx.erase(1, b"left".to_vec())?;
+        assert_eq!(tx.entry(1)?.content, None);
+        tx.erase(3, Vec::new()).map(|()| false).or_else(|error| match error {
+            StoreError::NotFound { .. } => Ok(true),
+            error => Err(error),
+        })
+    };
+    assert!(store.write(domain, job).expect("queue").wait().expect("erase").value);
+    let entry = store.entry(domain, 1).expect("entry");
+    assert_eq!((entry.content, entry.header), (None, b"left".to_vec()), "what is left takes the place of the header");
+    assert_eq!(head(&store, domain), before);
+    assert_eq!(store.check().expect("check").without_content, 1);
+    assert_sound(&store);
+    assert_nowhere(dir.path(), b"personalpersonal");
+    drop(store);
+    assert_nowhere(dir.path(), b"personalpersonal");
+    assert_sound(&open(dir.path()));
+}
+
+/// Else each later start would build the index again, whatever was erased in between.
+#[test]
+fn an_erasure_that_cannot_be_stored_leaves_no_mark() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first", "second"]).expect("append");
+    let other = Connection::open(dir.path().join("ics.db")).expect("open");
+    let refuses = "CREATE TRIGGER refuses BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'no'); END";
+    other.execute_batch(refuses).expect("made");
+    let erase = || store.write(domain, |tx| tx.erase(1, b"left".to_vec())).expect("queue").wait();
+    let is_marked = || dir.path().join("index.db-erasing").exists();
+    assert!(matches!(erase(), Err(WriteError::Store(StoreError::Sqlite { .. }))));
+    assert!(!is_marked(), "nothing is to be forgotten");
+    assert_eq!(find(&store, domain, &["second"]), [1]);
+    other.execute_batch("DROP TRIGGER refuses").expect("gone");
+    drop(other);
+    erase().expect("erased");
+    assert_eq!(find(&store, domain, &["second"]), Vec::<u64>::new());
+    drop(store);
+    assert!(!is_marked(), "all is forgotten");
+}
+
+/// Something is written all the time, and somebody reads while it is erased.
+#[test]
+fn an_erased_body_leaves_the_files_under_steady_load_too() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first", &"personal".repeat(200)]).expect("append");
+    let reader = Connection::open(dir.path().join("ics.db")).expect("open");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entry").expect("read");
+    let job = |tx: &mut WriteTx<'_>| tx.erase(1, b"left".to_vec());
+    store.write(domain, job).expect("queue").wait().expect("erase");
+    let wal = || std::fs::read(dir.path().join("ics.db-wal")).expect("read");
+    let holds = || wal().windows(16).any(|window| window == b"personalpersonal");
+    assert!(holds(), "the reader keeps it there");
+    drop(reader);
+    let end = Instant::now() + Duration::from_secs(20);
+    for number in 0.. {
+        append(&store, domain, &[&format!("n{number}")]).expect("append");
+        if !holds() {
+            break;
+        }
+        assert!(Instant::now() < end, "it is still in the write-ahead log");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_sound(&store);
+}
+
+/// A mirror hears of the statement and of its erasure at once.
+#[test]
+fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mirror = open(dir.path());
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let secret = "personal".repeat(200);
+    let content = Content { salt: [5; 16], body: secret.clone().into_bytes() };
+    let header = b"header".to_vec();
+    let leaf = leaf_data(&content.salt, &header, &content.body);
+    let hidden = move |tx: &mut WriteTx<'_>| {
+        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
+    };
+    mirror.write(copy, hidden).expect("queue").wait().expect("a leaf");
+    let keys = vec![key(&secret)];
+    let at_once = move |tx: &mut WriteTx<'_>| {
+        tx.fill(Filling { index: 0, header, content, keys }, true)?;
+        tx.erase(0, b"left".to_vec())?;
+        tx.settle(Some([1; 16]), None);
+        Ok::<_, StoreError>(())
+    };
+    mirror.write(copy, at_once).expect("queue").wait().expect("filled in and erased");
+    let entry = mirror.entry(copy, 0).expect("entry");
+    assert_eq!((entry.content, entry.header), (None, b"left".to_vec()));
+    assert_eq!(find(&mirror, copy, &[&secret]), Vec::<u64>::new());
+    drop(mirror);
+    assert_nowhere(dir.path(), b"personalpersonal");
+}
+
+fn assert_nowhere(dir: &std::path::Path, secret: &[u8]) {
+    for file in std::fs::read_dir(dir).expect("dir") {
+        let path = file.expect("file").path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).expect("read");
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", path.display());
+        }
+    }
+}

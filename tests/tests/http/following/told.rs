@@ -1,0 +1,159 @@
+//! Whom what is told of what is followed, and for how long.
+
+use super::*;
+
+/// What is followed, and the names of what is refused, may be what the domain that is followed hides.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
+    let node = Node::of(choosy).await;
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "of-spring")]).await;
+    let lot = Some("of-spring".to_owned());
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = node.app().adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (1, 0), "{adopted:?}");
+    say(&node, vec![device(22, "of-spring")]).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+
+    let path = format!("/v1/domains/{CARE}");
+    let told = node.call("GET", &path, |request| request.bearer_auth(TOKEN)).await.json();
+    assert_eq!(told["follows"][0]["choices"], json!(["lot of-spring"]), "{told}");
+    for path in [path.as_str(), "/v1/domains"] {
+        let told = node.get(path).await.text();
+        assert!(told.contains("not-taken-over") && told.contains("name-not-permitted"), "{told}");
+        assert!(!told.contains("of-spring") && !told.contains("SN-22"), "{told}");
+    }
+
+    let lot = Some("of-spring".to_owned());
+    let ends = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(false), ..AdoptionRequest::default() };
+    node.app().adopt(&CARE.parse().expect("a domain"), ends).await.expect("is followed no longer");
+    let told = node.call("GET", &path, |request| request.bearer_auth(TOKEN)).await.text();
+    assert!(!told.contains("not-taken-over"), "what is not followed is not missed: {told}");
+}
+
+/// One of several lots that are followed is not missed any more, and the other one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_no_longer_takes_its_alarms_along() {
+    let node = Node::of(choosy).await;
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "spring")]).await;
+    let of = |lot: &str, follows| AdoptionRequest {
+        source: DOMAIN.to_owned(),
+        lot: Some(lot.to_owned()),
+        follow: Some(follows),
+        ..AdoptionRequest::default()
+    };
+    for lot in ["spring", "autumn"] {
+        node.app().adopt(&care, of(lot, true)).await.expect("adopts");
+    }
+    let size = node.app().domain(&domain()).expect("here").info.size;
+    say(&node, vec![device(22, "spring"), device(23, "autumn")]).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let are_alarmed = || {
+        let alarms = node.app().domain(&care).expect("here").alarms;
+        [size, size + 1].map(|index| {
+            let entry = format!("entry {index} of {DOMAIN}: ");
+            alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && alarm.text.starts_with(&entry))
+        })
+    };
+    assert_eq!(are_alarmed(), [true, true]);
+    node.app().adopt(&care, of("autumn", false)).await.expect("is followed no longer");
+    assert_eq!(are_alarmed(), [true, false]);
+}
+
+/// What a source declares counts in the source. Whoever has adopted from it is told, until he has declared it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declared_here() {
+    let node = Node::of(|| World::caring(|_| ())).await;
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
+    let from_index = node.app().domain(&domain()).expect("here").info.size - 1;
+    say(&node, vec![stolen(&maker(), 21)]).await;
+    let ids = vec![serial(20), serial(21)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, ..AdoptionRequest::default() };
+    assert_eq!(node.app().adopt(&care, request).await.expect("adopts").refused.len(), 0);
+    let alarms = async || {
+        let app = node.app().clone();
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+        let alarms = node.app().domain(&care).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "compromised-at-source").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms().await, Vec::<String>::new());
+
+    let signer = maker().public_key().fingerprint();
+    let declare = |from_index| {
+        let compromise = Compromise { signer, domain: domain(), from_index };
+        move |descriptor: &mut Descriptor| descriptor.compromised.push(compromise)
+    };
+    change(node.app(), DOMAIN, declare(from_index)).await;
+    let told = alarms().await;
+    let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
+    assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
+    assert!(told[0].contains("1 statement, blocks no more then"), "{told:?}");
+    assert_eq!(alarms().await, told, "it is told once");
+    change(node.app(), CARE, declare(from_index + 1)).await;
+    assert_eq!(alarms().await, told, "that is too late for it");
+    change(node.app(), CARE, declare(from_index)).await;
+    assert_eq!(alarms().await, Vec::<String>::new());
+}
+
+/// After a new epoch, say, the home signs with another key than the one that was pinned.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
+    let world = || {
+        let world = World::with(|_| ());
+        let made = world.app.domain(&domain()).expect("is here").info.origin;
+        let key = STANDARD.encode(SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
+        let former = NodeKey { name: NODE.to_owned(), key };
+        let source = Source { domain: domain(), entry0: Hash(made.entry0), home: former };
+        world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], |_| ())).expect("founds");
+        world
+    };
+    let node = Node::of(world).await;
+    let (care, signer) = (CARE.parse().expect("a domain"), certificate(&maker(), "Acme"));
+    node.app().submit(&care, vec![signer.clone()]).await.expect("knows who signs");
+    say(&node, vec![signer, device(20, "L1")]).await;
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = node.app().adopt(&care, request).await.expect("is heard");
+    let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.hint.as_deref())).collect();
+    assert!(!told.is_empty() && told.iter().all(|(code, _)| *code == "source-key"), "{told:?}");
+    assert!(told.iter().all(|(_, hint)| hint.is_some_and(|hint| hint.contains("--add-source"))), "{told:?}");
+    say(&node, vec![stolen(&maker(), 20)]).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let alarms = node.app().domain(&care).expect("here").alarms;
+    let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
+    let told: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == "not-taken-over").collect();
+    assert!(matches!(told.as_slice(), [alarm] if is_told(&alarm.text)), "one, however much is refused: {told:?}");
+    let follows = |node: &Node| node.app().domain(&care).expect("here").follows.remove(0);
+    let failing = follows(&node);
+    assert_eq!((failing.state.as_str(), failing.lag_entries), ("failing", 0));
+    assert!(failing.last_error.is_some_and(|why| why.contains("another key")));
+
+    // By its own next descriptor it looks at all again. Of what it still refuses nothing is told anew, nor what was passed
+    // over when it began to follow.
+    let json = node.app().descriptor(&care, None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let (version, before, description) = (previous.version + 1, Some(previous.hash()), "Care".to_owned());
+    let next = Descriptor { version, previous: before, description, ..previous };
+    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+    let taken = node.app().submit(&care, vec![signed]).await.expect("a batch").results;
+    assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let after = node.app().domain(&care).expect("here").alarms;
+    assert_eq!(after.len(), alarms.len(), "{after:?}");
+    change(node.app(), CARE, |descriptor| {
+        for source in &mut descriptor.sources {
+            source.home = home();
+        }
+    })
+    .await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let ended = node.app().domain(&care).expect("here").alarms;
+    assert!(ended.iter().all(|alarm| alarm.kind != "not-taken-over"), "{ended:?}");
+    assert_eq!(follows(&node).state, "current");
+}
