@@ -55,7 +55,8 @@ struct Factory {
 impl Factory {
     fn with_a_key_that_lasts(lasts: &str) -> Self {
         let stage = Stage::started();
-        let (home, old) = (gnupg_home(&stage), stage.write("old-passphrase", "old passphrase\n"));
+        // Shorter than what new keys take here.
+        let (home, old) = (gnupg_home(&stage), stage.write("old-passphrase", "old\n"));
         let factory = Self { stage, home, old };
         factory.gpg(&["--quick-gen-key", WHO, "ed25519", "sign", lasts]);
         factory
