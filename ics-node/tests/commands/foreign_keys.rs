@@ -115,6 +115,40 @@ fn a_key_that_gpg_has_extended_signs_on() {
 }
 
 #[test]
+fn what_of_a_keyring_can_sign_nothing_is_told() {
+    let stage = Stage::started();
+    let home = gnupg_home(&stage);
+    let make = |words: &[&str]| gpg(&home, &[&["--passphrase", ""][..], words].concat());
+    make(&["--quick-gen-key", "Good", "ed25519", "sign", "never"]);
+    make(&["--quick-gen-key", "Weak", "rsa1024", "sign", "never"]);
+    make(&["--faked-system-time", "20200101T000000", "--quick-gen-key", "Old", "ed25519", "sign", "1y"]);
+    let export = |name: &str, whom: &[&str]| {
+        let file = stage.path(name).to_str().expect("UTF-8").to_owned();
+        gpg(&home, &[&["--output", &file, "--export"][..], whom].concat());
+        format!("manufacturer={file}")
+    };
+
+    let unusable = stage.run(&["domain", "update", "--add-signer", &export("unusable.gpg", &["Weak", "Old"])]);
+    assert_eq!(unusable.code, 5, "{unusable:?}");
+    let (why, hint) = unusable.failure();
+    assert!(why.contains("2 of 2 certificates can sign nothing here") && hint.contains("a fingerprint"), "{why}");
+
+    let all = export("all.gpg", &["Good", "Weak", "Old"]);
+    let told = stage.for_people("home", &["domain", "update", "--add-signer", &all]);
+    assert_eq!(told.code, 0, "{told:?}");
+    for text in ["2 of 3 certificates can sign nothing here", "has 1024", "` has expired at that time"] {
+        assert!(told.stderr.contains(text), "{text}: {}", told.stderr);
+    }
+    let signers = |shown: Value| shown["roles"]["manufacturer"]["signers"].as_array().expect("signers").len();
+    assert_eq!(signers(stage.ok(&["domain", "show"])), 4, "one was there, and what was signed before may count");
+
+    // Whom a file has named goes by it, too, whatever he can do.
+    stage.ok(&["domain", "submit"]);
+    stage.ok(&["domain", "update", "--remove-signer", &all]);
+    assert_eq!(signers(stage.ok(&["domain", "show"])), 1);
+}
+
+#[test]
 fn what_a_node_says_nothing_of_is_not_taken_for_done() {
     let stage = Stage::new();
     let keyring = stage.write("keyring.asc", stage.run(&["key", "show", "signer", "--armor"]).stdout);

@@ -14,7 +14,7 @@ use super::losing::tell_losing;
 use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::BESIDE;
 use super::submit::beyond_the_log;
-use super::{domain_or_default, newest, owner, role_and_key, signer, signers, source, unlock_all};
+use super::{domain_or_default, new_signers, newest, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say;
@@ -54,7 +54,7 @@ pub(crate) struct Update {
     #[arg(long, value_name = "COUNT", group = "changes")]
     threshold: Option<u32>,
     /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate, or with a
-    /// keyring of many.
+    /// keyring of many. Of a file it is told who can sign nothing, and why.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     add_signer: Vec<(Role, String)>,
     /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
@@ -195,7 +195,7 @@ impl Update {
             add_owners: self.add_owner.iter().map(|key| owner(context, key)).collect::<Result<_, _>>()?,
             remove_owners: self.remove_owner,
             threshold: self.threshold,
-            add_signers: signers(context, self.add_signer)?,
+            add_signers: new_signers(context, self.add_signer)?,
             remove_signers: signers(context, self.remove_signer)?,
             add_names: self.add_names,
             remove_names: self.remove_names,
