@@ -70,8 +70,9 @@ pub(crate) struct Update {
     /// No longer let it.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     remove_names: Vec<(Role, String)>,
-    /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the last
-    /// 16384 of them for a revocation of its key].
+    /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the
+    /// last 16384 of them for a revocation of its key]. That ends all subkeys too: who has no more room for theirs
+    /// sends it alone.
     #[arg(long, value_name = "BYTES", group = "changes")]
     certificate_bytes: Option<usize>,
     /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN. One that is a source
