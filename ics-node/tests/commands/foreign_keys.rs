@@ -1,8 +1,9 @@
 //! Keys that go from here to gpg, and from gpg to here.
 
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -66,6 +67,24 @@ impl Factory {
         gpg(&self.home, &[&["--passphrase-file", self.old.as_str()][..], words].concat());
     }
 
+    /// gpg asks, and somebody types this.
+    fn asked(&self, words: &[&str], typed: &str) {
+        let mut gpg = Command::new("gpg");
+        gpg.env("GNUPGHOME", &self.home).args([
+            "--no-tty",
+            "--yes",
+            "--pinentry-mode",
+            "loopback",
+            "--command-fd",
+            "0",
+        ]);
+        gpg.args(["--passphrase-file", &self.old]).args(words);
+        let mut asking = gpg.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gpg is there");
+        asking.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
+        let output = asking.wait_with_output().expect("run");
+        assert!(output.status.success(), "gpg {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn export(&self, file: &str, what: &str) -> String {
         let file = self.stage.path(file).to_str().expect("UTF-8").to_owned();
         self.gpg(&["--armor", "--output", &file, what, WHO]);
@@ -112,6 +131,34 @@ fn a_key_that_gpg_has_extended_signs_on() {
     let file = factory.export("again.asc", "--export");
     stage.ok(&["import", &file]);
     assert_eq!(stage.record("serial:SN-2")["vouched"][0]["name"], WHO);
+}
+
+/// gpg has designated revokers, and calls a key revoked by what they say. Here that ends nothing, so that nobody who
+/// sends it may believe it does.
+#[test]
+fn what_a_designated_revoker_of_gpg_says_is_refused() {
+    let factory = Factory::with_a_key_that_lasts("never");
+    let stage = &factory.stage;
+    let imported = factory.import_and_publish(&factory.export("factory.asc", "--export-secret-keys"));
+    let fingerprint = imported["fingerprint"].as_str().expect("a fingerprint");
+    factory.gpg(&["--quick-gen-key", "Revoker <revoker@acme.example>", "ed25519", "sign", "never"]);
+    factory.asked(&["--edit-key", fingerprint], "addrevoker\nrevoker@acme.example\ny\nsave\n");
+    stage.ok(&["import", &factory.export("named.asc", "--export")]);
+
+    let revocation = stage.path("designated.asc").to_str().expect("UTF-8").to_owned();
+    factory.asked(&["--output", &revocation, "--desig-revoke", fingerprint], "y\n0\n\ny\n");
+    factory.gpg(&["--import", &revocation]);
+    std::fs::write(factory.home.join("dirmngr.conf"), "no-use-tor\n").expect("written");
+    let server = stage.url().replacen("http", "hkp", 1);
+    let sent = Command::new("gpg")
+        .env("GNUPGHOME", &factory.home)
+        .args(["--batch", "--keyserver", &server, "--send-keys", fingerprint])
+        .output()
+        .expect("gpg is there");
+    assert!(!sent.status.success(), "{sent:?}");
+    let refused = stage.run(&["import", &factory.export("revoked.asc", "--export")]);
+    assert!(refused.code == 1 && refused.stdout.contains("designated revokers"), "{refused:?}");
+    stage.ok(&["publish", "--spki", &spki(2), "--serial", "SN-2", "--signer", "factory"]);
 }
 
 #[test]
