@@ -14,8 +14,10 @@ pub const MESSAGE_BYTES: usize = DOCUMENT_BYTES + STATEMENT_BYTES;
 pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 /// Bytes of a person's certificate, where a descriptor allows it.
 pub const PERSON_CERTIFICATE_BYTES: usize = 1024 * 1024;
-/// Bytes of what revokes the key of a certificate that has no more room; twice at most, since a key that was retired may
-/// have been stolen as well.
+/// Bytes of what revokes the key of a certificate that has no more room; twice at most, since a key that was retired
+/// may have been stolen as well. The longest signature, of ML-DSA-87 with Ed448, has 4,741 bytes. Subkeys need no
+/// revocation of their own then; beside that of the key there is room for those of a dozen subkeys where it is RSA with
+/// 4,096 bits.
 pub const KEY_REVOCATION_BYTES: usize = 8 * 1024;
 /// Self-signatures in one certificate, and as many beside them that revoke its key for all times.
 pub const CERTIFICATE_SIGNATURES: usize = 512;

@@ -391,6 +391,9 @@ pub struct ListQuery {
     /// Members of this group (`sha256:…`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// A part of what it is called, without regard to case; of software its name and version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// The `next` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,

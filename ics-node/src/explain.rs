@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use ics_core::identity::Fingerprint;
 use ics_core::record::{Assessment, By, Entitlement, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::statement::StatementId;
+use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Party, Rule, Step, Verdict};
 use ics_core::vocabulary::{Act, DomainName, Role};
 
@@ -192,7 +193,18 @@ pub fn says(listed: &Listed) -> String {
     };
     let group =
         listed.by.group.as_ref().map(|group| format!(", as a member of the group {}", short(&group.to_string())));
-    [Some(text), reason, group].into_iter().flatten().collect()
+    [Some(text), Some(ends(listed.until)), reason, group].into_iter().flatten().collect()
+}
+
+/// What a statement on which a verdict rests says of the thing.
+#[must_use]
+pub fn step_says(step: &Step) -> String {
+    format!("{}{}", clean(&step.says()), ends(step.until))
+}
+
+/// Until when something is said, to be put behind it.
+fn ends(until: Option<Timestamp>) -> String {
+    until.map(|until| format!(", until {}", when(until))).unwrap_or_default()
 }
 
 /// What the owners have done who erased what gave no status: of that nothing goes on to be said.
@@ -360,7 +372,7 @@ fn step(step: &Step, verdict: &Verdict) -> Point {
         true => as_owner(&step.domain),
         false => right(&step.role, step.entitled_by, &step.domain, |id| index_of(id, step, verdict)),
     };
-    let text = format!("{}{signer} {}, {right}", whose(step), clean(&step.says()));
+    let text = format!("{}{signer} {}, {right}", whose(step), step_says(step));
     Point { text, domain: Some(step.domain.clone()), index: Some(step.index) }
 }
 
@@ -369,7 +381,7 @@ fn aside(step: &Step, verdict: &Verdict) -> Point {
     let signer = signer(step.name.as_deref(), &step.signer);
     let end = step.ended_by.and_then(|id| index_of(id, step, verdict));
     let end = end.map(|index| format!(", entry {index}")).unwrap_or_default();
-    let text = format!("{}{signer} {}: {}{end}", whose(step), clean(&step.says()), step.rule.reason());
+    let text = format!("{}{signer} {}: {}{end}", whose(step), step_says(step), step.rule.reason());
     Point { text, domain: Some(step.domain.clone()), index: Some(step.index) }
 }
 

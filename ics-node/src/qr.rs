@@ -1,4 +1,4 @@
-//! QR codes: as SVG for pages and labels, as text for terminals.
+//! QR codes: as SVG for pages and stickers, as text for terminals.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub struct Qr {
 pub struct TooLong(pub usize);
 
 impl Qr {
-    /// With error correction that survives a scratched label (level M, 15 %).
+    /// With error correction that survives a scratched sticker (level M, 15 %).
     ///
     /// # Errors
     /// When the text does not fit.

@@ -145,7 +145,7 @@ pub struct Freshness {
 #[serde(deny_unknown_fields)]
 pub struct DomainLimits {
     /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`], of which the last ones are only for
-    /// what revokes its key.
+    /// what revokes its key ([`crate::limits::KEY_REVOCATION_BYTES`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_bytes: Option<usize>,
     /// Statements by one signer about one identity, up to [`crate::limits::RECORD_STATEMENTS`].

@@ -2,6 +2,7 @@
 
 mod all;
 mod group;
+mod meant;
 mod own;
 mod reach;
 mod said;
@@ -24,6 +25,7 @@ use serde_json::json;
 use self::all::say_all;
 pub(crate) use self::all::sign_all;
 use self::group::group_named;
+pub(crate) use self::meant::{called, candidates, refuse_unmatched, said_by};
 pub(crate) use self::own::with_ends;
 pub(crate) use self::reach::check_members;
 pub(crate) use self::said::waits;

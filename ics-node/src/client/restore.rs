@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ics_core::time::Timestamp;
 use serde::Serialize;
+use tempfile::TempDir;
 
 use super::backup::DATA;
 use super::descriptor;
@@ -71,16 +72,51 @@ pub enum RestoreError {
     Store(#[from] StoreError),
 }
 
+/// A copy of a home directory, and where its store can be read.
+#[derive(Debug)]
+pub struct CopyOfHome {
+    home: PathBuf,
+    data: PathBuf,
+    /// The store is read here; it goes with this value.
+    _place: Option<TempDir>,
+}
+
+impl CopyOfHome {
+    /// Opens a copy. Of a store that can only be read where something can be written beside it, and lies where nothing
+    /// can, on a read-only medium say, the files are copied into a directory of their own in `beside` first.
+    ///
+    /// # Errors
+    /// When they have to be, and cannot.
+    pub fn open(home: &Path, beside: &Path) -> Result<Self, RestoreError> {
+        let (home, given) = (home.to_owned(), home.join(DATA));
+        if !store::is_read_by_writing(&given) || tempfile::tempfile_in(&given).is_ok() {
+            return Ok(Self { home, data: given, _place: None });
+        }
+        let failed = |source| RestoreError::File { path: beside.to_owned(), source };
+        file::make_private_directory(beside).map_err(failed)?;
+        let place = tempfile::tempdir_in(beside).map_err(failed)?;
+        store::copy_files(&given, place.path())?;
+        Ok(Self { home, data: place.path().to_owned(), _place: Some(place) })
+    }
+
+    /// Where its store can be read.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+}
+
 /// Puts the files of a copy that are missing into a home directory, configuration and descriptors above all, and what the
 /// configuration of the copy names; nothing is overwritten, and nothing goes elsewhere. Before that it says in the store's
 /// directory what is to come ([`store::begin_put_back`]).
 ///
 /// # Errors
 /// When there is no copy or the node runs, a file cannot be read or written, or the configuration is doubtful.
-pub fn missing_files(copy: &Path, home: &Path) -> Result<Vec<PathBuf>, RestoreError> {
+pub fn missing_files(copy: &CopyOfHome, home: &Path) -> Result<Vec<PathBuf>, RestoreError> {
+    let (of_copy, copy) = (copy.data(), copy.home.as_path());
     let config = Config::load_or_default(copy)?;
     if let Some(data) = data(copy, home)? {
-        store::begin_put_back(&copy.join(DATA), &data)?;
+        store::begin_put_back(of_copy, &data)?;
     }
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
     for directory in [descriptor::DIRECTORY, keys::DIRECTORY] {
@@ -127,14 +163,14 @@ fn put_file(from: &Path, to: &Path) -> Result<(), RestoreError> {
 ///
 /// # Errors
 /// When there is no copy or it is damaged, the node runs, or the disk fails.
-pub fn put_back(copy: &Path, data: &Path, at: Timestamp) -> Result<PutBack, RestoreError> {
-    let report = store::check_backup(&copy.join(DATA))?;
+pub fn put_back(copy: &CopyOfHome, data: &Path, at: Timestamp) -> Result<PutBack, RestoreError> {
+    let report = store::check_backup(copy.data())?;
     if !report.findings.is_empty() {
         return Err(RestoreError::Damaged(report.findings.join("; ")));
     }
-    let store::Moved { former, attempts } = store::put_back(&copy.join(DATA), data, at)?;
-    let accounts = if store::is_of_copy(&copy.join(DATA), data)? { accounts(data)? } else { None };
-    let as_of = store::copied_at(&copy.join(DATA))?;
+    let store::Moved { former, attempts } = store::put_back(copy.data(), data, at)?;
+    let accounts = if store::is_of_copy(copy.data(), data)? { accounts(data)? } else { None };
+    let as_of = store::copied_at(copy.data())?;
     let accounts = accounts.map(|accounts| Accounts { as_of, ..accounts });
     Ok(PutBack { entries: report.entries, files: Vec::new(), replaced: former, attempts, accounts })
 }

@@ -105,7 +105,7 @@ fn make(directory: &Path, part: Part, address: SocketAddr, at: Timestamp) -> Res
     let domain: DomainName = part.domain.parse().map_err(unexpected)?;
     let new = NewHome {
         template: part.template,
-        party: None,
+        party: Some(part.who.to_owned()),
         domain: domain.clone(),
         node_name: part.node.to_owned(),
         listen: address,

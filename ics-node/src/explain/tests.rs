@@ -98,6 +98,28 @@ fn what_introduced_a_thing_is_told_as_erased() {
     assert_eq!(says(introduced), "vouches for its identity", "an erasure without effect erased nothing");
 }
 
+/// Whoever reads of a label wants to know until when it holds.
+#[test]
+fn what_has_an_end_is_told_with_it() {
+    let mut answer = answer("plant.example", "Pump 1", 5);
+    let approval = answer.record.statements.iter_mut().find(|it| it.act == Act::Approval).expect("an approval");
+    (approval.act, approval.label) = (Act::Label, Some("medical-2027".to_owned()));
+    approval.until = Some(Timestamp::from_seconds(1_893_456_000));
+    let told = text(&why(&[answer]));
+    assert!(
+        told.contains(") gives it the label `medical-2027`, until 2030-01-01 00:00:00 UTC, as integrator, "),
+        "{told}"
+    );
+
+    let step: Step = serde_json::from_value(json!({
+        "of": "thing", "domain": "plant.example", "index": 6, "statement": "08".repeat(32), "signer": "ab".repeat(20),
+        "role": "certification-body", "act": "label", "label": "medical-2027", "until": "2030-01-01T00:00:00Z",
+        "rule": "entitled", "admitted_at": "2026-01-02T00:00:00Z",
+    }))
+    .expect("a step");
+    assert_eq!(step_says(&step), "gives it the label `medical-2027`, until 2030-01-01 00:00:00 UTC");
+}
+
 /// Two blocks, or a block and a permit: which domain says what, and why one of them is told first.
 #[test]
 fn what_domains_say_differently_is_told_with_their_names() {

@@ -15,7 +15,7 @@ pub const FILE_NAME: &str = "passphrase";
 pub const CREDENTIAL: &str = "ics-passphrase";
 /// Bytes of a passphrase.
 const BYTES: usize = 1024;
-/// Characters that a person's passphrase takes at least.
+/// Characters that a passphrase for new keys takes at least.
 const CHARACTERS: usize = 8;
 
 /// A passphrase; wiped when dropped, and never printed.
@@ -48,8 +48,8 @@ pub enum PassphraseError {
     /// There is nobody to ask.
     #[error("the secret keys are encrypted, and there is no passphrase and no terminal to ask for it")]
     Nowhere,
-    /// Empty, or too short for a person's.
-    #[error("a passphrase takes {CHARACTERS} characters at least")]
+    /// Empty, or too short for a new key.
+    #[error("a passphrase for new keys takes {CHARACTERS} characters at least")]
     TooShort,
     /// Too long.
     #[error("a passphrase takes {BYTES} bytes at most")]
@@ -63,15 +63,21 @@ pub enum PassphraseError {
 }
 
 impl Passphrase {
-    /// From text of 8 characters and more, as a person chooses it.
+    /// From text of 8 characters and more, as a person chooses it for new keys.
     ///
     /// # Errors
     /// When it is too short or too long.
     pub fn new(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
-        if text.len() > BYTES {
-            return Err(PassphraseError::TooLong);
-        }
-        if text.chars().count() < CHARACTERS { Err(PassphraseError::TooShort) } else { Ok(Self(text)) }
+        Self::existing(text)?.for_new_keys()
+    }
+
+    /// Of a key that there is: how long that had to be, others have decided.
+    fn existing(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
+        if text.len() > BYTES { Err(PassphraseError::TooLong) } else { Ok(Self(text)) }
+    }
+
+    fn for_new_keys(self) -> Result<Self, PassphraseError> {
+        if self.0.chars().count() < CHARACTERS { Err(PassphraseError::TooShort) } else { Ok(self) }
     }
 
     /// 160 random bits in base 32, in groups of four.
@@ -92,7 +98,7 @@ impl Passphrase {
         Ok(Self(text))
     }
 
-    /// From the first line of a file.
+    /// That of a key that there is, from the first line of a file.
     ///
     /// # Errors
     /// When the file cannot be read, or holds no passphrase.
@@ -105,19 +111,19 @@ impl Passphrase {
         if line.contains(['\n', '\r', '\0']) {
             return Err(not_text());
         }
-        Self::new(Zeroizing::new(line.to_owned()))
+        Self::existing(Zeroizing::new(line.to_owned()))
     }
 
-    /// Asks for it at the terminal, without showing what is typed.
+    /// Asks at the terminal for that of a key that there is, without showing what is typed.
     ///
     /// # Errors
-    /// When there is no terminal, or what is typed is too short or too long.
+    /// When there is no terminal, or what is typed is too long.
     pub fn ask(prompt: &str) -> Result<Self, PassphraseError> {
         if !io::stdin().is_terminal() {
             return Err(PassphraseError::Nowhere);
         }
         let text = rpassword::prompt_password(prompt).map_err(|e| PassphraseError::System(e.to_string()))?;
-        Self::new(Zeroizing::new(text))
+        Self::existing(Zeroizing::new(text))
     }
 
     /// Writes it to a new file that only its owner may read.
@@ -175,6 +181,14 @@ impl PassphraseSource {
         }
     }
 
+    /// That from a file for new keys, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::from_files`], and when it is too short for new keys.
+    pub fn from_files_for_new_keys(&self) -> Result<Option<Passphrase>, PassphraseError> {
+        self.from_files()?.map(Passphrase::for_new_keys).transpose()
+    }
+
     /// The passphrase that unlocks existing keys; `what` names them in the prompt.
     ///
     /// # Errors
@@ -189,12 +203,12 @@ impl PassphraseSource {
     /// A passphrase for new keys: from a file, or asked for twice.
     ///
     /// # Errors
-    /// When no file has it and there is no terminal, or what is typed is too short or differs.
+    /// When no file has it and there is no terminal, or it is too short or typed differently the second time.
     pub fn choose(&self) -> Result<Passphrase, PassphraseError> {
-        if let Some(passphrase) = self.from_files()? {
+        if let Some(passphrase) = self.from_files_for_new_keys()? {
             return Ok(passphrase);
         }
-        let first = Passphrase::ask("New passphrase for the secret keys: ")?;
+        let first = Passphrase::ask("New passphrase for the secret keys: ")?.for_new_keys()?;
         let second = Passphrase::ask("Once more: ")?;
         if *first.0 == *second.0 { Ok(first) } else { Err(PassphraseError::Differ) }
     }
@@ -232,8 +246,8 @@ mod tests {
             ("correct horse\r\n", Ok("correct horse")),
             (" spaces count ", Ok(" spaces count ")),
             ("two\nlines here", Err("is not one line of text")),
-            ("short\n", Err("takes 8 characters at least")),
-            ("", Err("takes 8 characters at least")),
+            ("short\n", Ok("short")),
+            ("", Ok("")),
         ] {
             fs::write(&path, content).expect("written");
             match (Passphrase::from_file(&path), expected) {
@@ -246,6 +260,20 @@ mod tests {
         assert!(matches!(Passphrase::from_file(&path), Err(PassphraseError::TooLong)));
         fs::write(&path, b"\xff\xfe12345678").expect("written");
         assert!(matches!(Passphrase::from_file(&path), Err(PassphraseError::NotText(_))));
+    }
+
+    #[test]
+    fn new_keys_take_none_that_is_short() {
+        let home = tempfile::tempdir().expect("directory");
+        let path = home.path().join("named");
+        let source = PassphraseSource { named: Some(path.clone()), credentials: None, home: home.path().to_owned() };
+        for (content, is_for_new_keys) in [("seven77\n", false), ("\n", false), ("eight888\n", true)] {
+            fs::write(&path, content).expect("written");
+            assert_eq!(text(&source.get("a key").expect("of a key that there is")), content.trim_end());
+            let chosen = source.choose();
+            assert_eq!(chosen.is_ok(), is_for_new_keys, "{content:?}");
+            assert!(is_for_new_keys || matches!(chosen, Err(PassphraseError::TooShort)), "{content:?}");
+        }
     }
 
     #[test]

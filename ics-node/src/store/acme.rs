@@ -28,7 +28,7 @@ use crate::acme::authorization::Authorization;
 use crate::acme::identifier::Identifier;
 use crate::acme::order::Order;
 
-const FILE: &str = "acme.db";
+pub(crate) const FILE: &str = "acme.db";
 /// Milliseconds for which what has ended is kept, so that its client can still ask what became of it.
 const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// How many orders, or authorizations without one, come before one that has something cleared away, and how many rows of

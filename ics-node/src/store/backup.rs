@@ -1,13 +1,14 @@
 //! Copies of a running store.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use ics_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::acme::keeping;
+use super::acme::{FILE as ACME_FILE, keeping};
 use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
@@ -73,6 +74,44 @@ pub fn copied_at(dir: &Path) -> Result<Option<Timestamp>, StoreError> {
         newest = newest.max(heads.read(&info.name)?.and_then(|seal| seal.cosigned_at));
     }
     Ok(newest)
+}
+
+/// Whether a store can only be read where something can be written beside it: SQLite shares memory by a file there with
+/// whoever else uses a database with a write-ahead log. What [`backup`] has made has none; what was copied otherwise
+/// has.
+#[must_use]
+pub fn is_read_by_writing(dir: &Path) -> bool {
+    // The 20th byte is the version for reading, 2 with a write-ahead log (sqlite.org/fileformat2.html, 1.3).
+    let mut head = [0; 20];
+    let read = File::open(dir.join(LOG_FILE)).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.last() == Some(&2)
+}
+
+/// Copies what is read of a store where it is put back, as it lies there; no process may use it.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy_files(dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let databases = [LOG_FILE, ACME_FILE].into_iter().flat_map(|file| ["", "-wal"].map(|end| format!("{file}{end}")));
+    for name in databases.chain([RESTORING.to_owned()]).filter(|name| dir.join(name).exists()) {
+        copy_file(&dir.join(&name), &to.join(&name))?;
+    }
+    let (heads, copies) = (dir.join(HEADS_DIR), to.join(HEADS_DIR));
+    if heads.exists() {
+        make_private(&copies)?;
+        for entry in std::fs::read_dir(&heads).map_err(StoreError::io(&heads))? {
+            let name = entry.map_err(StoreError::io(&heads))?.file_name();
+            copy_file(&heads.join(&name), &copies.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file, but not its mode: what lies on a read-only medium is often closed to whoever writes.
+pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(from).map_err(StoreError::io(from))?;
+    let copied = File::create(to).and_then(|mut target| std::io::copy(&mut source, &mut target));
+    copied.map(|_| ()).map_err(StoreError::io(to))
 }
 
 /// The file in a store's directory that says that a copy is being put there, and where what was in its way lies.

@@ -63,7 +63,9 @@ use crate::background;
 pub use acme::keeping::{Speaking, is_of_copy, speaking};
 pub use acme::{AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
 pub(crate) use backup::open_log;
-pub use backup::{Moved, backup, begin_put_back, check_backup, copied_at, is_anything_in, put_back};
+pub use backup::{
+    Moved, backup, begin_put_back, check_backup, copied_at, copy_files, is_anything_in, is_read_by_writing, put_back,
+};
 pub use certified::Certified;
 pub use check::{Inspector, Report, inspect};
 pub(crate) use damage::misled;

@@ -45,7 +45,7 @@ pub(super) fn what(thing: &PublicThing) -> Markup {
                 }
             }
             @if !serials.is_empty() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
-                p .note { "A label can be copied: compare the serial number with the one on the thing." }
+                p .note { "A sticker can be copied: compare the serial number with the one on the thing." }
             }
             @if let IdentityId::Group(_) = thing.identity.id {
                 p .note { (holds(thing)) }

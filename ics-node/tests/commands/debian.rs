@@ -144,6 +144,10 @@ fn a_package_is_published_and_found_by_its_hash() {
     let id = format!("sha256:{}", hash.split(' ').next().expect("a hash"));
     let record = stage.record(&id);
     assert_eq!((&record["title"], &record["kind"]), (&"hello:all 2.10-3".into(), &"software".into()), "{record:#}");
+    for (title, expected) in [("HELLO", 1), ("hello:all 2.10", 1), ("2.11", 0)] {
+        let listed = stage.ok(&["list", "--kind", "software", "--title", title]);
+        assert_eq!(listed["items"].as_array().map(Vec::len), Some(expected), "{title}: {listed}");
+    }
     stage.ok(&["status", "released", &id, "--yes"]);
     let verified = stage.ok(&["verify", package]);
     assert_eq!(verified["artifact"]["permitted"], true, "{verified:#}");

@@ -59,6 +59,61 @@ fn the_end_of_a_label_is_shown() {
     assert!(shown.stdout.contains("checked, until 2030-01-01 00:00:00 UTC"), "{shown:?}");
 }
 
+/// A renewed label has another name; what it renews has no day of its own any more, also not after the end of the new
+/// one.
+#[test]
+fn a_label_takes_the_place_of_a_former_one() {
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    publish(&stage, 1, "SN-1");
+    let labels = |record: &Value| {
+        let labels = record["labels"].as_array().into_iter().flatten();
+        labels.map(|label| label["value"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let label = |words: &[&str]| stage.run(&[&["label"][..], words, &["serial:SN-1", "--yes"]].concat());
+    let said = |words: &[&str]| label(words).json()[0]["statement"].as_str().expect("a statement").to_owned();
+    let first = said(&["iso-2017"]);
+    let second = said(&["iso-2022", "--supersedes", &first]);
+    assert_eq!(labels(&stage.record("serial:SN-1")), ["iso-2022"]);
+    said(&["iso-2027", "--until", LATER, "--supersedes", &second]);
+    assert_eq!(labels(&stage.record("serial:SN-1")), ["iso-2027"]);
+    assert!(labels(&record_then(&stage, "serial:SN-1")).is_empty(), "nor does one come back");
+
+    let gone = label(&["iso-2032", "--supersedes", &first]);
+    let (message, _) = gone.failure();
+    assert!(gone.code == 3 && message.contains("(label iso-2027, until 2030-01-01"), "{gone:?}");
+    assert!(message.contains("`ics label iso-2032 ") && message.contains(" --supersedes "), "{message}");
+}
+
+#[test]
+fn who_takes_back_one_of_several_labels_says_which() {
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    publish(&stage, 1, "SN-1");
+    for label in ["ce", "iec", "ul"] {
+        stage.ok(&["label", label, "serial:SN-1", "--yes"]);
+    }
+    let withdraw = |words: &[&str]| stage.run(&[&["withdraw", "serial:SN-1", "--yes"][..], words].concat());
+    let several = withdraw(&["--act", "label"]);
+    let (message, hint) = several.failure();
+    assert!(
+        several.code == 1 && message.contains("has several labels") && hint.contains("--label NAME"),
+        "{several:?}"
+    );
+    for label in ["ce", "iec", "ul"] {
+        assert!(message.contains(&format!("(label {label}): `ics withdraw ")), "{label}: {message}");
+    }
+    let unknown = withdraw(&["--label", "ecc"]);
+    assert!(unknown.code == 3 && unknown.failure().0.contains("(label iec): `ics withdraw "), "{unknown:?}");
+    let left = || counted(&stage.record("serial:SN-1"), "labels");
+    assert_eq!(left(), 3, "nothing was taken back");
+
+    assert_eq!((withdraw(&["--label", "iec"]).code, left()), (0, 2));
+    assert_eq!((withdraw(&["--label", "ce", "--label", "ul"]).code, left()), (0, 0));
+    stage.ok(&["label", "ce", "serial:SN-1", "--yes"]);
+    assert_eq!((withdraw(&["--act", "label"]).code, left()), (0, 0), "of one it is clear which");
+}
+
 #[test]
 fn what_ends_with_a_time_is_told_and_signed_elsewhere_together() {
     let stage = Stage::started();

@@ -1,8 +1,9 @@
 //! Keys that go from here to gpg, and from gpg to here.
 
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -55,7 +56,8 @@ struct Factory {
 impl Factory {
     fn with_a_key_that_lasts(lasts: &str) -> Self {
         let stage = Stage::started();
-        let (home, old) = (gnupg_home(&stage), stage.write("old-passphrase", "old passphrase\n"));
+        // Shorter than what new keys take here.
+        let (home, old) = (gnupg_home(&stage), stage.write("old-passphrase", "old\n"));
         let factory = Self { stage, home, old };
         factory.gpg(&["--quick-gen-key", WHO, "ed25519", "sign", lasts]);
         factory
@@ -63,6 +65,24 @@ impl Factory {
 
     fn gpg(&self, words: &[&str]) {
         gpg(&self.home, &[&["--passphrase-file", self.old.as_str()][..], words].concat());
+    }
+
+    /// gpg asks, and somebody types this.
+    fn asked(&self, words: &[&str], typed: &str) {
+        let mut gpg = Command::new("gpg");
+        gpg.env("GNUPGHOME", &self.home).args([
+            "--no-tty",
+            "--yes",
+            "--pinentry-mode",
+            "loopback",
+            "--command-fd",
+            "0",
+        ]);
+        gpg.args(["--passphrase-file", &self.old]).args(words);
+        let mut asking = gpg.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gpg is there");
+        asking.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
+        let output = asking.wait_with_output().expect("run");
+        assert!(output.status.success(), "gpg {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn export(&self, file: &str, what: &str) -> String {
@@ -111,6 +131,68 @@ fn a_key_that_gpg_has_extended_signs_on() {
     let file = factory.export("again.asc", "--export");
     stage.ok(&["import", &file]);
     assert_eq!(stage.record("serial:SN-2")["vouched"][0]["name"], WHO);
+}
+
+/// gpg has designated revokers, and calls a key revoked by what they say. Here that ends nothing, so that nobody who
+/// sends it may believe it does.
+#[test]
+fn what_a_designated_revoker_of_gpg_says_is_refused() {
+    let factory = Factory::with_a_key_that_lasts("never");
+    let stage = &factory.stage;
+    let imported = factory.import_and_publish(&factory.export("factory.asc", "--export-secret-keys"));
+    let fingerprint = imported["fingerprint"].as_str().expect("a fingerprint");
+    factory.gpg(&["--quick-gen-key", "Revoker <revoker@acme.example>", "ed25519", "sign", "never"]);
+    factory.asked(&["--edit-key", fingerprint], "addrevoker\nrevoker@acme.example\ny\nsave\n");
+    stage.ok(&["import", &factory.export("named.asc", "--export")]);
+
+    let revocation = stage.path("designated.asc").to_str().expect("UTF-8").to_owned();
+    factory.asked(&["--output", &revocation, "--desig-revoke", fingerprint], "y\n0\n\ny\n");
+    factory.gpg(&["--import", &revocation]);
+    std::fs::write(factory.home.join("dirmngr.conf"), "no-use-tor\n").expect("written");
+    let server = stage.url().replacen("http", "hkp", 1);
+    let sent = Command::new("gpg")
+        .env("GNUPGHOME", &factory.home)
+        .args(["--batch", "--keyserver", &server, "--send-keys", fingerprint])
+        .output()
+        .expect("gpg is there");
+    assert!(!sent.status.success(), "{sent:?}");
+    let refused = stage.run(&["import", &factory.export("revoked.asc", "--export")]);
+    assert!(refused.code == 1 && refused.stdout.contains("designated revokers"), "{refused:?}");
+    stage.ok(&["publish", "--spki", &spki(2), "--serial", "SN-2", "--signer", "factory"]);
+}
+
+#[test]
+fn what_of_a_keyring_can_sign_nothing_is_told() {
+    let stage = Stage::started();
+    let home = gnupg_home(&stage);
+    let make = |words: &[&str]| gpg(&home, &[&["--passphrase", ""][..], words].concat());
+    make(&["--quick-gen-key", "Good", "ed25519", "sign", "never"]);
+    make(&["--quick-gen-key", "Weak", "rsa1024", "sign", "never"]);
+    make(&["--faked-system-time", "20200101T000000", "--quick-gen-key", "Old", "ed25519", "sign", "1y"]);
+    let export = |name: &str, whom: &[&str]| {
+        let file = stage.path(name).to_str().expect("UTF-8").to_owned();
+        gpg(&home, &[&["--output", &file, "--export"][..], whom].concat());
+        format!("manufacturer={file}")
+    };
+
+    let unusable = stage.run(&["domain", "update", "--add-signer", &export("unusable.gpg", &["Weak", "Old"])]);
+    assert_eq!(unusable.code, 5, "{unusable:?}");
+    let (why, hint) = unusable.failure();
+    assert!(why.contains("2 of 2 certificates can sign nothing here") && hint.contains("a fingerprint"), "{why}");
+
+    let all = export("all.gpg", &["Good", "Weak", "Old"]);
+    let told = stage.for_people("home", &["domain", "update", "--add-signer", &all]);
+    assert_eq!(told.code, 0, "{told:?}");
+    for text in ["2 of 3 certificates can sign nothing here", "has 1024", "` has expired at that time"] {
+        assert!(told.stderr.contains(text), "{text}: {}", told.stderr);
+    }
+    let signers = |shown: Value| shown["roles"]["manufacturer"]["signers"].as_array().expect("signers").len();
+    assert_eq!(signers(stage.ok(&["domain", "show"])), 4, "one was there, and what was signed before may count");
+
+    // Whom a file has named goes by it, too, whatever he can do.
+    stage.ok(&["domain", "submit"]);
+    stage.ok(&["domain", "update", "--remove-signer", &all]);
+    assert_eq!(signers(stage.ok(&["domain", "show"])), 1);
 }
 
 #[test]

@@ -357,6 +357,35 @@ fn accounts_of_acme_clients_that_come_back_with_a_copy_are_told_of() {
     assert_eq!(held["accounts"]["holders"], told, "nobody knows how old they are: {held}");
 }
 
+/// What was copied of a node that was killed has a write-ahead log, and SQLite reads none where it can write nothing.
+#[test]
+fn a_plain_copy_on_a_read_only_medium_is_put_back() {
+    let mut stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.kill();
+    let (home, stick) = (text_of(&stage, "home"), text_of(&stage, "stick"));
+    let copied = std::process::Command::new("cp").args(["-r", &home, &stick]).status().expect("cp is there");
+    assert!(copied.success());
+    let modes = |data: u32, file: u32| {
+        for name in ["ics.db", "ics.db-wal"] {
+            let file = std::fs::Permissions::from_mode(file);
+            std::fs::set_permissions(stage.path("stick/data").join(name), file).expect("set");
+        }
+        std::fs::set_permissions(stage.path("stick/data"), std::fs::Permissions::from_mode(data)).expect("set");
+    };
+    // To root no directory is closed: he has nothing copied, and gets the same.
+    modes(0o500, 0o400);
+    std::fs::create_dir(stage.path("fresh")).expect("made");
+    std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
+    let restored = stage.run_alone("fresh", &["restore", &stick, "--alone", DOMAIN]);
+    modes(0o700, 0o600);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let restored = restored.json();
+    assert!(restored["put_back"]["entries"].as_u64().is_some_and(|entries| entries > 1), "{restored}");
+    let names = std::fs::read_dir(stage.path("fresh")).expect("listed").flatten();
+    assert_eq!(names.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")).count(), 0);
+}
+
 #[test]
 fn a_home_that_is_half_restored_is_opened_by_nobody() {
     let stage = with_policy("trust.json");

@@ -235,6 +235,15 @@ fn what_a_killed_node_has_kept_is_put_back_with_the_rest() {
     assert_eq!(put_back.standing(domain).expect("standing"), Standing::Current, "nothing that was signed is lost");
     assert_eq!(find(&put_back, domain, &["n7"]), [7]);
     assert_sound(&put_back);
+
+    // From a read-only medium it is read in another place, where all of it has to be.
+    assert!(ics_node::store::is_read_by_writing(&path("killed")));
+    std::fs::create_dir(path("place")).expect("made");
+    ics_node::store::copy_files(&path("killed"), &path("place")).expect("copied");
+    ics_node::store::put_back(&path("place"), &path("other"), Timestamp::default()).expect("put back");
+    assert_eq!(head(&open(&path("other")), domain), newest);
+    put_back.backup(&path("backup")).expect("backup");
+    assert!(!ics_node::store::is_read_by_writing(&path("backup")), "it has no write-ahead log");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The Merkle tree of RFC 6962, section 2.1: hashing, the growing tree, and proofs.
+//! The Merkle tree of RFC 6962, section 2.1: hashing, the growing tree, and proofs. RFC 9162, section 2.1, has the same
+//! tree and proofs, and says besides how proofs are checked.
 
 mod proof;
 mod prover;

@@ -51,6 +51,9 @@ pub(super) struct Filter {
     runs: Option<BTreeSet<[u8; 32]>>,
     /// The group to which what fits belongs.
     members: Option<Members>,
+    /// A part of what it is called, in small letters. The index does not have it: what else is asked for is looked
+    /// through.
+    title: Option<String>,
     /// Whether nobody must introduce it.
     is_rest: bool,
 }
@@ -360,6 +363,7 @@ impl Filter {
             signer,
             runs: None,
             members: None,
+            title: None,
             is_rest: false,
         }
     }
@@ -406,7 +410,8 @@ impl Filter {
             (None, None) => introducing(),
         };
         let (model, lot) = (query.model.clone(), query.lot.clone());
-        Ok(Self { kind, model, lot, status, runs, members, ..Self::of(alternatives, signer) })
+        let title = query.title.as_deref().map(str::to_lowercase);
+        Ok(Self { kind, model, lot, status, runs, members, title, ..Self::of(alternatives, signer) })
     }
 
     /// Whether a statement has the postings that were looked for: hashes collide.
@@ -430,6 +435,7 @@ impl Filter {
             && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
             && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
             && self.members.as_ref().is_none_or(|members| members.include(record))
+            && self.title.as_ref().is_none_or(|part| record.title.to_lowercase().contains(part))
             && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
     }
 }

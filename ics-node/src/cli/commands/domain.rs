@@ -6,6 +6,7 @@ mod create;
 mod falling;
 mod falls;
 mod forks;
+mod keyring;
 pub(super) mod leaving;
 mod losing;
 mod missing;
@@ -25,8 +26,6 @@ use ics_core::identity::Fingerprint;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::{DomainName, Role};
-use sequoia_openpgp::cert::raw::{RawCert, RawCertParser};
-use sequoia_openpgp::parse::Parse as _;
 use serde::Deserialize;
 
 pub(super) use self::newest::newest;
@@ -152,27 +151,25 @@ pub(in crate::cli) fn signer(context: &Context, text: &str) -> Result<Fingerprin
     }
 }
 
+/// Signers that get roles: of a file it is told who can sign nothing.
+fn new_signers(context: &Context, texts: Vec<(Role, String)>) -> Result<Vec<(Role, Fingerprint)>, Failure> {
+    for file in texts.iter().map(|(_, text)| Path::new(text)).filter(|file| file.is_file()) {
+        keyring::tell_idle(context, file)?;
+    }
+    signers(context, texts)
+}
+
 fn signers(context: &Context, texts: Vec<(Role, String)>) -> Result<Vec<(Role, Fingerprint)>, Failure> {
     let mut signers = Vec::new();
     for (role, text) in texts {
-        let keyring = Path::new(&text);
-        if keyring.is_file() {
-            let holders = keyring_holders(keyring).map_err(|e| Failure::new(Exit::Local, format!("`{text}`: {e}")))?;
-            signers.extend(holders.into_iter().map(|holder| (role.clone(), holder)));
+        let file = Path::new(&text);
+        if file.is_file() {
+            signers.extend(keyring::holders(file)?.into_iter().map(|holder| (role.clone(), holder)));
         } else {
             signers.push((role, signer(context, &text)?));
         }
     }
     Ok(signers)
-}
-
-/// Whose certificates a keyring holds. Nothing in it is judged: whether a certificate is taken, the domain says.
-fn keyring_holders(path: &Path) -> Result<Vec<Fingerprint>, String> {
-    let certificates = RawCertParser::from_file(path).map_err(|e| e.to_string())?;
-    let holder = |certificate: RawCert<'_>| Fingerprint::from_bytes(certificate.fingerprint().as_bytes());
-    let holders = certificates.map(|certificate| certificate.map(holder).map_err(|e| e.to_string()));
-    let holders: Vec<Fingerprint> = holders.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    if holders.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(holders) }
 }
 
 /// An owner that a person names, his own name being the User ID of his certificate.

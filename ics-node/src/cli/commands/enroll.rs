@@ -222,7 +222,7 @@ impl Request {
             other => return Ok(other?),
         }
         let source = context.passphrases();
-        let passphrase = match source.from_files()? {
+        let passphrase = match source.from_files_for_new_keys()? {
             Some(passphrase) => passphrase,
             None if std::io::stdin().is_terminal() => source.choose()?,
             None => kept_passphrase(&context.home)?,

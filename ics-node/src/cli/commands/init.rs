@@ -101,7 +101,7 @@ impl Init {
     fn passphrase(&self, context: &Context) -> Result<(Passphrase, bool), Failure> {
         let source = context.passphrases();
         if !self.generate_passphrase {
-            if let Some(given) = source.from_files()? {
+            if let Some(given) = source.from_files_for_new_keys()? {
                 return Ok((given, false));
             }
             if std::io::stdin().is_terminal() {

@@ -1,6 +1,8 @@
 //! `ics label`.
 
 use clap::Args;
+use ics_core::record::Listed;
+use ics_core::statement::{Claims, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
 
@@ -10,12 +12,17 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::client::lookup::Found;
+use crate::client::signing::Signing;
 
 /// What `ics label` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   $ ics label iec-62443-4-2 serial:SN-0001 --until 2029-12-31T00:00:00Z
+
+  One of another name takes the place of a former one, whose statement `ics history` shows:
+  $ ics label iec-62443-4-2-2027 serial:SN-0001 --until 2032-12-31T00:00:00Z \
+--supersedes 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 
   A label for a group of another domain holds for what is adopted of it:
   $ ics adopt --from devices.acme.example --model P7 --follow
@@ -28,6 +35,9 @@ pub(crate) struct Label {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// A label of the signer's, by its statement, that ends with this one: it was renewed, under another name say.
+    #[arg(long, value_name = "STATEMENT")]
+    supersedes: Vec<StatementId>,
     /// From when on it holds [default: its admission].
     #[arg(long, value_name = "TIME", value_parser = until)]
     from: Option<Timestamp>,
@@ -51,10 +61,28 @@ impl Label {
             let mut claims = with_period(signing.claims(Act::Label), self.from, self.until);
             claims.label = Some(self.label);
             claims.reason = self.reason;
-            let sayings = |found: Found| say::with_ends(context, &signing, found, claims.clone());
+            let sayings = |found: Found| {
+                let supersedes = former(&signing, &found, &self.supersedes);
+                say::with_ends(context, &signing, found, Claims { supersedes, ..claims.clone() })
+            };
             let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            let label = claims.label.as_deref().unwrap_or_default();
+            let labelled = sayings.iter().filter(|it| it.claims.act == Act::Label).map(|it| &it.found);
+            say::refuse_unmatched(&signing, labelled, &sayings, &self.supersedes, |id, it| {
+                let statement = it.by.statement;
+                (it.act == Act::Label).then(|| format!("`ics label {label} {id} --supersedes {statement}`"))
+            })?;
             say::check_members(context, &node, &signing, &sayings, true).await?;
             say::say(context, &node, &signing, sayings, self.asking).await
         })
     }
+}
+
+/// Those labels of the signer's on a thing that are named.
+fn former(signing: &Signing, found: &Found, named: &[StatementId]) -> Vec<StatementId> {
+    let is_named = |it: &&Listed| it.act == Act::Label && named.contains(&it.by.statement);
+    let mut former: Vec<_> =
+        say::said_by(signing, found).into_iter().filter(is_named).map(|it| it.by.statement).collect();
+    former.sort_unstable();
+    former
 }

@@ -28,6 +28,7 @@ Examples:
   $ ics list --kind device --lot 2026-07 --status in-use
   $ ics list --model P7 --limit 20 --after 1234
   $ ics list --runs deprecated
+  $ ics list --kind software --title hello
   $ ics --json list --status stolen --all | jq -r '.items[].id'")]
 pub(crate) struct List {
     #[command(flatten)]
@@ -53,6 +54,9 @@ pub(crate) struct List {
     /// Members of this group (sha256:…).
     #[arg(long, value_name = "SHA256")]
     group: Option<Digest>,
+    /// A part of what it is called, in whatever case; of software its name and version.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Items in a page, 500 at most.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = page_limit)]
     limit: usize,
@@ -82,6 +86,7 @@ impl List {
             signer: self.signer.map(|signer| signer.to_string()),
             runs: self.runs,
             group: self.group.map(|group| group.to_string()),
+            title: self.title,
             after: self.after,
             limit: Some(self.limit),
         }

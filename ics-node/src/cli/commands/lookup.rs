@@ -36,7 +36,9 @@ Examples:
     fingerprint, openpgp4fpr:…          a device, gateway, service, node or organisation by its OpenPGP key
     sha256:…, ni:///sha-256;…           software by its hash, or a group
     serial:…, urn:…, host:…             names that its manufacturer or owner gave it
-    spki:…, cert:…                      SHA-256 of its public key or X.509 certificate, hex")]
+    spki:…, cert:…                      SHA-256 of its public key or X.509 certificate, hex
+
+  Who knows only what software or a group is called finds it with `ics list --title`.")]
 pub(crate) struct Lookup {
     /// An id or a name; the examples below list the forms.
     #[arg(value_parser = NonEmptyStringValueParser::new())]

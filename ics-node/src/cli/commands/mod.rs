@@ -179,8 +179,8 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Draw the QR code that leads to a thing's page.
     ///
-    /// Draws the QR code that leads to the public page of a thing, for its label: whoever scans it sees what it is, who
-    /// vouches for it and what its status is now.
+    /// Draws the QR code that leads to the public page of a thing, for a sticker on it: whoever scans it sees what it
+    /// is, who vouches for it and what its status is now.
     Qr(qr::QrCode),
     /// Take what another domain says of things into one's own.
     ///

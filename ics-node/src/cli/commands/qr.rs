@@ -24,7 +24,7 @@ Examples:
   On the terminal, with the serial number in the address:
   $ ics qr serial:SN-0001
 
-  For the label: a picture that any program prints sharply, under the address that customers will use:
+  For a sticker: a picture that any program prints sharply, under the address that customers will use:
   $ ics qr serial:SN-0001 --at https://id.acme.example -o SN-0001.svg
 
   As a GS1 Digital Link, if the thing's product id is a GTIN and it has a serial number:
@@ -47,7 +47,7 @@ impl QrCode {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         if let Some(file) = self.output.as_ref().filter(|file| !is_svg(file)) {
             return Err(Failure::new(Exit::Usage, format!("`{}` does not end in .svg", file.display()))
-                .hint("the picture is SVG: browsers and labelling programs print it in any size"));
+                .hint("the picture is SVG: browsers and programs for stickers print it in any size"));
         }
         let config = context.config()?;
         let node = context.node(&config)?;

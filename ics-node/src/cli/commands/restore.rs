@@ -17,7 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::client::backup::DATA;
-use crate::client::restore::{self, PutBack, RestoreError};
+use crate::client::restore::{self, CopyOfHome, PutBack, RestoreError};
 use crate::config::{Config, NodeConfig};
 use crate::service::{Service, ServiceError};
 use crate::store::{self, StoreError};
@@ -150,7 +150,8 @@ fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), 
     let local = |error: String| Failure::new(Exit::Local, format!("`{}`: {error}", path.display()));
     let place = tempfile::tempdir().map_err(|error| local(error.to_string()))?;
     let data = place.path().join(DATA);
-    store::backup(&path.join(DATA), &data).map_err(|error| local(error.to_string()))?;
+    let copy = CopyOfHome::open(path, place.path()).map_err(|error| local(error.to_string()))?;
+    store::backup(copy.data(), &data).map_err(|error| local(error.to_string()))?;
     let setup = Setup {
         data,
         keys: keys.clone(),
@@ -167,7 +168,8 @@ fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), 
 
 fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     context.output.note("reading the copy …");
-    let files = restore::missing_files(copy, &context.home)?;
+    let copy = CopyOfHome::open(copy, &context.home)?;
+    let files = restore::missing_files(&copy, &context.home)?;
     let config = Config::load(&context.home)?;
     let node: &NodeConfig = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
     // What the node cannot be opened without is looked for before its store is replaced.
@@ -180,7 +182,7 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     };
     let keys = node_keys(context, node).map_err(incomplete)?;
     Service::look_through(&config, keys).map_err(|error| incomplete(failed(&error)))?;
-    let put_back = restore::put_back(copy, &node.data, context.now())?;
+    let put_back = restore::put_back(&copy, &node.data, context.now())?;
     Ok(PutBack { files, ..put_back })
 }
 

@@ -1,5 +1,7 @@
 //! `ics withdraw`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use ics_core::identity::Kind;
 use ics_core::limits;
@@ -31,6 +33,7 @@ one that was sold: its signer takes it back with --group and --statement.
 
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
+  $ ics withdraw serial:SN-0001 --label iec-62443-4-2
   $ ics withdraw serial:SN-0001 \
 --statement 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff --reason 'wrong device'
   $ ics withdraw --group 'Lot 2026-11' \
@@ -40,9 +43,12 @@ pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
     /// Take back all of the signer's standing statements of this act, and those that they have replaced: identity, approval,
-    /// status, label, grant, installed.
-    #[arg(long, value_name = "ACT", required_unless_present = "statement")]
+    /// status, label, grant, installed. Where a thing has several labels of his, --label says which.
+    #[arg(long, value_name = "ACT", required_unless_present_any = ["statement", "label"])]
     act: Vec<Act>,
+    /// Take back the signer's labels of this name, and those that they have replaced.
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
     /// Take back this statement. What it has replaced stands again.
     #[arg(long, value_name = "STATEMENT")]
     statement: Vec<StatementId>,
@@ -64,9 +70,11 @@ impl Withdraw {
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
+            self.refuse_several(&signing, &found)?;
+            self.refuse_unknown_labels(&signing, &found)?;
             let left: Vec<String> = found.iter().filter_map(|found| self.left_out(&signing, found)).collect();
             let sayings: Vec<Saying> = found.iter().flat_map(|found| self.sayings(context, &signing, found)).collect();
-            self.refuse_unmatched(&signing, &sayings)?;
+            say::refuse_unmatched(&signing, found.iter(), &sayings, &self.statement, way)?;
             if sayings.is_empty() {
                 let message = format!("{} has said nothing of that kind that stands", signing.fingerprint());
                 return Err(Failure::new(Exit::NotFound, message).hint(
@@ -83,30 +91,53 @@ impl Withdraw {
         })
     }
 
-    /// Refuses statements that are none of the signer's, or stand no longer: whoever names one means it to end.
-    fn refuse_unmatched(&self, signing: &Signing, sayings: &[Saying]) -> Result<(), Failure> {
-        let is_matched = |id: &StatementId| sayings.iter().any(|saying| saying.claims.supersedes.contains(id));
-        match self.statement.iter().find(|id| !is_matched(id)) {
-            Some(id) => {
-                let signer = signing.fingerprint();
-                let message = format!("the statement {id} is none of {signer} about these things that stands");
-                Err(Failure::new(Exit::NotFound, message).hint(
-                    "nothing was signed; `ics history` shows who has said what, and what became of it; what is said of \
-                     a group is taken back with --group, or its id",
-                ))
-            }
-            None => Ok(()),
+    /// Refuses to take back several labels of a thing where one word names them all: each is a certificate of its own.
+    fn refuse_several(&self, signing: &Signing, found: &[Found]) -> Result<(), Failure> {
+        if !self.act.contains(&Act::Label) || !self.label.is_empty() {
+            return Ok(());
+        }
+        let has_several = |found: &&Found| {
+            let said = say::said_by(signing, found);
+            said.iter().filter_map(|it| it.label.as_ref()).collect::<BTreeSet<_>>().len() > 1
+        };
+        let Some(one) = found.iter().find(has_several) else { return Ok(()) };
+        let id = one.thing.id().map(|id| id.to_string()).unwrap_or_default();
+        let several = format!("{} ({id}) has several labels of {}", clean(&one.thing.called()), signing.fingerprint());
+        let meant = say::candidates(signing, [one].into_iter(), way_of_label);
+        Err(Failure::new(Exit::Refused, say::listed(several, &meant))
+            .hint("nothing was signed; --label NAME takes back those of one name, of many things as well"))
+    }
+
+    /// Refuses names of labels that the signer has given none of these things: whoever names one means it to end.
+    fn refuse_unknown_labels(&self, signing: &Signing, found: &[Found]) -> Result<(), Failure> {
+        let has = |label: &String| {
+            let mut said = found.iter().flat_map(|found| say::said_by(signing, found));
+            said.any(|it| it.label.as_ref() == Some(label))
+        };
+        let Some(label) = self.label.iter().find(|label| !has(label)) else { return Ok(()) };
+        let message = format!("no label `{label}` of {} about these things stands", signing.fingerprint());
+        let meant = say::candidates(signing, found.iter(), way_of_label);
+        Err(Failure::new(Exit::NotFound, say::listed(message, &meant))
+            .hint("nothing was signed; `ics history` shows who has said what, and what became of it"))
+    }
+
+    /// Whether it is taken back because of what it is.
+    fn is_meant(&self, it: &Listed) -> bool {
+        match &it.label {
+            Some(label) if !self.label.is_empty() => self.label.contains(label),
+            _ => self.act.contains(&it.act),
         }
     }
 
     /// The thing, and why nothing is taken back of it, although an act is named.
     fn left_out(&self, signing: &Signing, found: &Found) -> Option<String> {
         let record = found.own.as_ref().map(|answer| &answer.record);
-        if self.act.is_empty() || record.is_some_and(|record| !self.taken_back(signing, record).is_empty()) {
+        let names_statements_only = self.act.is_empty() && self.label.is_empty();
+        if names_statements_only || record.is_some_and(|record| !self.taken_back(signing, record).is_empty()) {
             return None;
         }
         let me = signing.fingerprint();
-        let mine = |it: &&Listed| self.act.contains(&it.act) && it.by.signer == me && it.standing == Standing::Stands;
+        let mine = |it: &&Listed| self.is_meant(it) && it.by.signer == me && it.standing == Standing::Stands;
         let why = match record.and_then(|record| record.statements.iter().filter(mine).find_map(|it| it.by.group)) {
             Some(group) => format!("it is said of its group {group}"),
             None => "nothing of that kind stands".to_owned(),
@@ -136,7 +167,7 @@ impl Withdraw {
     fn taken_back<'a>(&self, signing: &Signing, record: &'a Record) -> Vec<&'a Listed> {
         let signer = signing.fingerprint();
         let is_group = record.identity.kind == Kind::Group;
-        let mut all = taken_back::with_replaced(record, &signer, |it| self.act.contains(&it.act));
+        let mut all = taken_back::with_replaced(record, &signer, |it| self.is_meant(it));
         let named = record.statements.iter().filter(|it| {
             // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
             // it for them.
@@ -155,9 +186,18 @@ impl Withdraw {
 
 /// What is no longer replaced, for people.
 fn returns(it: &Listed) -> String {
-    let what = it.status.as_ref().map_or_else(|| it.act.to_string(), |status| format!("status {status}"));
     let name = it.by.name.as_deref().map_or_else(|| it.by.signer.to_string(), clean);
-    format!("entry {} ({what}) by {name} stands again then: what is taken back had replaced it", it.by.index)
+    format!("{} by {name} stands again then: what is taken back had replaced it", say::called(it))
+}
+
+/// What takes a statement back, for people.
+fn way(id: &str, it: &Listed) -> Option<String> {
+    let statement = it.by.statement;
+    (it.act != Act::Withdrawal).then(|| format!("`ics withdraw {id} --statement {statement}`"))
+}
+
+fn way_of_label(id: &str, it: &Listed) -> Option<String> {
+    way(id, it).filter(|_| it.act == Act::Label)
 }
 
 /// What is left out, for people.

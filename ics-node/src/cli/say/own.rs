@@ -6,7 +6,7 @@ use ics_core::statement::{Claims, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect};
 
-use super::Saying;
+use super::{Saying, called};
 use crate::cli::context::Context;
 use crate::client::lookup::{self, Found};
 use crate::client::signing::Signing;
@@ -73,14 +73,14 @@ struct Former {
 
 impl Former {
     fn new(it: &Listed) -> Self {
-        let what = it.status.as_ref().map_or_else(|| it.act.to_string(), |status| format!("status {status}"));
-        Self { id: it.by.statement, called: format!("entry {} ({what})", it.by.index) }
+        Self { id: it.by.statement, called: called(it) }
     }
 }
 
 impl Ends {
     fn of(signing: &Signing, record: &Record, claims: &Claims) -> Self {
-        let is_meant = |it: &Listed| is_former(signing, claims, it) && !blocks(it);
+        let is_named = |it: &Listed| claims.supersedes.contains(&it.by.statement);
+        let is_meant = |it: &Listed| (is_former(signing, claims, it) || is_named(it)) && !blocks(it);
         let former = taken_back::with_replaced(record, &signing.fingerprint(), is_meant);
         // What was lifted for a time alone goes on to block after it.
         let is_lifted_for_now = |it: &Listed| {

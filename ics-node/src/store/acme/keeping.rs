@@ -16,6 +16,7 @@ use super::{FILE, Issued, read};
 use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::authorization::Authorization;
 use crate::acme::order::Order;
+use crate::store::backup::copy_file;
 use crate::store::check::Report;
 use crate::store::error::StoreError;
 use crate::store::{make_private, schema, sync_names, wal_of};
@@ -60,11 +61,11 @@ pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, St
         }
     }
     let unfinished = dir.join(".new-acme");
-    std::fs::copy(&from, &unfinished).map_err(StoreError::io(&unfinished))?;
+    copy_file(&from, &unfinished)?;
     // Where it was not closed, its last commits are there alone. Both stay as they are: by that [`is_of_copy`] knows them.
     if wal_of(&from).exists() {
         let wal = wal_of(&path);
-        std::fs::copy(wal_of(&from), &wal).map_err(StoreError::io(&wal))?;
+        copy_file(&wal_of(&from), &wal)?;
         File::open(&wal).and_then(|file| file.sync_all()).map_err(StoreError::io(&wal))?;
     }
     put(&unfinished, dir)?;

@@ -9,7 +9,7 @@ use ics_core::vocabulary::{DomainName, Role};
 
 use super::falls::Falls;
 use super::update::prepare;
-use super::{name_and_key, owner, role_and_key, signers, source, unlock_all};
+use super::{name_and_key, new_signers, owner, role_and_key, source, unlock_all};
 use crate::cli::commands::init::template;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -46,7 +46,8 @@ pub(crate) struct Create {
     /// The home node's name and its key: a key of this home directory, or 32 bytes in base64.
     #[arg(long, value_name = "NAME=KEY", value_parser = name_and_key)]
     home_node: (String, String),
-    /// A role and who holds it: a fingerprint, a key of this home directory, or a file with a certificate.
+    /// A role and who holds it: a fingerprint, a key of this home directory, or a file with a certificate, or with a
+    /// keyring of many.
     #[arg(long = "signer", value_name = "ROLE=KEY", value_parser = role_and_key)]
     signers: Vec<(Role, String)>,
     /// A role and a pattern of names that it may give.
@@ -66,7 +67,7 @@ pub(crate) struct Create {
 impl Create {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut roles: BTreeMap<Role, RoleSpec> = BTreeMap::new();
-        for (role, signer) in signers(context, self.signers)? {
+        for (role, signer) in new_signers(context, self.signers)? {
             roles.entry(role).or_default().signers.insert(signer);
         }
         for (role, pattern) in self.names {

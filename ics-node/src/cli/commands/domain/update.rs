@@ -13,7 +13,7 @@ use super::leaving::tell_orphans;
 use super::missing::{tell_idle_roles, tell_new_signers};
 use super::show::BESIDE;
 use super::submit::beyond_the_log;
-use super::{domain_or_default, newest, owner, role_and_key, signer, signers, source, unlock_all};
+use super::{domain_or_default, new_signers, newest, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say;
@@ -53,7 +53,7 @@ pub(crate) struct Update {
     #[arg(long, value_name = "COUNT", group = "changes")]
     threshold: Option<u32>,
     /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate, or with a
-    /// keyring of many.
+    /// keyring of many. Of a file it is told who can sign nothing, and why.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     add_signer: Vec<(Role, String)>,
     /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
@@ -69,8 +69,9 @@ pub(crate) struct Update {
     /// No longer let it.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     remove_names: Vec<(Role, String)>,
-    /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the last
-    /// 16384 of them for a revocation of its key].
+    /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the
+    /// last 16384 of them for a revocation of its key]. That ends all subkeys too: who has no more room for theirs
+    /// sends it alone.
     #[arg(long, value_name = "BYTES", group = "changes")]
     certificate_bytes: Option<usize>,
     /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN. One that is a source
@@ -193,7 +194,7 @@ impl Update {
             add_owners: self.add_owner.iter().map(|key| owner(context, key)).collect::<Result<_, _>>()?,
             remove_owners: self.remove_owner,
             threshold: self.threshold,
-            add_signers: signers(context, self.add_signer)?,
+            add_signers: new_signers(context, self.add_signer)?,
             remove_signers: signers(context, self.remove_signer)?,
             add_names: self.add_names,
             remove_names: self.remove_names,

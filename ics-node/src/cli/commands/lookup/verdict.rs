@@ -49,7 +49,7 @@ fn steps(verdict: &Verdict, of: Party) -> String {
     let step = |step: &Step| {
         let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
         let place = style(format!("{} entry {}", step.domain, step.index)).dim();
-        format!("{signer}{} {}\n  {place}", explain::capacity(step), clean(&step.says()))
+        format!("{signer}{} {}\n  {place}", explain::capacity(step), explain::step_says(step))
     };
     verdict.derivation.iter().filter(|step| step.of == of && step.counts()).map(step).collect::<Vec<_>>().join("\n")
 }

@@ -153,7 +153,7 @@ fn steps(verdict: &Verdict, is_shown: impl Fn(&Step) -> bool) -> String {
         let whose = if step.of == Party::Peer { "of the peer: " } else { "" };
         let signer = explain::signer(step.name.as_deref(), &step.signer);
         let why = if step.rule == Rule::Entitled { String::new() } else { format!(" ({})", step.rule.reason()) };
-        let (speaks, says) = (explain::capacity(step), clean(&step.says()));
+        let (speaks, says) = (explain::capacity(step), explain::step_says(step));
         format!("{whose}{signer}{speaks} {says}{why}, {} entry {}", step.domain, step.index)
     };
     verdict.derivation.iter().filter(|step| is_shown(step)).map(line).collect::<Vec<_>>().join("\n")
