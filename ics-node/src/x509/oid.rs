@@ -96,6 +96,8 @@ pub const PASSWORD_BASED_MAC: ObjectIdentifier = oid("1.2.840.113533.7.66.13");
 pub const CMP_IMPLICIT_CONFIRM: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.13");
 /// id-it-caCerts of CMP (RFC 9810, 5.3.19.14).
 pub const CMP_CA_CERTS: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.17");
+/// id-it-certProfile of CMP (RFC 9810, 5.1.1.4).
+pub const CMP_CERT_PROFILE: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.21");
 /// id-regCtrl-oldCertID of CRMF (RFC 4211, 6.5).
 pub const CRMF_OLD_CERT_ID: ObjectIdentifier = oid("1.3.6.1.5.5.7.5.1.5");
 /// id-signedData (RFC 5652, 5.1).

@@ -57,6 +57,34 @@ impl Site {
         page.items.into_iter().filter_map(|it| Some(it.revoked?.reason)).collect()
     }
 
+    /// The message that openssl would send, with one more piece of general information in its header (what is in it, DER),
+    /// signed by the key of the IDevID.
+    fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
+        // Nobody listens there: the message is written down before that is known.
+        let mut all = vec!["cmp", "-config", "", "-batch", "-server", "127.0.0.1:9", "-path", "none"];
+        all.extend(["-trusted", "root.pem", "-certout", "answer.pem", "-reqout", "request.der"]);
+        all.extend([IDEVID, arguments].concat());
+        let text = said(&self.bench.run("openssl", &all));
+        assert!(self.bench.path().join("request.der").exists(), "{text}");
+        let message = self.bench.read("request.der");
+        let (parts, ..) = first(&message);
+        let (header, _, rest) = first(parts);
+        let (_, body, rest) = first(rest);
+        let (_, _, certificates) = first(rest);
+        let header = tlv(0x30, &[header, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info)))].concat());
+        let protected = [&header[..], body].concat();
+        self.bench.file("protected", &tlv(0x30, &protected));
+        self.bench.openssl("dgst -sha256 -sign idevid.key -out signature protected");
+        let signature = tlv(3, &[&[0_u8][..], &self.bench.read("signature")].concat());
+        tlv(0x30, &[&protected[..], &tlv(0xa0, &signature), certificates].concat())
+    }
+
+    /// How many certificates of a profile were issued.
+    fn issued(&self, profile: &str) -> usize {
+        let page = self.world.app.certificates(Reader::Operator, &domain(), &CertificateQuery::default());
+        page.expect("a page").items.iter().filter(|it| it.profile.as_deref() == Some(profile)).count()
+    }
+
     /// What came stands as it should, and is kept under this name.
     fn keep(&self, name: &str) {
         let verify = "verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem";
@@ -64,6 +92,28 @@ impl Site {
         let path = |name: &str| self.bench.path().join(name);
         std::fs::rename(path("answer.pem"), path(name)).expect("moves");
     }
+}
+
+/// A value behind its tag, DER.
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [.., high, low] = content.len().to_be_bytes();
+    let length = match (high, low) {
+        (0, 0..=0x7f) => vec![low],
+        (0, _) => vec![0x81, low],
+        _ => vec![0x82, high, low],
+    };
+    [&[tag][..], &length, content].concat()
+}
+
+/// The first value of some DER: its content, the whole of it, and what follows.
+fn first(der: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let (begins, length) = match der[1] {
+        0x81 => (3, usize::from(der[2])),
+        0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
+        short => (2, usize::from(short)),
+    };
+    let (whole, rest) = der.split_at(begins + length);
+    (&whole[begins..], whole, rest)
 }
 
 const NEW: &[&str] = &["-newkey", "device.key", "-subject", "/"];
@@ -190,7 +240,7 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "-1"]].concat(), "badPOP");
     site.is_refused("", IDEVID, &[&new[..], &["-sans", "evil.example"]].concat(), "badCertTemplate");
     site.is_refused("", IDEVID, &["-cmd", "ir", "-newkey", "weak.key", "-subject", "/"], "badCertTemplate");
-    site.is_refused(":none", IDEVID, &new, "notAuthorized");
+    site.is_refused(":none", IDEVID, &new, "badRequest");
     site.is_refused(":ocsp", IDEVID, &new, "notAuthorized");
     site.is_refused("", IDEVID, &["-cmd", "genm", "-infotype", "signKeyPairTypes"], "badRequest");
     for asked in [&["-cmd", "genm"][..], &["-cmd", "genm", "-infotype", "caCerts"]] {
@@ -201,7 +251,12 @@ fn who_is_not_let_in_and_what_is_not_taken() {
 
 /// What the node answers to these bytes: the status of HTTP, and what can be read in the message.
 fn sent(site: &Site, media_type: &str, bytes: &[u8]) -> (String, String) {
-    let url = format!("http://127.0.0.1:{}/.well-known/cmp/p/{DOMAIN}", site.node.port());
+    sent_to(site, "", media_type, bytes)
+}
+
+/// The same at a path that names more than the domain.
+fn sent_to(site: &Site, path: &str, media_type: &str, bytes: &[u8]) -> (String, String) {
+    let url = format!("http://127.0.0.1:{}/.well-known/cmp/p/{DOMAIN}{path}", site.node.port());
     site.bench.file("sent.der", bytes);
     site.bench.file("answer", b"");
     let (header, format) = (format!("Content-Type: {media_type}"), "%{http_code}");
@@ -212,6 +267,36 @@ fn sent(site: &Site, media_type: &str, bytes: &[u8]) -> (String, String) {
 }
 
 const CMP: &str = "application/pkixcmp";
+
+#[test]
+fn the_profile_that_a_message_names_decides() {
+    let site = Site::new();
+    let new = [&["-cmd", "ir"], NEW].concat();
+    let message = |names: &[&str]| {
+        let names: Vec<u8> = names.iter().flat_map(|name| tlv(0x0c, name.as_bytes())).collect();
+        // certProfile, 1.3.6.1.5.5.7.4.21.
+        let kind = tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, 21]);
+        site.informed(&new, &[kind, tlv(0x30, &names)].concat())
+    };
+    for (path, expected) in [("", 1), (":server", 2)] {
+        let (code, answer) = sent_to(&site, path, CMP, &message(&["server"]));
+        assert_eq!((code.as_str(), site.issued("server")), ("200", expected), "{path}: {answer}");
+    }
+    let size = site.world.size();
+    for (path, names, why) in [
+        (":ldevid", &["server"][..], "name it in one place"),
+        ("", &["none"], "has no certificates of the profile `none`"),
+        ("", &["server", "ldevid"], "of one profile"),
+        ("", &[], "of one profile"),
+    ] {
+        let (code, answer) = sent_to(&site, path, CMP, &message(names));
+        assert!(code == "200" && answer.contains(why), "{path} {names:?}: {answer}");
+    }
+    // openssl 3.0 writes numbers there only.
+    let number = ["-cmd", "ir", "-geninfo", "1.3.6.1.5.5.7.4.21:int:7"];
+    site.is_refused("", IDEVID, &[&number[..], NEW].concat(), "badDataFormat");
+    assert_eq!(site.world.size(), size, "nothing is stored");
+}
 
 #[test]
 fn a_message_counts_once_whole_and_in_its_time() {

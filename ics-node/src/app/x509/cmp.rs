@@ -4,7 +4,7 @@
 
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
-use ics_core::identity::IdentityId;
+use ics_core::identity::{IdentityId, excerpt};
 use ics_core::name::Name;
 use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
@@ -13,12 +13,13 @@ use x509_cert::Certificate;
 
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
+use crate::api::DEFAULT_PROFILE;
 use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Named, Protection, Protector, Reply, Request,
-    Revocation, Waiting,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Protection, Protector, Reply,
+    Request, Revocation, Waiting,
 };
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Reason, RequestError, State, oid};
@@ -28,12 +29,31 @@ use crate::x509::{Authority, Reason, RequestError, State, oid};
 pub struct CmpRequest {
     /// The domain.
     pub domain: DomainName,
-    /// The profile of the certificates that are asked for.
-    pub profile: String,
+    /// The profile that the path names; see [`Header::profile`].
+    pub profile: Option<String>,
     /// Their issuer, where it is to be another one than that of now.
     pub issuer: Option<String>,
     /// Who is connected: that bounds what is signed for strangers.
     pub asker: Asker,
+}
+
+impl CmpRequest {
+    /// The profile of the certificates that are asked for. No signature covers the path: where the message names a profile,
+    /// that decides, and a path that names another one is a mistake, or somebody on the way has changed it.
+    fn profile(&self, header: &Header) -> Result<String, Failure> {
+        match (header.profile()?, &self.profile) {
+            (Some(named), Some(path)) if named != *path => {
+                let (named, path) = (excerpt(&named), excerpt(path));
+                let text = format!(
+                    "the message asks for the profile `{named}` (certProfile), and its path for `{path}`: name it in one \
+                     place"
+                );
+                Err(Failure::new(FailureInfo::BadRequest, text))
+            }
+            (Some(named), _) => Ok(named),
+            (None, path) => Ok(path.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned())),
+        }
+    }
 }
 
 /// What a request came to: what is needed to answer it.
@@ -157,11 +177,12 @@ impl App {
             }
         };
         let identity = identity.map_err(refused)?;
+        let profile = asked.profile(&message.header)?;
         self.cmp_begin(message, sender)?;
         if let Some(old) = &enrolment.updates {
             self.check_update(domain, &identity, proven, old).map_err(refused)?;
         }
-        let (profile, issuer) = (asked.profile.as_str(), asked.issuer.as_deref());
+        let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
         self.issue_to(&applicant, csr).await.map_err(refused)
     }
@@ -326,6 +347,8 @@ fn refused(error: CertifyError) -> Failure {
             _ => FailureInfo::BadCertTemplate,
         },
         CertifyFault::Key | CertifyFault::Name => FailureInfo::BadCertTemplate,
+        // Whoever asks may be anybody: there is no such profile (RFC 9810, 5.2.3).
+        CertifyFault::Denied if matches!(error, CertifyError::UnknownProfile { .. }) => FailureInfo::BadRequest,
         CertifyFault::Denied => FailureInfo::NotAuthorized,
         CertifyFault::Reason => FailureInfo::BadRequest,
         CertifyFault::Already => FailureInfo::CertRevoked,
