@@ -75,7 +75,7 @@ pub struct Revocation {
 }
 
 /// What a holder says of his certificate.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
     /// By which digest he knows it.
     pub hash: Vec<u8>,

@@ -64,6 +64,14 @@ pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
 struct Known {
     until: Timestamp,
     waiting: Option<Waiting>,
+    heard: Option<Heard>,
+}
+
+/// What a holder has said, and which message he answered with it.
+#[derive(PartialEq, Eq)]
+struct Heard {
+    nonce: Vec<u8>,
+    said: Option<Confirmation>,
 }
 
 impl Transactions {
@@ -86,7 +94,7 @@ impl Transactions {
             let text = format!("this key has begun {its} transactions in the last minutes: try again in ten");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None };
+        let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
                 // What waits there goes on to wait.
@@ -104,6 +112,22 @@ impl Transactions {
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
             known.waiting = Some(waiting);
         }
+    }
+
+    /// The holder was heard, who answered the message of this nonce.
+    pub fn hear(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<Confirmation>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&(by, sha256(id))) {
+            known.heard = Some(Heard { nonce: nonce.to_vec(), said });
+        }
+    }
+
+    /// Whether the holder was heard saying the very same: he says it again when our answer has not reached him.
+    pub fn is_heard(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<&Confirmation>, now: Timestamp) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&(by, sha256(id))).filter(|known| known.until > now);
+        let heard = known.and_then(|known| known.heard.as_ref());
+        heard.is_some_and(|heard| heard.nonce == nonce && heard.said.as_ref() == said)
     }
 
     /// What its holder speaks about, who has got our last message; it waits no more.
@@ -166,6 +190,23 @@ mod tests {
         assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
         assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
         assert!(confirm(ME, &[7; 16]).is_err());
+    }
+
+    #[test]
+    fn who_says_the_same_again_was_heard() {
+        let transactions = Transactions::default();
+        let takes = |hash| Confirmation { hash: vec![hash], algorithm: None, is_accepted: true };
+        let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
+            transactions.is_heard(by, b"one", nonce, said, at(millis))
+        };
+        transactions.begin(ME, b"one", at(0)).expect("begins");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
+        transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
+        assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
+        assert!(!heard(ME, &[7; 16], Some(&takes(2)), 1) && !heard(ME, &[7; 16], None, 1), "it is another word");
+        assert!(!heard(ME, &[8; 16], Some(&takes(1)), 1), "it answers another message");
+        assert!(!heard(Party([2; 32]), &[7; 16], Some(&takes(1)), 1), "it is another's");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS), "nothing is known any more");
     }
 
     #[test]

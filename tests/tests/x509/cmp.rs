@@ -225,6 +225,20 @@ fn what_its_holder_does_not_take_is_revoked() {
 }
 
 #[test]
+fn whose_answer_was_lost_confirms_again() {
+    let site = Site::new();
+    site.gets("", IDEVID, &[&["-cmd", "ir", "-reqout", "request.der,confirmation.der"], NEW].concat());
+    let (size, confirmation) = (site.world.size(), site.bench.read("confirmation.der"));
+    for _ in 0..2 {
+        let (code, answer) = sent(&site, CMP, &confirmation);
+        // A NULL in the body of that number (pkiconf).
+        let is_heard = site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0]);
+        assert!(code == "200" && is_heard, "{answer}");
+    }
+    assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "nothing has changed");
+}
+
+#[test]
 fn who_is_not_let_in_and_what_is_not_taken() {
     let site = Site::new();
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");

@@ -58,9 +58,16 @@ impl CmpRequest {
 
 /// What a request came to: what is needed to answer it.
 enum Outcome {
-    Issued { asked: Box<Enrolment>, issued: Box<Issued>, is_confirmed: bool },
+    Issued {
+        asked: Box<Enrolment>,
+        issued: Box<Issued>,
+        is_confirmed: bool,
+    },
     Revoked,
-    Confirmed,
+    /// Whether he says it for the first time.
+    Confirmed {
+        is_new: bool,
+    },
     Authorities(Vec<Vec<u8>>),
 }
 
@@ -95,7 +102,8 @@ impl App {
         let authority = &issuing.authority;
         // Anybody can make a key and be refused by it, so each has only so much signed that changes nothing; without a
         // signature a refusal counts for less, and is one all the same.
-        let changes = matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed));
+        let changes =
+            matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed { is_new: true }));
         let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
@@ -111,7 +119,7 @@ impl App {
                 is_confirmed: *is_confirmed,
             },
             Ok(Outcome::Revoked) => Answer::Revoked,
-            Ok(Outcome::Confirmed) => Answer::Confirmed,
+            Ok(Outcome::Confirmed { .. }) => Answer::Confirmed,
             Ok(Outcome::Authorities(all)) => Answer::Authorities(all.clone()),
             Err(failure) => Answer::Refused(failure.clone()),
         };
@@ -270,11 +278,14 @@ impl App {
         said: Option<&Confirmation>,
     ) -> Result<Outcome, Failure> {
         let (party, transaction) = (sender.party(), message.header.transaction());
-        let nonce = message.header.recipient_nonce();
-        let waiting = self.0.cmp.confirm(party, transaction, nonce, self.clock().now())?;
+        let (nonce, now) = (message.header.recipient_nonce(), self.clock().now());
+        if self.0.cmp.is_heard(party, transaction, nonce, said, now) {
+            return Ok(Outcome::Confirmed { is_new: false });
+        }
+        let waiting = self.0.cmp.confirm(party, transaction, nonce, now)?;
         let taken = waiting.is_taken(said);
         let ended = match &taken {
-            Ok(true) => return Ok(Outcome::Confirmed),
+            Ok(true) => Ok(()),
             // Who names another algorithm has said nothing of it yet.
             Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
             _ => self.cmp_not_taken(domain, sender, &waiting).await,
@@ -283,7 +294,9 @@ impl App {
             // He may say it again.
             self.0.cmp.wait(party, transaction, waiting);
         }
-        ended.and(taken).map(|_| Outcome::Confirmed)
+        ended.and(taken)?;
+        self.0.cmp.hear(party, transaction, nonce, said.cloned());
+        Ok(Outcome::Confirmed { is_new: true })
     }
 
     /// What the holder of a certificate does not take is revoked.
