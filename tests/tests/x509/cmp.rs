@@ -225,6 +225,27 @@ fn what_its_holder_does_not_take_is_revoked() {
 }
 
 #[test]
+fn what_is_not_as_it_was_asked_for_is_told_to_be_so() {
+    let site = Site::new();
+    site.bench.request("plain", &[]);
+    site.bench.request("signs", &["-addext", "keyUsage=critical,digitalSignature"]);
+    site.bench.request("agrees", &["-addext", "keyUsage=critical,digitalSignature,keyAgreement"]);
+    let new = [&["-cmd", "ir"], NEW].concat();
+    for (arguments, is_other) in [
+        (vec!["-cmd", "p10cr", "-csr", "plain.csr"], false),
+        (vec!["-cmd", "p10cr", "-csr", "signs.csr"], false),
+        (vec!["-cmd", "p10cr", "-csr", "agrees.csr"], true),
+        (new.clone(), false),
+        ([&new[..], &["-days", "1"]].concat(), true),
+        // Its serial number stands in it as well.
+        ([&new[..], &["-sans", "urn:dev:os:32473-SN-7"]].concat(), true),
+    ] {
+        let text = site.gets("", IDEVID, &arguments);
+        assert_eq!(text.contains("grantedWithMods"), is_other, "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn whose_answer_was_lost_confirms_again() {
     let site = Site::new();
     site.gets("", IDEVID, &[&["-cmd", "ir", "-reqout", "request.der,confirmation.der"], NEW].concat());

@@ -2,6 +2,8 @@
 //! themselves, whatever carries them. As with EST the key counts by which a message is signed, and the record says whose
 //! that is; or the registrar's token protects it.
 
+use std::collections::BTreeSet;
+
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
 use ics_core::identity::{IdentityId, excerpt};
@@ -22,7 +24,7 @@ use crate::cmp::{
     Request, Revocation, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Reason, RequestError, State, oid};
+use crate::x509::{Authority, Reason, RequestError, State, Wanted, oid};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -339,7 +341,10 @@ fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
     let made = certificate.tbs_certificate;
     let is_called_so = asked.csr.subject.is_empty() || made.subject == asked.csr.subject;
     let is_by_whom = asked.issuer.as_ref().is_none_or(|issuer| made.issuer == *issuer);
-    is_called_so && is_by_whom && !asked.asks_for_validity
+    let wanted: BTreeSet<&Name> = asked.csr.wanted.iter().map(Wanted::name).collect();
+    // The serial number stands in it as well, whatever was asked for.
+    let has_these = wanted.is_empty() || issued.names.iter().eq(wanted);
+    is_called_so && is_by_whom && has_these && !asked.csr.has_other_usage && !asked.asks_for_validity
 }
 
 /// The digest by which its holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
