@@ -75,11 +75,11 @@ struct Heard {
 }
 
 impl Transactions {
-    /// Begins one.
+    /// Begins one; `most` of one party may have begun lately.
     ///
     /// # Errors
     /// When it has begun before, or too many have lately.
-    pub fn begin(&self, by: Party, id: &[u8], now: Timestamp) -> Result<(), Failure> {
+    pub fn begin(&self, by: Party, id: &[u8], most: usize, now: Timestamp) -> Result<(), Failure> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= limits::CMP_TRANSACTIONS {
             all.retain(|_, known| known.until > now);
@@ -88,9 +88,9 @@ impl Transactions {
             let text = "more transactions than this node follows have begun in the last minutes: try again in ten";
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        // One thing does not use up what all may have begun; a registrar asks for many.
+        // One does not use up what all may have begun.
         let its = all.iter().filter(|((party, _), known)| *party == by && known.until > now).count();
-        if by != Party::REGISTRAR && its >= limits::CMP_TRANSACTIONS_OF_ONE {
+        if its >= most {
             let text = format!("this key has begun {its} transactions in the last minutes: try again in ten");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
@@ -154,6 +154,7 @@ mod tests {
     use super::*;
 
     const ME: Party = Party([1; 32]);
+    const MOST: usize = limits::CMP_TRANSACTIONS_OF_ONE;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -171,21 +172,24 @@ mod tests {
     #[test]
     fn an_id_begins_once_while_its_message_counts() {
         let transactions = Transactions::default();
-        assert_eq!(transactions.begin(ME, b"one", at(0)), Ok(()));
-        let again = transactions.begin(ME, b"one", at(KNOWN_MILLIS - 1)).expect_err("known");
+        assert_eq!(transactions.begin(ME, b"one", MOST, at(0)), Ok(()));
+        let again = transactions.begin(ME, b"one", MOST, at(KNOWN_MILLIS - 1)).expect_err("known");
         assert_eq!(again.info, FailureInfo::TransactionIdInUse);
-        assert_eq!(transactions.begin(Party([2; 32]), b"one", at(0)), Ok(()), "another's is another");
-        assert_eq!(transactions.begin(ME, b"one", at(KNOWN_MILLIS)), Ok(()));
+        assert_eq!(transactions.begin(Party([2; 32]), b"one", MOST, at(0)), Ok(()), "another's is another");
+        assert_eq!(transactions.begin(ME, b"one", MOST, at(KNOWN_MILLIS)), Ok(()));
     }
 
     #[test]
     fn who_got_a_certificate_confirms_it_once() {
         let transactions = Transactions::default();
-        transactions.begin(ME, b"one", at(0)).expect("begins");
+        transactions.begin(ME, b"one", MOST, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
         assert_eq!(confirm(ME, &[7; 16]).expect_err("nothing waits").info, FailureInfo::BadRequest);
         transactions.wait(ME, b"one", waiting());
-        assert_eq!(transactions.begin(ME, b"one", at(1)).map_err(|it| it.info), Err(FailureInfo::TransactionIdInUse));
+        assert_eq!(
+            transactions.begin(ME, b"one", MOST, at(1)).map_err(|it| it.info),
+            Err(FailureInfo::TransactionIdInUse)
+        );
         assert_eq!(confirm(Party([2; 32]), &[7; 16]).expect_err("another").info, FailureInfo::BadRequest);
         assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
         assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
@@ -199,7 +203,7 @@ mod tests {
         let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
             transactions.is_heard(by, b"one", nonce, said, at(millis))
         };
-        transactions.begin(ME, b"one", at(0)).expect("begins");
+        transactions.begin(ME, b"one", MOST, at(0)).expect("begins");
         assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
         transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
         assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
@@ -230,15 +234,17 @@ mod tests {
     fn they_are_bounded() {
         let transactions = Transactions::default();
         for number in 0..limits::CMP_TRANSACTIONS_OF_ONE {
-            transactions.begin(ME, &number.to_be_bytes(), at(0)).expect("has room");
+            transactions.begin(ME, &number.to_be_bytes(), MOST, at(0)).expect("has room");
         }
-        let much = transactions.begin(ME, b"one more", at(1)).expect_err("has no more");
+        let much = transactions.begin(ME, b"one more", MOST, at(1)).expect_err("has no more");
         assert_eq!(much.info, FailureInfo::SystemUnavail);
         for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {
-            transactions.begin(Party::REGISTRAR, &number.to_be_bytes(), at(0)).expect("has room");
+            transactions
+                .begin(Party::REGISTRAR, &number.to_be_bytes(), limits::CMP_TRANSACTIONS, at(0))
+                .expect("has room");
         }
-        let full = transactions.begin(Party([2; 32]), b"one more", at(1)).expect_err("is full");
+        let full = transactions.begin(Party([2; 32]), b"one more", MOST, at(1)).expect_err("is full");
         assert_eq!(full.info, FailureInfo::SystemUnavail);
-        assert_eq!(transactions.begin(ME, b"one more", at(KNOWN_MILLIS)), Ok(()), "room comes back");
+        assert_eq!(transactions.begin(ME, b"one more", MOST, at(KNOWN_MILLIS)), Ok(()), "room comes back");
     }
 }

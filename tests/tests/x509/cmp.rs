@@ -9,9 +9,9 @@ use crate::tools::{Bench, said};
 use crate::world::{DOMAIN, TOKEN, World, controller, domain, introduction, maker, status};
 
 /// A device with its IDevID, at a node that issues.
-struct Site {
-    world: World,
-    bench: Bench,
+pub(crate) struct Site {
+    pub(crate) world: World,
+    pub(crate) bench: Bench,
     node: Node,
 }
 
@@ -19,7 +19,7 @@ struct Site {
 const IDEVID: &[&str] = &["-cert", "idevid.pem", "-key", "idevid.key", "-san_nodefault"];
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (world, bench) = (World::new(), Bench::new());
         from_the_factory(&world, &bench);
         let node = Node::start(&world.app);
@@ -28,7 +28,7 @@ impl Site {
     }
 
     /// Whether openssl got what it wanted, and what it says.
-    fn run(&self, path: &str, arguments: &[&str]) -> (bool, String) {
+    pub(crate) fn run(&self, path: &str, arguments: &[&str]) -> (bool, String) {
         let (server, path) = (format!("127.0.0.1:{}", self.node.port()), format!(".well-known/cmp/p/{DOMAIN}{path}"));
         let mut all = vec!["cmp", "-config", "", "-batch", "-server", &server, "-path", &path];
         all.extend(["-trusted", "root.pem", "-certout", "answer.pem"]);
@@ -37,13 +37,13 @@ impl Site {
         (output.status.success(), said(&output))
     }
 
-    fn gets(&self, path: &str, shown: &[&str], arguments: &[&str]) -> String {
+    pub(crate) fn gets(&self, path: &str, shown: &[&str], arguments: &[&str]) -> String {
         let (is_given, text) = self.run(path, &[shown, arguments].concat());
         assert!(is_given, "{arguments:?}: {text}");
         text
     }
 
-    fn is_refused(&self, path: &str, shown: &[&str], arguments: &[&str], why: &str) {
+    pub(crate) fn is_refused(&self, path: &str, shown: &[&str], arguments: &[&str], why: &str) {
         let size = self.world.size();
         let (is_given, text) = self.run(path, &[shown, arguments].concat());
         assert!(!is_given && text.contains(why), "{arguments:?}: {text}");
@@ -51,7 +51,7 @@ impl Site {
     }
 
     /// Why certificates are revoked, one after the other.
-    fn revoked(&self) -> Vec<String> {
+    pub(crate) fn revoked(&self) -> Vec<String> {
         let query = CertificateQuery { state: Some(CertificateState::Revoked), ..CertificateQuery::default() };
         let page = self.world.app.certificates(Reader::Operator, &domain(), &query).expect("a page");
         page.items.into_iter().filter_map(|it| Some(it.revoked?.reason)).collect()
@@ -86,7 +86,7 @@ impl Site {
     }
 
     /// What came stands as it should, and is kept under this name.
-    fn keep(&self, name: &str) {
+    pub(crate) fn keep(&self, name: &str) {
         let verify = "verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem";
         self.bench.openssl(verify);
         let path = |name: &str| self.bench.path().join(name);
@@ -95,7 +95,7 @@ impl Site {
 }
 
 /// A value behind its tag, DER.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let [.., high, low] = content.len().to_be_bytes();
     let length = match (high, low) {
         (0, 0..=0x7f) => vec![low],

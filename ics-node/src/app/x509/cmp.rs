@@ -1,12 +1,13 @@
 //! CMP (RFC 9810, in the profile of RFC 9483): certificates asked for and taken back by messages that are signed
 //! themselves, whatever carries them. As with EST the key counts by which a message is signed, and the record says whose
-//! that is; or the registrar's token protects it.
+//! that is, or it is a signer's; or the registrar's token protects it.
 
 use std::collections::BTreeSet;
 
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
 use ics_core::identity::{IdentityId, excerpt};
+use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
@@ -24,7 +25,7 @@ use crate::cmp::{
     Request, Revocation, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Reason, RequestError, State, Wanted, oid};
+use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -147,8 +148,8 @@ impl App {
                 Ok(Outcome::Authorities(all))
             }
             _ if sender == Protection::None => {
-                let text = "the message is not protected: it is signed by a key that a record names, with its certificate, \
-                            or protected by the registrar's token";
+                let text = "the message is not protected: it is signed by a key that a record names or a signer's, with its \
+                            certificate, or protected by the registrar's token";
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
@@ -174,23 +175,20 @@ impl App {
         enrolment: &Enrolment,
     ) -> Result<Issued, Failure> {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
-        let (requester, proven) = match sender {
-            Protection::Key(key) => (self.cmp_holder(domain, key).map(Requester::Identity), Some(key)),
-            _ => (Ok(Requester::Operator), None),
-        };
-        let requester = requester.map_err(refused)?;
-        let identity = match requester {
-            Requester::Identity(id) => Ok(id),
+        let (comes, proven) = match sender {
+            Protection::Key(key) => (self.comes_by(domain, key, || Ok(csr.clone())), Some(key)),
             _ => {
                 let named = String::from_utf8_lossy(message.header.reference());
-                self.meant_by_registrar(domain, &named, csr)
+                (self.meant_by_registrar(domain, &named, csr).map(|id| (Requester::Operator, id)), None)
             }
         };
-        let identity = identity.map_err(refused)?;
+        let (requester, identity) = comes.map_err(refused)?;
         let profile = asked.profile(&message.header)?;
-        self.cmp_begin(message, sender)?;
+        self.cmp_begin(message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
-            self.check_update(domain, &identity, proven, old).map_err(refused)?;
+            // Who asks in the place of a thing has another key.
+            let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
+            self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
         let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
@@ -198,13 +196,14 @@ impl App {
     }
 
     /// Begins a transaction of somebody who is known: of strangers nothing is remembered, or they would use up the room.
-    fn cmp_begin(&self, message: &Message<'_>, sender: Protection) -> Result<(), Failure> {
-        self.0.cmp.begin(sender.party(), message.header.transaction(), self.clock().now())
-    }
-
-    /// The thing that shows itself by a key.
-    fn cmp_holder(&self, domain: &DomainName, key: KeyPin) -> Result<IdentityId, CertifyError> {
-        self.shown_by(domain, *key.as_bytes())
+    fn cmp_begin(&self, message: &Message<'_>, sender: Protection, requester: Requester) -> Result<(), Failure> {
+        // Who asks in the place of things asks often.
+        let most = match requester {
+            Requester::Identity(_) => limits::CMP_TRANSACTIONS_OF_ONE,
+            Requester::Signer(_) => limits::CMP_TRANSACTIONS / 2,
+            Requester::Operator => limits::CMP_TRANSACTIONS,
+        };
+        self.0.cmp.begin(sender.party(), message.header.transaction(), most, self.clock().now())
     }
 
     /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
@@ -243,8 +242,8 @@ impl App {
         self.issued(sight, &named.serial)?.ok_or_else(unknown)
     }
 
-    /// Revokes a certificate: for whoever holds its key, for the thing that has it, or for the registrar. A controller or
-    /// an owner sets the thing's status instead, which ends all that it has, whoever issued it.
+    /// Revokes a certificate: for whoever holds its key, for the thing that has it, for the registrar, or for a signer who
+    /// may ask for such or sets the thing's status. That status ends all that the thing has, whoever issued it.
     async fn cmp_revoke(
         &self,
         domain: &DomainName,
@@ -252,23 +251,32 @@ impl App {
         sender: Protection,
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
-        let revoker = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
-        self.cmp_begin(message, sender)?;
+        let (revoker, requester) = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
+        self.cmp_begin(message, sender, requester)?;
         let serial = &revocation.certificate.serial;
         let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
     }
 
-    fn cmp_revoker(&self, domain: &DomainName, sender: Protection, named: &Named) -> Result<Revoker, CertifyError> {
+    /// How he who revokes a certificate has shown that he may, and as whom he comes.
+    fn cmp_revoker(
+        &self,
+        domain: &DomainName,
+        sender: Protection,
+        named: &Named,
+    ) -> Result<(Revoker, Requester), CertifyError> {
         let hosted = self.hosted(domain)?;
         let issued = self.issued_as(domain, &self.sight(&hosted)?, named)?;
-        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
+        let by = |requester| (Revoker::Requester(requester), requester);
+        let Protection::Key(key) = sender else { return Ok(by(Requester::Operator)) };
         if issued.names().contains(&Name::Spki(*key.as_bytes())) {
-            return Ok(Revoker::Key);
+            return Ok((Revoker::Key, Requester::Identity(issued.subject_id())));
         }
-        let id = self.cmp_holder(domain, key)?;
-        self.check_shows(domain, &id, *key.as_bytes())?;
-        Ok(Revoker::Requester(Requester::Identity(id)))
+        let requester = self.requester_by(domain, key)?;
+        if let Requester::Identity(id) = requester {
+            self.check_shows(domain, &id, *key.as_bytes())?;
+        }
+        Ok(by(requester))
     }
 
     /// What the holder of a certificate says of it.
@@ -301,10 +309,11 @@ impl App {
         Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// What the holder of a certificate does not take is revoked.
+    /// What the holder of a certificate does not take is revoked. Who got it in the place of a thing gives it back as that
+    /// would: to take it from others is something else.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
-            Protection::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
+            Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
             _ => Requester::Operator,
         };
         let revoker = Revoker::Requester(revoker);
@@ -313,6 +322,14 @@ impl App {
             Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
             Err(error) => Err(refused(error)),
         }
+    }
+
+    /// The thing to which a certificate was issued.
+    fn holder_of_serial(&self, domain: &DomainName, serial: &SerialNumber) -> Result<Requester, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let issued = self.issued(&self.sight(&hosted)?, serial)?;
+        let issued = issued.ok_or_else(|| CertifyError::UnknownCertificate(serial.to_string()))?;
+        Ok(Requester::Identity(issued.subject_id()))
     }
 }
 

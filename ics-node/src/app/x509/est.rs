@@ -56,10 +56,7 @@ impl App {
                 Ok(id) => return Ok((Requester::Identity(id), id)),
                 // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
                 Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
-                Err(_) => {
-                    let id = self.shown_by(&asked.domain, *proven.as_bytes())?;
-                    return Ok((Requester::Identity(id), id));
-                }
+                Err(_) => return self.comes_by(&asked.domain, proven, || Ok(Csr::parse(csr)?)),
             }
         }
         let (name, password) =
