@@ -2,6 +2,8 @@
 //! themselves, whatever carries them. As with EST the key counts by which a message is signed, and the record says whose
 //! that is, or it is a signer's; or the registrar's token protects it.
 
+mod tell;
+
 use std::collections::BTreeSet;
 
 use der::Decode as _;
@@ -22,7 +24,7 @@ use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
     Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Protection, Protector, Reply,
-    Request, Revocation, Waiting,
+    Request, Revocation, Told, Waiting,
 };
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid};
@@ -71,7 +73,7 @@ enum Outcome {
     Confirmed {
         is_new: bool,
     },
-    Authorities(Vec<Vec<u8>>),
+    Told(Told),
 }
 
 impl App {
@@ -123,7 +125,7 @@ impl App {
             },
             Ok(Outcome::Revoked) => Answer::Revoked,
             Ok(Outcome::Confirmed { .. }) => Answer::Confirmed,
-            Ok(Outcome::Authorities(all)) => Answer::Authorities(all.clone()),
+            Ok(Outcome::Told(told)) => Answer::Told(told),
             Err(failure) => Answer::Refused(failure.clone()),
         };
         let (to, from, now) = (&message.header, &authority.name, self.clock().now());
@@ -143,10 +145,7 @@ impl App {
         let (party, transaction) = (sender.party(), header.transaction());
         match Request::of(message)? {
             // What anybody may know needs no name.
-            Request::Authorities => {
-                let all = self.authority_certificates(&asked.domain).map_err(|error| refused(error.into()))?;
-                Ok(Outcome::Authorities(all))
-            }
+            Request::Question(question) => self.cmp_tell(asked, header, question).await.map(Outcome::Told),
             _ if sender == Protection::None => {
                 let text = "the message is not protected: it is signed by a key that a record names or a signer's, with its \
                             certificate, or protected by the registrar's token";
