@@ -218,7 +218,7 @@ impl<'a> Message<'a> {
             (Some(with), Some(bits)) => (with, bits),
             _ => return Err(Failure::form("its protection or the algorithm of that is missing")),
         };
-        if with.oid == oid::PASSWORD_BASED_MAC {
+        if Mac::is_by_secret(with.oid) {
             let shared = Mac::read(with)?.verify(secret.unwrap_or_default(), &self.protected, bits);
             return if shared && secret.is_some() { Ok(Protection::Secret) } else { Err(wrong()) };
         }

@@ -92,6 +92,10 @@ pub const HMAC_SHA384: ObjectIdentifier = oid("1.2.840.113549.2.10");
 pub const HMAC_SHA512: ObjectIdentifier = oid("1.2.840.113549.2.11");
 /// id-PasswordBasedMac of CMP (RFC 9810, 5.1.3.1).
 pub const PASSWORD_BASED_MAC: ObjectIdentifier = oid("1.2.840.113533.7.66.13");
+/// id-PBMAC1 (RFC 8018, A.5).
+pub const PBMAC1: ObjectIdentifier = oid("1.2.840.113549.1.5.14");
+/// id-PBKDF2 (RFC 8018, A.2).
+pub const PBKDF2: ObjectIdentifier = oid("1.2.840.113549.1.5.12");
 /// id-it-implicitConfirm of CMP.
 pub const CMP_IMPLICIT_CONFIRM: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.13");
 /// id-it-caCerts of CMP (RFC 9810, 5.3.19.14).

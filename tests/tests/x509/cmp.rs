@@ -1,5 +1,8 @@
 //! CMP as openssl speaks it.
 
+use core::num::NonZeroU32;
+
+use aws_lc_rs::{hmac, pbkdf2};
 use ics_node::api::{CertificateQuery, CertificateState};
 use ics_node::app::Reader;
 use ics_node::x509::issuer_id;
@@ -58,16 +61,21 @@ impl Site {
         page.items.into_iter().filter_map(|it| Some(it.revoked?.reason)).collect()
     }
 
-    /// The message that openssl would send, with one more piece of general information in its header (what is in it, DER),
-    /// signed by the key of the IDevID.
-    fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
+    /// The message that openssl would send.
+    fn written(&self, arguments: &[&str]) -> Vec<u8> {
         // Nobody listens there: the message is written down before that is known.
         let mut all = vec!["cmp", "-config", "", "-batch", "-server", "127.0.0.1:9", "-path", "none"];
-        all.extend(["-trusted", "root.pem", "-certout", "answer.pem", "-reqout", "request.der"]);
+        all.extend(["-trusted", "root.pem", "-certout", "answer.pem", "-reqout", "written.der"]);
         all.extend([IDEVID, arguments].concat());
         let text = said(&self.bench.run("openssl", &all));
-        assert!(self.bench.path().join("request.der").exists(), "{text}");
-        let message = self.bench.read("request.der");
+        assert!(self.bench.path().join("written.der").exists(), "{text}");
+        self.bench.read("written.der")
+    }
+
+    /// The same with one more piece of general information in its header (what is in it, DER), signed by the key of the
+    /// IDevID.
+    fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
+        let message = self.written(arguments);
         let (parts, ..) = first(&message);
         let (header, _, rest) = first(parts);
         let (_, body, rest) = first(rest);
@@ -303,10 +311,7 @@ fn subject(certificate: &[u8]) -> &[u8] {
 
 /// What is told to a question of this number (`id-it`) and value: the status of HTTP, and the whole answer.
 fn told(site: &Site, number: u8, value: &[u8]) -> (String, Vec<u8>) {
-    let mut all = vec!["cmp", "-config", "", "-batch", "-server", "127.0.0.1:9", "-path", "none", "-cmd", "genm"];
-    all.extend(["-trusted", "root.pem", "-unprotected_requests", "-reqout", "question.der"]);
-    site.bench.run("openssl", &[&all[..], IDEVID].concat());
-    let question = site.bench.read("question.der");
+    let question = site.written(&["-cmd", "genm", "-unprotected_requests"]);
     let (_, header, _) = first(first(&question).0);
     let asked = [tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, number]), value.to_vec()].concat();
     let body = tlv(0xb5, &tlv(0x30, &tlv(0x30, &asked)));
@@ -390,6 +395,53 @@ fn the_profile_that_a_message_names_decides() {
     let number = ["-cmd", "ir", "-geninfo", "1.3.6.1.5.5.7.4.21:int:7"];
     site.is_refused("", IDEVID, &[&number[..], NEW].concat(), "badDataFormat");
     assert_eq!(site.world.size(), size, "nothing is stored");
+}
+
+/// openssl 3.0 does not make it.
+#[test]
+fn pbmac1_protects_as_well() {
+    let site = Site::new();
+    let message = site.written(&[&["-cmd", "ir", "-unprotected_requests"], NEW].concat());
+    let (header, _, rest) = first(first(&message).0);
+    let body = first(rest).1;
+    let mut after = header;
+    // Version, sender, recipient, time.
+    for _ in 0..4 {
+        after = first(after).2;
+    }
+    let before = &header[..header.len() - after.len()];
+    // PBKDF2, PBMAC1 (1.2.840.113549.1.5.12 and 14), hmacWithSHA256.
+    let oid = |end: &[u8]| tlv(6, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d][..], end].concat());
+    let sha256 = tlv(0x30, &oid(&[2, 9]));
+    let derivation = [tlv(4, b"salt"), tlv(2, &[3, 0xe8]), tlv(2, &[32]), sha256.clone()].concat();
+    let derivation = tlv(0x30, &[oid(&[1, 5, 12]), tlv(0x30, &derivation)].concat());
+    let algorithm = tlv(0x30, &[oid(&[1, 5, 14]), tlv(0x30, &[derivation, sha256].concat())].concat());
+    let reference = tlv(0xa2, &tlv(4, b"SN-7"));
+    let header = tlv(0x30, &[before, &tlv(0xa1, &algorithm), &reference, after].concat());
+    let protected = [&header[..], body].concat();
+    let mac = |secret: &[u8], protected: &[u8]| {
+        let (mut key, rounds) = ([0; 32], NonZeroU32::new(1000).expect("some"));
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, b"salt", secret, &mut key);
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &tlv(0x30, protected)).as_ref().to_vec()
+    };
+    let message = |secret: &[u8]| {
+        let bits = tlv(3, &[&[0_u8][..], &mac(secret, &protected)].concat());
+        tlv(0x30, &[&protected[..], &tlv(0xa0, &bits)].concat())
+    };
+    let (code, answer) = sent(&site, CMP, &message(b"wrong"));
+    assert!(code == "200" && answer.contains("nor by the registrar's token"), "{answer}");
+    assert_eq!(site.issued("ldevid"), 0);
+    let (code, answer) = sent(&site, CMP, &message(TOKEN.as_bytes()));
+    assert_eq!((code.as_str(), site.issued("ldevid")), ("200", 1), "{answer}");
+    let answer = site.bench.read("answer");
+    let (_, header, rest) = first(first(&answer).0);
+    let (_, body, rest) = first(rest);
+    let bits = first(first(rest).0).0;
+    assert_eq!(
+        &bits[1..],
+        mac(TOKEN.as_bytes(), &[header, body].concat()).as_slice(),
+        "the answer is protected so, too"
+    );
 }
 
 #[test]
