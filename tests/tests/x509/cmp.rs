@@ -116,13 +116,14 @@ pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
 
 /// The first value of some DER: its content, the whole of it, and what follows.
 fn first(der: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let (begins, length) = match der[1] {
-        0x81 => (3, usize::from(der[2])),
-        0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
-        short => (2, usize::from(short)),
+    let (begins, length) = match der {
+        [_, 0x81, low, ..] => (3, usize::from(*low)),
+        [_, 0x82, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+        [_, short, ..] => (2, usize::from(*short)),
+        _ => panic!("nothing follows"),
     };
     let (whole, rest) = der.split_at(begins + length);
-    (&whole[begins..], whole, rest)
+    (whole.split_at(begins).1, whole, rest)
 }
 
 const NEW: &[&str] = &["-newkey", "device.key", "-subject", "/"];
