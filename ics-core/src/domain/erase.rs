@@ -3,11 +3,13 @@
 //! The home and every mirror that still has the body make the erasure again out of what they know, and compare. A mirror
 //! that came too late has only the remnant, and believes the owners.
 
+use std::collections::BTreeSet;
+
 use super::check::Context;
 use super::{Domain, Refusal};
 use crate::limits;
 use crate::log::entry::EntryKind;
-use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing, formerly_blocked};
+use crate::record::{Digest, Identity, Judged, Listed, Logged, Scene, Standing, formerly_blocked};
 use crate::statement::{Erasure, Remnant, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -62,7 +64,8 @@ impl Domain {
         if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {
             return Err(Refusal::ErasesLifted { index: target.index(), until });
         }
-        if formerly_blocked(&scene, context.about, context.groups, at).iter().any(|it| it.by.index == target.index()) {
+        let former = formerly_blocked(&scene, context.about, context.groups, at);
+        if former.iter().any(|it| it.by.index == target.index()) {
             return Err(Refusal::ErasesFormer(target.index()));
         }
         let claims = target.claims();
@@ -74,7 +77,7 @@ impl Domain {
         let selecting = |(attribute, _): &(&Attribute, &String)| Attribute::SELECTING.contains(attribute);
         let attributes = claims.attributes.iter().filter(selecting).map(|(at, value)| (*at, value.clone()));
         let refused = target.is_refused();
-        Ok(Erasure {
+        let erasure = Erasure {
             index: Some(target.index()),
             identity: Some(Identity { id: target.subject_id(), kind: target.subject().kind() }),
             act: Some(act),
@@ -87,7 +90,37 @@ impl Domain {
             groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },
             attributes: if refused { [].into() } else { attributes.collect() },
             ..Erasure::new(self.name().clone(), target.id())
-        })
+        };
+        match self.lost_with(&erasure, target, context, &former, at) {
+            Some(block) => Err(Refusal::ErasesJoining { index: target.index(), block }),
+            None => Ok(erasure),
+        }
+    }
+
+    /// The first of the former blocks of which nobody could tell any more that they were the thing's: what is erased has put
+    /// it into the group, and what the erasure restates stands behind all that was said then. By what it restates the thing
+    /// may belong to the group still, so one of which the status blocks for ever as before is not lost.
+    fn lost_with(
+        &self,
+        erasure: &Erasure,
+        target: &Logged,
+        context: &Context<'_>,
+        former: &[Listed],
+        at: Timestamp,
+    ) -> Option<u64> {
+        if former.is_empty() {
+            return None;
+        }
+        let said = context.about.iter().chain(context.groups).map(Logged::index);
+        let next = said.chain(self.descriptor_indices()).map(|index| index + 1).fold(self.size(), u64::max);
+        let left = Logged::of_erasure(next, at, erasure, target.signer());
+        let others = context.about.iter().filter(|it| it.index() != target.index());
+        let about: Vec<Logged> = others.cloned().chain(left).collect();
+        let scene = Scene::judge(self, target.subject_id(), None, &about, context.groups, at);
+        let blocks = |it: &&Judged<'_>| it.stands() && it.effect == Some(Effect::BlocksForEver);
+        let mut kept: BTreeSet<u64> = scene.judged.iter().filter(blocks).map(|it| it.logged.index()).collect();
+        kept.extend(formerly_blocked(&scene, &about, context.groups, at).iter().map(|it| it.by.index));
+        former.iter().map(|it| it.by.index).find(|index| !kept.contains(index))
     }
 
     /// What an erasure must be whatever it erases: made for this domain, and signed and admitted in time. Who has not seen

@@ -35,6 +35,8 @@ pub struct Domain {
     /// The versions before it, oldest first.
     former: Vec<Version>,
     signers: Arc<Signers>,
+    /// Of states of certificates from this index on signers do not have their names.
+    named_before: u64,
     size: u64,
     last_admitted_at: Timestamp,
 }
@@ -60,6 +62,7 @@ impl Domain {
             current: Version { index: 0, admitted_at, descriptor: Arc::new(descriptor) },
             former: Vec::new(),
             signers: Arc::default(),
+            named_before: u64::MAX,
             size: 1,
             last_admitted_at: admitted_at,
         })
@@ -187,6 +190,12 @@ impl Domain {
         then
     }
 
+    /// The same for whoever is shown no more of the log: signers are called as their certificates called them then.
+    #[must_use]
+    pub fn shown_at(&self, size: u64) -> Self {
+        Self { named_before: size, ..self.as_of(size) }
+    }
+
     /// The indices of the entries with all descriptors, in the order of the log.
     pub fn descriptor_indices(&self) -> impl Iterator<Item = u64> {
         self.former.iter().chain([&self.current]).map(|version| version.index)
@@ -202,7 +211,7 @@ impl Domain {
     /// The first User ID of a signer's certificate.
     #[must_use]
     pub fn name_of(&self, primary: &Fingerprint) -> Option<String> {
-        self.signers.by_primary(primary)?.user_ids().first().cloned()
+        self.signers.name_before(primary, self.named_before).cloned()
     }
 
     /// The certificate that holds a key, primary or not.

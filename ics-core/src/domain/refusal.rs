@@ -49,6 +49,19 @@ pub enum Refusal {
          descriptor may weaken it after that"
     )]
     ErasesFormer(u64),
+    /// What put a thing into a group of which a former block for ever was said: that it blocked the thing rests on that, and
+    /// what the erasure restates stands behind it.
+    #[error(
+        "that the status of entry {block} blocked the thing for ever, which it does no longer, rests on entry {index}, and \
+         certificates are revoked by that, which would come back: it can be erased once the descriptor lets the status \
+         block for ever again, and the descriptor may weaken it after that"
+    )]
+    ErasesJoining {
+        /// Its index.
+        index: u64,
+        /// The index of the block.
+        block: u64,
+    },
     /// Too few owners have signed, or somebody else.
     #[error("an erasure takes the owners' signatures: {0}")]
     NotTheOwners(String),
@@ -273,7 +286,7 @@ impl Refusal {
             Self::ErasureDiffers(_) => "erasure-differs",
             Self::ErasesLifted { .. } => "erases-lifted",
             Self::ErasesCompromised(_) => "erases-compromised",
-            Self::ErasesFormer(_) => "erases-former",
+            Self::ErasesFormer(_) | Self::ErasesJoining { .. } => "erases-former",
             Self::NotTheOwners(_) => "not-the-owners",
             Self::ForeignDomain { .. } => "foreign-domain",
             Self::UnknownSource(_) => "unknown-source",
@@ -333,6 +346,7 @@ impl Refusal {
             | Self::ErasesLifted { .. }
             | Self::ErasesCompromised(_)
             | Self::ErasesFormer(_)
+            | Self::ErasesJoining { .. }
             | Self::NotTheOwners(_)
             | Self::CertificateNotNamed(_)
             | Self::CertifiesUnknown(_) => Fault::Policy,

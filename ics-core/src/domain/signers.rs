@@ -27,6 +27,8 @@ struct Held {
     index: u64,
     /// The indices of its earlier states, in the order of the log.
     former: Vec<u64>,
+    /// Its first User ID, with the index from which it is that one; the newest is last.
+    named: Vec<(u64, Option<String>)>,
     certificate: Arc<Certificate>,
     /// What others have certified of it, in the order of the log.
     certified: Vec<Certified>,
@@ -50,6 +52,12 @@ impl Signers {
         self.by_primary(self.primaries.get(key)?)
     }
 
+    /// The first User ID of a certificate, as it was before an index.
+    pub(super) fn name_before(&self, primary: &Fingerprint, end: u64) -> Option<&String> {
+        let (_, name) = self.held.get(primary)?.named.iter().rev().find(|(since, _)| *since < end)?;
+        name.as_ref()
+    }
+
     pub(super) fn take(&mut self, index: u64, certificate: Certificate) {
         let primary = certificate.primary();
         self.primaries.extend(certificate.keys().map(|key| (key, primary)));
@@ -59,12 +67,17 @@ impl Signers {
         match self.held.get_mut(&primary) {
             Some(held) => {
                 held.former.push(held.index);
+                let name = certificate.user_ids().first();
+                if held.named.last().is_none_or(|(_, last)| last.as_ref() != name) {
+                    held.named.push((index, name.cloned()));
+                }
                 let certificate = Arc::new(certificate.behind(&held.certificate));
                 (held.index, held.certificate) = (index, certificate);
             }
             None => {
+                let named = vec![(index, certificate.user_ids().first().cloned())];
                 let (former, certified, certificate) = (Vec::new(), Vec::new(), Arc::new(certificate));
-                self.held.insert(primary, Held { index, former, certificate, certified });
+                self.held.insert(primary, Held { index, former, named, certificate, certified });
             }
         }
     }
@@ -256,6 +269,26 @@ mod tests {
         assert_eq!(check(&domain), Ok(vec!["certificates".to_owned()]));
         Arc::make_mut(&mut domain.signers).primaries.insert(key, holder);
         assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));
+    }
+
+    /// What a signer is called may have changed in an entry that waits for witnesses, which is shown to nobody yet.
+    #[test]
+    fn a_signer_is_called_as_what_is_shown_calls_him() {
+        let signer = Ed25519Signer::from_seed(&[1; 32], 4, time(0)).expect("a key");
+        let key = signer.public_key().fingerprint();
+        let named = |name: &str| {
+            let bytes = Certificate::make(&signer, name, time(0), &[0; 32]).expect("a certificate");
+            Certificate::parse(&bytes).expect("a certificate")
+        };
+        let mut domain = crate::samples::domain();
+        for (index, name) in [(2, "Maker"), (4, "Maker"), (6, "Acme")] {
+            domain.take_certificate(index, named(name));
+        }
+        domain.grow_to(7, time(6));
+        assert_eq!(domain.name_of(&key).as_deref(), Some("Acme"));
+        let shown = |size: u64| domain.shown_at(size).name_of(&key);
+        let expected = [None, Some("Maker"), Some("Maker"), Some("Acme")];
+        assert_eq!([2, 3, 6, 7].map(shown), expected.map(|name| name.map(str::to_owned)));
     }
 
     /// A certificate with revocations of its key for these reasons.

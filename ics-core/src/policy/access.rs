@@ -25,10 +25,18 @@ pub struct AccessPolicy {
     rules: Rules,
     /// Those by which one may read whatever there is.
     everything: Rules,
+    /// Those by which one may read something; `None` if they cannot be told.
+    at_most: Option<Rules>,
+    /// Whether these show anything to somebody of whom nothing is known.
+    opens_to_strangers: bool,
+    /// Whether one of these asks for a role.
+    asks_for_roles: bool,
     types: Types,
     sees: Sees,
     /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
     reads: Memo<Request>,
+    /// Decisions about whether anything may be read.
+    some: Memo<Request>,
     /// Decisions about what is appended, of which readers push none out: a factory line asks one question over and over,
     /// the same act, role and status, and what else differs the rules seldom look at.
     appends: Memo<Request>,
@@ -88,6 +96,12 @@ impl Types {
     }
 }
 
+/// Reading something of which nothing is known.
+fn reading(principal: &Principal) -> Request {
+    let resource = Resource::Identity { id: None, kind: Kind::Device, attributes: BTreeMap::new() };
+    Request { principal: principal.clone(), action: Action::Read, resource }
+}
+
 impl AccessPolicy {
     /// Compiles the access rules of a descriptor.
     ///
@@ -105,8 +119,25 @@ impl AccessPolicy {
             }
         }
         let sees = Sees::read(&descriptor.access, &rules, &types);
-        let everything = rules.whatever_it_is(&uid(&types.action, READ));
-        Ok(Self { rules, everything, types, sees, reads: Memo::default(), appends: Memo::default() })
+        let read = uid(&types.action, READ);
+        let (everything, at_most) = (rules.whatever_it_is(&read), rules.at_most(&read));
+        let is_role = |literal: EntityUid| *literal.type_name() == types.role;
+        let asks_for_roles =
+            at_most.as_ref().is_some_and(|rules| rules.literals().into_values().flatten().any(is_role));
+        let mut policy = Self {
+            rules,
+            everything,
+            at_most,
+            opens_to_strangers: false,
+            asks_for_roles,
+            types,
+            sees,
+            reads: Memo::default(),
+            some: Memo::default(),
+            appends: Memo::default(),
+        };
+        policy.opens_to_strangers = policy.may_show(&reading(&Principal::default()));
+        Ok(policy)
     }
 
     /// Decides a request; the same request gives the same decision, reasons and all.
@@ -146,9 +177,27 @@ impl AccessPolicy {
     /// silence says nothing: what it holds of a thing may be kept back from him.
     #[must_use]
     pub fn shows_all(&self, principal: &Principal) -> bool {
-        let resource = Resource::Identity { id: None, kind: Kind::Device, attributes: BTreeMap::new() };
-        let request = Request { principal: principal.clone(), action: Action::Read, resource };
-        self.types.ask(&request).is_ok_and(|asked| self.everything.decide(asked).allow)
+        self.decide_by(&self.everything, &reading(principal)).allow
+    }
+
+    /// Whether somebody may read anything that may be in the domain. Where not, that is known of each thing without a look
+    /// at it: a look takes longer where there is something than where there is nothing. A signer may have any role over some
+    /// thing, by a grant that stands in its record.
+    #[must_use]
+    pub fn shows_any(&self, principal: &Principal) -> bool {
+        if *principal == Principal::default() {
+            return self.opens_to_strangers;
+        }
+        if principal.fingerprint.is_some() && self.asks_for_roles {
+            return true;
+        }
+        let decide =
+            |request: &Request| Decision { allow: self.may_show(request), reasons: Vec::new(), errors: Vec::new() };
+        self.some.decide(self.without_what_no_rule_sees(reading(principal)), decide).allow
+    }
+
+    fn may_show(&self, request: &Request) -> bool {
+        self.at_most.as_ref().is_none_or(|rules| self.decide_by(rules, request).allow)
     }
 
     /// Whether a rule can look at an attribute.

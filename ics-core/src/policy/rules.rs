@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors,
-    Policy, PolicyId, PolicySet, Request, ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
+    Policy, PolicyId, PolicySet, PrincipalConstraint, Request, ResourceConstraint, RestrictedExpression, Schema,
+    ValidationMode, Validator,
 };
 
 use super::{Decision, shape};
@@ -150,6 +151,32 @@ pub(crate) fn entity(
     Entity::new(uid, attributes, parents).map_err(cut)
 }
 
+/// Whether a rule is about an action.
+fn concerns(policy: &Policy, action: &EntityUid) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::In(actions) => actions.contains(action),
+        ActionConstraint::Eq(one) => one == *action,
+    }
+}
+
+/// Whether a rule looks at who asks alone: the word stands once in each, where it says which things it is about.
+fn is_blind(policy: &Policy) -> bool {
+    policy.resource_constraint() == ResourceConstraint::Any && policy.to_string().matches("resource").count() == 1
+}
+
+/// A permit of anything to whomever a rule is about.
+fn without_thing(policy: &Policy) -> Option<Policy> {
+    let principal = match policy.principal_constraint() {
+        PrincipalConstraint::Any => "principal".to_owned(),
+        PrincipalConstraint::In(group) => format!("principal in {group}"),
+        PrincipalConstraint::Eq(one) => format!("principal == {one}"),
+        PrincipalConstraint::Is(sort) => format!("principal is {sort}"),
+        PrincipalConstraint::IsIn(sort, group) => format!("principal is {sort} in {group}"),
+    };
+    Policy::parse(Some(policy.id().clone()), format!("permit ({principal}, action, resource);")).ok()
+}
+
 impl Rules {
     /// Parses rules and validates them, strictly, against a schema. `always` are the system's own, put before them.
     pub(crate) fn compile(schema: &OwnSchema, always: &str, text: &str) -> Result<Self, PolicyError> {
@@ -173,21 +200,25 @@ impl Rules {
     /// Those of them that permit an action whatever the thing is: they look at who asks alone. There are none where a
     /// rule forbids the action, be it of some things only. An action in a group is not meant.
     pub(crate) fn whatever_it_is(&self, action: &EntityUid) -> Self {
-        let concerns = |policy: &&Policy| match policy.action_constraint() {
-            ActionConstraint::Any => true,
-            ActionConstraint::In(actions) => actions.contains(action),
-            ActionConstraint::Eq(one) => one == *action,
-        };
-        // The word stands once in each rule, where it says which things it is about.
-        let is_blind = |policy: &&Policy| {
-            policy.resource_constraint() == ResourceConstraint::Any
-                && policy.to_string().matches("resource").count() == 1
-        };
+        let all = || self.policies.policies().filter(|policy| concerns(policy, action));
         let forbids = |policy: &Policy| policy.effect() == Effect::Forbid;
-        let all = || self.policies.policies().filter(concerns);
-        let kept = all().filter(is_blind).filter(|_| !all().any(forbids)).cloned();
+        let kept = all().filter(|policy| is_blind(policy)).filter(|_| !all().any(forbids)).cloned();
         // Their names were told apart when they were put together.
-        let policies = PolicySet::from_policies(kept).unwrap_or_default();
+        self.with(PolicySet::from_policies(kept).unwrap_or_default())
+    }
+
+    /// What they permit of an action at most, of some thing: those that look at who asks alone, and in the place of each
+    /// other permit one to whomever it is about. What forbids it of some things only forbids nothing here. `None` if that
+    /// cannot be told.
+    pub(crate) fn at_most(&self, action: &EntityUid) -> Option<Self> {
+        let all = || self.policies.policies().filter(|policy| concerns(policy, action));
+        let blind = all().filter(|policy| is_blind(policy)).cloned();
+        let seeing = all().filter(|policy| !is_blind(policy) && policy.effect() == Effect::Permit);
+        let heads: Vec<Policy> = seeing.map(without_thing).collect::<Option<_>>()?;
+        Some(self.with(PolicySet::from_policies(blind.chain(heads)).ok()?))
+    }
+
+    fn with(&self, policies: PolicySet) -> Self {
         Self { schema: self.schema.clone(), policies, authorizer: Authorizer::new() }
     }
 

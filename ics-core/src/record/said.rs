@@ -165,7 +165,6 @@ impl Logged {
     }
 
     /// The same of an erasure that nobody has signed.
-    #[cfg(test)]
     pub(crate) fn of_erasure(
         index: u64,
         admitted_at: Timestamp,

@@ -290,6 +290,52 @@ fn who_may_read_whatever_there_is() {
     }
 }
 
+/// That somebody may read nothing is known without a look at any thing, or a look would tell by its time that there is one.
+#[test]
+fn who_may_read_nothing_whatever_it_is() {
+    let read = r#"action == Action::"read", resource"#;
+    let condition = |text: &str| format!("@id(\"r\") permit (principal, {read}) when {{ {text} }};");
+    let of_owner = r#"principal in Role::"owner", action == Action::"read", resource"#;
+    let public = r#"@id("all") permit (principal, action, resource); "#;
+    let rules = [
+        (String::new(), [false, false, false]),
+        (public.to_owned(), [true, true, true]),
+        (r#"@id("m") permit (principal, action == Action::"mirror", resource);"#.to_owned(), [false, false, false]),
+        (format!("@id(\"r\") permit ({of_owner});"), [false, true, false]),
+        (condition(r#"principal has node && principal.node == "mirror.example""#), [false, false, true]),
+        (condition(r#"resource has lot && resource.lot == "7""#), [true, true, true]),
+        (format!("@id(\"r\") permit ({of_owner}) when {{ resource has lot }};"), [false, true, false]),
+        (format!("@id(\"r\") permit (principal is Party, {read} is Identity);"), [true, true, true]),
+        (
+            r#"@id("r") permit (principal is Party in Role::"owner", action, resource is Identity);"#.to_owned(),
+            [false, true, false],
+        ),
+        (format!("{public} @id(\"f\") forbid (principal, {read}) when {{ resource has lot }};"), [true, true, true]),
+        (
+            format!("{public} @id(\"f\") forbid (principal, {read}) unless {{ principal has node }};"),
+            [false, false, true],
+        ),
+        (
+            format!("{public} @id(\"f\") forbid (principal, {read}) when {{ 9223372036854775807 + 1 > 0 }};"),
+            [false, false, false],
+        ),
+    ];
+    let mirror = Principal { node: Some("mirror.example".to_owned()), ..Principal::default() };
+    let lot = BTreeMap::from([(Attribute::Lot, "7".to_owned())]);
+    let things = [thing(Kind::Device), Resource::identity(IdentityId::Key(signer(1)), Kind::Device, lot)];
+    for (rules, expected) in rules {
+        let policy = compile(&rules).expect("policy");
+        for (who, expected) in [Principal::default(), party(&["owner"]), mirror.clone()].into_iter().zip(expected) {
+            assert_eq!([policy.shows_any(&who), policy.shows_any(&who)], [expected; 2], "{rules}: {who:?}");
+            let is_read = things.iter().any(|thing| self::read(&policy, who.clone(), thing.clone()).allow);
+            assert!(expected || !is_read, "{rules}: {who:?} reads one");
+        }
+    }
+    // What a signer is granted stands in the record of the thing.
+    let of_owner = compile(&format!("@id(\"r\") permit ({of_owner});")).expect("policy");
+    assert_eq!([party(&[]), mirror].map(|who| of_owner.shows_any(&who)), [true, false]);
+}
+
 /// What an erasure leaves of a thing is shown to whom everything is shown, if a rule can look at what is gone.
 #[test]
 fn what_is_forgotten_is_read_by_rules_that_do_not_look_at_it() {

@@ -82,6 +82,24 @@ fn who_may_append_what() {
     }
 }
 
+/// Whoever may grant all other roles still makes no issuer of certificates: the owners of the domain name them.
+#[test]
+fn no_grant_makes_an_issuer() {
+    for template in Template::ALL {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        for granter in template.roles().iter().chain(&["owner", "security-controller", "issuer"]) {
+            for source in [None, Some("code.soft.example".parse().expect("domain"))] {
+                let said = Append { source, ..grant(granter, "issuer") };
+                for kind in [Kind::Device, Kind::Group] {
+                    let decision = policy.decide(&append(said.clone(), kind));
+                    assert!(!decision.allow, "{template}: {said:?} about a {kind}: {decision:?}");
+                    assert_eq!(decision.reasons, ["issuer-not-granted"], "{template}: {said:?} about a {kind}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn nobody_speaks_in_a_role_that_he_does_not_hold() {
     for template in Template::ALL {

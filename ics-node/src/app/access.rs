@@ -61,6 +61,13 @@ impl App {
         self.may_with_all(reader, domain, &Action::Read, record)
     }
 
+    /// Whether a reader may read anything of what a domain says. Where not, nothing of it is looked up for him: that would
+    /// take longer where there is something than where there is nothing.
+    #[must_use]
+    pub(crate) fn may_read_any(&self, reader: Reader, domain: &Domain) -> bool {
+        self.principal_of(reader, domain, None).is_none_or(|principal| domain.policy().shows_any(&principal))
+    }
+
     /// Whether a reader may surely read all that a domain says, also of what this node has not met yet.
     #[must_use]
     pub(crate) fn is_shown_all(&self, reader: Reader, domain: &Domain) -> bool {

@@ -125,9 +125,8 @@ impl App {
     /// When nothing that the reader may read is known of the identity, it has no key, the asker has used up what he may, or
     /// too many challenges wait.
     pub fn challenge(&self, reader: Reader, asker: Asker, query: &Query) -> Result<Challenge, AppError> {
-        let gathered = self
-            .gather(query, &self.sources(self.all_hosted())?, (Depth::Store, self.clock().now()))?
-            .unwrap_or_default();
+        let sources = self.open_to(reader, self.sources(self.all_hosted())?);
+        let gathered = self.gather(query, &sources, (Depth::Store, self.clock().now()))?.unwrap_or_default();
         let known = self.readable_of(reader, gathered)?;
         let id = only(query.text(), known.iter().map(|(id, _)| *id).collect())?;
         if !matches!(id, IdentityId::Key(_)) {

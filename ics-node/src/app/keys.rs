@@ -204,7 +204,7 @@ impl App {
         let hosted = self.all_hosted();
         let (sights, silent) = self.sights(&hosted);
         let mut found = Vec::new();
-        for fingerprint in self.keys_in_all(&sights, search, only)? {
+        for fingerprint in self.keys_in_all(reader, &sights, search, only)? {
             if found.len() == limit {
                 break;
             }
@@ -213,14 +213,15 @@ impl App {
         Ok((found, silent))
     }
 
-    /// The next keys that fit, behind one of them and at most `limit`, whether or not they may be read: for whoever asks for
-    /// each by [`App::key`] and tells nobody of the others. Beside them, why nobody may say that there are no more, while a
-    /// domain is silent.
+    /// The next keys that fit, behind one of them and at most `limit`, also those of which no more is known than that the
+    /// reader may read something of their domain: for whoever asks for each by [`App::key`] and tells nobody of the others.
+    /// Beside them, why nobody may say that there are no more, while a domain is silent.
     ///
     /// # Errors
     /// When the node cannot read.
     pub(crate) fn keys_that_fit(
         &self,
+        reader: Reader,
         search: &KeySearch,
         only: Option<u8>,
         after: Option<Fingerprint>,
@@ -228,7 +229,7 @@ impl App {
     ) -> Result<(Vec<Fingerprint>, Option<AppError>), AppError> {
         let hosted = self.all_hosted();
         let (sights, silent) = self.sights(&hosted);
-        let keys = self.keys_in_all(&sights, search, only)?.into_iter();
+        let keys = self.keys_in_all(reader, &sights, search, only)?.into_iter();
         Ok((keys.filter(|key| after.is_none_or(|after| *key > after)).take(limit).collect(), silent))
     }
 
@@ -246,29 +247,38 @@ impl App {
         self.whole_key(reader, &self.sights(&hosted).0, fingerprint, only)
     }
 
-    /// The keys that fit in any domain, whether or not they may be read.
+    /// The keys that fit in any domain, whether or not each may be read.
     fn keys_in_all(
         &self,
+        reader: Reader,
         sights: &[Sight<'_>],
         search: &KeySearch,
         only: Option<u8>,
     ) -> Result<BTreeSet<Fingerprint>, AppError> {
         let mut keys = BTreeSet::new();
         for sight in sights {
-            keys.extend(self.keys_in(sight, search)?);
+            keys.extend(self.keys_in(reader, sight, search)?);
         }
         keys.retain(|key| only.is_none_or(|only| key.version() == only));
         Ok(keys)
     }
 
-    /// The keys of one domain that fit, whether or not they may be read.
-    fn keys_in(&self, sight: &Sight<'_>, search: &KeySearch) -> Result<BTreeSet<Fingerprint>, AppError> {
+    /// The keys of one domain that fit; where the reader may read nothing of it, those that are for all.
+    fn keys_in(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        search: &KeySearch,
+    ) -> Result<BTreeSet<Fingerprint>, AppError> {
         let domain = &sight.domain;
         let fits = |certificate: &&Certificate| search.fits(certificate);
         let mut keys: BTreeSet<Fingerprint> = match search.key_id() {
             Some(id) => domain.certificates_with_key_id(&id).filter(fits).map(Certificate::primary).collect(),
             None => domain.certificates().filter(fits).map(Certificate::primary).collect(),
         };
+        if !self.may_read_any(reader, domain) {
+            return Ok(keys);
+        }
         let introduced = find_logged(&sight.entries, domain, &search.posting(), limits::RECORD_STATEMENTS)?;
         let mut ids: BTreeSet<IdentityId> = introduced.iter().map(Logged::subject_id).collect();
         if let KeySearch::UserId(text) | KeySearch::Text(text) = search

@@ -3,6 +3,7 @@
 mod checking;
 mod copying;
 mod expiring;
+mod hidden;
 mod unshown;
 
 use std::sync::Arc;

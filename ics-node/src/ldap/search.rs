@@ -438,7 +438,7 @@ impl Search {
     ) -> Result<(), Failure> {
         let KeyPlan::Any(searches) = &self.key_plan else { return Ok(()) };
         let Some(search) = searches.get(nth) else { return Ok(()) };
-        let found = place.app.keys_that_fit(search, keyspace::VERSION, after, KEYS);
+        let found = place.app.keys_that_fit(self.reader, search, keyspace::VERSION, after, KEYS);
         let (found, silent) = found.map_err(|error| failed(&error))?;
         part.looked += LOOK_AT_LEAST;
         self.stages.extend(silent.map(|silent| Stage::Silent(failed(&silent))));

@@ -1,13 +1,15 @@
 //! What is said of lots, and found by their members.
 
 use ics_core::identity::Kind;
+use ics_core::limits;
 use ics_core::statement::make::sign_document;
 use ics_core::statement::{Claims, Group, Subject};
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
 use ics_node::app::{App, Reader};
+use ics_sync::wire;
 
-use crate::fixture::{Party, SALT, claims, device, word};
+use crate::fixture::{Party, SALT, claims, device, devices, word};
 
 /// Statements that a listing by status looks up the members of groups by.
 const LOOKED_UP: usize = 1_000;
@@ -48,4 +50,25 @@ async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
     assert!(refused.to_string().contains("ask for a lot"), "{refused}");
     let page = listed(&ListQuery { lot: Some(format!("L{last}")), ..query }).expect("a page");
     assert_eq!(page.items[0].id, device(1).fingerprint().to_string());
+}
+
+/// Of a lot with more members than are looked at what is said is shown to whoever may read one of them: not to whom the
+/// rules show nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_large_lot_is_hidden_from_whom_the_rules_show_nothing() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let members = devices(u16::try_from(limits::GROUP_MEMBERS_SOUGHT).expect("few"));
+    for some in members.chunks(250) {
+        submit(&maker, &app, some.iter().map(|key| maker.introduce(&app, key, "Pump", "L1")).collect()).await;
+    }
+    submit(&maker, &app, vec![recall(&maker, &app, 1)]).await;
+    let last = app.domain(&maker.domain).expect("here").info.size - 1;
+    let is_shown = |reader| {
+        let page = app.entries(reader, &maker.domain, last, 1, None).expect("a page");
+        matches!(page.entries.as_slice(), [wire::Entry::Whole(_)])
+    };
+    assert!(is_shown(Reader::Operator));
+    assert!(!is_shown(Reader::Anonymous));
 }

@@ -434,6 +434,33 @@ fn what_has_revoked_certificates_is_not_erased_once_its_status_does_something_el
     assert!(erased(&ruled(&[(1, Effect::Blocks)]), &said).is_ok(), "it never did");
 }
 
+/// That it was the device's rests on what has put the device into the lot, and what is left of that stands behind it.
+#[test]
+fn what_put_a_thing_into_a_lot_is_not_erased_once_the_status_of_the_lot_does_something_else() {
+    let order = group("order 12", &[]);
+    let (member, scrapped) = (introduce(2).joins(&order), status(4, KEEPER, "maintainer", "scrapped").on(&order));
+    let erased = |domain: &Domain, drafts: &[Draft]| {
+        let (about, groups) = split(drafts);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        domain.erasure_of(&about[0], &context, now()).map(drop).map_err(|refusal| refusal.code())
+    };
+    let said = [member.clone(), certificate(3), scrapped.clone()];
+    for weaker in [Effect::Blocks, Effect::None, Effect::Permits] {
+        let mut domain = ruled(&[(1, Effect::BlocksForEver), (6, weaker)]);
+        assert_eq!(erased(&domain, &said), Err("erases-former"), "{weaker:?}: certificates would come back");
+        assert_eq!(erased(&domain, &[member.clone(), scrapped.clone()]), Ok(()), "{weaker:?}: it has no certificate");
+        let outside = [introduce(2), certificate(3), scrapped.clone()];
+        assert_eq!(erased(&domain, &outside), Ok(()), "{weaker:?}: it never was of the lot");
+        let twice = [member.clone(), certificate(3), scrapped.clone(), introduce(5).joins(&order)];
+        assert_eq!(erased(&domain, &twice), Ok(()), "{weaker:?}: it was said again in time");
+        domain.take_descriptor(8, rules(Effect::BlocksForEver), time(8)).expect("valid");
+        assert_eq!(erased(&domain, &said), Ok(()), "{weaker:?}: the status blocks for ever again");
+    }
+    assert_eq!(erased(&ruled(&[(1, Effect::Blocks)]), &said), Ok(()), "it never did");
+    let left = [member, certificate(3), scrapped, introduce(5).ends(2)];
+    assert_eq!(erased(&ruled(&[(1, Effect::BlocksForEver)]), &left), Ok(()), "it blocks by what the erasure restates");
+}
+
 #[test]
 fn what_was_lifted_and_then_erased_is_remembered_when_its_status_does_something_else() {
     let told = |status: Draft| {

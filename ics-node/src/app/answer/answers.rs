@@ -166,9 +166,8 @@ impl App {
             // Says why nothing can be said.
             self.seal(&hosted)?;
         }
-        let Some(gathered) = self.gather(query, &self.sources([hosted])?, (depth, self.clock().now()))? else {
-            return Ok(None);
-        };
+        let sources = self.open_to(reader, self.sources([hosted])?);
+        let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
         let known = self.readable_of(reader, gathered)?;
         only(&query.text, known.iter().map(|(id, _)| *id).collect())?;
         let told = known.first().and_then(|(_, told)| told.first());
@@ -194,6 +193,8 @@ impl App {
     ) -> Result<Option<Encoded>, AppError> {
         let hosted = self.all_hosted();
         let sources = self.sources(hosted.iter().cloned())?;
+        let missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
+        let sources = self.open_to(reader, sources);
         let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
         let known = self.readable_of(reader, gathered)?;
         if known.is_empty() {
@@ -205,7 +206,6 @@ impl App {
             return Ok(None);
         }
         let mut encoded = self.encode_view(reader, query, &known, extent)?;
-        let missed = if sources.len() < hosted.len() { self.missed(&hosted, &sources) } else { Vec::new() };
         if !missed.is_empty() {
             encoded.add_unheard(&missed)?;
         }
@@ -329,6 +329,12 @@ impl App {
             }
         }
         Ok(sources)
+    }
+
+    /// Those of which the reader may read anything: in the others nothing is looked up for him.
+    pub(crate) fn open_to(&self, reader: Reader, mut sources: Vec<Source>) -> Vec<Source> {
+        sources.retain(|source| self.may_read_any(reader, &source.domain));
+        sources
     }
 
     /// The identities that a query means in any of these domains, each with what all of them say of it.

@@ -40,7 +40,8 @@ pub struct Mark {
 pub struct Looked {
     /// The thing, if the reader may read what the domain says of it.
     pub thing: Option<Thing>,
-    /// What that rests on, apart from what time alone changes; none where the text is no id.
+    /// What that rests on, apart from what time alone changes; none where the text is no id, or nothing was looked up for
+    /// the reader.
     pub marks: Vec<Mark>,
 }
 
@@ -75,6 +76,9 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let (mut looked, mut known) = (Looked::default(), Vec::new());
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(looked);
+        }
         for id in ids {
             let kept = self.kept(&sight, id)?;
             looked.marks.push(Mark { domain: hosted.number, id: *id, generation: kept.generation });
@@ -122,7 +126,8 @@ impl App {
     ) -> Result<ThingPage, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let found = self.found_by(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
+        let is_open = self.may_read_any(reader, &sight.domain);
+        let found = self.found_by(reader, &sight, &Filter::any_of(&sight, is_open, postings)?, after, limit)?;
         Ok(self.things_of(&sight, found))
     }
 

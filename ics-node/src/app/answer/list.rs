@@ -92,7 +92,7 @@ impl App {
         let page = if is_all {
             self.everything(reader, sight, query.after, limit)?
         } else {
-            let filter = Filter::read(query, sight, self.running(reader, query)?, self.members(query)?)?;
+            let filter = self.filter(reader, sight, query)?;
             self.found_by(reader, sight, &filter, query.after, limit)?
         };
         Ok((page.records, page.next))
@@ -108,7 +108,7 @@ impl App {
         query: &ListQuery,
         most: usize,
     ) -> Result<(Vec<(IdentityId, Since)>, bool), AppError> {
-        let filter = Filter::read(query, sight, self.running(reader, query)?, self.members(query)?)?;
+        let filter = self.filter(reader, sight, query)?;
         let (mut newest, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
         let (mut end, mut span) = (sight.seal.size, FIRST_SPAN);
         for _ in 0..LOOKS_FOR_NEWEST {
@@ -144,6 +144,12 @@ impl App {
         Ok((newest, true))
     }
 
+    /// What a query asks for. Of a domain of which the reader may read nothing it finds nothing.
+    fn filter(&self, reader: Reader, sight: &Sight<'_>, query: &ListQuery) -> Result<Filter, AppError> {
+        let is_open = self.may_read_any(reader, &sight.domain);
+        Filter::read(query, sight, is_open, self.running(reader, query)?, self.members(query)?)
+    }
+
     /// The software that a query asks for. What its status is, any domain here may say.
     fn running(&self, reader: Reader, query: &ListQuery) -> Result<Option<BTreeSet<[u8; 32]>>, AppError> {
         let Some(runs) = query.runs.as_deref() else { return Ok(None) };
@@ -171,7 +177,8 @@ impl App {
         let (kind, status) = (Some(Kind::Software), Some(status.clone()));
         let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
         // A lot, of which the refusal speaks, is no help here: it would be that of the devices.
-        let any_of = Filter::any_of(sight, &said).map_err(|error| match error.code() {
+        let is_open = self.may_read_any(reader, &sight.domain);
+        let any_of = Filter::any_of(sight, is_open, &said).map_err(|error| match error.code() {
             Code::OutOfRange => ask(format!("more than {SAID_OF_GROUPS} statements give that status to groups")),
             _ => error,
         })?;
@@ -206,6 +213,9 @@ impl App {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Found, AppError> {
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(Found { records: Vec::new(), next: None, looked: 0 });
+        }
         let start = after.map_or(0, |after| after.saturating_add(1));
         let (indices, end) = self.search(sight, filter, start..sight.seal.size)?;
         let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
@@ -354,10 +364,10 @@ impl Filter {
         }
     }
 
-    /// Whatever has one of the postings.
-    pub(super) fn any_of(sight: &Sight<'_>, postings: &[Posting]) -> Result<Self, AppError> {
+    /// Whatever has one of the postings; nothing where the domain is not open to the reader.
+    pub(super) fn any_of(sight: &Sight<'_>, is_open: bool, postings: &[Posting]) -> Result<Self, AppError> {
         let mut alternatives = Vec::new();
-        for posting in postings {
+        for posting in postings.iter().filter(|_| is_open) {
             alternatives.extend(match posting {
                 Posting::Signer(signer) => by_signer(sight, *signer),
                 Posting::Status(_) | Posting::Label(_) => with_members(sight, posting)?,
@@ -374,6 +384,7 @@ impl Filter {
     fn read(
         query: &ListQuery,
         sight: &Sight<'_>,
+        is_open: bool,
         runs: Option<BTreeSet<[u8; 32]>>,
         members: Option<Members>,
     ) -> Result<Self, AppError> {
@@ -386,6 +397,7 @@ impl Filter {
         postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
         // A status and its signer are mostly said elsewhere than the attributes, in a statement of their own.
         let alternatives = match (&status, signer) {
+            _ if !is_open => Vec::new(),
             _ if runs.is_some() => runs.iter().flatten().map(|it| vec![Posting::Installed(*it)]).collect(),
             _ if members.is_some() => members.iter().flat_map(Members::alternatives).collect(),
             _ if !postings.is_empty() => vec![postings],

@@ -154,7 +154,8 @@ impl App {
         let mut ids = BTreeSet::new();
         let mut answers = Vec::new();
         let hosted = self.all_hosted();
-        let (sights, silent) = self.sights(&hosted);
+        let (mut sights, silent) = self.sights(&hosted);
+        sights.retain(|sight| self.may_read_any(reader, &sight.domain));
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
         }
@@ -185,13 +186,16 @@ impl App {
         only(query, self.identities_for(reader, sight, lookup)?)
     }
 
-    /// The identities that a text fits; of several those that the reader may read.
+    /// The identities that a text fits, if the reader may read anything at all; of several those that he may read.
     pub(crate) fn identities_for(
         &self,
         reader: Reader,
         sight: &Sight<'_>,
         lookup: &Lookup,
     ) -> Result<BTreeSet<IdentityId>, AppError> {
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(BTreeSet::new());
+        }
         let ids = self.identities(sight, lookup)?;
         if ids.len() < 2 {
             return Ok(ids);
@@ -213,7 +217,7 @@ impl App {
         let (mut ids, mut shown) = (BTreeSet::new(), BTreeSet::new());
         let hosted = self.all_hosted();
         let (sights, silent) = self.sights(&hosted);
-        for sight in &sights {
+        for sight in sights.iter().filter(|sight| self.may_read_any(reader, &sight.domain)) {
             ids.extend(self.identities(sight, &lookup)?);
         }
         // Only then, because a domain that gives no names may block what another one calls so.
@@ -345,13 +349,16 @@ impl App {
         Ok(found)
     }
 
-    /// What a domain says of an identity now, if the reader may read it.
+    /// What a domain says of an identity now, if the reader may read it. Nothing is read of it where he may read nothing.
     pub(crate) fn readable(
         &self,
         reader: Reader,
         sight: &Sight<'_>,
         id: &IdentityId,
     ) -> Result<Option<(Record, Said)>, AppError> {
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(None);
+        }
         let resolved = self.resolve(sight, id)?;
         Ok(resolved.filter(|(record, _)| self.may_read(reader, &sight.domain, record)))
     }
@@ -366,12 +373,15 @@ impl App {
         Ok(own.into_iter().chain(bodies).collect())
     }
 
-    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state, and what others
-    /// have certified of it.
+    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state that is shown, and
+    /// what others have certified of it.
     fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
-        let Some((index, _)) = sight.domain.certificate(fingerprint) else { return Ok(Vec::new()) };
-        let indices = [vec![index], sight.domain.certifications(fingerprint)].concat();
+        let is_shown = |index: &u64| *index < sight.seal.size;
+        let states = sight.domain.certificate_states(fingerprint);
+        let Some(index) = states.filter(is_shown).last() else { return Ok(Vec::new()) };
+        let certified = sight.domain.certifications(fingerprint).into_iter().filter(is_shown);
+        let indices: Vec<u64> = core::iter::once(index).chain(certified).collect();
         let entries = self.store().entries_at(sight.hosted.number, &indices)?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
@@ -380,7 +390,7 @@ impl App {
 /// A domain as of what is shown of it. A descriptor that waits for witnesses, or for the rest of a copy, rules nothing that
 /// anybody could prove.
 pub(super) fn as_shown(domain: &Arc<Domain>, size: u64) -> Arc<Domain> {
-    if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.as_of(size)) }
+    if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.shown_at(size)) }
 }
 
 /// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.

@@ -70,7 +70,8 @@ impl App {
         if said.unseen {
             said = said.with_left(&log, rules, self.left_unshown(moment, &id)?)?;
         }
-        let record = resolve(moment.shown_rules(), &id, &said.about, &said.groups, moment.at());
+        let resolved = || resolve(moment.shown_rules(), &id, &said.about, &said.groups, moment.at());
+        let record = if self.may_read_any(reader, rules) { resolved() } else { None };
         let readable = record.filter(|record| self.may_read(reader, rules, record));
         let body = |entry: crate::store::StoredEntry| Some((entry.index, entry.content?.body));
         Ok(Then { id, said, bodies: entries.into_iter().filter_map(body).collect(), readable })

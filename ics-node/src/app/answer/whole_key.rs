@@ -91,7 +91,10 @@ impl App {
         readable: Option<(&Record, &Said)>,
         at_hand: &BTreeMap<u64, Vec<u8>>,
     ) -> Result<(), AppError> {
-        let mut indices: Vec<u64> = domain.certificate(&fingerprint).map(|(index, _)| index).into_iter().collect();
+        // A home that waits for its witnesses knows of more than its log shows.
+        let is_shown = |index: &u64| *index < entries.size;
+        let state = domain.certificate_states(&fingerprint).filter(is_shown).last();
+        let mut indices: Vec<u64> = state.into_iter().collect();
         if !indices.is_empty() {
             indices.extend(domain.certifications(&fingerprint));
         }
@@ -100,8 +103,7 @@ impl App {
             parts.modified = said.about.iter().map(Logged::admitted_at).fold(parts.modified, Timestamp::max);
             indices.extend(said.about.iter().filter(|it| !it.is_refused()).map(Logged::index));
         }
-        // A home that waits for its witnesses knows of more than its log shows.
-        indices.retain(|index| *index < entries.size);
+        indices.retain(is_shown);
         let missing: Vec<u64> = indices.iter().filter(|index| !at_hand.contains_key(index)).copied().collect();
         let stored =
             if missing.is_empty() { Vec::new() } else { entries.store.entries_at(entries.number, &missing)? };

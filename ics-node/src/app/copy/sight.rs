@@ -186,8 +186,16 @@ impl Eyes<'_> {
         Ok(may)
     }
 
+    /// Whether the reader may read anything: where not, nothing is looked up for him.
+    fn may_read_any(&self) -> bool {
+        self.app.may_read_any(self.reader, &self.sight.domain)
+    }
+
     /// Whether the reader may read what is said of a statement's subject.
     fn may_know(&mut self, statement: &Logged) -> Result<bool, AppError> {
+        if !self.may_read_any() {
+            return Ok(false);
+        }
         let id = statement.subject_id();
         if let Some(known) = self.known.get(&id) {
             return Ok(*known);
@@ -203,6 +211,9 @@ impl Eyes<'_> {
 
     /// Whether he may read what is said of an identity itself.
     fn may_read(&self, id: &IdentityId) -> Result<bool, AppError> {
+        if !self.may_read_any() {
+            return Ok(false);
+        }
         let (app, domain) = (self.app, &self.sight.domain);
         let said = Said::read(&self.sight.entries, domain, id)?;
         let record = resolve(domain, id, &said.about, &said.groups, app.clock().now());
@@ -256,6 +267,9 @@ impl Eyes<'_> {
     /// Whether the reader may hold something about an identity that he may not read now: because he could read it at some
     /// time since the log had so many entries, or because something was ever granted to him over it.
     fn might_have_read(&self, id: &IdentityId, size: u64) -> Result<bool, AppError> {
+        if !self.may_read_any() {
+            return Ok(false);
+        }
         let domain = &self.sight.domain;
         let said = Said::read(&self.sight.entries, domain, id)?;
         let signer = self.app.party_of(self.reader).and_then(|party| party.signer);

@@ -5,12 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
 use ics_core::identity::{IdentityId, Kind};
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::Claims;
 use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
 
 use super::{PERMITS, check, node};
+use crate::app::keys::KeySearch;
 use crate::app::{App, Depth, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
@@ -18,6 +20,33 @@ async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
     let now = app.clock().now();
     let body = sign_descriptor(&[&owner(&maker.domain)], json, now, &SALT).expect("signed");
     app.submit(&maker.domain, vec![body]).await.expect_err("nobody has cosigned it");
+}
+
+/// Has a domain wait for a witness that never answers, from a descriptor on that is not shown for want of it.
+async fn waits_for_witnesses(app: &App, maker: &Party) {
+    let json = app.descriptor(&maker.domain, None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let key = STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes());
+    let witnesses = Some(Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] });
+    let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), witnesses, ..previous };
+    is_not_cosigned(app, maker, &next.to_json()).await;
+}
+
+/// What a signer adds to his certificate is shown with the next cosignature, and what it was before until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_shown_as_it_was_while_its_next_state_waits_for_witnesses() {
+    let maker = Party::found("devices.acme.example");
+    let app = node(&maker, &devices(1), PERMITS, 1 << 24).await;
+    let search = KeySearch::Fingerprint(maker.signer.public_key().fingerprint());
+    let user_ids = || {
+        let found = app.keys(Reader::Anonymous, &search, None, 1).expect("read");
+        found.first().map(|key| key.about.user_ids.len())
+    };
+    assert_eq!(user_ids(), Some(1));
+    waits_for_witnesses(&app, &maker).await;
+    let renewed = maker.renewed(app.clock().now());
+    app.submit(&maker.domain, vec![renewed]).await.expect_err("nobody has cosigned it");
+    assert_eq!(user_ids(), Some(1));
 }
 
 /// An erasure deletes at once, and what it restates is shown with the next cosignature.
@@ -36,13 +65,8 @@ async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses(
     };
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Deny));
 
-    let json = app.descriptor(&maker.domain, None).expect("in force").json;
-    let previous = Descriptor::parse(&json).expect("a descriptor");
-    let key = STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes());
-    let witnesses = Some(Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] });
-    let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), witnesses, ..previous };
     let erasure = app.erasure(Reader::Operator, &maker.domain, index).expect("it can be erased");
-    is_not_cosigned(&app, &maker, &next.to_json()).await;
+    waits_for_witnesses(&app, &maker).await;
     assert!(!is_withheld(), "the block is shown");
     let blocked = check(&app, 0, Depth::Store).map(|it| (it.verdict, it.reason));
     assert_eq!(blocked, Some((Outcome::Deny, Reason::Blocked)), "and the checker has its proof");

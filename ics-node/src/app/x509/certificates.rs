@@ -193,7 +193,7 @@ impl App {
             kind: record.identity.kind,
             title: record.title.clone(),
             issuer: issued.signer().to_string(),
-            issuer_name: sight.domain.name_of(&issued.signer()),
+            issuer_name: sight.shown.name_of(&issued.signer()),
             index: issued.index(),
             from: named.from,
             until: named.until,

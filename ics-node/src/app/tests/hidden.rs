@@ -1,0 +1,80 @@
+//! What is hidden from whoever asks, and not looked up for him.
+
+use ics_core::openpgp::signer::Signer as _;
+
+use super::{PERMITS, node};
+use crate::api::ListQuery;
+use crate::api::problem::{Code, Problem};
+use crate::app::keys::KeySearch;
+use crate::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
+use crate::fixture::{Party, devices};
+
+/// What a reader is told of a thing, at every door.
+fn told(app: &App, maker: &Party, reader: Reader, text: &str) -> Vec<(&'static str, Result<(), AppError>)> {
+    let (domain, query) = (&maker.domain, Query::parse(text).expect("an id or a name"));
+    vec![
+        ("record", app.record(reader, domain, text).map(drop)),
+        ("answer", app.answer(reader, domain, &query, Extent::Whole, Depth::Store).map(drop)),
+        ("OpenPGP", app.record_openpgp(reader, domain, text, 4).map(drop)),
+        ("history", app.history(reader, domain, text).map(drop)),
+        ("evidence", app.evidence(reader, domain, text).map(drop)),
+        ("view", app.view(reader, text).map(drop)),
+        ("answer of all domains", app.answer_view(reader, &query, Extent::Whole, Depth::Store).map(drop)),
+        ("OpenPGP of all domains", app.view_openpgp(reader, text, 4).map(drop)),
+        ("challenge", app.challenge(reader, Asker::Own, &query).map(drop)),
+    ]
+}
+
+/// The problem without what was asked for.
+fn without(error: AppError, text: &str) -> (Code, String) {
+    let code = error.code();
+    let Problem { detail, .. } = error.problem();
+    (code, detail.replace(text, "…"))
+}
+
+/// A look at what is there takes longer than one at what is not, so there must be none for whom the rules show nothing:
+/// what cannot be read any more is hidden from him as it was, and nothing of it is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let damage = || {
+        let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
+                   WHERE position = (SELECT max(position) FROM entry)";
+        app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [])?))
+    };
+    assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
+    let before = app.memory().identities();
+    let fingerprint = pumps[0].fingerprint();
+    let (id, absent) = (fingerprint.to_string(), "serial:SN-9");
+    for hidden in ["serial:SN-0", id.as_str()] {
+        let there = told(&app, &maker, Reader::Anonymous, hidden);
+        for ((door, there), (_, nowhere)) in there.into_iter().zip(told(&app, &maker, Reader::Anonymous, absent)) {
+            let there = without(there.expect_err(door), hidden);
+            assert_eq!(there.0, Code::UnknownIdentity, "{door}: {hidden}");
+            assert_eq!(there, without(nowhere.expect_err(door), absent), "{door}: {hidden}");
+        }
+    }
+    let (all, signer) = (ListQuery::default(), maker.signer.public_key().fingerprint().to_string());
+    let lists = [
+        all.clone(),
+        ListQuery { lot: Some("0".to_owned()), ..all.clone() },
+        ListQuery { kind: Some("device".to_owned()), ..all.clone() },
+        ListQuery { signer: Some(signer), ..all },
+    ];
+    for query in &lists {
+        let page = app.list(Reader::Anonymous, &maker.domain, query).expect("a page");
+        assert_eq!((page.items.len(), page.next), (0, None), "{query:?}");
+    }
+    let search = KeySearch::Fingerprint(fingerprint);
+    assert_eq!(app.keys(Reader::Anonymous, &search, None, 10).expect("read"), []);
+    assert!(app.thing(Reader::Anonymous, &maker.domain, &id).expect("read").thing.is_none());
+    assert_eq!(app.memory().identities(), before, "nothing was resolved");
+    for query in &lists {
+        assert!(
+            app.list(Reader::Operator, &maker.domain, query).is_err(),
+            "{query:?}: it is looked up for the operator"
+        );
+    }
+    assert_eq!(app.record(Reader::Operator, &maker.domain, &id).expect_err("damaged").problem().status, 500);
+}
