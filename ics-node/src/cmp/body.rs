@@ -7,7 +7,8 @@ use x509_cert::ext::pkix::CrlReason;
 use x509_cert::name::Name as DistinguishedName;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::message::{Info, Message};
+use super::general::{self, Question};
+use super::message::Message;
 use super::status::Status;
 use super::template::{self, Template};
 use super::{Failure, FailureInfo};
@@ -35,8 +36,8 @@ pub enum Request {
     Revocation(Revocation),
     /// What the holder says of the one that he got: `certConf`. Nothing: he takes none, or could not read it (`error`).
     Confirmation(Option<Confirmation>),
-    /// The authorities' certificates: `genm` with `caCerts`.
-    Authorities,
+    /// What anybody may know: `genm`.
+    Question(Question),
 }
 
 /// A request for a certificate. Whoever made it holds the key.
@@ -75,7 +76,7 @@ pub struct Revocation {
 }
 
 /// What a holder says of his certificate.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
     /// By which digest he knows it.
     pub hash: Vec<u8>,
@@ -117,7 +118,7 @@ impl Request {
             PKCS10 => pkcs10(content).map(|asked| Self::Enrolment(Box::new(asked))),
             REVOCATION => revocation(content).map(Self::Revocation),
             CONFIRMATION => confirmation(content).map(Self::Confirmation),
-            GENERAL => general(content),
+            GENERAL => general::read(content).map(Self::Question),
             // Who reads no answer of ours has no certificate from it (RFC 9483, 3.6.1).
             ERROR => Ok(Self::Confirmation(None)),
             other => {
@@ -139,7 +140,7 @@ fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
 }
 
 /// The one element of a list.
-fn only<'a, T: Decode<'a> + der::FixedTag>(content: &'a [u8], what: &str) -> Result<T, Failure>
+pub(super) fn only<'a, T: Decode<'a> + der::FixedTag>(content: &'a [u8], what: &str) -> Result<T, Failure>
 where
     Vec<T>: Decode<'a>,
 {
@@ -184,19 +185,6 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
     };
     let algorithm = confirmed.algorithm.map(|it| it.oid);
     Ok(Some(Confirmation { hash: confirmed.hash.into_bytes(), algorithm, is_accepted }))
-}
-
-fn general(content: &[u8]) -> Result<Request, Failure> {
-    // Who asks nothing leaves it to the authority what it tells (RFC 9810, 5.3.19).
-    if Vec::<Info>::from_der(content).map_err(Failure::form)?.is_empty() {
-        return Ok(Request::Authorities);
-    }
-    let asked: Info = only(content, "question")?;
-    if asked.kind == oid::CMP_CA_CERTS {
-        return Ok(Request::Authorities);
-    }
-    let text = format!("questions about {} are not answered here; caCerts ({}) are", asked.kind, oid::CMP_CA_CERTS);
-    Err(Failure::new(FailureInfo::BadRequest, text))
 }
 
 /// Why a request is refused, in CMP's words.

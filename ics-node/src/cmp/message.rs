@@ -78,6 +78,22 @@ impl Header {
         self.info.iter().flatten().any(|info| info.kind == oid::CMP_IMPLICIT_CONFIRM)
     }
 
+    /// The profile that the sender names (RFC 9810, 5.1.1.4). Unlike a path it is protected with the message.
+    ///
+    /// # Errors
+    /// When it names more than one: of a message one request is taken.
+    pub fn profile(&self) -> Result<Option<String>, Failure> {
+        let mut named = self.info.iter().flatten().filter(|info| info.kind == oid::CMP_CERT_PROFILE);
+        let (first, another) = (named.next(), named.next());
+        let Some(first) = first else { return Ok(None) };
+        let value = first.value.as_ref().ok_or_else(|| Failure::form("a certProfile without a value"))?;
+        let names = value.to_der().and_then(|der| Vec::<String>::from_der(&der)).map_err(Failure::form)?;
+        match (<[String; 1]>::try_from(names), another) {
+            (Ok([one]), None) => Ok(Some(one)),
+            _ => Err(Failure::new(FailureInfo::BadRequest, "a message asks for certificates of one profile")),
+        }
+    }
+
     /// What every message needs before anything in it counts (RFC 9483, 3.5).
     ///
     /// # Errors
@@ -202,7 +218,7 @@ impl<'a> Message<'a> {
             (Some(with), Some(bits)) => (with, bits),
             _ => return Err(Failure::form("its protection or the algorithm of that is missing")),
         };
-        if with.oid == oid::PASSWORD_BASED_MAC {
+        if Mac::is_by_secret(with.oid) {
             let shared = Mac::read(with)?.verify(secret.unwrap_or_default(), &self.protected, bits);
             return if shared && secret.is_some() { Ok(Protection::Secret) } else { Err(wrong()) };
         }
@@ -249,6 +265,30 @@ mod tests {
             text: None,
             info: None,
         }
+    }
+
+    #[test]
+    fn a_message_names_one_profile() {
+        let info = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Info { kind: oid::CMP_CERT_PROFILE, value: Some(Any::encode_from(&names).expect("encodes")) }
+        };
+        let other = Info { kind: oid::CMP_IMPLICIT_CONFIRM, value: Some(Any::null()) };
+        for (infos, expected) in [
+            (vec![other.clone()], Ok(None)),
+            (vec![other, info(&["server"])], Ok(Some("server".to_owned()))),
+            (vec![info(&["server", "ldevid"])], Err(FailureInfo::BadRequest)),
+            (vec![info(&["server"]), info(&["server"])], Err(FailureInfo::BadRequest)),
+            (vec![info(&[])], Err(FailureInfo::BadRequest)),
+            (vec![Info { kind: oid::CMP_CERT_PROFILE, value: None }], Err(FailureInfo::BadDataFormat)),
+            (vec![Info { kind: oid::CMP_CERT_PROFILE, value: Some(Any::null()) }], Err(FailureInfo::BadDataFormat)),
+        ] {
+            let header = Header { info: Some(infos), ..header() };
+            // As it comes.
+            let header = Header::from_der(&header.to_der().expect("encodes")).expect("is read");
+            assert_eq!(header.profile().map_err(|failure| failure.info), expected, "{:?}", header.info);
+        }
+        assert_eq!(header().profile(), Ok(None));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! wrongly, so the few structures that are needed stand here, in the words of `der`.
 
 mod body;
+mod general;
 mod mac;
 mod message;
 mod reply;
@@ -15,6 +16,7 @@ mod template;
 mod transactions;
 
 pub use self::body::{Confirmation, Enrolment, Named, Request, Revocation};
+pub use self::general::{ListSource, ListsAsked, Question, Told};
 pub use self::message::{Header, Message, Protection};
 pub use self::reply::{Answer, Protector, Reply};
 pub use self::status::{Failure, FailureInfo};

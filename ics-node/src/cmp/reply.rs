@@ -10,10 +10,10 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name as DistinguishedName;
 
-use super::Enrolment;
 use super::mac::Mac;
 use super::message::{Header, Info};
 use super::status::{Failure, Status};
+use super::{Enrolment, Told};
 use crate::x509::{SignError, oid, sign, signature_algorithm};
 
 /// Numbers of bodies that only answer.
@@ -40,8 +40,8 @@ pub enum Answer<'a> {
     Revoked,
     /// What its holder said of it was heard.
     Confirmed,
-    /// Certificates of authorities, DER.
-    Authorities(Vec<Vec<u8>>),
+    /// What was asked.
+    Told(&'a Told),
     /// Nothing was done.
     Refused(Failure),
 }
@@ -176,11 +176,7 @@ impl Reply<'_> {
             }
             Answer::Revoked => explicit(REVOKED, &RevocationReply { status: vec![Status::granted(true)] }.to_der()?),
             Answer::Confirmed => explicit(CONFIRMED, &Null.to_der()?),
-            Answer::Authorities(all) => {
-                // A list of none is no value (RFC 9810, 5.3.19.14).
-                let value = (!all.is_empty()).then(|| Any::new(Tag::Sequence, all.concat())).transpose()?;
-                explicit(GENERAL, &vec![Info { kind: oid::CMP_CA_CERTS, value }].to_der()?)
-            }
+            Answer::Told(told) => explicit(GENERAL, &vec![told.info()?].to_der()?),
             Answer::Refused(failure) => explicit(ERROR, &ErrorContent { status: Status::refused(failure)? }.to_der()?),
         }
     }

@@ -57,9 +57,9 @@ struct OptionalValidity {
 
 /// AttributeTypeAndValue.
 #[derive(Debug, Clone, PartialEq, Eq, Sequence)]
-struct Control {
-    kind: ObjectIdentifier,
-    value: Any,
+pub(super) struct Control {
+    pub(super) kind: ObjectIdentifier,
+    pub(super) value: Any,
 }
 
 /// CertId.

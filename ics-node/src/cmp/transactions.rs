@@ -64,14 +64,22 @@ pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
 struct Known {
     until: Timestamp,
     waiting: Option<Waiting>,
+    heard: Option<Heard>,
+}
+
+/// What a holder has said, and which message he answered with it.
+#[derive(PartialEq, Eq)]
+struct Heard {
+    nonce: Vec<u8>,
+    said: Option<Confirmation>,
 }
 
 impl Transactions {
-    /// Begins one.
+    /// Begins one; `most` of one party may have begun lately.
     ///
     /// # Errors
     /// When it has begun before, or too many have lately.
-    pub fn begin(&self, by: Party, id: &[u8], now: Timestamp) -> Result<(), Failure> {
+    pub fn begin(&self, by: Party, id: &[u8], most: usize, now: Timestamp) -> Result<(), Failure> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= limits::CMP_TRANSACTIONS {
             all.retain(|_, known| known.until > now);
@@ -80,13 +88,13 @@ impl Transactions {
             let text = "more transactions than this node follows have begun in the last minutes: try again in ten";
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        // One thing does not use up what all may have begun; a registrar asks for many.
+        // One does not use up what all may have begun.
         let its = all.iter().filter(|((party, _), known)| *party == by && known.until > now).count();
-        if by != Party::REGISTRAR && its >= limits::CMP_TRANSACTIONS_OF_ONE {
+        if its >= most {
             let text = format!("this key has begun {its} transactions in the last minutes: try again in ten");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None };
+        let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
                 // What waits there goes on to wait.
@@ -104,6 +112,22 @@ impl Transactions {
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
             known.waiting = Some(waiting);
         }
+    }
+
+    /// The holder was heard, who answered the message of this nonce.
+    pub fn hear(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<Confirmation>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&(by, sha256(id))) {
+            known.heard = Some(Heard { nonce: nonce.to_vec(), said });
+        }
+    }
+
+    /// Whether the holder was heard saying the very same: he says it again when our answer has not reached him.
+    pub fn is_heard(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<&Confirmation>, now: Timestamp) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&(by, sha256(id))).filter(|known| known.until > now);
+        let heard = known.and_then(|known| known.heard.as_ref());
+        heard.is_some_and(|heard| heard.nonce == nonce && heard.said.as_ref() == said)
     }
 
     /// What its holder speaks about, who has got our last message; it waits no more.
@@ -130,6 +154,7 @@ mod tests {
     use super::*;
 
     const ME: Party = Party([1; 32]);
+    const MOST: usize = limits::CMP_TRANSACTIONS_OF_ONE;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -147,25 +172,45 @@ mod tests {
     #[test]
     fn an_id_begins_once_while_its_message_counts() {
         let transactions = Transactions::default();
-        assert_eq!(transactions.begin(ME, b"one", at(0)), Ok(()));
-        let again = transactions.begin(ME, b"one", at(KNOWN_MILLIS - 1)).expect_err("known");
+        assert_eq!(transactions.begin(ME, b"one", MOST, at(0)), Ok(()));
+        let again = transactions.begin(ME, b"one", MOST, at(KNOWN_MILLIS - 1)).expect_err("known");
         assert_eq!(again.info, FailureInfo::TransactionIdInUse);
-        assert_eq!(transactions.begin(Party([2; 32]), b"one", at(0)), Ok(()), "another's is another");
-        assert_eq!(transactions.begin(ME, b"one", at(KNOWN_MILLIS)), Ok(()));
+        assert_eq!(transactions.begin(Party([2; 32]), b"one", MOST, at(0)), Ok(()), "another's is another");
+        assert_eq!(transactions.begin(ME, b"one", MOST, at(KNOWN_MILLIS)), Ok(()));
     }
 
     #[test]
     fn who_got_a_certificate_confirms_it_once() {
         let transactions = Transactions::default();
-        transactions.begin(ME, b"one", at(0)).expect("begins");
+        transactions.begin(ME, b"one", MOST, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
         assert_eq!(confirm(ME, &[7; 16]).expect_err("nothing waits").info, FailureInfo::BadRequest);
         transactions.wait(ME, b"one", waiting());
-        assert_eq!(transactions.begin(ME, b"one", at(1)).map_err(|it| it.info), Err(FailureInfo::TransactionIdInUse));
+        assert_eq!(
+            transactions.begin(ME, b"one", MOST, at(1)).map_err(|it| it.info),
+            Err(FailureInfo::TransactionIdInUse)
+        );
         assert_eq!(confirm(Party([2; 32]), &[7; 16]).expect_err("another").info, FailureInfo::BadRequest);
         assert_eq!(confirm(ME, &[8; 16]).expect_err("guesses").info, FailureInfo::BadRecipientNonce);
         assert_eq!(confirm(ME, &[7; 16]), Ok(waiting()));
         assert!(confirm(ME, &[7; 16]).is_err());
+    }
+
+    #[test]
+    fn who_says_the_same_again_was_heard() {
+        let transactions = Transactions::default();
+        let takes = |hash| Confirmation { hash: vec![hash], algorithm: None, is_accepted: true };
+        let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
+            transactions.is_heard(by, b"one", nonce, said, at(millis))
+        };
+        transactions.begin(ME, b"one", MOST, at(0)).expect("begins");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
+        transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
+        assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
+        assert!(!heard(ME, &[7; 16], Some(&takes(2)), 1) && !heard(ME, &[7; 16], None, 1), "it is another word");
+        assert!(!heard(ME, &[8; 16], Some(&takes(1)), 1), "it answers another message");
+        assert!(!heard(Party([2; 32]), &[7; 16], Some(&takes(1)), 1), "it is another's");
+        assert!(!heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS), "nothing is known any more");
     }
 
     #[test]
@@ -189,15 +234,17 @@ mod tests {
     fn they_are_bounded() {
         let transactions = Transactions::default();
         for number in 0..limits::CMP_TRANSACTIONS_OF_ONE {
-            transactions.begin(ME, &number.to_be_bytes(), at(0)).expect("has room");
+            transactions.begin(ME, &number.to_be_bytes(), MOST, at(0)).expect("has room");
         }
-        let much = transactions.begin(ME, b"one more", at(1)).expect_err("has no more");
+        let much = transactions.begin(ME, b"one more", MOST, at(1)).expect_err("has no more");
         assert_eq!(much.info, FailureInfo::SystemUnavail);
         for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {
-            transactions.begin(Party::REGISTRAR, &number.to_be_bytes(), at(0)).expect("has room");
+            transactions
+                .begin(Party::REGISTRAR, &number.to_be_bytes(), limits::CMP_TRANSACTIONS, at(0))
+                .expect("has room");
         }
-        let full = transactions.begin(Party([2; 32]), b"one more", at(1)).expect_err("is full");
+        let full = transactions.begin(Party([2; 32]), b"one more", MOST, at(1)).expect_err("is full");
         assert_eq!(full.info, FailureInfo::SystemUnavail);
-        assert_eq!(transactions.begin(ME, b"one more", at(KNOWN_MILLIS)), Ok(()), "room comes back");
+        assert_eq!(transactions.begin(ME, b"one more", MOST, at(KNOWN_MILLIS)), Ok(()), "room comes back");
     }
 }

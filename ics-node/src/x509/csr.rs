@@ -62,6 +62,8 @@ pub struct Csr {
     pub called: BTreeSet<String>,
     /// The uses that it asks for; none means all that the profile has.
     pub uses: BTreeSet<CertificateUse>,
+    /// Whether it asks for another key usage than the one of all certificates here, which is to sign.
+    pub has_other_usage: bool,
     /// Its key.
     pub key: PublicKey,
     /// What kind of key it is.
@@ -142,7 +144,8 @@ impl Csr {
             return Err(RequestError::Signature);
         }
         let (wanted, called) = names(subject)?;
-        Ok(Self { wanted, called, uses: BTreeSet::new(), key, key_type, spki, subject: subject.clone() })
+        let (uses, subject) = (BTreeSet::new(), subject.clone());
+        Ok(Self { wanted, called, uses, has_other_usage: false, key, key_type, spki, subject })
     }
 
     fn checked(self) -> Result<Self, RequestError> {
@@ -178,6 +181,7 @@ impl Csr {
                     if usage.0.contains(KeyUsages::KeyCertSign) || usage.0.contains(KeyUsages::CRLSign) {
                         return Err(RequestError::Value("the key usage of an authority".to_owned()));
                     }
+                    self.has_other_usage = usage != KeyUsage(KeyUsages::DigitalSignature.into());
                 }
                 oid::BASIC_CONSTRAINTS if BasicConstraints::from_der(content).map_err(form)?.ca => {
                     return Err(RequestError::Value("the certificate of an authority (CA:TRUE)".to_owned()));

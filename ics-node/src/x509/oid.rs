@@ -92,10 +92,30 @@ pub const HMAC_SHA384: ObjectIdentifier = oid("1.2.840.113549.2.10");
 pub const HMAC_SHA512: ObjectIdentifier = oid("1.2.840.113549.2.11");
 /// id-PasswordBasedMac of CMP (RFC 9810, 5.1.3.1).
 pub const PASSWORD_BASED_MAC: ObjectIdentifier = oid("1.2.840.113533.7.66.13");
+/// id-PBMAC1 (RFC 8018, A.5).
+pub const PBMAC1: ObjectIdentifier = oid("1.2.840.113549.1.5.14");
+/// id-PBKDF2 (RFC 8018, A.2).
+pub const PBKDF2: ObjectIdentifier = oid("1.2.840.113549.1.5.12");
 /// id-it-implicitConfirm of CMP.
 pub const CMP_IMPLICIT_CONFIRM: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.13");
 /// id-it-caCerts of CMP (RFC 9810, 5.3.19.14).
 pub const CMP_CA_CERTS: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.17");
+/// id-it-rootCaKeyUpdate of CMP (RFC 9810, 5.3.19.15).
+pub const CMP_ROOT_CA_KEY_UPDATE: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.18");
+/// id-it-certReqTemplate of CMP (RFC 9810, 5.3.19.16).
+pub const CMP_CERT_REQ_TEMPLATE: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.19");
+/// id-it-rootCaCert of CMP (RFC 9810, 5.3.19.15).
+pub const CMP_ROOT_CA_CERT: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.20");
+/// id-it-certProfile of CMP (RFC 9810, 5.1.1.4).
+pub const CMP_CERT_PROFILE: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.21");
+/// id-it-crlStatusList of CMP (RFC 9810, 5.3.19.17).
+pub const CMP_CRL_STATUS_LIST: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.22");
+/// id-it-crls of CMP (RFC 9810, 5.3.19.17).
+pub const CMP_CRLS: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.23");
+/// id-regCtrl-algId of CMP (RFC 9810, 5.3.19.16).
+pub const CRMF_ALG_ID: ObjectIdentifier = oid("1.3.6.1.5.5.7.5.1.11");
+/// id-regCtrl-rsaKeyLen of CMP (RFC 9810, 5.3.19.16).
+pub const CRMF_RSA_KEY_LEN: ObjectIdentifier = oid("1.3.6.1.5.5.7.5.1.12");
 /// id-regCtrl-oldCertID of CRMF (RFC 4211, 6.5).
 pub const CRMF_OLD_CERT_ID: ObjectIdentifier = oid("1.3.6.1.5.5.7.5.1.5");
 /// id-signedData (RFC 5652, 5.1).

@@ -28,6 +28,9 @@ pub(super) fn cmp(bytes: &[u8]) {
     if let Ok(Request::Enrolment(asked)) = &request {
         assert!(asked.csr.wanted.len() <= limits::CSR_NAMES, "too many names are let in");
     }
+    if let Ok(Some(profile)) = message.header.profile() {
+        assert!(profile.len() < bytes.len(), "a profile is longer than what names it");
+    }
     let protection = message.protection(Some(SECRET));
     if let Ok(Protection::Secret) = protection {
         assert!(message.protection(Some(b"other")).is_err(), "it is protected by every secret");

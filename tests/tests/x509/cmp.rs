@@ -1,17 +1,21 @@
 //! CMP as openssl speaks it.
 
+use core::num::NonZeroU32;
+
+use aws_lc_rs::{hmac, pbkdf2};
 use ics_node::api::{CertificateQuery, CertificateState};
 use ics_node::app::Reader;
+use ics_node::x509::issuer_id;
 
 use crate::est::from_the_factory;
 use crate::node::Node;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, TOKEN, World, controller, domain, introduction, maker, status};
+use crate::world::{DOMAIN, TOKEN, World, authority, controller, domain, introduction, maker, status};
 
 /// A device with its IDevID, at a node that issues.
-struct Site {
-    world: World,
-    bench: Bench,
+pub(crate) struct Site {
+    pub(crate) world: World,
+    pub(crate) bench: Bench,
     node: Node,
 }
 
@@ -19,7 +23,7 @@ struct Site {
 const IDEVID: &[&str] = &["-cert", "idevid.pem", "-key", "idevid.key", "-san_nodefault"];
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (world, bench) = (World::new(), Bench::new());
         from_the_factory(&world, &bench);
         let node = Node::start(&world.app);
@@ -28,7 +32,7 @@ impl Site {
     }
 
     /// Whether openssl got what it wanted, and what it says.
-    fn run(&self, path: &str, arguments: &[&str]) -> (bool, String) {
+    pub(crate) fn run(&self, path: &str, arguments: &[&str]) -> (bool, String) {
         let (server, path) = (format!("127.0.0.1:{}", self.node.port()), format!(".well-known/cmp/p/{DOMAIN}{path}"));
         let mut all = vec!["cmp", "-config", "", "-batch", "-server", &server, "-path", &path];
         all.extend(["-trusted", "root.pem", "-certout", "answer.pem"]);
@@ -37,13 +41,13 @@ impl Site {
         (output.status.success(), said(&output))
     }
 
-    fn gets(&self, path: &str, shown: &[&str], arguments: &[&str]) -> String {
+    pub(crate) fn gets(&self, path: &str, shown: &[&str], arguments: &[&str]) -> String {
         let (is_given, text) = self.run(path, &[shown, arguments].concat());
         assert!(is_given, "{arguments:?}: {text}");
         text
     }
 
-    fn is_refused(&self, path: &str, shown: &[&str], arguments: &[&str], why: &str) {
+    pub(crate) fn is_refused(&self, path: &str, shown: &[&str], arguments: &[&str], why: &str) {
         let size = self.world.size();
         let (is_given, text) = self.run(path, &[shown, arguments].concat());
         assert!(!is_given && text.contains(why), "{arguments:?}: {text}");
@@ -51,19 +55,75 @@ impl Site {
     }
 
     /// Why certificates are revoked, one after the other.
-    fn revoked(&self) -> Vec<String> {
+    pub(crate) fn revoked(&self) -> Vec<String> {
         let query = CertificateQuery { state: Some(CertificateState::Revoked), ..CertificateQuery::default() };
         let page = self.world.app.certificates(Reader::Operator, &domain(), &query).expect("a page");
         page.items.into_iter().filter_map(|it| Some(it.revoked?.reason)).collect()
     }
 
+    /// The message that openssl would send.
+    fn written(&self, arguments: &[&str]) -> Vec<u8> {
+        // Nobody listens there: the message is written down before that is known.
+        let mut all = vec!["cmp", "-config", "", "-batch", "-server", "127.0.0.1:9", "-path", "none"];
+        all.extend(["-trusted", "root.pem", "-certout", "answer.pem", "-reqout", "written.der"]);
+        all.extend([IDEVID, arguments].concat());
+        let text = said(&self.bench.run("openssl", &all));
+        assert!(self.bench.path().join("written.der").exists(), "{text}");
+        self.bench.read("written.der")
+    }
+
+    /// The same with one more piece of general information in its header (what is in it, DER), signed by the key of the
+    /// IDevID.
+    fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
+        let message = self.written(arguments);
+        let (parts, ..) = first(&message);
+        let (header, _, rest) = first(parts);
+        let (_, body, rest) = first(rest);
+        let (_, _, certificates) = first(rest);
+        let header = tlv(0x30, &[header, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info)))].concat());
+        let protected = [&header[..], body].concat();
+        self.bench.file("protected", &tlv(0x30, &protected));
+        self.bench.openssl("dgst -sha256 -sign idevid.key -out signature protected");
+        let signature = tlv(3, &[&[0_u8][..], &self.bench.read("signature")].concat());
+        tlv(0x30, &[&protected[..], &tlv(0xa0, &signature), certificates].concat())
+    }
+
+    /// How many certificates of a profile were issued.
+    fn issued(&self, profile: &str) -> usize {
+        let page = self.world.app.certificates(Reader::Operator, &domain(), &CertificateQuery::default());
+        page.expect("a page").items.iter().filter(|it| it.profile.as_deref() == Some(profile)).count()
+    }
+
     /// What came stands as it should, and is kept under this name.
-    fn keep(&self, name: &str) {
+    pub(crate) fn keep(&self, name: &str) {
         let verify = "verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem";
         self.bench.openssl(verify);
         let path = |name: &str| self.bench.path().join(name);
         std::fs::rename(path("answer.pem"), path(name)).expect("moves");
     }
+}
+
+/// A value behind its tag, DER.
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [.., high, low] = content.len().to_be_bytes();
+    let length = match (high, low) {
+        (0, 0..=0x7f) => vec![low],
+        (0, _) => vec![0x81, low],
+        _ => vec![0x82, high, low],
+    };
+    [&[tag][..], &length, content].concat()
+}
+
+/// The first value of some DER: its content, the whole of it, and what follows.
+fn first(der: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let (begins, length) = match der {
+        [_, 0x81, low, ..] => (3, usize::from(*low)),
+        [_, 0x82, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+        [_, short, ..] => (2, usize::from(*short)),
+        _ => panic!("nothing follows"),
+    };
+    let (whole, rest) = der.split_at(begins + length);
+    (whole.split_at(begins).1, whole, rest)
 }
 
 const NEW: &[&str] = &["-newkey", "device.key", "-subject", "/"];
@@ -175,6 +235,41 @@ fn what_its_holder_does_not_take_is_revoked() {
 }
 
 #[test]
+fn what_is_not_as_it_was_asked_for_is_told_to_be_so() {
+    let site = Site::new();
+    site.bench.request("plain", &[]);
+    site.bench.request("signs", &["-addext", "keyUsage=critical,digitalSignature"]);
+    site.bench.request("agrees", &["-addext", "keyUsage=critical,digitalSignature,keyAgreement"]);
+    let new = [&["-cmd", "ir"], NEW].concat();
+    for (arguments, is_other) in [
+        (vec!["-cmd", "p10cr", "-csr", "plain.csr"], false),
+        (vec!["-cmd", "p10cr", "-csr", "signs.csr"], false),
+        (vec!["-cmd", "p10cr", "-csr", "agrees.csr"], true),
+        (new.clone(), false),
+        ([&new[..], &["-days", "1"]].concat(), true),
+        // Its serial number stands in it as well.
+        ([&new[..], &["-sans", "urn:dev:os:32473-SN-7"]].concat(), true),
+    ] {
+        let text = site.gets("", IDEVID, &arguments);
+        assert_eq!(text.contains("grantedWithMods"), is_other, "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn whose_answer_was_lost_confirms_again() {
+    let site = Site::new();
+    site.gets("", IDEVID, &[&["-cmd", "ir", "-reqout", "request.der,confirmation.der"], NEW].concat());
+    let (size, confirmation) = (site.world.size(), site.bench.read("confirmation.der"));
+    for _ in 0..2 {
+        let (code, answer) = sent(&site, CMP, &confirmation);
+        // A NULL in the body of that number (pkiconf).
+        let is_heard = site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0]);
+        assert!(code == "200" && is_heard, "{answer}");
+    }
+    assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "nothing has changed");
+}
+
+#[test]
 fn who_is_not_let_in_and_what_is_not_taken() {
     let site = Site::new();
     site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
@@ -190,18 +285,84 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     site.is_refused("", IDEVID, &[&new[..], &["-popo", "-1"]].concat(), "badPOP");
     site.is_refused("", IDEVID, &[&new[..], &["-sans", "evil.example"]].concat(), "badCertTemplate");
     site.is_refused("", IDEVID, &["-cmd", "ir", "-newkey", "weak.key", "-subject", "/"], "badCertTemplate");
-    site.is_refused(":none", IDEVID, &new, "notAuthorized");
+    site.is_refused(":none", IDEVID, &new, "badRequest");
     site.is_refused(":ocsp", IDEVID, &new, "notAuthorized");
     site.is_refused("", IDEVID, &["-cmd", "genm", "-infotype", "signKeyPairTypes"], "badRequest");
     for asked in [&["-cmd", "genm"][..], &["-cmd", "genm", "-infotype", "caCerts"]] {
         let told = site.gets("", stranger, asked);
         assert!(told.contains("caCerts") || told.contains("caCerts".to_uppercase().as_str()), "{told}");
     }
+    let told = site.gets("", stranger, &["-cmd", "genm", "-infotype", "certReqTemplate"]);
+    assert!(told.contains("certReqTemplate"), "{told}");
+    site.is_refused(":none", stranger, &["-cmd", "genm", "-infotype", "certReqTemplate"], "badRequest");
+}
+
+/// The subject of a certificate, DER.
+fn subject(certificate: &[u8]) -> &[u8] {
+    let mut rest = first(first(certificate).0).0;
+    // Version, serial number, algorithm, issuer, validity.
+    for _ in 0..5 {
+        rest = first(rest).2;
+    }
+    first(rest).1
+}
+
+/// What is told to a question of this number (`id-it`) and value: the status of HTTP, and the whole answer.
+fn told(site: &Site, number: u8, value: &[u8]) -> (String, Vec<u8>) {
+    let question = site.written(&["-cmd", "genm", "-unprotected_requests"]);
+    let (_, header, _) = first(first(&question).0);
+    let asked = [tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, number]), value.to_vec()].concat();
+    let body = tlv(0xb5, &tlv(0x30, &tlv(0x30, &asked)));
+    let (code, _) = sent(site, CMP, &tlv(0x30, &[header, &body].concat()));
+    (code, site.bench.read("answer"))
+}
+
+#[test]
+fn a_root_has_no_newer_certificate() {
+    let site = Site::new();
+    let (code, answer) = told(&site, 20, &site.world.root);
+    // The end of genp: rootCaKeyUpdate (1.3.6.1.5.5.7.4.18) without a value.
+    let expected = tlv(0xb6, &tlv(0x30, &tlv(0x30, &tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, 18]))));
+    assert!(code == "200" && answer.windows(expected.len()).any(|part| part == expected));
+}
+
+#[test]
+fn revocation_lists_are_told_by_place_and_issuer() {
+    let site = Site::new();
+    let authority = authority(&[&site.world.issuer, &site.world.root]);
+    let lists: Vec<_> =
+        (0..4).map(|shard| site.world.list(&issuer_id(&authority), shard).expect("a list").der).collect();
+    let has = |answer: &[u8], list: &[u8]| answer.windows(list.len()).any(|part| part == list);
+    // CRLSource: [0] { fullName { a URI } }, or [1] { { a directoryName } }.
+    let url = format!("http://pki.acme.example/x509/{DOMAIN}/crl/{}/1.crl", issuer_id(&authority));
+    let place = tlv(0xa0, &tlv(0xa0, &tlv(0x86, url.as_bytes())));
+    let issuer = tlv(0xa1, &tlv(0x30, &tlv(0xa4, subject(&site.world.issuer))));
+    let elsewhere = tlv(0xa0, &tlv(0xa0, &tlv(0x86, b"http://pki.acme.example/none.crl")));
+    let [old, new] = ["260101000000Z", "490101000000Z"].map(|time| tlv(0x17, time.as_bytes()));
+    for (source, known, expected) in [
+        (&place, &[][..], &[1][..]),
+        (&place, &old[..], &[1][..]),
+        (&place, &new[..], &[][..]),
+        (&issuer, &old[..], &[0, 1, 2, 3][..]),
+        (&elsewhere, &[][..], &[][..]),
+    ] {
+        let status = tlv(0x30, &[&source[..], known].concat());
+        let (code, answer) = told(&site, 22, &tlv(0x30, &status));
+        // crls, 1.3.6.1.5.5.7.4.23.
+        assert!(code == "200" && has(&answer, &[0x2b, 6, 1, 5, 5, 7, 4, 23]), "{known:?}");
+        let came: Vec<usize> = (0..4).filter(|shard| has(&answer, &lists[*shard])).collect();
+        assert_eq!(came, expected, "{known:?}");
+    }
 }
 
 /// What the node answers to these bytes: the status of HTTP, and what can be read in the message.
 fn sent(site: &Site, media_type: &str, bytes: &[u8]) -> (String, String) {
-    let url = format!("http://127.0.0.1:{}/.well-known/cmp/p/{DOMAIN}", site.node.port());
+    sent_to(site, "", media_type, bytes)
+}
+
+/// The same at a path that names more than the domain.
+fn sent_to(site: &Site, path: &str, media_type: &str, bytes: &[u8]) -> (String, String) {
+    let url = format!("http://127.0.0.1:{}/.well-known/cmp/p/{DOMAIN}{path}", site.node.port());
     site.bench.file("sent.der", bytes);
     site.bench.file("answer", b"");
     let (header, format) = (format!("Content-Type: {media_type}"), "%{http_code}");
@@ -212,6 +373,83 @@ fn sent(site: &Site, media_type: &str, bytes: &[u8]) -> (String, String) {
 }
 
 const CMP: &str = "application/pkixcmp";
+
+#[test]
+fn the_profile_that_a_message_names_decides() {
+    let site = Site::new();
+    let new = [&["-cmd", "ir"], NEW].concat();
+    let message = |names: &[&str]| {
+        let names: Vec<u8> = names.iter().flat_map(|name| tlv(0x0c, name.as_bytes())).collect();
+        // certProfile, 1.3.6.1.5.5.7.4.21.
+        let kind = tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, 21]);
+        site.informed(&new, &[kind, tlv(0x30, &names)].concat())
+    };
+    for (path, expected) in [("", 1), (":server", 2)] {
+        let (code, answer) = sent_to(&site, path, CMP, &message(&["server"]));
+        assert_eq!((code.as_str(), site.issued("server")), ("200", expected), "{path}: {answer}");
+    }
+    let size = site.world.size();
+    for (path, names, why) in [
+        (":ldevid", &["server"][..], "name it in one place"),
+        ("", &["none"], "has no certificates of the profile `none`"),
+        ("", &["server", "ldevid"], "of one profile"),
+        ("", &[], "of one profile"),
+    ] {
+        let (code, answer) = sent_to(&site, path, CMP, &message(names));
+        assert!(code == "200" && answer.contains(why), "{path} {names:?}: {answer}");
+    }
+    // openssl 3.0 writes numbers there only.
+    let number = ["-cmd", "ir", "-geninfo", "1.3.6.1.5.5.7.4.21:int:7"];
+    site.is_refused("", IDEVID, &[&number[..], NEW].concat(), "badDataFormat");
+    assert_eq!(site.world.size(), size, "nothing is stored");
+}
+
+/// openssl 3.0 does not make it.
+#[test]
+fn pbmac1_protects_as_well() {
+    let site = Site::new();
+    let message = site.written(&[&["-cmd", "ir", "-unprotected_requests"], NEW].concat());
+    let (header, _, rest) = first(first(&message).0);
+    let body = first(rest).1;
+    let mut after = header;
+    // Version, sender, recipient, time.
+    for _ in 0..4 {
+        after = first(after).2;
+    }
+    let before = &header[..header.len() - after.len()];
+    // PBKDF2, PBMAC1 (1.2.840.113549.1.5.12 and 14), hmacWithSHA256.
+    let oid = |end: &[u8]| tlv(6, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d][..], end].concat());
+    let sha256 = tlv(0x30, &oid(&[2, 9]));
+    let derivation = [tlv(4, b"salt"), tlv(2, &[3, 0xe8]), tlv(2, &[32]), sha256.clone()].concat();
+    let derivation = tlv(0x30, &[oid(&[1, 5, 12]), tlv(0x30, &derivation)].concat());
+    let algorithm = tlv(0x30, &[oid(&[1, 5, 14]), tlv(0x30, &[derivation, sha256].concat())].concat());
+    let reference = tlv(0xa2, &tlv(4, b"SN-7"));
+    let header = tlv(0x30, &[before, &tlv(0xa1, &algorithm), &reference, after].concat());
+    let protected = [&header[..], body].concat();
+    let mac = |secret: &[u8], protected: &[u8]| {
+        let (mut key, rounds) = ([0; 32], NonZeroU32::new(1000).expect("some"));
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, b"salt", secret, &mut key);
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &tlv(0x30, protected)).as_ref().to_vec()
+    };
+    let message = |secret: &[u8]| {
+        let bits = tlv(3, &[&[0_u8][..], &mac(secret, &protected)].concat());
+        tlv(0x30, &[&protected[..], &tlv(0xa0, &bits)].concat())
+    };
+    let (code, answer) = sent(&site, CMP, &message(b"wrong"));
+    assert!(code == "200" && answer.contains("nor by the registrar's token"), "{answer}");
+    assert_eq!(site.issued("ldevid"), 0);
+    let (code, answer) = sent(&site, CMP, &message(TOKEN.as_bytes()));
+    assert_eq!((code.as_str(), site.issued("ldevid")), ("200", 1), "{answer}");
+    let answer = site.bench.read("answer");
+    let (_, header, rest) = first(first(&answer).0);
+    let (_, body, rest) = first(rest);
+    let bits = first(first(rest).0).0;
+    assert_eq!(
+        &bits[1..],
+        mac(TOKEN.as_bytes(), &[header, body].concat()).as_slice(),
+        "the answer is protected so, too"
+    );
+}
 
 #[test]
 fn a_message_counts_once_whole_and_in_its_time() {

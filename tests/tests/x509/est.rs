@@ -42,7 +42,7 @@ fn key_of(bench: &Bench, name: &str) -> KeyPin {
 }
 
 /// Enrols with curl; the status, and the certificate in `answer.pem` if there is one.
-fn enroll(bench: &Bench, node: &Node, path: &str, csr: &str, more: &[&str]) -> (String, String) {
+pub(crate) fn enroll(bench: &Bench, node: &Node, path: &str, csr: &str, more: &[&str]) -> (String, String) {
     bench.openssl(&format!("base64 -A -in {csr} -out {csr}.b64"));
     let (url, body) = (format!("{}{path}", url(node)), format!("@{csr}.b64"));
     let mut arguments = vec!["--silent", "--cacert", "tls.pem", "--output", "answer", "--write-out", "%{http_code}"];

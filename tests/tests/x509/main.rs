@@ -15,6 +15,7 @@ mod node;
 mod parties;
 mod recovery;
 mod refusals;
+mod registrars;
 mod revocation;
 mod rotation;
 mod tools;

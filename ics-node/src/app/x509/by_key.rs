@@ -1,16 +1,19 @@
-//! Certificates for whoever shows a key that a record names, or the registrar's token: by EST and by CMP alike.
+//! Certificates for whoever shows a key that a record names or that is a signer's, or the registrar's token: by EST and by
+//! CMP alike.
 
 use std::collections::BTreeSet;
 
-use ics_core::identity::{IdentityId, excerpt};
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::name::{Lookup, Name};
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::{DomainName, ProfileName};
 
-use super::certify::{Application, CertifyError, Issued, Requester};
+use super::certify::{Application, CertifyError, CertifyFault, Issued, Requester, roles_to_ask};
 use crate::app::access::Reader;
 use crate::app::{App, AppError};
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Csr, Wanted, is_only_of_revoked};
+use crate::x509::{Authority, Csr, RequestError, Wanted, is_only_of_revoked, sha256};
 
 /// Somebody who has shown who he is, and of which sort the certificate is to be.
 pub(super) struct Applicant<'a> {
@@ -97,6 +100,76 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Who comes by a key, and for which thing: a thing for itself, a signer of the domain for the one whose names stand in
+    /// his request.
+    pub(super) fn comes_by(
+        &self,
+        domain: &DomainName,
+        key: KeyPin,
+        csr: impl FnOnce() -> Result<Csr, CertifyError>,
+    ) -> Result<(Requester, IdentityId), CertifyError> {
+        let requester = self.requester_by(domain, key)?;
+        let id = match requester {
+            Requester::Identity(id) => id,
+            Requester::Signer(signer) => self.meant_by_signer(domain, (signer, key), &csr()?)?,
+            Requester::Operator => self.meant_by_registrar(domain, "", &csr()?)?,
+        };
+        Ok((requester, id))
+    }
+
+    /// Who shows himself by a key: the thing whose it is, or else a signer of the domain.
+    pub(super) fn requester_by(&self, domain: &DomainName, key: KeyPin) -> Result<Requester, CertifyError> {
+        let shown = self.shown_by(domain, *key.as_bytes());
+        if let Err(CertifyError::Unproven(_)) = &shown
+            && let Some(signer) = self.signer_with(domain, *key.as_bytes())?
+        {
+            return Ok(Requester::Signer(signer));
+        }
+        shown.map(Requester::Identity)
+    }
+
+    /// The signer of the domain whose key this is, by its digest, if it may sign now and nobody else has it.
+    fn signer_with(&self, domain: &DomainName, spki: [u8; 32]) -> Result<Option<Fingerprint>, CertifyError> {
+        if self.is_given_up(domain, spki)? {
+            return Ok(None);
+        }
+        let hosted = self.hosted(domain)?;
+        let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
+        let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
+        let mut all = said.certificates();
+        let its = all.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
+        Ok(its.map(Certificate::primary))
+    }
+
+    /// Whom a signer means: the only thing that has all the names in his request. One that he may not read and over which he
+    /// has no role is to him as if it were not there.
+    fn meant_by_signer(
+        &self,
+        domain: &DomainName,
+        (signer, key): (Fingerprint, KeyPin),
+        csr: &Csr,
+    ) -> Result<IdentityId, CertifyError> {
+        if sha256(&csr.spki) == *key.as_bytes() {
+            // It would show the thing from then on, and no longer him.
+            return Err(CertifyError::Key("it is the signer's own, and the thing has another".to_owned()));
+        }
+        if csr.wanted.is_empty() {
+            let text = "none. By the names of the thing in the request a signer says for which one he asks";
+            return Err(RequestError::Name(text.to_owned()).into());
+        }
+        let names = || csr.wanted.iter().map(|wanted| wanted.name().to_string()).collect::<Vec<_>>().join("`, `");
+        let unknown = || CertifyError::UnknownIdentity(excerpt(&names()));
+        let id = self.meant_by_registrar(domain, "", csr).map_err(|error| match error.fault() {
+            CertifyFault::Unknown => unknown(),
+            _ => error,
+        })?;
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let (record, _) = self.resolve(&sight, &id)?.ok_or_else(unknown)?;
+        let has_role = !roles_to_ask(&sight.domain, &record, &signer).is_empty();
+        if has_role || self.readable(Reader::Key(key), &sight, &id)?.is_some() { Ok(id) } else { Err(unknown()) }
     }
 
     /// The thing that shows itself by a key, by its digest.

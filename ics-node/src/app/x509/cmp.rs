@@ -1,10 +1,15 @@
 //! CMP (RFC 9810, in the profile of RFC 9483): certificates asked for and taken back by messages that are signed
 //! themselves, whatever carries them. As with EST the key counts by which a message is signed, and the record says whose
-//! that is; or the registrar's token protects it.
+//! that is, or it is a signer's; or the registrar's token protects it.
+
+mod tell;
+
+use std::collections::BTreeSet;
 
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
-use ics_core::identity::IdentityId;
+use ics_core::identity::{IdentityId, excerpt};
+use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
@@ -13,35 +18,62 @@ use x509_cert::Certificate;
 
 use super::by_key::Applicant;
 use super::certify::{CertifyError, CertifyFault, Issued, Issuing, Requester, Revoker};
+use crate::api::DEFAULT_PROFILE;
 use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Message, Named, Protection, Protector, Reply, Request,
-    Revocation, Waiting,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Protection, Protector, Reply,
+    Request, Revocation, Told, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Reason, RequestError, State, oid};
+use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid};
 
 /// Who asks, and where.
 #[derive(Debug)]
 pub struct CmpRequest {
     /// The domain.
     pub domain: DomainName,
-    /// The profile of the certificates that are asked for.
-    pub profile: String,
+    /// The profile that the path names; see [`Header::profile`].
+    pub profile: Option<String>,
     /// Their issuer, where it is to be another one than that of now.
     pub issuer: Option<String>,
     /// Who is connected: that bounds what is signed for strangers.
     pub asker: Asker,
 }
 
+impl CmpRequest {
+    /// The profile of the certificates that are asked for. No signature covers the path: where the message names a profile,
+    /// that decides, and a path that names another one is a mistake, or somebody on the way has changed it.
+    fn profile(&self, header: &Header) -> Result<String, Failure> {
+        match (header.profile()?, &self.profile) {
+            (Some(named), Some(path)) if named != *path => {
+                let (named, path) = (excerpt(&named), excerpt(path));
+                let text = format!(
+                    "the message asks for the profile `{named}` (certProfile), and its path for `{path}`: name it in one \
+                     place"
+                );
+                Err(Failure::new(FailureInfo::BadRequest, text))
+            }
+            (Some(named), _) => Ok(named),
+            (None, path) => Ok(path.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned())),
+        }
+    }
+}
+
 /// What a request came to: what is needed to answer it.
 enum Outcome {
-    Issued { asked: Box<Enrolment>, issued: Box<Issued>, is_confirmed: bool },
+    Issued {
+        asked: Box<Enrolment>,
+        issued: Box<Issued>,
+        is_confirmed: bool,
+    },
     Revoked,
-    Confirmed,
-    Authorities(Vec<Vec<u8>>),
+    /// Whether he says it for the first time.
+    Confirmed {
+        is_new: bool,
+    },
+    Told(Told),
 }
 
 impl App {
@@ -75,7 +107,8 @@ impl App {
         let authority = &issuing.authority;
         // Anybody can make a key and be refused by it, so each has only so much signed that changes nothing; without a
         // signature a refusal counts for less, and is one all the same.
-        let changes = matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed));
+        let changes =
+            matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed { is_new: true }));
         let is_signed = changes || self.may_sign_for(asked.asker);
         let protector = match (sender, &self.0.operator_token) {
             (Protection::Secret, Some(token)) => Protector::Secret(token.as_bytes()),
@@ -91,8 +124,8 @@ impl App {
                 is_confirmed: *is_confirmed,
             },
             Ok(Outcome::Revoked) => Answer::Revoked,
-            Ok(Outcome::Confirmed) => Answer::Confirmed,
-            Ok(Outcome::Authorities(all)) => Answer::Authorities(all.clone()),
+            Ok(Outcome::Confirmed { .. }) => Answer::Confirmed,
+            Ok(Outcome::Told(told)) => Answer::Told(told),
             Err(failure) => Answer::Refused(failure.clone()),
         };
         let (to, from, now) = (&message.header, &authority.name, self.clock().now());
@@ -112,13 +145,10 @@ impl App {
         let (party, transaction) = (sender.party(), header.transaction());
         match Request::of(message)? {
             // What anybody may know needs no name.
-            Request::Authorities => {
-                let all = self.authority_certificates(&asked.domain).map_err(|error| refused(error.into()))?;
-                Ok(Outcome::Authorities(all))
-            }
+            Request::Question(question) => self.cmp_tell(asked, header, question).await.map(Outcome::Told),
             _ if sender == Protection::None => {
-                let text = "the message is not protected: it is signed by a key that a record names, with its certificate, \
-                            or protected by the registrar's token";
+                let text = "the message is not protected: it is signed by a key that a record names or a signer's, with its \
+                            certificate, or protected by the registrar's token";
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
@@ -144,36 +174,35 @@ impl App {
         enrolment: &Enrolment,
     ) -> Result<Issued, Failure> {
         let (domain, csr) = (&asked.domain, &enrolment.csr);
-        let (requester, proven) = match sender {
-            Protection::Key(key) => (self.cmp_holder(domain, key).map(Requester::Identity), Some(key)),
-            _ => (Ok(Requester::Operator), None),
-        };
-        let requester = requester.map_err(refused)?;
-        let identity = match requester {
-            Requester::Identity(id) => Ok(id),
+        let (comes, proven) = match sender {
+            Protection::Key(key) => (self.comes_by(domain, key, || Ok(csr.clone())), Some(key)),
             _ => {
                 let named = String::from_utf8_lossy(message.header.reference());
-                self.meant_by_registrar(domain, &named, csr)
+                (self.meant_by_registrar(domain, &named, csr).map(|id| (Requester::Operator, id)), None)
             }
         };
-        let identity = identity.map_err(refused)?;
-        self.cmp_begin(message, sender)?;
+        let (requester, identity) = comes.map_err(refused)?;
+        let profile = asked.profile(&message.header)?;
+        self.cmp_begin(message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
-            self.check_update(domain, &identity, proven, old).map_err(refused)?;
+            // Who asks in the place of a thing has another key.
+            let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
+            self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
-        let (profile, issuer) = (asked.profile.as_str(), asked.issuer.as_deref());
+        let (profile, issuer) = (profile.as_str(), asked.issuer.as_deref());
         let applicant = Applicant { domain, profile, issuer, proven, requester, identity };
         self.issue_to(&applicant, csr).await.map_err(refused)
     }
 
     /// Begins a transaction of somebody who is known: of strangers nothing is remembered, or they would use up the room.
-    fn cmp_begin(&self, message: &Message<'_>, sender: Protection) -> Result<(), Failure> {
-        self.0.cmp.begin(sender.party(), message.header.transaction(), self.clock().now())
-    }
-
-    /// The thing that shows itself by a key.
-    fn cmp_holder(&self, domain: &DomainName, key: KeyPin) -> Result<IdentityId, CertifyError> {
-        self.shown_by(domain, *key.as_bytes())
+    fn cmp_begin(&self, message: &Message<'_>, sender: Protection, requester: Requester) -> Result<(), Failure> {
+        // Who asks in the place of things asks often.
+        let most = match requester {
+            Requester::Identity(_) => limits::CMP_TRANSACTIONS_OF_ONE,
+            Requester::Signer(_) => limits::CMP_TRANSACTIONS / 2,
+            Requester::Operator => limits::CMP_TRANSACTIONS,
+        };
+        self.0.cmp.begin(sender.party(), message.header.transaction(), most, self.clock().now())
     }
 
     /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
@@ -212,8 +241,8 @@ impl App {
         self.issued(sight, &named.serial)?.ok_or_else(unknown)
     }
 
-    /// Revokes a certificate: for whoever holds its key, for the thing that has it, or for the registrar. A controller or
-    /// an owner sets the thing's status instead, which ends all that it has, whoever issued it.
+    /// Revokes a certificate: for whoever holds its key, for the thing that has it, for the registrar, or for a signer who
+    /// may ask for such or sets the thing's status. That status ends all that the thing has, whoever issued it.
     async fn cmp_revoke(
         &self,
         domain: &DomainName,
@@ -221,23 +250,32 @@ impl App {
         sender: Protection,
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
-        let revoker = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
-        self.cmp_begin(message, sender)?;
+        let (revoker, requester) = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
+        self.cmp_begin(message, sender, requester)?;
         let serial = &revocation.certificate.serial;
         let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
     }
 
-    fn cmp_revoker(&self, domain: &DomainName, sender: Protection, named: &Named) -> Result<Revoker, CertifyError> {
+    /// How he who revokes a certificate has shown that he may, and as whom he comes.
+    fn cmp_revoker(
+        &self,
+        domain: &DomainName,
+        sender: Protection,
+        named: &Named,
+    ) -> Result<(Revoker, Requester), CertifyError> {
         let hosted = self.hosted(domain)?;
         let issued = self.issued_as(domain, &self.sight(&hosted)?, named)?;
-        let Protection::Key(key) = sender else { return Ok(Revoker::Requester(Requester::Operator)) };
+        let by = |requester| (Revoker::Requester(requester), requester);
+        let Protection::Key(key) = sender else { return Ok(by(Requester::Operator)) };
         if issued.names().contains(&Name::Spki(*key.as_bytes())) {
-            return Ok(Revoker::Key);
+            return Ok((Revoker::Key, Requester::Identity(issued.subject_id())));
         }
-        let id = self.cmp_holder(domain, key)?;
-        self.check_shows(domain, &id, *key.as_bytes())?;
-        Ok(Revoker::Requester(Requester::Identity(id)))
+        let requester = self.requester_by(domain, key)?;
+        if let Requester::Identity(id) = requester {
+            self.check_shows(domain, &id, *key.as_bytes())?;
+        }
+        Ok(by(requester))
     }
 
     /// What the holder of a certificate says of it.
@@ -249,11 +287,14 @@ impl App {
         said: Option<&Confirmation>,
     ) -> Result<Outcome, Failure> {
         let (party, transaction) = (sender.party(), message.header.transaction());
-        let nonce = message.header.recipient_nonce();
-        let waiting = self.0.cmp.confirm(party, transaction, nonce, self.clock().now())?;
+        let (nonce, now) = (message.header.recipient_nonce(), self.clock().now());
+        if self.0.cmp.is_heard(party, transaction, nonce, said, now) {
+            return Ok(Outcome::Confirmed { is_new: false });
+        }
+        let waiting = self.0.cmp.confirm(party, transaction, nonce, now)?;
         let taken = waiting.is_taken(said);
         let ended = match &taken {
-            Ok(true) => return Ok(Outcome::Confirmed),
+            Ok(true) => Ok(()),
             // Who names another algorithm has said nothing of it yet.
             Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
             _ => self.cmp_not_taken(domain, sender, &waiting).await,
@@ -262,13 +303,16 @@ impl App {
             // He may say it again.
             self.0.cmp.wait(party, transaction, waiting);
         }
-        ended.and(taken).map(|_| Outcome::Confirmed)
+        ended.and(taken)?;
+        self.0.cmp.hear(party, transaction, nonce, said.cloned());
+        Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// What the holder of a certificate does not take is revoked.
+    /// What the holder of a certificate does not take is revoked. Who got it in the place of a thing gives it back as that
+    /// would: to take it from others is something else.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
-            Protection::Key(key) => self.cmp_holder(domain, key).map(Requester::Identity).map_err(refused)?,
+            Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
             _ => Requester::Operator,
         };
         let revoker = Revoker::Requester(revoker);
@@ -277,6 +321,14 @@ impl App {
             Ok(_) | Err(CertifyError::AlreadyRevoked) => Ok(()),
             Err(error) => Err(refused(error)),
         }
+    }
+
+    /// The thing to which a certificate was issued.
+    fn holder_of_serial(&self, domain: &DomainName, serial: &SerialNumber) -> Result<Requester, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let issued = self.issued(&self.sight(&hosted)?, serial)?;
+        let issued = issued.ok_or_else(|| CertifyError::UnknownCertificate(serial.to_string()))?;
+        Ok(Requester::Identity(issued.subject_id()))
     }
 }
 
@@ -305,7 +357,10 @@ fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
     let made = certificate.tbs_certificate;
     let is_called_so = asked.csr.subject.is_empty() || made.subject == asked.csr.subject;
     let is_by_whom = asked.issuer.as_ref().is_none_or(|issuer| made.issuer == *issuer);
-    is_called_so && is_by_whom && !asked.asks_for_validity
+    let wanted: BTreeSet<&Name> = asked.csr.wanted.iter().map(Wanted::name).collect();
+    // The serial number stands in it as well, whatever was asked for.
+    let has_these = wanted.is_empty() || issued.names.iter().eq(wanted);
+    is_called_so && is_by_whom && has_these && !asked.csr.has_other_usage && !asked.asks_for_validity
 }
 
 /// The digest by which its holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
@@ -326,6 +381,8 @@ fn refused(error: CertifyError) -> Failure {
             _ => FailureInfo::BadCertTemplate,
         },
         CertifyFault::Key | CertifyFault::Name => FailureInfo::BadCertTemplate,
+        // Whoever asks may be anybody: there is no such profile (RFC 9810, 5.2.3).
+        CertifyFault::Denied if matches!(error, CertifyError::UnknownProfile { .. }) => FailureInfo::BadRequest,
         CertifyFault::Denied => FailureInfo::NotAuthorized,
         CertifyFault::Reason => FailureInfo::BadRequest,
         CertifyFault::Already => FailureInfo::CertRevoked,

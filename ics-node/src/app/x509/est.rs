@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use der::asn1::SetOfVec;
 use der::{Any, Encode as _};
-use ics_core::identity::IdentityId;
+use ics_core::identity::{IdentityId, excerpt};
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
 use x509_cert::attr::Attribute;
 
@@ -56,10 +56,7 @@ impl App {
                 Ok(id) => return Ok((Requester::Identity(id), id)),
                 // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
                 Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
-                Err(_) => {
-                    let id = self.shown_by(&asked.domain, *proven.as_bytes())?;
-                    return Ok((Requester::Identity(id), id));
-                }
+                Err(_) => return self.comes_by(&asked.domain, proven, || Ok(Csr::parse(csr)?)),
             }
         }
         let (name, password) =
@@ -101,14 +98,23 @@ impl App {
     /// # Errors
     /// When the domain issues no such certificates.
     pub fn est_attributes(&self, domain: &DomainName, profile: &str) -> Result<Vec<u8>, AppError> {
-        let unknown = || AppError::new(Code::UnknownCertificate, format!("`{domain}` has no profile `{profile}`"));
+        let attributes: der::Result<Vec<Any>> =
+            self.profile_keys(domain, profile)?.into_iter().map(attribute).collect();
+        attributes.and_then(|all| all.to_der()).map_err(|error| AppError::Internal(error.to_string()))
+    }
+
+    /// The kinds of keys that a profile takes.
+    pub(super) fn profile_keys(&self, domain: &DomainName, profile: &str) -> Result<Vec<KeyType>, AppError> {
+        let unknown = || {
+            let detail = format!("`{domain}` has no certificates of the profile `{}`", excerpt(profile));
+            AppError::new(Code::UnknownCertificate, detail)
+        };
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;
         let name: ProfileName = profile.parse().map_err(|_| unknown())?;
         let profile = rules.profiles.get(&name).ok_or_else(unknown)?;
-        let attributes: der::Result<Vec<Any>> = profile.keys.iter().map(|key| attribute(*key)).collect();
-        attributes.and_then(|all| all.to_der()).map_err(|error| AppError::Internal(error.to_string()))
+        Ok(profile.keys.iter().copied().collect())
     }
 
     /// The certificate of an issuer, DER.

@@ -164,6 +164,27 @@ impl App {
         Ok(all)
     }
 
+    /// The lists of a domain that are meant, by whose they are and where, each with its issuer and number.
+    pub(super) fn lists_that(
+        &self,
+        domain: &DomainName,
+        are_meant: impl Fn(&Authority, &[String]) -> bool,
+    ) -> Result<Vec<(Arc<Authority>, u8)>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let Some(rules) = &sight.domain.descriptor().certificates else { return Ok(Vec::new()) };
+        let layouts = self.layouts(&self.lists_of(&hosted), &sight);
+        let mut all = Vec::new();
+        for authority in self.authorities_of(&rules.issuers) {
+            let id = issuer_id(&authority);
+            let Some(layout) = layouts.get(&id) else { continue };
+            let numbers = (0..=u8::MAX).filter(|shard| layout.has(*shard));
+            let meant = numbers.filter(|shard| are_meant(&authority, &layout.urls(&id, *shard)));
+            all.extend(meant.map(|shard| (Arc::clone(&authority), shard)));
+        }
+        Ok(all)
+    }
+
     /// The certificates that would be on a list by what is known here, whoever signs it.
     pub(super) fn revoked_here(&self, of: &Elsewhere) -> Result<BTreeSet<SerialNumber>, AppError> {
         let hosted = self.hosted(&of.domain)?;

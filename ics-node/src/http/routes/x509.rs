@@ -182,8 +182,8 @@ fn ocsp(der: Vec<u8>) -> HttpResponse {
     answer::bytes(OCSP_RESPONSE, der)
 }
 
-/// What a path names: the domain, the profile, and the issuer if it is to be another one than that of now.
-type Label = (DomainName, String, Option<String>);
+/// What a path names: the domain, the profile if it names one, and the issuer if it is to be another one than that of now.
+type Label = (DomainName, Option<String>, Option<String>);
 
 /// Where EST and CMP are to be found, for whoever asks for it, or for something beside it, where nothing is; the API's description
 /// does not say.
@@ -200,17 +200,21 @@ pub(super) fn instead(path: &str) -> &'static str {
      `/x509/DOMAIN`, which also lists all else about a domain's certificates"
 }
 
-/// `DOMAIN`, `DOMAIN:PROFILE` or `DOMAIN:PROFILE:ISSUER`; the only domain that issues here and the profile `ldevid`
-/// unless told.
+/// `DOMAIN`, `DOMAIN:PROFILE` or `DOMAIN:PROFILE:ISSUER`; the only domain that issues here unless told.
 fn label(face: &Face, request: &HttpRequest) -> Result<Label, Failure> {
     let Some(text) = request.match_info().get("label") else {
-        return Ok((face.app.only_issuing()?, DEFAULT_PROFILE.to_owned(), None));
+        return Ok((face.app.only_issuing()?, None, None));
     };
     let mut parts = text.splitn(3, ':');
     let domain = parts.next().unwrap_or_default();
     let domain = domain.parse().map_err(|error| Failure::new(Code::MalformedDomain, error))?;
-    let profile = parts.next().unwrap_or(DEFAULT_PROFILE).to_owned();
-    Ok((domain, profile, parts.next().map(str::to_owned)))
+    let mut next = || parts.next().map(str::to_owned);
+    Ok((domain, next(), next()))
+}
+
+/// The profile of a path, `ldevid` unless it names one.
+fn or_default(profile: Option<String>) -> String {
+    profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned())
 }
 
 /// EST takes one line: strongSwan reads no others.
@@ -229,6 +233,7 @@ async fn ca_certificates(face: Data<Face>, request: HttpRequest) -> Result<HttpR
 
 async fn attributes(face: Data<Face>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (domain, profile, _) = label(&face, &request)?;
+    let profile = or_default(profile);
     let der = face.blocking(move |app| app.est_attributes(&domain, &profile)).await?;
     Ok(base64(CSR_ATTRIBUTES, &der))
 }
@@ -285,6 +290,7 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
         return Err(Failure::new(Code::UnprovenClient, text));
     }
     let csr = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Code::BadCsr, "the body is not base64"))?;
+    let profile = or_default(profile);
     let (app, asked) = (face.app.clone(), EstRequest { domain, profile, issuer, proven, basic });
     let enrolled = face.in_turns(async move { app.est_enroll(&asked, &csr).await }).await?;
     Ok(base64(CERTS_ONLY, &enrolled.map_err(AppError::from)?))

@@ -1,0 +1,89 @@
+//! Signers who ask by their own keys for things, as the machines of a production line do.
+
+use ics_core::descriptor::Compromise;
+use ics_core::identity::Fingerprint;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::vocabulary::Role;
+use ics_node::app::Clock;
+use sequoia_openpgp::crypto::mpi;
+use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
+use sequoia_openpgp::types::Curve;
+
+use crate::cmp::{Site, tlv};
+use crate::est::enroll;
+use crate::node::Node;
+use crate::tools::Bench;
+use crate::world::{World, domain};
+
+/// One more signer of the manufacturer, whose key openssl takes, and a certificate that it signs itself.
+fn line(world: &mut World, bench: &Bench) -> Fingerprint {
+    let key = Key4::<SecretParts, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
+    let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { panic!("it is encrypted") };
+    let secret = secret.map(|secret| match secret {
+        mpi::SecretKeyMaterial::ECDSA { scalar } => scalar.value_padded(32).to_vec(),
+        _ => panic!("it is of another kind"),
+    });
+    // RFC 5915, 3: with the curve, and without the public key.
+    let curve = tlv(0xa0, &tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]));
+    bench.file("line.der", &tlv(0x30, &[tlv(2, &[1]), tlv(4, &secret), curve].concat()));
+    bench.openssl("ec -inform DER -in line.der -out line.key");
+    bench.openssl("req -new -x509 -key line.key -subj /CN=line -out line.pem");
+    let signer = ics_node::keys::in_memory(key.into()).expect("a signer");
+    let fingerprint = signer.public_key().fingerprint();
+    world.change(|descriptor| {
+        let role: Role = "manufacturer".parse().expect("a role");
+        descriptor.roles.get_mut(&role).expect("the role").signers.insert(fingerprint);
+    });
+    let certificate = Certificate::make(&*signer, "Line 1", Clock::default().now(), &[4; 32]).expect("a certificate");
+    world.submit(vec![certificate]);
+    fingerprint
+}
+
+const LINE: &[&str] =
+    &["-cert", "line.pem", "-key", "line.key", "-extracerts", "line.pem", "-san_nodefault", "-newkey", "device.key"];
+
+#[test]
+fn a_signer_asks_for_the_thing_that_his_request_names() {
+    let mut site = Site::new();
+    let signer = line(&mut site.world, &site.bench);
+    let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
+    site.gets("", LINE, &named);
+    site.keep("ldevid.pem");
+    site.gets("", LINE, &["-cmd", "kur", "-oldcert", "ldevid.pem"]);
+    site.keep("next.pem");
+    // It shows from then on that the device comes.
+    site.gets("", &["-cert", "next.pem", "-key", "device.key"], &["-cmd", "kur", "-newkey", "device.key"]);
+
+    site.is_refused("", LINE, &["-cmd", "ir", "-subject", "/serialNumber=SN-8"], "badCertId");
+    site.is_refused("", LINE, &["-cmd", "ir", "-subject", "/"], "badCertTemplate");
+    site.is_refused("", &LINE[..7], &named, "badCertTemplate");
+    site.is_refused("", LINE, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "1"], "badRequest");
+
+    site.bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
+    let (is_given, text) = site.run("", &[LINE, &named, &["-out_trusted", "stranger.pem"]].concat());
+    assert!(!is_given && text.contains("received PKICONF"), "{text}");
+    assert_eq!(site.revoked(), ["unspecified"], "he does not take it");
+    site.gets("", LINE, &named);
+    site.gets("", LINE, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
+    assert_eq!(site.revoked().iter().filter(|it| *it == "superseded").count(), 1);
+
+    let from_index = site.world.size();
+    site.world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
+    site.is_refused("", LINE, &named, "signerNotTrusted");
+}
+
+#[test]
+fn by_est_as_well() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    line(&mut world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    let shown = &["--cert", "line.pem", "--key", "line.key"];
+    for (subject, expected) in [("/serialNumber=SN-7", "200"), ("/serialNumber=SN-8", "404"), ("/", "400")] {
+        let size = world.size();
+        bench.request("device", &["-subj", subject]);
+        let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", shown);
+        assert_eq!(code, expected, "{subject}: {answer}");
+        assert_eq!(world.size() - size, u64::from(expected == "200"), "{subject}");
+    }
+}
