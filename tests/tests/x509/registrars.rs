@@ -3,7 +3,6 @@
 use ics_core::descriptor::Compromise;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Role;
 use ics_node::app::Clock;
 use sequoia_openpgp::crypto::mpi;
