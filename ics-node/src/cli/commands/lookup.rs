@@ -48,7 +48,8 @@ pub(crate) struct Lookup {
     domain: Option<DomainName>,
     /// Ask whether it may be used so: connect, install, operate, or another word of the node's trust policy. This alone
     /// has other nodes asked about a thing of a domain of which no copy is here (`ics peer add --roam`), where the policy
-    /// names that domain.
+    /// names that domain. The exit code is 0 only where it is allowed, by a node that was asked by https or on this
+    /// machine: over plain HTTP anybody on the way may answer.
     #[arg(long = "use", value_name = "USE", conflicts_with = "domain")]
     usage: Option<String>,
     /// The thing that it is to deal with, by id or name.
@@ -80,7 +81,7 @@ impl Lookup {
         let node = context.node(&context.config()?)?;
         if let Some(usage) = &self.usage {
             let verdict = context.wait(async { Ok(node.verdict(&self.query, usage, self.peer.as_deref()).await?) })?;
-            return verdict::print(context, &self.query, self.peer.as_deref(), &verdict);
+            return verdict::print(context, &node, (&self.query, self.peer.as_deref()), &verdict);
         }
         context.wait(async {
             let view = self.ask(&node).await?;
