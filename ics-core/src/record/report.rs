@@ -368,6 +368,9 @@ pub struct Record {
     pub identity: Identity,
     /// What people call it: its first standing User ID, or name and version.
     pub title: String,
+    /// What those call it who introduce it as well, and call it something else; each name once, by the first who gives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_called: Vec<Given<String>>,
     /// The time at which the statements were judged.
     pub at: Timestamp,
     /// When, after that, the first statement begins or ceases to be in force: the record holds until then.
@@ -437,6 +440,11 @@ impl Record {
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.status.as_ref().map_or(Effect::None, |status| status.decides.effect)
+    }
+
+    /// All that it is called, its title first.
+    pub fn titles(&self) -> impl Iterator<Item = &str> {
+        core::iter::once(self.title.as_str()).chain(self.also_called.iter().map(|given| given.value.as_str()))
     }
 
     /// All names under which it is found: its own, and those of its certificates.

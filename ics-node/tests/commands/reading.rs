@@ -111,6 +111,28 @@ fn a_history_says_what_became_of_each_statement() {
     assert_eq!(items[1]["ended_by"], items[2]["statement"]);
 }
 
+#[test]
+fn software_of_two_names_is_called_alike_when_it_is_looked_up_and_when_it_is_signed() {
+    let mut stage = Stage::of("developer", "code.soft.example");
+    stage.start();
+    let file = stage.write("jq.bin", "jq");
+    let publish = |version: &str, more: &[&str]| {
+        let words = ["publish", "--file", &file, "--name", "jq", "--version", version];
+        stage.ok(&[&words[..], more].concat())["id"].as_str().expect("an id").to_owned()
+    };
+    let id = publish("1.6", &[]);
+    assert_eq!(publish("1.7", &["--again"]), id);
+    let record = stage.record(&id);
+    assert_eq!((&record["title"], &record["also_called"][0]["value"]), (&"jq 1.6".into(), &"jq 1.7".into()));
+    assert_eq!(stage.ok(&["status", "released", &id, "--dry-run"])[0]["title"], "jq 1.6");
+    let shown = stage.words_alone("home", &["lookup", &id]);
+    assert!(shown.contains("  also called  jq 1.7\n"), "{shown}");
+    let explained = stage.ok(&["explain", &id]).to_string();
+    assert!(explained.contains("calls it `jq 1.7`, and not `jq 1.6`"), "{explained}");
+    let listed = stage.ok(&["list", "--title", "1.7"]);
+    assert_eq!(listed["items"][0]["id"], id.as_str(), "{listed}");
+}
+
 /// Gives the node a trust policy by which this domain counts, and starts it again.
 fn trust(stage: &mut Stage) {
     let evidence = stage.path("pump.json");

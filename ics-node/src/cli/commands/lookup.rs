@@ -136,7 +136,12 @@ fn text(view: &ViewAnswer, assessment: &Assessment) -> String {
     let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
     let records: Vec<_> = view.records.iter().map(|it| &it.record).collect();
     let head = [heading(&first.record), overall(&records, assessment).unwrap_or_default()].concat();
-    let card = |it: &RecordAnswer| record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+    let card = |it: &RecordAnswer| {
+        let card = record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+        let is_other = it.record.title != first.record.title;
+        let called = is_other.then(|| format!("{} calls it {}\n", it.record.domain, clean(&it.record.title)));
+        called.unwrap_or_default() + &card
+    };
     let cards = view.records.iter().map(card);
     let unheard = view.unheard.iter().map(|domain| {
         format!("! {domain} was not heard: this node can say nothing of it now, and what it says may block\n")
