@@ -51,6 +51,7 @@ fn an_ambiguous_name_is_listed_and_is_no_answer() {
     let key = spki(2);
     let second = ["publish", "--spki", &key, "--serial", "SN-1"];
     let first = publish(&stage, 1, "SN-1");
+    assert_eq!(publish(&stage, 1, "SN-1"), first, "in the same words");
     let refused = stage.run(&second);
     assert_eq!((refused.code, refused.failure().0.starts_with("`serial:SN-1` is the name of another")), (1, true));
     let known = stage.run(&["publish", "--spki", &spki(1), "--serial", "SN-9"]);
