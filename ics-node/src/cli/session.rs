@@ -91,7 +91,7 @@ pub(crate) fn refuse_exposed(node: &Node) -> Result<(), Failure> {
     }
     let message = format!("what `{}` allows does not count: over plain HTTP anybody on the way may answer", node.url());
     Err(Failure::new(Exit::Refused, message)
-        .hint("ask a node by https, or one on this machine: --node URL, or [client] node in ics.toml"))
+        .hint("ask a node by https, or one on this machine at 127.0.0.1: --node URL, or [client] node in ics.toml"))
 }
 
 /// What was named on the command line, or what the configuration assumes.
