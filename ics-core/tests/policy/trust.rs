@@ -13,6 +13,7 @@ pub(crate) fn document(rules: &str) -> TrustDocument {
     TrustDocument {
         domains: vec![origin("devices.acme.example", "a"), origin("plant.example", "b")],
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: Freshness { default: 86_400, uses: [("install".to_owned(), 600)].into() },
         rules: rules.to_owned(),
     }
@@ -311,6 +312,12 @@ fn a_trust_policy_survives_its_json_and_is_known_by_it() {
     assert_eq!(policy.document().digest(), document.digest());
     assert_eq!(policy.freshness().seconds("install"), 600);
     assert_ne!(document.digest(), self::document(templates::SOFTWARE).digest());
+
+    // By whom labels are given it says only where it is not the certification body.
+    assert_eq!(serde_json::to_value(&document).expect("JSON").get("labelling_roles"), None);
+    let other = TrustDocument { labelling_roles: ["integrator".parse().expect("a role")].into(), ..document };
+    let json = serde_json::to_vec(&other).expect("JSON");
+    assert_eq!(TrustPolicy::parse(&json).expect("policy").document(), &other);
 }
 
 #[test]
@@ -322,6 +329,7 @@ fn what_is_wrong_with_a_trust_policy() {
     };
     let field = |field: &str, problem| TrustError::Field(FieldError { field: field.to_owned(), problem });
     assert_eq!(json(|v| v["domains"] = json!([])), field("domains", Problem::Empty));
+    assert_eq!(json(|v| v["labelling_roles"] = json!([])), field("labelling_roles", Problem::Empty));
     let twice = field("domains", Problem::Duplicate("plant.example".to_owned()));
     assert_eq!(json(|v| v["domains"][0] = json!(format!("plant.example/{}", "c".repeat(64)))), twice);
     let range = Problem::Range { value: 0, min: 1, max: ics_core::limits::JSON_INTEGER };

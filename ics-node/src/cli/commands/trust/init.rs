@@ -67,6 +67,10 @@ pub(crate) struct Init {
     /// A label that a thing or software must have.
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
+    /// A role in which a label counts; may be given several times. Given in any other, it is none: a maker's, say, by which
+    /// he could label his own things.
+    #[arg(long, value_name = "ROLE", default_value = "certification-body")]
+    labelled_by: Vec<Role>,
     /// So many of these roles must vouch: K:ROLE,ROLE,…
     #[arg(long, value_name = "QUORUM")]
     quorum: Vec<Quorum>,
@@ -181,6 +185,7 @@ impl Init {
         let document = TrustDocument {
             domains,
             roles: self.bound(),
+            labelling_roles: self.labelled_by.iter().cloned().collect(),
             freshness: Freshness {
                 default: self.fresh,
                 uses: self.fresh_for.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -225,12 +230,8 @@ impl Init {
                 span(self.fresh)
             ));
         }
-        let lacks = |role: &Role| held.as_ref().is_some_and(|held| !held.contains(role));
-        for role in self.needed_roles().into_iter().filter(lacks) {
-            context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
-                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
-            ));
+        if let Some(held) = held {
+            self.note_unheld(context, &held);
         }
         Ok(Exit::Ok)
     }
@@ -278,17 +279,35 @@ impl Init {
 
     /// What the policy rests on that any of several domains may say.
     fn note_unbound(&self, context: &Context, document: &TrustDocument) {
-        let needed = self.needed_roles();
+        let mut needed = self.needed_roles();
+        if !self.label.is_empty() {
+            needed.extend(self.labelled_by.iter().cloned());
+        }
         let unbound = needed.iter().filter(|role| !document.roles.contains_key(*role)).map(|role| format!("`{role}`"));
-        // In which role labels are given, each domain says; one that is bound and needed for nothing else is taken for it.
-        let labels = !self.label.is_empty() && document.roles.keys().all(|role| needed.contains(role));
-        let unbound: Vec<String> = unbound.chain(labels.then(|| "whoever gives labels".to_owned())).collect();
+        let unbound: Vec<String> = unbound.collect();
         if document.domains.len() > 1 && !unbound.is_empty() {
             context.output.note(&format!(
                 "each of the {} can fill these roles alone: {}; its owners give themselves any role there, and --role-of \
                  ROLE=DOMAIN says of which a role counts",
                 counted(document.domains.len(), "domain"),
                 unbound.join(", ")
+            ));
+        }
+    }
+
+    /// The roles that nobody has by the descriptors, and without which something is never permitted.
+    fn note_unheld(&self, context: &Context, held: &BTreeSet<Role>) {
+        for role in self.needed_roles().difference(held) {
+            context.output.note(&format!(
+                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
+                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
+            ));
+        }
+        if !self.label.is_empty() && !self.labelled_by.iter().any(|role| held.contains(role)) {
+            let roles = self.labelled_by.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ");
+            context.output.note(&format!(
+                "no descriptor of these domains gives anybody the role {roles}, and only in it labels count: \
+                 --labelled-by ROLE names another, `ics domain update --add-signer ROLE=KEY` gives it"
             ));
         }
     }
