@@ -78,6 +78,8 @@ fn a_policy_says_in_which_roles_labels_count() {
     assert!(told.contains("the role `certification-body`, and only in it labels count"), "{told}");
     let text = shown();
     assert!(text.contains("count in the role `certification-body`") && text.contains("\"ISO 13485\""), "{text}");
+    let checked = stage.for_people("home", &["trust", "check", path]).stdout;
+    assert!(checked.contains("labels count in the role `certification-body`"), "{checked}");
     let told = init(&["--labelled-by", "manufacturer", "--labelled-by", "owner"]);
     assert!(!told.contains("labels count"), "somebody has one of them: {told}");
     assert!(shown().contains("count in the role `manufacturer` or `owner`"));

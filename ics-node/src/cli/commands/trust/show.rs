@@ -33,7 +33,7 @@ impl Show {
             let domains: Vec<String> = document.domains.iter().map(ToString::to_string).collect();
             let mut rows = vec![("domains", domains.join("\n")), ("news", news(&document.freshness))];
             rows.extend((!document.roles.is_empty()).then(|| ("roles", roles(document))));
-            rows.push(("labels", labels(document)));
+            rows.push(("labels", super::labelling(document)));
             format!("{}\n{}", card(&format!("{}", path.display()), &rows), document.rules.trim_end())
         })?;
         Ok(Exit::Ok)
@@ -46,11 +46,6 @@ fn roles(document: &TrustDocument) -> String {
         format!("`{role}` counts of {} only", domains.join(", "))
     };
     document.roles.iter().map(of).collect::<Vec<_>>().join("\n")
-}
-
-fn labels(document: &TrustDocument) -> String {
-    let roles: Vec<String> = document.labelling_roles.iter().map(|role| format!("`{role}`")).collect();
-    format!("count in the role {}", roles.join(" or "))
 }
 
 fn news(freshness: &Freshness) -> String {
