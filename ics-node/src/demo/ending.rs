@@ -43,7 +43,7 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
             ("log head", format!("{curl} {}/v1/domains/{}/checkpoint", maker.node.url(), maker.domain())),
         ]);
     }
-    rows.push(("offline", format!("{ics} verify {}", file(EVIDENCE_FILE))));
+    rows.push(("offline", format!("{ics} verify --document {}", file(EVIDENCE_FILE))));
     if is_installed("gpg") {
         let gpg = format!("gpg --homedir {} -q", file(GNUPG_DIRECTORY));
         let import = format!("{gpg} --allow-non-selfsigned-uid --import {}", file(OPENPGP_FILE));
