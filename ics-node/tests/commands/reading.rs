@@ -171,6 +171,8 @@ fn a_saved_verdict_is_checked_without_the_node() {
     assert!(shown.starts_with("! the verdict holds by a trust policy that nobody has named: "), "{shown}");
     let shown = stage.words_alone("home", &["verify", "--document", &file, "--trust", &policy]);
     assert!(shown.contains("  holds until  2"), "{shown}");
+    let undecided = stage.run(&["verify", &file, "--trust", &policy]);
+    assert_eq!((undecided.code, undecided.failure().0.contains("--document")), (2, true), "{undecided:?}");
     let pin = format!("{DOMAIN}/{}", "07".repeat(32));
     for (flag, value) in [("--pin", pin.as_str()), ("--at", "2026-01-01T00:00:00Z")] {
         let refused = stage.run(&["verify", "--document", &file, flag, value]);
