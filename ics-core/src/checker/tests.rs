@@ -454,3 +454,21 @@ fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
         assert_eq!(refused_by(&drafts), refused, "{case}");
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whoever says what in whatever order, here or at a source: both programs admit the same of it under these rules.
+    #[test]
+    fn what_is_from_elsewhere_is_found_twice(drafts in logs(), adopted in vec(any::<bool>(), 20)) {
+        let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
+        let at_source = |(draft, is_adopted): (Draft, bool)| if is_adopted { draft.adopted() } else { draft };
+        let said: Vec<Draft> = drafts.into_iter().zip(adopted).map(at_source).collect();
+        for (last, draft) in said.iter().enumerate().skip(1) {
+            if draft.said.identity == device() {
+                // That they agree is asserted there.
+                drop(decided(guarded.clone(), &said[..=last]));
+            }
+        }
+    }
+}
