@@ -354,14 +354,30 @@ impl Checked<'_> {
         Ok(())
     }
 
+    /// Whether it ends a status that somebody else gave. What was adopted from the same domain is left out: that one
+    /// has decided there who may.
+    fn lifts(&self) -> bool {
+        let nearest = |logged: &Logged| logged.source().first().map(|source| source.domain.clone());
+        let (ends, own) = (&self.entry.claims().supersedes, nearest(self.entry));
+        let is_others = |other: &Logged| !replaces(self.entry, other) && (own.is_none() || nearest(other) != own);
+        let mut here = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject)).map(|it| it.logged);
+        self.entry.act() == Act::Status
+            && here.any(|other| other.act() == Act::Status && ends.contains(&other.id()) && is_others(other))
+    }
+
+    fn append(&self) -> Append {
+        let source = self.entry.source().first().map(|source| source.domain.clone());
+        Append {
+            granted_elsewhere: self.scene.has_role_from_elsewhere(self.entry),
+            lifts: self.lifts(),
+            ..Append::new(self.entry.claims(), self.effect, source)
+        }
+    }
+
     fn check_access(&self) -> Result<Vec<String>, Refusal> {
         let decision = self.domain.policy().decide_again(Request {
             principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
-            action: Action::Append(Append::new(
-                self.entry.claims(),
-                self.effect,
-                self.entry.source().first().map(|source| source.domain.clone()),
-            )),
+            action: Action::Append(self.append()),
             resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
         });
         if decision.allow {
