@@ -116,15 +116,27 @@ pub const CASE_ENTRIES: usize = 1_024;
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
 /// Those from which on only first blocks are.
 pub const RECORD_STATEMENTS_ENDS: usize = 3_584;
+/// Those from which on only first blocks are by signers whom the descriptor itself names: who owns a thing gives roles over
+/// it to as many keys as he likes, and each of these has first blocks of its own. The rest has room for what sixteen signers
+/// may say so.
+pub const RECORD_STATEMENTS_GRANTED: usize = RECORD_STATEMENTS - 16 * FIRST_BLOCKS;
+/// Those from which on the operator of the home is told that a record fills.
+pub const RECORD_STATEMENTS_NEAR: usize = 1_792;
 /// Statements about one identity from which on a node issues no certificate to it. Of each certificate a statement stays,
 /// also once its time is over; the room up to [`RECORD_STATEMENTS_OPEN`] is left to statuses, or a block could be lifted no
 /// more. It is a rule of nodes that issue and none of the log.
 pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
-/// Those from which on the operator is told that this is near.
-pub const RECORD_STATEMENTS_ISSUED_NEAR: usize = 1_792;
 /// Blocks of one signer among them, whatever became of these, from which on his blocks need room in his quota as well:
 /// else whoever blocks and takes it back, or blocks for no time at all, could fill the rest.
 pub const FIRST_BLOCKS: usize = 16;
+
+// A record fills in this order.
+const _: () = {
+    assert!(RECORD_STATEMENTS_NEAR < RECORD_STATEMENTS_ISSUED && RECORD_STATEMENTS_ISSUED < RECORD_STATEMENTS_OPEN);
+    assert!(RECORD_STATEMENTS_OPEN < RECORD_STATEMENTS_ENDS && RECORD_STATEMENTS_ENDS < RECORD_STATEMENTS_GRANTED);
+    assert!(RECORD_STATEMENTS_GRANTED < RECORD_STATEMENTS);
+};
+
 /// Groups that the statements about one identity may name: each is looked up for its record.
 pub const GROUPS_NAMED: usize = 64;
 /// Different values of one selecting attribute that the statements about one identity may give, with that by which it

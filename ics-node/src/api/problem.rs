@@ -137,7 +137,7 @@ codes! {
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
     Quota "quota" 422 "the signer has used up his quota for this identity" "what he does not block yet he may block all the same, up to 16 times; for more than that another signer speaks, or the domain's owners raise `statements_per_signer_and_identity` in `limits` of the descriptor (`ics domain update --from-file`)";
-    RecordFull "record-full" 422 "too much has been said about this identity" "whoever does not block it yet may still block it, as long as there are fewer than 4096 statements; earlier ones stay in the log for ever and make no room";
+    RecordFull "record-full" 422 "too much has been said about this identity" "whoever does not block it yet may still block it, as long as there are fewer than 3840 statements, and fewer than 4096 if the descriptor names him as a signer; earlier ones stay in the log for ever and make no room";
     NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
     CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";
     CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
@@ -278,6 +278,7 @@ mod tests {
             assert!(hint.contains(&bound.to_string()), "{code}: {hint}");
         };
         says(Code::Quota, ics_core::limits::FIRST_BLOCKS);
+        says(Code::RecordFull, ics_core::limits::RECORD_STATEMENTS_GRANTED);
         says(Code::RecordFull, ics_core::limits::RECORD_STATEMENTS);
     }
 
