@@ -74,6 +74,7 @@ codes! {
     AmbiguousName "ambiguous-name" 409 "the name fits several identities" "ask for one of the ids";
     UnknownDomain "unknown-domain" 404 "this node does not hold the domain" "GET /v1/domains lists those that it holds";
     UnknownIdentity "unknown-identity" 404 "the domain knows no such identity" "";
+    TooMuchSaid "too-much-said" 422 "more is said of the thing than one such answer holds" "ask a node with a copy of the domain for the verdict and the evidence apart: GET /v1/verdict, and GET /v1/domains/{domain}/identities/{id}/evidence";
     UnknownEntry "unknown-entry" 404 "the log has no such entry" "";
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
