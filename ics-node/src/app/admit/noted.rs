@@ -106,3 +106,36 @@ fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Finge
     );
     tx.alarm_once(at, "signer-clock", &text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ics_core::log::Hash;
+    use ics_core::vocabulary::DomainName;
+
+    use super::*;
+    use crate::store::{DomainInfo, Options, Part, SignedNote, Store, StoredEntry};
+
+    /// However many things that are: the alarm says what to do, the node's log which these are.
+    #[test]
+    fn that_records_fill_is_alarmed_once() {
+        let dir = tempfile::tempdir().expect("dir");
+        let sealer = |_: &DomainInfo, _: u64, _: &Hash| Err::<SignedNote, _>("a copy signs nothing".to_owned());
+        let options = Options::new(Arc::new(|_: &StoredEntry| Vec::new()), Arc::new(sealer));
+        let store = Store::open(dir.path(), options).expect("open");
+        let name: DomainName = "devices.acme.example".parse().expect("a name");
+        let domain = store.create_domain(&name, Part::Mirror, Some([1; 32])).expect("create").number;
+        let notes =
+            Notes { signer: Fingerprint::V6([1; 32]), nears: None, fills: true, is_unheeded: false, grants: None };
+        let job = move |tx: &mut WriteTx<'_>| {
+            notes.write(tx, 7, Timestamp::from_seconds(7))?;
+            notes.write(tx, 9, Timestamp::from_seconds(9))
+        };
+        store.write(domain, job).expect("queue").wait().expect("written");
+        let alarms = store.alarms(Some(domain), 9).expect("alarms");
+        let [alarm] = alarms.as_slice() else { panic!("one for all: {alarms:?}") };
+        assert_eq!((alarm.kind.as_str(), alarm.at), ("record-nearly-full", Timestamp::from_seconds(7)));
+        assert!(["1792", "2048", "3072", "ics replace"].iter().all(|it| alarm.text.contains(it)), "{}", alarm.text);
+    }
+}
