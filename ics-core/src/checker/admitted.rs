@@ -179,8 +179,11 @@ impl<'a> Next<'a> {
             let is_own = takes_back(self.s, it.said) && self.is_beside(it.said);
             counts(it.rule) && !is_block && is_own && self.s.claims().supersedes.contains(&it.said.id())
         });
-        let most = if is_first_block {
+        let is_named = self.scene.descriptor().roles.values().any(|spec| spec.signers.contains(&signer));
+        let most = if is_first_block && is_named {
             limits::RECORD_STATEMENTS
+        } else if is_first_block {
+            limits::RECORD_STATEMENTS_GRANTED
         } else if takes_back_own {
             limits::RECORD_STATEMENTS_ENDS
         } else if own < quota {

@@ -14,6 +14,7 @@ use super::standing::Scene;
 use super::{Premises, Sought, check};
 use crate::descriptor::Freshness;
 use crate::domain::{Admitted, Context, Domain, Refusal};
+use crate::identity::Fingerprint;
 use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
@@ -373,6 +374,28 @@ fn a_quota_keeps_nobody_from_taking_back_what_he_said() {
         ("a block is not", approvals().chain([stolen, ends(5, 4)]).collect(), false),
     ] {
         assert_eq!(admits(&drafts), admitted, "{what}");
+    }
+}
+
+#[test]
+fn the_last_places_of_a_record_are_for_those_whom_the_descriptor_names() {
+    let others = |count: usize| {
+        let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
+        let grant = grant(1, MAKER, "manufacturer", BUYER, "owner");
+        core::iter::once(grant).chain((2..).map(said)).take(count).collect::<Vec<_>>()
+    };
+    let granted = || status(9_000, BUYER, "owner", "suspended");
+    let named = || status(9_000, CONTROLLER, "security-controller", "suspended");
+    let (last, most) = (limits::RECORD_STATEMENTS_GRANTED, limits::RECORD_STATEMENTS);
+    for (count, block, admitted) in [
+        (last - 1, granted(), true),
+        (last, granted(), false),
+        (last, named(), true),
+        (most - 1, named(), true),
+        (most, named(), false),
+    ] {
+        let decided = decided(domain(), &[others(count), vec![block]].concat());
+        assert_eq!(decided.is_ok(), admitted, "behind {count}: {decided:?}");
     }
 }
 

@@ -147,7 +147,7 @@ fn judge_statement(
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {
-            let notes = Notes::of(&entry, &said.about, admitted.nears);
+            let notes = Notes::of(&entry, &said.about, &admitted);
             let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
             Judgement::Admitted(Admission { kind: statement_kind(statement), change })
         }
