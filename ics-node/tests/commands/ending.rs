@@ -186,6 +186,63 @@ fn nothing_comes_back_of_an_act_that_is_taken_back() {
     assert_eq!(counted(&stage.record("serial:SN-1"), "approvals"), 0);
 }
 
+/// What was said for later comes by itself: whoever takes the act back means it as well.
+#[test]
+fn what_comes_into_force_later_is_taken_back_with_its_act() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let later = ["approve", "serial:SN-1", "--from", EARLIER, "--yes"];
+    let withdraw = ["withdraw", "serial:SN-1", "--act", "approval"];
+    let approvals = || counted(&record_then(&stage, "serial:SN-1"), "approvals");
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    stage.ok(&later);
+    let shown = stage.for_people("home", &[&withdraw[..], &["--dry-run"]].concat());
+    let told = "(approval, from 2029-01-01T00:00:00Z) is taken back before it comes into force";
+    assert!(shown.stderr.contains(told), "{shown:?}");
+    assert_eq!(approvals(), 2);
+    stage.ok(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(approvals(), 0);
+
+    // Also where there is nothing else.
+    let alone = stage.ok(&later)[0]["statement"].as_str().expect("a statement").to_owned();
+    assert_eq!(approvals(), 1);
+    stage.ok(&["withdraw", "serial:SN-1", "--statement", &alone, "--yes"]);
+    assert_eq!(approvals(), 0);
+    stage.ok(&later);
+    stage.ok(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(approvals(), 0);
+    let again = stage.run(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(again.code, 3, "nothing is left: {again:?}");
+}
+
+/// A grant outlives the role of its giver, and nobody who comes after him could end it: a buyer sees what is to come.
+#[test]
+fn what_a_seller_gave_for_later_ends_with_the_sale() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    for name in ["seller", "buyer", "friend"] {
+        stage.ok(&["key", "make", name, "--user-id", name]);
+    }
+    stage.ok(&["grant", "owner", "--to", "seller", "serial:SN-1", "--yes"]);
+    let as_seller = |words: &[&str]| [words, &["serial:SN-1", "--signer", "seller", "--role", "owner"]].concat();
+    stage.ok(&as_seller(&["grant", "owner", "--to", "friend", "--from", EARLIER, "--yes"]));
+    let shown = || stage.words_alone("home", &["lookup", "serial:SN-1"]);
+    assert!(shown().contains("friend as owner, from 2029-01-01 00:00:00 UTC"), "{}", shown());
+
+    let sale = ["grant", "owner", "--to", "buyer", "--transfer"];
+    let asked = stage.for_people("home", &as_seller(&[&sale[..], &["--dry-run"]].concat()));
+    let is_told = |line: &str| {
+        line.starts_with("friend, ") && line.ends_with(" as owner from 2029-01-01 00:00:00 UTC over 1 thing")
+    };
+    assert!(asked.stderr.lines().any(is_told), "{asked:?}");
+    stage.ok(&as_seller(&[&sale[..], &["--yes"]].concat()));
+    assert!(!shown().contains("friend"), "{}", shown());
+    let record = record_then(&stage, "serial:SN-1");
+    let grants = record["grants"].as_array().expect("grants");
+    let holders: Vec<&str> = grants.iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(holders, ["buyer"], "{record}");
+}
+
 /// What others have said comes back, and who takes back what had lifted it is told.
 #[test]
 fn what_stands_again_is_told() {
