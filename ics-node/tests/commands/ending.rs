@@ -85,6 +85,27 @@ fn a_label_takes_the_place_of_a_former_one() {
     assert!(message.contains("`ics label iso-2032 ") && message.contains(" --supersedes "), "{message}");
 }
 
+/// A new signer says again what the one before him says, no more and no longer.
+#[test]
+fn a_label_is_given_again_to_what_has_it() {
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["label", "checked", "serial:SN-1", "--until", LATER, "--yes"]);
+    stage.ok(&["label", "seen", "serial:SN-2", "--yes"]);
+    stage.ok(&["key", "make", "second", "--user-id", "Second"]);
+    stage.ok(&["domain", "update", "--add-signer", "certification-body=second"]);
+    stage.ok(&["domain", "submit"]);
+    let again = || stage.ok(&["label", "checked", "--all", "--signer", "second", "--yes"]);
+    assert_eq!(again().as_array().map(Vec::len), Some(1));
+    let labels = stage.record("serial:SN-1")["labels"].clone();
+    let second = labels.as_array().expect("labels").iter().find(|it| it["by"]["name"] == "Second");
+    assert_eq!(second.expect("it is given")["until"], LATER, "{labels}");
+    assert_eq!(counted(&stage.record("serial:SN-2"), "labels"), 1);
+    assert_eq!(again(), serde_json::json!([]), "done again there is nothing left");
+}
+
 #[test]
 fn who_takes_back_one_of_several_labels_says_which() {
     let mut stage = Stage::of("certification", DOMAIN);
