@@ -3,6 +3,7 @@
 mod acknowledge;
 mod changes;
 mod create;
+mod ended;
 mod falling;
 mod falls;
 mod forks;
