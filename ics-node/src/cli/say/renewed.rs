@@ -5,15 +5,33 @@ use std::collections::BTreeMap;
 use ics_core::record::{Listed, Standing};
 use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
 
 use crate::cli::context::Context;
 use crate::cli::words::counted;
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
 
-const SAID_ALREADY: &str = "this signer says so already";
-const BLOCKED: &str = "they are blocked; name them to speak of them";
-const SAID_BY_NOBODY: &str = "nobody in this role says so now; name them to speak of them";
+/// Why a thing is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Why {
+    SaidAlready,
+    Blocked,
+    SaidByNobody,
+}
+
+impl Why {
+    fn text(self, act: Act) -> &'static str {
+        match (self, act == Act::Label) {
+            (Self::SaidAlready, false) => "this signer approves them already",
+            (Self::SaidAlready, true) => "this signer labels them so already",
+            (Self::Blocked, false) => "they are blocked; name them to approve them",
+            (Self::Blocked, true) => "they are blocked; name them to label them",
+            (Self::SaidByNobody, false) => "nobody in this role approves them now; name them to approve them",
+            (Self::SaidByNobody, true) => "nobody in this role labels them so now; name them to label them",
+        }
+    }
+}
 
 /// Each thing with what is said of it. Of all things only those are meant of which somebody in the signer's role says the
 /// same now, until its end at most, and that no domain of the node blocks: what nobody approved, what was taken back and
@@ -29,7 +47,7 @@ pub(crate) fn with_claims(
         return found.into_iter().map(|one| (one, claims.clone())).collect();
     }
     let mut renewed = Vec::new();
-    let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut left_out: BTreeMap<Why, usize> = BTreeMap::new();
     for one in found {
         match said_until(signing, &one, claims) {
             Ok(until) => {
@@ -40,13 +58,13 @@ pub(crate) fn with_claims(
         }
     }
     for (why, count) in left_out {
-        context.output.note(&format!("{} left out: {why}", counted(count, "thing")));
+        context.output.note(&format!("{} left out: {}", counted(count, "thing"), why.text(claims.act)));
     }
     renewed
 }
 
 /// Until when somebody in the signer's role says the same of a thing, or why it is left out.
-fn said_until(signing: &Signing, found: &Found, claims: &Claims) -> Result<Option<Timestamp>, &'static str> {
+fn said_until(signing: &Signing, found: &Found, claims: &Claims) -> Result<Option<Timestamp>, Why> {
     let own = found.own.as_ref().map(|answer| &answer.record);
     let is_alike = |it: &&Listed| {
         let is_same = it.act == claims.act && it.label == claims.label && it.by.role == claims.role;
@@ -54,13 +72,13 @@ fn said_until(signing: &Signing, found: &Found, claims: &Claims) -> Result<Optio
     };
     let said: Vec<&Listed> = own.into_iter().flat_map(|record| &record.statements).filter(is_alike).collect();
     if said.iter().any(|it| it.by.signer == signing.fingerprint() && it.by.group.is_none()) {
-        return Err(SAID_ALREADY);
+        return Err(Why::SaidAlready);
     }
     if own.into_iter().chain(found.others.iter().map(|answer| &answer.record)).any(|it| it.effect().blocks()) {
-        return Err(BLOCKED);
+        return Err(Why::Blocked);
     }
     if said.is_empty() {
-        return Err(SAID_BY_NOBODY);
+        return Err(Why::SaidByNobody);
     }
     // One of them without an end is enough for no end.
     let ends: Option<Vec<Timestamp>> = said.iter().map(|it| it.until).collect();
