@@ -32,10 +32,14 @@ when { principal.vouching_roles.contains("manufacturer") && principal.effect == 
 when { principal.approving_roles.contains("maintainer") };
 @id("rollback") permit (principal, action == Action::"other", resource)
 when { context.use == "rollback" && principal.formerly_approving_roles.contains("maintainer") };
+@id("labelled") permit (principal, action == Action::"other", resource)
+when { context.use == "sell" && principal.labels.contains("checked") };
 @id("agreed") forbid (principal, action == Action::"operate", resource) when { principal.conflict };
 "#;
 const ID: &str = "dddddddddddddddddddddddddddddddddddddddd";
-const USES: [&str; 3] = ["operate", "install", "rollback"];
+const USES: [&str; 4] = ["operate", "install", "rollback", "sell"];
+/// The roles in which labels count where a policy names none.
+const LABELLING: [&str; 1] = ["certification-body"];
 
 /// What one domain says, and how old the news of it is.
 #[derive(Debug, Clone)]
@@ -55,16 +59,22 @@ fn origin(number: usize) -> Origin {
 }
 
 /// By which the first domain counts, and by which the first two do.
-static POLICIES: LazyLock<[TrustPolicy; 2]> = LazyLock::new(|| [1, 2].map(|counting| policy(counting, &[])));
+static POLICIES: LazyLock<[TrustPolicy; 2]> =
+    LazyLock::new(|| [1, 2].map(|counting| policy(counting, &[], &LABELLING)));
 /// By which the first two count, and each role of the first one alone.
-static BOUND: LazyLock<TrustPolicy> =
-    LazyLock::new(|| policy(2, &["manufacturer", "maintainer", "certification-body", "security-controller", "owner"]));
+static BOUND: LazyLock<TrustPolicy> = LazyLock::new(|| {
+    let roles = ["manufacturer", "maintainer", "certification-body", "security-controller", "owner"];
+    policy(2, &roles, &LABELLING)
+});
+/// By which the first two count, and labels of others than those who certify.
+static LABELLED: LazyLock<TrustPolicy> = LazyLock::new(|| policy(2, &[], &["maintainer", "owner"]));
 
-fn policy(counting: usize, bound: &[&str]) -> TrustPolicy {
+fn policy(counting: usize, bound: &[&str], labelling: &[&str]) -> TrustPolicy {
     let first = || BTreeSet::from([origin(0).domain]);
     TrustPolicy::compile(TrustDocument {
         domains: (0..counting).map(origin).collect(),
         roles: bound.iter().map(|role| (word(role), first())).collect(),
+        labelling_roles: labelling.iter().map(|role| word(role)).collect(),
         freshness: Freshness { default: 3_600, uses: [].into() },
         rules: RULES.to_owned(),
     })
@@ -113,8 +123,8 @@ fn asked_by(policy: &TrustPolicy, usage: &str, all: &[Says]) -> (Verdict, Premis
     (given, premises)
 }
 
-/// The answer by docs/calculus.md, sections 2 and 3, read as slowly as they are written.
-fn specified(usage: &str, all: &[Says]) -> (Outcome, Reason) {
+/// The answer by docs/calculus.md, sections 2 and 3, read as slowly as they are written; labels count in these roles.
+fn specified(usage: &str, all: &[Says], labelling: &[&str]) -> (Outcome, Reason) {
     let logged: Vec<Vec<Logged>> = all.iter().map(|it| it.drafts.iter().cloned().map(Draft::log).collect()).collect();
     let domains: Vec<Specification<'_>> =
         all.iter().zip(&logged).map(|(it, all)| Specification { domain: &it.domain, all, at: now() }).collect();
@@ -138,6 +148,7 @@ fn specified(usage: &str, all: &[Says]) -> (Outcome, Reason) {
     let permits = match usage {
         "operate" => stands(Act::Identity, "manufacturer") && effect == Effect::Permits,
         "install" => stands(Act::Approval, "maintainer"),
+        "sell" => labelling.iter().any(|role| stands(Act::Label, role)),
         _ => formerly(),
     };
     match (usage, effects.len() > 1) {
@@ -152,10 +163,18 @@ proptest! {
 
     /// Soundness: nothing is allowed, denied or unknown but by the rules, and the checker finds the same.
     #[test]
-    fn a_verdict_is_what_the_rules_say(all in vec(says(), 1..3), usage in 0_usize..3) {
+    fn a_verdict_is_what_the_rules_say(all in vec(says(), 1..3), usage in 0..USES.len()) {
         let (given, premises) = asked(USES[usage], &all, all.len());
         prop_assert_eq!(check(&given, &premises), Ok(()));
-        prop_assert_eq!((given.outcome, given.reason), specified(USES[usage], &all));
+        prop_assert_eq!((given.outcome, given.reason), specified(USES[usage], &all, &LABELLING));
+    }
+
+    /// In a role in which the policy takes no labels nobody can label anything.
+    #[test]
+    fn labels_count_in_the_roles_that_the_policy_names(all in vec(says(), 2)) {
+        let (given, premises) = asked_by(&LABELLED, "sell", &all);
+        prop_assert_eq!(check(&given, &premises), Ok(()));
+        prop_assert_eq!((given.outcome, given.reason), specified("sell", &all, &["maintainer", "owner"]));
     }
 
     /// Neither the order in which anything was heard, nor hearing it twice, makes a difference.
@@ -185,7 +204,7 @@ proptest! {
 
     /// In a role that counts of one domain another one permits nothing; it blocks whatever it likes.
     #[test]
-    fn nobody_permits_in_a_role_that_counts_of_another_domain(all in vec(says(), 2), usage in 0_usize..3) {
+    fn nobody_permits_in_a_role_that_counts_of_another_domain(all in vec(says(), 2), usage in 0..USES.len()) {
         let (bound, premises) = asked_by(&BOUND, USES[usage], &all);
         prop_assert_eq!(check(&bound, &premises), Ok(()));
         let [alone, free] = [1, 2].map(|counting| asked(USES[usage], &all[..counting], counting).0);
@@ -235,7 +254,7 @@ proptest! {
 /// Verdicts about random logs, by seed.
 fn seeded(count: usize) -> impl Iterator<Item = (Verdict, Premises)> {
     let mut runner = TestRunner::deterministic();
-    let strategy = (vec(says(), 1..3), 0_usize..3, 1_usize..3);
+    let strategy = (vec(says(), 1..3), 0..USES.len(), 1_usize..3);
     (0..count).map(move |_| {
         let (all, usage, counting) = strategy.new_tree(&mut runner).expect("a case").current();
         asked(USES[usage], &all, counting.min(all.len()))

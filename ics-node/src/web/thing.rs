@@ -397,7 +397,7 @@ fn newest(record: &Record) -> Option<u64> {
 
 /// Commands that check what can be taken away of the first domain.
 fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
-    let mut commands = vec![format!("ics verify {file}.evidence.json")];
+    let mut commands = vec![format!("ics verify --document {file}.evidence.json")];
     let first = thing.answers.first().map(|it| &it.record);
     let statement = first.and_then(newest).map(file_of_entry);
     match (first.and_then(openpgp::version), statement) {

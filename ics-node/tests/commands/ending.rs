@@ -15,7 +15,7 @@ const AFTER: &str = "2031-01-01T00:00:00Z";
 fn record_then(stage: &Stage, thing: &str) -> Value {
     let path = stage.path("then.json").to_str().expect("UTF-8").to_owned();
     stage.ok(&["export", thing, "-o", &path]);
-    stage.ok(&["verify", &path, "--at", AFTER])["record"].take()
+    stage.ok(&["verify", "--document", &path, "--at", AFTER])["record"].take()
 }
 
 fn counted(record: &Value, what: &str) -> usize {

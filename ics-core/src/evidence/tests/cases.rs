@@ -22,6 +22,7 @@ fn policy(domains: &[Origin]) -> TrustDocument {
     TrustDocument {
         domains: domains.to_vec(),
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: Freshness { default: 7_200, uses: [].into() },
         rules: RULES.to_owned(),
     }

@@ -14,6 +14,7 @@ use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
+use crate::words::shell_word;
 
 /// What `ics label` takes.
 #[derive(Debug, Args)]
@@ -76,7 +77,7 @@ impl Label {
                 say::with_ends(context, &signing, found, Claims { supersedes, ..claims })
             };
             let sayings: Vec<Saying> = each.into_iter().flat_map(sayings).collect();
-            let label = claims.label.as_deref().unwrap_or_default();
+            let label = shell_word(claims.label.as_deref().unwrap_or_default());
             let labelled = sayings.iter().filter(|it| it.claims.act == Act::Label).map(|it| &it.found);
             say::refuse_unmatched(&signing, labelled, &sayings, &self.supersedes, |id, it| {
                 let statement = it.by.statement;
