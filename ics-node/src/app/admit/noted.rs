@@ -1,11 +1,14 @@
 //! What a statement is noted for at its domain's home, beside what it says: somebody can do something about it.
 
-use ics_core::domain::{Admitted, Nearing};
+use ics_core::domain::{Admitted, Domain, Nearing};
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
+use ics_core::openpgp::certificate::{Certificate, Revoked};
 use ics_core::record::Logged;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::Role;
 
+use crate::api::SIGNER_REVOKED;
 use crate::store::{StoreError, WriteTx};
 
 /// What is to be noted of an admitted statement.
@@ -105,6 +108,49 @@ fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Finge
          so gpg goes on to call it valid: put the clock right of the machine that signs, and say it again"
     );
     tx.alarm_once(at, "signer-clock", &text)
+}
+
+/// Tells the owners of a signer of theirs who revokes his key. What he has said stands by the order of the log, also where
+/// gpg no longer calls it good: what of it ends, only they can say. `domain` is what it was before this state of the
+/// certificate.
+pub(in crate::app) fn warn_of_revoked(
+    tx: &mut WriteTx<'_>,
+    domain: &Domain,
+    certificate: &Certificate,
+    index: u64,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let signer = certificate.primary();
+    let before = domain.certificate(&signer).and_then(|(_, held)| held.revoked());
+    let Some(how) = certificate.revoked().filter(|how| before != Some(*how)) else { return Ok(()) };
+    let roles = domain.descriptor().roles_of(&signer);
+    if roles.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(domain = %domain.name(), index, %signer, "a signer has revoked his key");
+    let (named, ways): (Vec<&str>, Vec<String>) =
+        roles.iter().map(|role| (Role::as_str(role), format!("--remove-signer {role}={signer}"))).unzip();
+    let (why, way) = match how {
+        Revoked::ForAllTimes => (
+            "for all times, as a key that was stolen",
+            format!(
+                "from which entry on it was no longer he who spoke, the owners declare: `ics domain update \
+                 --compromised {signer}@INDEX`"
+            ),
+        ),
+        Revoked::FromThen => (
+            "as one that he has given up",
+            format!(
+                "once somebody else says what is to go on to count, take the role from him: `ics domain update {}`",
+                ways.join(" ")
+            ),
+        ),
+    };
+    let text = format!(
+        "the signer `{signer}` ({}) has revoked his key, {why}. What the log took in before goes on to count: {way}",
+        named.join(", ")
+    );
+    tx.alarm_once(at, SIGNER_REVOKED, &text)
 }
 
 #[cfg(test)]
