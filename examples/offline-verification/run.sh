@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A record is exported from a node, carried to a place without a network, and verified there: by `ics verify`, which
-# checks signatures, rules and the place of every statement in the log; and by stock gpg, which checks signatures.
+# A record is exported from a node, carried to a place without a network, and verified there: by `ics verify --document`,
+# which checks signatures, rules and the place of every statement in the log; and by stock gpg, which checks signatures.
 . "$(dirname "$0")/../lib.sh"
 
 acme=$(address 5)
@@ -28,15 +28,15 @@ step "3. The node is gone"
 kill "${nodes[0]}" && wait "${nodes[0]}" || true
 nodes=()
 
-step "4. ics verify: no node, no keys, no configuration, only the file and the origin"
-as nobody verify "$work/usb-stick/pump.evidence.json" --pin "$origin"
+step "4. ics verify --document: no node, no keys, no configuration, only the file and the origin"
+as nobody verify --document "$work/usb-stick/pump.evidence.json" --pin "$origin"
 
 step "5. One changed character, and it is refused"
 sed -E '0,/"body"/{s/("body": ".{40})[A-M]/\1Z/;t;s/("body": ".{40})./\1A/}' "$work/usb-stick/pump.evidence.json" >"$work/tampered.json"
-refused nobody verify "$work/tampered.json" --pin "$origin"
+refused nobody verify --document "$work/tampered.json" --pin "$origin"
 
 step "6. Another domain of the same name is refused, too"
-refused nobody verify "$work/usb-stick/pump.evidence.json" --pin "devices.acme.example/$(printf '0%.0s' {1..64})"
+refused nobody verify --document "$work/usb-stick/pump.evidence.json" --pin "devices.acme.example/$(printf '0%.0s' {1..64})"
 
 step "7. gpg alone: who vouches for the device, with the notations that say what for"
 mkdir -m 700 "$work/gnupg"

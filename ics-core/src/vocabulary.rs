@@ -242,6 +242,12 @@ impl Role {
     pub fn owner() -> Self {
         Self("owner".into())
     }
+
+    /// The role of whoever certifies things.
+    #[must_use]
+    pub fn certification_body() -> Self {
+        Self("certification-body".into())
+    }
 }
 
 checked_text! {

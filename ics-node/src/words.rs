@@ -28,6 +28,18 @@ pub fn brief(text: &str, characters: usize) -> String {
     if rest.next().is_none() { head } else { format!("{}…", head.trim_end()) }
 }
 
+/// One word of a command that people are to copy: what a shell would take for something else is quoted, and what begins
+/// like a flag is not taken for one.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let text = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// The beginning of an id: enough for a person to compare.
 #[must_use]
 pub fn short(id: &str) -> String {
@@ -102,6 +114,19 @@ mod tests {
         assert_eq!(clean("a\u{200b}b\u{2028}c\u{e0041}d\u{feff}"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}");
         assert_eq!(brief("pump", 4), "pump");
         assert_eq!(brief("a pump", 2), "a…");
+    }
+
+    #[test]
+    fn a_shell_reads_a_word_as_it_was_meant() {
+        assert_eq!(shell_word("/media/stick/pump_1.evidence.json"), "/media/stick/pump_1.evidence.json");
+        assert_eq!(shell_word("-rf"), "./-rf");
+        for text in
+            ["", "a b", "$(touch x)", "`id`", "it's", "a;b|c&d", "~", "*", "\\", "#a", "a\nb", "\"x\"", "ä", "!x"]
+        {
+            let word = shell_word(text);
+            assert_eq!(shlex::split(&word), Some(vec![text.to_owned()]), "{word}");
+            assert!(word.starts_with('\'') && word.ends_with('\''), "{word}");
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl<'a> Described<'a> {
             let former = former.filter(|it| fills(policy, &heard.origin.domain, it));
             former.map(|it| it.said.claims().role.to_string()).collect::<Vec<_>>()
         };
+        let labels = spoken(Act::Label).filter(|(_, it)| policy.labelling_roles.contains(&it.said.claims().role));
         let backed: BTreeSet<Attribute> =
             spoken(Act::Identity).flat_map(|(_, it)| it.said.claims().attributes.keys().copied()).collect();
         let agreed = |(attribute, said): (Attribute, Vec<Saying>)| {
@@ -131,7 +132,7 @@ impl<'a> Described<'a> {
             vouching_roles: roles(Act::Identity),
             approving_roles: roles(Act::Approval),
             formerly_approving_roles: self.judgements().flat_map(former).collect(),
-            labels: spoken(Act::Label).filter_map(|(_, it)| it.said.claims().label.clone()).collect(),
+            labels: labels.filter_map(|(_, it)| it.said.claims().label.clone()).collect(),
         })
     }
 

@@ -14,6 +14,7 @@ use super::standing::Scene;
 use super::{Premises, Sought, check};
 use crate::descriptor::Freshness;
 use crate::domain::{Admitted, Context, Domain, Refusal};
+use crate::identity::Fingerprint;
 use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
@@ -32,10 +33,14 @@ when { principal.vouching_roles.contains("manufacturer") && principal.effect == 
 when { principal.approving_roles.contains("maintainer") };
 @id("rollback") permit (principal, action == Action::"other", resource)
 when { context.use == "rollback" && principal.formerly_approving_roles.contains("maintainer") };
+@id("labelled") permit (principal, action == Action::"other", resource)
+when { context.use == "sell" && principal.labels.contains("checked") };
 @id("agreed") forbid (principal, action == Action::"operate", resource) when { principal.conflict };
 "#;
 const ID: &str = "dddddddddddddddddddddddddddddddddddddddd";
-const USES: [&str; 3] = ["operate", "install", "rollback"];
+const USES: [&str; 4] = ["operate", "install", "rollback", "sell"];
+/// The roles in which labels count where a policy names none.
+const LABELLING: [&str; 1] = ["certification-body"];
 
 /// What one domain says, and how old the news of it is.
 #[derive(Debug, Clone)]
@@ -55,16 +60,22 @@ fn origin(number: usize) -> Origin {
 }
 
 /// By which the first domain counts, and by which the first two do.
-static POLICIES: LazyLock<[TrustPolicy; 2]> = LazyLock::new(|| [1, 2].map(|counting| policy(counting, &[])));
+static POLICIES: LazyLock<[TrustPolicy; 2]> =
+    LazyLock::new(|| [1, 2].map(|counting| policy(counting, &[], &LABELLING)));
 /// By which the first two count, and each role of the first one alone.
-static BOUND: LazyLock<TrustPolicy> =
-    LazyLock::new(|| policy(2, &["manufacturer", "maintainer", "certification-body", "security-controller", "owner"]));
+static BOUND: LazyLock<TrustPolicy> = LazyLock::new(|| {
+    let roles = ["manufacturer", "maintainer", "certification-body", "security-controller", "owner"];
+    policy(2, &roles, &LABELLING)
+});
+/// By which the first two count, and labels of others than those who certify.
+static LABELLED: LazyLock<TrustPolicy> = LazyLock::new(|| policy(2, &[], &["maintainer", "owner"]));
 
-fn policy(counting: usize, bound: &[&str]) -> TrustPolicy {
+fn policy(counting: usize, bound: &[&str], labelling: &[&str]) -> TrustPolicy {
     let first = || BTreeSet::from([origin(0).domain]);
     TrustPolicy::compile(TrustDocument {
         domains: (0..counting).map(origin).collect(),
         roles: bound.iter().map(|role| (word(role), first())).collect(),
+        labelling_roles: labelling.iter().map(|role| word(role)).collect(),
         freshness: Freshness { default: 3_600, uses: [].into() },
         rules: RULES.to_owned(),
     })
@@ -113,8 +124,8 @@ fn asked_by(policy: &TrustPolicy, usage: &str, all: &[Says]) -> (Verdict, Premis
     (given, premises)
 }
 
-/// The answer by docs/calculus.md, sections 2 and 3, read as slowly as they are written.
-fn specified(usage: &str, all: &[Says]) -> (Outcome, Reason) {
+/// The answer by docs/calculus.md, sections 2 and 3, read as slowly as they are written; labels count in these roles.
+fn specified(usage: &str, all: &[Says], labelling: &[&str]) -> (Outcome, Reason) {
     let logged: Vec<Vec<Logged>> = all.iter().map(|it| it.drafts.iter().cloned().map(Draft::log).collect()).collect();
     let domains: Vec<Specification<'_>> =
         all.iter().zip(&logged).map(|(it, all)| Specification { domain: &it.domain, all, at: now() }).collect();
@@ -138,6 +149,7 @@ fn specified(usage: &str, all: &[Says]) -> (Outcome, Reason) {
     let permits = match usage {
         "operate" => stands(Act::Identity, "manufacturer") && effect == Effect::Permits,
         "install" => stands(Act::Approval, "maintainer"),
+        "sell" => labelling.iter().any(|role| stands(Act::Label, role)),
         _ => formerly(),
     };
     match (usage, effects.len() > 1) {
@@ -152,10 +164,18 @@ proptest! {
 
     /// Soundness: nothing is allowed, denied or unknown but by the rules, and the checker finds the same.
     #[test]
-    fn a_verdict_is_what_the_rules_say(all in vec(says(), 1..3), usage in 0_usize..3) {
+    fn a_verdict_is_what_the_rules_say(all in vec(says(), 1..3), usage in 0..USES.len()) {
         let (given, premises) = asked(USES[usage], &all, all.len());
         prop_assert_eq!(check(&given, &premises), Ok(()));
-        prop_assert_eq!((given.outcome, given.reason), specified(USES[usage], &all));
+        prop_assert_eq!((given.outcome, given.reason), specified(USES[usage], &all, &LABELLING));
+    }
+
+    /// In a role in which the policy takes no labels nobody can label anything.
+    #[test]
+    fn labels_count_in_the_roles_that_the_policy_names(all in vec(says(), 2)) {
+        let (given, premises) = asked_by(&LABELLED, "sell", &all);
+        prop_assert_eq!(check(&given, &premises), Ok(()));
+        prop_assert_eq!((given.outcome, given.reason), specified("sell", &all, &["maintainer", "owner"]));
     }
 
     /// Neither the order in which anything was heard, nor hearing it twice, makes a difference.
@@ -185,7 +205,7 @@ proptest! {
 
     /// In a role that counts of one domain another one permits nothing; it blocks whatever it likes.
     #[test]
-    fn nobody_permits_in_a_role_that_counts_of_another_domain(all in vec(says(), 2), usage in 0_usize..3) {
+    fn nobody_permits_in_a_role_that_counts_of_another_domain(all in vec(says(), 2), usage in 0..USES.len()) {
         let (bound, premises) = asked_by(&BOUND, USES[usage], &all);
         prop_assert_eq!(check(&bound, &premises), Ok(()));
         let [alone, free] = [1, 2].map(|counting| asked(USES[usage], &all[..counting], counting).0);
@@ -235,7 +255,7 @@ proptest! {
 /// Verdicts about random logs, by seed.
 fn seeded(count: usize) -> impl Iterator<Item = (Verdict, Premises)> {
     let mut runner = TestRunner::deterministic();
-    let strategy = (vec(says(), 1..3), 0_usize..3, 1_usize..3);
+    let strategy = (vec(says(), 1..3), 0..USES.len(), 1_usize..3);
     (0..count).map(move |_| {
         let (all, usage, counting) = strategy.new_tree(&mut runner).expect("a case").current();
         asked(USES[usage], &all, counting.min(all.len()))
@@ -300,7 +320,7 @@ fn decided(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (last, before) = drafts.split_last().expect("a statement to check");
     let (s, before): (Logged, Vec<Logged>) = (last.clone().log(), before.iter().cloned().map(Draft::log).collect());
     let domain = grown(domain, s.index());
-    let context = Context { about: &before, groups: &[], unseen: false };
+    let context = Context { about: &before, groups: &before, unseen: false };
     let decided = domain.check(&s, &context);
     let chain = domain.chain();
     let (thing, at) = (s.subject_id(), s.admitted_at());
@@ -354,5 +374,143 @@ fn a_quota_keeps_nobody_from_taking_back_what_he_said() {
         ("a block is not", approvals().chain([stolen, ends(5, 4)]).collect(), false),
     ] {
         assert_eq!(admits(&drafts), admitted, "{what}");
+    }
+}
+
+#[test]
+fn the_last_places_of_a_record_are_for_those_whom_the_descriptor_names() {
+    let others = |count: usize| {
+        let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
+        let grant = grant(1, MAKER, "manufacturer", BUYER, "owner");
+        core::iter::once(grant).chain((2..).map(said)).take(count).collect::<Vec<_>>()
+    };
+    let granted = || status(9_000, BUYER, "owner", "suspended");
+    let named = || status(9_000, CONTROLLER, "security-controller", "suspended");
+    let (last, most) = (limits::RECORD_STATEMENTS_GRANTED, limits::RECORD_STATEMENTS);
+    for (count, block, admitted) in [
+        (last - 1, granted(), true),
+        (last, granted(), false),
+        (last, named(), true),
+        (most - 1, named(), true),
+        (most, named(), false),
+    ] {
+        let decided = decided(domain(), &[others(count), vec![block]].concat());
+        assert_eq!(decided.is_ok(), admitted, "behind {count}: {decided:?}");
+    }
+}
+
+/// The rules of the templates about what rests on other domains.
+const ELSEWHERE: &str = r#"
+@id("elsewhere-makes-owners-alone") forbid (principal, action == Action::"grant", resource)
+when { (context.adopted || context.granted_elsewhere) && context.grants != Role::"owner" };
+@id("elsewhere-lifts-nothing") forbid (principal, action == Action::"status", resource)
+when { context.granted_elsewhere && context.lifts };
+"#;
+
+/// The rule of [`ELSEWHERE`] by which the last draft is refused, if it is: by both programs alike.
+fn refused_by(drafts: &[Draft]) -> Option<String> {
+    let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
+    match decided(guarded, drafts) {
+        Ok(_) => None,
+        Err(Refusal::NotPermitted { rules, .. }) => Some(rules.join(" ")),
+        Err(refusal) => panic!("{refusal}: {drafts:#?}"),
+    }
+}
+
+#[test]
+fn a_source_makes_owners_and_gives_no_other_role() {
+    let given = |n: u64, role: &str| grant(n, MAKER, "manufacturer", BUYER, role);
+    let hands_on = |n: u64, role: &str| grant(n, BUYER, "manufacturer", HEIR, role);
+    for role in ["owner", "maintainer", "certification-body", "security-controller", "manufacturer"] {
+        let only_here = (role != "owner").then(|| "elsewhere-makes-owners-alone".to_owned());
+        for (case, drafts, refused) in [
+            ("here", vec![introduce(1), given(2, role)], None),
+            ("adopted", vec![introduce(1), given(2, role).adopted()], only_here.clone()),
+            ("by whom it has named", vec![given(2, "manufacturer").adopted(), hands_on(3, role)], only_here),
+            ("by whom this domain has named", vec![given(2, "manufacturer"), hands_on(3, role)], None),
+        ] {
+            assert_eq!(refused_by(&drafts), refused, "{case}: {role}");
+        }
+    }
+}
+
+/// Where there never was a source, each role is from here, also where it is not known any more who gave it.
+#[test]
+fn nothing_is_from_elsewhere_where_nothing_is_adopted() {
+    let sold = grant(2, MAKER, "manufacturer", BUYER, "owner").on(&group("lot 7", &[(Attribute::Lot, "7")]));
+    let of_lot = |n, lot| introduce(n).attribute(Attribute::Lot, lot);
+    let drafts = [
+        of_lot(1, "7"),
+        sold,
+        status(3, CONTROLLER, "security-controller", "suspended"),
+        grant(4, BUYER, "owner", HEIR, "owner").ends(2),
+        of_lot(5, "8").ends(1),
+        status(6, HEIR, "owner", "in-use").ends(3),
+    ];
+    assert_eq!(refused_by(&drafts), Some("elsewhere-lifts-nothing".to_owned()), "nobody knows any more who sold it");
+    let mut alone = descriptor();
+    alone.access.push_str(ELSEWHERE);
+    alone.sources.clear();
+    let alone = Domain::found([0; 32], alone, time(0)).expect("access rules are valid");
+    assert_eq!(decided(alone, &drafts).err(), None);
+}
+
+/// By whose word somebody is an owner, over how many hands it came to him, and whose status he lifts.
+#[test]
+fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
+    let sold = || grant(2, MAKER, "manufacturer", BUYER, "owner");
+    let sold_again = |n| grant(n, MAKER, "manufacturer", BUYER, "owner");
+    let suspended = || status(3, CONTROLLER, "security-controller", "suspended");
+    let in_use = |n, owner| status(n, owner, "owner", "in-use").ends(3);
+    let hands_on = |n| grant(n, BUYER, "owner", HEIR, "owner").ends(2);
+    let taken_back = say(4, MAKER, "manufacturer", Act::Withdrawal).ends(2);
+    let wide = group("all P1", &[(Attribute::Model, "P1")]);
+    let pump = || introduce(1).attribute(Attribute::Model, "P1");
+    let own = status(3, BUYER, "owner", "suspended");
+    let stolen = status(4, BUYER, "owner", "stolen");
+    for (case, drafts, lifts) in [
+        ("sold here", vec![sold(), suspended(), in_use(4, BUYER)], true),
+        ("sold at the source", vec![sold().adopted(), suspended(), in_use(4, BUYER)], false),
+        ("and lifted there", vec![sold().adopted(), suspended(), in_use(4, BUYER).adopted()], false),
+        ("it was suspended there too", vec![sold().adopted(), suspended().adopted(), in_use(4, BUYER).adopted()], true),
+        ("that is lifted here", vec![sold().adopted(), suspended().adopted(), in_use(4, BUYER)], false),
+        ("here as well", vec![sold().adopted(), suspended(), sold_again(4), in_use(5, BUYER)], true),
+        ("sold on here", vec![sold().adopted(), suspended(), hands_on(4), in_use(5, HEIR)], false),
+        ("sold twice here", vec![sold(), suspended(), hands_on(4), in_use(5, HEIR)], true),
+        (
+            "bought back at the source",
+            vec![sold(), suspended(), taken_back, sold_again(5).adopted(), in_use(6, BUYER)],
+            false,
+        ),
+        (
+            "sold on by whom it was lent to once",
+            vec![sold().until(4), suspended(), sold_again(5).adopted(), hands_on(6), in_use(7, HEIR)],
+            false,
+        ),
+        ("its model is sold here", vec![pump(), sold().on(&wide), suspended(), in_use(4, BUYER)], true),
+        ("that at the source", vec![pump(), sold().on(&wide).adopted(), suspended(), in_use(4, BUYER)], false),
+        ("it was his own word", vec![sold().adopted(), own, in_use(4, BUYER)], true),
+        ("he blocks", vec![sold().adopted(), suspended(), stolen], true),
+    ] {
+        let refused = (!lifts).then(|| "elsewhere-lifts-nothing".to_owned());
+        assert_eq!(refused_by(&drafts), refused, "{case}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whoever says what in whatever order, here or at a source: both programs admit the same of it under these rules.
+    #[test]
+    fn what_is_from_elsewhere_is_found_twice(drafts in logs(), adopted in vec(any::<bool>(), 20)) {
+        let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
+        let at_source = |(draft, is_adopted): (Draft, bool)| if is_adopted { draft.adopted() } else { draft };
+        let said: Vec<Draft> = drafts.into_iter().zip(adopted).map(at_source).collect();
+        for (last, draft) in said.iter().enumerate().skip(1) {
+            if draft.said.identity == device() {
+                // That they agree is asserted there.
+                drop(decided(guarded.clone(), &said[..=last]));
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Offline evidence: everything that a verifier without a network needs to make a record himself.
 //!
-//! It is what `GET /v1/domains/{domain}/identities/{id}/evidence` answers, `ics export` writes and `ics verify` reads.
+//! It is what `GET /v1/domains/{domain}/identities/{id}/evidence` answers, `ics export` writes and `ics verify
+//! --document` reads.
 //!
 //! What [`verify()`] proves, given that the origin is the right one (pinned, or compared by a person), that the domain's
 //! owners keep their threshold, and that its home does not sign two histories:

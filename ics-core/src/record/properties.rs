@@ -61,6 +61,7 @@ pub(crate) fn drafts(n: u64) -> impl Strategy<Value = Draft> {
         Act::Grant,
         Act::Withdrawal,
         Act::Approval,
+        Act::Label,
     ];
     let contents = (
         select(acts),
@@ -87,6 +88,7 @@ pub(crate) fn drafts(n: u64) -> impl Strategy<Value = Draft> {
             Act::Identity => {
                 say(n, signer, role, act).attribute(Attribute::Model, model).attribute(Attribute::Lot, lot)
             }
+            Act::Label => say(n, signer, role, act).with(|said| said.claims.label = Some("checked".to_owned())),
             _ => say(n, signer, role, act),
         };
         draft = ends.into_iter().fold(draft, Draft::ends);

@@ -27,6 +27,7 @@ pub use self::certification::{Certification, CertificationError, UnverifiedCerti
 pub use self::developer::{DeveloperSignature, DeveloperSignatureError, SignatureForm};
 pub use self::draft::{Draft, DraftSubject};
 pub use self::members::ClaimsError;
+pub(crate) use self::members::text;
 pub use self::message::detached;
 pub use self::remnant::Remnant;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};

@@ -31,7 +31,7 @@ pub struct Facts {
     /// to it then.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub formerly_approving_roles: BTreeSet<String>,
-    /// The trust labels that stand.
+    /// The trust labels that stand, and were given in a role in which the trust policy takes labels.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
     /// Whether the statuses that stand differ in effect.

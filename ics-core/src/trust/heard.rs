@@ -78,7 +78,7 @@ impl<'a> Heard<'a> {
             counting.map(|(role, _)| role.to_string()).collect::<BTreeSet<_>>()
         };
         let labels = self.records().flat_map(|record| record.labels.iter().map(|label| (label, &record.domain)));
-        let labels = labels.filter(|(label, domain)| self.policy.counts(&label.by.role, domain));
+        let labels = labels.filter(|(label, domain)| self.policy.counts_label(&label.by.role, domain));
         Some(Facts {
             kind,
             attributes: self.attributes(),
@@ -213,11 +213,13 @@ pub(super) fn lacks(heard: &Heard<'_>, facts: &Facts) -> String {
         (None, _) => "it has no status".to_owned(),
         (Some(status), effect) => format!("its status is `{status}`, which {}", effect.does()),
     };
+    let is_labelled = heard.records().any(|record| !record.labels.is_empty());
+    let unlabelled = if is_labelled { "its labels are given in roles in which none counts" } else { "it has no label" };
     format!(
         "{}: {status}; {}; {}; {}",
         heard.name(),
         list(&facts.vouching_roles, "nobody vouches for it", "vouched for by"),
         list(&facts.approving_roles, "nobody approves of it", "approved by"),
-        list(&facts.labels, "it has no label", "labels:"),
+        list(&facts.labels, unlabelled, "labels:"),
     )
 }

@@ -33,6 +33,10 @@ pub struct TrustDocument {
     /// whoever says it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<Role, BTreeSet<DomainName>>,
+    /// The roles in which a label counts, of the domains of which the role counts. In any role that he has, a maker could
+    /// give his own things the label that the rules demand.
+    #[serde(default = "TrustDocument::certification_bodies", skip_serializing_if = "is_usual")]
+    pub labelling_roles: BTreeSet<Role>,
     /// How old an answer may be; a domain's own bound holds beside it, and the shorter one wins.
     pub freshness: Freshness,
     /// Trust rules: Cedar policies, each with an `@id`.
@@ -117,6 +121,7 @@ impl TrustPolicy {
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
         check_freshness("freshness", &document.freshness)?;
         check_roles(&document)?;
+        fail_if(document.labelling_roles.is_empty(), "labelling_roles", || Problem::Empty)?;
         let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
         // A name may be written with escapes.
         let may_name = |it: &Attribute| document.rules.contains(it.as_str()) || document.rules.contains('\\');
@@ -134,6 +139,12 @@ impl TrustPolicy {
     #[must_use]
     pub fn counts(&self, role: &Role, domain: &DomainName) -> bool {
         self.document.roles.get(role).is_none_or(|domains| domains.contains(domain))
+    }
+
+    /// Whether a label counts that is given in a role of a domain.
+    #[must_use]
+    pub fn counts_label(&self, role: &Role, domain: &DomainName) -> bool {
+        self.document.labelling_roles.contains(role) && self.counts(role, domain)
     }
 
     /// How old an answer may be.
@@ -202,7 +213,18 @@ fn check_roles(document: &TrustDocument) -> Result<(), FieldError> {
     Ok(())
 }
 
+/// Whether a policy need not say in which roles labels count.
+fn is_usual(labelling_roles: &BTreeSet<Role>) -> bool {
+    *labelling_roles == TrustDocument::certification_bodies()
+}
+
 impl TrustDocument {
+    /// The roles in which labels count where a policy names none: `certification-body`.
+    #[must_use]
+    pub fn certification_bodies() -> BTreeSet<Role> {
+        [Role::certification_body()].into()
+    }
+
     /// SHA-256 of its JSON: two policies with one digest decide alike.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {

@@ -1,19 +1,21 @@
 //! Trust rules out of parts, for those who do not want to write Cedar.
 //!
 //! A trust policy permits something, by the ready-made rules of [`super::templates`] or others, and demands what must
-//! hold besides. Each demand is a rule of its own that forbids where it is not met, so that a refusal names it. What is
-//! demanded of a thing is demanded of both ends of a connection. Software is permitted by rules of its own: demands are
-//! about what has a key.
+//! hold besides. Each demand is a rule of its own that forbids where it is not met, so that a refusal names it. It is
+//! demanded of all that is permitted: of software as of what has a key, and of both ends of a connection.
 
 use core::fmt;
 use core::str::FromStr;
 use std::collections::BTreeSet;
 
 use crate::identity::{Kind, excerpt};
+use crate::statement;
 use crate::vocabulary::{Role, StatusName};
 
 /// Roles among which a quorum is counted: every choice of them is written out.
 const QUORUM_ROLES: usize = 5;
+/// Characters of a label in the id of its rule, which has 64 at most, with `peer-labelled-` before and a number behind it.
+const SLUG_CHARS: usize = 40;
 
 /// What must hold for a thing to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +24,13 @@ pub enum Requirement {
     Vouched(Role),
     /// Somebody approves of it in this role.
     Approved(Role),
-    /// It has this label of a certification body.
+    /// The same, but that for going back to it (`rollback`) an approval for a time that is over is enough.
+    ApprovedOnce(Role),
+    /// It has this label, given in a role in which the trust policy takes labels.
     Labelled(Label),
     /// Somebody vouches for it in so many of these roles.
     Quorum(Quorum),
-    /// Its status is one of these.
+    /// Its status is one of these. Where none of these is one of software, this needs one that permits its use.
     Status(BTreeSet<StatusName>),
     /// No two statuses of different effect stand side by side.
     Agreed,
@@ -34,7 +38,7 @@ pub enum Requirement {
     Pairs(Vec<Pair>),
 }
 
-/// A label that can stand in a rule.
+/// A label or a model: a text, as statements have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label(String);
 
@@ -61,8 +65,8 @@ enum Side {
 /// Why a requirement cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequirementError {
-    /// Empty, or with characters that cannot stand in a rule.
-    #[error("`{0}` is empty or has quotes, backslashes or control characters")]
+    /// Not a text that a statement can have.
+    #[error("{0}")]
     Text(String),
     /// Not a quorum.
     #[error(
@@ -78,8 +82,7 @@ impl FromStr for Label {
     type Err = RequirementError;
 
     fn from_str(text: &str) -> Result<Self, RequirementError> {
-        let is_plain = !text.is_empty() && text.chars().all(|c| !c.is_control() && c != '"' && c != '\\');
-        if is_plain { Ok(Self(text.to_owned())) } else { Err(RequirementError::Text(excerpt(text))) }
+        statement::text(text).map(Self).map_err(RequirementError::Text)
     }
 }
 
@@ -111,32 +114,57 @@ impl FromStr for Pair {
     }
 }
 
+/// The rules of all of these in Cedar, each with an id of its own.
+#[must_use]
+pub fn rules(requirements: &[Requirement]) -> String {
+    let (mut taken, mut rules) = (BTreeSet::new(), Vec::new());
+    for requirement in requirements {
+        let id = unused(&taken, requirement.id());
+        rules.push(requirement.rules(&id));
+        taken.insert(id);
+    }
+    rules.join("\n")
+}
+
+/// The id, with a number behind it where another rule has it already.
+fn unused(taken: &BTreeSet<String>, id: String) -> String {
+    if !taken.contains(&id) {
+        return id;
+    }
+    let mut numbered = (2_usize..).map(|number| format!("{id}-{number}"));
+    numbered.find(|other| !taken.contains(other)).unwrap_or_default()
+}
+
 impl Requirement {
-    /// Its rules in Cedar; `number` keeps apart those of which there may be several.
-    #[must_use]
-    pub fn rules(&self, number: usize) -> String {
+    fn id(&self) -> String {
         match self {
-            Self::Vouched(role) => {
-                demand(&format!("vouched-{role}"), |thing| format!("{thing}.vouching_roles.contains(\"{role}\")"))
-            }
-            Self::Approved(role) => {
-                demand(&format!("approved-{role}"), |thing| format!("{thing}.approving_roles.contains(\"{role}\")"))
-            }
-            Self::Labelled(Label(label)) => {
-                demand(&format!("labelled-{label}"), |thing| format!("{thing}.labels.contains(\"{label}\")"))
-            }
-            Self::Quorum(quorum) => demand(&format!("quorum-{number}"), |thing| quorum.condition(thing)),
-            Self::Status(names) => {
-                let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-                let names = names.join(", ");
-                demand("status", |thing| format!("{thing} has status && [{names}].contains({thing}.status)"))
-            }
-            Self::Agreed => demand("agreed", |thing| format!("!{thing}.conflict")),
+            Self::Vouched(role) => format!("vouched-{role}"),
+            Self::Approved(role) | Self::ApprovedOnce(role) => format!("approved-{role}"),
+            Self::Labelled(label) => format!("labelled-{}", label.slug()),
+            Self::Quorum(_) => "quorum".to_owned(),
+            Self::Status(_) => "status".to_owned(),
+            Self::Agreed => "agreed".to_owned(),
+            Self::Pairs(_) => "pairs".to_owned(),
+        }
+    }
+
+    fn rules(&self, id: &str) -> String {
+        match self {
+            Self::Vouched(role) => demand(id, |thing| format!("{thing}.vouching_roles.contains(\"{role}\")")),
+            Self::Approved(role) => demand(id, |thing| approved(thing, role)),
+            Self::ApprovedOnce(role) => demand(id, |thing| {
+                let formerly = format!("{thing}.formerly_approving_roles.contains(\"{role}\")");
+                format!("{} || context.use == \"rollback\" && {formerly}", approved(thing, role))
+            }),
+            Self::Labelled(label) => demand(id, |thing| format!("{thing}.labels.contains({})", label.quoted())),
+            Self::Quorum(quorum) => demand(id, |thing| quorum.condition(thing)),
+            Self::Status(names) => demand(id, |thing| status(thing, names)),
+            Self::Agreed => demand(id, |thing| format!("!{thing}.conflict")),
             Self::Pairs(pairs) => {
                 let pairs: Vec<String> = pairs.iter().map(ToString::to_string).collect();
                 let pairs = pairs.join(" ||\n    ");
                 format!(
-                    "@id(\"pairs\")\nforbid (principal, action == Action::\"connect\", resource)\n\
+                    "@id(\"{id}\")\nforbid (principal, action == Action::\"connect\", resource)\n\
                      unless {{\n  resource is Thing && (\n    {pairs}\n  )\n}};\n"
                 )
             }
@@ -148,11 +176,38 @@ impl Requirement {
 fn demand(id: &str, condition: impl Fn(&str) -> String) -> String {
     let (thing, peer) = (condition("principal"), condition("resource"));
     format!(
-        "@id(\"{id}\")\nforbid (principal, action, resource)\n\
-         when {{ principal.kind != Kind::\"software\" && !({thing}) }};\n\n\
+        "@id(\"{id}\")\nforbid (principal, action, resource)\nwhen {{ !({thing}) }};\n\n\
          @id(\"peer-{id}\")\nforbid (principal, action == Action::\"connect\", resource)\n\
          when {{ resource is Thing && !({peer}) }};\n"
     )
+}
+
+fn approved(thing: &str, role: &Role) -> String {
+    format!("{thing}.approving_roles.contains(\"{role}\")")
+}
+
+/// Software is never `in-use`: where only such statuses are named, it is held to what the ready-made permissions say.
+fn status(thing: &str, names: &BTreeSet<StatusName>) -> String {
+    let is_of_none = |name: &StatusName| {
+        name.builtin_effect(Kind::Software).is_none() && name.builtin_effect(Kind::Device).is_some()
+    };
+    let permitted = format!("{thing}.kind == Kind::\"software\" && {thing}.effect == Effect::\"permits\" || ");
+    let software = if names.iter().all(is_of_none) { permitted } else { String::new() };
+    let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("{software}{thing} has status && [{}].contains({thing}.status)", names.join(", "))
+}
+
+impl Label {
+    /// A string of Cedar, which escapes as Rust does.
+    fn quoted(&self) -> String {
+        format!("\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+
+    /// What of it can stand in the id of a rule; others may have the same.
+    fn slug(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        self.0.chars().map(plain).take(SLUG_CHARS).collect()
+    }
 }
 
 impl Quorum {
@@ -172,7 +227,7 @@ impl fmt::Display for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = |thing: &str, side: &Side| match side {
             Side::Kind(kind) => format!("{thing}.kind == Kind::\"{kind}\""),
-            Side::Model(Label(model)) => format!("{thing} has model && {thing}.model == \"{model}\""),
+            Side::Model(model) => format!("{thing} has model && {thing}.model == {}", model.quoted()),
         };
         write!(f, "({} && {})", side("principal", &self.from), side("resource", &self.to))
     }

@@ -92,11 +92,14 @@ fn descriptors_that_are_refused_do_not_fit_their_schema() {
 #[test]
 fn trust_policies_fit_their_schema() {
     let schema = schema("trust-policy.schema.json");
-    let document = serde_json::to_value(trust::document("")).expect("JSON");
+    let mut document = serde_json::to_value(trust::document("")).expect("JSON");
+    assert_valid(&schema, &document);
+    document["labelling_roles"] = json!(["certification-body", "owner"]);
     assert_valid(&schema, &document);
     for change in [
         (|v| v["domains"] = json!([])) as fn(&mut Value),
         |v| v["domains"][0] = json!("plant.example"),
+        |v| v["labelling_roles"] = json!([]),
         |v| v["freshness"]["default"] = json!(0),
         |v| drop(v.as_object_mut().expect("object").remove("rules")),
     ] {

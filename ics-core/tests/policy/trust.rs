@@ -13,6 +13,7 @@ pub(crate) fn document(rules: &str) -> TrustDocument {
     TrustDocument {
         domains: vec![origin("devices.acme.example", "a"), origin("plant.example", "b")],
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: Freshness { default: 86_400, uses: [("install".to_owned(), 600)].into() },
         rules: rules.to_owned(),
     }
@@ -134,7 +135,7 @@ fn shipped_rules_can_be_joined() {
 
 #[test]
 fn what_requirements_demand() {
-    use ics_core::trust::requirement::Requirement;
+    use ics_core::trust::requirement::{Requirement, rules};
     let role = |role: &str| role.parse().expect("a role");
     let requirements = [
         Requirement::Vouched(role("manufacturer")),
@@ -148,9 +149,8 @@ fn what_requirements_demand() {
             "model=T1:service".parse().expect("a pair"),
         ]),
     ];
-    let demands: Vec<String> = requirements.iter().zip(1..).map(|(it, number)| it.rules(number)).collect();
-    let policy = policy(&[templates::ANYTHING_VOUCHED.to_owned(), demands.join("\n")].join("\n"));
-    assert!(policy.permits_anything() && !self::policy(&demands[0]).permits_anything());
+    let policy = policy(&[templates::ANYTHING_VOUCHED.to_owned(), rules(&requirements)].join("\n"));
+    assert!(policy.permits_anything() && !self::policy(&rules(&requirements[..1])).permits_anything());
     let good = |kind| Facts {
         vouching_roles: words(&["manufacturer", "owner"]),
         labels: words(&["medical", "other"]),
@@ -165,7 +165,7 @@ fn what_requirements_demand() {
     assert_eq!(decide(|_| (), gateway()), ["anything-vouched"]);
     assert_eq!(decide(|f| f.approving_roles.clear(), gateway()), ["approved-integrator"]);
     assert_eq!(decide(|f| f.labels = words(&["other"]), gateway()), ["labelled-medical"]);
-    assert_eq!(decide(|f| f.vouching_roles = words(&["manufacturer"]), gateway()), ["quorum-4"]);
+    assert_eq!(decide(|f| f.vouching_roles = words(&["manufacturer"]), gateway()), ["quorum"]);
     assert_eq!(decide(|f| f.status = Some("planned".to_owned()), gateway()), ["status"]);
     assert_eq!(decide(|f| f.status = None, gateway()), ["status"]);
     assert_eq!(decide(|f| f.conflict = true, gateway()), ["agreed"]);
@@ -175,13 +175,96 @@ fn what_requirements_demand() {
     assert_eq!(decide(model, Some(good(Kind::Service))), ["anything-vouched"]);
     let unlabelled = Facts { labels: words(&[]), ..good(Kind::Gateway) };
     assert_eq!(decide(|_| (), Some(unlabelled)), ["peer-labelled-medical"]);
-    let code = Facts { kind: Kind::Software, labels: words(&[]), ..good(Kind::Software) };
-    assert_eq!(policy.decide(&asked("install", code, None)).reasons, ["anything-vouched"], "demands are about keys");
     for text in ["0:a,b", "3:a,b", "2:", "2", "x:a", "1:a,b,c,d,e,f"] {
         assert!(text.parse::<ics_core::trust::requirement::Quorum>().is_err(), "{text}");
     }
-    for text in ["device", "device:toaster", "model=:device", "model=a\"b:device"] {
+    for text in ["device", "device:toaster", "model=:device", "model=a\u{7}b:device"] {
         assert!(text.parse::<ics_core::trust::requirement::Pair>().is_err(), "{text}");
+    }
+}
+
+/// Software is permitted by rules of its own, and held to what is demanded as anything else.
+#[test]
+fn what_requirements_demand_of_software() {
+    use ics_core::trust::requirement::{Requirement, rules};
+    let role = |role: &str| role.parse().expect("a role");
+    let status = |names: &[&str]| Requirement::Status(names.iter().map(|name| name.parse().expect("one")).collect());
+    let good = || Facts {
+        status: Some("released".to_owned()),
+        labels: words(&["checked"]),
+        ..in_use(Kind::Software, "developer")
+    };
+    let once = || {
+        let formerly_approving_roles = words(&["integrator"]);
+        Facts { approving_roles: words(&[]), formerly_approving_roles, ..good() }
+    };
+    let labelled = || Requirement::Labelled("checked".parse().expect("a label"));
+    let two = || Requirement::Quorum("2:developer,manufacturer".parse().expect("a quorum"));
+    for (demand, usage, code, forbidding) in [
+        (labelled(), "install", good(), None),
+        (labelled(), "install", Facts { labels: words(&[]), ..good() }, Some("labelled-checked")),
+        (Requirement::Vouched(role("developer")), "install", good(), None),
+        (Requirement::Vouched(role("manufacturer")), "install", good(), Some("vouched-manufacturer")),
+        (two(), "install", good(), Some("quorum")),
+        (Requirement::Agreed, "install", good(), None),
+        (Requirement::Agreed, "install", Facts { conflict: true, ..good() }, Some("agreed")),
+        (Requirement::Approved(role("integrator")), "install", good(), None),
+        (Requirement::Approved(role("integrator")), "install", once(), Some("approved-integrator")),
+        (Requirement::Approved(role("integrator")), "rollback", once(), Some("approved-integrator")),
+        (Requirement::ApprovedOnce(role("integrator")), "install", once(), Some("approved-integrator")),
+        (Requirement::ApprovedOnce(role("integrator")), "rollback", once(), None),
+        (Requirement::ApprovedOnce(role("owner")), "rollback", once(), Some("approved-owner")),
+        // No software is ever in use: it is permitted by its own status.
+        (status(&["in-use"]), "install", good(), None),
+        (status(&["in-use", "released"]), "install", good(), None),
+        (status(&["in-use", "announced"]), "install", good(), Some("status")),
+        (status(&["of-ours"]), "install", good(), Some("status")),
+    ] {
+        let policy =
+            policy(&[templates::ANYTHING_VOUCHED.to_owned(), rules(core::slice::from_ref(&demand))].join("\n"));
+        let decision = policy.decide(&asked(usage, code, None));
+        assert_eq!(decision.reasons, [forbidding.unwrap_or("anything-vouched")], "{demand:?} {usage}");
+        assert_eq!((decision.allow, decision.errors), (forbidding.is_none(), Vec::new()), "{demand:?} {usage}");
+    }
+    let held =
+        policy(&["@id(\"any\") permit (principal, action, resource);", &rules(&[status(&["in-use"])])].join("\n"));
+    let planned = Facts { effect: Effect::None, status: Some("announced".to_owned()), ..good() };
+    assert_eq!(held.decide(&asked("install", planned, None)).reasons, ["status"], "nor is what nothing permits");
+}
+
+/// Whatever `ics label` takes can be demanded, and a refusal names the rule.
+#[test]
+fn any_label_can_be_demanded() {
+    use ics_core::trust::requirement::{Label, Requirement, rules};
+    let long = "\u{e9}A".repeat(300);
+    let labels = [
+        ("medical", "labelled-medical".to_owned()),
+        ("ISO 13485", "labelled-iso-13485".to_owned()),
+        ("iso_13485", "labelled-iso-13485-2".to_owned()),
+        ("iso-13485", "labelled-iso-13485-3".to_owned()),
+        ("iso-13485-2", "labelled-iso-13485-2-2".to_owned()),
+        ("a \"b\" \\", "labelled-a--b---".to_owned()),
+        (
+            "\\\" } permit (principal, action, resource); //",
+            "labelled------permit--principal--action--resource".to_owned(),
+        ),
+        ("\u{5b89}\u{5168} \u{1f512}\u{202e}*", "labelled-------".to_owned()),
+        (long.as_str(), format!("labelled-{}", "-a".repeat(20))),
+        (&long[..300], format!("labelled-{}-2", "-a".repeat(20))),
+    ];
+    let demands = labels.each_ref().map(|(label, _)| Requirement::Labelled(label.parse().expect("a label")));
+    let policy = policy(&[templates::ANYTHING_VOUCHED.to_owned(), rules(&demands)].join("\n"));
+    let decide = |lacking: &str| {
+        let has = labels.iter().map(|(label, _)| (*label).to_owned()).filter(|label| label != lacking);
+        let thing = Facts { labels: has.collect(), ..in_use(Kind::Device, "manufacturer") };
+        policy.decide(&asked("operate", thing, None))
+    };
+    assert!(decide("").allow, "it has all of them");
+    for (label, rule) in &labels {
+        assert_eq!(decide(label), Decision { allow: false, reasons: vec![rule.clone()], errors: vec![] }, "{label}");
+    }
+    for label in ["", "a\nb", &"a".repeat(1_025)] {
+        assert!(label.parse::<Label>().is_err(), "{label:?}");
     }
 }
 
@@ -229,6 +312,12 @@ fn a_trust_policy_survives_its_json_and_is_known_by_it() {
     assert_eq!(policy.document().digest(), document.digest());
     assert_eq!(policy.freshness().seconds("install"), 600);
     assert_ne!(document.digest(), self::document(templates::SOFTWARE).digest());
+
+    // By whom labels are given it says only where it is not the certification body.
+    assert_eq!(serde_json::to_value(&document).expect("JSON").get("labelling_roles"), None);
+    let other = TrustDocument { labelling_roles: ["integrator".parse().expect("a role")].into(), ..document };
+    let json = serde_json::to_vec(&other).expect("JSON");
+    assert_eq!(TrustPolicy::parse(&json).expect("policy").document(), &other);
 }
 
 #[test]
@@ -240,6 +329,7 @@ fn what_is_wrong_with_a_trust_policy() {
     };
     let field = |field: &str, problem| TrustError::Field(FieldError { field: field.to_owned(), problem });
     assert_eq!(json(|v| v["domains"] = json!([])), field("domains", Problem::Empty));
+    assert_eq!(json(|v| v["labelling_roles"] = json!([])), field("labelling_roles", Problem::Empty));
     let twice = field("domains", Problem::Duplicate("plant.example".to_owned()));
     assert_eq!(json(|v| v["domains"][0] = json!(format!("plant.example/{}", "c".repeat(64)))), twice);
     let range = Problem::Range { value: 0, min: 1, max: ics_core::limits::JSON_INTEGER };

@@ -1,7 +1,6 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -62,8 +61,6 @@ pub(crate) struct Hosted {
     pub(super) expiries: Mutex<Option<Expiries>>,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
-    /// Whether it was alarmed since the start that the record of a thing is nearly full.
-    pub(super) room_alarmed: AtomicBool,
 }
 
 impl Hosted {
@@ -89,7 +86,6 @@ impl Hosted {
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
-            room_alarmed: AtomicBool::default(),
         }
     }
 

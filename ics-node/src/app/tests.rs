@@ -37,7 +37,9 @@ const PERMITS_NOTHING: &str =
 fn policy(app: &App, maker: &Party, rules: &str) -> TrustPolicy {
     let domains = vec![app.domain(&maker.domain).expect("is here").info.origin];
     let freshness = Freshness { default: 3_600, uses: [].into() };
-    TrustPolicy::compile(TrustDocument { domains, roles: Default::default(), freshness, rules: rules.to_owned() })
+    let labelling_roles = TrustDocument::certification_bodies();
+    let rules = rules.to_owned();
+    TrustPolicy::compile(TrustDocument { domains, roles: Default::default(), labelling_roles, freshness, rules })
         .expect("a policy")
 }
 

@@ -7,8 +7,9 @@ use std::path::Path;
 use ics_core::evidence::Verified;
 use ics_core::identity::IdentityId;
 use ics_core::log::checkpoint::Origin;
+use ics_core::record::Record;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Effect, StatusName};
+use ics_core::vocabulary::{DomainName, Effect, StatusName};
 
 use super::thing;
 
@@ -29,6 +30,14 @@ pub enum ArtifactRefusal {
     /// Its status blocks its use.
     #[error("its status is `{0}`, which blocks its use")]
     Blocked(StatusName),
+    /// Another domain than the one that was asked blocks its use.
+    #[error("{domain} says that it is `{status}`, which blocks its use")]
+    BlockedBy {
+        /// Who says so.
+        domain: DomainName,
+        /// What it says.
+        status: StatusName,
+    },
     /// The evidence is too old to permit anything.
     #[error("the news is too old: {0}")]
     Stale(Age),
@@ -107,6 +116,21 @@ pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRe
         (Effect::Permits, _) => Ok(()),
         (_, status) => Err(ArtifactRefusal::NotPermitted(status)),
     }
+}
+
+/// Refuses what any domain blocks of which a node knows: recalls often arrive last in the domain that is asked. It is that
+/// node's word, which can refuse and never permit.
+///
+/// # Errors
+/// The first domain that blocks.
+pub fn check_all<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<(), ArtifactRefusal> {
+    for record in records {
+        if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
+            let (domain, status) = (record.domain.clone(), status.decides.name.clone());
+            return Err(ArtifactRefusal::BlockedBy { domain, status });
+        }
+    }
+    Ok(())
 }
 
 fn not_fresh(verified: &Verified) -> ArtifactRefusal {

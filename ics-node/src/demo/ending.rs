@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::party::Party;
 use super::story::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE, Story};
+use crate::words::shell_word;
 
 /// Addresses and commands, while there is something to ask; files, while they are there.
 pub(super) fn rows(story: &Story, up: bool, kept: bool) -> Vec<(String, String)> {
@@ -31,7 +32,7 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
     let (gateway, maintenance) = (story.gateway.node.url(), story.integrator.node.url());
     let (maker, assets) = (&story.maker, story.integrator.domain());
     let serial = |number: usize| story.pumps.get(number).map_or("", |pump| pump.serial.as_str());
-    let file = |name: &str| story.directory.join(name).display().to_string();
+    let file = |name: &str| shell_word(&story.directory.join(name).display().to_string());
     let (stolen, recalled) = (serial(0), serial(1));
     let mut rows = Vec::new();
     if up {
@@ -43,7 +44,7 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
             ("log head", format!("{curl} {}/v1/domains/{}/checkpoint", maker.node.url(), maker.domain())),
         ]);
     }
-    rows.push(("offline", format!("{ics} verify {}", file(EVIDENCE_FILE))));
+    rows.push(("offline", format!("{ics} verify --document {}", file(EVIDENCE_FILE))));
     if is_installed("gpg") {
         let gpg = format!("gpg --homedir {} -q", file(GNUPG_DIRECTORY));
         let import = format!("{gpg} --allow-non-selfsigned-uid --import {}", file(OPENPGP_FILE));

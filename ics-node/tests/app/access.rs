@@ -138,7 +138,13 @@ async fn a_copy_of_which_nothing_arrives_is_waited_for_only_if_it_is_relied_on()
     let rules = "@id(\"made\") permit (principal, action, resource) \
                  when { principal.vouching_roles.contains(\"manufacturer\") };";
     let freshness = Freshness { default: 3_600, uses: [].into() };
-    let trust = TrustDocument { domains: vec![origin], roles: Default::default(), freshness, rules: rules.to_owned() };
+    let trust = TrustDocument {
+        domains: vec![origin],
+        roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
+        freshness,
+        rules: rules.to_owned(),
+    };
     let trust = Arc::new(TrustPolicy::compile(trust).expect("a policy"));
     let relying = |peers| maker.open_with(|setup| (setup.trust, setup.peers) = (Some(Arc::clone(&trust)), peers));
     assert_eq!(relying(Vec::new()).ready(), Ok(()), "it is not copied any more");

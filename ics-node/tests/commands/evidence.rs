@@ -25,7 +25,7 @@ fn evidence_is_checked_without_a_node() {
     let (path, origin) = exported(&stage, "serial:SN-1", "pump.json");
     stage.kill();
 
-    let nobody = stage.run_alone("nobody", &["verify", &path]);
+    let nobody = stage.run_alone("nobody", &["verify", "--document", &path]);
     assert_eq!(nobody.code, 0, "{nobody:?}");
     let verified = nobody.json();
     assert_eq!(
@@ -34,32 +34,35 @@ fn evidence_is_checked_without_a_node() {
     );
     assert_eq!(verified["record"]["status"]["name"], "stolen");
     assert_eq!((&verified["complete"], verified["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(2)));
-    let pinned = stage.ok(&["verify", &path, "--pin", &origin]);
-    let others = format!("no other domain has blocked it: this is the word of {DOMAIN} alone, ");
+    assert_eq!((&verified["checked"], verified.get("artifact")), (&"document".into(), None));
+    let shown = stage.words_alone("nobody", &["verify", "--document", &path]);
+    assert!(shown.starts_with("! the evidence holds, of a domain that nobody has pinned\n"), "{shown}");
+    let pinned = stage.ok(&["verify", "--document", &path, "--pin", &origin]);
+    let others = format!("no other domain has blocked it: no node was asked, and this is the word of {DOMAIN} alone, ");
     let others = format!("that {others}with what it has taken over from others");
     assert_eq!((&pinned["pinned"], &pinned["not_proven"]), (&true.into(), &serde_json::json!([others])));
-    let shown = stage.words_alone("home", &["verify", &path, "--pin", &origin]);
+    let shown = stage.words_alone("home", &["verify", "--document", &path, "--pin", &origin]);
     let doubts: Vec<&str> = shown.lines().filter(|line| line.starts_with("  not proven ")).collect();
     assert!(shown.contains("\n  proven ") && doubts.len() == 1 && doubts[0].ends_with(&others), "{shown}");
-    let later = stage.ok(&["verify", &path, "--at", "2099-01-01T00:00:00Z"]);
+    let later = stage.ok(&["verify", "--document", &path, "--at", "2099-01-01T00:00:00Z"]);
     assert_eq!(later["fresh"], false);
-    let shown = stage.words_alone("home", &["verify", &path]);
+    let shown = stage.words_alone("home", &["verify", "--document", &path]);
     assert!(shown.starts_with("✓ the evidence holds\n"), "{shown}");
-    let before = stage.ok(&["verify", &path, "--pin", &origin, "--at", "2026-01-01T00:00:00Z"]);
+    let before = stage.ok(&["verify", "--document", &path, "--pin", &origin, "--at", "2026-01-01T00:00:00Z"]);
     let said = before["not_proven"][0].as_str().unwrap_or_default();
     assert!(said.starts_with("what was known then") && before["made_later"].is_string(), "{before:#}");
-    let shown = stage.words_alone("home", &["verify", &path, "--at", "2026-01-01T00:00:00Z"]);
+    let shown = stage.words_alone("home", &["verify", "--document", &path, "--at", "2026-01-01T00:00:00Z"]);
     assert!(shown.contains("(later than the time by which it is judged)") && !shown.contains("never"), "{shown}");
     let genuine = shown.lines().find(|line| line.contains(" vouches for it")).unwrap_or_default();
     assert!(genuine.ends_with(", not yet stated at that time") && !genuine.contains('✓'), "{shown}");
 
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
-    let refused = stage.run(&["verify", &path, "--pin", &other]);
+    let refused = stage.run(&["verify", "--document", &path, "--pin", &other]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.failure().0.contains("the pinned domain is"), "{refused:?}");
     let text = std::fs::read_to_string(&path).expect("read");
     let forged = stage.write("forged.json", text.replacen("\"admitted_at\": \"2", "\"admitted_at\": \"3", 1));
-    assert_eq!(stage.run(&["verify", &forged]).code, 1);
+    assert_eq!(stage.run(&["verify", "--document", &forged]).code, 1);
 }
 
 /// A record counts what is said of the thing, evidence also what a group is.
@@ -68,12 +71,12 @@ fn statements_about_groups_are_counted_apart() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
     let (path, _) = exported(&stage, "serial:SN-1", "alone.json");
-    let shown = stage.words_alone("home", &["verify", &path]);
+    let shown = stage.words_alone("home", &["verify", "--document", &path]);
     assert!(shown.contains(" 1 statement, each signed by its signer, "), "{shown}");
     stage.ok(&["publish", "--group", "Lot 1", "--select", "lot=1"]);
     stage.ok(&["status", "suspended", "--group", "Lot 1", "--yes"]);
     let (path, _) = exported(&stage, "serial:SN-1", "grouped.json");
-    let shown = stage.words_alone("home", &["verify", &path]);
+    let shown = stage.words_alone("home", &["verify", "--document", &path]);
     assert!(shown.contains(" 3 statements, 2 of them about groups that may hold it and what these are, "), "{shown}");
 }
 
@@ -86,7 +89,7 @@ fn a_mirror_in_the_configuration_pins_its_domain() {
         std::fs::create_dir_all(stage.path("verifier")).expect("made");
         let peer = "[[peer]]\nname = \"p\"\nurl = \"http://127.0.0.1:1\"\n";
         stage.write("verifier/ics.toml", format!("{peer}mirror = [\"{pin}\"]\n"));
-        stage.run_in("verifier", &["verify", &path])
+        stage.run_in("verifier", &["verify", "--document", &path])
     };
     assert_eq!(verify(&origin).json()["pinned"], true);
     assert_eq!(verify(&format!("{DOMAIN}/{}", "07".repeat(32))).code, 1);
@@ -223,9 +226,57 @@ fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
     }
 }
 
+/// Whoever serves a file chooses its bytes: they must not choose what is asked of it.
 #[test]
-fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
-    const OTHER: &str = "code.acme.example";
+fn a_document_in_the_place_of_software_is_refused_with_the_command_that_checks_it() {
+    let (stage, _, id) = released();
+    let (evidence, _) = exported(&stage, &id, "update.sh");
+    let verdict = stage.write("$(touch x) it's.sh", r#"{"verdict":{}}"#);
+    let proof = stage.write("proof.sh", "c2sp.org/tlog-proof@v1\n");
+    for (file, what) in [(&evidence, "evidence"), (&verdict, "a verdict"), (&proof, "a proof")] {
+        let refused = stage.run(&["verify", file]);
+        let (why, advice) = refused.failure();
+        assert_eq!((refused.code, why.contains(" says nothing of ")), (1, true), "{refused:?}");
+        assert!(advice.starts_with(&format!("it looks like {what}: `ics verify --document ")), "{advice}");
+        let command = advice.split('`').nth(1).expect("a command");
+        let words = shlex::split(command).unwrap_or_default();
+        assert_eq!(words, ["ics", "verify", "--document", file.as_str()], "{advice}");
+        let alone = stage.run_alone("nobody", &["verify", file]);
+        assert_eq!((alone.code, alone.failure().1), (2, advice), "{alone:?}");
+        let asked = stage.run(&["verify", file, "--domain", CODE]);
+        assert_eq!(asked.code, 1, "{asked:?}");
+    }
+    assert_eq!(stage.ok(&["verify", "--document", &evidence])["checked"], "document");
+    let both = stage.run(&["verify", "--document", &evidence, "--evidence", &evidence]);
+    assert_eq!(both.code, 2, "one thing is asked at a time: {both:?}");
+}
+
+#[test]
+fn software_is_judged_whatever_it_holds() {
+    let mut stage = Stage::of("developer", CODE);
+    stage.start();
+    for (name, content) in [
+        ("sbom", r#"{"schemaVersion": 2}"#),
+        ("blank", " \n"),
+        ("empty", ""),
+        ("evidence", r#"{"checkpoint": "", "entries": []}"#),
+    ] {
+        let file = stage.write(name, content);
+        let unknown = stage.run(&["verify", &file]);
+        assert_eq!(unknown.code, 1, "{unknown:?}");
+        let published = stage.ok(&["publish", "--file", &file, "--name", name, "--version", "1"]);
+        let unreleased = stage.run(&["verify", &file]);
+        assert_eq!((unreleased.code, &unreleased.json()["checked"]), (1, &"artifact".into()), "{unreleased:?}");
+        stage.ok(&["status", "released", published["id"].as_str().expect("an id"), "--yes"]);
+        assert_eq!(stage.ok(&["verify", &file])["artifact"]["verdict"], "allow");
+    }
+}
+
+/// Another domain than [`CODE`] at the same node.
+const OTHER: &str = "code.acme.example";
+
+/// A developer whose node is the home of two domains.
+fn at_home_in_two_domains() -> Stage {
     let mut stage = Stage::of("developer", CODE);
     let node = format!("ics.{CODE}=node");
     let create = ["domain", "create", OTHER, "--template", "developer", "--owner", "owner", "--home-node", &node];
@@ -234,6 +285,37 @@ fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
     let home = format!("\n[[home]]\ndomain = \"{OTHER}\"\ndescriptor = \"domains/{OTHER}.v1.pgp\"\n");
     stage.write("home/ics.toml", text + &home);
     stage.start();
+    stage
+}
+
+#[test]
+fn what_any_domain_at_the_node_blocks_is_refused() {
+    let stage = at_home_in_two_domains();
+    let file = stage.write("firmware.bin", "firmware");
+    let publish = |domain: &str| {
+        let words = ["publish", "--file", &file, "--name", "firmware", "--version", "1", "--domain", domain];
+        stage.ok(&words)["id"].as_str().expect("an id").to_owned()
+    };
+    let id = publish(CODE);
+    assert_eq!(publish(OTHER), id);
+    let say = |status: &str, domain: &str| stage.ok(&["status", status, &id, "--domain", domain, "--yes"]);
+    say("released", CODE);
+    let permitted = stage.ok(&["verify", &file, "--domain", CODE]);
+    assert!(permitted["not_proven"].to_string().contains("of those that the node knows none does"), "{permitted}");
+    say("withdrawn", OTHER);
+    let refused = stage.run(&["verify", &file, "--domain", CODE]);
+    let artifact = refused.json()["artifact"].take();
+    let because = format!("{OTHER} says that it is `withdrawn`, which blocks its use");
+    assert_eq!((refused.code, &artifact["because"]), (1, &because.into()), "{refused:?}");
+    assert_eq!(artifact["verdict"], "deny");
+    let shown = stage.for_people("home", &["verify", &file, "--domain", CODE]).stdout;
+    assert!(shown.starts_with(&format!("✗ {file} must not be used: {OTHER} says ")), "{shown}");
+    assert!(!shown.contains("that no other domain has blocked it"), "{shown}");
+}
+
+#[test]
+fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
+    let stage = at_home_in_two_domains();
     let file = stage.write("firmware.bin", "firmware");
     let asked = || stage.run(&["verify", &file, "--domain", OTHER]);
     let unknown = asked();

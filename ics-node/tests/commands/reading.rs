@@ -181,20 +181,24 @@ fn a_saved_verdict_is_checked_without_the_node() {
     for (thing, outcome) in [("serial:SN-1", "allow"), ("serial:SN-2", "deny"), ("serial:SN-9", "unknown")] {
         let saved = stage.ok(&["explain", thing, "--use", "operate", "--peer", "serial:SN-1", "--save", &file]);
         assert_eq!(saved["outcome"], outcome, "{saved}");
-        let checked = stage.ok(&["verify", &file, "--trust", &policy]);
+        let checked = stage.ok(&["verify", "--document", &file, "--trust", &policy]);
         assert_eq!((&checked["trusted"], &checked["verdict"]["outcome"]), (&true.into(), &outcome.into()), "{checked}");
         assert_eq!(checked["fresh"], outcome != "unknown", "{checked}");
     }
     stage.ok(&["explain", "serial:SN-2", "--use", "operate", "--save", &file]);
     let good = std::fs::read_to_string(&file).expect("read");
     stage.kill();
-    let checked = stage.run_in("verifier", &["verify", &file]);
+    let checked = stage.run_in("verifier", &["verify", "--document", &file]);
     assert_eq!((checked.code, &checked.json()["trusted"]), (0, &false.into()), "{checked:?}");
-    let shown = stage.words_alone("home", &["verify", &file, "--trust", &policy]);
+    let shown = stage.words_alone("verifier", &["verify", "--document", &file]);
+    assert!(shown.starts_with("! the verdict holds by a trust policy that nobody has named: "), "{shown}");
+    let shown = stage.words_alone("home", &["verify", "--document", &file, "--trust", &policy]);
     assert!(shown.contains("  holds until  2"), "{shown}");
+    let undecided = stage.run(&["verify", &file, "--trust", &policy]);
+    assert_eq!((undecided.code, undecided.failure().0.contains("--document")), (2, true), "{undecided:?}");
     let pin = format!("{DOMAIN}/{}", "07".repeat(32));
     for (flag, value) in [("--pin", pin.as_str()), ("--at", "2026-01-01T00:00:00Z")] {
-        let refused = stage.run(&["verify", &file, flag, value]);
+        let refused = stage.run(&["verify", "--document", &file, flag, value]);
         assert_eq!(refused.code, 2, "nothing is held against it: {refused:?}");
         assert!(refused.failure().0.contains(flag), "{refused:?}");
     }
@@ -205,7 +209,7 @@ fn a_saved_verdict_is_checked_without_the_node() {
         (&proof, "--trust", policy.as_str()),
         (&proof, "--at", "2026-01-01T00:00:00Z"),
     ] {
-        let refused = stage.run(&["verify", file, flag, value]);
+        let refused = stage.run(&["verify", "--document", file, flag, value]);
         assert_eq!((refused.code, refused.failure().0.contains(flag)), (2, true), "{refused:?}");
     }
     for (what, from, to) in [
@@ -215,15 +219,15 @@ fn a_saved_verdict_is_checked_without_the_node() {
     ] {
         assert!(good.contains(from), "{what}: {good}");
         let forged = stage.write("forged.json", good.replace(from, to));
-        let refused = stage.run(&["verify", &forged]);
+        let refused = stage.run(&["verify", "--document", &forged]);
         assert_eq!(refused.code, 1, "{what}: {refused:?}");
     }
     let damaged = stage.write("damaged.json", good.replacen("\"outcome\"", "'outcome\"", 1));
-    let refused = stage.run(&["verify", &damaged, "--trust", &policy]);
+    let refused = stage.run(&["verify", "--document", &damaged, "--trust", &policy]);
     assert_eq!((refused.code, refused.failure().0.contains("it is damaged")), (1, true), "{refused:?}");
     let other = std::fs::read_to_string(&policy).expect("read").replace("in-use", "all");
     let other = stage.write("other.json", other);
-    let refused = stage.run(&["verify", &file, "--trust", &other]);
+    let refused = stage.run(&["verify", "--document", &file, "--trust", &other]);
     assert_eq!(refused.code, 1, "it was decided by another policy: {refused:?}");
 }
 

@@ -61,6 +61,35 @@ fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
     assert_eq!(told(&["anything-vouched", "--vouched", "manufacturer"]), [false, false, false]);
 }
 
+/// In which roles labels count, the policy says: who may fill them, and that nobody has one, is told.
+#[test]
+fn a_policy_says_in_which_roles_labels_count() {
+    let stage = Stage::started();
+    let init = |words: &[&str]| {
+        let first = ["trust", "init", "--force", "--permit", "anything-vouched", "--label", "ISO 13485"];
+        let ended = stage.for_people("home", &[&first[..], words].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.stderr
+    };
+    let path = stage.path("home/trust.json");
+    let path = path.to_str().expect("UTF-8");
+    let shown = || stage.for_people("home", &["trust", "show", path]).stdout;
+    let told = init(&[]);
+    assert!(told.contains("the role `certification-body`, and only in it labels count"), "{told}");
+    let text = shown();
+    assert!(text.contains("count in the role `certification-body`") && text.contains("\"ISO 13485\""), "{text}");
+    let checked = stage.for_people("home", &["trust", "check", path]).stdout;
+    assert!(checked.contains("labels count in the role `certification-body`"), "{checked}");
+    let told = init(&["--labelled-by", "manufacturer", "--labelled-by", "owner"]);
+    assert!(!told.contains("labels count"), "somebody has one of them: {told}");
+    assert!(shown().contains("count in the role `manufacturer` or `owner`"));
+    let origins = ["plant.example", "tuv.example"].map(|domain| format!("{domain}/{}", "07".repeat(32)));
+    let two = |words: &[&str]| init(&[&["--domain", &origins[0], "--domain", &origins[1]][..], words].concat());
+    assert!(two(&[]).contains("can fill these roles alone: `certification-body`;"));
+    assert!(two(&["--labelled-by", "owner"]).contains("can fill these roles alone: `owner`;"));
+    assert!(!two(&["--role-of", "certification-body=tuv.example"]).contains("can fill"));
+}
+
 /// A policy that left out a copy which has not begun yet would decide without it for ever.
 #[test]
 fn a_policy_counts_the_copies_that_are_to_come() {

@@ -164,7 +164,7 @@ fn a_node_signs_its_log_with_a_key_in_a_token() {
     let file = bench.stage.path("SN-1.json");
     let file = file.to_str().expect("UTF-8");
     bench.stage.ok(&["export", "serial:SN-1", "--output", file]);
-    bench.stage.ok(&["verify", file]);
+    bench.stage.ok(&["verify", "--document", file]);
     assert_eq!(bench.stage.size("serial:SN-1"), 3);
 }
 

@@ -96,6 +96,7 @@ impl World {
         let document = TrustDocument {
             domains: vec![world.home.origin.clone()],
             roles: Default::default(),
+            labelling_roles: TrustDocument::certification_bodies(),
             freshness: Freshness { default: FRESH_SECONDS, uses: [].into() },
             rules: RULES.to_owned(),
         };

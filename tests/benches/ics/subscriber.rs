@@ -109,6 +109,7 @@ fn policy(domain: Origin) -> Option<TrustPolicy> {
     TrustPolicy::compile(TrustDocument {
         domains: vec![domain],
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness,
         rules: RULES.to_owned(),
     })

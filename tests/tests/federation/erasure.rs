@@ -201,7 +201,7 @@ fn what_is_left_is_shown(office: &Office, erased: u64, first: &str, third: &str)
         let pack = office.directory.path().join("pack.json");
         let file = pack.to_str().expect("text");
         office.home.json(&["export", thing, "-o", file]);
-        let report = ics(&office.directory.path().join("nobody"), &["--json", "verify", file]).json();
+        let report = ics(&office.directory.path().join("nobody"), &["--json", "verify", "--document", file]).json();
         assert_eq!(report["record"]["status"]["effect"], "blocks", "{report}");
         let refused = report["statements"].as_array().expect("lines").iter().find(|line| line.get("refused").is_some());
         assert!(refused.is_none(), "{report}");

@@ -193,9 +193,9 @@ fn evidence_is_verified_without_a_network(town: &Town) {
     town.maker.json(&["export", PUMP, "-o", file]);
     let elsewhere = town.bench.path().join("nobody");
     let origin = town.maker.holds(DEVICES).expect("held")["origin"].as_str().expect("an origin").to_owned();
-    let report = ics(&elsewhere, &["--json", "verify", file, "--pin", &origin]).json();
+    let report = ics(&elsewhere, &["--json", "verify", "--document", file, "--pin", &origin]).json();
     assert_eq!(report["pinned"], true, "{report}");
-    ics(&elsewhere, &["verify", file, "--pin", &format!("{DEVICES}/{}", "00".repeat(32))]).ends_with(1);
+    ics(&elsewhere, &["verify", "--document", file, "--pin", &format!("{DEVICES}/{}", "00".repeat(32))]).ends_with(1);
 
     let evidence: Value = serde_json::from_slice(&std::fs::read(&pack).expect("a pack")).expect("JSON");
     let entries = evidence["entries"].as_array().expect("entries").len();
@@ -211,7 +211,7 @@ fn refuses_a_changed_body(elsewhere: &Path, town: &Town, evidence: &Value, entry
     *bytes.last_mut().expect("bytes") ^= 1;
     *body = STANDARD.encode(bytes).into();
     let path = town.bench.file("tampered.json", tampered.to_string().as_bytes());
-    ics(elsewhere, &["verify", path.to_str().expect("text")]).ends_with(1);
+    ics(elsewhere, &["verify", "--document", path.to_str().expect("text")]).ends_with(1);
 }
 
 fn a_stolen_device_is_denied(town: &Town) {

@@ -82,13 +82,15 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     // A case goes to whoever checks it without a network.
     let case = pair.infield.get("/v1/verdict/case?id=serial:SN-3000&use=connect");
     let file = pair.infield.write("case.json", case.to_string());
-    pair.infield.ics(&["verify", &file, "--trust", pair.infield.home.join("trust.json").to_str().expect("text")]).ok();
+    pair.infield
+        .ics(&["verify", "--document", &file, "--trust", pair.infield.home.join("trust.json").to_str().expect("text")])
+        .ok();
 
     // So does the evidence, with the home's word that it is all of it; the configuration pins whose it is.
     let pack = pair.infield.home.join("evidence.json");
     let pack = pack.to_str().expect("text");
     pair.infield.json(&["export", "serial:SN-3000", "--domain", DEVICES, "-o", pack]);
-    let verified = pair.infield.json(&["verify", pack]);
+    let verified = pair.infield.json(&["verify", "--document", pack]);
     assert_eq!((&verified["complete"], &verified["pinned"]), (&json!(true), &json!(true)), "{verified}");
     let doubts = verified["not_proven"].as_array().expect("doubts");
     let is_of_others = |it: &Value| it.as_str().is_some_and(|it| it.starts_with("that no other domain has blocked"));
@@ -96,7 +98,7 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     let mut cut: Value = serde_json::from_slice(&std::fs::read(pack).expect("read")).expect("JSON");
     cut["entries"].as_array_mut().expect("entries").pop();
     let cut = pair.infield.write("cut.json", cut.to_string());
-    let refused = pair.infield.ics(&["verify", &cut]);
+    let refused = pair.infield.ics(&["verify", "--document", &cut]);
     assert!(refused.stderr.contains("which is left out"), "{}", refused.stderr);
     // A stranger has nobody asked for him by this door.
     let stranger = format!("{}/v1/domains/{DEVICES}/identities/serial:SN-3001/evidence", pair.infield.url);

@@ -65,6 +65,7 @@ impl Town {
         let policy = TrustDocument {
             domains: pinned.into(),
             roles: Default::default(),
+            labelling_roles: TrustDocument::certification_bodies(),
             freshness: Freshness { default: 3_600, uses: [].into() },
             rules: format!("{}\n{}", templates::VOUCHED, templates::SOFTWARE),
         };

@@ -161,7 +161,8 @@ fn a_receipt_is_a_proof(court: &Court) {
     let witness = |node: &Node| node.cosigner();
     let (first, second) = (witness(&court.first), witness(&court.second));
     let elsewhere = court.directory.path().join("nobody");
-    let verify = |more: &[&str]| ics(&elsewhere, &[&["--json", "verify", file, "--log-key", &log], more].concat());
+    let verify =
+        |more: &[&str]| ics(&elsewhere, &[&["--json", "verify", "--document", file, "--log-key", &log], more].concat());
     let report = verify(&["--witness", &first, "--witness", &second]).json();
     assert_eq!((&report["index"], &report["kind"]), (&json!(3), &json!("statement")), "{report}");
     assert_eq!(report["witnesses"].as_array().map(Vec::len), Some(2), "{report}");
@@ -169,7 +170,7 @@ fn a_receipt_is_a_proof(court: &Court) {
     verify(&["--witness", &first, "--witness", &stranger]).ends_with(1);
     verify(&["--witness", &first, "--witness", &stranger, "--quorum", "1"]).json();
     verify(&["--witness", &first, "--witness", &first, "--quorum", "2"]).ends_with(1);
-    ics(&elsewhere, &["verify", file]).ends_with(2);
+    ics(&elsewhere, &["verify", "--document", file]).ends_with(2);
     fs::write(&path, text.replace("index 3", "index 2")).expect("written");
     verify(&[]).ends_with(1);
     fs::write(&path, &text).expect("written");

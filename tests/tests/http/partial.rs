@@ -29,6 +29,7 @@ fn trusting(home: &Node) -> Option<Arc<TrustPolicy>> {
     let document = TrustDocument {
         domains: vec![home.app().domain(&domain()).expect("founded").info.origin],
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: Freshness { default: 3_600, uses: [].into() },
         rules: "@id(\"made\") permit (principal, action, resource) \
                 when { principal.vouching_roles.contains(\"manufacturer\") };"

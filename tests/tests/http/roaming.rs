@@ -93,6 +93,7 @@ impl Gateway {
         let document = TrustDocument {
             domains,
             roles: Default::default(),
+            labelling_roles: TrustDocument::certification_bodies(),
             freshness: Freshness { default: seconds, uses: [].into() },
             rules: "@id(\"made\") permit (principal, action, resource) \
                     when { principal.vouching_roles.contains(\"manufacturer\") };"

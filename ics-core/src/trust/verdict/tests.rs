@@ -37,6 +37,7 @@ fn policy(domains: &[&str]) -> TrustPolicy {
     TrustPolicy::compile(TrustDocument {
         domains: domains.iter().map(|domain| origin(domain)).collect(),
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: freshness(3_600),
         rules: RULES.to_owned(),
     })
@@ -387,22 +388,14 @@ fn a_role_counts_of_the_domains_that_the_policy_names_for_it() {
         };
         TrustPolicy::compile(document)
     };
-    let all = [
-        good(),
-        vec![say(3, KEEPER, "maintainer", Act::Label).with(|said| said.claims.label = Some("prototype".to_owned()))],
-    ]
-    .concat();
-    for (roles, told, expected) in [
-        (&[][..], good(), Outcome::Allow),
-        (&[("maintainer", "a.example")], good(), Outcome::Allow),
-        (&[("maintainer", "b.example")], good(), Outcome::Deny),
-        (&[("manufacturer", "b.example")], good(), Outcome::Deny),
-        // A label that forbids is one, too.
-        (&[("maintainer", "a.example")], all, Outcome::Deny),
+    for (roles, expected) in [
+        (&[][..], Outcome::Allow),
+        (&[("maintainer", "a.example")], Outcome::Allow),
+        (&[("maintainer", "b.example")], Outcome::Deny),
+        (&[("manufacturer", "b.example")], Outcome::Deny),
     ] {
-        let policy = bound(roles).expect("a trust policy");
-        let told = vec![testimony("a.example", &told), testimony("b.example", &[])];
-        let verdict = answer("operate", looked(told), None, &policy, now());
+        let told = vec![testimony("a.example", &good()), testimony("b.example", &[])];
+        let verdict = answer("operate", looked(told), None, &bound(roles).expect("a trust policy"), now());
         assert_eq!(verdict.outcome, expected, "{roles:?}: {verdict:?}");
     }
     // What blocks counts whoever says it.
@@ -415,6 +408,26 @@ fn a_role_counts_of_the_domains_that_the_policy_names_for_it() {
         refused.contains("roles.maintainer") && refused.contains("`c.example` is not among `domains`"),
         "{refused}"
     );
+}
+
+/// A maker has his own role, and could label his own things. A label that the rules forbid is one, too.
+#[test]
+fn a_label_counts_in_the_roles_that_the_policy_names() {
+    for (labelling, bound, (signer, role), counts) in [
+        ("certification-body", "a.example", (MAKER, "manufacturer"), false),
+        ("certification-body", "a.example", (LABELLER, "certification-body"), true),
+        ("certification-body", "b.example", (LABELLER, "certification-body"), false),
+        ("manufacturer", "b.example", (MAKER, "manufacturer"), true),
+    ] {
+        let roles = BTreeMap::from([(word("certification-body"), BTreeSet::from([word(bound)]))]);
+        let counted = policy(&["a.example", "b.example"]).document().clone();
+        let document = TrustDocument { roles, labelling_roles: BTreeSet::from([word(labelling)]), ..counted };
+        let policy = TrustPolicy::compile(document).expect("a trust policy");
+        let label = say(3, signer, role, Act::Label).with(|said| said.claims.label = Some("prototype".to_owned()));
+        let told = testimony("a.example", &[good(), vec![label]].concat());
+        let outcome = answer("operate", looked(vec![told, testimony("b.example", &[])]), None, &policy, now()).outcome;
+        assert_eq!(outcome == Outcome::Deny, counts, "{role} of a.example: {labelling}, {bound}");
+    }
 }
 
 /// More hands may block, and contradict; no others put a thing into use, or say what it is.
@@ -465,6 +478,7 @@ fn a_use_is_known_by_an_action_a_bound_or_a_rule() {
     let document = TrustDocument {
         domains: vec![origin("plant.example")],
         roles: Default::default(),
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: Freshness { default: 3_600, uses: [("deploy".to_owned(), 60)].into() },
         rules: "@id(\"any\") permit (principal, action, resource);
             @id(\"back\") forbid (principal, action, resource) when { context.use == \"rollback\" };"

@@ -24,7 +24,7 @@ Examples:
   Why may this device talk to that gateway, or why not?
   $ ics explain serial:SN-0001 --use connect --peer host:gw4.site.example
 
-  Keep the answer with everything that proves it, for `ics verify`:
+  Keep the answer with everything that proves it, for `ics verify --document`:
   $ ics explain serial:SN-0001 --use operate --save pump.case.json")]
 pub(crate) struct Explain {
     /// An id or a name, as `ics lookup` takes.
@@ -36,7 +36,7 @@ pub(crate) struct Explain {
     /// The thing that it is to deal with, by id or name.
     #[arg(long, value_name = "QUERY", requires = "usage")]
     peer: Option<String>,
-    /// Write the verdict with its evidence to this file; `ics verify` checks it without a network.
+    /// Write the verdict with its evidence to this file; `ics verify --document` checks it without a network.
     #[arg(long, value_name = "FILE", requires = "usage")]
     save: Option<PathBuf>,
 }

@@ -16,6 +16,7 @@ use crate::cli::output::card;
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
 use crate::openpgp::{self, Armor};
+use crate::words::shell_word;
 use bundle::BundleArgs;
 pub(super) use bundle::open;
 
@@ -24,7 +25,7 @@ pub(super) use bundle::open;
 #[command(after_long_help = "\
 Examples:
   $ ics export serial:SN-0001 -o pump.evidence.json
-  $ ics verify pump.evidence.json
+  $ ics verify --document pump.evidence.json
 
   $ ics export serial:SN-0001 --openpgp --armor > pump.asc
   $ gpg --allow-non-selfsigned-uid --import pump.asc
@@ -167,7 +168,7 @@ impl Export {
     }
 }
 
-/// The proof of an entry, and its body beside it: `ics verify` reads both.
+/// The proof of an entry, and its body beside it: `ics verify --document` reads both.
 fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Failure> {
     let body = path.with_extension("pgp");
     if body == path {
@@ -181,7 +182,7 @@ fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Fa
     let rows = [
         ("proof", path.display().to_string()),
         ("body", body.display().to_string()),
-        ("verify", format!("ics verify {} --log-key KEY", path.display())),
+        ("verify", format!("ics verify --document {} --log-key KEY", shell_word(&path.display().to_string()))),
     ];
     context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
     Ok(Exit::Ok)

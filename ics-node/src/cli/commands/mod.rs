@@ -164,18 +164,21 @@ pub(super) enum Command {
     History(history::History),
     /// Write evidence or OpenPGP of a thing to a file.
     ///
-    /// Writes what a domain says of a thing to a file: evidence that `ics verify` checks without a network, or OpenPGP for
-    /// gpg and sq, with the certificates of those who signed. What the node gives is verified first.
+    /// Writes what a domain says of a thing to a file: evidence that `ics verify --document` checks without a network, or
+    /// OpenPGP for gpg and sq, with the certificates of those who signed. What the node gives is verified first.
     Export(export::Export),
-    /// Check evidence without a network, or whether a file may be used.
+    /// Check whether a file may be used, or evidence without a network.
     ///
-    /// Checks evidence that `ics export` has written, without a network: signatures, rules, and the place of every
-    /// statement in the domain's log. Or checks a file: whether it is software that a domain vouches for and permits, by
-    /// evidence at hand, or by evidence that the node gives and that is checked in the same way.
+    /// Asks whether a file may be used: whether a domain vouches for software of its hash and permits it, whatever the file
+    /// holds. It is asked by evidence at hand (--evidence), without a network, or by evidence that the node gives and that
+    /// is checked in the same way; then no other domain of which the node knows may block it either. With --document FILE
+    /// is what `ics export` or `ics explain --save` has written, and is checked without a network: signatures, rules, and
+    /// the place of every statement in the domain's log.
     ///
-    /// The exit code for evidence says whether it holds, whatever it says of the thing. For a file it is 0 only if its use
-    /// is permitted: by evidence at hand only if --pin or the configuration says which domain is meant, and its home has
-    /// signed that nothing is left out.
+    /// For a file the exit code is 0 only if its use is permitted: by evidence at hand only if --pin or the configuration
+    /// says which domain is meant, and its home has signed that nothing is left out. One domain permits it; whether the
+    /// node's trust policy allows it, `ics lookup THING --use install` and `ics gate apt` ask. For a document the exit code
+    /// says whether it is genuine, whatever it says of the thing.
     Verify(verify::Verify),
     /// Draw the QR code that leads to a thing's page.
     ///
@@ -204,7 +207,8 @@ pub(super) enum Command {
     /// Submit the statements and certificates of an OpenPGP keyring.
     ///
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
-    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
+    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing. Where a signer has
+    /// revoked his key, it tells what the owners have to do: what he said before goes on to count.
     ///
     /// The exit code is 1 as soon as anything was refused or is not legal, though the rest is in the log: in keyrings of
     /// people mostly what others have certified whom the domain does not know. What is only left out, because it has no

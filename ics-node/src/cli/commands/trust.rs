@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use ics_core::descriptor::Freshness;
 use ics_core::limits;
-use ics_core::trust::{TrustError, TrustPolicy};
+use ics_core::trust::{TrustDocument, TrustError, TrustPolicy};
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -61,6 +61,12 @@ pub(super) fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf,
 pub(super) fn read(path: &Path) -> Result<TrustPolicy, Failure> {
     let json = files::read(path, limits::DESCRIPTOR_BYTES)?;
     TrustPolicy::parse(&json).map_err(|error: TrustError| files::failed(path, error))
+}
+
+/// What becomes of labels.
+pub(super) fn labelling(document: &TrustDocument) -> String {
+    let roles: Vec<String> = document.labelling_roles.iter().map(|role| format!("`{role}`")).collect();
+    format!("count in the role {}", roles.join(" or "))
 }
 
 /// The bounds within which a home may not have confirmed anew, by use; `default` is that of any other.

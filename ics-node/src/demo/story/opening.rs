@@ -95,6 +95,7 @@ fn write_trust_policy(home: &Path, domains: Vec<Origin>, roles: BTreeMap<Role, B
     let document = TrustDocument {
         domains,
         roles,
+        labelling_roles: TrustDocument::certification_bodies(),
         freshness: Freshness { default: RELIED_UPON_SECONDS, uses: [].into() },
         rules: [templates::VOUCHED, templates::SOFTWARE].join("\n"),
     };

@@ -20,6 +20,7 @@ use crate::cli::words::counted;
 use crate::client::bundle::{CarryError, Made, Order, make};
 use crate::client::node::Node;
 use crate::config::{Config, PeerConfig, PeerName};
+use crate::words::shell_word;
 
 /// What a bundle takes.
 #[derive(Debug, Args)]
@@ -131,8 +132,8 @@ fn text(path: &Path, reader: &PeerName, bytes: u64, made: &[Made]) -> String {
         }
     }
     rows.push(("bytes", bytes.to_string()));
-    let next = format!("there: ics import --bundle {}", path.file_name().unwrap_or_default().display());
-    rows.push(("next", next));
+    let name = path.file_name().unwrap_or_default().display().to_string();
+    rows.push(("next", format!("there: ics import --bundle {}", shell_word(&name))));
     card(&format!("{} {} for {reader}", style("✓").green(), path.display()), &rows)
 }
 

@@ -64,7 +64,11 @@ impl Check {
             let first = format!("✓ {} is well formed, for {domains}", path.display());
             let denies = (!permits).then(|| "! no rule permits anything: every answer will be `deny`".to_owned());
             let short = short.iter().map(|(usage, seconds)| format!("! {}", super::short_in_words(usage, *seconds)));
-            core::iter::once(first).chain(places.remarks()).chain(short).chain(denies).collect::<Vec<_>>().join("\n")
+            let document = policy.document();
+            let looks_at_labels = document.rules.contains("labels");
+            let labels = looks_at_labels.then(|| format!("· labels {}", super::labelling(document)));
+            let remarks = core::iter::once(first).chain(places.remarks()).chain(labels);
+            remarks.chain(short).chain(denies).collect::<Vec<_>>().join("\n")
         })?;
         let is_good = places.absent.is_empty() && places.mistaken.is_empty() && permits;
         Ok(if is_good { Exit::Ok } else { Exit::Refused })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ics_core::descriptor::Freshness;
 use ics_core::log::checkpoint::Origin;
-use ics_core::trust::requirement::{Label, Pair, Quorum, Requirement};
+use ics_core::trust::requirement::{self, Label, Pair, Quorum, Requirement};
 use ics_core::trust::{TrustDocument, TrustPolicy, templates};
 use ics_core::vocabulary::{DomainName, Role, StatusName};
 
@@ -26,7 +26,7 @@ Examples:
   Devices that the manufacturer vouches for and the integrator has approved, by what this node's domains say:
   $ ics trust init --permit devices
 
-  The same and approved code, with a certification, in use, news of five minutes for connections:
+  The same and approved code, all with a certification, things in use, news of five minutes for connections:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
@@ -56,22 +56,29 @@ pub(crate) struct Init {
     /// What is permitted; may be given several times.
     #[arg(long, value_enum, required = true)]
     permit: Vec<Permit>,
-    /// A role in which somebody must vouch for a thing.
+    /// A role in which somebody must vouch for a thing, or for software: what is demanded is demanded of all that is
+    /// permitted.
     #[arg(long, value_name = "ROLE")]
     vouched: Vec<Role>,
-    /// A role in which somebody must approve of a thing.
+    /// A role in which somebody must approve of a thing or software. With `--permit rollback` an approval for a time that is
+    /// over is enough for going back.
     #[arg(long, value_name = "ROLE")]
     approved: Vec<Role>,
-    /// A label that a thing must have.
+    /// A label that a thing or software must have.
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
+    /// A role in which a label counts; may be given several times. Given in any other, it is none: a maker's, say, by which
+    /// he could label his own things.
+    #[arg(long, value_name = "ROLE", default_value = "certification-body")]
+    labelled_by: Vec<Role>,
     /// So many of these roles must vouch: K:ROLE,ROLE,…
     #[arg(long, value_name = "QUORUM")]
     quorum: Vec<Quorum>,
-    /// A status in which a thing may be used; may be given several times.
+    /// A status in which a thing may be used; may be given several times. Software is held to it as well, but where none of
+    /// these is one of software, such as `released`: then any status is good for it that permits its use.
     #[arg(long, value_name = "STATUS")]
     status: Vec<StatusName>,
-    /// Refuse things whose statuses differ in effect from domain to domain.
+    /// Refuse things and software whose statuses differ in effect from domain to domain.
     #[arg(long)]
     agreed: bool,
     /// Who may connect to whom, by kind or model: FROM:TO; may be given several times.
@@ -178,6 +185,7 @@ impl Init {
         let document = TrustDocument {
             domains,
             roles: self.bound(),
+            labelling_roles: self.labelled_by.iter().cloned().collect(),
             freshness: Freshness {
                 default: self.fresh,
                 uses: self.fresh_for.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -222,12 +230,8 @@ impl Init {
                 span(self.fresh)
             ));
         }
-        let lacks = |role: &Role| held.as_ref().is_some_and(|held| !held.contains(role));
-        for role in self.needed_roles().into_iter().filter(lacks) {
-            context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
-                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
-            ));
+        if let Some(held) = held {
+            self.note_unheld(context, &held);
         }
         Ok(Exit::Ok)
     }
@@ -275,17 +279,35 @@ impl Init {
 
     /// What the policy rests on that any of several domains may say.
     fn note_unbound(&self, context: &Context, document: &TrustDocument) {
-        let needed = self.needed_roles();
+        let mut needed = self.needed_roles();
+        if !self.label.is_empty() {
+            needed.extend(self.labelled_by.iter().cloned());
+        }
         let unbound = needed.iter().filter(|role| !document.roles.contains_key(*role)).map(|role| format!("`{role}`"));
-        // In which role labels are given, each domain says; one that is bound and needed for nothing else is taken for it.
-        let labels = !self.label.is_empty() && document.roles.keys().all(|role| needed.contains(role));
-        let unbound: Vec<String> = unbound.chain(labels.then(|| "whoever gives labels".to_owned())).collect();
+        let unbound: Vec<String> = unbound.collect();
         if document.domains.len() > 1 && !unbound.is_empty() {
             context.output.note(&format!(
                 "each of the {} can fill these roles alone: {}; its owners give themselves any role there, and --role-of \
                  ROLE=DOMAIN says of which a role counts",
                 counted(document.domains.len(), "domain"),
                 unbound.join(", ")
+            ));
+        }
+    }
+
+    /// The roles that nobody has by the descriptors, and without which something is never permitted.
+    fn note_unheld(&self, context: &Context, held: &BTreeSet<Role>) {
+        for role in self.needed_roles().difference(held) {
+            context.output.note(&format!(
+                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
+                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
+            ));
+        }
+        if !self.label.is_empty() && !self.labelled_by.iter().any(|role| held.contains(role)) {
+            let roles = self.labelled_by.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ");
+            context.output.note(&format!(
+                "no descriptor of these domains gives anybody the role {roles}, and only in it labels count: \
+                 --labelled-by ROLE names another, `ics domain update --add-signer ROLE=KEY` gives it"
             ));
         }
     }
@@ -305,14 +327,15 @@ impl Init {
             Permit::Rollback => templates::ROLLBACK.to_owned(),
             Permit::AnythingVouched => templates::ANYTHING_VOUCHED.to_owned(),
         });
-        let requirements = self.requirements();
-        let demands = requirements.iter().enumerate().map(|(place, it)| it.rules(place + 1));
+        let demands = Some(requirement::rules(&self.requirements())).filter(|rules| !rules.is_empty());
         permits.chain(demands).collect::<Vec<_>>().join("\n")
     }
 
     fn requirements(&self) -> Vec<Requirement> {
         let mut all: Vec<Requirement> = self.vouched.iter().cloned().map(Requirement::Vouched).collect();
-        all.extend(self.approved.iter().cloned().map(Requirement::Approved));
+        let goes_back = self.permit.contains(&Permit::Rollback);
+        let approved = if goes_back { Requirement::ApprovedOnce } else { Requirement::Approved };
+        all.extend(self.approved.iter().cloned().map(approved));
         all.extend(self.label.iter().cloned().map(Requirement::Labelled));
         all.extend(self.quorum.iter().cloned().map(Requirement::Quorum));
         if !self.status.is_empty() {

@@ -33,6 +33,7 @@ impl Show {
             let domains: Vec<String> = document.domains.iter().map(ToString::to_string).collect();
             let mut rows = vec![("domains", domains.join("\n")), ("news", news(&document.freshness))];
             rows.extend((!document.roles.is_empty()).then(|| ("roles", roles(document))));
+            rows.push(("labels", super::labelling(document)));
             format!("{}\n{}", card(&format!("{}", path.display()), &rows), document.rules.trim_end())
         })?;
         Ok(Exit::Ok)

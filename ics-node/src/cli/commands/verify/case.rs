@@ -8,6 +8,7 @@ use ics_core::trust::{Party, Rule, Step, TrustDocument, Verdict};
 use serde::Serialize;
 
 use super::Verify;
+use super::report::Checked;
 use crate::cli::commands::trust;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -18,6 +19,7 @@ use crate::explain;
 /// What was found, as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
+    checked: Checked,
     /// Whether the trust policy is the one that was given.
     trusted: bool,
     thing: &'a str,
@@ -49,8 +51,9 @@ impl Standing {
         }
     }
 
-    fn headline(self, given: Timestamp, fresh_until: Option<Timestamp>) -> String {
+    fn headline(self, trusted: bool, given: Timestamp, fresh_until: Option<Timestamp>) -> String {
         match (self, fresh_until) {
+            (Self::Holds, _) if !trusted => "! the verdict holds by a trust policy that nobody has named".to_owned(),
             (Self::Holds, _) => "✓ the verdict holds".to_owned(),
             (Self::Over, Some(until)) => format!("! the verdict is genuine, and over: it held until {}", when(until)),
             (Self::Over, None) => format!("! the verdict is genuine, and held at {}", when(given)),
@@ -81,6 +84,7 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     }
     let standing = Standing::at(context.now(), case.verdict.at, case.verdict.fresh_until);
     let report = Report {
+        checked: Checked::Document,
         trusted: ours.is_some(),
         thing: &case.thing.asked,
         peer: case.peer.as_ref().map(|peer| peer.asked.as_str()),
@@ -141,7 +145,7 @@ fn text(report: &Report<'_>) -> String {
     let peer = report.peer.map(|peer| format!(" with {}", clean(peer))).unwrap_or_default();
     format!(
         "{}: {} {}{peer}\n{}",
-        report.standing.headline(verdict.at, verdict.fresh_until),
+        report.standing.headline(report.trusted, verdict.at, verdict.fresh_until),
         explain::outcome(verdict.outcome),
         clean(report.thing),
         card("verdict", &rows)
@@ -190,7 +194,14 @@ mod tests {
             ),
         ] {
             assert_eq!(Standing::at(at(now), given, until), standing, "{now}");
-            assert_eq!(standing.headline(given, until), headline, "{now}");
+            assert_eq!(standing.headline(true, given, until), headline, "{now}");
         }
+    }
+
+    #[test]
+    fn a_verdict_by_a_policy_that_nobody_has_named_is_no_plain_yes() {
+        let given = Timestamp::from_seconds(1_795_161_200);
+        let headline = Standing::Holds.headline(false, given, None);
+        assert_eq!(headline, "! the verdict holds by a trust policy that nobody has named");
     }
 }

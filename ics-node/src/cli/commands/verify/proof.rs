@@ -1,4 +1,4 @@
-//! `ics verify` of a proof that an entry stands in a log (C2SP tlog-proof), without a network.
+//! `ics verify --document` of a proof that an entry stands in a log (C2SP tlog-proof), without a network.
 
 use console::style;
 use ics_core::limits;
@@ -11,6 +11,7 @@ use ics_core::time::Timestamp;
 use serde::Serialize;
 
 use super::Verify;
+use super::report::Checked;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
@@ -20,6 +21,7 @@ use crate::cli::words::when;
 /// What a proof shows.
 #[derive(Serialize)]
 struct Report {
+    checked: Checked,
     origin: String,
     index: u64,
     size: u64,
@@ -62,6 +64,7 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     let checkpoint = source.verify(&body, log_key).map_err(|error| refused(error.to_string()))?;
     let parsed = body::parse(&body).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
     let report = Report {
+        checked: Checked::Document,
         origin: source.origin.to_string(),
         index: source.index,
         size: checkpoint.size,
