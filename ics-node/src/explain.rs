@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::record::{Assessment, By, Entitlement, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
@@ -37,7 +37,7 @@ pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation
         sections: sections([
             ("Who says so", each(standing)),
             ("To come", each(to_come)),
-            (CONFLICTS, [between(answers, assessment), each(conflicts)].concat()),
+            (CONFLICTS, [between(answers, assessment), called_elsewhere(answers), each(conflicts)].concat()),
             ("Without effect", each(ignored)),
             ("How fresh", fresh.chain(assessment.unheard.iter().map(not_heard)).collect()),
         ]),
@@ -286,6 +286,23 @@ fn between(answers: &[RecordAnswer], assessment: &Assessment) -> Vec<Point> {
     answers.iter().filter_map(other).collect()
 }
 
+/// Domains that call a file otherwise than the first one.
+fn called_elsewhere(answers: &[RecordAnswer]) -> Vec<Point> {
+    let Some(first) = answers.first().map(|it| &it.record) else { return Vec::new() };
+    let software = answers.iter().map(|it| &it.record).filter(|record| is_software(record));
+    let others = software.filter(|record| record.title != first.title);
+    let point = |record: &Record| {
+        let text = format!("{} calls it `{}`, and not `{}`", record.domain, name(&record.title), name(&first.title));
+        Point { domain: Some(record.domain.clone()), ..said(text) }
+    };
+    others.map(point).collect()
+}
+
+/// Two names or versions of one file are a contradiction; of another thing anybody may have a name of his own.
+const fn is_software(record: &Record) -> bool {
+    matches!(record.identity.id, IdentityId::Software(_))
+}
+
 fn conflicts(record: &Record) -> Vec<Point> {
     let beside = record.status.iter().flat_map(|status| {
         let decides = &status.decides;
@@ -302,7 +319,15 @@ fn conflicts(record: &Record) -> Vec<Point> {
             ..said(format!("Its {} is said to be {values}", attribute(*which)))
         }
     });
-    beside.chain(contradiction).collect()
+    beside.chain(contradiction).chain(called_otherwise(record)).collect()
+}
+
+/// What a file is called otherwise than by its first introduction.
+fn called_otherwise(record: &Record) -> impl Iterator<Item = Point> {
+    record.also_called.iter().filter(move |_| is_software(record)).map(move |it| {
+        let text = format!("{} calls it `{}`, and not `{}`", by(&it.by), name(&it.value), name(&record.title));
+        Point { text, domain: Some(record.domain.clone()), index: Some(it.by.index) }
+    })
 }
 
 fn stands_beside(record: &Record, decides: &GivenStatus, other: &GivenStatus) -> Point {

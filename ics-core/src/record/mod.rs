@@ -1,6 +1,7 @@
 //! What a domain says about a thing: a pure function of its statements, its policy and the time.
 
 mod assessment;
+mod called;
 mod formerly;
 mod membership;
 mod postings;

@@ -388,6 +388,9 @@ pub struct Record {
     pub identity: Identity,
     /// What people call it: its first standing User ID, or name and version.
     pub title: String,
+    /// What those call it who introduce it as well, and call it something else; each name once, by the first who gives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_called: Vec<Given<String>>,
     /// The time at which the statements were judged.
     pub at: Timestamp,
     /// When, after that, the first statement begins or ceases to be in force: the record holds until then.
@@ -457,12 +460,6 @@ impl Record {
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.status.as_ref().map_or(Effect::None, |status| status.decides.effect)
-    }
-
-    /// All names under which it is found: its own, and those of its certificates.
-    pub fn all_names(&self) -> impl Iterator<Item = &Name> {
-        let of_certificates = self.certificates.iter().flat_map(|given| given.value.names());
-        self.names.iter().map(|given| &given.value).chain(of_certificates)
     }
 
     /// The roles over the identity that a signer has: those that the descriptor gives him, and those of live grants.

@@ -40,6 +40,7 @@ pub fn resolve(
         domain: domain.name().clone(),
         identity: Identity { id: *subject, kind: introduction.subject().kind() },
         title: introduction.subject().title(),
+        also_called: also_called(&scene, introduction),
         at,
         changes_at: changes_at(&scene, at),
         status: status(&scene),
@@ -71,7 +72,16 @@ fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
     claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()
 }
 
-/// The first statement that introduces it and stands; else the first that has an effect; else the first.
+/// What it is called by introductions that stand beside the first, where they call it something else.
+fn also_called(scene: &Scene<'_>, introduction: &Logged) -> Vec<Given<String>> {
+    let mut seen = BTreeSet::from([introduction.subject().title()]);
+    let others = standing(scene, Act::Identity).filter(|it| it.is_direct(&scene.subject));
+    let called = others.map(|it| given(scene, it.logged, it.logged.subject().title()));
+    called.filter(|given| seen.insert(given.value.clone())).collect()
+}
+
+/// The first statement that introduces it and stands; else the first that has an effect; else the first. A later one takes
+/// its place by replacing it: who repeats a thing under another name cannot rename what others have approved.
 fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
     let direct = || scene.judged.iter().filter(|it| it.is_direct(&scene.subject));
     direct()

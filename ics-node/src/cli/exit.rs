@@ -135,7 +135,6 @@ impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
         let exit = match error {
             TokenError::Uri { .. } | TokenError::NoModule => Exit::Usage,
-            TokenError::NoToken { .. } | TokenError::NoKey { .. } => Exit::NotFound,
             TokenError::WrongPin { .. } | TokenError::PinLocked(_) => Exit::Pin,
             _ => Exit::Local,
         };
@@ -152,9 +151,9 @@ impl From<KeyError> for Failure {
         match error {
             KeyError::Passphrase(error) => error.into(),
             KeyError::Token(error) => error.into(),
-            KeyError::NotAdopted(ref uri) => Self::new(Exit::NotFound, &error)
+            KeyError::NotAdopted(ref uri) => Self::new(Exit::Local, &error)
                 .hint(format!("`ics key adopt NAME '{uri}'` makes its certificate and takes it in")),
-            KeyError::Missing { .. } => Self::new(Exit::NotFound, &error)
+            KeyError::Missing { .. } => Self::new(Exit::Local, &error)
                 .hint("`ics key list` shows the keys of this home directory; --home names another one"),
             KeyError::Name(_) => Self::new(Exit::Usage, &error),
             KeyError::Exists(_) => {

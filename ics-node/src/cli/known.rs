@@ -1,7 +1,7 @@
 //! What is known already of a thing that is to be introduced.
 
 use ics_core::name::Name;
-use ics_core::statement::Claims;
+use ics_core::statement::{self, Body, Claims};
 use ics_core::vocabulary::Act;
 
 use super::exit::{Exit, Failure};
@@ -20,6 +20,39 @@ pub(super) fn names_of(thing: &Thing, claims: &Claims) -> Vec<Name> {
         Thing::Document(_) => None,
     };
     claims.names.iter().cloned().chain(spki).collect()
+}
+
+/// The statement by which the signer has introduced a thing before, in the same words: who was interrupted says all again.
+pub(super) async fn said_before(
+    node: &Node,
+    signing: &Signing,
+    thing: &Thing,
+    claims: &Claims,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let id = thing.id().map_err(|e| Failure::new(Exit::Internal, e))?.to_string();
+    let view = lookup::known(node, &id).await?;
+    let mut answers = view.iter().flat_map(|view| &view.records);
+    let Some(answer) = answers.find(|it| it.record.domain == *signing.domain()) else { return Ok(None) };
+    let signer = signing.fingerprint();
+    for said in lookup::standing(&answer.record, Act::Identity).filter(|it| it.by.signer == signer) {
+        let body = node.entry(signing.domain(), said.by.index).await?.body;
+        if says(&body, thing, claims) {
+            return Ok(Some(body));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a statement says this of that thing. In which order it gives names and groups means nothing.
+fn says(body: &[u8], thing: &Thing, claims: &Claims) -> bool {
+    let Ok(Body::Statement(said)) = statement::parse(body) else { return false };
+    let in_order = |claims: &Claims| {
+        let mut claims = claims.clone();
+        claims.names.sort();
+        claims.groups.sort_unstable();
+        claims
+    };
+    Thing::of_statement(body).is_ok_and(|other| other == *thing) && in_order(said.claims()) == in_order(claims)
 }
 
 /// Refuses what was most likely not meant: to introduce a thing twice, or under a name that another has. Who asks for such

@@ -43,6 +43,9 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     rows.extend(lines("labels", &record.labels, |it| {
         (format!("{}{}\n  by {}", clean(&it.value), until(it.until), said_by(&it.by)), later(&it.by))
     }));
+    rows.extend(lines("also called", &record.also_called, |it| {
+        (format!("{}\n  by {}", clean(&it.value), said_by(&it.by)), later(&it.by))
+    }));
     rows.extend(lines("names", &record.names, |it| given(it.value.to_string(), &it.by)));
     rows.extend(attributes(record, asked_for));
     rows.extend(lines("groups", &record.groups, |it| given(it.value.to_string(), &it.by)));

@@ -84,6 +84,16 @@ pub(crate) async fn rules(node: &Node, domain: &DomainName) -> Result<Descriptor
     Ok(descriptor)
 }
 
+/// Refuses to let anything happen because of what a node allows in whose place anybody on the way could answer.
+pub(crate) fn refuse_exposed(node: &Node) -> Result<(), Failure> {
+    if !node.is_exposed() {
+        return Ok(());
+    }
+    let message = format!("what `{}` allows does not count: over plain HTTP anybody on the way may answer", node.url());
+    Err(Failure::new(Exit::Refused, message)
+        .hint("ask a node by https, or one on this machine at 127.0.0.1: --node URL, or [client] node in ics.toml"))
+}
+
 /// What was named on the command line, or what the configuration assumes.
 pub(crate) fn named<T: Clone>(given: Option<T>, assumed: Option<&T>, what: &str) -> Result<T, Failure> {
     given.or_else(|| assumed.cloned()).ok_or_else(|| {

@@ -137,16 +137,17 @@ pub async fn known(node: &Node, query: &str) -> Result<Option<ViewAnswer>, NodeE
 }
 
 /// What was said of the thing itself and not of its groups.
-fn about_itself(record: &Record) -> impl DoubleEndedIterator<Item = &Listed> {
+fn about_itself(record: &Record) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(|it| it.by.group.is_none())
 }
 
-/// The index of a statement about the thing itself: the newest that introduces it, else any. What is left of an erased one
-/// has no key.
+/// The index of the statement about the thing itself that says what it is called, as the record has it: what is reviewed
+/// and signed is what was looked up. What is left of an erased one has no key.
 fn introduction(record: &Record) -> Option<u64> {
     let whole = || about_itself(record).filter(|it| !it.erased);
-    let introduces = |it: &&Listed| it.act == Act::Identity && it.standing == Standing::Stands;
-    whole().rfind(introduces).or_else(|| whole().next()).map(|it| it.by.index)
+    let stands = |it: &&Listed| it.standing == Standing::Stands;
+    let introduces = |it: &&Listed| stands(it) && it.act == Act::Identity;
+    whole().find(introduces).or_else(|| whole().find(stands)).or_else(|| whole().next()).map(|it| it.by.index)
 }
 
 /// A thing of which a record has nothing but what was left of erased statements. What it was called is to be forgotten.

@@ -254,13 +254,14 @@ fn is_signed_by(artifact: &[u8], info: &SignerInfo, certificate: &CertificateDer
     if algorithms().iter().any(is_good) { Ok(()) } else { Err("the signature is bad".to_owned()) }
 }
 
-/// A certificate that was given itself, or one that leads to an authority that was given and is valid now.
+/// A certificate that was given itself, or one that leads to an authority that was given; valid now either way.
 fn is_trusted(
     certificate: &CertificateDer<'_>,
     carried: &[CertificateDer<'_>],
     trusted: &[CertificateDer<'_>],
     at: Timestamp,
 ) -> Result<(), String> {
+    is_in_force(certificate, at)?;
     if trusted.contains(certificate) {
         return Ok(());
     }
@@ -276,6 +277,26 @@ fn is_trusted(
         }
     }
     Err(last)
+}
+
+/// That its time is now, and that its key is for signing, if it says for what it is (RFC 5280 section 4.2.1.3).
+fn is_in_force(der: &CertificateDer<'_>, at: Timestamp) -> Result<(), String> {
+    let malformed = |error: der::Error| format!("its certificate is malformed: {error}");
+    let certificate = x509_cert::Certificate::from_der(der).map_err(malformed)?;
+    let tbs = &certificate.tbs_certificate;
+    let (from, until, now) = (tbs.validity.not_before, tbs.validity.not_after, Duration::from_millis(at.as_millis()));
+    if now < from.to_unix_duration() {
+        return Err(format!("its certificate holds only from {from} on"));
+    }
+    if now > until.to_unix_duration() {
+        return Err(format!("its certificate held until {until}"));
+    }
+    match tbs.get::<x509_cert::ext::pkix::KeyUsage>().map_err(malformed)? {
+        Some((_, usage)) if !usage.digital_signature() && !usage.non_repudiation() => {
+            Err("its certificate is not for signing: its key usage has no digitalSignature".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {

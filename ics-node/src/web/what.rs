@@ -43,6 +43,9 @@ pub(super) fn what(thing: &PublicThing) -> Markup {
                     dt { "Name and version" } dd .strong { (theirs(&thing.title)) }
                     dt { "SHA-256" } dd { (code(id.strip_prefix("sha256:").unwrap_or(&id))) }
                 }
+                @for other in also_called(thing).into_iter().take(SHOWN) {
+                    dt { "Also called" } dd { (theirs_brief(other)) }
+                }
             }
             @if !serials.is_empty() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
                 p .note { "A sticker can be copied: compare the serial number with the one on the thing." }
@@ -52,6 +55,12 @@ pub(super) fn what(thing: &PublicThing) -> Markup {
             }
         }
     }
+}
+
+/// What it is called otherwise than at the top.
+fn also_called(thing: &PublicThing) -> BTreeSet<&str> {
+    let all = thing.answers.iter().flat_map(|it| it.record.titles());
+    all.filter(|title| *title != thing.title).collect()
 }
 
 /// What a group selects its members by.

@@ -67,6 +67,21 @@ impl Bench {
         self.run("openssl", &[&sign[..], &["-outform", "PEM", "-md", "sha256", "-out", "firmware.cms"]].concat());
     }
 
+    /// A certificate that nobody else has signed, and what it has signed.
+    fn self_signed(&self, name: &str, days: &str, usage: &str) -> [String; 2] {
+        let file = |ending: &str| format!("{name}.{ending}");
+        let (key, request, certificate, signature) = (file("key"), file("csr"), file("crt"), file("cms"));
+        let ask =
+            ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=Soft release"];
+        self.run("openssl", &[&ask[..], &["-keyout", &key, "-out", &request]].concat());
+        let extensions = self.stage.write(&file("extensions"), format!("keyUsage={usage}\n"));
+        let issue = ["x509", "-req", "-in", &request, "-signkey", &key, "-days", days, "-extfile", &extensions];
+        self.run("openssl", &[&issue[..], &["-out", &certificate]].concat());
+        let sign = ["cms", "-sign", "-binary", "-in", "firmware.bin", "-signer", &certificate, "-inkey", &key];
+        self.run("openssl", &[&sign[..], &["-outform", "PEM", "-md", "sha256", "-out", &signature]].concat());
+        [signature, certificate]
+    }
+
     fn publish<'a>(&'a self, version: &'a str, pairs: &[(&'a str, &'a str)]) -> Vec<&'a str> {
         let mut words = vec!["publish", "--file", &self.firmware, "--name", "p7-firmware", "--version", version];
         for (signature, key) in pairs {
@@ -135,5 +150,21 @@ fn what_is_no_evidence_is_not_published() {
     {
         let ended = bench.stage.run(&bench.publish("1", &[(signature, key)]));
         assert_eq!(ended.code, 1, "{signature}: {ended:?}");
+    }
+}
+
+/// As one below an authority is: devices would refuse the update.
+#[test]
+fn a_certificate_that_was_given_itself_must_be_in_force_and_for_signing() {
+    let bench = Bench::new();
+    for (name, days, usage, refused) in [
+        ("ended", "-1", "digitalSignature", Some("its certificate held until ")),
+        ("other", "2", "keyEncipherment", Some("its certificate is not for signing")),
+        ("good", "2", "digitalSignature", None),
+    ] {
+        let [signature, certificate] = bench.self_signed(name, days, usage);
+        let ended = bench.stage.run(&bench.publish("1", &[(signature.as_str(), certificate.as_str())]));
+        assert_eq!(ended.code, i32::from(refused.is_some()), "{name}: {ended:?}");
+        assert!(refused.is_none_or(|expected| ended.failure().0.contains(expected)), "{name}: {ended:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::between::stands_before;
+use crate::between::{stands_before, stands_in};
 use crate::reading::publish;
 use crate::stage::{DOMAIN, Stage};
 
@@ -192,6 +192,38 @@ fn what_another_machine_says_over_plain_http_permits_a_file_only_by_a_pin() {
     };
     assert_eq!(ask(&[]), (1, "unknown".to_owned()));
     assert_eq!(ask(&["--pin", &origin]), (0, "allow".to_owned()));
+}
+
+/// The one on the way stands where the proxy is, which nobody asks about a node on this machine.
+#[test]
+fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
+    let mut stage = Stage::new();
+    let verdict = serde_json::json!({
+        "outcome": "allow", "reason": "permitted", "use": "connect", "at": "2026-11-20T08:10:00Z", "reasons": [],
+        "rules": [], "derivation": [], "as_of": [],
+    });
+    let check = serde_json::json!({"answers": [{"verdict": "allow", "reason": "permitted", "view": ""}]});
+    let allows = stands_in(move |head| {
+        let answer = if head.contains("/v1/check") { &check } else { &verdict };
+        answer.to_string()
+    });
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        stage.set(name, &allows);
+    }
+    let description = stage.write("sw-description", "software = {}");
+    let asked_of = |node: &str, words: &[&str]| stage.run_alone("nobody", &[&["--node", node][..], words].concat());
+    let agent = ["agent", "mosquitto", "--user", "a", "--password-file", "t/nix"];
+    for (words, code) in [
+        (&["gate", "swupdate", &description][..], 0),
+        (&["lookup", "serial:SN-1", "--use", "connect"][..], 0),
+        // It goes on as far as to the password.
+        (&agent[..], 5),
+    ] {
+        let here = asked_of(&allows, words);
+        assert_eq!(here.code, code, "{here:?}");
+        let elsewhere = asked_of("http://ics.plant.example", words);
+        assert_eq!((elsewhere.code, elsewhere.failure().1.contains("https")), (1, true), "{elsewhere:?}");
+    }
 }
 
 /// Whoever serves a file chooses its bytes: they must not choose what is asked of it.

@@ -189,3 +189,30 @@ fn files_that_are_not_rows() {
     assert_eq!(stage.run(&["publish", "--from", "none.csv"]).code, 5);
     assert!(!stage.path("a.csv.journal").exists(), "nothing was begun");
 }
+
+/// Software is published file by file, and whoever was interrupted gives the same commands again.
+#[test]
+fn what_was_published_in_the_same_words_is_told_and_not_signed_again() {
+    let mut stage = Stage::of("developer", "code.soft.example");
+    stage.start();
+    let file = stage.write("firmware.bin", "firmware");
+    let publish = |version: &str, more: &[&str]| {
+        let words = ["publish", "--file", &file, "--name", "firmware", "--model", "P7", "--version", version];
+        stage.run(&[&words[..], more].concat())
+    };
+    let first = publish("1", &[]).json();
+    assert_eq!(first["already"], Value::Null);
+    let again = publish("1", &[]);
+    assert_eq!((again.code, &again.json()["already"]), (0, &true.into()), "{again:?}");
+    for member in ["id", "statement", "index"] {
+        assert_eq!(again.json()[member], first[member], "{member}");
+    }
+    let differing: [(&str, &[&str]); 2] = [("2", &[]), ("1", &["--lot", "7"])];
+    for (version, more) in differing {
+        let other = publish(version, more);
+        let why = other.failure().0;
+        assert_eq!((other.code, why.starts_with("it is published already: software firmware 1")), (1, true), "{why}");
+    }
+    let record = stage.record(first["id"].as_str().expect("an id"));
+    assert_eq!(record["statements"].as_array().map(Vec::len), Some(1), "{record:#}");
+}

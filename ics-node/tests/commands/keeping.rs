@@ -475,7 +475,7 @@ fn who_reads_no_messages_gets_the_exit_code_all_the_same() {
     let stage = Stage::new();
     for is_json in [false, true] {
         assert_eq!(stage.run_unheard(is_json, &["key", "list"]), Some(0));
-        assert_eq!(stage.run_unheard(is_json, &["key", "show", "nobody"]), Some(3), "there is no such key");
+        assert_eq!(stage.run_unheard(is_json, &["key", "show", "nobody"]), Some(5), "there is no such key");
         assert_eq!(stage.run_unheard(is_json, &["key", "unknown"]), Some(2), "nor such a command");
     }
 }

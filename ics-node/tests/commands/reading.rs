@@ -51,6 +51,7 @@ fn an_ambiguous_name_is_listed_and_is_no_answer() {
     let key = spki(2);
     let second = ["publish", "--spki", &key, "--serial", "SN-1"];
     let first = publish(&stage, 1, "SN-1");
+    assert_eq!(publish(&stage, 1, "SN-1"), first, "in the same words");
     let refused = stage.run(&second);
     assert_eq!((refused.code, refused.failure().0.starts_with("`serial:SN-1` is the name of another")), (1, true));
     let known = stage.run(&["publish", "--spki", &spki(1), "--serial", "SN-9"]);
@@ -109,6 +110,28 @@ fn a_history_says_what_became_of_each_statement() {
         ["identity null stands", "status in-use replaced", "status stolen stands"]
     );
     assert_eq!(items[1]["ended_by"], items[2]["statement"]);
+}
+
+#[test]
+fn software_of_two_names_is_called_alike_when_it_is_looked_up_and_when_it_is_signed() {
+    let mut stage = Stage::of("developer", "code.soft.example");
+    stage.start();
+    let file = stage.write("jq.bin", "jq");
+    let publish = |version: &str, more: &[&str]| {
+        let words = ["publish", "--file", &file, "--name", "jq", "--version", version];
+        stage.ok(&[&words[..], more].concat())["id"].as_str().expect("an id").to_owned()
+    };
+    let id = publish("1.6", &[]);
+    assert_eq!(publish("1.7", &["--again"]), id);
+    let record = stage.record(&id);
+    assert_eq!((&record["title"], &record["also_called"][0]["value"]), (&"jq 1.6".into(), &"jq 1.7".into()));
+    assert_eq!(stage.ok(&["status", "released", &id, "--dry-run"])[0]["title"], "jq 1.6");
+    let shown = stage.words_alone("home", &["lookup", &id]);
+    assert!(shown.contains("  also called  jq 1.7\n"), "{shown}");
+    let explained = stage.ok(&["explain", &id]).to_string();
+    assert!(explained.contains("calls it `jq 1.7`, and not `jq 1.6`"), "{explained}");
+    let listed = stage.ok(&["list", "--title", "1.7"]);
+    assert_eq!(listed["items"][0]["id"], id.as_str(), "{listed}");
 }
 
 /// Gives the node a trust policy by which this domain counts, and starts it again.

@@ -379,6 +379,8 @@ fn refusals_say_why_and_end_with_1() {
     );
     let unknown = stage.run(&["approve", "serial:SN-9", "--yes"]);
     assert_eq!(unknown.code, 3, "{unknown:?}");
+    let keyless = stage.run(&["approve", "serial:SN-9", "--signer", "nobody", "--yes"]);
+    assert_eq!(keyless.code, 5, "not to be taken for an unknown thing: {keyless:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod formerly;
 use super::resolve;
 use crate::descriptor::{AddedStatus, Compromise, Descriptor};
 use crate::domain::{Context, Domain};
-use crate::identity::{Fingerprint, Kind};
+use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::record::{Digest, Listed, Logged, Record, Standing, VoidSince};
 use crate::samples::*;
 use crate::statement::{Group, Subject};
@@ -36,6 +36,30 @@ fn a_thing_is_called_what_its_first_introduction_that_stands_calls_it() {
     assert_eq!(title(&[stranger.clone(), in_use.clone(), maker]), "Pump 7");
     assert_eq!(title(&[stranger.clone(), in_use]), "Pump in hall 3", "nobody entitled introduced it");
     assert_eq!(title(&[stranger]), "Toaster", "nothing stands");
+}
+
+#[test]
+fn what_a_later_introduction_calls_it_stands_beside_until_it_replaces_the_first() {
+    let called = |draft: Draft, version: &str| {
+        draft.on_software().with(|said| {
+            let Subject::Software(software) = &mut said.subject else { panic!("no software") };
+            software.version = version.to_owned();
+        })
+    };
+    let of = |drafts: &[Draft]| {
+        let about: Vec<Logged> = drafts.iter().map(|draft| draft.clone().log()).collect();
+        let subject = IdentityId::Software([7; 32]);
+        let record = resolve(&domain(), &subject, &about, &[], now()).expect("something was said");
+        let also: Vec<_> = record.also_called.iter().map(|it| (it.value.clone(), it.by.index)).collect();
+        assert_eq!(record.titles().count(), also.len() + 1);
+        (record.title, also)
+    };
+    let first = called(introduce(0), "1.6");
+    let later = [called(introduce(1), "1.7"), called(introduce(2), "1.6"), called(introduce(3), "1.7")];
+    let beside = of(&[&[first.clone()][..], &later[..]].concat());
+    assert_eq!(beside, ("firmware 1.6".to_owned(), vec![("firmware 1.7".to_owned(), 1)]));
+    let replaced = of(&[first, called(introduce(1), "1.7").ends(0)]);
+    assert_eq!(replaced, ("firmware 1.7".to_owned(), Vec::new()));
 }
 
 #[test]

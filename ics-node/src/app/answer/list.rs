@@ -435,7 +435,7 @@ impl Filter {
             && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
             && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
             && self.members.as_ref().is_none_or(|members| members.include(record))
-            && self.title.as_ref().is_none_or(|part| record.title.to_lowercase().contains(part))
+            && self.title.as_ref().is_none_or(|part| record.titles().any(|title| title.to_lowercase().contains(part)))
             && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum AgentCommand {
     /// has the role; who may not, or of whom nothing fresh is known, loses it within a second, and every session with it.
     /// What no role allows, the agent forbids to everybody.
     ///
+    /// The node is asked by https, or on this machine: over plain HTTP anybody on the way could let anybody in.
+    ///
     /// While the agent does not run the broker knows no news: let the service manager keep it running.
     Mosquitto(mosquitto::Mosquitto),
 }

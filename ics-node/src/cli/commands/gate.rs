@@ -8,6 +8,7 @@ use console::style;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::session::refuse_exposed;
 use crate::cli::words::clean;
 use crate::client::gate::{Passed, Piece, ROLLBACK, judge};
 
@@ -19,6 +20,8 @@ pub(crate) enum GateCommand {
     /// Reads what apt is about to unpack, as `DPkg::Pre-Install-Pkgs` gives it (versions 1 to 3), and asks the node about
     /// the SHA-256 of every package: to `install` it, or to `rollback` where an older version takes the place of a newer
     /// one. One that may not pass ends it, and apt installs nothing.
+    ///
+    /// The node is asked by https, or on this machine: over plain HTTP anybody on the way could allow it.
     Apt(apt::Apt),
     /// Let SWUpdate install only what the node allows.
     ///
@@ -27,6 +30,8 @@ pub(crate) enum GateCommand {
     /// the files that it names by hash may be blocked. A description is refused that names a file without its SHA-256, takes
     /// in another one, or cannot be read in full, as libconfig's form or as JSON. What a script in it does is judged with
     /// the description.
+    ///
+    /// The node is asked by https, or on this machine: over plain HTTP anybody on the way could allow it.
     Swupdate(swupdate::Swupdate),
 }
 
@@ -42,6 +47,7 @@ impl GateCommand {
 /// Asks the node, and says what became of each piece.
 fn pass(context: &Context, pieces: &[Piece]) -> Result<Exit, Failure> {
     let node = context.node(&context.config()?)?;
+    refuse_exposed(&node)?;
     let passed = context.wait(async { Ok(judge(&node, pieces).await?) })?;
     context.output.result(&passed, || passed.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     let refused = passed.iter().filter(|it| !it.passes).count();

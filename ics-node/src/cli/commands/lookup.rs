@@ -48,7 +48,8 @@ pub(crate) struct Lookup {
     domain: Option<DomainName>,
     /// Ask whether it may be used so: connect, install, operate, or another word of the node's trust policy. This alone
     /// has other nodes asked about a thing of a domain of which no copy is here (`ics peer add --roam`), where the policy
-    /// names that domain.
+    /// names that domain. The exit code is 0 only where it is allowed, by a node that was asked by https or on this
+    /// machine: over plain HTTP anybody on the way may answer.
     #[arg(long = "use", value_name = "USE", conflicts_with = "domain")]
     usage: Option<String>,
     /// The thing that it is to deal with, by id or name.
@@ -80,7 +81,7 @@ impl Lookup {
         let node = context.node(&context.config()?)?;
         if let Some(usage) = &self.usage {
             let verdict = context.wait(async { Ok(node.verdict(&self.query, usage, self.peer.as_deref()).await?) })?;
-            return verdict::print(context, &self.query, self.peer.as_deref(), &verdict);
+            return verdict::print(context, &node, (&self.query, self.peer.as_deref()), &verdict);
         }
         context.wait(async {
             let view = self.ask(&node).await?;
@@ -135,7 +136,12 @@ fn text(view: &ViewAnswer, assessment: &Assessment) -> String {
     let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
     let records: Vec<_> = view.records.iter().map(|it| &it.record).collect();
     let head = [heading(&first.record), overall(&records, assessment).unwrap_or_default()].concat();
-    let card = |it: &RecordAnswer| record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+    let card = |it: &RecordAnswer| {
+        let card = record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+        let is_other = it.record.title != first.record.title;
+        let called = is_other.then(|| format!("{} calls it {}\n", it.record.domain, clean(&it.record.title)));
+        called.unwrap_or_default() + &card
+    };
     let cards = view.records.iter().map(card);
     let unheard = view.unheard.iter().map(|domain| {
         format!("! {domain} was not heard: this node can say nothing of it now, and what it says may block\n")

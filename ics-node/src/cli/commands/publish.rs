@@ -1,5 +1,7 @@
 //! `ics publish`.
 
+mod many;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,23 +17,21 @@ use ics_core::vocabulary::{Act, Attribute};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use self::many::{drafts, publish_many};
 use super::key_value;
 use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
-use crate::cli::known::refuse_known;
-use crate::cli::progress;
+use crate::cli::known::{refuse_known, said_before};
 use crate::cli::say;
 use crate::cli::session::SignAs;
 use crate::client::batch::Item;
 use crate::client::deb::Control;
 use crate::client::node::Node;
-use crate::client::publish::{
-    Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows, Seen,
-};
+use crate::client::publish::{Bulk, FieldError, Fields};
 use crate::client::signature;
-use crate::client::signing::{Signing, SigningError};
+use crate::client::signing::Signing;
 use crate::client::submit;
 use crate::client::thing::{Thing, sha256};
 
@@ -105,8 +105,9 @@ pub(crate) struct Publish {
     /// signer or of his authority. May be given several times.
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
-    /// Say it although it was said before, or although its key or one of its names is another thing's. Of many things the
-    /// node is not asked.
+    /// Say it although it was said before, or although its key or one of its names is another thing's. Without it what was
+    /// said before in the same words is not signed again, and told with its entry (`already` with --json); in other words
+    /// it is refused. Of many things the node is not asked.
     #[arg(long)]
     again: bool,
     #[command(flatten)]
@@ -184,6 +185,9 @@ struct Published {
     index: u64,
     statement: String,
     receipt: serde_json::Value,
+    /// Whether it was in the log before, in the same words.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    already: bool,
 }
 
 impl About {
@@ -246,9 +250,14 @@ impl Publish {
             let (thing, claims) = self.one(context, &signing, fields)?;
             say::check_claims(&signing, &claims, context.now())?;
             if !again {
+                if let Some(body) = said_before(&node, &signing, &thing, &claims).await? {
+                    return submit_one(context, &node, &signing, &thing, (vec![body], true)).await;
+                }
                 refuse_known(&node, &signing, &thing, &claims, KNOWN).await?;
             }
-            publish_one(context, &node, &signing, thing, claims).await
+            let draft = signing.draft(thing.clone(), claims, false)?;
+            let signed = say::sign_all(&signing, vec![(draft, context.now())], ProgressBar::hidden()).await?;
+            submit_one(context, &node, &signing, &thing, (signed, false)).await
         })
     }
 
@@ -327,28 +336,6 @@ fn refuse_attributes_of_group(fields: &Fields) -> Result<(), Failure> {
     }
 }
 
-/// All rows of a file, to be signed elsewhere. A row that cannot be read ends it: whoever signs is given all or nothing.
-fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item>, Failure> {
-    let directory = input.parent().unwrap_or(Path::new(""));
-    let refused = |number: u64, reason: String| Failure::new(Exit::Usage, format!("row {number}: {reason}"));
-    let (mut items, mut seen) = (Vec::new(), Seen::default());
-    for row in Rows::open(input).map_err(BulkError::from)? {
-        let row = row.map_err(BulkError::from)?;
-        if items.len() >= limits::BATCH_FILE_STATEMENTS {
-            let most = limits::BATCH_FILE_STATEMENTS;
-            return Err(Failure::new(Exit::Usage, format!("a batch takes {most} statements at most"))
-                .hint("split the file, and make a batch of each part"));
-        }
-        let fields = row.fields(defaults).map_err(|e| refused(row.number, e.to_string()))?;
-        let drafted = fields.draft(signing.claims(Act::Identity), directory);
-        let (thing, claims) = drafted.map_err(|e| refused(row.number, e.to_string()))?;
-        let id = thing.id().map_err(|e| refused(row.number, e.to_string()))?;
-        seen.take(&id, &claims.names).map_err(|reason| refused(row.number, reason))?;
-        items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new(), after: None });
-    }
-    Ok(items)
-}
-
 /// What the developer has signed himself, checked.
 fn signatures(
     artifact: &Path,
@@ -383,15 +370,14 @@ fn named(path: &Path, name: Option<String>, version: Option<String>) -> Result<(
     }
 }
 
-async fn publish_one(
+/// Submits the statement about one thing, and says where it is; what was in the log `already` gets its receipt again.
+async fn submit_one(
     context: &Context,
     node: &Node,
     signing: &Signing,
-    thing: Thing,
-    claims: Claims,
+    thing: &Thing,
+    (bodies, already): (Vec<Vec<u8>>, bool),
 ) -> Result<Exit, Failure> {
-    let draft = signing.draft(thing.clone(), claims, false)?;
-    let bodies = say::sign_all(signing, vec![(draft, context.now())], ProgressBar::hidden()).await?;
     let result = submit::submit(node, signing.domain(), bodies).await?.into_iter().next();
     let receipt = match result {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
@@ -407,11 +393,13 @@ async fn publish_one(
         index: receipt.index,
         statement: receipt.id.to_string(),
         receipt: serde_json::to_value(&receipt).map_err(|e| Failure::new(Exit::Internal, e))?,
+        already,
     };
     context.output.result(&published, || {
         let tick = style("✓").green();
+        let before = if already { " was in the log before" } else { "" };
         format!(
-            "{tick} {}\n  id     {}\n  entry  {} of {}",
+            "{tick} {}{before}\n  id     {}\n  entry  {} of {}",
             thing.called(),
             published.id,
             published.index,
@@ -421,77 +409,11 @@ async fn publish_one(
     Ok(Exit::Ok)
 }
 
-async fn publish_many(context: &Context, node: &Node, signing: Signing, bulk: Bulk) -> Result<Exit, Failure> {
-    let run = (signing.domain(), &signing.role, &signing.fingerprint());
-    let said = bulk.defaults.said();
-    // A file that is not one of rows leaves no journal, which would hold whoever gives the right one to what was said.
-    drop(Rows::open(&bulk.input).map_err(BulkError::from)?);
-    let rows = Rows::count(&bulk.input).map_err(|e| Failure::new(Exit::Local, e))?;
-    let journal = Journal::open(&bulk.input, run, &said, context.now()).map_err(BulkError::from)?;
-    let bar = progress::bar(context, usize::try_from(rows).unwrap_or(usize::MAX), "publishing");
-    let ended =
-        bulk.publish(node, signing, journal, |so_far| bar.set_position(so_far.acknowledged + so_far.refused)).await;
-    bar.finish_and_clear();
-    let outcome = ended?;
-    context.output.result(&outcome, || outcome_text(&outcome))?;
-    Ok(if outcome.refused == 0 { Exit::Ok } else { Exit::Refused })
-}
-
-fn outcome_text(outcome: &Outcome) -> String {
-    if outcome.published + outcome.waiting + outcome.already + outcome.refused == 0 {
-        return format!("{} nothing to publish: the file has no rows", style("!").yellow());
-    }
-    let mut lines = vec![format!("{} {} published", style("✓").green(), outcome.published)];
-    if outcome.waiting > 0 {
-        lines.push(format!(
-            "{} {} wait in this node for the home of the domain: give the same command again to know what became of them",
-            style("…").yellow(),
-            outcome.waiting
-        ));
-    }
-    if outcome.already > 0 {
-        lines.push(format!("  {} were in the log before", outcome.already));
-    }
-    if let Some(report) = &outcome.report {
-        lines.push(format!("{} {} refused: see {}", style("✗").red(), outcome.refused, report.display()));
-    }
-    lines.join("\n")
-}
-
 impl From<FieldError> for Failure {
     fn from(error: FieldError) -> Self {
         match error {
             FieldError::File { .. } => Self::new(Exit::Local, error),
             _ => Self::new(Exit::Usage, error),
-        }
-    }
-}
-
-impl From<BulkError> for Failure {
-    fn from(error: BulkError) -> Self {
-        let again = "what is acknowledged is noted: give the same command again to go on";
-        match error {
-            BulkError::Node(error) => Self::from(error).hint(again),
-            BulkError::Signing(error) => {
-                let error = match error {
-                    SigningError::Make(error) => Self::new(Exit::Local, error),
-                    error => Self::from(error),
-                };
-                error.hint(again)
-            }
-            BulkError::Journal(JournalError::Busy { .. }) => Self::new(Exit::Local, error),
-            BulkError::Journal(JournalError::Other { .. } | JournalError::Form { .. } | JournalError::Said { .. }) => {
-                Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
-            }
-            BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
-                "set the clock right and give the same command again; if it was wrong when the file was first \
-                 published, and nothing of it waits at a mirror, move the journal away to sign its rows as of now",
-            ),
-            BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
-            BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
-                .hint("close it, or double it if it is part of the value; then give the same command again"),
-            BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),
-            BulkError::Broken => Self::new(Exit::Internal, error).hint(again),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output;
+use crate::cli::session::refuse_exposed;
 use crate::cli::words::clean;
 use crate::client::agent::mosquitto::{Access, BrokerError, Report, Settings, run};
 use crate::http::stop_signal;
@@ -62,6 +63,7 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let node = context.node(&context.config()?)?;
+        refuse_exposed(&node)?;
         let settings = self.settings()?;
         context.wait(async {
             let stop = stop_signal().map_err(|error| Failure::new(Exit::Internal, error))?;

@@ -110,7 +110,7 @@ impl Import {
         let holds =
             |key: &StoredKey| key.public_key().is_ok_and(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
         let key = keys.iter().find(|key| holds(key)).ok_or_else(|| {
-            Failure::new(Exit::NotFound, "no key of this home directory is that of the certificate")
+            Failure::new(Exit::Local, "no key of this home directory is that of the certificate")
                 .hint("`ics ca request` makes the request with the node's own key")
         })?;
         // Whoever has the key could speak as the issuer again. The domain's log would take nothing of it, but the new

@@ -7,13 +7,24 @@ use ics_core::trust::{Conflict, Outcome, Party, Step, Verdict};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
+use crate::cli::session::refuse_exposed;
 use crate::cli::words::{clean, when};
+use crate::client::node::Node;
 use crate::explain;
 
-/// Prints a verdict with all that it rests on. Only `allow` is a yes.
-pub(super) fn print(context: &Context, thing: &str, peer: Option<&str>, verdict: &Verdict) -> Result<Exit, Failure> {
+/// Prints a verdict with all that it rests on. Only `allow` is a yes, and only where it is known which node says so.
+pub(super) fn print(
+    context: &Context,
+    node: &Node,
+    (thing, peer): (&str, Option<&str>),
+    verdict: &Verdict,
+) -> Result<Exit, Failure> {
     context.output.result(verdict, || text(thing, peer, verdict))?;
-    Ok(if verdict.outcome == Outcome::Allow { Exit::Ok } else { Exit::Refused })
+    if verdict.outcome != Outcome::Allow {
+        return Ok(Exit::Refused);
+    }
+    refuse_exposed(node)?;
+    Ok(Exit::Ok)
 }
 
 pub(super) fn text(thing: &str, peer: Option<&str>, verdict: &Verdict) -> String {
