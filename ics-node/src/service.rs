@@ -301,6 +301,8 @@ mod tests {
         assert!(matches!(halted, AppError::Store(StoreError::Halted { .. })), "{halted:?}");
         assert_eq!(app.ready(), Err(halted.problem().detail));
         assert!(!halted.problem().detail.contains("heads"), "files of the node are nobody's business");
+        let counts = app.submission_counts();
+        assert!(counts.contains(&(halted.code().as_str(), 2)), "all of a refused batch is counted: {counts:?}");
 
         service().run_at_least(long, told()).await.expect("so soon after its start it ends only when it is told to");
         let ended = service().run_at_least(Duration::ZERO, std::future::pending());
