@@ -26,6 +26,8 @@ const TOKEN_BYTES: usize = 4096;
 /// How long a node runs at least before it ends because its store takes no more writes: on a disk that stays broken it is
 /// started again and again, and in between it answers what it can.
 const HALTED_AFTER: Duration = Duration::from_secs(60);
+/// In which time that which runs beside the server is to end. What is on the disk stays sound where it does not.
+const TASKS_END: Duration = Duration::from_secs(10);
 
 /// Why a node does not start, or ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +142,14 @@ impl Service {
         self.server.certificate().into_iter().chain(of_ldap).cloned().collect()
     }
 
+    /// Begins to answer; [`Service::run`] goes on. Whoever says that the node runs calls it before.
+    ///
+    /// # Errors
+    /// When the system gives no threads for it.
+    pub fn begin(&mut self) -> Result<(), ServiceError> {
+        Ok(self.server.start()?)
+    }
+
     /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.
     ///
     /// # Errors
@@ -177,8 +187,14 @@ impl Service {
             }
         };
         let ended = self.server.run(stop).await;
+        if let Err(error) = &ended {
+            tracing::error!(%error, "the server has ended");
+        }
         stopping.send_replace(true);
-        while tasks.join_next().await.is_some() {}
+        let ending = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(TASKS_END, ending).await.is_err() {
+            tracing::warn!("what runs beside the server does not end, and is cut off");
+        }
         ended?;
         halted.map_or(Ok(()), |error| Err(AppError::from(error).into()))
     }
@@ -278,9 +294,29 @@ fn in_file(path: &Path, reason: impl ToString) -> ServiceError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
     use super::*;
     use crate::fixture::{Party, device};
     use crate::store::StoreError;
+
+    /// Else a node where no thread can be started would say that it runs.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_answers_before_it_says_so() {
+        let maker = Party::found("devices.acme.example");
+        let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], workers: Some(1), ..Settings::default() };
+        let app = maker.open();
+        let server = serve(app.clone(), &settings).expect("listens");
+        let mut service = Service { app, server, ldap: None, alerts: AlertsConfig::default() };
+        service.begin().expect("threads");
+        let mut connection = TcpStream::connect(service.addresses()[0]).expect("it listens");
+        connection.write_all(b"GET /livez HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        service.run(std::future::ready(())).await.expect("it was told to end");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_node_whose_store_takes_no_more_writes_says_so_and_ends() {

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,25 @@ fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
         ("[node]\n", "[node]\ntls = { certificate = \"t/nix\", key = \"t/nix\" }\n", "`[node] tls`"),
     ] {
         stage.write("home/ics.toml", good.replace(from, to));
+        let ended = stage.run(&["serve"]);
+        assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_told_with_its_member() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let other = TcpListener::bind("127.0.0.1:0").expect("free");
+    let taken = other.local_addr().expect("bound");
+    for (member, to) in [
+        ("`[node] listen`", good.replace("127.0.0.1:0", &taken.to_string())),
+        ("`[node] metrics`", good.replace("[node]\n", &format!("[node]\nmetrics = \"{taken}\"\n"))),
+        ("`[node] socket`", good.replace("[node]\n", "[node]\nsocket = { path = \"t/nix/s\" }\n")),
+        ("`[ldap] listen`", format!("{good}\n[ldap]\nlisten = \"{taken}\"\n")),
+    ] {
+        assert_ne!(to, good);
+        stage.write("home/ics.toml", to);
         let ended = stage.run(&["serve"]);
         assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
     }
