@@ -71,6 +71,17 @@ pub struct Asked {
     pub answer: Result<Option<u64>, String>,
 }
 
+impl Asked {
+    fn in_words(&self) -> String {
+        match &self.answer {
+            Ok(Some(0)) => "it has nothing that was lost".to_owned(),
+            Ok(Some(entries)) => format!("it gave {entries} lost entries"),
+            Ok(None) => "it holds no copy, and so cannot say what was lost".to_owned(),
+            Err(problem) => problem.clone(),
+        }
+    }
+}
+
 /// Why a source gave no answer.
 enum NoAnswer {
     /// It does not hold the domain.
@@ -149,8 +160,8 @@ impl App {
                 return Ok(());
             }
             if asked != last {
-                for Asked { name, answer } in &asked {
-                    tracing::warn!(%domain, source = name, ?answer, "still silent");
+                for one in &asked {
+                    tracing::warn!(%domain, source = one.name, answer = one.in_words(), "still silent");
                 }
                 last = asked;
                 if !is_settled {
