@@ -1,5 +1,6 @@
 //! A node as it runs: its use cases, the server in front of them, its mirrors and its heartbeat.
 
+use core::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ics_core::limits;
+use ics_core::statement::body::{self, Body};
 use ics_core::trust::{TrustError, TrustPolicy};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,6 +23,8 @@ use crate::ldap::{self, LdapError, LdapServer};
 use crate::store;
 use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertificate};
 
+/// The member of ics.toml that names a descriptor.
+const DESCRIPTOR: &str = "[[home]] descriptor";
 /// Bytes of the operator's token.
 const TOKEN_BYTES: usize = 4096;
 /// How long a node runs at least before it ends because its store takes no more writes: on a disk that stays broken it is
@@ -228,8 +232,11 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     let app = App::open(setup)?;
     for home in &config.homes {
         let founded = app.found(&first_descriptor(home)?)?;
-        if founded != *home.domain.get_ref() {
-            return Err(in_file(&home.descriptor, format!("it is the descriptor of `{founded}`")));
+        let domain = home.domain.get_ref();
+        if founded != *domain {
+            let reason =
+                format!("it is the descriptor of `{founded}`, and `[[home]] domain` in ics.toml says `{domain}`");
+            return Err(in_file(&home.descriptor, reason));
         }
     }
     let homes = config.homes.iter().map(|home| home.domain.get_ref().clone()).collect();
@@ -264,7 +271,13 @@ fn refuse_lost_store(config: &Config, data: &Path) -> Result<(), ServiceError> {
 }
 
 fn first_descriptor(home: &HomeConfig) -> Result<Vec<u8>, ServiceError> {
-    std::fs::read(&home.descriptor).map_err(|error| unreadable(&home.descriptor, "[[home]] descriptor", error))
+    let path = &home.descriptor;
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, DESCRIPTOR, error))?;
+    match body::parse(&bytes) {
+        Ok(Body::Descriptor(_)) => Ok(bytes),
+        Ok(_) => Err(unreadable(path, DESCRIPTOR, "this is not a signed descriptor")),
+        Err(error) => Err(unreadable(path, DESCRIPTOR, error)),
+    }
 }
 
 fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {
@@ -284,7 +297,7 @@ fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
 }
 
 /// A file that a member of ics.toml names.
-fn unreadable(path: &Path, member: &str, error: io::Error) -> ServiceError {
+fn unreadable(path: &Path, member: &str, error: impl Display) -> ServiceError {
     in_file(path, format_args!("{error}; `{member}` in ics.toml names it"))
 }
 

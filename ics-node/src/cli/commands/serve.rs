@@ -100,6 +100,14 @@ impl Serve {
 
 /// A key that others may read is refused; a node that has run with such a file goes on, and its operator is told.
 fn warn_of_readers(path: &Path, config: &Config) {
+    let token = config.node.as_ref().and_then(|node| node.operator_token_file.as_deref());
+    if let Some(token) = token
+        && let Ok(Some(mode)) = file::open_to_all(token)
+    {
+        let text = "everybody may read the operator's token: chmod 600, or chmod 640 and a group of its own, and give it \
+                    another content";
+        tracing::warn!(path = %token.display(), mode = format!("{mode:o}"), "{text}");
+    }
     if config.may_hold_secret() && file::is_open_to_others(path).unwrap_or_default() {
         let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it its \
                     owner's alone (chmod 600), and let the receiver give another address";
@@ -215,6 +223,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         }
         ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
             failure.hint("make room on a disk that is full, and start it again; if this comes back, run `ics fsck`")
+        }
+        ServiceError::App(AppError::Store(StoreError::Io { .. })) => {
+            failure.hint("`[node] data` in ics.toml says where the node's store is")
         }
         ServiceError::App(AppError::Store(StoreError::Disk { .. })) => failure.hint(
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
