@@ -112,6 +112,8 @@ impl App {
             }
         }
         hosted.set_mirror(None);
+        // With other peers it is news again.
+        hosted.copy_fails.store(false, Ordering::Relaxed);
         Ok(())
     }
 
