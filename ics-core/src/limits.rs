@@ -109,22 +109,37 @@ pub const EVIDENCE_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 pub const EVIDENCE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a case, as JSON: an answer and the evidence for both things in all domains.
 pub const CASE_BYTES: usize = 2 * EVIDENCE_BYTES;
-/// Entries of one piece of evidence in a case: the checker's work grows with their square.
+/// Entries of one piece of evidence in a case: the checker's work grows with their square, and anybody may ask for one. So
+/// they are fewer than a record may have: of a thing of which more is said there is a verdict, and all the evidence, but
+/// both in one there is not.
 pub const CASE_ENTRIES: usize = 1_024;
 /// Statements about one identity, or about groups with one selector, from which on only first blocks are admitted, and
 /// that signers take back what they said: the rest of [`RECORD_STATEMENTS`] is kept for them.
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
 /// Those from which on only first blocks are.
 pub const RECORD_STATEMENTS_ENDS: usize = 3_584;
+/// Those from which on only first blocks are by signers whom the descriptor itself names: who owns a thing gives roles over
+/// it to as many keys as he likes, and each of these has first blocks of its own. The rest has room for what sixteen signers
+/// may say so.
+pub const RECORD_STATEMENTS_GRANTED: usize = RECORD_STATEMENTS - 16 * FIRST_BLOCKS;
+/// Those from which on the operator of the home is told that a record fills.
+pub const RECORD_STATEMENTS_NEAR: usize = 1_792;
 /// Statements about one identity from which on a node issues no certificate to it. Of each certificate a statement stays,
 /// also once its time is over; the room up to [`RECORD_STATEMENTS_OPEN`] is left to statuses, or a block could be lifted no
 /// more. It is a rule of nodes that issue and none of the log.
 pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
-/// Those from which on the operator is told that this is near.
-pub const RECORD_STATEMENTS_ISSUED_NEAR: usize = 1_792;
 /// Blocks of one signer among them, whatever became of these, from which on his blocks need room in his quota as well:
 /// else whoever blocks and takes it back, or blocks for no time at all, could fill the rest.
 pub const FIRST_BLOCKS: usize = 16;
+
+// A record fills in this order, and all of it is evidence.
+const _: () = {
+    assert!(CASE_ENTRIES < RECORD_STATEMENTS && RECORD_STATEMENTS < EVIDENCE_ENTRIES);
+    assert!(RECORD_STATEMENTS_NEAR < RECORD_STATEMENTS_ISSUED && RECORD_STATEMENTS_ISSUED < RECORD_STATEMENTS_OPEN);
+    assert!(RECORD_STATEMENTS_OPEN < RECORD_STATEMENTS_ENDS && RECORD_STATEMENTS_ENDS < RECORD_STATEMENTS_GRANTED);
+    assert!(RECORD_STATEMENTS_GRANTED < RECORD_STATEMENTS);
+};
+
 /// Groups that the statements about one identity may name: each is looked up for its record.
 pub const GROUPS_NAMED: usize = 64;
 /// Different values of one selecting attribute that the statements about one identity may give, with that by which it
@@ -205,7 +220,9 @@ pub const LDAP_IDLE_SECONDS: u64 = 900;
 /// Nodes that may be asked behind the one that is asked about a thing of a domain of which no copy is at hand: the home
 /// behind one that is nearer.
 pub const ROAMING_HOPS: u8 = 1;
-/// Bytes of what such a node answers, as JSON.
+/// Bytes of what such a node answers, as JSON: some 1,800 statements. A record may have more, but of [`ROAMING_AT_ONCE`]
+/// answers of that length a small machine would run out of memory: a thing of which more is said is `unknown` to whoever
+/// keeps no copy, and its home has alarmed it by then ([`RECORD_STATEMENTS_NEAR`]).
 pub const ROAMING_BYTES: usize = 4 * 1024 * 1024;
 /// Seconds that one node has to answer.
 pub const ROAMING_SECONDS: u64 = 3;

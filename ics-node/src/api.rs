@@ -32,7 +32,8 @@ pub use self::checks::{
 };
 pub use self::enrolments::{Enrolment, EnrolmentAnswer, EnrolmentPage, EnrolmentRequest, PageQuery};
 pub use self::peers::{
-    Acknowledged, Acknowledgement, Alarm, Asks, Cosigns, FollowedBy, ForkNotes, MirrorInfo, PeerInfo, Pulled, Served,
+    Acknowledged, Acknowledgement, Alarm, Asks, Cosigns, FollowedBy, ForkNotes, MirrorInfo, PeerInfo, Pulled,
+    SIGNER_REVOKED, Served,
 };
 pub use self::problem::Problem;
 

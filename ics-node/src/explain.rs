@@ -36,6 +36,7 @@ pub fn records(answers: &[RecordAnswer], assessment: &Assessment) -> Explanation
         answer: assessed(&title, assessment),
         sections: sections([
             ("Who says so", each(standing)),
+            ("To come", each(to_come)),
             (CONFLICTS, [between(answers, assessment), each(conflicts)].concat()),
             ("Without effect", each(ignored)),
             ("How fresh", fresh.chain(assessment.unheard.iter().map(not_heard)).collect()),
@@ -249,6 +250,18 @@ fn standing(record: &Record) -> Vec<Point> {
     stands.map(point).collect()
 }
 
+/// What comes into force by itself, and who gets a role then.
+fn to_come(record: &Record) -> Vec<Point> {
+    let point = |listed: &Listed| {
+        let given = listed.grant.as_ref();
+        let given = given.map(|it| format!(": {} as {}", signer(it.name.as_deref(), &it.grantee), it.role));
+        let from = listed.from.map(|from| format!(", from {} on", when(from))).unwrap_or_default();
+        let (who, right) = (by(&listed.by), right_of(record, listed));
+        at(record, listed, format!("{who} {}{}{from}, {right}", says(listed), given.unwrap_or_default()))
+    };
+    record.statements.iter().filter(|it| record.is_to_come(it)).map(point).collect()
+}
+
 /// Domains that give it another status than the one that people are told first.
 fn between(answers: &[RecordAnswer], assessment: &Assessment) -> Vec<Point> {
     let Some((domain, first)) = &assessment.status else { return Vec::new() };
@@ -317,7 +330,7 @@ fn speaker(record: &Record, whose: &By) -> String {
 
 /// What was said and does not count, with the reason.
 fn ignored(record: &Record) -> Vec<Point> {
-    let ended = record.statements.iter().filter(|listed| listed.standing != Standing::Stands);
+    let ended = record.statements.iter().filter(|it| it.standing != Standing::Stands && !record.is_to_come(it));
     let point = |listed: &Listed| {
         let end = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
         let end = end.map(|other| format!(", entry {}", other.by.index)).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::cedar::{self, OwnSchema, described, entity};
-use super::standing::{Judged, Judgement, Scene, may_lift, replaces, takes_back};
+use super::standing::{Judged, Judgement, Scene, gives, may_lift, names, replaces, takes_back};
 use crate::identity::IdentityId;
 use crate::limits;
 use crate::name::Name;
@@ -179,8 +179,11 @@ impl<'a> Next<'a> {
             let is_own = takes_back(self.s, it.said) && self.is_beside(it.said);
             counts(it.rule) && !is_block && is_own && self.s.claims().supersedes.contains(&it.said.id())
         });
-        let most = if is_first_block {
+        let is_named = self.scene.descriptor().roles.values().any(|spec| spec.signers.contains(&signer));
+        let most = if is_first_block && is_named {
             limits::RECORD_STATEMENTS
+        } else if is_first_block {
+            limits::RECORD_STATEMENTS_GRANTED
         } else if takes_back_own {
             limits::RECORD_STATEMENTS_ENDS
         } else if own < quota {
@@ -221,6 +224,58 @@ impl<'a> Next<'a> {
         )
     }
 
+    /// Rule 1.12: the grants that this domain has itself given, the earlier ones first.
+    fn given_here(&self) -> Vec<&Judged<'a>> {
+        let mut given: Vec<&Judged<'a>> = Vec::new();
+        for it in &self.judgement.judged {
+            let (g, role) = (it.said, &it.said.claims().role);
+            let gave = !matches!(it.rule, Rule::Refused | Rule::Compromised) && g.grant().is_some();
+            let is_said_here = g.source().is_empty() && self.judgement.covered.contains(&g.index());
+            let is_listed = || self.scene.holds(g.index(), &g.signer(), role);
+            let by_former = || given.iter().any(|former| gives(former.said, &g.signer(), role) && self.held(former, g));
+            if gave && is_said_here && (is_listed() || by_former()) {
+                given.push(it);
+            }
+        }
+        given
+    }
+
+    /// Whether a grant was in its time when a later statement was admitted, and nothing about this thing had ended it.
+    fn held(&self, former: &Judged<'_>, later: &Logged) -> bool {
+        let (grant, at) = (former.said, later.admitted_at());
+        let (from, until) = (grant.claims().from, grant.claims().until);
+        let ends = |x: &Logged| {
+            x.subject_id() == self.scene.thing
+                && names(&self.scene.thing, x, grant)
+                && (takes_back(x, grant) || replaces(x, grant))
+        };
+        let mut acting = self.judgement.judged.iter().filter(|it| it.acts && it.said.index() < later.index());
+        from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until) && !acting.any(|it| ends(it.said))
+    }
+
+    /// Rule 1.12: whether the signer has his role from other domains only.
+    fn is_granted_elsewhere(&self) -> bool {
+        let (signer, role) = (self.s.signer(), &self.s.claims().role);
+        let gives_now = |it: &&Judged<'_>| it.rule == Rule::Grant && gives(it.said, &signer, role);
+        let mut chain = self.scene.chain.iter().filter(|(index, _)| *index < self.scene.before);
+        chain.any(|(_, descriptor)| !descriptor.sources.is_empty())
+            && !self.scene.holds_now(&signer, role)
+            && !self.given_here().iter().any(gives_now)
+    }
+
+    /// Rule 1.12: whether it lifts what others said, and not where it comes from.
+    fn lifts(&self) -> bool {
+        let origin = |s: &Logged| s.source().first().map(|it| it.domain.clone());
+        let is_status = |s: &Logged| s.claims().act == Act::Status;
+        let came_along = |old: &Logged| !self.s.source().is_empty() && origin(self.s) == origin(old);
+        let lifts = |it: &Judged<'_>| {
+            let old = it.said;
+            let is_named = self.is_about_it(it) && self.s.claims().supersedes.contains(&old.id());
+            is_named && is_status(old) && !replaces(self.s, old) && !came_along(old)
+        };
+        is_status(self.s) && self.judgement.judged.iter().any(lifts)
+    }
+
     /// Rule 1.11.
     fn is_permitted(&self) -> bool {
         let claims = self.s.claims();
@@ -237,10 +292,12 @@ impl<'a> Next<'a> {
         let mut context = Map::from_iter([
             ("role".to_owned(), entity("Role", claims.role.as_str())),
             ("adopted".to_owned(), source.is_some().into()),
+            ("granted_elsewhere".to_owned(), self.is_granted_elsewhere().into()),
         ]);
         let words = [
             ("status", claims.status.as_ref().map(|it| entity("Status", it.as_str()))),
             ("effect", self.scene.effect(self.s).map(|it| entity("Effect", it.as_str()))),
+            ("lifts", claims.status.as_ref().map(|_| self.lifts().into())),
             ("label", claims.label.clone().map(Value::from)),
             ("grants", claims.grant.as_ref().map(|it| entity("Role", it.role.as_str()))),
             ("source", source.map(|it| entity("Domain", it.domain.as_str()))),

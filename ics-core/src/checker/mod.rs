@@ -108,6 +108,15 @@ pub enum Rejection {
         /// Why.
         refusal: Box<EvidenceRefusal>,
     },
+    /// More than [`limits::CASE_ENTRIES`] from one domain.
+    #[error("{domain} says so much of it that the evidence has {entries} entries; of a case {max} at most are checked",
+        max = limits::CASE_ENTRIES)]
+    Entries {
+        /// The domain that the evidence names.
+        domain: DomainName,
+        /// How many there are.
+        entries: usize,
+    },
     /// A domain was heard twice.
     #[error("there are two pieces of evidence of {0} for one thing")]
     Twice(DomainName),

@@ -7,7 +7,7 @@ use super::standing::{Scene, ruling};
 use super::{Exhibit, Rejection};
 use crate::descriptor::Descriptor;
 use crate::domain::Refusal;
-use crate::evidence::{EntryFault, EvidenceRefusal, Opened, Proved, proved};
+use crate::evidence::{EntryFault, Opened, Proved, proved};
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
 use crate::log::Hash;
@@ -54,6 +54,9 @@ impl Heard {
     /// Opens evidence for an answer of a time; without statements it shows no more than how far the domain reaches.
     pub(super) fn open(exhibit: &Exhibit, at: Timestamp) -> Result<Self, Rejection> {
         let Exhibit { evidence, withheld, believed } = exhibit;
+        if evidence.entries.len() > limits::CASE_ENTRIES {
+            return Err(Rejection::Entries { domain: evidence.domain.clone(), entries: evidence.entries.len() });
+        }
         let refused = |refusal| Rejection::Evidence { domain: evidence.domain.clone(), refusal: Box::new(refusal) };
         let Proved { origin, head, chain, entries } = proved(evidence, None).map_err(refused)?;
         let mut reading = Reading {
@@ -63,9 +66,6 @@ impl Heard {
             erased: entries.iter().filter_map(erased).collect(),
             last: Timestamp::default(),
         };
-        if entries.len() > limits::CASE_ENTRIES {
-            return Err(refused(EvidenceRefusal::Entries(entries.len())));
-        }
         for opened in entries {
             let index = opened.index();
             reading.take(opened).map_err(|fault| refused(fault.at(index)))?;

@@ -32,7 +32,7 @@ pub(super) struct Judged<'a> {
     pub(super) rule: Rule,
     pub(super) effect: Option<Effect>,
     /// Whether what it names ends by it.
-    acts: bool,
+    pub(super) acts: bool,
 }
 
 /// What became of all of them, with what is needed to check the reasons that somebody gives for it.
@@ -42,7 +42,7 @@ pub(super) struct Judgement<'a> {
     /// Signers with the roles that live grants give them over the thing.
     granted: BTreeSet<(Fingerprint, Role)>,
     /// Indices of the statements whose signer's role surely covered the thing.
-    covered: BTreeSet<u64>,
+    pub(super) covered: BTreeSet<u64>,
 }
 
 /// Values and groups that are said of the thing.
@@ -75,7 +75,7 @@ impl<'a> Scene<'a> {
         ruling(self.chain, self.before)
     }
 
-    fn holds(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
+    pub(super) fn holds(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
         let descriptor = ruling(self.chain, index);
         descriptor.roles.get(role).is_some_and(|spec| spec.signers.contains(signer))
     }
@@ -165,7 +165,7 @@ fn is_own(x: &Logged, s: &Logged) -> bool {
 
 /// Whether `x` names `s`, for a thing: what is said of a group ends where it was said, but a grant over a group ends for one
 /// member by what is said of this one.
-fn names(thing: &IdentityId, x: &Logged, s: &Logged) -> bool {
+pub(super) fn names(thing: &IdentityId, x: &Logged, s: &Logged) -> bool {
     let of_the_same = x.subject_id() == s.subject_id();
     (of_the_same || act(s) == Act::Grant && x.subject_id() == *thing) && x.claims().supersedes.contains(&s.id())
 }
@@ -174,7 +174,7 @@ fn act(s: &Logged) -> Act {
     s.claims().act
 }
 
-fn gives(g: &Logged, signer: &Fingerprint, role: &Role) -> bool {
+pub(super) fn gives(g: &Logged, signer: &Fingerprint, role: &Role) -> bool {
     g.grant().is_some_and(|grant| grant.grantee == *signer && grant.role == *role)
 }
 

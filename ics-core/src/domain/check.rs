@@ -33,6 +33,9 @@ pub struct Admitted {
     /// With it, its signer nears the end of his quota for a thing that he blocks again and again: once it is used up, he
     /// can neither block that thing nor lift his blocks. Said at one statement of the way there.
     pub nears: Option<Nearing>,
+    /// With it, so much is said of the thing that its record fills ([`limits::RECORD_STATEMENTS_NEAR`]). Said at one
+    /// statement of the way there.
+    pub fills: bool,
 }
 
 /// How much a signer has said about an identity, and how much he may.
@@ -76,15 +79,17 @@ impl Domain {
         };
         checked.check_names()?;
         if context.unseen {
-            return Ok(Admitted { effect, rules: Vec::new(), nears: None });
+            return Ok(Admitted { effect, rules: Vec::new(), nears: None, fills: false });
         }
         checked.check_role()?;
         checked.check_kind()?;
         checked.check_issued()?;
         checked.check_supersedes()?;
-        let nears = checked.check_quota()?;
+        let beside = checked.beside();
+        let nears = checked.check_quota(&beside)?;
         checked.check_groups()?;
-        Ok(Admitted { effect, rules: checked.check_access()?, nears })
+        let fills = beside.len() + 1 == limits::RECORD_STATEMENTS_NEAR;
+        Ok(Admitted { effect, rules: checked.check_access()?, nears, fills })
     }
 
     /// Made for this domain, or adopted from a pinned one, by a signer who is not compromised.
@@ -279,35 +284,42 @@ impl Checked<'_> {
         own.iter().filter(|it| !over.contains(&it.id()) && !ends_over(it)).count()
     }
 
+    /// All statements that share the bounds of this one, by their indices.
+    fn beside(&self) -> BTreeMap<u64, &Logged> {
+        let all = self.context.about.iter().chain(self.context.groups).filter(|other| self.is_beside(other));
+        all.map(|other| (other.index(), other)).collect()
+    }
+
     /// A signer's quota and what is left for others do not keep him from blocking what he does not block yet, and his quota
     /// never from taking back what he said, as certificates are revoked.
-    fn check_quota(&self) -> Result<Option<Nearing>, Refusal> {
+    fn check_quota(&self, beside: &BTreeMap<u64, &Logged>) -> Result<Option<Nearing>, Refusal> {
         let signer = self.entry.signer();
-        let all = self.context.about.iter().chain(self.context.groups).filter(|other| self.is_beside(other));
-        let beside: BTreeMap<u64, &Logged> = all.map(|other| (other.index(), other)).collect();
-        if beside.len() >= limits::RECORD_STATEMENTS {
-            return Err(Refusal::RecordFull);
-        }
         let own: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
         let former = own.iter().filter(|it| blocks(self.domain.effect_of(it))).count();
         let quota = self.domain.descriptor().limits.statements_per_signer_and_identity();
         let made = self.counted(&own);
-        if !self.is_first_block(former) {
-            if self.takes_back_own() {
-                if beside.len() >= limits::RECORD_STATEMENTS_ENDS {
-                    return Err(Refusal::RecordFull);
-                }
-            } else if made >= quota {
-                return Err(Refusal::Quota(quota));
-            } else if beside.len() >= limits::RECORD_STATEMENTS_OPEN {
-                return Err(Refusal::RecordFull);
-            }
+        let kept = self.room_kept(former);
+        if kept.is_none() && made >= quota {
+            return Err(Refusal::Quota(quota));
+        }
+        if beside.len() >= kept.unwrap_or(limits::RECORD_STATEMENTS_OPEN) {
+            return Err(Refusal::RecordFull);
         }
         let nears = |made: usize, blocked: usize| {
             made >= quota - quota / limits::QUOTA_WARNED_PARTS && blocked >= limits::FIRST_BLOCKS
         };
         let is_new = nears(made + 1, former + usize::from(blocks(self.effect))) && !nears(made, former);
         Ok(is_new.then_some(Nearing { made: made + 1, quota }))
+    }
+
+    /// Up to how many statements in all room is kept for one like this, whatever its signer has said; `None` if for none.
+    /// Grants do not open the last of it: who owns a thing may give as many as he likes.
+    fn room_kept(&self, former: usize) -> Option<usize> {
+        if self.is_first_block(former) {
+            let is_named = !self.domain.descriptor().roles_of(&self.entry.signer()).is_empty();
+            return Some(if is_named { limits::RECORD_STATEMENTS } else { limits::RECORD_STATEMENTS_GRANTED });
+        }
+        self.takes_back_own().then_some(limits::RECORD_STATEMENTS_ENDS)
     }
 
     /// Whether it blocks now, its signer does not block it yet, and he has not done so again and again: `former` times.
@@ -354,14 +366,30 @@ impl Checked<'_> {
         Ok(())
     }
 
+    /// Whether it ends a status that somebody else gave. What was adopted from the same domain is left out: that one
+    /// has decided there who may.
+    fn lifts(&self) -> bool {
+        let nearest = |logged: &Logged| logged.source().first().map(|source| source.domain.clone());
+        let (ends, own) = (&self.entry.claims().supersedes, nearest(self.entry));
+        let is_others = |other: &Logged| !replaces(self.entry, other) && (own.is_none() || nearest(other) != own);
+        let mut here = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject)).map(|it| it.logged);
+        self.entry.act() == Act::Status
+            && here.any(|other| other.act() == Act::Status && ends.contains(&other.id()) && is_others(other))
+    }
+
+    fn append(&self) -> Append {
+        let source = self.entry.source().first().map(|source| source.domain.clone());
+        Append {
+            granted_elsewhere: self.scene.has_role_from_elsewhere(self.entry),
+            lifts: self.lifts(),
+            ..Append::new(self.entry.claims(), self.effect, source)
+        }
+    }
+
     fn check_access(&self) -> Result<Vec<String>, Refusal> {
         let decision = self.domain.policy().decide_again(Request {
             principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
-            action: Action::Append(Append::new(
-                self.entry.claims(),
-                self.effect,
-                self.entry.source().first().map(|source| source.domain.clone()),
-            )),
+            action: Action::Append(self.append()),
             resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
         });
         if decision.allow {

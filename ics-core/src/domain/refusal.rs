@@ -198,8 +198,9 @@ pub enum Refusal {
     #[error("the signer has made {0} statements about this identity, which is his quota in this domain")]
     Quota(usize),
     /// All signers together have.
-    #[error("there are {max} statements or more about this identity in this domain: only first blocks and, for a while, \
-        withdrawals are admitted", max = limits::RECORD_STATEMENTS_OPEN)]
+    #[error("there are {max} statements or more about this identity in this domain: only first blocks are admitted, for a \
+        while withdrawals and, from {granted} on, blocks by those alone whom the descriptor names",
+        max = limits::RECORD_STATEMENTS_OPEN, granted = limits::RECORD_STATEMENTS_GRANTED)]
     RecordFull,
     /// The access rules do not permit it.
     #[error("the domain's access rules do not permit it{}", because(.said, .rules, .errors))]

@@ -184,6 +184,15 @@ struct Binding {
     is_mutual: bool,
 }
 
+/// What the revocation of a key says of what it signed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoked {
+    /// Nothing: the key was replaced or is retired.
+    FromThen,
+    /// It may have been somebody else's: the key was stolen, or no reason is given.
+    ForAllTimes,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Revocation {
     created: Timestamp,
@@ -358,6 +367,14 @@ impl Certificate {
         let what = |it: &Revocation| (it.created, it.is_for_all_times);
         let is_own = |it: &Revocation| own.iter().any(|held| what(held) == what(it));
         self.primary() == other.primary() && !others.is_empty() && others.iter().all(is_own)
+    }
+
+    /// How its primary key is revoked, if it is.
+    #[must_use]
+    pub fn revoked(&self) -> Option<Revoked> {
+        let for_all_times = self.primary.is_revoked_for_all_times();
+        let how = if for_all_times { Revoked::ForAllTimes } else { Revoked::FromThen };
+        (!self.primary.revocations.is_empty()).then_some(how)
     }
 
     /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted

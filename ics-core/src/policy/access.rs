@@ -293,11 +293,21 @@ impl Types {
         let label = append.label.clone().map(RestrictedExpression::new_string);
         let grants = append.grants.as_ref().map(|role| entity(&self.role, role.as_str()));
         let role = Some(entity(&self.role, append.role.as_str()));
-        [("role", role), ("status", status), ("effect", effect), ("label", label), ("grants", grants)]
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .chain(self.adoption(append.source.as_ref()))
-            .collect()
+        let lifts = append.status.is_some().then(|| RestrictedExpression::new_bool(append.lifts));
+        let elsewhere = Some(RestrictedExpression::new_bool(append.granted_elsewhere));
+        [
+            ("role", role),
+            ("status", status),
+            ("effect", effect),
+            ("lifts", lifts),
+            ("label", label),
+            ("grants", grants),
+            ("granted_elsewhere", elsewhere),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .chain(self.adoption(append.source.as_ref()))
+        .collect()
     }
 
     fn adoption(&self, source: Option<&DomainName>) -> Vec<(String, RestrictedExpression)> {

@@ -94,6 +94,13 @@ pub struct Append {
     /// The domain from which the entry is adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<DomainName>,
+    /// Whether its signer has his role only by grants that rest on what was said in other domains.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub granted_elsewhere: bool,
+    /// Whether it ends a status that somebody else gave and that was not adopted from the same domain; only in acts
+    /// `status`.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub lifts: bool,
 }
 
 /// What it is asked for.
@@ -131,7 +138,7 @@ impl Append {
     /// What a rule may know of these claims.
     ///
     /// `effect` is that of the status given, as the descriptor has it; `source` the domain that an adopted entry comes
-    /// from.
+    /// from. Neither is its role one from elsewhere nor does it lift anything: that the record says, not the claims.
     #[must_use]
     pub fn new(claims: &Claims, effect: Option<Effect>, source: Option<DomainName>) -> Self {
         Self {
@@ -142,6 +149,8 @@ impl Append {
             label: claims.label.clone(),
             grants: claims.grant.as_ref().map(|grant| grant.role.clone()),
             source,
+            granted_elsewhere: false,
+            lifts: false,
         }
     }
 }

@@ -356,6 +356,26 @@ impl Listed {
     pub fn begins_at(&self) -> Timestamp {
         begins_at(self.from, self.admitted_at, self.erased)
     }
+
+    /// Whether it ends another one by the same signer, or a grant that was made to him, for all the time of that: as the
+    /// second rule of [`resolve`](super::resolve) has it.
+    fn ends_own(&self, other: &Self) -> bool {
+        let is_of_place = self.by.group == other.by.group || (other.act == Act::Grant && self.by.group.is_none());
+        let outlasts = self.until.is_none_or(|until| other.until.is_some_and(|end| end <= until));
+        self.supersedes.contains(&other.by.statement) && is_of_place && outlasts && self.may_end(other)
+    }
+
+    fn may_end(&self, other: &Self) -> bool {
+        if self.erased {
+            return self.standing != Standing::Refused;
+        }
+        let in_role = other.act != Act::Grant || self.by.role == other.by.role;
+        let is_own = self.by.signer == other.by.signer && in_role;
+        let is_holders = other.grant.as_ref().is_some_and(|grant| grant.grantee == self.by.signer);
+        let acts = matches!(self.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost);
+        let is_alike = self.act == Act::Withdrawal || self.act == other.act;
+        acts && is_alike && (is_own || is_holders)
+    }
 }
 
 /// What one domain says about one identity, at one time.
@@ -422,7 +442,7 @@ pub struct Record {
     pub formerly_blocked: Vec<Listed>,
     /// All statements that concern it, by index.
     pub statements: Vec<Listed>,
-    /// Statements that do not stand and were left out of the list, which is bounded.
+    /// Statements that neither stand nor are to come, and were left out of the list, which is bounded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub omitted: u64,
 }
@@ -450,6 +470,19 @@ impl Record {
     pub fn roles_of(&self, descriptor: &Descriptor, signer: &Fingerprint) -> BTreeSet<Role> {
         let granted = self.grants.iter().filter(|grant| grant.grantee == *signer).map(|grant| grant.role.clone());
         descriptor.roles_of(signer).into_iter().chain(granted).collect()
+    }
+
+    /// Whether a statement comes into force by itself at a later time: nothing that counts ends it for as long as it would
+    /// hold. Whoever blocks may be lifted by others as well, which is not looked at.
+    #[must_use]
+    pub fn is_to_come(&self, it: &Listed) -> bool {
+        it.standing == Standing::NotYet && !self.statements.iter().any(|x| x.ends_own(it))
+    }
+
+    /// Grants that give a role over it from a later time on, with what they give.
+    pub fn grants_to_come(&self) -> impl Iterator<Item = (&Granted, &Listed)> {
+        let grants = self.statements.iter().filter_map(|it| Some((it.grant.as_ref()?, it)));
+        grants.filter(move |(_, it)| self.is_to_come(it))
     }
 
     /// The statement at an index of the domain's log, if it is listed.

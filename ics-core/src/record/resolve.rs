@@ -247,14 +247,15 @@ fn replaces(scene: &Scene<'_>) -> Vec<Given<String>> {
         .collect()
 }
 
-/// All statements by index; past the bound, those that do not stand are left out from the oldest on.
+/// All statements by index; past the bound, those that do not stand are left out from the oldest on. What comes into force
+/// later stays: nobody buries it under what is over.
 fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     let mut surplus = scene.judged.len().saturating_sub(limits::RECORD_STATEMENTS);
     let mut statements = Vec::with_capacity(scene.judged.len() - surplus);
     let mut omitted = 0;
     let grants = scene.grants();
     for it in &scene.judged {
-        if surplus > 0 && !it.stands() {
+        if surplus > 0 && !(it.stands() || it.standing == Standing::NotYet) {
             surplus -= 1;
             omitted += 1;
         } else {

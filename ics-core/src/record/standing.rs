@@ -112,6 +112,37 @@ impl<'a> Scene<'a> {
             || self.granted.contains(&(statement.signer(), statement.role().clone()))
     }
 
+    /// Whether the signer of a statement that is to be admitted has his role only by what was said in other domains.
+    /// Where nothing was ever to be adopted, nobody has.
+    pub(crate) fn has_role_from_elsewhere(&self, statement: &Logged) -> bool {
+        let gives_now = |it: &&Judged<'_>| it.stands() && gives(it.logged, statement);
+        self.domain.descriptors().any(|descriptor| !descriptor.sources.is_empty())
+            && !self.domain.holds_now(&statement.signer(), statement.role())
+            && !self.given_here().iter().any(gives_now)
+    }
+
+    /// The grants by which this domain has itself given a role over the subject: said here, by somebody whom the
+    /// descriptor listed in his role, or to whom such a grant gave it then. By index.
+    fn given_here(&self) -> Vec<&Judged<'a>> {
+        let mut given: Vec<&Judged<'a>> = Vec::new();
+        for it in self.judged.iter().filter(|it| it.gave_role() && it.covers && it.logged.source().is_empty()) {
+            let (index, signer, role) = (it.logged.index(), it.logged.signer(), it.logged.role());
+            let is_given_here = || given.iter().any(|former| self.gave_until(former.logged, it.logged));
+            if self.domain.held_at(index, &signer, role) || is_given_here() {
+                given.push(it);
+            }
+        }
+        given
+    }
+
+    /// Whether a grant gave the signer of a later statement his role, in its time and until it was ended for this
+    /// subject: a sale ends the grant by which the seller speaks.
+    fn gave_until(&self, grant: &Logged, later: &Logged) -> bool {
+        let (claims, at) = (grant.claims(), later.admitted_at());
+        let is_in_time = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
+        gives(grant, later) && is_in_time && self.ended_here(grant).is_none_or(|end| later.index() <= end)
+    }
+
     /// The statements that ever gave a role over the subject.
     pub(crate) fn grants(&self) -> Vec<&Judged<'a>> {
         self.judged.iter().filter(|it| it.gave_role()).collect()
@@ -445,6 +476,11 @@ pub(crate) fn replaces(x: &Logged, s: &Logged) -> bool {
 pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
     let lifts = |status| domain.descriptor_at(x.index()).may_lift(x.role(), status);
     x.act() == Act::Status && s.act() == Act::Status && s.claims().status.as_ref().is_some_and(lifts)
+}
+
+/// Whether a grant gives the signer of a statement his role.
+fn gives(grant: &Logged, statement: &Logged) -> bool {
+    grantee(grant).is_some_and(|(grantee, role)| grantee == statement.signer() && role == *statement.role())
 }
 
 fn grantee(statement: &Logged) -> Option<(Fingerprint, Role)> {

@@ -392,6 +392,10 @@ fn what_does_not_stand_is_left_out_of_a_long_list() {
     let record = record(&drafts);
     assert_eq!((record.statements.len(), record.omitted), (crate::limits::RECORD_STATEMENTS, 6));
     assert_eq!((standing(&record, 0), standing(&record, many)), (Some(Standing::Stands), Some(Standing::Stands)));
+    // Nobody buries under these what he has granted from a later time on.
+    drafts[1] = grant(1, MAKER, "manufacturer", HEIR, "owner").from(2_000_000);
+    let record = self::record(&drafts);
+    assert_eq!((standing(&record, 1), standing(&record, 2), record.omitted), (Some(Standing::NotYet), None, 6));
 }
 
 #[test]

@@ -90,7 +90,17 @@ pub(crate) fn party(roles: &[&str]) -> Principal {
 }
 
 pub(crate) fn says(act: Act, claimed: &str) -> Append {
-    Append { act, role: role(claimed), status: None, effect: None, label: None, grants: None, source: None }
+    Append {
+        act,
+        role: role(claimed),
+        status: None,
+        effect: None,
+        label: None,
+        grants: None,
+        source: None,
+        granted_elsewhere: false,
+        lifts: false,
+    }
 }
 
 pub(crate) fn status(claimed: &str, status: &str, effect: Effect) -> Append {

@@ -3,9 +3,13 @@
 use ics_core::descriptor::{Descriptor, Template};
 use ics_core::identity::Kind;
 use ics_core::policy::{AccessPolicy, Action, Append, Principal, Request, Resource};
-use ics_core::vocabulary::{Act, Effect};
+use ics_core::vocabulary::{Act, DomainName, Effect};
 
 use crate::fixtures::{append, filled, grant, label, party, says, status, thing};
+
+fn source() -> Option<DomainName> {
+    Some("code.soft.example".parse().expect("domain"))
+}
 
 fn suspended(role: &str) -> Append {
     status(role, "suspended", Effect::Blocks)
@@ -88,13 +92,66 @@ fn no_grant_makes_an_issuer() {
     for template in Template::ALL {
         let policy = AccessPolicy::compile(&filled(template)).expect("policy");
         for granter in template.roles().iter().chain(&["owner", "security-controller", "issuer"]) {
-            for source in [None, Some("code.soft.example".parse().expect("domain"))] {
+            for (source, more) in [(None, &[][..]), (source(), &["elsewhere-makes-owners-alone"])] {
                 let said = Append { source, ..grant(granter, "issuer") };
                 for kind in [Kind::Device, Kind::Group] {
                     let decision = policy.decide(&append(said.clone(), kind));
                     assert!(!decision.allow, "{template}: {said:?} about a {kind}: {decision:?}");
-                    assert_eq!(decision.reasons, ["issuer-not-granted"], "{template}: {said:?} about a {kind}");
+                    let reasons = [more, &["issuer-not-granted"]].concat();
+                    assert_eq!(decision.reasons, reasons, "{template}: {said:?} about a {kind}");
                 }
+            }
+        }
+    }
+}
+
+/// A source would else give itself the roles of those who approve, maintain and certify what it makes; and so would
+/// whoever is an owner by its word.
+#[test]
+fn from_elsewhere_come_owners_and_nobody_else() {
+    for template in Template::ALL {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        for granted in template.roles().iter().chain(&["owner", "security-controller"]) {
+            for (source, granted_elsewhere) in [(source(), false), (source(), true), (None, true)] {
+                let said = Append { source, granted_elsewhere, ..grant("owner", granted) };
+                let decision = policy.decide(&append(said.clone(), Kind::Device));
+                assert_eq!(decision.allow, *granted == "owner", "{template}: {said:?}: {decision:?}");
+                let is_why = decision.reasons == ["elsewhere-makes-owners-alone"];
+                assert_eq!(is_why, *granted != "owner", "{template}: {said:?}: {decision:?}");
+            }
+        }
+    }
+}
+
+/// Whoever wants no owners by the word of other domains says so in a rule of his own.
+#[test]
+fn a_domain_may_refuse_owners_from_elsewhere() {
+    let rule = "\n@id(\"no-owners-from-elsewhere\") forbid (principal, action == Action::\"grant\", resource)\n\
+         when { context.adopted };\n";
+    let mut descriptor = filled(Template::Maintenance);
+    descriptor.access.push_str(rule);
+    let policy = AccessPolicy::compile(&descriptor).expect("policy");
+    for (source, reason) in [(source(), "no-owners-from-elsewhere"), (None, "owner-grants")] {
+        let decision = policy.decide(&append(Append { source, ..grant("owner", "owner") }, Kind::Device));
+        assert_eq!(decision.allow, reason == "owner-grants", "{decision:?}");
+        assert_eq!(decision.reasons, [reason]);
+    }
+}
+
+/// An owner by the word of another domain says what he likes of a thing, and lifts nothing that was said here.
+#[test]
+fn an_owner_from_elsewhere_lifts_nothing() {
+    for template in Template::ALL {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        for source in [None, source()] {
+            for (granted_elsewhere, lifts) in [(false, false), (false, true), (true, false), (true, true)] {
+                let source = source.clone();
+                let said = Append { source, granted_elsewhere, lifts, ..status("owner", "in-use", Effect::Permits) };
+                let decision = policy.decide(&append(said.clone(), Kind::Device));
+                let is_refused = granted_elsewhere && lifts;
+                assert_eq!(decision.allow, !is_refused, "{template}: {said:?}: {decision:?}");
+                let is_why = decision.reasons == ["elsewhere-lifts-nothing"];
+                assert_eq!(is_why, is_refused, "{template}: {said:?}: {decision:?}");
             }
         }
     }

@@ -10,11 +10,11 @@ use ics_core::identity::{Fingerprint, Kind};
 use ics_core::log::Hash;
 use ics_core::policy::{AccessPolicy, Action, Append, Principal, Request, Resource};
 use ics_core::trust::{TrustDocument, TrustPolicy};
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, Effect};
 use serde_json::{Map, Value, json};
 
 use crate::descriptors::{base, full, refusals};
-use crate::fixtures::{append, filled, fingerprints, label, node, party, says, thing};
+use crate::fixtures::{append, filled, fingerprints, grant, label, node, party, says, status, thing};
 use crate::{templates, trust};
 
 fn text(json: &[u8]) -> String {
@@ -112,6 +112,7 @@ fn requests() -> Vec<(Template, Request)> {
     let domain = Resource::Domain("devices.acme.example".parse().expect("domain"));
     let source = || Some("code.soft.example".parse().expect("domain"));
     let adopted = Append { source: source(), ..label("certification-body", "medical") };
+    let in_use = || status("owner", "in-use", Effect::Permits);
     let certificate = |source| anonymous(Action::Certificate { source }, thing(Kind::Organisation));
     let claimed = Action::Append(says(Act::Approval, "integrator"));
     let others = [
@@ -122,6 +123,13 @@ fn requests() -> Vec<(Template, Request)> {
         (Template::Manufacturer, append(says(Act::Status, "manufacturer"), Kind::Device)),
         (Template::Maintenance, append(adopted.clone(), Kind::Device)),
         (Template::Maintenance, anonymous(Action::Append(adopted), thing(Kind::Device))),
+        (Template::Maintenance, append(Append { source: source(), ..grant("manufacturer", "owner") }, Kind::Device)),
+        (
+            Template::Maintenance,
+            append(Append { source: source(), ..grant("manufacturer", "integrator") }, Kind::Device),
+        ),
+        (Template::Maintenance, append(Append { granted_elsewhere: true, ..in_use() }, Kind::Device)),
+        (Template::Maintenance, append(Append { granted_elsewhere: true, lifts: true, ..in_use() }, Kind::Device)),
         (Template::Maintenance, certificate(source())),
         (Template::Maintenance, certificate(None)),
         (

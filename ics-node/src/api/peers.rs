@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::PeerConfig;
 
+/// The kind of alarm about a signer who has revoked his key.
+pub const SIGNER_REVOKED: &str = "signer-revoked";
+
 /// Something an operator must look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {

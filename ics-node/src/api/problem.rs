@@ -74,6 +74,7 @@ codes! {
     AmbiguousName "ambiguous-name" 409 "the name fits several identities" "ask for one of the ids";
     UnknownDomain "unknown-domain" 404 "this node does not hold the domain" "GET /v1/domains lists those that it holds";
     UnknownIdentity "unknown-identity" 404 "the domain knows no such identity" "";
+    TooMuchSaid "too-much-said" 422 "more is said of the thing than one such answer holds" "ask a node with a copy of the domain for the verdict and the evidence apart: GET /v1/verdict, and GET /v1/domains/{domain}/identities/{id}/evidence";
     UnknownEntry "unknown-entry" 404 "the log has no such entry" "";
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
@@ -137,7 +138,7 @@ codes! {
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
     Quota "quota" 422 "the signer has used up his quota for this identity" "what he does not block yet he may block all the same, up to 16 times; for more than that another signer speaks, or the domain's owners raise `statements_per_signer_and_identity` in `limits` of the descriptor (`ics domain update --from-file`)";
-    RecordFull "record-full" 422 "too much has been said about this identity" "whoever does not block it yet may still block it, as long as there are fewer than 4096 statements; earlier ones stay in the log for ever and make no room";
+    RecordFull "record-full" 422 "too much has been said about this identity" "whoever does not block it yet may still block it, as long as there are fewer than 3840 statements, and fewer than 4096 if the descriptor names him as a signer; earlier ones stay in the log for ever and make no room";
     NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
     CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";
     CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
@@ -278,6 +279,7 @@ mod tests {
             assert!(hint.contains(&bound.to_string()), "{code}: {hint}");
         };
         says(Code::Quota, ics_core::limits::FIRST_BLOCKS);
+        says(Code::RecordFull, ics_core::limits::RECORD_STATEMENTS_GRANTED);
         says(Code::RecordFull, ics_core::limits::RECORD_STATEMENTS);
     }
 

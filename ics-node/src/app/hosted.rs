@@ -64,8 +64,6 @@ pub(crate) struct Hosted {
     pub(super) expiries: Mutex<Option<Expiries>>,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
-    /// Whether it was alarmed since the start that the record of a thing is nearly full.
-    pub(super) room_alarmed: AtomicBool,
 }
 
 impl Hosted {
@@ -92,7 +90,6 @@ impl Hosted {
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
-            room_alarmed: AtomicBool::default(),
         }
     }
 

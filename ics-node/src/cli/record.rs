@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use console::style;
-use ics_core::record::{Assessment, By, Given, GivenStatus, Outlook, Record, Standing};
+use ics_core::record::{Assessment, By, Given, GivenStatus, Granted, Listed, Outlook, Record, Standing};
 use ics_core::time::Timestamp;
 
 use super::output::card;
@@ -51,10 +51,12 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     rows.extend(lines("signed by", &record.signatures, |it| {
         given(format!("the developer himself: {} key {}", it.value.form, it.value.key), &it.by)
     }));
-    rows.extend(lines("in charge", &record.grants, |it| {
+    let live = record.grants.iter().map(|it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);
         (format!("{grantee} as {}{}\n  by {}", it.role, until(it.until), said_by(&it.by)), later(&it.by))
-    }));
+    });
+    let to_come = record.grants_to_come().map(|(given, it)| (to_come(given, it), later(&it.by)));
+    rows.extend(lines("in charge", &live.chain(to_come).collect::<Vec<_>>(), Clone::clone));
     rows.extend(lines("succeeds", &record.replaces, |it| given(clean(&it.value), &it.by)));
     rows.push(("said", statements(record)));
     rows.push(("as of", freshness.text()));
@@ -64,6 +66,14 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
 /// When it ends, to be put behind it; nothing where it has no end.
 fn until(end: Option<Timestamp>) -> String {
     end.map(|end| format!(", until {}", when(end))).unwrap_or_default()
+}
+
+/// A role that somebody gets later, by himself: whoever buys the thing is to see it.
+fn to_come(given: &Granted, it: &Listed) -> String {
+    let grantee = given.name.as_deref().map_or_else(|| given.grantee.to_string(), clean);
+    let from = it.from.map(|from| format!(", from {}", when(from))).unwrap_or_default();
+    let warning = style("!").yellow().bold();
+    format!("{warning} {grantee} as {}{from}{}\n  by {}", given.role, until(it.until), said_by(&it.by))
 }
 
 /// One row with a line, or more, for each item and what is put behind it; none without items. What several statements

@@ -2,9 +2,11 @@
 
 mod all;
 mod group;
+mod known;
 mod meant;
 mod own;
 mod reach;
+mod renewed;
 mod said;
 
 use std::collections::BTreeSet;
@@ -15,7 +17,7 @@ use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use ics_core::identity::{Fingerprint, Kind};
-use ics_core::record::{Listed, Record};
+use ics_core::record::Listed;
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect, Role};
@@ -28,6 +30,7 @@ use self::group::group_named;
 pub(crate) use self::meant::{called, candidates, refuse_unmatched, said_by};
 pub(crate) use self::own::with_ends;
 pub(crate) use self::reach::check_members;
+pub(crate) use self::renewed::with_claims;
 pub(crate) use self::said::waits;
 use self::said::{note_what_waits, tell};
 use super::context::Context;
@@ -74,7 +77,8 @@ pub(crate) struct Things {
     /// Everything of this model, one statement each; with --lot what fits both.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Everything that the domain knows, one statement each, but its groups.
+    /// Everything that the domain knows, one statement each, but its groups. To approve or to label, only that of which
+    /// somebody in the signer's role says the same now, and until its end at most; nothing that any domain here blocks.
     #[arg(long, conflicts_with_all = ["things", "from_file", "group", "lot", "model"])]
     all: bool,
 }
@@ -368,8 +372,10 @@ pub(crate) fn listed(headline: String, lines: &[String]) -> String {
 }
 
 fn review(signing: &Signing, sayings: &[Saying]) -> String {
-    // What introduces a thing is always shown: who has asked for its names and attributes may be a stranger.
-    let is_shown = |(place, it): &(usize, &Saying)| *place < LISTED || it.claims.act == Act::Identity;
+    // What introduces a thing is always shown: who has asked for its names and attributes may be a stranger. So is what
+    // somebody else blocks.
+    let is_told = |it: &Saying| it.claims.act == Act::Identity || known::is_blocked_elsewhere(&it.found);
+    let is_shown = |(place, it): &(usize, &Saying)| *place < LISTED || is_told(it);
     let shown: Vec<&Saying> = sayings.iter().enumerate().filter(is_shown).map(|(_, saying)| saying).collect();
     let mut text = review_table(&shown);
     if let Some(more) = sayings.len().checked_sub(shown.len()).filter(|more| *more > 0) {
@@ -398,16 +404,8 @@ fn review_table(sayings: &[&Saying]) -> String {
 fn review_row(saying: &Saying) -> Vec<String> {
     let thing = &saying.found.thing;
     let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
-    let record = saying.found.own.as_ref().map(|answer| &answer.record);
-    let now = record.map_or_else(|| "not known here".to_owned(), status_text);
+    let now = known::status_text(&saying.found);
     vec![clean(&thing.called()), short(&id), now, clean(&claims_text(&saying.claims))]
-}
-
-/// The status of a record in a word or two.
-pub(crate) fn status_text(record: &Record) -> String {
-    let vouched = if record.vouched.is_empty() { ", nobody vouches" } else { "" };
-    let status = record.status.as_ref().map_or_else(|| "no status".to_owned(), |it| it.decides.name.to_string());
-    format!("{status}{vouched}")
 }
 
 /// What claims say, in a few words.

@@ -9,6 +9,7 @@ use core::fmt;
 use std::time::Duration;
 
 use ics_core::evidence::Evidence;
+use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::statement::Erasure;
 use ics_core::time::Timestamp;
@@ -349,11 +350,24 @@ impl Node {
         self.post(&["domains", domain.as_str(), "adoptions"], request).await
     }
 
+    /// A key with all that is said of it, as key servers give it: binary OpenPGP.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn key(&self, fingerprint: &Fingerprint) -> Answer<Vec<u8>> {
+        let id = format!("{:02}{fingerprint}", fingerprint.version());
+        self.receive(self.request_below("pks", Method::GET, &["v2", "certs", "by-vfingerprint", &id])).await
+    }
+
     /// A request for `/v1/` and the segments, each escaped as needed.
     fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.request_below("v1", method, segments)
+    }
+
+    fn request_below(&self, root: &str, method: Method, segments: &[&str]) -> RequestBuilder {
         let mut url = self.url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().push("v1").extend(segments);
+            path.pop_if_empty().push(root).extend(segments);
         }
         let request = self.client.request(method, url);
         let request = match &self.token {

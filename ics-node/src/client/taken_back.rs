@@ -1,11 +1,11 @@
-//! What comes back where something is taken back: what it had replaced stands again.
+//! What comes back where something is taken back: what it had replaced stands again, and what is to come comes all the same.
 
 use ics_core::identity::Fingerprint;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::Act;
 
-/// Those of a signer's statements about the thing itself that are meant and stand, now or again, and what he had said before
-/// that would stand again without them. What was replaced is first: where one withdrawal cannot name all, nothing stands
+/// Those of a signer's statements about the thing itself that are meant and stand, now, again or from a later time on, and
+/// what he had said before that would stand again without them. What was replaced is first: where one withdrawal cannot name all, nothing stands
 /// again for a moment.
 #[must_use]
 pub fn with_replaced<'a>(
@@ -15,7 +15,8 @@ pub fn with_replaced<'a>(
 ) -> Vec<&'a Listed> {
     let is_own = |it: &&Listed| it.by.signer == *signer && it.by.group.is_none();
     let own: Vec<&Listed> = record.statements.iter().filter(is_own).collect();
-    let mut taken: Vec<&Listed> = own.iter().copied().filter(|it| would_stand(record, it) && is_meant(it)).collect();
+    let comes = |it: &&Listed| would_stand(record, it) || record.is_to_come(it);
+    let mut taken: Vec<&Listed> = own.iter().copied().filter(comes).filter(|it| is_meant(it)).collect();
     let mut place = 0;
     while let Some(one) = taken.get(place).copied() {
         let more = own.iter().copied().filter(|it| may_return(one, it) && !holds(&taken, it)).collect::<Vec<_>>();

@@ -50,6 +50,19 @@ fn a_record_says_who_said_what_by_what_right() {
     }
 }
 
+/// Whoever buys a thing sees who else is to have it.
+#[test]
+fn what_is_to_come_is_told_with_its_beginning() {
+    let mut answer = answer("plant.example", "Pump 1", 5);
+    let grant = answer.record.statements.iter_mut().find(|it| it.by.index == 11).expect("the grant");
+    grant.standing = Standing::NotYet;
+    grant.from = Some(Timestamp::parse("2026-12-25T00:00:00Z").expect("a time"));
+    let text = text(&why(&[answer]));
+    let said = text.split("# To come\n").nth(1).and_then(|rest| rest.split('#').next()).expect(&text);
+    assert!(said.contains("entitles a signer to speak about it: Buyer Ltd (key "), "{said}");
+    assert!(said.contains(" as owner, from 2026-12-25 00:00:00 UTC on, as manufacturer, "), "{said}");
+}
+
 /// An owner's key seldom has a certificate in the log: a reader must not take it for an intruder's.
 #[test]
 fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {

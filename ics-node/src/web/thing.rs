@@ -282,6 +282,18 @@ fn details(thing: &PublicThing) -> Markup {
                             @if let Some(until) = grant.until { ", until " (time(until)) }
                         }
                     }
+                    @for (given, it) in record.grants_to_come().take(SHOWN) {
+                        dt { span .upper { (given.role) } " to be" }
+                        dd {
+                            @match &given.name {
+                                Some(name) => { (theirs_brief(name)) }
+                                None => { (code(&short(&given.grantee.to_string()))) }
+                            }
+                            @if let Some(from) = it.from { ", from " (time(from)) }
+                            ", granted by " (name(&it.by))
+                            @if let Some(until) = it.until { ", until " (time(until)) }
+                        }
+                    }
                 }
             }
         }
@@ -355,7 +367,8 @@ fn event(record: &Record, listed: &Listed) -> Markup {
             p .detail {
                 "as " (capacity(&listed.by, explain::is_of_owners(listed)))
                 @if !stands {
-                    "; no longer counts: " bdi { (clean(&listed.because)) }
+                    @if record.is_to_come(listed) { "; does not count yet: " } @else { "; no longer counts: " }
+                    bdi { (clean(&listed.because)) }
                     @if let Some(ended) = ended { ", entry " (ended.by.index) }
                 }
                 @if let Some(source) = listed.source.first() { "; adopted from " (source.domain) }

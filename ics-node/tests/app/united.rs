@@ -90,11 +90,16 @@ async fn what_became_too_long_is_refused_with_the_reason() {
 
 /// The packet by which a party says that its key is retired.
 fn retirement(party: &Party) -> Vec<u8> {
+    revocation(party, 3)
+}
+
+/// The packet by which a party revokes its key, for a reason (RFC 9580, 5.2.3.31).
+fn revocation(party: &Party, reason: u8) -> Vec<u8> {
     let (key, issuer) = (party.signer.public_key(), party.signer.public_key().fingerprint());
     let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("short");
-    // 2026-01-01, by whom, and why (RFC 9580, 5.2.3.31).
+    // 2026-01-01, by whom, and why.
     let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
-    let hashed = [&[5, 0x82][..], &1_767_225_600_u32.to_be_bytes(), &by, &[3, 29, 3, b'.']].concat();
+    let hashed = [&[5, 0x82][..], &1_767_225_600_u32.to_be_bytes(), &by, &[3, 29, reason, b'.']].concat();
     // Version 4, of a key, EdDSA, SHA-512.
     let head = [&[4, 0x20, 22, 10, 0, length(&hashed)][..], &hashed].concat();
     let over = [&[0x99, 0, length(key.body())][..], key.body(), &head, &[4, 0xff, 0, 0, 0, length(&head)]].concat();
@@ -107,6 +112,36 @@ fn retirement(party: &Party) -> Vec<u8> {
     };
     let body = [&head[..], &[0, 0], &digest[..2], &number(&value[..32]), &number(&value[32..])].concat();
     [&[0xc2, length(&body)][..], &body].concat()
+}
+
+/// What the log took in before goes on to count: whoever believes that done is told what is left to do, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
+    for (reason, way) in [(2, "--compromised SIGNER@INDEX`"), (3, "--remove-signer manufacturer=SIGNER`")] {
+        let maker = Party::found("devices.acme.example");
+        let app = maker.open();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let key = maker.signer.public_key().to_packet();
+        let rest = maker.certificate.strip_prefix(key.as_slice()).expect("begins with its key");
+        let alarms = || app.domain(&maker.domain).expect("domain").alarms;
+        assert_eq!(alarms(), []);
+        let revoked = [&key[..], &revocation(&maker, reason), rest].concat();
+        for _ in 0..2 {
+            assert_eq!(stood(&app, &maker, vec![revoked.clone()]).await, [Ok(3)]);
+        }
+        let alarms = alarms();
+        let [alarm] = alarms.as_slice() else { panic!("one warning: {alarms:?}") };
+        assert_eq!(alarm.kind, "signer-revoked");
+        let way = way.replace("SIGNER", &maker.signer.public_key().fingerprint().to_string());
+        assert!(alarm.text.ends_with(&way), "{}", alarm.text);
+    }
+    // Of whom the owners have given no role they have nothing to decide.
+    let (maker, stranger) = (Party::found("devices.acme.example"), Party::found("other.example"));
+    let app = maker.open();
+    let key = stranger.signer.public_key().to_packet();
+    let rest = stranger.certificate.strip_prefix(key.as_slice()).expect("begins with its key");
+    stood(&app, &maker, vec![[&key[..], &revocation(&stranger, 2), rest].concat()]).await;
+    assert_eq!(app.domain(&maker.domain).expect("domain").alarms, []);
 }
 
 /// A program sends renewed self-signatures along. Where the rules keep those out, the key is revoked all the same.

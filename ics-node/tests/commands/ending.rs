@@ -1,5 +1,7 @@
 //! What an end and a withdrawal leave of what was said before.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::reading::publish;
@@ -83,6 +85,31 @@ fn a_label_takes_the_place_of_a_former_one() {
     let (message, _) = gone.failure();
     assert!(gone.code == 3 && message.contains("(label iso-2027, until 2030-01-01"), "{gone:?}");
     assert!(message.contains("`ics label iso-2032 ") && message.contains(" --supersedes "), "{message}");
+}
+
+/// A new signer says again what the one before him says, no more and no longer.
+#[test]
+fn a_label_is_given_again_to_what_has_it() {
+    let mut stage = Stage::of("certification", DOMAIN);
+    stage.start();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["label", "checked", "serial:SN-1", "--until", LATER, "--yes"]);
+    stage.ok(&["label", "seen", "serial:SN-2", "--yes"]);
+    stage.ok(&["key", "make", "second", "--user-id", "Second"]);
+    stage.ok(&["domain", "update", "--add-signer", "certification-body=second"]);
+    stage.ok(&["domain", "submit"]);
+    let words = ["label", "checked", "--all", "--signer", "second"];
+    let told = stage.for_people("home", &[&words[..], &["--dry-run"]].concat());
+    let left_out = "1 thing left out: nobody in this role labels them so now; name them to label them";
+    assert!(told.stderr.contains(left_out), "{told:?}");
+    let again = || stage.ok(&[&words[..], &["--yes"]].concat());
+    assert_eq!(again().as_array().map(Vec::len), Some(1));
+    let labels = stage.record("serial:SN-1")["labels"].clone();
+    let second = labels.as_array().expect("labels").iter().find(|it| it["by"]["name"] == "Second");
+    assert_eq!(second.expect("it is given")["until"], LATER, "{labels}");
+    assert_eq!(counted(&stage.record("serial:SN-2"), "labels"), 1);
+    assert_eq!(again(), serde_json::json!([]), "done again there is nothing left");
 }
 
 #[test]
@@ -184,6 +211,71 @@ fn nothing_comes_back_of_an_act_that_is_taken_back() {
     }
     stage.ok(&["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
     assert_eq!(counted(&stage.record("serial:SN-1"), "approvals"), 0);
+}
+
+/// What was said for later comes by itself: whoever takes the act back means it as well.
+#[test]
+fn what_comes_into_force_later_is_taken_back_with_its_act() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let later = ["approve", "serial:SN-1", "--from", EARLIER, "--yes"];
+    let withdraw = ["withdraw", "serial:SN-1", "--act", "approval"];
+    let approvals = || counted(&record_then(&stage, "serial:SN-1"), "approvals");
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    stage.ok(&later);
+    let shown = stage.for_people("home", &[&withdraw[..], &["--dry-run"]].concat());
+    let told = "(approval, from 2029-01-01T00:00:00Z) is taken back before it comes into force";
+    assert!(shown.stderr.contains(told), "{shown:?}");
+    assert_eq!(approvals(), 2);
+    stage.ok(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(approvals(), 0);
+
+    // Also where there is nothing else.
+    let alone = stage.ok(&later)[0]["statement"].as_str().expect("a statement").to_owned();
+    assert_eq!(approvals(), 1);
+    stage.ok(&["withdraw", "serial:SN-1", "--statement", &alone, "--yes"]);
+    assert_eq!(approvals(), 0);
+    stage.ok(&later);
+    stage.ok(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(approvals(), 0);
+    let again = stage.run(&[&withdraw[..], &["--yes"]].concat());
+    assert_eq!(again.code, 3, "nothing is left: {again:?}");
+}
+
+/// Words of the seller about the thing.
+fn as_seller<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [words, &["serial:SN-1", "--signer", "seller", "--role", "owner"]].concat()
+}
+
+/// A grant outlives the role of its giver, and nobody who comes after him could end it: a buyer sees what is to come.
+#[test]
+fn what_a_seller_gave_for_later_ends_with_the_sale() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    for name in ["seller", "buyer", "friend"] {
+        stage.ok(&["key", "make", name, "--user-id", name]);
+    }
+    stage.ok(&["grant", "owner", "--to", "seller", "serial:SN-1", "--yes"]);
+    stage.ok(&as_seller(&["grant", "owner", "--to", "friend", "--from", EARLIER, "--yes"]));
+    let shown = || stage.words_alone("home", &["lookup", "serial:SN-1"]);
+    assert!(shown().contains("friend as owner, from 2029-01-01 00:00:00 UTC"), "{}", shown());
+    let page = format!("{}/id/serial:SN-1", stage.url());
+    let page = Command::new("curl").args(["--silent", "--fail", &page]).output().expect("curl is there");
+    let page = String::from_utf8(page.stdout).expect("UTF-8");
+    assert!(page.contains("owner</span> to be</dt>") && page.contains("does not count yet: "), "{page}");
+
+    let sale = ["grant", "owner", "--to", "buyer", "--transfer"];
+    let asked = stage.for_people("home", &as_seller(&[&sale[..], &["--dry-run"]].concat()));
+    let is_told = |line: &str| {
+        line.starts_with("friend, ") && line.ends_with(" as owner from 2029-01-01 00:00:00 UTC over 1 thing")
+    };
+    assert!(asked.stderr.lines().any(is_told), "{asked:?}");
+    stage.ok(&as_seller(&[&sale[..], &["--yes"]].concat()));
+    assert!(!shown().contains("friend"), "{}", shown());
+    let record = record_then(&stage, "serial:SN-1");
+    let grants = record["grants"].as_array().expect("grants");
+    let holders: Vec<&str> = grants.iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(holders, ["buyer"], "{record}");
 }
 
 /// What others have said comes back, and who takes back what had lifted it is told.

@@ -161,6 +161,31 @@ fn what_a_designated_revoker_of_gpg_says_is_refused() {
     stage.ok(&["publish", "--spki", &spki(2), "--serial", "SN-2", "--signer", "factory"]);
 }
 
+/// What a revoked key has signed goes on to count: whoever brings the revocation in learns what ends it.
+#[test]
+fn whoever_imports_the_revocation_of_a_signer_is_told_what_is_left_to_do() {
+    let factory = Factory::with_a_key_that_lasts("never");
+    let stage = &factory.stage;
+    let imported = factory.import_and_publish(&factory.export("factory.asc", "--export-secret-keys"));
+    let fingerprint = imported["fingerprint"].as_str().expect("a fingerprint");
+    let show = ["domain", "show"];
+    assert_eq!(stage.ok(&show).get("ended_signers"), None);
+
+    let revocation = stage.path("revocation.asc").to_str().expect("UTF-8").to_owned();
+    // The reason 1 of gpg's list: the key is no longer safe.
+    factory.asked(&["--output", &revocation, "--gen-revoke", fingerprint], "y\n1\n\ny\n");
+    factory.gpg(&["--import", &revocation]);
+    let told = stage.for_people("home", &["import", &factory.export("revoked.asc", "--export")]);
+    let way = format!("`ics domain update --compromised {fingerprint}@INDEX`");
+    assert!(told.code == 0 && told.stderr.contains(&way), "{told:?}");
+    assert_eq!(stage.ok(&show)["ended_signers"][fingerprint], "revoked");
+    for words in [&show[..], &["domain", "show", "--node", stage.url()]] {
+        let shown = stage.words_alone("home", words);
+        assert!(shown.contains(&format!("! {fingerprint}: his key is revoked")), "{shown}");
+    }
+    assert_eq!(stage.record("serial:SN-1")["vouched"].as_array().map(Vec::len), Some(1), "it counts until then");
+}
+
 #[test]
 fn what_of_a_keyring_can_sign_nothing_is_told() {
     let stage = Stage::started();

@@ -29,6 +29,15 @@ pub(crate) fn decode_proof(json: &[u8]) -> Result<Vec<Base64<[u8; 32]>>, WireErr
 }
 
 impl Attestation {
+    /// Writes it, if whoever asks reads one so long.
+    ///
+    /// # Errors
+    /// When it goes past the bound of [`Attestation::decode`].
+    pub fn encode(&self) -> Result<Vec<u8>, WireError> {
+        let json = serde_json::to_vec(self).map_err(|error| WireError::Json(error.to_string()))?;
+        if json.len() > limits::ROAMING_BYTES { Err(WireError::TooLong(limits::ROAMING_BYTES)) } else { Ok(json) }
+    }
+
     /// Reads what was answered, and holds it to its bounds. Nothing is verified.
     ///
     /// # Errors
@@ -39,5 +48,29 @@ impl Attestation {
             hashes if hashes > limits::PROOF_HASHES => Err(WireError::Proof(hashes)),
             _ => Ok(answer),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_as_long_as_is_read() {
+        let said = |length: usize| Attestation {
+            evidence: Evidence {
+                version: 1,
+                id: "x".repeat(length),
+                domain: "devices.acme.example".parse().expect("a name"),
+                checkpoint: String::new(),
+                head: None,
+                entries: Vec::new(),
+            },
+            consistency: Vec::new(),
+        };
+        let most = limits::ROAMING_BYTES - said(0).encode().expect("short").len();
+        let longest = said(most).encode().expect("as long as it may be");
+        assert_eq!(Attestation::decode(&longest), Ok(said(most)));
+        assert_eq!(said(most + 1).encode(), Err(WireError::TooLong(limits::ROAMING_BYTES)));
     }
 }

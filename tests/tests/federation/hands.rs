@@ -11,6 +11,10 @@ use crate::{devices_csv, spki};
 const PUMP: &str = "serial:SN-0001";
 const VALVE: &str = "serial:SN-0002";
 const MOTOR: &str = "serial:SN-0003";
+const TAKEN_BACK: &str = "serial:SN-0004";
+const LIMITED: &str = "serial:SN-0005";
+const RECALLED: &str = "serial:SN-0006";
+const END: &str = "2040-01-01T00:00:00Z";
 const ORDER: &str = "Order 4711";
 /// Another site.
 const OTHER: &str = "plant2.owner.example";
@@ -80,23 +84,37 @@ fn a_new_integrator_signs_all_that_is_there() {
     site.catches_up(&maker, DEVICES);
     takes_from(&site, &maker, &[("manufacturer", &maker)]);
     site.json(&["adopt", "--from", DEVICES, "--model", "P7"]);
-    let plan = site.json(&["approve", "--all", "--dry-run"]);
+    assert_eq!(site.json(&["approve", "--all", "--yes"]), json!([]), "nobody approves of anything yet");
+    let plan = site.json(&["approve", "--model", "P7", "--dry-run"]);
     assert_eq!(plan.as_array().map(Vec::len), Some(25), "{plan}");
     assert_eq!(standings(&record(&site, PLANT, PUMP), "approval"), Vec::<String>::new(), "nothing was signed");
-    assert_eq!(site.json(&["approve", "--all", "--yes"]).as_array().map(Vec::len), Some(25));
+    assert_eq!(site.json(&["approve", "--model", "P7", "--yes"]).as_array().map(Vec::len), Some(25));
     said(&site.json(&["status", "in-use", PUMP, "--yes"]));
     said(&site.json(&["status", "stolen", VALVE, "--yes"]));
+    site.json(&["withdraw", TAKEN_BACK, "--act", "approval", "--yes"]);
+    site.json(&["approve", LIMITED, "--until", END, "--yes"]);
+    said(&maker.json(&["status", "suspended", RECALLED, "--yes"]));
+    site.catches_up(&maker, DEVICES);
 
-    // The descriptor gives the role to the new one. What he began by hand is not signed again, what is blocked is left out.
+    // The descriptor gives the role to the new one. What he began by hand is not signed again; what is blocked, here or by
+    // its maker, and what nobody approves of any more is left out.
     site.ics(&["key", "make", "new-integrator", "--user-id", "New Integrator"]).ok();
     update(&site, &["domain", "update", "--add-signer", "integrator=new-integrator"]);
     let by_new = |more: &[&str]| site.json(&[&["approve", "--signer", "new-integrator", "--yes"], more].concat());
     assert_eq!(by_new(&[PUMP, MOTOR]).as_array().map(Vec::len), Some(2));
     assert_eq!(
         by_new(&["--all"]).as_array().map(Vec::len),
-        Some(22),
-        "25 without two that he has and one that is stolen"
+        Some(20),
+        "25 without two that he has, one that is stolen, one recalled and one whose approval was taken back"
     );
+    let limited = record(&site, PLANT, LIMITED);
+    let all = limited["statements"].as_array().expect("statements").iter();
+    let by_new_one = all.filter(|it| it["act"] == "approval" && it["name"] == "New Integrator");
+    assert_eq!(by_new_one.map(|it| &it["until"]).collect::<Vec<_>>(), [END], "{limited}");
+    for thing in [TAKEN_BACK, RECALLED] {
+        let approvals = record(&site, PLANT, thing)["approvals"].to_string();
+        assert!(!approvals.contains("New Integrator"), "{thing}: {approvals}");
+    }
     assert_eq!(by_new(&["--all"]), json!([]), "done again there is nothing left");
     let both = record(&site, PLANT, PUMP);
     assert_eq!(both["approvals"].as_array().map(Vec::len), Some(2), "{both}");

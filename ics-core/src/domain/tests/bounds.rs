@@ -93,6 +93,44 @@ fn bounds_on_what_all_say() {
     assert_eq!(check_in(domain(), &drafts), Err(Refusal::RecordFull));
 }
 
+/// Who owns a thing gives roles over it to as many keys of his own as he likes; with all of them he keeps nobody from
+/// blocking it whom the descriptor names.
+#[test]
+fn no_grant_opens_the_last_places_of_a_record() {
+    let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
+    let after = |count: usize, last: Draft| {
+        let mut drafts = vec![pump(1), sold()];
+        drafts.extend((3..).map(said).take(count - drafts.len()));
+        drafts.push(last);
+        check(&drafts)
+    };
+    let granted = || status(9_000, BUYER, "owner", "suspended");
+    let named = || status(9_000, CONTROLLER, "security-controller", "suspended");
+    let (last, most) = (limits::RECORD_STATEMENTS_GRANTED, limits::RECORD_STATEMENTS);
+    assert!(after(last - 1, granted()).is_ok());
+    assert_eq!(after(last, granted()), Err(Refusal::RecordFull));
+    assert!(after(last, named()).is_ok());
+    assert!(after(most - 1, named()).is_ok());
+    assert_eq!(after(most, named()), Err(Refusal::RecordFull));
+    // What he takes back, or a block that is over, has no place there either.
+    assert_eq!(after(last, named().until(9_000)), Err(Refusal::RecordFull));
+    assert_eq!(after(last, withdrawal(9_000, MAKER, "manufacturer").ends(1)), Err(Refusal::RecordFull));
+}
+
+#[test]
+fn that_a_record_fills_is_said_once_and_long_before() {
+    let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
+    let fills = |count: usize| {
+        let mut drafts: Vec<Draft> = (1..).map(said).take(count - 1).collect();
+        drafts.push(pump(9_000));
+        check(&drafts).map(|admitted| admitted.fills)
+    };
+    let near = limits::RECORD_STATEMENTS_NEAR;
+    for (count, expected) in [(1, false), (near - 1, false), (near, true), (near + 1, false)] {
+        assert_eq!(fills(count), Ok(expected), "{count}");
+    }
+}
+
 #[test]
 fn groups_that_select_the_same_share_the_bounds() {
     let same = |n: u64| group(&format!("group {n}"), &[(Attribute::Lot, "7")]);

@@ -281,3 +281,20 @@ fn a_case_that_is_none_is_refused() {
     }
     assert!(matches!(Case::parse(&vec![b' '; crate::limits::CASE_BYTES + 1]), Err(Rejection::TooLong(_))));
 }
+
+/// It says which bound that is, before anything is verified: evidence alone may have more.
+#[test]
+fn a_case_with_more_entries_than_are_checked_is_rejected() {
+    let checked = |entries: usize| {
+        let mut case = allowed();
+        let evidence = &mut case.thing.heard.first_mut().expect("evidence").evidence;
+        let one = evidence.entries.last().expect("an entry").clone();
+        evidence.entries.resize(entries, one);
+        case.check().expect_err("an entry comes twice")
+    };
+    let most = crate::limits::CASE_ENTRIES;
+    assert!(matches!(checked(most), Rejection::Evidence { .. }));
+    let rejection = checked(most + 1);
+    assert!(matches!(rejection, Rejection::Entries { entries, .. } if entries == most + 1), "{rejection}");
+    assert!(rejection.to_string().contains("1024 at most"), "{rejection}");
+}

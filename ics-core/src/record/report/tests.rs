@@ -64,6 +64,33 @@ fn roles_are_those_of_the_descriptor_and_of_live_grants() {
     assert_eq!(roles(HEIR), BTreeSet::new());
 }
 
+/// What was said for a later time comes by itself, unless something ends it that holds at least as long.
+#[test]
+fn what_is_to_come_is_told_from_what_has_ended_before() {
+    let later = |n| grant(n, MAKER, "manufacturer", BUYER, "owner").from(2_000_000);
+    let to_come = |drafts: &[Draft]| {
+        let record = record(&[vec![introduce(0)], drafts.to_vec()].concat());
+        record.grants_to_come().map(|(given, it)| (given.grantee, it.by.index)).collect::<Vec<_>>()
+    };
+    let withdrawal = |signer, role| say(2, signer, role, Act::Withdrawal).ends(1);
+    let sold = grant(2, MAKER, "manufacturer", HEIR, "owner").ends(1);
+    for (drafts, is_to_come) in [
+        (vec![later(1)], true),
+        (vec![grant(1, MAKER, "manufacturer", BUYER, "owner")], false),
+        (vec![later(1), withdrawal(MAKER, "manufacturer")], false),
+        (vec![later(1), withdrawal(BUYER, "owner")], false),
+        (vec![later(1), withdrawal(KEEPER, "maintainer")], true),
+        (vec![later(1), sold.clone()], false),
+        (vec![later(1), sold.clone().until(3_000_000)], true),
+        (vec![later(1).until(2_500_000), sold.clone().until(3_000_000)], false),
+        (vec![later(1), sold.from(1_500_000)], true),
+    ] {
+        let expected = if is_to_come { vec![(BUYER, 1)] } else { Vec::new() };
+        let found: Vec<_> = to_come(&drafts).into_iter().filter(|(grantee, _)| *grantee == BUYER).collect();
+        assert_eq!(found, expected, "{drafts:?}");
+    }
+}
+
 #[test]
 fn a_statement_is_found_by_its_index() {
     let record =

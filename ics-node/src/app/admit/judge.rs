@@ -17,7 +17,7 @@ use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasur
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
-use super::noted::Notes;
+use super::noted::{Notes, warn_of_revoked};
 use crate::api::Problem;
 use crate::api::problem::Code;
 use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
@@ -147,7 +147,7 @@ fn judge_statement(
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {
-            let notes = Notes::of(&entry, &said.about, admitted.nears);
+            let notes = Notes::of(&entry, &said.about, &admitted);
             let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
             Judgement::Admitted(Admission { kind: statement_kind(statement), change })
         }
@@ -391,6 +391,11 @@ impl Admission {
             (Change::Erase(erased, remnant), true) => tx.erase(*erased, remnant.to_bytes())?,
             (Change::Noted(notes), true) if tx.domain().part == Part::Home => {
                 notes.write(tx, index, header.admitted_at)?;
+            }
+            (Change::Certificate(certificate), true) if tx.domain().part == Part::Home => {
+                if let Some(before) = domain.as_deref() {
+                    warn_of_revoked(tx, before, certificate, index, header.admitted_at)?;
+                }
             }
             _ => {}
         }

@@ -1,10 +1,14 @@
 //! What a statement is noted for at its domain's home, beside what it says: somebody can do something about it.
 
-use ics_core::domain::Nearing;
+use ics_core::domain::{Admitted, Domain, Nearing};
 use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::openpgp::certificate::{Certificate, Revoked};
 use ics_core::record::Logged;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::Role;
 
+use crate::api::SIGNER_REVOKED;
 use crate::store::{StoreError, WriteTx};
 
 /// What is to be noted of an admitted statement.
@@ -12,6 +16,8 @@ pub(in crate::app) struct Notes {
     signer: Fingerprint,
     /// He can soon no longer block that thing.
     nears: Option<Nearing>,
+    /// So much is said of that thing that soon nobody can say much more.
+    fills: bool,
     /// gpg gives no heed to this block of his.
     is_unheeded: bool,
     /// The thing over which it grants a role, and from when on.
@@ -20,16 +26,20 @@ pub(in crate::app) struct Notes {
 
 impl Notes {
     /// `about` is what was said of the same before.
-    pub(in crate::app) fn of(entry: &Logged, about: &[Logged], nears: Option<Nearing>) -> Option<Self> {
+    pub(in crate::app) fn of(entry: &Logged, about: &[Logged], admitted: &Admitted) -> Option<Self> {
+        let Admitted { nears, fills, .. } = *admitted;
         let grants = entry.grant().map(|_| (entry.subject_id(), entry.claims().from.unwrap_or_default()));
-        let notes = Self { signer: entry.signer(), nears, is_unheeded: is_unheeded(entry, about), grants };
-        (notes.nears.is_some() || notes.is_unheeded || notes.grants.is_some()).then_some(notes)
+        let notes = Self { signer: entry.signer(), nears, fills, is_unheeded: is_unheeded(entry, about), grants };
+        (notes.nears.is_some() || notes.fills || notes.is_unheeded || notes.grants.is_some()).then_some(notes)
     }
 
     /// Raises alarms, and has the domain look again, for a grant, at what it follows.
     pub(in crate::app) fn write(&self, tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), StoreError> {
         if let Some(nears) = self.nears {
             warn_of_quota(tx, index, at, &self.signer, nears)?;
+        }
+        if self.fills {
+            warn_of_room(tx, index, at)?;
         }
         if self.is_unheeded {
             warn_of_clock(tx, index, at, &self.signer)?;
@@ -72,6 +82,23 @@ fn warn_of_quota(
     tx.alarm_once(at, "quota", &text)
 }
 
+/// The same of a thing, be it that its certificates fill the record or that somebody does who gives roles over it to keys of
+/// his own: the alarm stands once for each domain.
+fn warn_of_room(tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), StoreError> {
+    let domain = tx.domain().name.clone();
+    tracing::warn!(%domain, index, statements = limits::RECORD_STATEMENTS_NEAR, "the record of a thing fills");
+    let text = format!(
+        "there are {near} statements about a thing, and the node's log names the entry: from {issued} on it gets no more \
+         certificates, from {open} on nobody says anything new of it but blocks. Where they are about certificates that are \
+         over, give it ones that last longer, or a new identity (`ics replace`); where somebody fills the record by roles \
+         that were granted, end the grants",
+        near = limits::RECORD_STATEMENTS_NEAR,
+        issued = limits::RECORD_STATEMENTS_ISSUED,
+        open = limits::RECORD_STATEMENTS_OPEN,
+    );
+    tx.alarm_once(at, "record-nearly-full", &text)
+}
+
 /// The same of a signer whose clock is behind, or was ahead before.
 fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Fingerprint) -> Result<(), StoreError> {
     let domain = tx.domain().name.clone();
@@ -81,4 +108,80 @@ fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Finge
          so gpg goes on to call it valid: put the clock right of the machine that signs, and say it again"
     );
     tx.alarm_once(at, "signer-clock", &text)
+}
+
+/// Tells the owners of a signer of theirs who revokes his key. What he has said stands by the order of the log, also where
+/// gpg no longer calls it good: what of it ends, only they can say. `domain` is what it was before this state of the
+/// certificate.
+pub(in crate::app) fn warn_of_revoked(
+    tx: &mut WriteTx<'_>,
+    domain: &Domain,
+    certificate: &Certificate,
+    index: u64,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let signer = certificate.primary();
+    let before = domain.certificate(&signer).and_then(|(_, held)| held.revoked());
+    let Some(how) = certificate.revoked().filter(|how| before != Some(*how)) else { return Ok(()) };
+    let roles = domain.descriptor().roles_of(&signer);
+    if roles.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(domain = %domain.name(), index, %signer, "a signer has revoked his key");
+    let (named, ways): (Vec<&str>, Vec<String>) =
+        roles.iter().map(|role| (Role::as_str(role), format!("--remove-signer {role}={signer}"))).unzip();
+    let (why, way) = match how {
+        Revoked::ForAllTimes => (
+            "for all times, as a key that was stolen",
+            format!(
+                "from which entry on it was no longer he who spoke, the owners declare: `ics domain update \
+                 --compromised {signer}@INDEX`"
+            ),
+        ),
+        Revoked::FromThen => (
+            "as one that he has given up",
+            format!(
+                "once somebody else says what is to go on to count, take the role from him: `ics domain update {}`",
+                ways.join(" ")
+            ),
+        ),
+    };
+    let text = format!(
+        "the signer `{signer}` ({}) has revoked his key, {why}. What the log took in before goes on to count: {way}",
+        named.join(", ")
+    );
+    tx.alarm_once(at, SIGNER_REVOKED, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ics_core::log::Hash;
+    use ics_core::vocabulary::DomainName;
+
+    use super::*;
+    use crate::store::{DomainInfo, Options, Part, SignedNote, Store, StoredEntry};
+
+    /// However many things that are: the alarm says what to do, the node's log which these are.
+    #[test]
+    fn that_records_fill_is_alarmed_once() {
+        let dir = tempfile::tempdir().expect("dir");
+        let sealer = |_: &DomainInfo, _: u64, _: &Hash| Err::<SignedNote, _>("a copy signs nothing".to_owned());
+        let options = Options::new(Arc::new(|_: &StoredEntry| Vec::new()), Arc::new(sealer));
+        let store = Store::open(dir.path(), options).expect("open");
+        let name: DomainName = "devices.acme.example".parse().expect("a name");
+        let domain = store.create_domain(&name, Part::Mirror, Some([1; 32])).expect("create").number;
+        let notes =
+            Notes { signer: Fingerprint::V6([1; 32]), nears: None, fills: true, is_unheeded: false, grants: None };
+        let job = move |tx: &mut WriteTx<'_>| {
+            notes.write(tx, 7, Timestamp::from_seconds(7))?;
+            notes.write(tx, 9, Timestamp::from_seconds(9))
+        };
+        store.write(domain, job).expect("queue").wait().expect("written");
+        let alarms = store.alarms(Some(domain), 9).expect("alarms");
+        let [alarm] = alarms.as_slice() else { panic!("one for all: {alarms:?}") };
+        assert_eq!((alarm.kind.as_str(), alarm.at), ("record-nearly-full", Timestamp::from_seconds(7)));
+        assert!(["1792", "2048", "3072", "ics replace"].iter().all(|it| alarm.text.contains(it)), "{}", alarm.text);
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::checker::{Case, Exhibit, Shown, VERSION};
+use ics_core::checker::{Case, Exhibit, Rejection, Shown, VERSION};
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
+use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Looked, Testimony, Verdict, verdict};
 use ics_core::vocabulary::DomainName;
@@ -22,7 +23,8 @@ const TRIES: usize = 4;
 const RENEWED: &str = "what other nodes answer is renewed faster than it is read";
 
 /// Whoever builds and tests this program sees every answer checked, a gateway's too: none leaves it that the checker
-/// rejects. At run time that would cost what memory is there to save.
+/// rejects. At run time that would cost what memory is there to save. What rests on more than is checked is answered all the
+/// same, as at run time.
 pub(super) const EVERY_ANSWER: bool = cfg!(debug_assertions);
 
 impl App {
@@ -30,7 +32,8 @@ impl App {
     /// a network. No case leaves this node that its own checker rejects.
     ///
     /// # Errors
-    /// As [`App::verdict`]; when there is no trust policy; when the logs go on faster than they are read.
+    /// As [`App::verdict`]; when there is no trust policy; when a domain says more of one of the two than is checked; when
+    /// the logs go on faster than they are read.
     pub fn case(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Case, AppError> {
         check_use(usage)?;
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
@@ -39,6 +42,17 @@ impl App {
             return Err(AppError::new(Code::Behind, detail));
         };
         Ok(self.proven(&Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() })?.1)
+    }
+
+    /// The verdict as people read it. Where every answer is checked, the checker has accepted it.
+    pub(super) fn answered(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Verdict, AppError> {
+        if EVERY_ANSWER {
+            match self.proven(matter) {
+                Err(error) if is_too_much(&error) => {}
+                proven => return proven.map(|(verdict, _)| verdict),
+            }
+        }
+        Ok(verdict(&self.question(matter, now)?, matter.policy, now))
     }
 
     /// The verdict as people read it, and as a case that the checker has accepted.
@@ -62,7 +76,11 @@ impl App {
         for _ in 0..TRIES {
             let now = self.clock().now();
             let Some(check) = self.decided(matter, depth, now)? else { return Ok(None) };
-            let Some((verdict, case)) = self.make_case(matter, now)? else { continue };
+            let made = match self.make_case(matter, now) {
+                Err(error) if is_too_much(&error) => return Ok(Some(check)),
+                made => made?,
+            };
+            let Some((verdict, case)) = made else { continue };
             match case.check() {
                 Ok(()) if says(&check, &verdict) => return Ok(Some(check)),
                 // The log, or its home's word that this is all of it, may have come in between.
@@ -76,7 +94,6 @@ impl App {
     /// `None` if another node's answer, which the verdict rests on, was renewed before its evidence was taken.
     fn make_case(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Option<(Verdict, Case)>, AppError> {
         let question = self.question(matter, now)?;
-        let verdict = verdict(&question, matter.policy, now);
         let Some(thing) = self.exhibits(&question.thing)? else { return Ok(None) };
         let peer = match &question.peer {
             Some(peer) => match self.exhibits(peer)? {
@@ -85,6 +102,7 @@ impl App {
             },
             None => None,
         };
+        let verdict = verdict(&question, matter.policy, now);
         let case = Case {
             version: VERSION,
             usage: matter.usage.to_owned(),
@@ -101,6 +119,8 @@ impl App {
         let exhibit = |it: &Testimony| -> Result<Option<Exhibit>, AppError> {
             if !self.is_here(&it.origin) {
                 let roamed = self.roamed_evidence(it, looked)?;
+                let entries = roamed.as_ref().map_or(0, |(evidence, _)| evidence.entries.len());
+                check_entries(&it.origin.domain, entries)?;
                 return Ok(roamed.map(|(evidence, believed)| Exhibit { evidence, withheld: it.withheld, believed }));
             }
             let id = it.record.as_ref().map(|record| record.identity.id);
@@ -129,8 +149,24 @@ impl App {
             None => None,
         };
         let name = id.map_or_else(|| asked.to_owned(), |id| id.to_string());
-        self.evidence_of(&sight, name, said)
+        let indices = self.rests_on(&sight, said.unwrap_or_default())?;
+        check_entries(domain, indices.len())?;
+        self.evidence_at(&sight, name, &indices)
     }
+}
+
+/// Whether a domain says no more of a thing than is checked of a case: whoever is told so need not wait until all of it is
+/// proven.
+fn check_entries(domain: &DomainName, entries: usize) -> Result<(), AppError> {
+    if entries <= limits::CASE_ENTRIES {
+        return Ok(());
+    }
+    let rejection = Rejection::Entries { domain: domain.clone(), entries };
+    Err(AppError::new(Code::TooMuchSaid, rejection.to_string()))
+}
+
+fn is_too_much(error: &AppError) -> bool {
+    error.code() == Code::TooMuchSaid
 }
 
 /// As of when a checkpoint counts, where its home has signed a later time.
@@ -147,4 +183,20 @@ fn says(check: &Check, verdict: &Verdict) -> bool {
         && check.as_of == known(verdict.as_of.iter().map(|it| it.as_of).min())
         && check.fresh_until == still_to_come(verdict.fresh_until, verdict.at)
         && check.view.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>() == entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is nobody's failure, and says which bound that is.
+    #[test]
+    fn more_than_is_checked_makes_no_case() {
+        let domain: DomainName = "devices.acme.example".parse().expect("a name");
+        assert!(check_entries(&domain, limits::CASE_ENTRIES).is_ok());
+        let error = check_entries(&domain, limits::CASE_ENTRIES + 1).expect_err("one more");
+        assert_eq!((error.code().status(), is_too_much(&error)), (422, true));
+        let said = error.to_string();
+        assert!(said.contains("devices.acme.example") && said.contains("1025") && said.contains("1024"), "{said}");
+    }
 }

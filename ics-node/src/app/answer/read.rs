@@ -284,9 +284,14 @@ impl App {
 
     /// Evidence for what was said; without, of how far the domain reaches.
     pub(crate) fn evidence_of(&self, sight: &Sight<'_>, id: String, said: Option<Said>) -> Result<Evidence, AppError> {
-        let hosted = sight.hosted;
         let indices = self.rests_on(sight, said.unwrap_or_default())?;
-        let entries = self.prove(hosted, self.store().entries_at(hosted.number, &indices)?)?;
+        self.evidence_at(sight, id, &indices)
+    }
+
+    /// The same, where it is known upon which entries it rests.
+    pub(crate) fn evidence_at(&self, sight: &Sight<'_>, id: String, indices: &[u64]) -> Result<Evidence, AppError> {
+        let hosted = sight.hosted;
+        let entries = self.prove(hosted, self.store().entries_at(hosted.number, indices)?)?;
         let checkpoint =
             entries.first().map_or_else(|| sight.seal.note.clone(), |entry| entry.receipt.checkpoint.clone());
         Ok(Evidence { version: 1, id, domain: hosted.name.clone(), checkpoint, head: None, entries })

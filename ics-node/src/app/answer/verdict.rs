@@ -13,7 +13,7 @@ use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::trust::{
-    Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, USES, Verdict, fresh_until, settle, verdict,
+    Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, USES, Verdict, fresh_until, settle,
 };
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::Ahead;
@@ -253,8 +253,7 @@ impl App {
             return Ok(Verdict::unknown(usage.to_owned(), Reason::NoPolicy, vec![words.to_owned()], now));
         };
         let matter = Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() };
-        let mut verdict =
-            if EVERY_ANSWER { self.proven(&matter)?.0 } else { verdict(&self.question(&matter, now)?, policy, now) };
+        let mut verdict = self.answered(&matter, now)?;
         verdict.reasons.extend(self.clock().outrun().map(clock_words));
         if verdict.reason == Reason::Stale {
             verdict.reasons.extend(self.ahead_in_words(&self.heard(policy)?, now)?);

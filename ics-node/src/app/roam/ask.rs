@@ -13,6 +13,7 @@ use ics_sync::http::PeerError;
 use ics_sync::wire::Attestation;
 
 use super::kept::{Answer, Asker, Outcome, Sought};
+use crate::api::problem::Code;
 use crate::app::copy::peers::{Asking, Peer};
 use crate::app::{App, AppError};
 use crate::config::PeerUrl;
@@ -98,8 +99,12 @@ impl Unanswered {
         !matches!(self, Self::NotAsked | Self::Resting | Self::Pace | Self::Overtaken | Self::Here(_))
     }
 
-    const fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Peer(PeerError::Wire(_)))
+    fn is_refused(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Peer(PeerError::Wire(_)) => true,
+            Self::Peer(PeerError::Status { problem: Some(kind), .. }) => *kind == Code::TooMuchSaid.uri(),
+            _ => false,
+        }
     }
 
     fn outcome(&self) -> Outcome {
@@ -371,5 +376,14 @@ mod tests {
             let (next, answer) = noted(now, seen.as_ref(), shown);
             assert_eq!((next.map(|it| it.size), format!("{answer:?}").as_str()), (size, end), "{words}");
         }
+    }
+    /// Who follows many things goes on with the next.
+    #[test]
+    fn that_too_much_is_said_of_a_thing_says_nothing_of_others() {
+        let answered = |code: Code| {
+            let (status, problem) = (code.status(), Some(code.uri()));
+            Unanswered::from(PeerError::Status { status, detail: String::new(), problem }).is_refused()
+        };
+        assert!(answered(Code::TooMuchSaid) && !answered(Code::UnknownIdentity));
     }
 }

@@ -200,7 +200,7 @@ impl App {
     ) -> Result<Unlogged, CertifyError> {
         let (record, about) = known;
         let profile = issuing.permits(record, application.requester, application.profile)?;
-        self.check_room_of(issuing, &application.identity, about.len())?;
+        check_room(about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
         if let Requester::Identity(id) = application.requester {
             self.check_own_key(issuing.hosted, &id, known)?;

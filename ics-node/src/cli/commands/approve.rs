@@ -1,7 +1,6 @@
 //! `ics approve`.
 
 use clap::Args;
-use ics_core::record::By;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
 use serde_json::json;
@@ -11,9 +10,6 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
-use crate::cli::words::counted;
-use crate::client::lookup::Found;
-use crate::client::signing::Signing;
 
 /// What `ics approve` takes.
 #[derive(Debug, Args)]
@@ -24,7 +20,8 @@ Examples:
   $ ics approve --group 'Lot 2026-11'
   $ ics approve --model P7 --lot 2026-11 --until 2030-01-01T00:00:00Z
 
-  A new integrator approves of all that the domain has in use; done again it goes on where it stopped:
+  A new integrator approves of all that the one before him approves of now, until the same end, but of nothing that is
+  blocked here or in another domain of the node. What is left out is counted. Done again it goes on where it stopped:
   $ ics approve --all --dry-run
   $ ics approve --all --yes
 
@@ -57,45 +54,18 @@ impl Approve {
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let is_all = self.things.is_all();
-            let mut found = self.things.find(context, &node, &signing).await?;
-            if is_all {
-                found = left_to_approve(context, &signing, found);
-                if found.is_empty() {
-                    context.output.result(&json!([]), || "Nothing is left to be approved.".to_owned())?;
-                    return Ok(Exit::Ok);
-                }
-            }
+            let found = self.things.find(context, &node, &signing).await?;
             let mut claims = with_period(signing.claims(Act::Approval), self.from, self.until);
             claims.reason = self.reason;
-            let sayings = |found: Found| say::with_ends(context, &signing, found, claims.clone());
-            let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            let each = say::with_claims(context, &signing, found, &claims, is_all);
+            if is_all && each.is_empty() {
+                context.output.result(&json!([]), || "Nothing is left to be approved.".to_owned())?;
+                return Ok(Exit::Ok);
+            }
+            let sayings = each.into_iter().flat_map(|(found, claims)| say::with_ends(context, &signing, found, claims));
+            let sayings: Vec<Saying> = sayings.collect();
             say::check_members(context, &node, &signing, &sayings, true).await?;
             say::say(context, &node, &signing, sayings, self.asking).await
         })
     }
-}
-
-/// Of all things those that are not blocked, and that the signer has not approved yet in his role: what was interrupted
-/// goes on, and nothing is said twice.
-fn left_to_approve(context: &Context, signing: &Signing, found: Vec<Found>) -> Vec<Found> {
-    let me = signing.fingerprint();
-    let (mut left, mut approved, mut blocked) = (Vec::new(), 0_u64, 0_u64);
-    for one in found {
-        let record = one.own.as_ref().map(|answer| &answer.record);
-        let by_me = |by: &By| by.signer == me && by.role == signing.role && by.group.is_none();
-        if record.is_some_and(|record| record.approvals.iter().any(by_me)) {
-            approved += 1;
-        } else if record.is_some_and(|record| record.effect().blocks()) {
-            blocked += 1;
-        } else {
-            left.push(one);
-        }
-    }
-    for (count, why) in [(approved, "approved by this signer already"), (blocked, "blocked: name them to approve them")]
-    {
-        if count > 0 {
-            context.output.note(&format!("{} left out, {why}", counted(count, "thing")));
-        }
-    }
-    left
 }

@@ -3,6 +3,7 @@
 mod acknowledge;
 mod changes;
 mod create;
+mod ended;
 mod falling;
 mod falls;
 mod forks;
@@ -62,8 +63,8 @@ pub(crate) enum DomainCommand {
     /// Show a descriptor and who has signed it.
     ///
     /// Shows a descriptor: the newest of a domain in this home directory, and whether another one is in force; that in a
-    /// file; or with `--node` the one in force at a node and how the domain is doing there. With `--json` it prints the
-    /// descriptor itself.
+    /// file; or with `--node` the one in force at a node and how the domain is doing there. Signers whose keys are revoked
+    /// or have expired, as the node knows, are marked. With `--json` it prints the descriptor itself.
     Show(show::Show),
     /// Empty this node's copy of a domain, so that it is copied again.
     ///

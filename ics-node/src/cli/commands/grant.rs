@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use ics_core::identity::Fingerprint;
-use ics_core::record::GivenGrant;
+use ics_core::record::{Granted, Listed, Record, Standing};
 use ics_core::statement;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Role};
@@ -15,7 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
-use crate::cli::words::{clean, counted};
+use crate::cli::words::{clean, counted, when};
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
 
@@ -39,7 +39,8 @@ pub(crate) struct Grant {
     /// End, for these things, the grants of that role that the signer has made, and those by which he has it: a buyer
     /// sells what he bought, also one thing out of an order that was granted to him as a whole. Whoever passes on the
     /// role in which he speaks ends all else that he gave in it as well, as to his security controller, and sees before
-    /// what that is: grants outlive the role of their giver, and whoever comes after him could not end them.
+    /// what that is: grants outlive the role of their giver, and whoever comes after him could not end them. What he gave
+    /// from a later time on ends with it, too.
     #[arg(long)]
     transfer: bool,
     /// From when on it holds [default: its admission].
@@ -71,11 +72,11 @@ impl Grant {
             let saying = |found: Found| {
                 let mut claims = claims.clone();
                 if let Some(answer) = found.own.as_ref().filter(|_| self.transfer) {
-                    let former = answer.record.grants.iter().filter(|it| self.ends(&signing, &grantee, it));
-                    for it in former {
+                    let former = grants(&answer.record).filter(|(given, it)| self.ends(&signing, &grantee, given, it));
+                    for (given, it) in former {
                         claims.supersedes.push(it.by.statement);
-                        if it.role != self.granted {
-                            *others.entry(holder(it)).or_insert(0) += 1;
+                        if given.role != self.granted || it.standing == Standing::NotYet {
+                            *others.entry(holder(given, it)).or_insert(0) += 1;
                         }
                     }
                     claims.supersedes.sort_unstable();
@@ -96,22 +97,30 @@ impl Grant {
     /// Whether a grant ends with this one: those of the role that the signer has made, and what entitles himself, also
     /// where it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, what
     /// else he gave in it: or what he has sold would keep whom he has named to watch it.
-    fn ends(&self, signing: &Signing, grantee: &Fingerprint, it: &GivenGrant) -> bool {
+    fn ends(&self, signing: &Signing, grantee: &Fingerprint, given: &Granted, it: &Listed) -> bool {
         let me = signing.fingerprint();
-        let of_role = it.role == self.granted && (it.by.signer == me || it.grantee == me);
+        let of_role = given.role == self.granted && (it.by.signer == me || given.grantee == me);
         let in_role = it.by.signer == me && it.by.role == signing.role;
-        of_role || (self.granted == signing.role && in_role && it.grantee != *grantee)
+        of_role || (self.granted == signing.role && in_role && given.grantee != *grantee)
     }
 }
 
-/// Who has a role by a grant, for people.
-fn holder(it: &GivenGrant) -> String {
-    let name = it.name.as_deref().map(|name| format!("{}, ", clean(name))).unwrap_or_default();
-    format!("{name}{} as {}", it.grantee, it.role)
+/// The grants over a thing that give a role now, and those that will by themselves: they would outlive a sale as well.
+fn grants(record: &Record) -> impl Iterator<Item = (&Granted, &Listed)> {
+    let live = record.statements.iter().filter(|it| it.standing == Standing::Stands);
+    live.filter_map(|it| Some((it.grant.as_ref()?, it))).chain(record.grants_to_come())
+}
+
+/// Who has a role by a grant, or is to have it, for people.
+fn holder(given: &Granted, it: &Listed) -> String {
+    let name = given.name.as_deref().map(|name| format!("{}, ", clean(name))).unwrap_or_default();
+    let from = it.from.filter(|_| it.standing == Standing::NotYet);
+    let from = from.map(|from| format!(" from {}", when(from))).unwrap_or_default();
+    format!("{name}{} as {}{from}", given.grantee, given.role)
 }
 
 /// What ends besides the role that is granted, for people.
 fn ended(others: &BTreeMap<String, usize>) -> String {
     let lines = others.iter().map(|(holder, count)| format!("\n{holder} over {}", counted(*count, "thing")));
-    format!("with it ends what was given in the same role{}", lines.collect::<String>())
+    format!("with it ends what else was given{}", lines.collect::<String>())
 }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
+use ics_core::vocabulary::DomainName;
 use indicatif::ProgressBar;
 
+use crate::api::SIGNER_REVOKED;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
@@ -17,6 +19,7 @@ use crate::cli::progress;
 use crate::cli::session::InDomain;
 use crate::cli::words::{clean, counted};
 use crate::client::import::{ImportError, Reason, Tally, import};
+use crate::client::node::Node;
 
 /// What `ics import` takes.
 #[derive(Debug, Args)]
@@ -59,7 +62,19 @@ impl Import {
         bar.finish_and_clear();
         let tally = tally?;
         context.output.result(&tally, || text(domain.as_str(), &tally))?;
+        if tally.certificates > 0 {
+            tell_revoked(context, &node, &domain);
+        }
         Ok(if is_all(&tally) { Exit::Ok } else { Exit::Refused })
+    }
+}
+
+/// Tells what is left to the owners where signers have revoked their keys: the import of that alone ends nothing that they
+/// said before. The home has raised an alarm of it; what waits for another home is told there.
+fn tell_revoked(context: &Context, node: &Node, domain: &DomainName) {
+    let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return };
+    for alarm in shown.alarms.iter().filter(|alarm| alarm.kind == SIGNER_REVOKED) {
+        context.output.note(&format!("{} {}", style("!").yellow().bold(), clean(&alarm.text)));
     }
 }
 

@@ -5,6 +5,7 @@ use ics_core::record::Listed;
 use ics_core::statement::{Claims, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
+use serde_json::json;
 
 use super::{until, with_period};
 use crate::cli::context::Context;
@@ -24,6 +25,9 @@ Examples:
   One of another name takes the place of a former one, whose statement `ics history` shows:
   $ ics label iec-62443-4-2-2027 serial:SN-0001 --until 2032-12-31T00:00:00Z \
 --supersedes 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+
+  A new signer gives it to all that have it of the one before him in his role, until the same end:
+  $ ics label iec-62443-4-2 --all --dry-run
 
   A label for a group of another domain holds for what is adopted of it:
   $ ics adopt --from devices.acme.example --model P7 --follow
@@ -58,15 +62,21 @@ impl Label {
         let node = context.node(&config)?;
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
+            let is_all = self.things.is_all();
             let found = self.things.find(context, &node, &signing).await?;
             let mut claims = with_period(signing.claims(Act::Label), self.from, self.until);
             claims.label = Some(self.label);
             claims.reason = self.reason;
-            let sayings = |found: Found| {
+            let each = say::with_claims(context, &signing, found, &claims, is_all);
+            if is_all && each.is_empty() {
+                context.output.result(&json!([]), || "Nothing is left to be labelled.".to_owned())?;
+                return Ok(Exit::Ok);
+            }
+            let sayings = |(found, claims): (Found, Claims)| {
                 let supersedes = former(&signing, &found, &self.supersedes);
-                say::with_ends(context, &signing, found, Claims { supersedes, ..claims.clone() })
+                say::with_ends(context, &signing, found, Claims { supersedes, ..claims })
             };
-            let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
+            let sayings: Vec<Saying> = each.into_iter().flat_map(sayings).collect();
             let label = shell_word(claims.label.as_deref().unwrap_or_default());
             let labelled = sayings.iter().filter(|it| it.claims.act == Act::Label).map(|it| &it.found);
             say::refuse_unmatched(&signing, labelled, &sayings, &self.supersedes, |id, it| {

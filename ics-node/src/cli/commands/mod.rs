@@ -207,7 +207,8 @@ pub(super) enum Command {
     /// Submit the statements and certificates of an OpenPGP keyring.
     ///
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
-    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
+    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing. Where a signer has
+    /// revoked his key, it tells what the owners have to do: what he said before goes on to count.
     ///
     /// The exit code is 1 as soon as anything was refused or is not legal, though the rest is in the log: in keyrings of
     /// people mostly what others have certified whom the domain does not know. What is only left out, because it has no

@@ -22,7 +22,7 @@ use crate::client::taken_back;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 With --act nothing of what the signer has said comes back: what his standing statements had replaced is taken back with
-them. What somebody else has said and they had lifted stands again, and is told before it asks.
+them, and so is what he has said from a later time on. What somebody else has said and they had lifted stands again, and is told before it asks.
 
 Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
 were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
@@ -42,8 +42,8 @@ Examples:
 pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
-    /// Take back all of the signer's standing statements of this act, and those that they have replaced: identity, approval,
-    /// status, label, grant, installed. Where a thing has several labels of his, --label says which.
+    /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that would
+    /// come into force later: identity, approval, status, label, grant, installed. Where a thing has several labels of his, --label says which.
     #[arg(long, value_name = "ACT", required_unless_present_any = ["statement", "label"])]
     act: Vec<Act>,
     /// Take back the signer's labels of this name, and those that they have replaced.
@@ -137,7 +137,8 @@ impl Withdraw {
             return None;
         }
         let me = signing.fingerprint();
-        let mine = |it: &&Listed| self.is_meant(it) && it.by.signer == me && it.standing == Standing::Stands;
+        let comes = |it: &Listed| matches!(it.standing, Standing::Stands | Standing::NotYet);
+        let mine = |it: &&Listed| self.is_meant(it) && it.by.signer == me && comes(it);
         let why = match record.and_then(|record| record.statements.iter().filter(mine).find_map(|it| it.by.group)) {
             Some(group) => format!("it is said of its group {group}"),
             None => "nothing of that kind stands".to_owned(),
@@ -152,6 +153,9 @@ impl Withdraw {
         let taken_back = self.taken_back(signing, record);
         for it in taken_back::returning(record, &taken_back) {
             context.output.note(&returns(it));
+        }
+        for it in taken_back.iter().filter(|it| it.standing == Standing::NotYet) {
+            context.output.note(&format!("{} is taken back before it comes into force", say::called(it)));
         }
         let saying = |some: &[&Listed]| {
             let mut claims = signing.claims(Act::Withdrawal);
@@ -171,7 +175,8 @@ impl Withdraw {
         let named = record.statements.iter().filter(|it| {
             // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
             // it for them.
-            let may_stand = it.standing == Standing::Stands || (is_group && it.standing == Standing::Replaced);
+            let stands = it.standing == Standing::Stands || record.is_to_come(it);
+            let may_stand = stands || (is_group && it.standing == Standing::Replaced);
             let is_own = it.by.signer == signer && it.by.group.is_none();
             is_own && may_stand && self.statement.contains(&it.by.statement)
         });

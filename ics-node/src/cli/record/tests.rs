@@ -51,6 +51,30 @@ plant.example
     );
 }
 
+/// Whoever buys a thing looks here for those who may speak of it, also later on.
+#[test]
+fn who_is_to_be_in_charge_is_told_with_the_time() {
+    let later = |ended: bool| {
+        let record = vector("plant.example", "Pump 1", |record| {
+            let statements = record["statements"].as_array_mut().expect("statements");
+            let mut grant = statements.iter().find(|it| it["index"] == 11).expect("the grant").clone();
+            (grant["standing"], grant["from"]) = ("not-yet".into(), "2026-12-25T00:00:00Z".into());
+            (grant["statement"], grant["index"]) = ("ab".repeat(32).into(), 98.into());
+            grant["grant"]["name"] = "Accomplice".into();
+            let mut withdrawal = grant.clone();
+            (withdrawal["act"], withdrawal["standing"]) = ("withdrawal".into(), "stands".into());
+            (withdrawal["statement"], withdrawal["index"]) = ("cd".repeat(32).into(), 99.into());
+            withdrawal["supersedes"] = vec!["ab".repeat(32)].into();
+            statements.push(grant);
+            statements.extend(ended.then_some(withdrawal));
+        });
+        shown(&record, 5)
+    };
+    let line = "               ! Accomplice as owner, from 2026-12-25 00:00:00 UTC\n";
+    assert!(later(false).contains(line), "{}", later(false));
+    assert!(!later(true).contains("Accomplice"), "{}", later(true));
+}
+
 /// Nobody can read any more why it was said, and whoever erased it has no role for that.
 #[test]
 fn of_a_block_that_was_erased_it_is_told_that_its_words_are_gone_and_that_it_blocks() {

@@ -14,16 +14,19 @@ pub(crate) fn called(it: &Listed) -> String {
     let status = it.status.as_ref().map(|status| format!("status {status}"));
     let label = it.label.as_ref().map(|label| format!("label {}", clean(label)));
     let what = status.or(label).unwrap_or_else(|| it.act.to_string());
+    let from = it.from.filter(|_| it.standing == Standing::NotYet);
+    let from = from.map(|from| format!(", from {from}")).unwrap_or_default();
     let until = it.until.map(|until| format!(", until {until}")).unwrap_or_default();
-    format!("entry {} ({what}{until})", it.by.index)
+    format!("entry {} ({what}{from}{until})", it.by.index)
 }
 
-/// What the signer has said of the thing itself and stands.
+/// What the signer has said of the thing itself and stands, or will by itself.
 pub(crate) fn said_by<'a>(signing: &Signing, found: &'a Found) -> Vec<&'a Listed> {
     let signer = signing.fingerprint();
-    let is_own = |it: &&Listed| it.by.signer == signer && it.by.group.is_none() && it.standing == Standing::Stands;
-    let record = found.own.as_ref().map(|answer| &answer.record);
-    record.into_iter().flat_map(|record| &record.statements).filter(is_own).collect()
+    let Some(record) = found.own.as_ref().map(|answer| &answer.record) else { return Vec::new() };
+    let comes = |it: &Listed| it.standing == Standing::Stands || record.is_to_come(it);
+    let is_own = |it: &&Listed| it.by.signer == signer && it.by.group.is_none() && comes(it);
+    record.statements.iter().filter(is_own).collect()
 }
 
 /// What could be meant: a line for each, with what is to be typed for it, if anything. `way` takes the id of the thing.

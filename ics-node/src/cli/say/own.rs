@@ -1,7 +1,7 @@
 //! What a signer has said before, where he now gives it an end.
 
 use ics_core::limits;
-use ics_core::record::{Listed, Record};
+use ics_core::record::{Listed, Record, Standing};
 use ics_core::statement::{Claims, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect};
@@ -80,7 +80,9 @@ impl Former {
 impl Ends {
     fn of(signing: &Signing, record: &Record, claims: &Claims) -> Self {
         let is_named = |it: &Listed| claims.supersedes.contains(&it.by.statement);
-        let is_meant = |it: &Listed| (is_former(signing, claims, it) || is_named(it)) && !blocks(it);
+        // What begins at a time of its own stands beside this one.
+        let has_begun = |it: &Listed| it.standing != Standing::NotYet;
+        let is_meant = |it: &Listed| ((has_begun(it) && is_former(signing, claims, it)) || is_named(it)) && !blocks(it);
         let former = taken_back::with_replaced(record, &signing.fingerprint(), is_meant);
         // What was lifted for a time alone goes on to block after it.
         let is_lifted_for_now = |it: &Listed| {

@@ -150,7 +150,11 @@ pub(super) async fn attestation(
         Some(attested) => attested,
         None => face.app.relay(reader.0, &domain.0, &asked, (query.hops.unwrap_or_default(), seen)).await?,
     };
-    Ok(answer::json(&attested))
+    let json = attested.encode().map_err(|error| {
+        let domain = &domain.0;
+        Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for who keeps no copy: {error}"))
+    })?;
+    Ok(answer::bytes(JSON, json))
 }
 
 /// Of what an explanation is wanted: of the record, or of a verdict.

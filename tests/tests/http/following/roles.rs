@@ -126,3 +126,72 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     let alarms = node.app().domain(&care).expect("here").alarms;
     assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
 }
+
+/// The manufacturer's domain, and [`CARE`], where he is heard as that and somebody else decides as integrator.
+fn integrated() -> World {
+    let world = World::founded();
+    let made = world.app.domain(&domain()).expect("is here").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    let decides = |descriptor: &mut Descriptor| {
+        let spec = descriptor.roles.entry("integrator".parse().expect("a role")).or_default();
+        spec.signers.insert(heir().public_key().fingerprint());
+    };
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], decides)).expect("founds");
+    world
+}
+
+/// What is said in [`CARE`] of the first device.
+fn in_care(by: &Ed25519Signer, role: &str, act: Act, status: Option<&str>, ends: Vec<StatementId>) -> Vec<u8> {
+    let mut claims = Claims::new(act, role.parse().expect("a role"), CARE.parse().expect("a domain"));
+    claims.status = status.map(|status| status.parse().expect("a status"));
+    claims.supersedes = ends;
+    of_device(by, 20, &claims, status.is_some_and(|status| status != "in-use"))
+}
+
+/// Whoever makes a thing could else approve it in the name of the integrator, by a second key of his own, and let
+/// through what that one has suspended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_makes_nobody_who_decides_about_its_things_here() {
+    let world = tokio::task::spawn_blocking(integrated).await.expect("a world");
+    let care = CARE.parse().expect("a domain");
+    let gives = |role: &str| {
+        let grant = Grant { grantee: buyer().public_key().fingerprint(), role: role.parse().expect("a role") };
+        let role = "manufacturer".parse().expect("a role");
+        of_device(&maker(), 20, &Claims { grant: Some(grant), ..Claims::new(Act::Grant, role, domain()) }, false)
+    };
+    says(&world, DOMAIN, vec![certificate(&maker(), "Acme"), device(20, "L1")]).await;
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    assert_eq!(world.app.adopt(&care, request).await.expect("adopts").refused, Vec::new());
+    says(&world, DOMAIN, vec![gives("owner"), gives("integrator"), certificate(&buyer(), "Accomplice")]).await;
+    let app = world.app.clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let record = || world.app.record(Reader::Operator, &care, &serial(20)).expect("adopted").record;
+    let roles: Vec<_> = record().grants.iter().map(|grant| grant.role.to_string()).collect();
+    assert_eq!(roles, ["owner"], "the other one is refused");
+    let alarms = world.app.domain(&care).expect("here").alarms;
+    assert!(matches!(alarms.as_slice(), [alarm] if alarm.kind == "not-taken-over"), "and that is told: {alarms:?}");
+
+    let suspends = in_care(&heir(), "integrator", Act::Status, Some("suspended"), Vec::new());
+    says(&world, CARE, vec![certificate(&heir(), "Integrator"), suspends, certificate(&buyer(), "Accomplice")]).await;
+    let suspended = record().status.expect("it is suspended").decides.by.statement;
+    let names = Claims {
+        grant: Some(Grant { grantee: buyer().public_key().fingerprint(), role: "integrator".parse().expect("a role") }),
+        ..Claims::new(Act::Grant, "owner".parse().expect("a role"), care.clone())
+    };
+    let tried = vec![
+        in_care(&buyer(), "integrator", Act::Approval, None, Vec::new()),
+        of_device(&buyer(), 20, &names, false),
+        in_care(&buyer(), "owner", Act::Status, Some("in-use"), vec![suspended]),
+        in_care(&buyer(), "owner", Act::Status, Some("stolen"), Vec::new()),
+    ];
+    let results = world.app.submit(&care, tried).await.expect("is looked at").results;
+    let told = results.iter().map(|result| match result {
+        SubmissionResult::Problem(problem) => problem.code().to_owned(),
+        _ => "taken".to_owned(),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["role-not-held", "not-permitted", "not-permitted", "taken"]);
+    let said = record().status.expect("it is blocked");
+    assert!(said.decides.by.statement == suspended || said.conflict.iter().any(|it| it.by.statement == suspended));
+    assert!(record().approvals.is_empty());
+}

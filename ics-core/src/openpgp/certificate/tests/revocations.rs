@@ -18,7 +18,10 @@ fn revocations_of_the_key() {
         let before = making.may(Timestamp::from_millis(seconds(1000).as_millis() - 1)).0;
         assert_eq!(before, if counts_from == 0 { revoked } else { Ok(()) }, "{reason:?}");
         assert_eq!(making.may(seconds(1000)).0, revoked);
+        let how = if counts_from == 0 { Revoked::ForAllTimes } else { Revoked::FromThen };
+        assert_eq!(making.certificate().revoked(), Some(how), "{reason:?}");
     }
+    assert_eq!(Making::new(4).named().certificate().revoked(), None);
 }
 
 /// What a log had admitted before it heard of a revocation stands, also where it comes to be known behind that.

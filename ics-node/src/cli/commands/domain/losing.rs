@@ -80,8 +80,8 @@ impl Losing {
             texts.push(format!(
                 "{} will count no longer, because this version takes a role from who said so, and nobody else has \
                  said the same. What is to go on to count, a new signer says again before: `ics domain update \
-                 --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics label` \
-                 and `ics publish` by him, and the removal at last",
+                 --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics label \
+                 LABEL --all` and `ics publish` by him, and the removal at last",
                 all.join(", ")
             ));
         }

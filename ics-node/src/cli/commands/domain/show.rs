@@ -1,5 +1,6 @@
 //! `ics domain show`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use ics_core::vocabulary::{DomainName, Role};
 use serde::Serialize;
 
 use super::changes::changes;
+use super::ended::{self, Ended, ended};
 use super::falls::Falls;
 use super::{domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
@@ -20,12 +22,14 @@ use crate::cli::output::card;
 use crate::cli::words::{Freshness, clean, counted, counted_entries, when};
 use crate::client::batch::UnsignedBatch;
 use crate::client::descriptor::{self, DescriptorFile};
+use crate::client::node::Node;
 use crate::x509::Authority;
 
 type Row = (&'static str, String);
 
 /// The members of what is printed as JSON that are none of the descriptor.
-pub(super) const BESIDE: [&str; 4] = ["witness_keys", "in_force", "blocks_that_fall", "statements_that_fall"];
+pub(super) const BESIDE: [&str; 5] =
+    ["witness_keys", "in_force", "ended_signers", "blocks_that_fall", "statements_that_fall"];
 
 /// A descriptor as JSON, with its witnesses' keys in the form that other tools take, and with what falls by it.
 #[derive(Serialize)]
@@ -37,6 +41,9 @@ struct Shown<'d> {
     /// The version that is in force, if that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_force: Option<u64>,
+    /// Its signers whose keys are revoked or have expired, as far as the node knows.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ended_signers: Ended,
     #[serde(flatten)]
     falls: Option<&'d Falls>,
 }
@@ -44,7 +51,7 @@ struct Shown<'d> {
 impl<'d> From<&'d Descriptor> for Shown<'d> {
     fn from(descriptor: &'d Descriptor) -> Self {
         let witness_keys = descriptor.witness_keys();
-        Self { descriptor, witness_keys, in_force: None, falls: None }
+        Self { descriptor, witness_keys, in_force: None, ended_signers: Ended::new(), falls: None }
     }
 }
 
@@ -75,18 +82,22 @@ impl Show {
         }
         let file = DescriptorFile::newest(&context.home, &domain)?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
-        let in_force = in_force(context, &domain).filter(|version| *version != file.descriptor.version);
+        let node = context.config().and_then(|config| context.node(&config)).ok();
+        let in_force = node.as_ref().and_then(|node| in_force(context, node, &domain));
+        let answers = node.filter(|_| in_force.is_some());
+        let ended_signers = answers.map(|node| ended(context, &node, &file.descriptor)).unwrap_or_default();
+        let in_force = in_force.filter(|version| *version != file.descriptor.version);
         let mut rows = vec![("file", path.display().to_string())];
         rows.extend(in_force.map(|version| ("in force", not_in_force(file.descriptor.version, version))));
-        let shown = Shown { in_force, ..Shown::from(&file.descriptor) };
+        rows.extend(ended::row(&ended_signers));
+        let shown = Shown { in_force, ended_signers, ..Shown::from(&file.descriptor) };
         context.output.result(&shown, || text(context, &file, rows))?;
         Ok(Exit::Ok)
     }
 }
 
 /// The version that is in force at the node; nothing where it cannot be asked.
-fn in_force(context: &Context, domain: &DomainName) -> Option<u64> {
-    let node = context.config().and_then(|config| context.node(&config)).ok()?;
+fn in_force(context: &Context, node: &Node, domain: &DomainName) -> Option<u64> {
     let shown = context.wait(async { Ok(node.domain(domain).await?) }).ok()?;
     Some(shown.info.descriptor)
 }
@@ -118,8 +129,11 @@ fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure>
     let (info, body) = context.wait(async { Ok((node.domain(domain).await?, node.descriptor(domain).await?)) })?;
     let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
     let file = DescriptorFile::from_body(body).map_err(malformed)?;
-    let held = node_rows(node.url(), &info, context.now());
-    context.output.result(&Shown::from(&file.descriptor), || text(context, &file, held))?;
+    let mut held = node_rows(node.url(), &info, context.now());
+    let ended_signers = ended(context, &node, &file.descriptor);
+    held.extend(ended::row(&ended_signers));
+    let shown = Shown { ended_signers, ..Shown::from(&file.descriptor) };
+    context.output.result(&shown, || text(context, &file, held))?;
     Ok(Exit::Ok)
 }
 
