@@ -71,14 +71,11 @@ pub struct Asked {
     pub answer: Result<Option<u64>, String>,
 }
 
-impl Asked {
-    fn in_words(&self) -> String {
-        match &self.answer {
-            Ok(Some(0)) => "it has nothing that was lost".to_owned(),
-            Ok(Some(entries)) => format!("it gave {entries} lost entries"),
-            Ok(None) => "it holds no copy, and so cannot say what was lost".to_owned(),
-            Err(problem) => problem.clone(),
-        }
+fn in_words(answer: &Result<Option<u64>, String>) -> String {
+    match answer {
+        Ok(Some(entries)) => format!("it gave {entries} lost entries"),
+        Ok(None) => "it holds no copy, and so cannot say what was lost".to_owned(),
+        Err(problem) => problem.clone(),
     }
 }
 
@@ -161,7 +158,7 @@ impl App {
             }
             if asked != last {
                 for one in &asked {
-                    tracing::warn!(%domain, source = one.name, answer = one.in_words(), "still silent");
+                    tracing::warn!(%domain, source = one.name, answer = in_words(&one.answer), "still silent");
                 }
                 last = asked;
                 if !is_settled {
