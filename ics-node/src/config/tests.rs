@@ -123,6 +123,11 @@ fn refusals_name_the_file_and_the_line() {
         ("[node]\nname = \"n\"\nlisten = \"here\"", "ics.toml:3: this is not an address and a port, such as 127."),
         ("[node]\nname = \"n\"\nmetrics = \"127.0.0.1:99999\"", "ics.toml:3: this is not an address and a port"),
         (
+            "[node]\nname = \"n\"\nlisten = \"127.0.0.1:1\"\nmetrics = \"127.0.0.1:1\"",
+            "ics.toml:1: `metrics` and `listen` are one address, `127.0.0.1:1`",
+        ),
+        ("[node]\nname = \"n\"\nlisten = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"", "accepted"),
+        (
             "[node]\nname = \"n\"\npages = { trusted_proxies = [\"proxy\"] }",
             "ics.toml:3: this is not an address, such as 127.0.0.1",
         ),
