@@ -1,5 +1,6 @@
 //! A node as it runs: its use cases, the server in front of them, its mirrors and its heartbeat.
 
+use core::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ics_core::limits;
+use ics_core::statement::body::{self, Body};
 use ics_core::trust::{TrustError, TrustPolicy};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,11 +23,15 @@ use crate::ldap::{self, LdapError, LdapServer};
 use crate::store;
 use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertificate};
 
+/// The member of ics.toml that names a descriptor.
+const DESCRIPTOR: &str = "[[home]] descriptor";
 /// Bytes of the operator's token.
 const TOKEN_BYTES: usize = 4096;
 /// How long a node runs at least before it ends because its store takes no more writes: on a disk that stays broken it is
 /// started again and again, and in between it answers what it can.
 const HALTED_AFTER: Duration = Duration::from_secs(60);
+/// In which time that which runs beside the server is to end. What is on the disk stays sound where it does not.
+const TASKS_END: Duration = Duration::from_secs(10);
 
 /// Why a node does not start, or ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +146,14 @@ impl Service {
         self.server.certificate().into_iter().chain(of_ldap).cloned().collect()
     }
 
+    /// Begins to answer; [`Service::run`] goes on. Whoever says that the node runs calls it before.
+    ///
+    /// # Errors
+    /// When the system gives no threads for it.
+    pub fn begin(&mut self) -> Result<(), ServiceError> {
+        Ok(self.server.start()?)
+    }
+
     /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.
     ///
     /// # Errors
@@ -177,8 +191,14 @@ impl Service {
             }
         };
         let ended = self.server.run(stop).await;
+        if let Err(error) = &ended {
+            tracing::error!(%error, "the server has ended");
+        }
         stopping.send_replace(true);
-        while tasks.join_next().await.is_some() {}
+        let ending = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(TASKS_END, ending).await.is_err() {
+            tracing::warn!("what runs beside the server does not end, and is cut off");
+        }
         ended?;
         halted.map_or(Ok(()), |error| Err(AppError::from(error).into()))
     }
@@ -212,8 +232,11 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     let app = App::open(setup)?;
     for home in &config.homes {
         let founded = app.found(&first_descriptor(home)?)?;
-        if founded != *home.domain.get_ref() {
-            return Err(in_file(&home.descriptor, format!("it is the descriptor of `{founded}`")));
+        let domain = home.domain.get_ref();
+        if founded != *domain {
+            let reason =
+                format!("it is the descriptor of `{founded}`, and `[[home]] domain` in ics.toml says `{domain}`");
+            return Err(in_file(&home.descriptor, reason));
         }
     }
     let homes = config.homes.iter().map(|home| home.domain.get_ref().clone()).collect();
@@ -248,7 +271,13 @@ fn refuse_lost_store(config: &Config, data: &Path) -> Result<(), ServiceError> {
 }
 
 fn first_descriptor(home: &HomeConfig) -> Result<Vec<u8>, ServiceError> {
-    std::fs::read(&home.descriptor).map_err(|error| unreadable(&home.descriptor, "[[home]] descriptor", error))
+    let path = &home.descriptor;
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, DESCRIPTOR, error))?;
+    match body::parse(&bytes) {
+        Ok(Body::Descriptor(_)) => Ok(bytes),
+        Ok(_) => Err(unreadable(path, DESCRIPTOR, "this is not a signed descriptor")),
+        Err(error) => Err(unreadable(path, DESCRIPTOR, error)),
+    }
 }
 
 fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {
@@ -268,7 +297,7 @@ fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
 }
 
 /// A file that a member of ics.toml names.
-fn unreadable(path: &Path, member: &str, error: io::Error) -> ServiceError {
+fn unreadable(path: &Path, member: &str, error: impl Display) -> ServiceError {
     in_file(path, format_args!("{error}; `{member}` in ics.toml names it"))
 }
 
@@ -278,9 +307,29 @@ fn in_file(path: &Path, reason: impl ToString) -> ServiceError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
     use super::*;
     use crate::fixture::{Party, device};
     use crate::store::StoreError;
+
+    /// Else a node where no thread can be started would say that it runs.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_answers_before_it_says_so() {
+        let maker = Party::found("devices.acme.example");
+        let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], workers: Some(1), ..Settings::default() };
+        let app = maker.open();
+        let server = serve(app.clone(), &settings).expect("listens");
+        let mut service = Service { app, server, ldap: None, alerts: AlertsConfig::default() };
+        service.begin().expect("threads");
+        let mut connection = TcpStream::connect(service.addresses()[0]).expect("it listens");
+        connection.write_all(b"GET /livez HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        service.run(std::future::ready(())).await.expect("it was told to end");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_node_whose_store_takes_no_more_writes_says_so_and_ends() {
@@ -301,6 +350,8 @@ mod tests {
         assert!(matches!(halted, AppError::Store(StoreError::Halted { .. })), "{halted:?}");
         assert_eq!(app.ready(), Err(halted.problem().detail));
         assert!(!halted.problem().detail.contains("heads"), "files of the node are nobody's business");
+        let counts = app.submission_counts();
+        assert!(counts.contains(&(halted.code().as_str(), 2)), "all of a refused batch is counted: {counts:?}");
 
         service().run_at_least(long, told()).await.expect("so soon after its start it ends only when it is told to");
         let ended = service().run_at_least(Duration::ZERO, std::future::pending());

@@ -1,6 +1,7 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -37,6 +38,8 @@ pub(crate) struct Hosted {
     filled: Mutex<Option<u64>>,
     /// How the copy is doing, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
+    /// Whether the node's log says last that nothing can be copied.
+    pub(super) copy_fails: AtomicBool,
     /// Entries that can be proven, for those who listen.
     pub(crate) sealed: watch::Sender<u64>,
     /// Entries that are held, for whoever has them cosigned.
@@ -74,6 +77,7 @@ impl Hosted {
             working: Mutex::new(domain),
             filled: Mutex::default(),
             mirror: Mutex::new(None),
+            copy_fails: AtomicBool::default(),
             sealed: watch::Sender::new(0),
             grown: watch::Sender::new(0),
             witnessing: Mutex::default(),

@@ -17,21 +17,24 @@ pub const DATA: &str = "data";
 /// Bytes of a file of the home directory: descriptors and keys have less.
 const FILE_BYTES: usize = 16 * 1024 * 1024;
 
+/// Why what is secret is left out.
+const WITHOUT_KEYS: &str = "it is secret: `--with-keys` copies it";
+
 /// What was copied.
 #[derive(Debug)]
 pub struct Backup {
     /// Files of the home directory that were copied, relative to it.
     pub files: Vec<PathBuf>,
-    /// Files that the configuration names and no copy has.
+    /// Files and directories that the node needs, or its configuration names, and the copy lacks.
     pub left_out: Vec<LeftOut>,
     /// What reading the copy of the store has found.
     pub report: Report,
 }
 
-/// A file that a node may need and that its copy lacks.
+/// A file or directory that a node may need and that its copy lacks.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// The file.
+    /// Where it is.
     pub path: PathBuf,
     /// Why it was left out.
     pub why: &'static str,
@@ -76,8 +79,9 @@ pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<
     if with_keys {
         files.extend(files_in(home, keys::DIRECTORY)?);
     }
-    let (named, left_out) = named_files(home, config, with_keys)?;
+    let (named, not_copied) = named_files(home, config, with_keys)?;
     files.extend(named);
+    let left_out = secrets_left_out(home, with_keys)?.into_iter().chain(not_copied).collect();
     let mut copied = BTreeSet::new();
     files.retain(|path| copied.insert(path.clone()));
     for path in &files {
@@ -88,11 +92,20 @@ pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<
     Ok(Backup { files, left_out, report: store::check_backup(&to.join(DATA))? })
 }
 
+/// What is secret and not copied, whatever the configuration names.
+fn secrets_left_out(home: &Path, with_keys: bool) -> Result<Vec<LeftOut>, BackupError> {
+    let passphrase = home.join(keys::PASSPHRASE_FILE);
+    let passphrase = passphrase.exists().then_some((passphrase, "the passphrase is never copied: keep it elsewhere"));
+    let has_keys = !with_keys && !files_in(home, keys::DIRECTORY)?.is_empty();
+    let keys = has_keys.then(|| (home.join(keys::DIRECTORY), WITHOUT_KEYS));
+    Ok(passphrase.into_iter().chain(keys).map(|(path, why)| LeftOut { path, why }).collect())
+}
+
 /// The files that the configuration names: those to copy, relative to the home directory, and those that cannot be.
 fn named_files(home: &Path, config: &Config, with_keys: bool) -> Result<(Vec<PathBuf>, Vec<LeftOut>), BackupError> {
     let root = fs::canonicalize(home).map_err(failed(home))?;
-    let (mut named, mut left_out) = (Vec::new(), Vec::new());
-    for file in config.files() {
+    let (mut named, mut left_out, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for file in config.files().into_iter().filter(|file| seen.insert(file.path)) {
         let mut leave_out = |why| left_out.push(LeftOut { path: file.path.to_owned(), why });
         match fs::canonicalize(file.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => leave_out("it is not there"),
@@ -100,7 +113,8 @@ fn named_files(home: &Path, config: &Config, with_keys: bool) -> Result<(Vec<Pat
             // A link may lead out of the home directory as well as a path.
             Ok(real) => match file.below(home).filter(|_| real.starts_with(&root)) {
                 None => leave_out("it is not in the home directory"),
-                Some(path) => named.extend((with_keys || !file.is_private).then(|| path.to_owned())),
+                Some(_) if file.is_private && !with_keys => leave_out(WITHOUT_KEYS),
+                Some(path) => named.push(path.to_owned()),
             },
         }
     }

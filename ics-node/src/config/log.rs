@@ -1,5 +1,7 @@
 //! `[log]`: what the node writes about its own doings.
 
+use core::fmt::Display;
+
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -9,8 +11,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub struct LogConfig {
     /// `text` for people (the default) or `json`, one object in a line.
     pub format: LogFormat,
-    /// `info` unless told; a level, or filters such as `info,ics_node::http=debug`. With `debug` and below, identities
-    /// that are looked up appear in the log.
+    /// `info` unless told; a level, or filters such as `warn,ics_node::http=debug`, where what no filter speaks of is
+    /// written from `info` on. With `debug` and below, identities that are looked up appear in the log.
     #[serde(deserialize_with = "level")]
     pub level: Targets,
 }
@@ -34,6 +36,15 @@ impl Default for LogConfig {
 
 fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Targets, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let parsed = text.parse::<Targets>();
-    parsed.map_err(|e| serde::de::Error::custom(format_args!("`{text}` is not a log level or filter: {e}")))
+    let refused = |reason: &dyn Display| -> D::Error {
+        serde::de::Error::custom(format_args!("`{text}` is not a log level or filter: {reason}"))
+    };
+    // `Targets` would take another word as the name of a target, and turn everything else off.
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    if text.split(',').any(|part| !part.contains('=') && !is_level(part)) {
+        return Err(refused(&"a level is one of error, warn, info, debug, trace and off, a filter TARGET=LEVEL"));
+    }
+    let filters = text.parse::<Targets>().map_err(|error| refused(&error))?;
+    // Filters that leave the rest open, or misspell a target, silence nothing else.
+    Ok(if filters.default_level().is_some() { filters } else { filters.with_default(LevelFilter::INFO) })
 }

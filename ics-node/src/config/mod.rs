@@ -56,6 +56,7 @@ pub const EXAMPLE_AT: &str =
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The node itself. Absent: this home directory is only used as a client.
+    #[serde(deserialize_with = "node::with_places")]
     pub node: Option<NodeConfig>,
     /// The directory that the node serves.
     #[serde(deserialize_with = "ldap::served")]

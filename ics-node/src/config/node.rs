@@ -69,6 +69,16 @@ impl Default for PagesConfig {
     }
 }
 
+/// Two that listen need two places.
+pub(super) fn with_places<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NodeConfig>, D::Error> {
+    let node = NodeConfig::deserialize(deserializer)?;
+    if node.metrics == Some(node.listen) && node.listen.port() != 0 {
+        let listen = node.listen;
+        return Err(serde::de::Error::custom(format_args!("`metrics` and `listen` are one address, `{listen}`")));
+    }
+    Ok(Some(node))
+}
+
 /// One is earned each millisecond at most.
 fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let pages = u32::deserialize(deserializer)?;

@@ -1,3 +1,5 @@
+use tracing_subscriber::filter::LevelFilter;
+
 use super::*;
 
 fn refusal(text: &str) -> String {
@@ -121,10 +123,22 @@ fn refusals_name_the_file_and_the_line() {
         ("[node]\nname = \"n\"\nlisten = \"here\"", "ics.toml:3: this is not an address and a port, such as 127."),
         ("[node]\nname = \"n\"\nmetrics = \"127.0.0.1:99999\"", "ics.toml:3: this is not an address and a port"),
         (
+            "[node]\nname = \"n\"\nlisten = \"127.0.0.1:1\"\nmetrics = \"127.0.0.1:1\"",
+            "ics.toml:1: `metrics` and `listen` are one address, `127.0.0.1:1`",
+        ),
+        ("[node]\nname = \"n\"\nlisten = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"", "accepted"),
+        (
             "[node]\nname = \"n\"\npages = { trusted_proxies = [\"proxy\"] }",
             "ics.toml:3: this is not an address, such as 127.0.0.1",
         ),
         ("[log]\nlevel = \"loud=noise\"", "ics.toml:2: `loud=noise` is not a log level or filter"),
+        (
+            "[log]\nlevel = \"warning\"",
+            "ics.toml:2: `warning` is not a log level or filter: a level is one of error, w",
+        ),
+        ("[log]\nlevel = \"info,http\"", "ics.toml:2: `info,http` is not a log level or filter: a level is one of"),
+        ("[log]\nlevel = \"\"", "ics.toml:2: `` is not a log level or filter"),
+        ("[log]\nlevel = \"warn,ics_node::http=debug\"", "accepted"),
         ("[ldap]\nsuffix = \"cn=x\"", "ics.toml:2: `cn=x` is no suffix: it begins with o=, ou= or dc="),
         ("\n[ldap]\nsuffix = \"o=acme\"", "ics.toml:2: [ldap] has no address: give it `listen` or `listen_tls`"),
         (secure, "ics.toml:2: LDAP over TLS needs a certificate: `tls` in the section [ldap] or in [node], tls = { c"),
@@ -161,6 +175,21 @@ fn refusals_name_the_file_and_the_line() {
     ] {
         let refusal = refusal(text);
         assert!(refusal.starts_with(expected), "{text}\n  gave: {refusal}\n  not:  {expected}");
+    }
+}
+
+/// Errors are never silenced by what is said of one part of the node.
+#[test]
+fn what_no_filter_speaks_of_is_logged_from_info_on() {
+    for (level, expected) in [
+        ("off", LevelFilter::OFF),
+        ("warn", LevelFilter::WARN),
+        ("error,ics_node::http=debug", LevelFilter::ERROR),
+        ("ics_node::http=debug", LevelFilter::INFO),
+    ] {
+        let text = format!("[log]\nlevel = \"{level}\"");
+        let config = Config::parse(&text, Path::new("ics.toml")).expect("a configuration");
+        assert_eq!(config.log.level.default_level(), Some(expected), "{level}");
     }
 }
 

@@ -64,6 +64,7 @@ type ByDomain = Family<DomainLabels, Gauge<u64, AtomicU64>>;
 
 /// What is only known at the time of asking.
 pub(super) struct Now {
+    is_ready: bool,
     domains: Vec<DomainInfo>,
     peers: Vec<PeerInfo>,
     waiting: Vec<Waiting>,
@@ -83,6 +84,7 @@ pub(super) struct Now {
 impl Now {
     pub(super) fn of(app: &App) -> Result<Self, AppError> {
         Ok(Self {
+            is_ready: app.ready().is_ok(),
             domains: app.domains()?,
             peers: app.peers(),
             waiting: app.outbox_sizes()?,
@@ -146,6 +148,7 @@ impl Metrics {
     pub(super) fn write(&self, now: &Now) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
+        text::encode_registry(&mut text, &ready_snapshot(now.is_ready))?;
         text::encode_registry(&mut text, &snapshot(&now.domains))?;
         text::encode_registry(&mut text, &elsewhere_snapshot(now))?;
         text::encode_registry(&mut text, &peers_snapshot(&now.peers))?;
@@ -186,6 +189,15 @@ fn snapshot(domains: &[DomainInfo]) -> Registry {
         gauge.set(bytes);
         registry.register_with_unit("process_resident_memory", "Memory in use", Unit::Bytes, gauge);
     }
+    registry
+}
+
+/// Whether the node can do its work: of a full disk no domain's alarms tell.
+fn ready_snapshot(is_ready: bool) -> Registry {
+    let mut registry = Registry::with_prefix("ics");
+    let ready = Gauge::<u64, AtomicU64>::default();
+    ready.set(u64::from(is_ready));
+    registry.register("ready", "1 while the node can do its work, as /readyz says", ready);
     registry
 }
 

@@ -14,7 +14,7 @@ use actix_web::dev::Extensions;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use futures_util::future::try_join_all;
+use futures_util::future::{FutureExt as _, try_join_all};
 use ics_core::limits;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
@@ -114,6 +114,8 @@ pub enum ServeError {
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}`: {source}")]
     Listen {
+        /// The member of ics.toml that names it.
+        member: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -130,6 +132,9 @@ pub enum ServeError {
     /// TLS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The system gives no threads for it.
+    #[error("the threads that answer cannot be started: {0}")]
+    Threads(#[source] io::Error),
 }
 
 /// A server that listens already, and answers once it runs.
@@ -160,6 +165,16 @@ impl Server {
     #[must_use]
     pub const fn certificate(&self) -> Option<&Arc<ShownCertificate>> {
         self.certificate.as_ref()
+    }
+
+    /// Starts the threads that answer; [`Server::run`] goes on. Without, they start when that is awaited.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start(&mut self) -> Result<(), ServeError> {
+        // The first poll of a server starts its threads, or fails.
+        let mut servers = core::iter::once(&mut self.everybody).chain(&mut self.others);
+        servers.try_for_each(|server| server.now_or_never().unwrap_or(Ok(()))).map_err(ServeError::Threads)
     }
 
     /// Answers until `stop` is ready; then takes no more connections, lets requests under way end within the time for
@@ -286,11 +301,11 @@ fn listen(
                     Some(tls) => server.bind_rustls_0_23(address, tls.clone()),
                     None => server.bind(address),
                 };
-                server = bound.map_err(|source| ServeError::Listen { address: *address, source })?;
+                server = bound.map_err(|source| listen_failed("[node] listen", *address, source))?;
             }
         }
         At::Operations(address) => {
-            server = server.bind(address).map_err(|source| ServeError::Listen { address, source })?;
+            server = server.bind(address).map_err(|source| listen_failed("[node] metrics", address, source))?;
         }
         At::Socket(config) => {
             let failed = |source| ServeError::Socket { path: config.path.clone(), source };
@@ -299,6 +314,10 @@ fn listen(
     }
     let addresses = server.addrs();
     Ok((server.run(), addresses))
+}
+
+fn listen_failed(member: &'static str, address: SocketAddr, source: io::Error) -> ServeError {
+    ServeError::Listen { member, address, source }
 }
 
 /// Guards a connection against who takes nothing, and notes the key that its client has proven.

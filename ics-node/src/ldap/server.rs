@@ -69,6 +69,8 @@ pub enum LdapError {
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}` for LDAP: {source}")]
     Listen {
+        /// The member of ics.toml that names it.
+        member: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -105,7 +107,8 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
     let plain = settings.listen.iter().map(|address| (*address, false));
     let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for (address, secure) in plain.chain(settings.listen_tls.iter().map(|address| (*address, true))) {
-        let listener = listen(address).map_err(|source| LdapError::Listen { address, source })?;
+        let member = if secure { "[ldap] listen_tls" } else { "[ldap] listen" };
+        let listener = listen(address).map_err(|source| LdapError::Listen { member, address, source })?;
         addresses.push(listener.local_addr().unwrap_or(address));
         listeners.push((listener, secure));
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -35,14 +36,37 @@ fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
 fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
     let stage = Stage::new();
     let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let descriptor = format!("domains/{DOMAIN}.v1.pgp");
     for (from, to, member) in [
         ("[node]\n", "[node]\nissuers = [\"isuer\"]\n", "`[node] issuers`"),
         ("\"operator-token\"", "\"t/nix\"", "`[node] operator_token_file`"),
         ("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n", "`[trust] policy`"),
         ("domains/", "t/", "`[[home]] descriptor`"),
+        (&descriptor, "ics.toml", "`[[home]] descriptor`"),
+        ("[node]\n", "[node]\ndata = \"ics.toml/data\"\n", "`[node] data`"),
         ("[node]\n", "[node]\ntls = { certificate = \"t/nix\", key = \"t/nix\" }\n", "`[node] tls`"),
+        ("[[home]]\ndomain = \"", "[[home]]\ndomain = \"other.", "`[[home]] domain`"),
     ] {
         stage.write("home/ics.toml", good.replace(from, to));
+        let ended = stage.run(&["serve"]);
+        assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_told_with_its_member() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let other = TcpListener::bind("127.0.0.1:0").expect("free");
+    let taken = other.local_addr().expect("bound");
+    for (member, to) in [
+        ("`[node] listen`", good.replace("127.0.0.1:0", &taken.to_string())),
+        ("`[node] metrics`", good.replace("[node]\n", &format!("[node]\nmetrics = \"{taken}\"\n"))),
+        ("`[node] socket`", good.replace("[node]\n", "[node]\nsocket = { path = \"t/nix/s\" }\n")),
+        ("`[ldap] listen`", format!("{good}\n[ldap]\nlisten = \"{taken}\"\n")),
+    ] {
+        assert_ne!(to, good);
+        stage.write("home/ics.toml", to);
         let ended = stage.run(&["serve"]);
         assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
     }
@@ -68,6 +92,20 @@ fn a_configuration_that_others_may_read_is_told_of_where_a_secret_may_be_in_it()
         assert_eq!(ended.code, 5, "{ended:?}");
         assert_eq!(ended.stderr.contains("others may read this file"), is_told, "{webhook} {mode:o}: {ended:?}");
         assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
+    }
+}
+
+/// It is all of the operator's rights.
+#[test]
+fn a_token_that_everybody_may_read_is_told_of() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    // It ends before it listens, and what it has logged by then can be read.
+    stage.write("home/ics.toml", good.replace("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n"));
+    for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true)] {
+        std::fs::set_permissions(stage.path("home/operator-token"), Permissions::from_mode(mode)).expect("set");
+        let ended = stage.run(&["serve"]);
+        assert_eq!(ended.stderr.contains("everybody may read the operator's token"), is_told, "{mode:o}: {ended:?}");
     }
 }
 

@@ -306,6 +306,7 @@ async fn metrics_tell_of_submissions_and_domains() {
     submit(&node, &[b"no OpenPGP".to_vec()]).await;
     let text = node.metrics().await;
     for line in [
+        "ics_ready 1\n",
         "ics_submitted_statements_total{outcome=\"accepted\"} 5",
         "ics_submitted_statements_total{outcome=\"malformed-statement\"} 1",
         "ics_domain_entries{domain=\"devices.acme.example\"} 6",

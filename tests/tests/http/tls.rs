@@ -189,6 +189,6 @@ async fn an_address_that_is_taken_is_named() {
     let node = Node::start(&settings());
     let taken = node.addresses[0];
     let again = http::serve(World::empty().app.clone(), &Settings { listen: vec![taken], ..settings() });
-    assert!(matches!(again, Err(ServeError::Listen { address, .. }) if address == taken));
+    assert!(matches!(again, Err(ServeError::Listen { member: "[node] listen", address, .. }) if address == taken));
     assert!(matches!(http::serve(World::empty().app.clone(), &Settings::default()), Err(ServeError::NoAddress)));
 }

@@ -87,9 +87,13 @@ impl App {
     /// # Errors
     /// When the batch as a whole goes past a limit, the domain is not here, or the node cannot write.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
-        let results = self.take_in(domain, bodies).await?;
-        self.0.submissions.hear(&results.results);
-        Ok(results)
+        let count = bodies.len() as u64;
+        let taken = self.take_in(domain, bodies).await;
+        match &taken {
+            Ok(results) => self.0.submissions.hear(&results.results),
+            Err(error) => self.0.submissions.add(error.code().as_str(), count),
+        }
+        taken
     }
 
     async fn take_in(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {

@@ -4,6 +4,7 @@ use core::future::pending;
 use core::mem::{Discriminant, discriminant};
 use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ics_core::vocabulary::DomainName;
 use ics_sync::Progress;
@@ -111,6 +112,8 @@ impl App {
             }
         }
         hosted.set_mirror(None);
+        // With other peers it is news again.
+        hosted.copy_fails.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -209,6 +212,7 @@ async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: 
         if progress.status.stopped.is_some() {
             continue;
         }
+        tell(&hosted, &names, &began, &progress);
         if is_stopped(&hosted) {
             if !has_got_further(&began, &progress.status) {
                 continue;
@@ -216,6 +220,31 @@ async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: 
             tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on");
         }
         hosted.set_mirror(Some(info(&names, &progress)));
+    }
+}
+
+/// Tells the node's log that nothing can be copied, or that it goes on: not of every attempt.
+fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) {
+    let (domain, status) = (&hosted.name, &progress.status);
+    let is_told = hosted.copy_fails.load(Ordering::Relaxed);
+    let does_fail = fails(is_told, names.len(), began, status);
+    hosted.copy_fails.store(does_fail, Ordering::Relaxed);
+    match &status.trouble {
+        Some(trouble) if does_fail && !is_told => {
+            let peers = names.join(", ");
+            tracing::warn!(%domain, peers, error = %trouble, "nothing can be copied; it is tried again until it can");
+        }
+        None if is_told && !does_fail => tracing::info!(%domain, "the copy goes on"),
+        _ => {}
+    }
+}
+
+/// Whether nothing can be copied: one peer after the other has failed, and since then none has brought anything. What has
+/// only begun to ask again says nothing yet.
+fn fails(has_failed: bool, peers: usize, began: &Status, now: &Status) -> bool {
+    match now.trouble {
+        Some(_) => has_failed || usize::try_from(now.failures).is_ok_and(|failures| failures >= peers),
+        None => has_failed && !has_got_further(began, now),
     }
 }
 
@@ -263,7 +292,7 @@ fn with_way_on(stop: &Stop) -> String {
 #[cfg(test)]
 mod tests {
     use ics_core::time::Timestamp;
-    use ics_sync::mirror::Ahead;
+    use ics_sync::mirror::{Ahead, Trouble};
 
     use super::*;
 
@@ -318,6 +347,24 @@ mod tests {
         assert!(!has_got_further(&status(), &known), "nothing of it is held yet");
         assert!(has_got_further(&status(), &Status { as_of: Some(Timestamp::from_seconds(1)), ..status() }));
         assert!(has_got_further(&status(), &Status { size: 8, ..status() }));
+    }
+
+    /// While another peer stands in there is nothing to do at night; and not each attempt is news.
+    #[test]
+    fn a_copy_fails_when_all_its_peers_have_and_until_something_came() {
+        let failed = |failures| Status { failures, trouble: Some(Trouble::Quorum { size: 9 }), ..status() };
+        let (began, further) = (status(), Status { size: 8, ..status() });
+        for (has_failed, peers, now, expected) in [
+            (false, 1, failed(1), true),
+            (false, 2, failed(1), false),
+            (false, 2, failed(2), true),
+            (true, 2, failed(1), true),
+            (true, 1, status(), true),
+            (true, 1, further.clone(), false),
+            (false, 1, further, false),
+        ] {
+            assert_eq!(fails(has_failed, peers, &began, &now), expected, "{has_failed} {peers} {now:?}");
+        }
     }
 
     #[test]

@@ -71,6 +71,14 @@ pub struct Asked {
     pub answer: Result<Option<u64>, String>,
 }
 
+fn in_words(answer: &Result<Option<u64>, String>) -> String {
+    match answer {
+        Ok(Some(entries)) => format!("it gave {entries} lost entries"),
+        Ok(None) => "it holds no copy, and so cannot say what was lost".to_owned(),
+        Err(problem) => problem.clone(),
+    }
+}
+
 /// Why a source gave no answer.
 enum NoAnswer {
     /// It does not hold the domain.
@@ -149,8 +157,8 @@ impl App {
                 return Ok(());
             }
             if asked != last {
-                for Asked { name, answer } in &asked {
-                    tracing::warn!(%domain, source = name, ?answer, "still silent");
+                for one in &asked {
+                    tracing::warn!(%domain, source = one.name, answer = in_words(&one.answer), "still silent");
                 }
                 last = asked;
                 if !is_settled {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use console::style;
@@ -17,10 +18,14 @@ use crate::cli::{files, memory};
 use crate::config::{Config, EXAMPLE_AT, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::{ServeError, change_signals, stop_signal};
 use crate::keys::{KeyError, StoredKey, file};
+use crate::ldap::LdapError;
 use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::tls::ShownCertificate;
+
+/// In which time threads are to end whose work blocks, once the node has ended.
+const THREADS_END: Duration = Duration::from_secs(5);
 
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
@@ -69,13 +74,14 @@ impl Serve {
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let file = context.home.join(FILE_NAME);
         warn_of_readers(&file, &config);
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             // Not earlier: whoever is asked for a passphrase may end it.
             let stop = stop_signal().map_err(internal)?;
-            let service = Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
+            let mut service = Service::start(&config, Some(&file), keys).map_err(|error| failed(&error))?;
             if self.clock_is_right {
                 service.app().believe_clock();
             }
+            service.begin().map_err(|error| failed(&error))?;
             announce(context, &config, &service);
             tell_systemd(NotifyState::Ready);
             let responders = service.app().responder_certificates();
@@ -85,13 +91,23 @@ impl Serve {
                 tell_systemd(NotifyState::Stopping);
             };
             service.run(stop).await.map_err(|error| failed(&error))
-        })?;
-        Ok(Exit::Ok)
+        });
+        // Not for ever, as by itself: what blocks a thread may never end.
+        runtime.shutdown_timeout(THREADS_END);
+        ended.map(|()| Exit::Ok)
     }
 }
 
 /// A key that others may read is refused; a node that has run with such a file goes on, and its operator is told.
 fn warn_of_readers(path: &Path, config: &Config) {
+    let token = config.node.as_ref().and_then(|node| node.operator_token_file.as_deref());
+    if let Some(token) = token
+        && let Ok(Some(mode)) = file::open_to_all(token)
+    {
+        let text = "everybody may read the operator's token: chmod 600, or chmod 640 and a group of its own, and give it \
+                    another content";
+        tracing::warn!(path = %token.display(), mode = format!("{mode:o}"), "{text}");
+    }
     if config.may_hold_secret() && file::is_open_to_others(path).unwrap_or_default() {
         let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it its \
                     owner's alone (chmod 600), and let the receiver give another address";
@@ -208,6 +224,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
             failure.hint("make room on a disk that is full, and start it again; if this comes back, run `ics fsck`")
         }
+        ServiceError::App(AppError::Store(StoreError::Io { .. })) => {
+            failure.hint("`[node] data` in ics.toml says where the node's store is")
+        }
         ServiceError::App(AppError::Store(StoreError::Disk { .. })) => failure.hint(
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
              was acknowledged is there",
@@ -215,7 +234,19 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         ServiceError::Serve(ServeError::Tls(_)) => {
             failure.hint("`[node] tls` in ics.toml names the files of its certificate and key")
         }
-        ServiceError::Serve(_) => failure.hint("`[node] listen` in ics.toml says where the node listens"),
+        ServiceError::Serve(ServeError::Threads(_)) => failure.hint(
+            "raise `TasksMax=` of its unit, `ulimit -u`, or the memory that it may take (`MemoryMax=`, `ulimit -v`)",
+        ),
+        ServiceError::Serve(ServeError::NoAddress) => listens_by(failure, "[node] listen"),
+        ServiceError::Serve(ServeError::Socket { .. }) => listens_by(failure, "[node] socket"),
+        ServiceError::Serve(ServeError::Listen { member, .. })
+        | ServiceError::Ldap(LdapError::Listen { member, .. }) => listens_by(failure, member),
+        ServiceError::Ldap(LdapError::Tls(_)) => failure
+            .hint("`tls` of `[ldap]` in ics.toml, or else of `[node]`, names the files of its certificate and key"),
         _ => failure,
     }
+}
+
+fn listens_by(failure: Failure, member: &str) -> Failure {
+    failure.hint(format!("`{member}` in ics.toml says where the node listens"))
 }
