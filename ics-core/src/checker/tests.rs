@@ -1,5 +1,7 @@
 //! Every verdict about whatever is said is found twice, and none that was changed passes.
 
+mod elsewhere;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -396,121 +398,5 @@ fn the_last_places_of_a_record_are_for_those_whom_the_descriptor_names() {
     ] {
         let decided = decided(domain(), &[others(count), vec![block]].concat());
         assert_eq!(decided.is_ok(), admitted, "behind {count}: {decided:?}");
-    }
-}
-
-/// The rules of the templates about what rests on other domains.
-const ELSEWHERE: &str = r#"
-@id("elsewhere-makes-owners-alone") forbid (principal, action == Action::"grant", resource)
-when { (context.adopted || context.granted_elsewhere) && context.grants != Role::"owner" };
-@id("elsewhere-lifts-nothing") forbid (principal, action == Action::"status", resource)
-when { context.granted_elsewhere && context.lifts };
-"#;
-
-/// The rule of [`ELSEWHERE`] by which the last draft is refused, if it is: by both programs alike.
-fn refused_by(drafts: &[Draft]) -> Option<String> {
-    let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
-    match decided(guarded, drafts) {
-        Ok(_) => None,
-        Err(Refusal::NotPermitted { rules, .. }) => Some(rules.join(" ")),
-        Err(refusal) => panic!("{refusal}: {drafts:#?}"),
-    }
-}
-
-#[test]
-fn a_source_makes_owners_and_gives_no_other_role() {
-    let given = |n: u64, role: &str| grant(n, MAKER, "manufacturer", BUYER, role);
-    let hands_on = |n: u64, role: &str| grant(n, BUYER, "manufacturer", HEIR, role);
-    for role in ["owner", "maintainer", "certification-body", "security-controller", "manufacturer"] {
-        let only_here = (role != "owner").then(|| "elsewhere-makes-owners-alone".to_owned());
-        for (case, drafts, refused) in [
-            ("here", vec![introduce(1), given(2, role)], None),
-            ("adopted", vec![introduce(1), given(2, role).adopted()], only_here.clone()),
-            ("by whom it has named", vec![given(2, "manufacturer").adopted(), hands_on(3, role)], only_here),
-            ("by whom this domain has named", vec![given(2, "manufacturer"), hands_on(3, role)], None),
-        ] {
-            assert_eq!(refused_by(&drafts), refused, "{case}: {role}");
-        }
-    }
-}
-
-/// Where there never was a source, each role is from here, also where it is not known any more who gave it.
-#[test]
-fn nothing_is_from_elsewhere_where_nothing_is_adopted() {
-    let sold = grant(2, MAKER, "manufacturer", BUYER, "owner").on(&group("lot 7", &[(Attribute::Lot, "7")]));
-    let of_lot = |n, lot| introduce(n).attribute(Attribute::Lot, lot);
-    let drafts = [
-        of_lot(1, "7"),
-        sold,
-        status(3, CONTROLLER, "security-controller", "suspended"),
-        grant(4, BUYER, "owner", HEIR, "owner").ends(2),
-        of_lot(5, "8").ends(1),
-        status(6, HEIR, "owner", "in-use").ends(3),
-    ];
-    assert_eq!(refused_by(&drafts), Some("elsewhere-lifts-nothing".to_owned()), "nobody knows any more who sold it");
-    let mut alone = descriptor();
-    alone.access.push_str(ELSEWHERE);
-    alone.sources.clear();
-    let alone = Domain::found([0; 32], alone, time(0)).expect("access rules are valid");
-    assert_eq!(decided(alone, &drafts).err(), None);
-}
-
-/// By whose word somebody is an owner, over how many hands it came to him, and whose status he lifts.
-#[test]
-fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
-    let sold = || grant(2, MAKER, "manufacturer", BUYER, "owner");
-    let sold_again = |n| grant(n, MAKER, "manufacturer", BUYER, "owner");
-    let suspended = || status(3, CONTROLLER, "security-controller", "suspended");
-    let in_use = |n, owner| status(n, owner, "owner", "in-use").ends(3);
-    let hands_on = |n| grant(n, BUYER, "owner", HEIR, "owner").ends(2);
-    let taken_back = say(4, MAKER, "manufacturer", Act::Withdrawal).ends(2);
-    let wide = group("all P1", &[(Attribute::Model, "P1")]);
-    let pump = || introduce(1).attribute(Attribute::Model, "P1");
-    let own = status(3, BUYER, "owner", "suspended");
-    let stolen = status(4, BUYER, "owner", "stolen");
-    for (case, drafts, lifts) in [
-        ("sold here", vec![sold(), suspended(), in_use(4, BUYER)], true),
-        ("sold at the source", vec![sold().adopted(), suspended(), in_use(4, BUYER)], false),
-        ("and lifted there", vec![sold().adopted(), suspended(), in_use(4, BUYER).adopted()], false),
-        ("it was suspended there too", vec![sold().adopted(), suspended().adopted(), in_use(4, BUYER).adopted()], true),
-        ("that is lifted here", vec![sold().adopted(), suspended().adopted(), in_use(4, BUYER)], false),
-        ("here as well", vec![sold().adopted(), suspended(), sold_again(4), in_use(5, BUYER)], true),
-        ("sold on here", vec![sold().adopted(), suspended(), hands_on(4), in_use(5, HEIR)], false),
-        ("sold twice here", vec![sold(), suspended(), hands_on(4), in_use(5, HEIR)], true),
-        (
-            "bought back at the source",
-            vec![sold(), suspended(), taken_back, sold_again(5).adopted(), in_use(6, BUYER)],
-            false,
-        ),
-        (
-            "sold on by whom it was lent to once",
-            vec![sold().until(4), suspended(), sold_again(5).adopted(), hands_on(6), in_use(7, HEIR)],
-            false,
-        ),
-        ("its model is sold here", vec![pump(), sold().on(&wide), suspended(), in_use(4, BUYER)], true),
-        ("that at the source", vec![pump(), sold().on(&wide).adopted(), suspended(), in_use(4, BUYER)], false),
-        ("it was his own word", vec![sold().adopted(), own, in_use(4, BUYER)], true),
-        ("he blocks", vec![sold().adopted(), suspended(), stolen], true),
-    ] {
-        let refused = (!lifts).then(|| "elsewhere-lifts-nothing".to_owned());
-        assert_eq!(refused_by(&drafts), refused, "{case}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    /// Whoever says what in whatever order, here or at a source: both programs admit the same of it under these rules.
-    #[test]
-    fn what_is_from_elsewhere_is_found_twice(drafts in logs(), adopted in vec(any::<bool>(), 20)) {
-        let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
-        let at_source = |(draft, is_adopted): (Draft, bool)| if is_adopted { draft.adopted() } else { draft };
-        let said: Vec<Draft> = drafts.into_iter().zip(adopted).map(at_source).collect();
-        for (last, draft) in said.iter().enumerate().skip(1) {
-            if draft.said.identity == device() {
-                // That they agree is asserted there.
-                drop(decided(guarded.clone(), &said[..=last]));
-            }
-        }
     }
 }
