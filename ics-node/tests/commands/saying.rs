@@ -151,7 +151,7 @@ fn what_is_not_taken_back_is_told() {
     let withdraw = ["withdraw", "serial:SN-1", "serial:SN-2", "--act", "grant"];
     let refused = stage.run(&[&withdraw[..], &["--statement", &foreign, "--yes"]].concat());
     assert_eq!((refused.code, refused.failure().0.contains(&foreign)), (3, true), "{refused:?}");
-    assert!(refused.failure().1.ends_with("is taken back with --group, or its id"), "{refused:?}");
+    assert!(refused.failure().1.ends_with("taken back with --group, or its id"), "{refused:?}");
     assert_eq!(stage.size("serial:SN-1"), size, "nothing was signed");
 
     // What nobody named is shown, and is no failure.
