@@ -82,7 +82,7 @@ mod tests {
         let (code, label) = ("code.soft.example", "labels.tuv.example");
         let (released, withdrawn) = (Some(("released", "permits")), Some(("withdrawn", "blocks")));
         let group = Group { kind: Kind::Group, name: "Lot 11".to_owned(), attributes: BTreeMap::new() };
-        let cases: [(Option<Said>, &[(&str, Said)], &str, bool); 7] = [
+        let cases: [(_, &[(&str, Said)], _, _); 7] = [
             (None, &[], "not known here", false),
             (None, &[(code, None)], "no status in code.soft.example", false),
             (None, &[(code, withdrawn)], "! withdrawn in code.soft.example", true),

@@ -371,7 +371,10 @@ async fn a_thing_of_version_6_is_checked_with_sq() {
     assert!(split(&given.body).expect("is OpenPGP").bodies.contains(&statement), "{}", given.text());
     // A key of version 4 of which a signer of version 6 speaks is for no client as it is.
     let (shown, given) = (page(&id(&mixed)).await, keyring(&mixed).await);
-    assert!(shown.contains("ics verify --document ") && !shown.contains("gpg") && !shown.contains("/keyring/"), "{shown}");
+    assert!(
+        shown.contains("ics verify --document ") && !shown.contains("gpg") && !shown.contains("/keyring/"),
+        "{shown}"
+    );
     assert_eq!(given.status, 404, "{}", given.text());
     let shown = page("serial:SN-7").await;
     assert!(shown.contains("gpg --allow-non-selfsigned-uid --import ") && shown.contains("/keyring/"), "{shown}");
