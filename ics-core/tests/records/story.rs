@@ -176,6 +176,13 @@ fn descriptor(log: &Log, template: Template, roles: &[(&str, u8, &[&str])], sour
     template.fill(input).expect("a descriptor")
 }
 
+/// Access rules but for one.
+fn without_rule(access: &str, id: &str) -> String {
+    let (before, rest) = access.split_once(&format!("@id(\"{id}\")")).expect("the rule");
+    let (_, after) = rest.split_once(";\n").expect("its end");
+    format!("{before}{after}")
+}
+
 /// The manufacturer's domain.
 pub(crate) fn manufacturer() -> Log {
     let mut log = Log::new("devices.acme.example", 31);
@@ -208,7 +215,9 @@ pub(crate) fn plant(maker: &Log) -> Log {
         ("maintainer", MAINTAINER, &[]),
         ("security-controller", CONTROLLER, &[]),
     ];
-    let first = descriptor(&log, Template::Maintenance, &roles, vec![source]);
+    let mut first = descriptor(&log, Template::Maintenance, &roles, vec![source]);
+    // Here the maker's word is enough for who lifts.
+    first.access = without_rule(&first.access, "elsewhere-lifts-nothing");
     log.descriptor(&first);
     log.certificate(INTEGRATOR, "Integrator").certificate(MAINTAINER, "Maintainer").certificate(CONTROLLER, "Monitor");
     log.adopt(maker, 1).adopt(maker, 2).adopt(maker, 3);

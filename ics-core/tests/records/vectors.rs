@@ -95,21 +95,20 @@ fn the_story_is_told_by_the_record() {
         (7, None, None),
         (11, Some("in-use"), Some("in-use")),
         (14, Some("suspended"), Some("in-use")),
-        // Who is its owner by the maker's word alone lifts nothing that was said here.
-        (15, Some("suspended"), Some("in-use")),
-        (16, Some("suspended"), Some("stolen")),
+        (15, Some("in-use"), Some("in-use")),
+        (16, Some("in-use"), Some("stolen")),
         // The owner of pump 1 is not that of pump 2.
-        (17, Some("suspended"), Some("stolen")),
-        // The recall of lot 7 blocks as much, and came later.
-        (19, Some("suspended"), Some("stolen")),
-        (20, Some("suspended"), Some("stolen")),
+        (17, Some("in-use"), Some("stolen")),
+        // The recall of lot 7.
+        (19, Some("withdrawn"), Some("stolen")),
+        (20, Some("withdrawn"), Some("stolen")),
     ];
     for (size, first, second) in told {
         assert_eq!((status(size, 0).as_deref(), status(size, 1).as_deref()), (first, second), "{size}");
     }
     let (_, codes) = replay(&plant.entries);
     let refused: Vec<_> = codes.iter().enumerate().filter_map(|(index, code)| Some((index, (*code)?))).collect();
-    assert_eq!(refused, [(14, "not-permitted"), (16, "role-not-held")]);
+    assert_eq!(refused, [(16, "role-not-held")]);
     assert_eq!(replay(&maker.entries).1.iter().flatten().count(), 0);
 }
 
