@@ -114,6 +114,9 @@ async fn a_copy_that_cannot_be_read_allows_nothing() {
     let data = world.data().to_owned();
     let node = tell(Node::with(world, &settings())).await;
     assert_eq!(node.get("/v1/check?serial=SN-11&use=connect").await.status, 204);
+    // What SQLite has read before it reads anew once somebody else has written.
+    let other = rusqlite::Connection::open(data.join("ics.db")).expect("opens");
+    other.execute_batch("CREATE TABLE other (id INTEGER); DROP TABLE other").expect("written");
     // What stands behind the headers of the database and of its log.
     for (file, start) in [("ics.db", 4096), ("ics.db-wal", 32)] {
         let file = std::fs::File::options().write(true).open(data.join(file)).expect("opens");
