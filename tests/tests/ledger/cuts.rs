@@ -62,10 +62,11 @@ fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Process::start(&author.home, &environment).expect("starts").kill();
     let calls = read_trace(&trace);
-    let synced = calls.iter().position(|call| call.syncs("data/ics.db-wal")).expect("it is synced");
     let written = calls.iter().position(|call| call.begins("data/ics.db-wal")).expect("it is written again");
+    // SQLite may have synced what it then copied into the database, before it began the log anew.
+    let synced =
+        calls.iter().skip(written).position(|call| call.syncs("data/ics.db-wal")).expect("it is synced") + written;
     let made_good = calls.iter().position(|call| call.renames("data/heads/.new")).expect("the file is made good");
-    assert!(written < synced, "call {written} writes the log again, call {synced} syncs it");
     assert!(synced < made_good, "call {synced} syncs the log, call {made_good} makes the head's file good");
 }
 
