@@ -118,7 +118,7 @@ fn a_file_is_used_only_while_it_is_permitted() {
     let refused = stage.run(&["verify", &other, "--evidence", &pack]);
     assert_eq!((refused.code, why(&refused).as_str()), (1, "it is not what the evidence is about"));
     let stale = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2099-01-01T00:00:00Z"]);
-    assert_eq!(stale.code, 1);
+    assert_eq!((stale.code, &stale.json()["artifact"]["verdict"]), (1, &"unknown".into()), "old news is no news");
     assert!(why(&stale).starts_with("the news is too old: it is of 20"), "{stale:?}");
     let early = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2026-01-01T00:00:00Z"]);
     assert_eq!((early.code, &early.json()["artifact"]["verdict"]), (1, &"unknown".into()), "{early:?}");
@@ -306,11 +306,20 @@ fn what_any_domain_at_the_node_blocks_is_refused() {
     let refused = stage.run(&["verify", &file, "--domain", CODE]);
     let artifact = refused.json()["artifact"].take();
     let because = format!("{OTHER} says that it is `withdrawn`, which blocks its use");
-    assert_eq!((refused.code, &artifact["because"]), (1, &because.into()), "{refused:?}");
+    assert_eq!((refused.code, &artifact["because"]), (1, &because.as_str().into()), "{refused:?}");
     assert_eq!(artifact["verdict"], "deny");
     let shown = stage.for_people("home", &["verify", &file, "--domain", CODE]).stdout;
     assert!(shown.starts_with(&format!("✗ {file} must not be used: {OTHER} says ")), "{shown}");
     assert!(!shown.contains("that no other domain has blocked it"), "{shown}");
+
+    // Also where the domain that is asked permits nothing itself: it is not told that nobody blocks it.
+    stage.ok(&["withdraw", &id, "--act", "status", "--domain", CODE, "--yes"]);
+    let unreleased = stage.run(&["verify", &file, "--domain", CODE]).json();
+    assert_eq!(unreleased["artifact"]["because"], because.as_str(), "{unreleased:#}");
+    assert!(!unreleased["not_proven"].to_string().contains("no other domain has blocked it"), "{unreleased:#}");
+
+    let unnamed = stage.run_in("nobody", &["verify", &file]);
+    assert_eq!((unnamed.code, unnamed.failure().1.contains(&format!("`--domain {OTHER}`"))), (2, true), "{unnamed:?}");
 }
 
 #[test]
