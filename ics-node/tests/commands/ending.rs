@@ -103,6 +103,8 @@ fn a_label_is_given_again_to_what_has_it() {
     let told = stage.for_people("home", &[&words[..], &["--dry-run"]].concat());
     let left_out = "1 thing left out: nobody in this role labels them so now; name them to label them";
     assert!(told.stderr.contains(left_out), "{told:?}");
+    let after = stage.ok(&[&words[..], &["--from", AFTER, "--dry-run"]].concat());
+    assert_eq!(after, serde_json::json!([]), "what is over by then is not said again");
     let again = || stage.ok(&[&words[..], &["--yes"]].concat());
     assert_eq!(again().as_array().map(Vec::len), Some(1));
     let labels = stage.record("serial:SN-1")["labels"].clone();
