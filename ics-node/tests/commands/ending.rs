@@ -228,6 +228,8 @@ fn what_comes_into_force_later_is_taken_back_with_its_act() {
     let shown = stage.for_people("home", &[&withdraw[..], &["--dry-run"]].concat());
     let told = "(approval, from 2029-01-01T00:00:00Z) is taken back before it comes into force";
     assert!(shown.stderr.contains(told), "{shown:?}");
+    let asked = stage.at_a_terminal(&[&["--quiet"][..], &withdraw].concat(), "n\n");
+    assert!(asked.code == 1 && asked.stdout.contains(told), "whoever is asked sees it: {asked:?}");
     assert_eq!(approvals(), 2);
     stage.ok(&[&withdraw[..], &["--yes"]].concat());
     assert_eq!(approvals(), 0);
