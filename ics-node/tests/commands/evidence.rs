@@ -336,6 +336,23 @@ fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
     assert!(elsewhere.failure().1.ends_with(&format!("`--domain {CODE}`")), "{elsewhere:?}");
 }
 
+/// Whoever looks a file up under one name must see that somebody calls it otherwise.
+#[test]
+fn a_file_that_two_domains_call_differently_is_shown_with_both_names() {
+    let stage = at_home_in_two_domains();
+    let file = stage.write("firmware.bin", "firmware");
+    let publish = |name: &str, domain: &str| {
+        let words = ["publish", "--file", &file, "--name", name, "--version", "1", "--domain", domain];
+        stage.ok(&words)["id"].as_str().expect("an id").to_owned()
+    };
+    let id = publish("firmware", CODE);
+    publish("valve", OTHER);
+    let shown = stage.words_alone("home", &["lookup", &id]);
+    // Which domain is first, the node says.
+    let others = [format!("{OTHER} calls it valve 1\n"), format!("{CODE} calls it firmware 1\n")];
+    assert_eq!(others.iter().filter(|it| shown.contains(it.as_str())).count(), 1, "{shown}");
+}
+
 fn gpg(home: &Path, words: &[&str]) -> Output {
     let output = Command::new("gpg").env("GNUPGHOME", home).arg("--batch").args(words).output().expect("gpg is there");
     assert!(output.status.success(), "gpg {words:?}: {}", String::from_utf8_lossy(&output.stderr));
