@@ -118,12 +118,15 @@ impl Status {
     /// What will block it later. Whoever has planned that goes on to mean it, so it ends only where it is named.
     fn to_come(&self, signing: &Signing, saying: &Saying) -> Vec<String> {
         let line = |it: &Listed| {
-            let is_own = it.by.signer == signing.fingerprint();
-            let may_end =
-                it.by.group.is_none() && it.effect == Some(Effect::Blocks) && (is_own || may_lift(signing, it));
-            let way_out = match may_end {
-                true => format!("`--supersedes {}` lifts it as well", it.by.statement),
-                false => self.way_out(signing, it),
+            let (status, statement) = (&self.status, it.by.statement);
+            let may_end = it.by.signer == signing.fingerprint() || may_lift(signing, it);
+            let way_out = match &it.by.group {
+                _ if it.effect == Some(Effect::BlocksForEver) => self.way_out(signing, it),
+                Some(group) => format!(
+                    "it is said of its group, where who may lifts it: `ics status {status} {group} --supersedes {statement}`"
+                ),
+                None if may_end => format!("`--supersedes {statement}` lifts it as well"),
+                None => self.way_out(signing, it),
             };
             format!("{}: {}: {way_out}", named(saying), say::called(it))
         };
