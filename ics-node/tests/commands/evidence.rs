@@ -251,6 +251,21 @@ fn a_document_in_the_place_of_software_is_refused_with_the_command_that_checks_i
     assert_eq!(both.code, 2, "one thing is asked at a time: {both:?}");
 }
 
+/// A pipe is read once: whoever opened it again, for advice, would wait for ever.
+#[test]
+fn what_comes_through_a_pipe_is_judged_by_its_hash() {
+    let stage = Stage::new();
+    let pipe = stage.path("firmware.bin");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "firmware")
+    });
+    let ended = stage.run_alone("nobody", &["verify", pipe.to_str().expect("UTF-8")]);
+    assert_eq!((ended.code, ended.failure().0.as_str()), (2, "no node is named"), "{ended:?}");
+    writer.join().expect("it has ended").expect("somebody has read it");
+}
+
 #[test]
 fn software_is_judged_whatever_it_holds() {
     let mut stage = Stage::of("developer", CODE);
