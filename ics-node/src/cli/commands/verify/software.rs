@@ -32,10 +32,12 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     };
     let mut report = Report::of(verify, context, &evidence)?;
     let view = said.as_ref().map(|said| &said.view);
-    let blocked = view.and_then(|view| artifact::check_all(view.records.iter().map(|answer| &answer.record)).err());
-    if blocked.is_none() {
+    let records = || view.into_iter().flat_map(|view| &view.records).map(|answer| &answer.record);
+    let others = records().filter(|record| record.domain != report.verified.origin.domain);
+    if artifact::check_all(others).is_ok() {
         report.not_proven.push(report::of_others(&report.verified, view));
     }
+    let blocked = artifact::check_all(records()).err();
     let refusal = refusal(verify, id, &report, said.as_ref(), blocked);
     report.checked = Checked::Artifact;
     report.artifact = Some(told(verify, id, refusal.as_ref()));
