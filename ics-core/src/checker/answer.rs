@@ -40,7 +40,7 @@ impl<'a> Described<'a> {
     pub(super) fn new(of: Party, sought: &'a Sought, policy: &TrustDocument, at: Timestamp) -> Self {
         let mut counting: Vec<&Heard> = sought.heard.iter().filter(|it| policy.domains.contains(&it.origin)).collect();
         counting.sort_by(|a, b| a.origin.cmp(&b.origin));
-        let judged = |it: &'a Heard| (it, it.scene(it.judged_at.unwrap_or(at)).map(super::standing::Scene::judge));
+        let judged = |it: &'a Heard| (it, it.scene(it.judged_at.unwrap_or(at)).map(|scene| scene.judge(None)));
         Self { of, sought, heard: counting.into_iter().map(judged).collect() }
     }
 
