@@ -470,8 +470,7 @@ fn gives(grant: &Logged, statement: &Logged) -> bool {
 
 /// Whether a grant gave it to the signer of a later one then: in its time, and not behind the entry that ended it.
 fn gave(grant: &Logged, end: Option<u64>, later: &Logged) -> bool {
-    let (claims, at) = (grant.claims(), later.admitted_at());
-    let is_in_time = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
+    let is_in_time = grant.claims().is_in_time(later.admitted_at());
     gives(grant, later) && is_in_time && end.is_none_or(|end| later.index() <= end)
 }
 
