@@ -54,8 +54,8 @@ impl<'a> Described<'a> {
             .flat_map(move |(heard, judgement)| judgement.counting(act).map(move |it| (&heard.origin.domain, it)))
     }
 
-    /// Rule 3.2: the kinds that domains say it is where somebody vouches for it; if nobody does whose role counts, those
-    /// that they say at all.
+    /// Rule 3.2: the kinds that domains say it is where somebody vouches for it; if nobody does whose role counts,
+    /// those that they say at all.
     fn kinds(&self, policy: &TrustDocument) -> BTreeSet<Kind> {
         let kind = |(heard, judgement): (&'a Heard, &Judgement<'a>)| {
             let own = || judgement.judged.iter().filter(|it| Some(it.said.subject_id()) == heard.id);

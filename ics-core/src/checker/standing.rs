@@ -277,7 +277,7 @@ impl<'a> Work<'a> {
         live.filter_map(|(_, s)| s.grant()).map(|grant| (grant.grantee, grant.role.clone())).collect()
     }
 
-    /// Rule 2.5: to which groups the thing surely belongs, and to which it may. By what a group selects `next` says as well.
+    /// Rule 2.5: to which groups the thing surely belongs, and to which it may. What a group selects `next` says, too.
     fn find_groups(&mut self, next: Option<&'a Logged>) {
         let (mut sure, mut feared) = (Told::default(), Told::default());
         let own = self.all.iter().chain(&next).find(|s| s.subject_id() == self.scene.thing).map(|s| s.subject());

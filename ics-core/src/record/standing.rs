@@ -289,8 +289,8 @@ impl<'a> Scene<'a> {
     /// Whose role covered the subject when his statement was admitted: by the descriptor of that time, or by a grant
     /// before it whose giver was covered in turn. Admission has seen to that for statements about the subject itself.
     ///
-    /// A grant no longer covers the subject once something that was said of the subject has ended it: who has sold a thing
-    /// does not come back to it by what he says of its lot later.
+    /// A grant no longer covers the subject once something that was said of the subject has ended it: who has sold a
+    /// thing does not come back to it by what he says of its lot later.
     fn covered(&self) -> Vec<Covered> {
         let here = Naming::new(&self.judged, |it| it.acts && it.is_direct(&self.subject));
         let mut surely = Holders::default();

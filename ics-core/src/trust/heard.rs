@@ -38,8 +38,8 @@ impl<'a> Heard<'a> {
         self.counting.iter().filter_map(|testimony| testimony.record.as_ref())
     }
 
-    /// The kinds that domains say it is where somebody vouches for it; if nobody does whose role counts, those that they
-    /// say at all: whoever else vouches contradicts, and does not decide what it is.
+    /// The kinds that domains say it is where somebody vouches for it; if nobody does whose role counts, those that
+    /// they say at all: whoever else vouches contradicts, and does not decide what it is.
     fn kinds(&self) -> BTreeSet<Kind> {
         let counts = |record: &Record| record.vouched.iter().any(|by| self.policy.counts(&by.role, &record.domain));
         let is_vouched = self.records().any(counts);
