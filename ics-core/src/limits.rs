@@ -220,9 +220,10 @@ pub const LDAP_IDLE_SECONDS: u64 = 900;
 /// Nodes that may be asked behind the one that is asked about a thing of a domain of which no copy is at hand: the home
 /// behind one that is nearer.
 pub const ROAMING_HOPS: u8 = 1;
-/// Bytes of what such a node answers, as JSON: some 1,800 statements. A record may have more, but of [`ROAMING_AT_ONCE`]
-/// answers of that length a small machine would run out of memory: a thing of which more is said is `unknown` to whoever
-/// keeps no copy, and its home has alarmed it by then ([`RECORD_STATEMENTS_NEAR`]).
+/// Bytes of what such a node answers, as JSON: some 1,800 statements of the usual length. A record may have more, but
+/// of [`ROAMING_AT_ONCE`] answers of that length a small machine would run out of memory: a thing of which more is said
+/// is `unknown` to whoever keeps no copy. Where statements are not unusually long its home has alarmed it by then
+/// ([`RECORD_STATEMENTS_NEAR`]).
 pub const ROAMING_BYTES: usize = 4 * 1024 * 1024;
 /// Seconds that one node has to answer.
 pub const ROAMING_SECONDS: u64 = 3;

@@ -36,7 +36,7 @@ pub(super) fn is_admitted(scene: Scene<'_>, s: &Logged, last: Timestamp, unseen:
     if is_again || !is_from_here(&scene, s) || !is_in_time(s, last) || !is_formed(&scene, s) || !may_name(&scene, s) {
         return false;
     }
-    let next = Next { s, before, scene, judgement: scene.judge() };
+    let next = Next { s, before, scene, judgement: scene.judge(Some(s)) };
     unseen
         || next.has_role()
             && next.is_of_that_kind()
@@ -91,6 +91,11 @@ pub(super) fn is_nameable(scene: &Scene<'_>, s: &Logged, name: &Name) -> bool {
 
 const fn counts(rule: Rule) -> bool {
     matches!(rule, Rule::Entitled | Rule::Block | Rule::Grant | Rule::Withdrawal)
+}
+
+/// Whether the time for which something is said has begun and is not over.
+fn is_in_force(s: &Logged, at: Timestamp) -> bool {
+    s.claims().from.is_none_or(|from| from <= at) && s.claims().until.is_none_or(|until| at < until)
 }
 
 impl<'a> Next<'a> {
@@ -172,8 +177,10 @@ impl<'a> Next<'a> {
         });
         let blocks = |s: &Logged| self.scene.effect(s).is_some_and(Effect::blocks);
         let former_blocks = said.iter().filter(|it| blocks(it)).count();
-        let is_first_block =
-            blocks(self.s) && self.is_in_force() && !has_blocked && former_blocks < limits::FIRST_BLOCKS;
+        let is_first_block = blocks(self.s)
+            && is_in_force(self.s, self.s.admitted_at())
+            && !has_blocked
+            && former_blocks < limits::FIRST_BLOCKS;
         let takes_back_own = self.judgement.judged.iter().any(|it| {
             let is_block = it.effect.is_some_and(Effect::blocks);
             let is_own = takes_back(self.s, it.said) && self.is_beside(it.said);
@@ -192,12 +199,6 @@ impl<'a> Next<'a> {
             0
         };
         beside.len() < most
-    }
-
-    /// Whether it holds when it is admitted.
-    fn is_in_force(&self) -> bool {
-        let (claims, at) = (self.s.claims(), self.s.admitted_at());
-        claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until)
     }
 
     /// Rule 1.10.
@@ -226,31 +227,30 @@ impl<'a> Next<'a> {
 
     /// Rule 1.12: the grants that this domain has itself given, the earlier ones first.
     fn given_here(&self) -> Vec<&Judged<'a>> {
-        let mut given: Vec<&Judged<'a>> = Vec::new();
+        let mut given: Vec<(&Judged<'a>, Option<u64>)> = Vec::new();
         for it in &self.judgement.judged {
             let (g, role) = (it.said, &it.said.claims().role);
             let gave = !matches!(it.rule, Rule::Refused | Rule::Compromised) && g.grant().is_some();
             let is_said_here = g.source().is_empty() && self.judgement.covered.contains(&g.index());
             let is_listed = || self.scene.holds(g.index(), &g.signer(), role);
-            let by_former = || given.iter().any(|former| gives(former.said, &g.signer(), role) && self.held(former, g));
+            let by_former = || {
+                given.iter().any(|(former, end)| {
+                    let is_over = end.is_some_and(|end| end < g.index());
+                    gives(former.said, &g.signer(), role) && !is_over && is_in_force(former.said, g.admitted_at())
+                })
+            };
             if gave && is_said_here && (is_listed() || by_former()) {
-                given.push(it);
+                given.push((it, self.end_of(g)));
             }
         }
-        given
+        given.into_iter().map(|(it, _)| it).collect()
     }
 
-    /// Whether a grant was in its time when a later statement was admitted, and nothing about this thing had ended it.
-    fn held(&self, former: &Judged<'_>, later: &Logged) -> bool {
-        let (grant, at) = (former.said, later.admitted_at());
-        let (from, until) = (grant.claims().from, grant.claims().until);
-        let ends = |x: &Logged| {
-            x.subject_id() == self.scene.thing
-                && names(&self.scene.thing, x, grant)
-                && (takes_back(x, grant) || replaces(x, grant))
-        };
-        let mut acting = self.judgement.judged.iter().filter(|it| it.acts && it.said.index() < later.index());
-        from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until) && !acting.any(|it| ends(it.said))
+    /// The first entry that acts and takes a grant back or replaces it.
+    fn end_of(&self, grant: &Logged) -> Option<u64> {
+        let ends = |x: &Logged| names(&self.scene.thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
+        let mut acting = self.judgement.judged.iter().filter(|it| it.acts).map(|it| it.said);
+        acting.find(|x| ends(x)).map(Logged::index)
     }
 
     /// Rule 1.12: whether the signer has his role from other domains only.

@@ -40,7 +40,7 @@ impl<'a> Described<'a> {
     pub(super) fn new(of: Party, sought: &'a Sought, policy: &TrustDocument, at: Timestamp) -> Self {
         let mut counting: Vec<&Heard> = sought.heard.iter().filter(|it| policy.domains.contains(&it.origin)).collect();
         counting.sort_by(|a, b| a.origin.cmp(&b.origin));
-        let judged = |it: &'a Heard| (it, it.scene(it.judged_at.unwrap_or(at)).map(super::standing::Scene::judge));
+        let judged = |it: &'a Heard| (it, it.scene(it.judged_at.unwrap_or(at)).map(|scene| scene.judge(None)));
         Self { of, sought, heard: counting.into_iter().map(judged).collect() }
     }
 
@@ -54,20 +54,22 @@ impl<'a> Described<'a> {
             .flat_map(move |(heard, judgement)| judgement.counting(act).map(move |it| (&heard.origin.domain, it)))
     }
 
-    /// Rule 3.2: the kinds that domains say it is where somebody vouches for it; if nobody does, those that they say at
-    /// all.
-    fn kinds(&self) -> BTreeSet<Kind> {
+    /// Rule 3.2: the kinds that domains say it is where somebody vouches for it; if nobody does whose role counts,
+    /// those that they say at all.
+    fn kinds(&self, policy: &TrustDocument) -> BTreeSet<Kind> {
         let kind = |(heard, judgement): (&'a Heard, &Judgement<'a>)| {
             let own = || judgement.judged.iter().filter(|it| Some(it.said.subject_id()) == heard.id);
             let introduces = |it: &&Judged<'_>| it.said.claims().act == Act::Identity;
             let counts =
                 |it: &&Judged<'_>| matches!(it.rule, Rule::Entitled | Rule::Block | Rule::Grant | Rule::Withdrawal);
             let first = own().filter(counts).find(introduces).or_else(|| own().find(counts)).or_else(|| own().next());
-            first.map(|it| (it.said.subject().kind(), judgement.counting(Act::Identity).next().is_some()))
+            let vouching = || judgement.counting(Act::Identity);
+            let is_heard = vouching().any(|it| fills(policy, &heard.origin.domain, it));
+            first.map(|it| (it.said.subject().kind(), vouching().next().is_some(), is_heard))
         };
-        let all: Vec<(Kind, bool)> = self.judgements().filter_map(kind).collect();
-        let vouched: BTreeSet<Kind> = all.iter().filter(|(_, vouched)| *vouched).map(|(kind, _)| *kind).collect();
-        if vouched.is_empty() { all.into_iter().map(|(kind, _)| kind).collect() } else { vouched }
+        let all: Vec<(Kind, bool, bool)> = self.judgements().filter_map(kind).collect();
+        let is_vouched = all.iter().any(|(.., is_heard)| *is_heard);
+        all.into_iter().filter(|(_, vouched, _)| !is_vouched || *vouched).map(|(kind, ..)| kind).collect()
     }
 
     /// The statuses that stand in each domain, each name once but for the most restrictive, which is first in its log.
@@ -104,7 +106,7 @@ impl<'a> Described<'a> {
 
     /// Rule 3.3.
     pub(super) fn facts(&self, policy: &TrustDocument) -> Option<Facts> {
-        let kind = self.kinds().pop_first()?;
+        let kind = self.kinds(policy).pop_first()?;
         let status = self.status(policy);
         let effect = status.as_ref().map_or(Effect::None, |(effect, _)| *effect);
         let effects: BTreeSet<Effect> = self.statuses().iter().map(|(_, it)| effect_of(it)).collect();
@@ -158,7 +160,7 @@ impl<'a> Described<'a> {
         let is_outdated = |(heard, judgement): (&Heard, &Judgement<'_>)| {
             heard.judged_at.is_some() && judgement.changes_at().is_some_and(|change| change <= at)
         };
-        let kinds = self.kinds().len();
+        let kinds = self.kinds(policy).len();
         let is_withheld = self.heard.iter().any(|(heard, _)| heard.withheld);
         [
             (self.sought.candidates > 1, Reason::Ambiguous),

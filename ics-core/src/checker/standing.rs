@@ -127,7 +127,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn judge(self) -> Judgement<'a> {
+    pub(super) fn judge(self, next: Option<&'a Logged>) -> Judgement<'a> {
         let is_group = |s: &Logged| matches!(s.subject_id(), IdentityId::Group(_));
         let concerns = |s: &&Logged| s.index() < self.before && (s.subject_id() == self.thing || is_group(s));
         let all: Vec<&Logged> = self.statements.iter().filter(concerns).collect();
@@ -139,7 +139,7 @@ impl<'a> Scene<'a> {
         work.take_back();
         work.replace();
         let mut granted = work.granted(|work, i| work.is_direct(i));
-        work.find_groups();
+        work.find_groups(next);
         work.find_covered();
         granted.extend(work.granted(|work, i| work.covers.get(i).is_some_and(|it| it.0)));
         work.lift();
@@ -277,10 +277,10 @@ impl<'a> Work<'a> {
         live.filter_map(|(_, s)| s.grant()).map(|grant| (grant.grantee, grant.role.clone())).collect()
     }
 
-    /// Rule 2.5: to which groups the thing surely belongs, and to which it may.
-    fn find_groups(&mut self) {
+    /// Rule 2.5: to which groups the thing surely belongs, and to which it may. What a group selects `next` says, too.
+    fn find_groups(&mut self, next: Option<&'a Logged>) {
         let (mut sure, mut feared) = (Told::default(), Told::default());
-        let own = self.all.iter().find(|s| s.subject_id() == self.scene.thing).map(|s| s.subject());
+        let own = self.all.iter().chain(&next).find(|s| s.subject_id() == self.scene.thing).map(|s| s.subject());
         if let Some(Subject::Group(group)) = own {
             sure.add(&group.attributes);
             feared.add(&group.attributes);

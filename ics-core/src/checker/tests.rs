@@ -339,6 +339,17 @@ fn admits(drafts: &[Draft]) -> bool {
     decided.is_ok()
 }
 
+/// What a group selects puts it into wider groups before anything is said of it.
+#[test]
+fn an_owner_of_a_model_speaks_first_of_a_lot_of_it() {
+    let sold = grant(1, MAKER, "manufacturer", BUYER, "owner").on(&group("all P1", &[(Attribute::Model, "P1")]));
+    for (model, admitted) in [("P1", true), ("P2", false)] {
+        let lot = group("lot 7", &[(Attribute::Model, model), (Attribute::Lot, "7")]);
+        let suspended = status(2, BUYER, "owner", "suspended").on(&lot);
+        assert_eq!(decided(domain(), &[sold.clone(), suspended]).is_ok(), admitted, "{model}");
+    }
+}
+
 #[test]
 fn what_a_group_selects_by_is_one_of_its_few_values() {
     let lot = group("lot Z", &[(Attribute::Lot, "Z")]);

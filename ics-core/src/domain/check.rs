@@ -324,14 +324,13 @@ impl Checked<'_> {
 
     /// Whether it blocks now, its signer does not block it yet, and he has not done so again and again: `former` times.
     fn is_first_block(&self, former: usize) -> bool {
-        let (at, claims) = (self.entry.admitted_at(), self.entry.claims());
-        let is_in_force = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
+        let is_in_time = self.entry.claims().is_in_time(self.entry.admitted_at());
         let signer = self.entry.signer();
         let has_blocked =
             self.scene.judged.iter().any(|it| {
                 it.stands() && blocks(it.effect) && it.logged.signer() == signer && self.is_beside(it.logged)
             });
-        blocks(self.effect) && is_in_force && !has_blocked && former < limits::FIRST_BLOCKS
+        blocks(self.effect) && is_in_time && !has_blocked && former < limits::FIRST_BLOCKS
     }
 
     /// Groups are looked up one by one, and by every combination of values: few of them, bounded work.

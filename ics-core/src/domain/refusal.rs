@@ -54,7 +54,7 @@ pub enum Refusal {
     #[error(
         "that the status of entry {block} blocked the thing for ever, which it does no longer, rests on entry {index}, and \
          certificates are revoked by that, which would come back: it can be erased once the descriptor lets the status \
-         block for ever again, and the descriptor may weaken it after that"
+         block for ever again, and does not lift it; it may weaken or lift it after that"
     )]
     ErasesJoining {
         /// Its index.

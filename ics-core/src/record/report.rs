@@ -362,7 +362,7 @@ impl Listed {
     fn ends_own(&self, other: &Self) -> bool {
         let is_of_place = self.by.group == other.by.group || (other.act == Act::Grant && self.by.group.is_none());
         let outlasts = self.until.is_none_or(|until| other.until.is_some_and(|end| end <= until));
-        self.supersedes.contains(&other.by.statement) && is_of_place && outlasts && self.may_end(other)
+        is_of_place && outlasts && self.may_end(other) && self.supersedes.contains(&other.by.statement)
     }
 
     fn may_end(&self, other: &Self) -> bool {
@@ -372,7 +372,8 @@ impl Listed {
         let in_role = other.act != Act::Grant || self.by.role == other.by.role;
         let is_own = self.by.signer == other.by.signer && in_role;
         let is_holders = other.grant.as_ref().is_some_and(|grant| grant.grantee == self.by.signer);
-        let acts = matches!(self.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost);
+        let acts =
+            matches!(self.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost | Standing::NotCovering);
         let is_alike = self.act == Act::Withdrawal || self.act == other.act;
         acts && is_alike && (is_own || is_holders)
     }

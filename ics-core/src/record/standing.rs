@@ -124,23 +124,16 @@ impl<'a> Scene<'a> {
     /// The grants by which this domain has itself given a role over the subject: said here, by somebody whom the
     /// descriptor listed in his role, or to whom such a grant gave it then. By index.
     fn given_here(&self) -> Vec<&Judged<'a>> {
-        let mut given: Vec<&Judged<'a>> = Vec::new();
+        let ending = Naming::new(&self.judged, |it| it.acts);
+        let mut given: Vec<(&Judged<'a>, Option<u64>)> = Vec::new();
         for it in self.judged.iter().filter(|it| it.gave_role() && it.covers && it.logged.source().is_empty()) {
-            let (index, signer, role) = (it.logged.index(), it.logged.signer(), it.logged.role());
-            let is_given_here = || given.iter().any(|former| self.gave_until(former.logged, it.logged));
-            if self.domain.held_at(index, &signer, role) || is_given_here() {
-                given.push(it);
+            let said = it.logged;
+            let is_given_here = || given.iter().any(|(former, end)| gave(former.logged, *end, said));
+            if self.domain.held_at(said.index(), &said.signer(), said.role()) || is_given_here() {
+                given.push((it, ending.ending(&self.subject, it, ends_own).map(Logged::index)));
             }
         }
-        given
-    }
-
-    /// Whether a grant gave the signer of a later statement his role, in its time and until it was ended for this
-    /// subject: a sale ends the grant by which the seller speaks.
-    fn gave_until(&self, grant: &Logged, later: &Logged) -> bool {
-        let (claims, at) = (grant.claims(), later.admitted_at());
-        let is_in_time = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
-        gives(grant, later) && is_in_time && self.ended_here(grant).is_none_or(|end| later.index() <= end)
+        given.into_iter().map(|(it, _)| it).collect()
     }
 
     /// The statements that ever gave a role over the subject.
@@ -187,10 +180,8 @@ impl<'a> Scene<'a> {
         let (signer, role, index) = (statement.signer(), statement.role(), statement.index());
         let descriptor = |holds: bool, version: u64| holds.then_some(Entitlement::Descriptor(version));
         let grant = |counts: &dyn Fn(&Judged<'a>) -> bool| {
-            let gives = |it: &&&Judged<'a>| {
-                counts(it) && it.logged.grant().is_some_and(|grant| grant.grantee == signer && grant.role == *role)
-            };
-            grants.iter().find(gives).map(|it| Entitlement::Grant(it.logged.id()))
+            let found = grants.iter().find(|it| counts(it) && gives(it.logged, statement));
+            found.map(|it| Entitlement::Grant(it.logged.id()))
         };
         descriptor(self.domain.holds_now(&signer, role), self.domain.descriptor().version)
             .or_else(|| grant(&Judged::stands))
@@ -201,14 +192,13 @@ impl<'a> Scene<'a> {
             .or_else(|| grant(&|it| it.logged.index() < index))
     }
 
-    /// Marks what `change` finds for each statement that stands so far.
-    fn mark(&mut self, change: impl Fn(&Self, &Judged<'a>) -> Option<(Standing, Option<StatementId>)>) {
-        let changes: Vec<_> =
-            self.judged.iter().map(|it| if it.can_be_ended() { change(self, it) } else { None }).collect();
-        for (judged, change) in self.judged.iter_mut().zip(changes) {
-            if let Some((standing, by)) = change {
-                judged.standing = standing;
-                judged.by = by;
+    /// Marks each statement that can be ended and for which `ending` finds what ends it.
+    fn mark(&mut self, standing: Standing, ending: impl Fn(&Self, &Judged<'a>) -> Option<&'a Logged>) {
+        let enders: Vec<_> =
+            self.judged.iter().map(|it| if it.can_be_ended() { ending(self, it) } else { None }).collect();
+        for (judged, by) in self.judged.iter_mut().zip(enders) {
+            if let Some(by) = by {
+                (judged.standing, judged.by) = (standing, Some(by.id()));
             }
         }
     }
@@ -237,20 +227,18 @@ impl<'a> Scene<'a> {
         let holds = |it: &Judged<'_>| it.logged.claims().until.is_none_or(|until| at < until);
         let erased =
             Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused && holds(it));
-        self.mark(|scene, it| erased.ending(&scene.subject, it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
+        self.mark(Standing::Replaced, |scene, it| erased.ending(&scene.subject, it, |_, _| true));
     }
 
     fn take_back(&mut self) {
         let withdrawals = self.withdrawals();
-        self.mark(|scene, it| {
-            withdrawals.ending(&scene.subject, it, takes_back).map(|by| (Standing::Withdrawn, Some(by)))
-        });
+        self.mark(Standing::Withdrawn, |scene, it| withdrawals.ending(&scene.subject, it, takes_back));
     }
 
     /// Replacement by the same signer, and of a grant by its grantee.
     fn replace_own(&mut self) {
         let replacing = Naming::new(&self.judged, |it| it.acts && it.logged.act() != Act::Withdrawal);
-        self.mark(|scene, it| replacing.ending(&scene.subject, it, replaces).map(|by| (Standing::Replaced, Some(by))));
+        self.mark(Standing::Replaced, |scene, it| replacing.ending(&scene.subject, it, replaces));
     }
 
     /// Only a signer whose role is by the descriptor says what surely belongs to a group: who has roles over a group has
@@ -300,7 +288,11 @@ impl<'a> Scene<'a> {
 
     /// Whose role covered the subject when his statement was admitted: by the descriptor of that time, or by a grant
     /// before it whose giver was covered in turn. Admission has seen to that for statements about the subject itself.
+    ///
+    /// A grant no longer covers the subject once something that was said of the subject has ended it: who has sold a
+    /// thing does not come back to it by what he says of its lot later.
     fn covered(&self) -> Vec<Covered> {
+        let here = Naming::new(&self.judged, |it| it.acts && it.is_direct(&self.subject));
         let mut surely = Holders::default();
         let mut perhaps = Holders::default();
         let mut all = Vec::with_capacity(self.judged.len());
@@ -312,25 +304,13 @@ impl<'a> Scene<'a> {
                 perhaps: it.belongs >= Belongs::Perhaps && (always || perhaps.held_at(index, &signer, role)),
             };
             if let Some(held) = grantee(it.logged).filter(|_| it.gave_role()) {
-                let until = self.ended_here(it.logged);
+                let until = here.ending(&self.subject, it, ends_own).map(Logged::index);
                 surely.add(held.clone(), until, covered.surely);
                 perhaps.add(held, until, covered.perhaps);
             }
             all.push(covered);
         }
         all
-    }
-
-    /// From which index on a grant no longer covers the subject, because of what was said of the subject: who has sold a
-    /// thing does not come back to it by what he says of its lot later.
-    fn ended_here(&self, grant: &Logged) -> Option<u64> {
-        let ends = |x: &&Judged<'_>| {
-            x.acts
-                && x.is_direct(&self.subject)
-                && x.logged.claims().supersedes.contains(&grant.id())
-                && (takes_back(x.logged, grant) || replaces(x.logged, grant))
-        };
-        self.judged.iter().find(ends).map(|x| x.logged.index())
     }
 
     /// Statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
@@ -345,7 +325,7 @@ impl<'a> Scene<'a> {
         let naming = Naming::new(&self.judged, |it| it.acts && lifters.contains(&it.logged.id()));
         let domain = self.domain;
         let lifted = |x: &Logged, s: &Logged| may_lift(domain, x, s);
-        self.mark(|scene, it| naming.ending(&scene.subject, it, lifted).map(|by| (Standing::Replaced, Some(by))));
+        self.mark(Standing::Replaced, |scene, it| naming.ending(&scene.subject, it, lifted));
     }
 
     fn entitlement(&self, it: &Judged<'_>, covered: &Covered) -> Standing {
@@ -442,9 +422,9 @@ impl<'a> Naming<'a> {
         subject: &IdentityId,
         it: &Judged<'_>,
         ends: impl Fn(&Logged, &Logged) -> bool,
-    ) -> Option<StatementId> {
+    ) -> Option<&'a Logged> {
         let naming = self.0.get(&it.logged.id())?;
-        naming.iter().find(|x| speaks_of(subject, x, it.logged) && ends(x, it.logged)).map(|x| x.id())
+        naming.iter().copied().find(|x| speaks_of(subject, x, it.logged) && ends(x, it.logged))
     }
 }
 
@@ -472,6 +452,11 @@ pub(crate) fn replaces(x: &Logged, s: &Logged) -> bool {
     x.act() == s.act() && s.act() != Act::Withdrawal && is_own(x, s)
 }
 
+/// Either of the two: by that a grant ends.
+fn ends_own(x: &Logged, s: &Logged) -> bool {
+    takes_back(x, s) || replaces(x, s)
+}
+
 /// A role may lift the statuses that the descriptor lists for it.
 pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
     let lifts = |status| domain.descriptor_at(x.index()).may_lift(x.role(), status);
@@ -480,7 +465,13 @@ pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
 
 /// Whether a grant gives the signer of a statement his role.
 fn gives(grant: &Logged, statement: &Logged) -> bool {
-    grantee(grant).is_some_and(|(grantee, role)| grantee == statement.signer() && role == *statement.role())
+    grant.grant().is_some_and(|grant| grant.grantee == statement.signer() && grant.role == *statement.role())
+}
+
+/// Whether a grant gave it to the signer of a later one then: in its time, and not behind the entry that ended it.
+fn gave(grant: &Logged, end: Option<u64>, later: &Logged) -> bool {
+    let is_in_time = grant.claims().is_in_time(later.admitted_at());
+    gives(grant, later) && is_in_time && end.is_none_or(|end| later.index() <= end)
 }
 
 fn grantee(statement: &Logged) -> Option<(Fingerprint, Role)> {

@@ -245,6 +245,12 @@ impl Claims {
         }
     }
 
+    /// Whether the time for which it is said has begun and is not over.
+    #[must_use]
+    pub fn is_in_time(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
+    }
+
     /// Whether a certification with these claims is a revoking one (0x30): where the signer no longer vouches, so that
     /// clients which read no notations drop his vouching. `None` where this does not follow from the claims alone: for
     /// a withdrawal (revoking if it takes back an identity or an approval) and a status that a descriptor adds

@@ -13,18 +13,18 @@ use crate::vocabulary::{Attribute, Effect};
 pub struct Facts {
     /// What kind of thing it is.
     pub kind: Kind,
-    /// What entitled signers say of it.
+    /// On what all who vouch agree, if the role counts of one of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<Attribute, String>,
-    /// The most restrictive effect of the statuses that stand.
+    /// The most restrictive effect of the statuses that count.
     pub effect: Effect,
-    /// The status with that effect, if any stands.
+    /// The status with that effect, if any counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// The roles in which entitled signers vouch for its identity.
+    /// The roles in which entitled signers vouch for its identity, where the trust policy counts the role.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub vouching_roles: BTreeSet<String>,
-    /// The roles in which entitled signers approve of it.
+    /// The roles in which entitled signers approve of it, likewise.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub approving_roles: BTreeSet<String>,
     /// The roles in which signers approved of it for a time that is over, and have not taken that back. They were entitled

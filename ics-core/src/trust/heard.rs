@@ -38,11 +38,13 @@ impl<'a> Heard<'a> {
         self.counting.iter().filter_map(|testimony| testimony.record.as_ref())
     }
 
-    /// The kinds that domains say it is where somebody vouches for it; if nobody does, those that they say at all.
+    /// The kinds that domains say it is where somebody vouches for it; if nobody does whose role counts, those that
+    /// they say at all: whoever else vouches contradicts, and does not decide what it is.
     fn kinds(&self) -> BTreeSet<Kind> {
-        let vouched: BTreeSet<_> =
-            self.records().filter(|record| !record.vouched.is_empty()).map(|record| record.identity.kind).collect();
-        if vouched.is_empty() { self.records().map(|record| record.identity.kind).collect() } else { vouched }
+        let counts = |record: &Record| record.vouched.iter().any(|by| self.policy.counts(&by.role, &record.domain));
+        let is_vouched = self.records().any(counts);
+        let saying = self.records().filter(|record| !is_vouched || !record.vouched.is_empty());
+        saying.map(|record| record.identity.kind).collect()
     }
 
     /// Those that stand, whoever has given them.

@@ -91,6 +91,22 @@ fn what_is_to_come_is_told_from_what_has_ended_before() {
     }
 }
 
+/// What is replaced is so for all members, also for one that has been sold to somebody else since.
+#[test]
+fn what_is_to_come_of_a_group_ends_where_it_was_said() {
+    let all = group("all P1", &[(Attribute::Model, "P1")]);
+    let drafts = [
+        introduce(0).attribute(Attribute::Model, "P1"),
+        grant(1, MAKER, "manufacturer", BUYER, "owner").on(&all),
+        grant(2, BUYER, "owner", HEIR, "owner").from(2_000_000).on(&all),
+        say(3, MAKER, "manufacturer", Act::Withdrawal).ends(1),
+        grant(4, BUYER, "owner", KEEPER, "owner").ends(2).on(&all),
+    ];
+    let to_come =
+        |count: usize| record(&drafts[..count]).grants_to_come().map(|(_, it)| it.by.index).collect::<Vec<_>>();
+    assert_eq!([4, 5].map(to_come), [vec![2], Vec::new()]);
+}
+
 #[test]
 fn a_statement_is_found_by_its_index() {
     let record =

@@ -58,11 +58,8 @@ impl App {
                 let granted = Posting::Grantee(signer);
                 let all = find_logged(&sight.entries, &sight.domain, &granted, limits::RECORD_STATEMENTS)?;
                 for grant in all.iter().filter(|grant| matches!(grant.subject(), Subject::Group(_))) {
-                    let claims = grant.claims();
-                    let holds =
-                        claims.from.is_none_or(|from| from <= now) && claims.until.is_none_or(|until| now < until);
                     hasher.update(grant.index().to_be_bytes());
-                    hasher.update([u8::from(holds)]);
+                    hasher.update([u8::from(grant.claims().is_in_time(now))]);
                 }
             }
         }

@@ -279,6 +279,10 @@ fn what_put_a_thing_into_a_lot_is_not_erased_once_the_status_of_the_lot_does_som
         assert_eq!(erased(&domain, &said), Ok(()), "{weaker:?}: the status blocks for ever again");
     }
     assert_eq!(erased(&ruled(&[(1, Effect::Blocks)]), &said), Ok(()), "it never did");
+    let (mut lifted, mut lifting) = (ruled(&[(1, Effect::BlocksForEver)]), rules(Effect::BlocksForEver));
+    lifting.lifted.extend([id(4)]);
+    lifted.take_descriptor(6, lifting, time(6)).expect("valid");
+    assert_eq!(erased(&lifted, &said), Err("erases-former"), "it blocked until it was lifted");
     let left = [member, certificate(3), scrapped, introduce(5).ends(2)];
     assert_eq!(erased(&ruled(&[(1, Effect::BlocksForEver)]), &left), Ok(()), "it blocks by what the erasure restates");
 }
