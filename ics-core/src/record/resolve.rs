@@ -8,7 +8,7 @@ use super::report::{
     By, DeveloperKey, Digest, Given, GivenGrant, GivenLabel, GivenStatus, Granted, Identity, IssuedCertificate, Listed,
     Record, Standing, Status, VoidSince,
 };
-use super::standing::{Judged, Scene};
+use super::standing::{Grants, Judged, Scene};
 use crate::domain::Domain;
 use crate::identity::IdentityId;
 use crate::limits;
@@ -275,7 +275,7 @@ fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     (statements, omitted)
 }
 
-pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Listed {
+pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &Grants<'_, 'a>) -> Listed {
     let claims = it.logged.claims();
     Listed {
         by: by(scene, it.logged),

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Logged;
 use super::membership::{Belongs, Membership};
+use super::naming::Naming;
 use crate::domain::Domain;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::statement::{Group, StatementId, Subject};
@@ -59,6 +60,9 @@ impl<'a> Judged<'a> {
         self.logged.act() == Act::Grant && !matches!(self.standing, Standing::Refused | Standing::Compromised)
     }
 }
+
+/// Statements that gave roles, by whom they gave which role; each list by index.
+pub(crate) type Grants<'s, 'a> = BTreeMap<(Fingerprint, Role), Vec<&'s Judged<'a>>>;
 
 /// All statements that concern a subject, judged at a point in time.
 #[derive(Debug)]
@@ -124,28 +128,32 @@ impl<'a> Scene<'a> {
     /// The grants by which this domain has itself given a role over the subject: said here, by somebody whom the
     /// descriptor listed in his role, or to whom such a grant gave it then. By index.
     fn given_here(&self) -> Vec<&Judged<'a>> {
-        let mut given: Vec<&Judged<'a>> = Vec::new();
+        let mut given = Vec::new();
+        let mut held: BTreeMap<(Fingerprint, Role), Vec<&Logged>> = BTreeMap::new();
+        let ending = self.ending_here();
         for it in self.judged.iter().filter(|it| it.gave_role() && it.covers && it.logged.source().is_empty()) {
             let (index, signer, role) = (it.logged.index(), it.logged.signer(), it.logged.role());
-            let is_given_here = || given.iter().any(|former| self.gave_until(former.logged, it.logged));
+            let former = held.get(&(signer, role.clone()));
+            let is_given_here = || former.is_some_and(|all| all.iter().any(|grant| gave(grant, &ending, it.logged)));
             if self.domain.held_at(index, &signer, role) || is_given_here() {
                 given.push(it);
+                if let Some(holder) = grantee(it.logged) {
+                    held.entry(holder).or_default().push(it.logged);
+                }
             }
         }
         given
     }
 
-    /// Whether a grant gave the signer of a later statement his role, in its time and until it was ended for this
-    /// subject: a sale ends the grant by which the seller speaks.
-    fn gave_until(&self, grant: &Logged, later: &Logged) -> bool {
-        let (claims, at) = (grant.claims(), later.admitted_at());
-        let is_in_time = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
-        gives(grant, later) && is_in_time && self.ended_here(grant).is_none_or(|end| later.index() <= end)
-    }
-
-    /// The statements that ever gave a role over the subject.
-    pub(crate) fn grants(&self) -> Vec<&Judged<'a>> {
-        self.judged.iter().filter(|it| it.gave_role()).collect()
+    /// The statements that ever gave a role over the subject, by whom they gave it to.
+    pub(crate) fn grants(&self) -> Grants<'_, 'a> {
+        let mut grants = Grants::new();
+        for it in self.judged.iter().filter(|it| it.gave_role()) {
+            if let Some(holder) = grantee(it.logged) {
+                grants.entry(holder).or_default().push(it);
+            }
+        }
+        grants
     }
 
     /// Approvals whose time is over, or that their signers have replaced. To approve formerly is to vouch: it takes the
@@ -183,14 +191,12 @@ impl<'a> Scene<'a> {
     }
 
     /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
-    pub(crate) fn entitled_by(&self, statement: &Logged, grants: &[&Judged<'a>]) -> Option<Entitlement> {
+    pub(crate) fn entitled_by(&self, statement: &Logged, grants: &Grants<'_, 'a>) -> Option<Entitlement> {
         let (signer, role, index) = (statement.signer(), statement.role(), statement.index());
         let descriptor = |holds: bool, version: u64| holds.then_some(Entitlement::Descriptor(version));
+        let given = grants.get(&(signer, role.clone()));
         let grant = |counts: &dyn Fn(&Judged<'a>) -> bool| {
-            let gives = |it: &&&Judged<'a>| {
-                counts(it) && it.logged.grant().is_some_and(|grant| grant.grantee == signer && grant.role == *role)
-            };
-            grants.iter().find(gives).map(|it| Entitlement::Grant(it.logged.id()))
+            given?.iter().find(|it| counts(it)).map(|it| Entitlement::Grant(it.logged.id()))
         };
         descriptor(self.domain.holds_now(&signer, role), self.domain.descriptor().version)
             .or_else(|| grant(&Judged::stands))
@@ -303,6 +309,7 @@ impl<'a> Scene<'a> {
     fn covered(&self) -> Vec<Covered> {
         let mut surely = Holders::default();
         let mut perhaps = Holders::default();
+        let ending = self.ending_here();
         let mut all = Vec::with_capacity(self.judged.len());
         for it in &self.judged {
             let (index, signer, role) = (it.logged.index(), it.logged.signer(), it.logged.role());
@@ -312,7 +319,7 @@ impl<'a> Scene<'a> {
                 perhaps: it.belongs >= Belongs::Perhaps && (always || perhaps.held_at(index, &signer, role)),
             };
             if let Some(held) = grantee(it.logged).filter(|_| it.gave_role()) {
-                let until = self.ended_here(it.logged);
+                let until = ending.ends_grant(it.logged);
                 surely.add(held.clone(), until, covered.surely);
                 perhaps.add(held, until, covered.perhaps);
             }
@@ -321,16 +328,9 @@ impl<'a> Scene<'a> {
         all
     }
 
-    /// From which index on a grant no longer covers the subject, because of what was said of the subject: who has sold a
-    /// thing does not come back to it by what he says of its lot later.
-    fn ended_here(&self, grant: &Logged) -> Option<u64> {
-        let ends = |x: &&Judged<'_>| {
-            x.acts
-                && x.is_direct(&self.subject)
-                && x.logged.claims().supersedes.contains(&grant.id())
-                && (takes_back(x.logged, grant) || replaces(x.logged, grant))
-        };
-        self.judged.iter().find(ends).map(|x| x.logged.index())
+    /// What is said of the subject itself, and so ends a grant over a group for it alone.
+    fn ending_here(&self) -> Naming<'a> {
+        Naming::new(&self.judged, |it| it.acts && it.is_direct(&self.subject))
     }
 
     /// Statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
@@ -363,20 +363,20 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Who had roles over the subject by grants, each until an index of the log if it was ended for this subject.
+/// Who had roles over the subject by grants, each until an index of the log: the last if it was not ended for this subject.
 #[derive(Default)]
-struct Holders(Vec<(Fingerprint, Role, Option<u64>)>);
+struct Holders(BTreeMap<Fingerprint, BTreeMap<Role, u64>>);
 
 impl Holders {
     fn add(&mut self, (grantee, role): (Fingerprint, Role), until: Option<u64>, covers: bool) {
         if covers {
-            self.0.push((grantee, role, until));
+            let held = self.0.entry(grantee).or_default().entry(role).or_default();
+            *held = until.unwrap_or(u64::MAX).max(*held);
         }
     }
 
     fn held_at(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
-        let mut held = self.0.iter().filter(|(grantee, given, _)| grantee == signer && given == role);
-        held.any(|(_, _, until)| until.is_none_or(|until| index < until))
+        self.0.get(signer).and_then(|roles| roles.get(role)).is_some_and(|until| index < *until)
     }
 }
 
@@ -422,34 +422,8 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     Judged { logged, standing, by: None, belongs: Belongs::No, covers: false, acts: false, effect }
 }
 
-/// Who names whom in `supersedes`.
-struct Naming<'a>(BTreeMap<StatementId, Vec<&'a Logged>>);
-
-impl<'a> Naming<'a> {
-    fn new(judged: &[Judged<'a>], counts: impl Fn(&Judged<'a>) -> bool) -> Self {
-        let mut naming: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for it in judged.iter().filter(|it| counts(it)) {
-            for named in &it.logged.claims().supersedes {
-                naming.entry(*named).or_default().push(it.logged);
-            }
-        }
-        Self(naming)
-    }
-
-    /// The first statement by index that ends another for a subject.
-    fn ending(
-        &self,
-        subject: &IdentityId,
-        it: &Judged<'_>,
-        ends: impl Fn(&Logged, &Logged) -> bool,
-    ) -> Option<StatementId> {
-        let naming = self.0.get(&it.logged.id())?;
-        naming.iter().find(|x| speaks_of(subject, x, it.logged) && ends(x, it.logged)).map(|x| x.id())
-    }
-}
-
 /// Whether `x` can end `s` for a subject: it is about the same, or it is about the subject and `s` a grant over a group.
-fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
+pub(super) fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
     x.subject_id() == s.subject_id() || (s.act() == Act::Grant && x.subject_id() == *subject)
 }
 
@@ -476,6 +450,14 @@ pub(crate) fn replaces(x: &Logged, s: &Logged) -> bool {
 pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
     let lifts = |status| domain.descriptor_at(x.index()).may_lift(x.role(), status);
     x.act() == Act::Status && s.act() == Act::Status && s.claims().status.as_ref().is_some_and(lifts)
+}
+
+/// Whether a grant held when a later statement was admitted, in its time and until it was ended for the subject: a sale
+/// ends the grant by which the seller speaks.
+fn gave(grant: &Logged, ending: &Naming<'_>, later: &Logged) -> bool {
+    let (claims, at) = (grant.claims(), later.admitted_at());
+    let is_in_time = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
+    is_in_time && ending.ends_grant(grant).is_none_or(|end| later.index() <= end)
 }
 
 /// Whether a grant gives the signer of a statement his role.
