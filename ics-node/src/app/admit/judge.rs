@@ -60,7 +60,18 @@ pub(crate) fn judge(
     checked: &Checked,
     line: &mut Line,
 ) -> Result<Judgement, StoreError> {
-    line.take(&checked.what);
+    let judgement = judge_next(log, domain, header, checked, line)?;
+    line.take(&checked.what, matches!(judgement, Judgement::Admitted(_)));
+    Ok(judgement)
+}
+
+fn judge_next(
+    log: &impl Log,
+    domain: Option<&Domain>,
+    header: &Header,
+    checked: &Checked,
+    line: &mut Line,
+) -> Result<Judgement, StoreError> {
     match (domain, &checked.what) {
         // The certificate by which it was verified may have been refused since, or have gone on to another state. The
         // key is the same: what the certificate that is there by now says of it counts.
@@ -143,7 +154,7 @@ fn judge_statement(
     let Ok(entry) = Logged::new(index, header, statement) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    let said = Said::before(entries, domain, &entry, line)?;
+    let said = line.before(entries, domain, &entry)?;
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {

@@ -272,8 +272,7 @@ pub(crate) fn append_all(
     incoming: Vec<Incoming>,
     clock: &Clock,
 ) -> Result<Admitted, StoreError> {
-    let mut domain = hosted.working_at(tx.size())?;
-    let mut line = Line::default();
+    let (mut domain, mut line) = hosted.working_at(tx.size())?;
     let count = incoming.len();
     let mut outcomes = Vec::with_capacity(count);
     for one in incoming {
@@ -281,7 +280,7 @@ pub(crate) fn append_all(
         outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now())?);
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
-    hosted.set_working(domain.clone());
+    hosted.set_working(domain.clone(), line);
     Ok((outcomes, domain))
 }
 

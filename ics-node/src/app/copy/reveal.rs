@@ -47,6 +47,7 @@ impl App {
         let (lost, alarm) = (fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
+            writer.forget_line();
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
             }
