@@ -17,6 +17,9 @@ const LONG: usize = 16;
 /// Bytes of what is kept of long records, about: a record of the largest size, of statements as most are.
 const KEPT_BYTES: usize = 8 << 20;
 
+/// How many statements that are at hand are judged in the time in which one is read.
+const READ: usize = 16;
+
 /// What is known from one admission to the next of a domain.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
@@ -24,6 +27,7 @@ pub(crate) struct Line {
     /// is said of any group.
     last: Option<(Logged, Vec<Logged>)>,
     kept: Kept,
+    work: usize,
 }
 
 impl Line {
@@ -43,6 +47,11 @@ impl Line {
         (self.last, self.kept) = (None, Kept::default());
     }
 
+    /// What it has taken so far to judge, counted in statements that were at hand.
+    pub(crate) const fn work(&self) -> usize {
+        self.work
+    }
+
     /// All that is said of the thing of a statement that is to be admitted, and of its groups. A thing of which nobody has
     /// spoken belongs to the groups that it says itself, and the next one off a factory line to the same: what is said of
     /// those is read once.
@@ -55,13 +64,15 @@ impl Line {
         let id = next.subject_id();
         let posting = Posting::Subject(id);
         let indices = entries.indices(core::slice::from_ref(&posting), limits::RECORD_STATEMENTS + 1)?;
-        Ok(if indices.is_empty() && !is_about_group(next.subject()) {
+        let said = if indices.is_empty() && !is_about_group(next.subject()) {
             Said { groups: self.groups_of_new(entries, domain, next)?, ..Said::default() }
         } else {
             let (about, remnants) = self.at(entries, &posting, domain, &indices)?;
             let groups = self.groups(entries, domain, &candidate_groups(about.iter().chain([next])))?;
             Said { unseen: is_more_about(&id, &about, &remnants), about, groups }
-        })
+        };
+        self.work += 1 + said.about.len() + said.groups.len();
+        Ok(said)
     }
 
     /// What is said of the groups of a thing of which nobody has spoken.
@@ -110,6 +121,7 @@ impl Line {
         let is_missing = |index: &u64| logged.binary_search_by_key(index, Logged::index).is_err();
         let missing: Vec<u64> = indices.iter().copied().filter(is_missing).collect();
         let (read, remnants) = restored(entries, posting, domain, &entries.entries_at(&missing)?)?;
+        self.work += READ * missing.len();
         if indices.len() >= LONG {
             self.kept.keep(&read, indices, KEPT_BYTES);
         }

@@ -14,7 +14,7 @@ use ics_core::vocabulary::{Act, Attribute, DomainName};
 use crate::api::SubmissionResult;
 use crate::app::admit::check::{Checked, check_bodies};
 use crate::app::admit::judge::{Judgement, judge};
-use crate::app::admit::submit::{Incoming, append_all};
+use crate::app::admit::submit::{Incoming, Outcome, append_all, append_some};
 use crate::app::clock::Clock;
 use crate::app::entries::{Entries, Line, Log};
 use crate::app::{App, Reader};
@@ -78,6 +78,10 @@ fn checked(app: &App, maker: &Party, body: Vec<u8>) -> Checked {
     let domain = app.hosted(&maker.domain).expect("is here").domain();
     let mut checked = check_bodies(domain.as_deref(), vec![(body, app.clock().now())], [7; 32]);
     checked.pop().expect("one body").expect("verified")
+}
+
+fn incoming(app: &App, maker: &Party, body: Vec<u8>) -> Incoming {
+    Incoming { checked: Ok(checked(app, maker, body)), source: None, salt: [7; 16] }
 }
 
 fn said(app: &App, maker: &Party, number: usize) -> Vec<u8> {
@@ -149,6 +153,45 @@ async fn what_is_erased_is_not_at_hand_any_more() {
         panic!("{results:?}")
     };
     assert_eq!(gone.code(), "statement-erased");
+}
+
+/// What takes long does not keep others waiting: the rest of a batch is another job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_when_it_has_worked_enough_and_all_are_admitted_in_order() {
+    let maker = Party::found("devices.acme.example");
+    let (app, bodies) = node(&maker).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let more = |range: core::ops::Range<usize>| {
+        range.map(|number| incoming(&app, &maker, said(&app, &maker, number))).collect::<Vec<_>>()
+    };
+    let (writer, clock, next) = (Arc::clone(&hosted), app.clock().clone(), more(100..103));
+    let job = move |tx: &mut WriteTx<'_>| {
+        let mut next = next.into_iter();
+        let (first, _) = append_some(tx, &writer, &mut next, &clock, 1)?;
+        let left = next.len();
+        let (rest, domain) = append_some(tx, &writer, &mut next, &clock, usize::MAX)?;
+        Ok::<_, StoreError>(([first.len(), left, rest.len()], domain))
+    };
+    let written = tokio::task::block_in_place(|| app.store().write(hosted.number, job).expect("queued").wait());
+    let (counts, domain) = written.expect("written").value;
+    assert_eq!(counts, [1, 2, 2]);
+    hosted.publish(domain);
+
+    let known = incoming(&app, &maker, bodies[0].clone());
+    let all = [more(200..202), vec![known], more(202..203)].into_iter().flatten().collect();
+    let outcomes = tokio::task::block_in_place(|| app.append_in_jobs(&hosted, all, 1)).expect("written");
+    let end = 2 + SAID as u64 + 3;
+    let places: Vec<u64> = outcomes.iter().map(place).collect();
+    assert_eq!(places, [end, end + 1, 2, end + 2], "behind descriptor, certificate and what was said");
+}
+
+/// Where a body stands.
+fn place(outcome: &Outcome) -> u64 {
+    match outcome {
+        Outcome::Appended(unproven) => unproven.index,
+        Outcome::Present(index) => *index,
+        Outcome::Refused(problem) => panic!("{problem:?}"),
+    }
 }
 
 /// Numbers that follow from a seed: a linear congruence, of which the high bits are taken (Knuth's MMIX).
