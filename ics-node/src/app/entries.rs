@@ -295,7 +295,8 @@ pub(crate) fn find_besides(
     let mut indices = entries.indices(core::slice::from_ref(posting), limit)?;
     let is_found = |it: &&Logged| posting.is_of(it) && indices.binary_search(&it.index()).is_ok();
     let mut logged: Vec<Logged> = at_hand.iter().filter(is_found).cloned().collect();
-    indices.retain(|index| logged.iter().all(|statement| statement.index() != *index));
+    logged.sort_unstable_by_key(Logged::index);
+    indices.retain(|index| logged.binary_search_by_key(index, Logged::index).is_err());
     for entry in entries.entries_at(&indices)? {
         logged.extend(restore_by(entries, posting, domain, &entry)?);
     }
