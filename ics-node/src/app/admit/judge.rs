@@ -20,7 +20,7 @@ use super::check::{Checked, What, unknown_signer};
 use super::noted::{Notes, warn_of_revoked};
 use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
+use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, restore};
 use crate::store::{Part, StoreError, WriteTx};
 
 /// What the policy says of an entry.
@@ -84,7 +84,7 @@ fn judge_next(
             _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
         },
         (Some(domain), What::Certificate(certificate)) => {
-            judge_certificate(log, domain, header, certificate, &checked.body)
+            judge_certificate(log, domain, header, certificate, &checked.body, line)
         }
         (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
             Some((_, held)) => {
@@ -190,6 +190,7 @@ fn judge_certificate(
     header: &Header,
     certificate: &Certificate,
     body: &[u8],
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     if let Some(index) = log.first(body_key(&certificate.id()))? {
         return Ok(Judgement::Present(index));
@@ -200,7 +201,7 @@ fn judge_certificate(
         return Ok(refusal);
     }
     let posting = Posting::Grantee(certificate.primary());
-    let grants = find_logged(log, domain, &posting, limits::RECORD_STATEMENTS)?;
+    let grants = line.find(log, domain, &posting, limits::RECORD_STATEMENTS)?;
     let Ok(way) = SourceRef::way(header) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };

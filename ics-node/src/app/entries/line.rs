@@ -64,15 +64,14 @@ impl Line {
         let id = next.subject_id();
         let posting = Posting::Subject(id);
         let indices = entries.indices(core::slice::from_ref(&posting), limits::RECORD_STATEMENTS + 1)?;
-        let said = if indices.is_empty() && !is_about_group(next.subject()) {
+        self.work += 1 + indices.len();
+        Ok(if indices.is_empty() && !is_about_group(next.subject()) {
             Said { groups: self.groups_of_new(entries, domain, next)?, ..Said::default() }
         } else {
             let (about, remnants) = self.at(entries, &posting, domain, &indices)?;
             let groups = self.groups(entries, domain, &candidate_groups(about.iter().chain([next])))?;
             Said { unseen: is_more_about(&id, &about, &remnants), about, groups }
-        };
-        self.work += 1 + said.about.len() + said.groups.len();
-        Ok(said)
+        })
     }
 
     /// What is said of the groups of a thing of which nobody has spoken.
@@ -85,12 +84,26 @@ impl Line {
         if let Some((last, groups)) = &self.last {
             let (last, next) = (last.claims(), next.claims());
             if (last.act, &last.groups, &last.attributes) == (next.act, &next.groups, &next.attributes) {
+                self.work += groups.len();
                 return Ok(groups.clone());
             }
         }
         let groups = self.groups(entries, domain, &candidate_groups([next]))?;
         self.last = Some((next.clone(), groups.clone()));
         Ok(groups)
+    }
+
+    /// The first statements with a posting, in log order.
+    pub(crate) fn find(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        posting: &Posting,
+        limit: usize,
+    ) -> Result<Vec<Logged>, StoreError> {
+        let indices = entries.indices(core::slice::from_ref(posting), limit)?;
+        self.work += indices.len();
+        Ok(self.at(entries, posting, domain, &indices)?.0)
     }
 
     /// All statements about these groups.
@@ -102,8 +115,7 @@ impl Line {
     ) -> Result<Vec<Logged>, StoreError> {
         let mut groups = Vec::new();
         for (posting, limit) in of_groups(candidates) {
-            let indices = entries.indices(core::slice::from_ref(&posting), limit)?;
-            groups.extend(self.at(entries, &posting, domain, &indices)?.0);
+            groups.extend(self.find(entries, domain, &posting, limit)?);
         }
         Ok(groups)
     }
