@@ -119,19 +119,19 @@ fn refused(code: Code, detail: impl Into<String>) -> Judgement {
 }
 
 /// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements and
-/// their erasures are ever hidden; anything else that was has no effect.
+/// their erasures are ever hidden; anything else that was has no effect. Whoever judges one after the other keeps `line`.
 pub(crate) fn judge_earlier(
     tx: &WriteTx<'_>,
     index: u64,
     domain: &Domain,
     header: &Header,
     checked: &Checked,
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
+    line.skip();
     let before = Before { tx, end: index };
     match &checked.what {
-        What::Statement(statement) => {
-            judge_statement(&before, index, domain, header, statement, &checked.body, &mut Line::default())
-        }
+        What::Statement(statement) => judge_statement(&before, index, domain, header, statement, &checked.body, line),
         What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
         _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
     }

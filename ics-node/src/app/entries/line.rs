@@ -47,6 +47,11 @@ impl Line {
         (self.last, self.kept) = (None, Kept::default());
     }
 
+    /// The next entry is not the one behind the last: what stands between them may be about groups.
+    pub(crate) fn skip(&mut self) {
+        self.last = None;
+    }
+
     /// What it has taken so far to judge, counted in statements that were at hand.
     pub(crate) const fn work(&self) -> usize {
         self.work

@@ -9,11 +9,12 @@ use ics_core::log::entry::{EntryKind, Header};
 use ics_core::record::Posting;
 use ics_core::statement::make::{certify, sign_descriptor, sign_document};
 use ics_core::statement::{Claims, Group, StatementId, Subject, body};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 
 use crate::api::SubmissionResult;
 use crate::app::admit::check::{Checked, check_bodies};
-use crate::app::admit::judge::{Judgement, judge};
+use crate::app::admit::judge::{Judgement, judge, judge_earlier};
 use crate::app::admit::submit::{Incoming, Outcome, append_all, append_some};
 use crate::app::clock::Clock;
 use crate::app::entries::{Entries, Line, Log};
@@ -323,4 +324,31 @@ async fn with_what_is_at_hand_it_is_decided_as_from_nothing() {
         }
         assert!(read[0] < read[1], "seed {seed}: nothing was at hand: {read:?}");
     }
+}
+
+/// What was hidden from a copy and may be read now is judged entry by entry, each with what stands before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_stand_there_are_judged_with_what_is_at_hand_as_from_nothing() {
+    let maker = Party::found("devices.acme.example");
+    let (app, bodies) = node(&maker).await;
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let (number, known) = (hosted.number, hosted.domain().expect("it is founded"));
+    let checked: Vec<Checked> = bodies.into_iter().map(|body| checked(&app, &maker, body)).collect();
+    let job = move |tx: &mut WriteTx<'_>| {
+        let (mut line, mut from_nothing) = (Line::default(), 0);
+        for (index, checked) in (2..).zip(&checked) {
+            let header = Header::decode(&tx.entry(index)?.header).expect("a header");
+            let mut then = Domain::clone(&known);
+            then.grow_to(index, Timestamp::default());
+            let mut nothing = Line::default();
+            let judged = told(&judge_earlier(tx, index, &then, &header, checked, &mut line)?);
+            let expected = told(&judge_earlier(tx, index, &then, &header, checked, &mut nothing)?);
+            assert_eq!((judged.as_str(), expected.as_str()), ("admitted as statement", "admitted as statement"));
+            from_nothing += nothing.work();
+        }
+        Ok::<_, StoreError>((line.work(), from_nothing))
+    };
+    let written = tokio::task::block_in_place(|| app.store().write(number, job).expect("queued").wait());
+    let (at_hand, from_nothing) = written.expect("judged").value;
+    assert!(at_hand < from_nothing, "{at_hand}, {from_nothing}");
 }
