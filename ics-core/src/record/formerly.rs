@@ -173,12 +173,12 @@ impl<'a> History<'a> {
         if blocking.is_empty() {
             return Vec::new();
         }
-        let (gave, give) = (past.grants(), self.scene.grants());
+        let (grants_then, grants_now) = (past.grants(), self.scene.grants());
         let became = |it: &&Judged<'_>| match self.now(it.logged.index()) {
-            Some(it) => listed(self.scene, it, &give),
+            Some(it) => listed(self.scene, it, &grants_now),
             None => {
                 let because = "the thing no longer belongs to the group of which it was said".to_owned();
-                Listed { standing: Standing::NotCovering, because, ..listed(&past, it, &gave) }
+                Listed { standing: Standing::NotCovering, because, ..listed(&past, it, &grants_then) }
             }
         };
         blocking.iter().map(became).collect()
