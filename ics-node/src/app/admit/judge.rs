@@ -261,6 +261,10 @@ fn judge_erasure(
         );
         return Ok(refused(Code::StatementErased, detail));
     }
+    // Nothing is read for one that the owners have not signed.
+    if let Err(refusal) = domain.check_erasure_signed(signed, header.admitted_at) {
+        return Ok(Judgement::Refused(Problem::refused(&refusal)));
+    }
     // By its own bytes nobody looks for one; that it stands there already, what it erased says.
     let id = signed.erasure.statement;
     let mut erasable = find_erasable(entries, domain, &id)?;
@@ -268,6 +272,8 @@ fn judge_erasure(
         erasable = withheld(log, signed)?;
     }
     let subject = match &erasable {
+        // It is over already, and nothing more is asked.
+        Found::Statement(logged) if logged.is_erased() => None,
         Found::Statement(logged) => Some(logged.subject_id()),
         Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
         Found::Other(_) | Found::Nothing => None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ics_core::domain::Domain;
 use ics_core::identity::Kind;
 use ics_core::log::entry::{EntryKind, Header};
+use ics_core::openpgp::signer::Ed25519Signer;
 use ics_core::record::Posting;
 use ics_core::statement::make::{certify, sign_descriptor, sign_document};
 use ics_core::statement::{Claims, Group, StatementId, Subject, body};
@@ -106,19 +107,25 @@ async fn node(maker: &Party) -> (App, Vec<Vec<u8>>) {
     (app, bodies)
 }
 
-/// How many entries are read to admit one more, which is not appended.
-fn read_for(app: &App, maker: &Party, number: usize) -> usize {
+/// What is decided of a body, which is not taken in, and how many entries are read for that.
+fn judged(app: &App, maker: &Party, body: Vec<u8>) -> (String, usize) {
     let (hosted, clock) = (app.hosted(&maker.domain).expect("is here"), app.clock().clone());
-    let (domain, checked) = (hosted.number, checked(app, maker, said(app, maker, number)));
+    let (domain, checked) = (hosted.number, checked(app, maker, body));
     let job = move |tx: &mut WriteTx<'_>| {
         let (known, mut line) = hosted.working_at(tx.size())?;
         let log = Counting::new(tx);
         let judged = judge(&log, known.as_deref(), &header(known.as_deref(), &clock), &checked, &mut line)?;
-        assert!(matches!(judged, Judgement::Admitted(_)));
         hosted.set_working(known, line);
-        Ok::<_, StoreError>(log.read.get())
+        Ok::<_, StoreError>((told(&judged), log.read.get()))
     };
     tokio::task::block_in_place(|| app.store().write(domain, job).expect("queued").wait()).expect("judged").value
+}
+
+/// How many entries are read to admit one more.
+fn read_for(app: &App, maker: &Party, number: usize) -> usize {
+    let (told, read) = judged(app, maker, said(app, maker, number));
+    assert_eq!(told, "admitted as statement");
+    read
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,6 +142,33 @@ async fn of_a_long_record_an_admission_reads_what_is_new() {
     drop(app);
     let app = maker.open();
     assert_eq!(read_for(&app, &maker, SAID + 1), SAID + 1, "after a start nothing is at hand");
+}
+
+/// Anybody can send in what stands there, and erasures that no owner has signed: for that no record is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_send_again_and_again_reads_no_record() {
+    let maker = Party::found("devices.acme.example");
+    let (app, bodies) = node(&maker).await;
+    let erasure = |app: &App, by: &Ed25519Signer| {
+        let erasure = app.erasure(Reader::Operator, &maker.domain, 3).expect("it can be erased");
+        let json = erasure.to_json().expect("JSON");
+        sign_descriptor(&[by], &json, app.clock().now(), &SALT).expect("signed")
+    };
+    let (by_owner, by_stranger) = (erasure(&app, &owner(&maker.domain)), erasure(&app, &maker.signer));
+    drop(app);
+    let app = maker.open();
+    assert_eq!(judged(&app, &maker, bodies[0].clone()), ("it stands at 2".to_owned(), 1));
+    let (refused, read) = judged(&app, &maker, by_stranger);
+    assert!(refused.starts_with("not-the-owners: "), "{refused}");
+    assert_eq!(read, 0);
+    let (told, read) = judged(&app, &maker, by_owner.clone());
+    assert_eq!(told, "admitted as erasure");
+    assert!(read > SAID, "the owners' is judged with the whole record: {read}");
+    accepted(&app, &maker, vec![by_owner.clone()]).await;
+    let end = 2 + SAID as u64;
+    let (told, read) = judged(&app, &maker, by_owner);
+    assert_eq!(told, format!("it stands at {end}"));
+    assert!(read <= 3, "the same again is known by what it erased: {read}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
