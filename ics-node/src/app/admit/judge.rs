@@ -20,7 +20,7 @@ use super::check::{Checked, What, unknown_signer};
 use super::noted::{Notes, warn_of_revoked};
 use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, restore};
+use crate::app::entries::{Before, Entries, Line, Log, body_key, restore};
 use crate::store::{Part, StoreError, WriteTx};
 
 /// What the policy says of an entry.
@@ -93,7 +93,7 @@ fn judge_next(
             }
             None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
         },
-        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure),
+        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure, line),
         (domain, What::Descriptor(descriptor)) => judge_descriptor(log, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
@@ -132,7 +132,7 @@ pub(crate) fn judge_earlier(
     let before = Before { tx, end: index };
     match &checked.what {
         What::Statement(statement) => judge_statement(&before, index, domain, header, statement, &checked.body, line),
-        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
+        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure, line),
         _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
     }
 }
@@ -248,6 +248,7 @@ fn judge_erasure(
     domain: &Domain,
     header: &Header,
     signed: &SignedErasure,
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     if header.source.is_some() {
         // What was taken over before stays, until the owners here erase it as well.
@@ -278,7 +279,7 @@ fn judge_erasure(
         Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
         Found::Other(_) | Found::Nothing => None,
     };
-    let said = subject.map(|subject| Said::read(entries, domain, &subject)).transpose()?.unwrap_or_default();
+    let said = subject.map(|subject| line.said(entries, domain, &subject)).transpose()?.unwrap_or_default();
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
         Ok(index) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups};
 use ics_core::statement::Remnant;
@@ -67,8 +68,7 @@ impl Line {
         next: &Logged,
     ) -> Result<Said, StoreError> {
         let id = next.subject_id();
-        let posting = Posting::Subject(id);
-        let indices = entries.indices(core::slice::from_ref(&posting), limits::RECORD_STATEMENTS + 1)?;
+        let indices = entries.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
         self.work += 1;
         if indices.len() >= LONG {
             // Anybody can send in again what stands there: that is told by its id alone.
@@ -77,14 +77,36 @@ impl Line {
                 return Ok(Said { about: same, ..Said::default() });
             }
         }
+        if indices.is_empty() && !is_about_group(next.subject()) {
+            return Ok(Said { groups: self.groups_of_new(entries, domain, next)?, ..Said::default() });
+        }
+        self.said_at(entries, domain, &id, &indices, Some(next))
+    }
+
+    /// All that is said of an identity, and of its groups.
+    pub(crate) fn said(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        id: &IdentityId,
+    ) -> Result<Said, StoreError> {
+        let indices = entries.indices(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)?;
+        self.said_at(entries, domain, id, &indices, None)
+    }
+
+    /// The same of one that is spoken of at these indices, and next in what is to be admitted.
+    fn said_at(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        id: &IdentityId,
+        indices: &[u64],
+        next: Option<&Logged>,
+    ) -> Result<Said, StoreError> {
         self.work += indices.len();
-        Ok(if indices.is_empty() && !is_about_group(next.subject()) {
-            Said { groups: self.groups_of_new(entries, domain, next)?, ..Said::default() }
-        } else {
-            let (about, remnants) = self.at(entries, &posting, domain, &indices)?;
-            let groups = self.groups(entries, domain, &candidate_groups(about.iter().chain([next])))?;
-            Said { unseen: is_more_about(&id, &about, &remnants), about, groups }
-        })
+        let (about, remnants) = self.at(entries, &Posting::Subject(*id), domain, indices)?;
+        let groups = self.groups(entries, domain, &candidate_groups(about.iter().chain(next)))?;
+        Ok(Said { unseen: is_more_about(id, &about, &remnants), about, groups })
     }
 
     /// What is said of the groups of a thing of which nobody has spoken.
