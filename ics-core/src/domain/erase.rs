@@ -140,6 +140,16 @@ impl Domain {
         Ok(())
     }
 
+    /// What an erasure must be whatever it erases, and that the owners have signed it. Whoever judges one asks this before
+    /// he reads what it is about: anybody can send one in.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_erasure_signed(&self, signed: &SignedErasure, admitted_at: Timestamp) -> Result<(), Refusal> {
+        self.check_erasure_alone(signed, admitted_at)?;
+        self.descriptor().require_owners(signed).map_err(|error| Refusal::NotTheOwners(error.to_string()))
+    }
+
     /// Whether the domain, at its present length, admits an erasure as its next entry, to be admitted at this time. Gives
     /// the index of the entry that it erases.
     ///
@@ -153,8 +163,7 @@ impl Domain {
         admitted_at: Timestamp,
     ) -> Result<u64, Refusal> {
         let erasure = &signed.erasure;
-        self.check_erasure_alone(signed, admitted_at)?;
-        self.descriptor().require_owners(signed).map_err(|error| Refusal::NotTheOwners(error.to_string()))?;
+        self.check_erasure_signed(signed, admitted_at)?;
         match target {
             Erasable::Nothing => Err(Refusal::ErasesUnknown(erasure.statement)),
             Erasable::Other(kind) => Err(Refusal::NotErasable(kind.as_str())),

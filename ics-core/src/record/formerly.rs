@@ -169,16 +169,25 @@ impl<'a> History<'a> {
             let held = it.stands() || was_lifted(it);
             sought.contains(&it.logged.index()) && held && it.effect == Some(Effect::BlocksForEver)
         };
-        past.judged.iter().filter(blocks).map(|it| self.become_of(&past, it)).collect()
+        let blocking: Vec<&Judged<'_>> = past.judged.iter().filter(blocks).collect();
+        if blocking.is_empty() {
+            return Vec::new();
+        }
+        let (grants_then, grants_now) = (past.grants(), self.scene.grants());
+        let became = |it: &&Judged<'_>| match self.now(it.logged.index()) {
+            Some(it) => listed(self.scene, it, &grants_now),
+            None => {
+                let because = "the thing no longer belongs to the group of which it was said".to_owned();
+                Listed { standing: Standing::NotCovering, because, ..listed(&past, it, &grants_then) }
+            }
+        };
+        blocking.iter().map(became).collect()
     }
 
-    fn become_of(&self, past: &Scene<'_>, it: &Judged<'_>) -> Listed {
-        let now = self.scene.judged.iter().find(|now| now.logged.index() == it.logged.index());
-        if let Some(now) = now {
-            return listed(self.scene, now, &self.scene.grants());
-        }
-        let because = "the thing no longer belongs to the group of which it was said".to_owned();
-        Listed { standing: Standing::NotCovering, because, ..listed(past, it, &past.grants()) }
+    /// What has become of the statement at an index, if it still concerns the thing.
+    fn now(&self, index: u64) -> Option<&Judged<'a>> {
+        let judged = &self.scene.judged;
+        judged.get(judged.partition_point(|it| it.logged.index() < index)).filter(|it| it.logged.index() == index)
     }
 
     /// What came when it was over, after a moment; where only time has passed, the next entry.

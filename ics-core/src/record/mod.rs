@@ -4,6 +4,7 @@ mod assessment;
 mod called;
 mod formerly;
 mod membership;
+mod naming;
 mod postings;
 mod readings;
 mod report;

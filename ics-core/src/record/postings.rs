@@ -7,7 +7,7 @@ use super::report::IssuedCertificate;
 use super::said::restated;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
-use crate::statement::{Claims, SignedErasure, StatementId, Subject, Unverified};
+use crate::statement::{Claims, Group, SignedErasure, StatementId, Subject, Unverified};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
@@ -117,9 +117,13 @@ impl Posting {
     #[must_use]
     pub fn is_of(&self, statement: &Logged) -> bool {
         match self {
-            // Each look-up compares one of these two; to make all the others for it takes longer than to find it.
+            // Each look-up, and each admission, compares one of these; to make all the others for it takes longer than to
+            // find it.
             Self::Subject(id) => statement.subject_id() == *id,
             Self::Name(name) => statement.names().contains(name),
+            Self::Statement(id) => statement.id() == *id,
+            Self::Selector(key) => statement.subject().as_group().and_then(Group::selector_key) == Some(*key),
+            Self::Grantee(grantee) => statement.claims().grant.as_ref().is_some_and(|grant| grant.grantee == *grantee),
             _ => postings(statement).contains(self),
         }
     }
@@ -322,7 +326,9 @@ mod tests {
         let others = postings(&pump(1).name("serial:SN-2").log());
         let filed: Vec<_> = others.iter().filter(|key| key.is_of(&statement)).collect();
         assert_eq!(filed, others.intersection(&keys).collect::<Vec<_>>(), "and no other is");
-        let keys = postings(&grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()).log());
+        let granted = grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()).log();
+        let keys = postings(&granted);
+        assert!(keys.iter().all(|key| key.is_of(&granted)) && !Posting::Grantee(HEIR).is_of(&granted), "{keys:?}");
         assert!(keys.contains(&Posting::Grantee(BUYER)));
         assert!(keys.contains(&Posting::Selector(lot().selector_key().expect("a selector"))));
         assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));

@@ -8,7 +8,7 @@ use super::report::{
     By, DeveloperKey, Digest, Given, GivenGrant, GivenLabel, GivenStatus, Granted, Identity, IssuedCertificate, Listed,
     Record, Standing, Status, VoidSince,
 };
-use super::standing::{Judged, Scene};
+use super::standing::{Grants, Judged, Scene};
 use crate::domain::Domain;
 use crate::identity::IdentityId;
 use crate::limits;
@@ -166,9 +166,14 @@ fn also_said(
     subject: &Subject,
     attributes: &BTreeMap<Attribute, Vec<Given<String>>>,
 ) -> BTreeMap<Attribute, BTreeSet<String>> {
-    let agrees = |attribute: &Attribute, value: &String| {
-        attributes.get(attribute).is_some_and(|given| given.iter().all(|other| other.value == *value))
-    };
+    let agreed: BTreeMap<Attribute, &String> = attributes
+        .iter()
+        .filter_map(|(attribute, given)| {
+            let first = &given.first()?.value;
+            given.iter().all(|other| other.value == *first).then_some((*attribute, first))
+        })
+        .collect();
+    let agrees = |attribute: &Attribute, value: &String| agreed.get(attribute).is_some_and(|agreed| *agreed == value);
     let counts = |it: &&Judged<'_>| {
         let has_place = !matches!(it.standing, Standing::Refused | Standing::Replaced);
         it.is_direct(&scene.subject) && has_place && !scene.was_replaced(it.logged)
@@ -275,7 +280,7 @@ fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     (statements, omitted)
 }
 
-pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Listed {
+pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &Grants<'_, 'a>) -> Listed {
     let claims = it.logged.claims();
     Listed {
         by: by(scene, it.logged),

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Logged;
 use super::membership::{Belongs, Membership};
+use super::naming::Naming;
 use crate::domain::Domain;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::statement::{Group, StatementId, Subject};
@@ -59,6 +60,9 @@ impl<'a> Judged<'a> {
         self.logged.act() == Act::Grant && !matches!(self.standing, Standing::Refused | Standing::Compromised)
     }
 }
+
+/// Statements that gave roles, by whom they gave which role; each list by index.
+pub(crate) type Grants<'s, 'a> = BTreeMap<(Fingerprint, Role), Vec<&'s Judged<'a>>>;
 
 /// All statements that concern a subject, judged at a point in time.
 #[derive(Debug)]
@@ -125,20 +129,32 @@ impl<'a> Scene<'a> {
     /// descriptor listed in his role, or to whom such a grant gave it then. By index.
     fn given_here(&self) -> Vec<&Judged<'a>> {
         let ending = Naming::new(&self.judged, |it| it.acts);
-        let mut given: Vec<(&Judged<'a>, Option<u64>)> = Vec::new();
+        let mut given = Vec::new();
+        let mut held: BTreeMap<(Fingerprint, Role), Vec<(&Logged, Option<u64>)>> = BTreeMap::new();
         for it in self.judged.iter().filter(|it| it.gave_role() && it.covers && it.logged.source().is_empty()) {
             let said = it.logged;
-            let is_given_here = || given.iter().any(|(former, end)| gave(former.logged, *end, said));
+            let former = held.get(&(said.signer(), said.role().clone()));
+            let is_given_here = || former.is_some_and(|all| all.iter().any(|(grant, end)| gave(grant, *end, said)));
             if self.domain.held_at(said.index(), &said.signer(), said.role()) || is_given_here() {
-                given.push((it, ending.ending(&self.subject, it, ends_own).map(Logged::index)));
+                given.push(it);
+                if let Some(holder) = grantee(said) {
+                    let end = ending.ending(&self.subject, it, ends_own).map(Logged::index);
+                    held.entry(holder).or_default().push((said, end));
+                }
             }
         }
-        given.into_iter().map(|(it, _)| it).collect()
+        given
     }
 
-    /// The statements that ever gave a role over the subject.
-    pub(crate) fn grants(&self) -> Vec<&Judged<'a>> {
-        self.judged.iter().filter(|it| it.gave_role()).collect()
+    /// The statements that ever gave a role over the subject, by whom they gave it to.
+    pub(crate) fn grants(&self) -> Grants<'_, 'a> {
+        let mut grants = Grants::new();
+        for it in self.judged.iter().filter(|it| it.gave_role()) {
+            if let Some(holder) = grantee(it.logged) {
+                grants.entry(holder).or_default().push(it);
+            }
+        }
+        grants
     }
 
     /// Approvals whose time is over, or that their signers have replaced. To approve formerly is to vouch: it takes the
@@ -176,12 +192,12 @@ impl<'a> Scene<'a> {
     }
 
     /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
-    pub(crate) fn entitled_by(&self, statement: &Logged, grants: &[&Judged<'a>]) -> Option<Entitlement> {
+    pub(crate) fn entitled_by(&self, statement: &Logged, grants: &Grants<'_, 'a>) -> Option<Entitlement> {
         let (signer, role, index) = (statement.signer(), statement.role(), statement.index());
         let descriptor = |holds: bool, version: u64| holds.then_some(Entitlement::Descriptor(version));
+        let given = grants.get(&(signer, role.clone()));
         let grant = |counts: &dyn Fn(&Judged<'a>) -> bool| {
-            let found = grants.iter().find(|it| counts(it) && gives(it.logged, statement));
-            found.map(|it| Entitlement::Grant(it.logged.id()))
+            given?.iter().find(|it| counts(it)).map(|it| Entitlement::Grant(it.logged.id()))
         };
         descriptor(self.domain.holds_now(&signer, role), self.domain.descriptor().version)
             .or_else(|| grant(&Judged::stands))
@@ -343,20 +359,20 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Who had roles over the subject by grants, each until an index of the log if it was ended for this subject.
+/// Who had roles over the subject by grants, each until an index of the log: the last if it was not ended for this subject.
 #[derive(Default)]
-struct Holders(Vec<(Fingerprint, Role, Option<u64>)>);
+struct Holders(BTreeMap<Fingerprint, BTreeMap<Role, u64>>);
 
 impl Holders {
     fn add(&mut self, (grantee, role): (Fingerprint, Role), until: Option<u64>, covers: bool) {
         if covers {
-            self.0.push((grantee, role, until));
+            let held = self.0.entry(grantee).or_default().entry(role).or_default();
+            *held = until.unwrap_or(u64::MAX).max(*held);
         }
     }
 
     fn held_at(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
-        let mut held = self.0.iter().filter(|(grantee, given, _)| grantee == signer && given == role);
-        held.any(|(_, _, until)| until.is_none_or(|until| index < until))
+        self.0.get(signer).and_then(|roles| roles.get(role)).is_some_and(|until| index < *until)
     }
 }
 
@@ -402,34 +418,8 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     Judged { logged, standing, by: None, belongs: Belongs::No, covers: false, acts: false, effect }
 }
 
-/// Who names whom in `supersedes`.
-struct Naming<'a>(BTreeMap<StatementId, Vec<&'a Logged>>);
-
-impl<'a> Naming<'a> {
-    fn new(judged: &[Judged<'a>], counts: impl Fn(&Judged<'a>) -> bool) -> Self {
-        let mut naming: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for it in judged.iter().filter(|it| counts(it)) {
-            for named in &it.logged.claims().supersedes {
-                naming.entry(*named).or_default().push(it.logged);
-            }
-        }
-        Self(naming)
-    }
-
-    /// The first statement by index that ends another for a subject.
-    fn ending(
-        &self,
-        subject: &IdentityId,
-        it: &Judged<'_>,
-        ends: impl Fn(&Logged, &Logged) -> bool,
-    ) -> Option<&'a Logged> {
-        let naming = self.0.get(&it.logged.id())?;
-        naming.iter().copied().find(|x| speaks_of(subject, x, it.logged) && ends(x, it.logged))
-    }
-}
-
 /// Whether `x` can end `s` for a subject: it is about the same, or it is about the subject and `s` a grant over a group.
-fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
+pub(super) fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
     x.subject_id() == s.subject_id() || (s.act() == Act::Grant && x.subject_id() == *subject)
 }
 
@@ -468,10 +458,10 @@ fn gives(grant: &Logged, statement: &Logged) -> bool {
     grant.grant().is_some_and(|grant| grant.grantee == statement.signer() && grant.role == *statement.role())
 }
 
-/// Whether a grant gave it to the signer of a later one then: in its time, and not behind the entry that ended it.
+/// Whether a grant to the signer of a later statement held then: in its time, and not behind the entry that ended it.
 fn gave(grant: &Logged, end: Option<u64>, later: &Logged) -> bool {
     let is_in_time = grant.claims().is_in_time(later.admitted_at());
-    gives(grant, later) && is_in_time && end.is_none_or(|end| later.index() <= end)
+    is_in_time && end.is_none_or(|end| later.index() <= end)
 }
 
 fn grantee(statement: &Logged) -> Option<(Fingerprint, Role)> {

@@ -1,6 +1,9 @@
 //! Whose a name is once a thing has a successor.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{By, Record};
+use crate::identity::Fingerprint;
 use crate::name::Name;
 
 impl Record {
@@ -11,13 +14,16 @@ impl Record {
     #[must_use]
     pub fn gives_up(&self, name: &Name, successor: &Self) -> bool {
         let old = self.identity.id.to_string();
-        let has_name = |index: u64| successor.names.iter().any(|it| it.value == *name && it.by.index == index);
-        let passes_on = |given: &By| {
-            successor.replaces.iter().any(|it| {
-                let is_his = it.by.signer == given.signer;
-                is_his && it.value == old && it.by.index > given.index && has_name(it.by.index)
-            })
-        };
+        let named: BTreeSet<u64> =
+            successor.names.iter().filter(|it| it.value == *name).map(|it| it.by.index).collect();
+        // By each signer the last statement that says both.
+        let mut last: BTreeMap<Fingerprint, u64> = BTreeMap::new();
+        for By { signer, index, .. } in successor.replaces.iter().filter(|it| it.value == old).map(|it| &it.by) {
+            if named.contains(index) {
+                last.entry(*signer).and_modify(|last| *last = (*last).max(*index)).or_insert(*index);
+            }
+        }
+        let passes_on = |given: &By| last.get(&given.signer).is_some_and(|index| *index > given.index);
         let is_of_certificate = self.certificates.iter().any(|it| it.value.names().contains(&name));
         let mut givers = self.names.iter().filter(|it| it.value == *name).map(|it| &it.by).peekable();
         !is_of_certificate && givers.peek().is_some() && givers.all(passes_on)

@@ -1,5 +1,7 @@
 //! Finding entries by what they say, for readers and for the writer alike.
 
+mod line;
+
 use std::collections::BTreeSet;
 
 use ics_core::domain::Domain;
@@ -12,13 +14,22 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId, Subject, openpgp_key_of};
 use ics_core::vocabulary::DomainName;
 
-use super::admit::check::What;
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
+
+pub(crate) use line::Line;
 
 /// Where entries are looked up: the durable log, or the log with what a commit in progress adds.
 pub(crate) trait Entries {
+    /// Where the first `limit` entries are, in log order, that have all of these postings or collide with them.
+    fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError>;
+
+    /// The entries at these indices.
+    fn entries_at(&self, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError>;
+
     /// The first `limit` entries, in log order, that have all of these postings or collide with them.
-    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError>;
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        self.entries_at(&self.indices(postings, limit)?)
+    }
 
     /// The damage of an index that has led to an entry which says nothing of what is looked for: it is noted.
     fn misled_to(&self, index: u64) -> StoreError;
@@ -62,16 +73,13 @@ fn key(posting: &Posting, bytes: &mut Vec<u8>) -> Key {
     Key::of(bytes)
 }
 
-impl Snapshot<'_> {
-    /// Where the entries are that [`Entries::find`] gives.
-    fn positions(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
+impl Entries for Snapshot<'_> {
+    fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
         self.store.all_positions(self.number, &keys(postings), 0..self.size, limit)
     }
-}
 
-impl Entries for Snapshot<'_> {
-    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
-        self.store.entries_at(self.number, &self.positions(postings, limit)?)
+    fn entries_at(&self, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        self.store.entries_at(self.number, indices)
     }
 
     fn misled_to(&self, index: u64) -> StoreError {
@@ -80,8 +88,12 @@ impl Entries for Snapshot<'_> {
 }
 
 impl Entries for WriteTx<'_> {
-    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
-        self.lookup(&keys(postings), limit)?.into_iter().map(|index| self.entry(index)).collect()
+    fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.lookup(&keys(postings), limit)
+    }
+
+    fn entries_at(&self, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        indices.iter().map(|index| self.entry(*index)).collect()
     }
 
     fn misled_to(&self, index: u64) -> StoreError {
@@ -114,9 +126,14 @@ pub(crate) struct Before<'a, 'w> {
 }
 
 impl Entries for Before<'_, '_> {
-    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
-        let found = self.tx.lookup(&keys(postings), limit)?;
-        found.into_iter().take_while(|index| *index < self.end).map(|index| self.tx.entry(index)).collect()
+    fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
+        let mut indices = self.tx.lookup(&keys(postings), limit)?;
+        indices.truncate(indices.partition_point(|index| *index < self.end));
+        Ok(indices)
+    }
+
+    fn entries_at(&self, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        self.tx.entries_at(indices)
     }
 
     fn misled_to(&self, index: u64) -> StoreError {
@@ -137,43 +154,18 @@ pub(crate) struct Said {
 impl Said {
     /// Reads what was said of an identity.
     pub(crate) fn read(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<Self, StoreError> {
-        Self::of(entries, domain, id, None, &entries_about(entries, id)?)
+        Self::of(entries, domain, id, &entries_about(entries, id)?)
     }
 
-    /// The same of a statement that is to be admitted. A thing of which nobody has spoken belongs to the groups that it
-    /// says itself, and the next one off a factory line to the same: what is said of those is read once.
-    pub(crate) fn before(
-        entries: &impl Entries,
-        domain: &Domain,
-        next: &Logged,
-        line: &mut Line,
-    ) -> Result<Self, StoreError> {
-        let id = next.subject_id();
-        let found = entries_about(entries, &id)?;
-        if !found.is_empty() || is_about_group(next.subject()) {
-            return Self::of(entries, domain, &id, Some(next), &found);
-        }
-        let groups = match line.groups_of(next) {
-            Some(groups) => groups,
-            None => {
-                let groups = Self::groups(entries, domain, &candidate_groups([next]))?;
-                line.0 = Some((next.clone(), groups.clone()));
-                groups
-            }
-        };
-        Ok(Self { groups, ..Self::default() })
-    }
-
-    /// The same, where the entries about it are at hand; `next` is a statement about it that is to be admitted.
+    /// The same, where the entries about it are at hand.
     pub(crate) fn of(
         entries: &impl Entries,
         domain: &Domain,
         id: &IdentityId,
-        next: Option<&Logged>,
         found: &[StoredEntry],
     ) -> Result<Self, StoreError> {
         let (about, unseen) = about_with_remnants(entries, domain, id, found)?;
-        let groups = Self::groups(entries, domain, &candidate_groups(about.iter().chain(next)))?;
+        let groups = Self::groups(entries, domain, &candidate_groups(&about))?;
         Ok(Self { about, groups, unseen })
     }
 
@@ -196,37 +188,19 @@ impl Said {
         candidates: &CandidateGroups,
     ) -> Result<Vec<Logged>, StoreError> {
         let mut groups = Vec::new();
-        for group in &candidates.named {
-            groups.extend(self::about(entries, domain, &IdentityId::Group(*group))?);
-        }
-        for selector in &candidates.selectors {
-            let posting = Posting::Selector(*selector);
-            groups.extend(find_logged(entries, domain, &posting, limits::RECORD_STATEMENTS)?);
+        for (posting, limit) in of_groups(candidates) {
+            groups.extend(find_logged(entries, domain, &posting, limit)?);
         }
         Ok(groups)
     }
 }
 
-/// The last thing of which nobody had spoken before, and all that is said of its groups; for as long as nothing more is
-/// said of any group, and no signer becomes known.
-#[derive(Debug, Default)]
-pub(crate) struct Line(Option<(Logged, Vec<Logged>)>);
-
-impl Line {
-    /// Ends what is known, if this may change it.
-    pub(crate) fn take(&mut self, what: &What) {
-        if !matches!(what, What::Statement(statement) if !is_about_group(statement.subject())) {
-            self.0 = None;
-        }
-    }
-
-    /// What is said of the groups of another thing, if they are the same.
-    fn groups_of(&self, next: &Logged) -> Option<Vec<Logged>> {
-        let (last, groups) = self.0.as_ref()?;
-        let (last, next) = (last.claims(), next.claims());
-        let is_alike = (last.act, &last.groups, &last.attributes) == (next.act, &next.groups, &next.attributes);
-        is_alike.then(|| groups.clone())
-    }
+/// By what all statements about these groups are found, and how many of each are read.
+fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = (Posting, usize)> {
+    let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
+    let selectors = candidates.selectors.iter().map(|selector| Posting::Selector(*selector));
+    let named = named.map(|posting| (posting, limits::RECORD_STATEMENTS + 1));
+    named.chain(selectors.map(|posting| (posting, limits::RECORD_STATEMENTS)))
 }
 
 const fn is_about_group(subject: &Subject) -> bool {
@@ -262,16 +236,32 @@ fn about_with_remnants(
     id: &IdentityId,
     found: &[StoredEntry],
 ) -> Result<(Vec<Logged>, bool), StoreError> {
-    let posting = Posting::Subject(*id);
-    let mut about = Vec::with_capacity(found.len());
-    for entry in found {
-        about.extend(restore_by(entries, &posting, domain, entry)?);
-    }
-    let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
-    let remnants = found.iter().filter(|entry| entry.content.is_none());
-    let of_it = |remnant: &Remnant| remnant.identity == *id && !told.contains(&remnant.statement);
-    let unseen = remnants.filter_map(|entry| Remnant::from_bytes(&entry.header)).any(|remnant| of_it(&remnant));
+    let (about, remnants) = restored(entries, &Posting::Subject(*id), domain, found)?;
+    let unseen = is_more_about(id, &about, &remnants);
     Ok((about, unseen))
+}
+
+/// Whether there is more about an identity than these statements: a remnant whose erasure is still to come.
+fn is_more_about(id: &IdentityId, about: &[Logged], remnants: &[Remnant]) -> bool {
+    let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
+    remnants.iter().any(|remnant| remnant.identity == *id && !told.contains(&remnant.statement))
+}
+
+/// The statements among entries to which a posting has led, and what is left of others.
+fn restored(
+    entries: &impl Entries,
+    posting: &Posting,
+    domain: &Domain,
+    found: &[StoredEntry],
+) -> Result<(Vec<Logged>, Vec<Remnant>), StoreError> {
+    let (mut logged, mut remnants) = (Vec::with_capacity(found.len()), Vec::new());
+    for entry in found {
+        match &entry.content {
+            Some(_) => logged.extend(restore_by(entries, posting, domain, entry)?),
+            None => remnants.extend(Remnant::from_bytes(&entry.header)),
+        }
+    }
+    Ok((logged, remnants))
 }
 
 /// Whether something about an identity is gone of which nothing is left to be seen: what its erasure restates stands behind
@@ -302,11 +292,12 @@ pub(crate) fn find_besides(
     limit: usize,
     at_hand: &[Logged],
 ) -> Result<Vec<Logged>, StoreError> {
-    let mut indices = entries.positions(core::slice::from_ref(posting), limit)?;
+    let mut indices = entries.indices(core::slice::from_ref(posting), limit)?;
     let is_found = |it: &&Logged| posting.is_of(it) && indices.binary_search(&it.index()).is_ok();
     let mut logged: Vec<Logged> = at_hand.iter().filter(is_found).cloned().collect();
-    indices.retain(|index| logged.iter().all(|statement| statement.index() != *index));
-    for entry in entries.store.entries_at(entries.number, &indices)? {
+    logged.sort_unstable_by_key(Logged::index);
+    indices.retain(|index| logged.binary_search_by_key(index, Logged::index).is_err());
+    for entry in entries.entries_at(&indices)? {
         logged.extend(restore_by(entries, posting, domain, &entry)?);
     }
     logged.sort_unstable_by_key(Logged::index);

@@ -13,6 +13,7 @@ use ics_sync::mirror::Mirror;
 use tokio::sync::watch;
 
 use super::copy::push::Told;
+use super::entries::Line;
 use super::following::declared::Compared;
 use super::home::witnesses::Witnessing;
 use super::outbox::Retry;
@@ -32,8 +33,9 @@ pub(crate) struct Hosted {
     pub(crate) part: Part,
     /// What is durable: every reader's view.
     published: RwLock<Option<Arc<Domain>>>,
-    /// What the writer has admitted, perhaps not durable yet. Only jobs of the writer touch it.
-    working: Mutex<Option<Arc<Domain>>>,
+    /// What the writer has admitted, perhaps not durable yet, and what it has at hand of that log. Only jobs of the writer
+    /// touch it.
+    working: Mutex<(Option<Arc<Domain>>, Line)>,
     /// The first entry that was filled in, or judged anew, and has not taken effect yet. Only jobs of the writer touch it.
     filled: Mutex<Option<u64>>,
     /// How the copy is doing, for operators.
@@ -74,7 +76,7 @@ impl Hosted {
             name,
             part,
             published: RwLock::new(domain.clone()),
-            working: Mutex::new(domain),
+            working: Mutex::new((domain, Line::default())),
             filled: Mutex::default(),
             mirror: Mutex::new(None),
             copy_fails: AtomicBool::default(),
@@ -102,21 +104,34 @@ impl Hosted {
         self.domain().map(|domain| domain.origin())
     }
 
-    /// What the next job of the writer builds upon: what the domain is with `size` entries.
+    /// What the next job of the writer builds upon: what the domain is with `size` entries, and what the last one has left at
+    /// hand.
     ///
     /// After a commit that failed, what its jobs had made is longer than the log; then what is durable counts again.
     ///
     /// # Errors
     /// When whoever waits for the last commit has not yet said that it is durable.
-    pub(crate) fn working_at(&self, size: u64) -> Result<Option<Arc<Domain>>, StoreError> {
-        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let has_size = |domain: &Option<Arc<Domain>>| length(domain) == size;
-        [working, self.domain()].into_iter().find(has_size).ok_or(StoreError::Full(Full::Turn))
+    pub(crate) fn working_at(&self, size: u64) -> Result<(Option<Arc<Domain>>, Line), StoreError> {
+        let (working, line) = {
+            let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+            // A job that gives up does not give it back, and what it has read of its own entries is forgotten with them.
+            (working.0.clone(), core::mem::take(&mut working.1))
+        };
+        if length(&working) == size {
+            return Ok((working, line));
+        }
+        let durable = Some(self.domain()).filter(|domain| length(domain) == size);
+        durable.map(|domain| (domain, Line::default())).ok_or(StoreError::Full(Full::Turn))
     }
 
-    /// What a job of the writer has made of it.
-    pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>) {
-        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = domain;
+    /// What a job of the writer has made of it, and leaves at hand.
+    pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>, line: Line) {
+        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
+    }
+
+    /// Forgets what is at hand: a job of the writer changes entries that stand in the log.
+    pub(crate) fn forget_line(&self) {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner).1.forget();
     }
 
     /// Notes that an entry was filled in or judged anew. In a round that was under way before, those before it may have

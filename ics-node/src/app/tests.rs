@@ -4,6 +4,7 @@ mod checking;
 mod copying;
 mod expiring;
 mod hidden;
+mod long_records;
 mod unshown;
 
 use std::sync::Arc;

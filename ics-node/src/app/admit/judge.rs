@@ -20,7 +20,7 @@ use super::check::{Checked, What, unknown_signer};
 use super::noted::{Notes, warn_of_revoked};
 use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::entries::{Before, Entries, Line, Log, Said, body_key, find_logged, restore};
+use crate::app::entries::{Before, Entries, Line, Log, body_key, restore};
 use crate::store::{Part, StoreError, WriteTx};
 
 /// What the policy says of an entry.
@@ -60,7 +60,18 @@ pub(crate) fn judge(
     checked: &Checked,
     line: &mut Line,
 ) -> Result<Judgement, StoreError> {
-    line.take(&checked.what);
+    let judgement = judge_next(log, domain, header, checked, line)?;
+    line.take(&checked.what, matches!(judgement, Judgement::Admitted(_)));
+    Ok(judgement)
+}
+
+fn judge_next(
+    log: &impl Log,
+    domain: Option<&Domain>,
+    header: &Header,
+    checked: &Checked,
+    line: &mut Line,
+) -> Result<Judgement, StoreError> {
     match (domain, &checked.what) {
         // The certificate by which it was verified may have been refused since, or have gone on to another state. The
         // key is the same: what the certificate that is there by now says of it counts.
@@ -73,7 +84,7 @@ pub(crate) fn judge(
             _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
         },
         (Some(domain), What::Certificate(certificate)) => {
-            judge_certificate(log, domain, header, certificate, &checked.body)
+            judge_certificate(log, domain, header, certificate, &checked.body, line)
         }
         (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
             Some((_, held)) => {
@@ -82,7 +93,7 @@ pub(crate) fn judge(
             }
             None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
         },
-        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure),
+        (Some(domain), What::Erasure(erasure)) => judge_erasure(log, log, domain, header, erasure, line),
         (domain, What::Descriptor(descriptor)) => judge_descriptor(log, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
@@ -108,20 +119,20 @@ fn refused(code: Code, detail: impl Into<String>) -> Judgement {
 }
 
 /// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements and
-/// their erasures are ever hidden; anything else that was has no effect.
+/// their erasures are ever hidden; anything else that was has no effect. Whoever judges one after the other keeps `line`.
 pub(crate) fn judge_earlier(
     tx: &WriteTx<'_>,
     index: u64,
     domain: &Domain,
     header: &Header,
     checked: &Checked,
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
+    line.skip();
     let before = Before { tx, end: index };
     match &checked.what {
-        What::Statement(statement) => {
-            judge_statement(&before, index, domain, header, statement, &checked.body, &mut Line::default())
-        }
-        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
+        What::Statement(statement) => judge_statement(&before, index, domain, header, statement, &checked.body, line),
+        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure, line),
         _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
     }
 }
@@ -143,7 +154,7 @@ fn judge_statement(
     let Ok(entry) = Logged::new(index, header, statement) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    let said = Said::before(entries, domain, &entry, line)?;
+    let said = line.before(entries, domain, &entry)?;
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {
@@ -179,6 +190,7 @@ fn judge_certificate(
     header: &Header,
     certificate: &Certificate,
     body: &[u8],
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     if let Some(index) = log.first(body_key(&certificate.id()))? {
         return Ok(Judgement::Present(index));
@@ -189,7 +201,7 @@ fn judge_certificate(
         return Ok(refusal);
     }
     let posting = Posting::Grantee(certificate.primary());
-    let grants = find_logged(log, domain, &posting, limits::RECORD_STATEMENTS)?;
+    let grants = line.find(log, domain, &posting, limits::RECORD_STATEMENTS)?;
     let Ok(way) = SourceRef::way(header) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
@@ -236,6 +248,7 @@ fn judge_erasure(
     domain: &Domain,
     header: &Header,
     signed: &SignedErasure,
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     if header.source.is_some() {
         // What was taken over before stays, until the owners here erase it as well.
@@ -249,6 +262,10 @@ fn judge_erasure(
         );
         return Ok(refused(Code::StatementErased, detail));
     }
+    // Nothing is read for one that the owners have not signed.
+    if let Err(refusal) = domain.check_erasure_signed(signed, header.admitted_at) {
+        return Ok(Judgement::Refused(Problem::refused(&refusal)));
+    }
     // By its own bytes nobody looks for one; that it stands there already, what it erased says.
     let id = signed.erasure.statement;
     let mut erasable = find_erasable(entries, domain, &id)?;
@@ -256,11 +273,13 @@ fn judge_erasure(
         erasable = withheld(log, signed)?;
     }
     let subject = match &erasable {
+        // It is over already, and nothing more is asked.
+        Found::Statement(logged) if logged.is_erased() => None,
         Found::Statement(logged) => Some(logged.subject_id()),
         Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
         Found::Other(_) | Found::Nothing => None,
     };
-    let said = subject.map(|subject| Said::read(entries, domain, &subject)).transpose()?.unwrap_or_default();
+    let said = subject.map(|subject| line.said(entries, domain, &subject)).transpose()?.unwrap_or_default();
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
         Ok(index) => {

@@ -24,6 +24,10 @@ use crate::app::{App, AppError, fill, random};
 use crate::background::breathe_among;
 use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
+/// The work of one job of the writer ([`Line::work`]), after which those of others come: a batch about things of which
+/// little is said takes less, and one about the longest record makes a job of each 64 statements.
+const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
+
 /// What became of one body in the writer.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -152,21 +156,43 @@ impl App {
     }
 
     /// Lets the writer admit and append. What it returns is durable.
+    ///
+    /// What takes long goes in several jobs, between which the writer does those of others. If a later one fails, what the
+    /// former have appended stays, as after a commit of which nobody was told: who submits it again gets its receipts.
     pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
-        let written = self.hand_in(hosted, incoming, None)?.wait()?;
-        Ok(self.appended(hosted, written))
+        self.append_in_jobs(hosted, incoming, JOB_WORK)
     }
 
-    /// The same, without a thread that waits; with what stands in the certificate that the last of them names, if it is of
-    /// one that was issued.
+    /// The same, in jobs of no more work than this, but of one body at least.
+    pub(in crate::app) fn append_in_jobs(
+        &self,
+        hosted: &Arc<Hosted>,
+        incoming: Vec<Incoming>,
+        most: usize,
+    ) -> Result<Vec<Outcome>, AppError> {
+        let mut outcomes = Vec::with_capacity(incoming.len());
+        let mut left = incoming;
+        loop {
+            let written = self.hand_in(hosted, left, None, most)?.wait()?;
+            let (more, rest) = self.appended(hosted, written);
+            outcomes.extend(more);
+            if rest.is_empty() {
+                return Ok(outcomes);
+            }
+            left = rest;
+        }
+    }
+
+    /// The same of one or two, in one job, without a thread that waits; with what stands in the certificate that the last of
+    /// them names, if it is of one that was issued.
     pub(crate) async fn append_in_turns(
         &self,
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
         certified: Option<Certified>,
     ) -> Result<Vec<Outcome>, AppError> {
-        let written = self.hand_in(hosted, incoming, certified)?.done().await?;
-        Ok(self.appended(hosted, written))
+        let written = self.hand_in(hosted, incoming, certified, usize::MAX)?.done().await?;
+        Ok(self.appended(hosted, written).0)
     }
 
     fn hand_in(
@@ -174,26 +200,29 @@ impl App {
         hosted: &Arc<Hosted>,
         incoming: Vec<Incoming>,
         certified: Option<Certified>,
-    ) -> Result<Pending<Admitted, StoreError>, AppError> {
+        most: usize,
+    ) -> Result<Pending<Turn, StoreError>, AppError> {
         self.check_open(hosted)?;
         self.check_home_key(hosted)?;
         let incoming: Vec<_> = incoming.into_iter().map(|one| self.under_own_key(hosted, one)).collect();
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
-            let admitted = append_all(tx, &writer, incoming, &clock)?;
+            let mut incoming = incoming.into_iter();
+            let admitted = append_some(tx, &writer, &mut incoming, &clock, most)?;
             if let (Some(Outcome::Appended(last)), Some(certified)) = (admitted.0.last(), certified) {
                 tx.certify(last.index, certified);
             }
-            Ok(admitted)
+            Ok((admitted, incoming.collect::<Vec<_>>()))
         };
         Ok(self.store().write(hosted.number, job)?)
     }
 
-    fn appended(&self, hosted: &Arc<Hosted>, written: Written<Admitted>) -> Vec<Outcome> {
-        let (outcomes, domain) = written.value;
+    /// What became of those that are durable now, and what is left to be handed in again.
+    fn appended(&self, hosted: &Arc<Hosted>, written: Written<Turn>) -> (Vec<Outcome>, Vec<Incoming>) {
+        let ((outcomes, domain), left) = written.value;
         hosted.publish(domain);
         self.tell(hosted);
-        outcomes
+        (outcomes, left)
     }
 
     /// Receipts under the newest checkpoint, made after the commit. Only what stood there before is read for it.
@@ -224,6 +253,9 @@ impl App {
 
 /// What became of bodies in the writer, and what the domain is with them.
 type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
+
+/// The same of one job, and the bodies that it has left to another.
+type Turn = (Admitted, Vec<Incoming>);
 
 /// A submission that is on disk.
 enum Taken {
@@ -272,16 +304,29 @@ pub(crate) fn append_all(
     incoming: Vec<Incoming>,
     clock: &Clock,
 ) -> Result<Admitted, StoreError> {
-    let mut domain = hosted.working_at(tx.size())?;
-    let mut line = Line::default();
-    let count = incoming.len();
+    append_some(tx, hosted, &mut incoming.into_iter(), clock, usize::MAX)
+}
+
+/// The same of as many of them as take no more than so much work ([`Line::work`]), and of one at least.
+pub(in crate::app) fn append_some(
+    tx: &mut WriteTx<'_>,
+    hosted: &Hosted,
+    incoming: &mut std::vec::IntoIter<Incoming>,
+    clock: &Clock,
+    most: usize,
+) -> Result<Admitted, StoreError> {
+    let (mut domain, mut line) = hosted.working_at(tx.size())?;
+    let (count, before) = (incoming.len(), line.work());
     let mut outcomes = Vec::with_capacity(count);
     for one in incoming {
         breathe_among(count);
         outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now())?);
+        if line.work() - before >= most {
+            break;
+        }
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
-    hosted.set_working(domain.clone());
+    hosted.set_working(domain.clone(), line);
     Ok((outcomes, domain))
 }
 

@@ -169,13 +169,13 @@ pub(super) struct LogThen<'m> {
 }
 
 impl Entries for LogThen<'_> {
-    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+    fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
         let nothing = || self.nothing.lock().unwrap_or_else(PoisonError::into_inner);
         let key = if let [one] = postings { keys(core::slice::from_ref(one)).pop() } else { None };
         if key.is_some_and(|key| nothing().contains(&key)) {
             return Ok(Vec::new());
         }
-        let found = self.snapshot.find(postings, limit)?;
+        let found = self.snapshot.indices(postings, limit)?;
         if found.is_empty() && limit > 0 {
             let mut nothing = nothing();
             if nothing.len() >= NOTHING {
@@ -184,6 +184,10 @@ impl Entries for LogThen<'_> {
             nothing.extend(key);
         }
         Ok(found)
+    }
+
+    fn entries_at(&self, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        self.snapshot.entries_at(indices)
     }
 
     fn misled_to(&self, index: u64) -> StoreError {

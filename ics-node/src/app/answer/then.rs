@@ -66,7 +66,7 @@ impl App {
     pub(in crate::app) fn then(&self, reader: Reader, moment: &Moment, id: IdentityId) -> Result<Then, AppError> {
         let (log, rules) = (self.log_then(moment), moment.rules());
         let entries = entries_about(&log, &id)?;
-        let mut said = Said::of(&log, rules, &id, None, &entries)?;
+        let mut said = Said::of(&log, rules, &id, &entries)?;
         if said.unseen {
             said = said.with_left(&log, rules, self.left_unshown(moment, &id)?)?;
         }

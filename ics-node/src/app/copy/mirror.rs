@@ -140,8 +140,7 @@ impl App {
                     rule: format!("a page from {from} on came to {} entries", tx.size()),
                 });
             }
-            let mut domain = writer.working_at(from)?;
-            let mut line = Line::default();
+            let (mut domain, mut line) = writer.working_at(from)?;
             for entry in &entries.entries {
                 breathe_among(entries.entries.len());
                 match entry {
@@ -156,7 +155,10 @@ impl App {
                 refuse_fork(tx, seen.as_ref())?;
             }
             if writer.part == Part::Mirror {
-                ended.into_iter().filter(|index| *index < from).try_for_each(|index| lose(tx, index))?;
+                for index in ended.into_iter().filter(|index| *index < from) {
+                    line.forget();
+                    lose(tx, index)?;
+                }
                 match settles {
                     true => settle(tx, &writer, rights, doubt),
                     false => tx.doubt(doubt),
@@ -165,7 +167,7 @@ impl App {
             if let Some(seal) = reached {
                 tx.seal(seal)?;
             }
-            writer.set_working(domain.clone());
+            writer.set_working(domain.clone(), line);
             Ok(domain)
         };
         let pending = match hosted.part {

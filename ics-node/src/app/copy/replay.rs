@@ -16,22 +16,24 @@ use crate::app::open::stored_keys;
 use crate::store::{Content, Key, Replay, StoreError, StoredEntry, misled};
 
 impl Entries for Replay<'_> {
-    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+    fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
         let keys = keys(postings);
         let Some((first, others)) = keys.split_first() else { return Ok(Vec::new()) };
-        let most = if others.is_empty() { limit } else { usize::MAX };
+        if others.is_empty() {
+            return self.positions(*first, limit);
+        }
         let mut found = Vec::new();
-        for index in self.positions(*first, most)? {
-            let entry = self.entry(index)?;
-            let has_all = others.is_empty() || {
-                let its = stored_keys(&entry);
-                others.iter().all(|key| its.contains(key))
-            };
-            if has_all && found.len() < limit {
-                found.push(entry);
+        for index in self.positions(*first, usize::MAX)? {
+            let its = stored_keys(&self.entry(index)?);
+            if others.iter().all(|key| its.contains(key)) && found.len() < limit {
+                found.push(index);
             }
         }
         Ok(found)
+    }
+
+    fn entries_at(&self, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        indices.iter().map(|index| self.entry(*index)).collect()
     }
 
     fn misled_to(&self, index: u64) -> StoreError {

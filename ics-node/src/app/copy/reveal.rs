@@ -16,7 +16,7 @@ use super::feed::decode;
 use crate::api::Problem;
 use crate::app::admit::check::{Checked, check_logged};
 use crate::app::admit::judge::{Judgement, judge_earlier, why_without_effect};
-use crate::app::entries::{Entries as _, Snapshot, keys_of, keys_of_missed};
+use crate::app::entries::{Entries as _, Line, Snapshot, keys_of, keys_of_missed};
 use crate::app::hosted::Hosted;
 use crate::app::open::take;
 use crate::app::{App, AppError, random};
@@ -47,6 +47,7 @@ impl App {
         let (lost, alarm) = (fill.lost.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
+            writer.forget_line();
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
             }
@@ -54,7 +55,7 @@ impl App {
             if let Some(alarm) = &alarm {
                 tx.alarm(now, "left-out", alarm);
             }
-            judging.into_iter().try_for_each(|one| judge_one(tx, one, now))
+            judge_all(tx, judging, now)
         };
         self.store().write(hosted.number, job)?.wait()?;
         Ok(())
@@ -151,16 +152,32 @@ fn left_out(fill: &Fill) -> Option<String> {
     ))
 }
 
-fn judge_one(tx: &mut WriteTx<'_>, one: Judging, now: Timestamp) -> Result<(), StoreError> {
+/// Judges one after the other, in log order: what becomes of one is known before it is read for those behind it, and each
+/// of a long record is read once.
+fn judge_all(tx: &mut WriteTx<'_>, judging: Vec<Judging>, now: Timestamp) -> Result<(), StoreError> {
+    let (mut line, mut last) = (Line::default(), None::<Arc<Domain>>);
+    for one in judging {
+        // Other certificates may say whose the statements are.
+        if last.as_ref().is_some_and(|last| !one.domain.has_certificates_of(last)) {
+            line.forget();
+        }
+        last = Some(Arc::clone(&one.domain));
+        judge_one(tx, &mut line, one, now)?;
+    }
+    Ok(())
+}
+
+fn judge_one(tx: &mut WriteTx<'_>, line: &mut Line, one: Judging, now: Timestamp) -> Result<(), StoreError> {
     let Judging { index, header, checked, domain, filling } = one;
     let judgement = match &checked {
-        Ok(checked) => judge_earlier(tx, index, &domain, &header, checked)?,
+        Ok(checked) => judge_earlier(tx, index, &domain, &header, checked, line)?,
         Err(problem) => Judgement::Refused(problem.clone()),
     };
     if let Judgement::Admitted(admission) = &judgement
         && let Some((erased, remnant)) = admission.erases()
     {
         tx.erase(erased, remnant.to_bytes())?;
+        line.forget();
     }
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => None,

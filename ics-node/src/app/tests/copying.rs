@@ -33,10 +33,10 @@ fn log_as_certificate(home: &App, maker: &Party, body: Vec<u8>) {
     let content = NewContent::Whole(Content { salt: [7; 16], body });
     let writer = Arc::clone(&hosted);
     let job = move |tx: &mut WriteTx<'_>| {
-        let mut domain = writer.working_at(tx.size())?;
+        let (mut domain, line) = writer.working_at(tx.size())?;
         let index = tx.append(NewEntry { header, content, keys: Vec::new(), effective: true })?;
         grow(&mut domain, index, admitted_at);
-        writer.set_working(domain.clone());
+        writer.set_working(domain.clone(), line);
         Ok::<_, StoreError>(domain)
     };
     let written = home.store().write(hosted.number, job).expect("queued").wait().expect("written");

@@ -1,0 +1,253 @@
+//! What the writer has at hand from one admission to the next: of a long record it reads what is new.
+
+use std::collections::BTreeMap;
+
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups};
+use ics_core::statement::Remnant;
+
+use super::{Entries, Said, is_about_group, is_more_about, of_groups, restored};
+use crate::app::admit::check::What;
+use crate::store::StoreError;
+
+/// Statements from which on a record is long, and kept: most things have fewer.
+const LONG: usize = 16;
+
+/// Bytes of what is kept of long records, about: a record of the largest size, of statements as most are.
+const KEPT_BYTES: usize = 8 << 20;
+
+/// How many statements that are at hand are judged in the time in which one is read.
+const READ: usize = 16;
+
+/// What is known from one admission to the next of a domain.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    /// The last thing of which nobody had spoken before, and all that is said of its groups; for as long as nothing more
+    /// is said of any group.
+    last: Option<(Logged, Vec<Logged>)>,
+    kept: Kept,
+    work: usize,
+}
+
+impl Line {
+    /// Ends what is known, if what was judged changes it. A statement changes none that stands there; an erasure does, and
+    /// a certificate may say whose they are.
+    pub(crate) fn take(&mut self, what: &What, is_admitted: bool) {
+        match what {
+            What::Statement(statement) if is_about_group(statement.subject()) => self.last = None,
+            What::Statement(_) => {}
+            _ if is_admitted => self.forget(),
+            _ => {}
+        }
+    }
+
+    /// Ends what is known: entries that stand in the log have become others.
+    pub(crate) fn forget(&mut self) {
+        (self.last, self.kept) = (None, Kept::default());
+    }
+
+    /// The next entry is not the one behind the last: what stands between them may be about groups.
+    pub(crate) fn skip(&mut self) {
+        self.last = None;
+    }
+
+    /// What it has taken so far to judge, counted in statements that were at hand.
+    pub(crate) const fn work(&self) -> usize {
+        self.work
+    }
+
+    /// All that is said of the thing of a statement that is to be admitted, and of its groups. A thing of which nobody has
+    /// spoken belongs to the groups that it says itself, and the next one off a factory line to the same: what is said of
+    /// those is read once.
+    pub(crate) fn before(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        next: &Logged,
+    ) -> Result<Said, StoreError> {
+        let id = next.subject_id();
+        let indices = entries.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+        self.work += 1;
+        if indices.len() >= LONG {
+            // Anybody can send in again what stands there: that is told by its id alone.
+            let same = self.find(entries, domain, &Posting::Statement(next.id()), limits::PAGE_ITEMS)?;
+            if same.iter().any(|it| !it.is_refused()) {
+                return Ok(Said { about: same, ..Said::default() });
+            }
+        }
+        if indices.is_empty() && !is_about_group(next.subject()) {
+            return Ok(Said { groups: self.groups_of_new(entries, domain, next)?, ..Said::default() });
+        }
+        self.said_at(entries, domain, &id, &indices, Some(next))
+    }
+
+    /// All that is said of an identity, and of its groups.
+    pub(crate) fn said(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        id: &IdentityId,
+    ) -> Result<Said, StoreError> {
+        let indices = entries.indices(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)?;
+        self.said_at(entries, domain, id, &indices, None)
+    }
+
+    /// The same of one that is spoken of at these indices, and next in what is to be admitted.
+    fn said_at(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        id: &IdentityId,
+        indices: &[u64],
+        next: Option<&Logged>,
+    ) -> Result<Said, StoreError> {
+        self.work += indices.len();
+        let (about, remnants) = self.at(entries, &Posting::Subject(*id), domain, indices)?;
+        let groups = self.groups(entries, domain, &candidate_groups(about.iter().chain(next)))?;
+        Ok(Said { unseen: is_more_about(id, &about, &remnants), about, groups })
+    }
+
+    /// What is said of the groups of a thing of which nobody has spoken.
+    fn groups_of_new(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        next: &Logged,
+    ) -> Result<Vec<Logged>, StoreError> {
+        if let Some((last, groups)) = &self.last {
+            let (last, next) = (last.claims(), next.claims());
+            if (last.act, &last.groups, &last.attributes) == (next.act, &next.groups, &next.attributes) {
+                self.work += groups.len();
+                return Ok(groups.clone());
+            }
+        }
+        let groups = self.groups(entries, domain, &candidate_groups([next]))?;
+        self.last = Some((next.clone(), groups.clone()));
+        Ok(groups)
+    }
+
+    /// The first statements with a posting, in log order.
+    pub(crate) fn find(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        posting: &Posting,
+        limit: usize,
+    ) -> Result<Vec<Logged>, StoreError> {
+        let indices = entries.indices(core::slice::from_ref(posting), limit)?;
+        self.work += indices.len();
+        Ok(self.at(entries, posting, domain, &indices)?.0)
+    }
+
+    /// All statements about these groups.
+    fn groups(
+        &mut self,
+        entries: &impl Entries,
+        domain: &Domain,
+        candidates: &CandidateGroups,
+    ) -> Result<Vec<Logged>, StoreError> {
+        let mut groups = Vec::new();
+        for (posting, limit) in of_groups(candidates) {
+            groups.extend(self.find(entries, domain, &posting, limit)?);
+        }
+        Ok(groups)
+    }
+
+    /// The statements at these indices, to which a posting has led, in log order, and what is left of others. Those at hand
+    /// are not read again.
+    fn at(
+        &mut self,
+        entries: &impl Entries,
+        posting: &Posting,
+        domain: &Domain,
+        indices: &[u64],
+    ) -> Result<(Vec<Logged>, Vec<Remnant>), StoreError> {
+        let mut logged = self.kept.at(posting, indices);
+        let is_missing = |index: &u64| logged.binary_search_by_key(index, Logged::index).is_err();
+        let missing: Vec<u64> = indices.iter().copied().filter(is_missing).collect();
+        let (read, remnants) = restored(entries, posting, domain, &entries.entries_at(&missing)?)?;
+        self.work += READ * missing.len();
+        if indices.len() >= LONG {
+            self.kept.keep(&read, indices, KEPT_BYTES);
+        }
+        logged.extend(read);
+        logged.sort_unstable_by_key(Logged::index);
+        Ok((logged, remnants))
+    }
+}
+
+/// Statements of long records as they were restored, by their indices. Each was verified before it came into the log, and
+/// is what was read of it there.
+#[derive(Debug, Default)]
+struct Kept {
+    statements: BTreeMap<u64, Logged>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Those at some indices that have a posting. Of any other the log has to say why its index leads there.
+    fn at(&self, posting: &Posting, indices: &[u64]) -> Vec<Logged> {
+        let of_it = |index: &u64| self.statements.get(index).filter(|it| posting.is_of(it)).cloned();
+        indices.iter().filter_map(of_it).collect()
+    }
+
+    /// Keeps what was read of a record, as far as there is room; for more of it all others go.
+    fn keep(&mut self, read: &[Logged], record: &[u64], most: usize) {
+        if self.bytes + read.iter().map(Logged::memory_bytes).sum::<usize>() > most {
+            self.statements.retain(|index, _| record.binary_search(index).is_ok());
+            self.bytes = self.statements.values().map(Logged::memory_bytes).sum();
+        }
+        for statement in read {
+            let bytes = self.bytes + statement.memory_bytes();
+            if bytes <= most {
+                self.bytes = bytes;
+                self.statements.insert(statement.index(), statement.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Kind;
+    use ics_core::log::entry::{EntryKind, Header};
+    use ics_core::statement::Claims;
+    use ics_core::statement::body::{self, Body};
+    use ics_core::statement::make::certify;
+    use ics_core::time::Timestamp;
+    use ics_core::vocabulary::Act;
+
+    use super::*;
+    use crate::fixture::{SALT, device, signer, word};
+
+    fn statement(index: u64) -> Logged {
+        let said = Claims::new(Act::Identity, word("manufacturer"), word("devices.acme.example"));
+        let (maker, key, at) = (signer("maker", 1), device(1), Timestamp::from_seconds(1_767_225_600));
+        let user_id = format!("Pump {index}");
+        let body = certify(&maker, &key, &user_id, None, Kind::Device, &said, false, at, &SALT).expect("made");
+        let Ok(Body::Statement(kept)) = body::parse(&body) else { panic!("a statement") };
+        let header = Header { kind: EntryKind::Statement, admitted_at: at, source: None };
+        Logged::from_store(index, &header, &kept, kept.issuer()).expect("a header")
+    }
+
+    #[test]
+    fn what_is_kept_stays_within_its_bound_and_for_another_record_it_goes() {
+        let said: Vec<Logged> = (0..8).map(statement).collect();
+        let (subject, other) = (Posting::Subject(said[0].subject_id()), Posting::Statement(said[0].id()));
+        let most = 4 * said[0].memory_bytes();
+        let all: Vec<u64> = (0..8).collect();
+        let held = |kept: &Kept| kept.at(&subject, &all).iter().map(Logged::index).collect::<Vec<_>>();
+
+        let mut kept = Kept::default();
+        kept.keep(&said[..3], &all[..3], most);
+        assert_eq!(held(&kept), [0, 1, 2]);
+        assert_eq!(kept.at(&other, &all).len(), 1, "of another posting what has it");
+        kept.keep(&said[3..7], &all[3..], most);
+        assert_eq!(held(&kept), [3, 4, 5, 6], "the former record is gone");
+        kept.keep(&said[7..], &all[3..], most);
+        assert_eq!(held(&kept), [3, 4, 5, 6], "there is no room for more of the same");
+        assert_eq!(kept.bytes, most);
+    }
+}
