@@ -1,13 +1,18 @@
 //! What is hidden from whoever asks, and not looked up for him.
 
+use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::record::Digest;
+use ics_core::statement::make::sign_document;
+use ics_core::statement::{Claims, Group, Subject};
+use ics_core::vocabulary::{Act, Attribute};
 
 use super::{PERMITS, node};
 use crate::api::ListQuery;
 use crate::api::problem::{Code, Problem};
 use crate::app::keys::KeySearch;
 use crate::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
-use crate::fixture::{Party, devices};
+use crate::fixture::{Party, SALT, claims, devices, word};
 
 /// What a reader is told of a thing, at every door.
 fn told(app: &App, maker: &Party, reader: Reader, text: &str) -> Vec<(&'static str, Result<(), AppError>)> {
@@ -32,18 +37,23 @@ fn without(error: AppError, text: &str) -> (Code, String) {
     (code, detail.replace(text, "…"))
 }
 
-/// A look at what is there takes longer than one at what is not, so there must be none for whom the rules show nothing:
-/// what cannot be read any more is hidden from him as it was, and nothing of it is remembered.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
-    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
-    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+/// Makes the last entry unreadable.
+fn damage(app: &App) {
     let damage = || {
         let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
                    WHERE position = (SELECT max(position) FROM entry)";
         app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [])?))
     };
     assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
+}
+
+/// A look at what is there takes longer than one at what is not, so there must be none for whom the rules show nothing:
+/// what cannot be read any more is hidden from him as it was, and nothing of it is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    damage(&app);
     let before = app.memory().identities();
     let fingerprint = pumps[0].fingerprint();
     let (id, absent) = (fingerprint.to_string(), "serial:SN-9");
@@ -77,4 +87,22 @@ async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
         );
     }
     assert_eq!(app.record(Reader::Operator, &maker.domain, &id).expect_err("damaged").problem().status, 500);
+}
+
+/// Nor what a group selects, of whose members a listing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_group_selects_is_not_read_where_the_rules_show_nothing() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let app = node(&maker, &devices(1), PERMITS, 1 << 20).await;
+    let attributes = [(Attribute::Lot, "0".to_owned())].into();
+    let group = Group { kind: Kind::Group, name: "lot 0".to_owned(), attributes };
+    let Ok(IdentityId::Group(id)) = group.id() else { panic!("a group has an id") };
+    let recall = Claims { status: Some(word("withdrawn")), ..claims(&maker, Act::Status) };
+    let now = app.clock().now();
+    let recall = sign_document(&maker.signer, &Subject::Group(group), &recall, now, &SALT).expect("made");
+    maker.submit_one(&app, recall).await.expect("admitted");
+    damage(&app);
+    let query = ListQuery { group: Some(Digest(id).to_string()), ..ListQuery::default() };
+    assert_eq!(app.list(Reader::Anonymous, &maker.domain, &query).expect("a page").items, []);
+    assert!(app.list(Reader::Operator, &maker.domain, &query).is_err(), "it is read for the operator");
 }

@@ -85,6 +85,9 @@ impl App {
         };
         let hosted = self.hosted(applicant.domain)?;
         let sight = self.sight(&hosted)?;
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(());
+        }
         for text in &csr.called {
             let mut meant = BTreeSet::new();
             for lookup in meanings(text) {
