@@ -5,9 +5,11 @@
 
 use std::sync::{Arc, TryLockError};
 
+use ics_core::domain::Domain;
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
+use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
@@ -18,12 +20,12 @@ use ics_sync::wire::{Base64, Refusal, Refusals};
 use super::feed::Unproven;
 use crate::api::problem::Code;
 use crate::api::{OutboxBatch, Problem, SubmissionResult};
-use crate::app::entries::{Entries as _, Snapshot};
+use crate::app::entries::{Entries as _, Snapshot, find_logged};
 use crate::app::hosted::Hosted;
 use crate::app::outbox::json;
 use crate::app::{App, AppError, Reader};
 use crate::config::{PeerConfig, PeerName};
-use crate::store::Part;
+use crate::store::{Part, StoredEntry};
 
 /// Milliseconds of the state machine's pauses; nobody waits for their end.
 const PAUSE_MILLIS: u64 = 60_000;
@@ -221,10 +223,46 @@ impl App {
             && let Some(domain) = hosted.domain()
             && let Some((index, held)) = domain.certificate(&sent.primary())
             && index < proven
-            && (held.covers(sent) || held.is_revoked_as(sent))
         {
-            return Unproven::stored(self.store().entry(hosted.number, index)?).map(Some);
+            let entry = self.store().entry(hosted.number, index)?;
+            if held.covers(sent) || (held.is_revoked_as(sent) && keeps_out(&domain, &snapshot, &entry, bytes)?) {
+                return Unproven::stored(entry).map(Some);
+            }
         }
         Ok(None)
+    }
+}
+
+/// Whether the rules of a domain keep out what is sent of a certificate and is not in the state that stands there.
+fn keeps_out(domain: &Domain, log: &Snapshot<'_>, held: &StoredEntry, sent: &[u8]) -> Result<bool, AppError> {
+    let Some(content) = &held.content else { return Ok(false) };
+    let both = Certificate::union(&content.body, sent).and_then(|both| Certificate::parse(&both));
+    let Ok(both) = both else { return Ok(true) };
+    let grants = find_logged(log, domain, &Posting::Grantee(both.primary()), limits::RECORD_STATEMENTS)?;
+    Ok(domain.check_certificate(&both, &[], &grants).is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Party;
+
+    /// Else nobody would send it, since it seems to be done: what revoked the key may have been there long before.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_comes_with_a_revocation_is_done_where_the_rules_keep_it_out() {
+        let length = Party::found("devices.acme.example").certificate.len();
+        for (limit, is_done) in [(None, false), (Some(length + 10), true)] {
+            let maker = Party::found_with("devices.acme.example", |it| it.limits.certificate_bytes = limit);
+            let app = maker.open();
+            let revoked = maker.revoked(&maker.certificate, 3);
+            let bodies = vec![maker.certificate.clone(), revoked.clone()];
+            let results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+            assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
+            let hosted = app.hosted(&maker.domain).expect("here");
+            let found = |body: &[u8]| app.logged_body(&hosted, body).expect("read").map(|entry| entry.index);
+            assert_eq!(found(&revoked), Some(2));
+            let more = maker.revoked(&maker.renewed(app.clock().now()), 3);
+            assert_eq!(found(&more).is_some(), is_done, "{limit:?}");
+        }
     }
 }
