@@ -5,8 +5,8 @@ use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::Act;
 
 /// Those of a signer's statements about the thing itself that are meant and stand, now, again or from a later time on, and
-/// what he had said before that would stand again without them. What was replaced is first: where one withdrawal cannot name all, nothing stands
-/// again for a moment.
+/// what he had said before that would stand again without them. What was replaced is first: where one withdrawal cannot
+/// name all, nothing stands again for a moment.
 #[must_use]
 pub fn with_replaced<'a>(
     record: &'a Record,
