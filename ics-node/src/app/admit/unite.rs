@@ -67,10 +67,17 @@ pub(super) fn revocation_alone(
     sent: &Checked,
 ) -> Result<Option<Checked>, StoreError> {
     let What::Certificate(certificate) = &sent.what else { return Ok(None) };
-    let Some((_, held)) = domain.certificate(&certificate.primary()) else { return Ok(None) };
+    let held = domain.certificate(&certificate.primary()).map(|(_, held)| held);
+    let Some(held) = held.filter(|held| is_revoked_anew(held, certificate)) else { return Ok(None) };
     let Some(body) = body_of(entries, held)? else { return Ok(None) };
     let ended = ended(held, &body, &sent.body);
     Ok(ended.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body).ok()))
+}
+
+/// Whether a state that is sent revokes its key as a former one does not: else nothing need be put together, which takes
+/// long.
+fn is_revoked_anew(former: &Certificate, sent: &Certificate) -> bool {
+    sent.revoked().is_some() && !former.is_revoked_as(sent)
 }
 
 /// A state of the log with what revokes its key in one that is sent, if that ends it.
@@ -136,7 +143,7 @@ fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Probl
     match joined(domain, &former, sent) {
         // The same signatures in other bytes are nothing new.
         Ok((both, _)) if former.0.covers(&both) => Ok(former),
-        Err(problem) => ended(&former.0, &former.1, &sent.1).ok_or(problem),
+        Err(problem) if is_revoked_anew(&former.0, &sent.0) => ended(&former.0, &former.1, &sent.1).ok_or(problem),
         both => both,
     }
 }
