@@ -1,11 +1,14 @@
 //! What is hidden from whoever asks, and not looked up for him.
 
+use std::time::Duration;
+
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::record::Digest;
 use ics_core::statement::make::sign_document;
 use ics_core::statement::{Claims, Group, Subject};
 use ics_core::vocabulary::{Act, Attribute};
+use ics_sync::wire::Watch;
 
 use super::{PERMITS, node};
 use crate::api::ListQuery;
@@ -37,12 +40,12 @@ fn without(error: AppError, text: &str) -> (Code, String) {
     (code, detail.replace(text, "…"))
 }
 
-/// Makes the last entry unreadable.
-fn damage(app: &App) {
+/// Makes an entry unreadable that stands so many before the last one.
+fn damage(app: &App, before: u32) {
     let damage = || {
         let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
-                   WHERE position = (SELECT max(position) FROM entry)";
-        app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [])?))
+                   WHERE position = (SELECT max(position) FROM entry) - ?1";
+        app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [before])?))
     };
     assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
 }
@@ -53,7 +56,7 @@ fn damage(app: &App) {
 async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
     let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
-    damage(&app);
+    damage(&app, 0);
     let before = app.memory().identities();
     let fingerprint = pumps[0].fingerprint();
     let (id, absent) = (fingerprint.to_string(), "serial:SN-9");
@@ -101,8 +104,23 @@ async fn what_a_group_selects_is_not_read_where_the_rules_show_nothing() {
     let now = app.clock().now();
     let recall = sign_document(&maker.signer, &Subject::Group(group), &recall, now, &SALT).expect("made");
     maker.submit_one(&app, recall).await.expect("admitted");
-    damage(&app);
+    damage(&app, 0);
     let query = ListQuery { group: Some(Digest(id).to_string()), ..ListQuery::default() };
     assert_eq!(app.list(Reader::Anonymous, &maker.domain, &query).expect("a page").items, []);
     assert!(app.list(Reader::Operator, &maker.domain, &query).is_err(), "it is read for the operator");
+}
+
+/// Nor what somebody watches, who is told nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_watched_is_not_read_where_the_rules_show_nothing() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let more = maker.submit_one(&app, maker.introduce(&app, &pumps[0], "Pump", "more")).await.expect("admitted");
+    damage(&app, 1);
+    let watch = Watch { ids: vec![pumps[0].fingerprint().to_string()], from: more.index, ..Watch::default() };
+    let mut watcher = app.watch(Reader::Anonymous, &maker.domain, watch.clone()).expect("watches");
+    let told = watcher.next(Duration::ZERO).await.expect("nothing is read");
+    assert_eq!((told.upto, told.heads.len()), (more.index + 1, 0));
+    let mut watcher = app.watch(Reader::Operator, &maker.domain, watch).expect("watches");
+    watcher.next(Duration::ZERO).await.expect_err("it is read for the operator");
 }
