@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use ics_core::descriptor::Descriptor;
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::record::Digest;
-use ics_core::statement::make::sign_document;
+use ics_core::statement::make::{sign_descriptor, sign_document};
 use ics_core::statement::{Claims, Group, Subject};
 use ics_core::vocabulary::{Act, Attribute};
 use ics_sync::wire::Watch;
@@ -15,7 +16,7 @@ use crate::api::ListQuery;
 use crate::api::problem::{Code, Problem};
 use crate::app::keys::KeySearch;
 use crate::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
-use crate::fixture::{Party, SALT, claims, devices, word};
+use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
 /// What a reader is told of a thing, at every door.
 fn told(app: &App, maker: &Party, reader: Reader, text: &str) -> Vec<(&'static str, Result<(), AppError>)> {
@@ -123,4 +124,22 @@ async fn what_is_watched_is_not_read_where_the_rules_show_nothing() {
     assert_eq!((told.upto, told.heads.len()), (more.index + 1, 0));
     let mut watcher = app.watch(Reader::Operator, &maker.domain, watch).expect("watches");
     watcher.next(Duration::ZERO).await.expect_err("it is read for the operator");
+}
+
+/// What was answered is remembered for as long as what it rests on: here that is the rules.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_rules_show_nothing_holds_until_there_are_others() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let look = || app.thing(Reader::Anonymous, &maker.domain, &pumps[0].fingerprint().to_string()).expect("read");
+    let looked = look();
+    let [mark] = looked.marks.as_slice() else { panic!("{looked:?}") };
+    assert!(looked.thing.is_none() && app.stands(mark));
+    let previous = Descriptor::parse(&app.descriptor(&maker.domain, None).expect("in force").json).expect("parses");
+    let access = previous.access.replace(" when { principal has node }", "");
+    let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), access, ..previous };
+    let body = sign_descriptor(&[&owner(&maker.domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed");
+    maker.submit_one(&app, body).await.expect("admitted");
+    assert!(!app.stands(mark));
+    assert!(look().thing.is_some(), "anybody may read now");
 }
