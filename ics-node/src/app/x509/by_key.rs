@@ -144,8 +144,9 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        let mut all = said.certificates();
-        let its = all.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
+        // Anybody may show any key, so what it may is asked of those that have it.
+        let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
+        let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
         Ok(its.map(Certificate::primary))
     }
 
