@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::check::{Checked, Parsed, What, checked};
 use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::entries::Entries;
+use crate::app::entries::{Entries, find_logged};
 use crate::store::StoreError;
 
 /// A state of a certificate and its body.
@@ -89,14 +89,24 @@ fn ended(former: &Certificate, body: &[u8], sent: &[u8]) -> Option<State> {
 
 /// Whether a body of the log is what was sent: it says the same, or is a state of a certificate that has all of it, or
 /// all that revokes its key, where the rules keep out the rest.
-pub(in crate::app) fn stands_for(logged: &[u8], sent: &[u8]) -> bool {
+pub(in crate::app) fn stands_for(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]) -> bool {
     match (body::parse(logged), body::parse(sent)) {
-        (Ok(Body::Certificate(logged)), Ok(Body::Certificate(sent))) => {
-            logged.covers(&sent) || logged.is_revoked_as(&sent)
+        (Ok(Body::Certificate(held)), Ok(Body::Certificate(whole))) => {
+            let is_kept_out = || keeps_out(domain, entries, logged, sent).unwrap_or_default();
+            held.covers(&whole) || (held.is_revoked_as(&whole) && is_kept_out())
         }
         (Ok(logged), Ok(sent)) => logged.id() == sent.id(),
         _ => false,
     }
+}
+
+/// Whether the rules of a domain keep out what is sent of a certificate and is not in the state that stands there. What
+/// revoked its key may have been there long before.
+fn keeps_out(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]) -> Result<bool, StoreError> {
+    let both = Certificate::union(logged, sent).and_then(|both| Certificate::parse(&both));
+    let Ok(both) = both else { return Ok(true) };
+    let grants = find_logged(entries, domain, &Posting::Grantee(both.primary()), limits::RECORD_STATEMENTS)?;
+    Ok(domain.check_certificate(&both, &[], &grants).is_err())
 }
 
 /// The state that a certificate follows: in its batch, or else in the log.

@@ -5,11 +5,9 @@
 
 use std::sync::{Arc, TryLockError};
 
-use ics_core::domain::Domain;
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
-use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
@@ -20,12 +18,13 @@ use ics_sync::wire::{Base64, Refusal, Refusals};
 use super::feed::Unproven;
 use crate::api::problem::Code;
 use crate::api::{OutboxBatch, Problem, SubmissionResult};
-use crate::app::entries::{Entries as _, Snapshot, find_logged};
+use crate::app::admit::unite::stands_for;
+use crate::app::entries::{Entries as _, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::outbox::json;
 use crate::app::{App, AppError, Reader};
 use crate::config::{PeerConfig, PeerName};
-use crate::store::{Part, StoredEntry};
+use crate::store::Part;
 
 /// Milliseconds of the state machine's pauses; nobody waits for their end.
 const PAUSE_MILLIS: u64 = 60_000;
@@ -225,21 +224,13 @@ impl App {
             && index < proven
         {
             let entry = self.store().entry(hosted.number, index)?;
-            if held.covers(sent) || (held.is_revoked_as(sent) && keeps_out(&domain, &snapshot, &entry, bytes)?) {
+            let body = entry.content.as_ref().map(|content| &content.body);
+            if held.covers(sent) || body.is_some_and(|body| stands_for(&domain, &snapshot, body, bytes)) {
                 return Unproven::stored(entry).map(Some);
             }
         }
         Ok(None)
     }
-}
-
-/// Whether the rules of a domain keep out what is sent of a certificate and is not in the state that stands there.
-fn keeps_out(domain: &Domain, log: &Snapshot<'_>, held: &StoredEntry, sent: &[u8]) -> Result<bool, AppError> {
-    let Some(content) = &held.content else { return Ok(false) };
-    let both = Certificate::union(&content.body, sent).and_then(|both| Certificate::parse(&both));
-    let Ok(both) = both else { return Ok(true) };
-    let grants = find_logged(log, domain, &Posting::Grantee(both.primary()), limits::RECORD_STATEMENTS)?;
-    Ok(domain.check_certificate(&both, &[], &grants).is_err())
 }
 
 #[cfg(test)]
