@@ -341,10 +341,10 @@ impl App {
     fn holds(&self, hosted: &Hosted, receipt: &Receipt, sent: &[u8]) -> bool {
         let held = self.store().entry(hosted.number, receipt.index).ok();
         let content = held.filter(|held| held.leaf == receipt.leaf).and_then(|held| held.content);
-        content.is_some_and(|content| {
-            let is_named = canonical(&content.body).is_some_and(|(id, _)| id == receipt.id);
-            is_named && stands_for(&content.body, sent)
-        })
+        let Some((content, domain)) = content.zip(hosted.domain()) else { return false };
+        let log = Snapshot { store: self.store(), number: hosted.number, size: domain.size() };
+        let is_named = canonical(&content.body).is_some_and(|(id, _)| id == receipt.id);
+        is_named && stands_for(&domain, &log, &content.body, sent)
     }
 
     /// What has become of bodies so far. What was done when they were taken in may have been among the oldest that are

@@ -26,6 +26,8 @@ const REVOCATION: u8 = 11;
 const GENERAL: u8 = 21;
 const ERROR: u8 = 23;
 const CONFIRMATION: u8 = 24;
+/// Bytes of the longest digest: what its holder says of a certificate is remembered, to be answered again.
+const DIGEST_BYTES: usize = 64;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -183,8 +185,11 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
             return Err(Failure::new(FailureInfo::BadRequest, text));
         }
     };
-    let algorithm = confirmed.algorithm.map(|it| it.oid);
-    Ok(Some(Confirmation { hash: confirmed.hash.into_bytes(), algorithm, is_accepted }))
+    let (hash, algorithm) = (confirmed.hash.into_bytes(), confirmed.algorithm.map(|it| it.oid));
+    if hash.len() > DIGEST_BYTES {
+        return Err(Failure::form(format!("a digest has {DIGEST_BYTES} bytes at most")));
+    }
+    Ok(Some(Confirmation { hash, algorithm, is_accepted }))
 }
 
 /// Why a request is refused, in CMP's words.
@@ -203,17 +208,20 @@ mod tests {
 
     #[test]
     fn who_got_a_certificate_takes_it_or_not() {
-        let told = |status: Option<u8>| {
+        let said = |hash: &[u8], status: Option<u8>| {
             let status = status.map(|status| Status { status, text: None, failure: None });
-            let (hash, number) = (OctetString::new([1; 32]).expect("short"), Int::new(&[0]).expect("short"));
+            let (hash, number) = (OctetString::new(hash).expect("short"), Int::new(&[0]).expect("short"));
             let one = Confirmed { hash, number, status, algorithm: None };
             let said = confirmation(&vec![one].to_der().expect("encodes"));
             said.map(|said| said.map(|said| said.is_accepted)).map_err(|failure| failure.info)
         };
+        let told = |status: Option<u8>| said(&[1; 32], status);
         for (status, expected) in [(None, true), (Some(0), true), (Some(1), true), (Some(2), false)] {
             assert_eq!(told(status), Ok(Some(expected)), "{status:?}");
         }
         assert_eq!(told(Some(3)), Err(FailureInfo::BadRequest), "`waiting` is no word of his");
+        assert_eq!(said(&[1; DIGEST_BYTES], Some(2)), Ok(Some(false)));
+        assert_eq!(said(&[1; DIGEST_BYTES + 1], Some(2)), Err(FailureInfo::BadDataFormat), "it would be remembered");
         let none = confirmation(&[0x30, 0]).map(|said| said.is_none());
         assert_eq!(none, Ok(true));
     }

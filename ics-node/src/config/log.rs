@@ -11,7 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub struct LogConfig {
     /// `text` for people (the default) or `json`, one object in a line.
     pub format: LogFormat,
-    /// `info` unless told; a level, or filters such as `warn,ics_node::http=debug`, where what no filter speaks of is
+    /// `info` unless told; a level, or filters such as `warn,ics_node::http=debug`: without a level beside them all else is
     /// written from `info` on. With `debug` and below, identities that are looked up appear in the log.
     #[serde(deserialize_with = "level")]
     pub level: Targets,

@@ -6,6 +6,7 @@ use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::spki::BARE_KEY_CREATED;
+use ics_core::statement::BodyError;
 use ics_core::time::Timestamp;
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use sequoia_openpgp::packet::key::{KeyRole, SecretParts};
@@ -92,6 +93,15 @@ impl ImportSource {
         }
     }
 
+    /// What in it should revoke a key that is here, or something on it, and does not count.
+    ///
+    /// # Errors
+    /// When its certificate is not accepted.
+    pub fn not_revoked(&self, held: &StoredKey) -> Result<Option<BodyError>, KeyError> {
+        let sent = self.certificate()?.unwrap_or_default();
+        Ok(sent.not_revoked.into_iter().find(|it| it.leaves_standing(held.certificate())))
+    }
+
     /// Whether it has a secret of a key that is here which is not here yet.
     #[must_use]
     pub fn has_more_secrets(&self, held: &StoredKey) -> bool {
@@ -159,7 +169,7 @@ impl KeyStore {
         source: ImportSource,
         passphrases: Option<(Option<&Passphrase>, &Passphrase)>,
     ) -> Result<Option<StoredKey>, KeyError> {
-        let sent = source.certificate()?.unwrap_or_default();
+        let (sent, not_revoked) = (source.certificate()?.unwrap_or_default(), source.not_revoked(held)?);
         let union = Certificate::union(held.certificate_bytes(), &sent.body).map_err(KeyError::make)?;
         let certificate = Certificate::parse(&union).map_err(KeyError::make)?;
         let packets = match (source.content, passphrases) {
@@ -174,7 +184,6 @@ impl KeyStore {
         }
         if held.certificate().covers(&certificate) && secrets.is_empty() {
             // Whoever imports a revocation and hears that nothing changed believes that the key is revoked.
-            let not_revoked = sent.not_revoked.into_iter().find(|it| it.leaves_standing(held.certificate()));
             return not_revoked.map_or(Ok(None), |error| Err(KeyError::NotRevoked(Box::new(error))));
         }
         self.rewrite(held, &union, secrets).map(Some)

@@ -178,6 +178,11 @@ fn a_key_that_should_be_revoked_and_is_not_is_no_unchanged_one() {
     fs::write(&path, armor_certificate(&weak).expect("armor")).expect("written");
     let refused = ImportSource::read(&path).map(|_| ()).expect_err("refused").to_string();
     assert!(refused.contains("NOT taken") && refused.contains("SHA-1"), "{refused}");
+    let later = later_state(&made, &secret);
+    let both = [&later[..key], &revocation(Fingerprint::V4([7; 20]), 10), &later[key..]].concat();
+    let source = public_source(home.path(), &both);
+    assert!(source.not_revoked(&made).expect("read").is_some(), "it is told beside what is new");
+    assert!(store.extend(&made, source, None).expect("written").is_some());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::signature::RawSignature;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::Claims;
 use ics_core::statement::body::{self, Body};
@@ -25,6 +26,7 @@ use ics_node::app::{App, AppError, NodeKeys, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::{Settings, serve};
 use ics_node::store::StoreError;
+use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 
 /// What operators of a party's node show.
@@ -226,6 +228,36 @@ impl Party {
         let other = Certificate::make(&self.signer, "Acme", at, &SALT).expect("made");
         let key = self.signer.public_key().to_packet();
         [&self.certificate, other.strip_prefix(key.as_slice()).expect("the same key")].concat()
+    }
+
+    /// A state of the signer's certificate with one signature more, by which he revokes his key for a reason (RFC 9580,
+    /// 5.2.3.31): 2 as stolen, 3 as retired.
+    pub(crate) fn revoked(&self, state: &[u8], reason: u8) -> Vec<u8> {
+        let key = self.signer.public_key().to_packet();
+        let rest = state.strip_prefix(key.as_slice()).expect("begins with its key");
+        [&key[..], &self.revocation(reason), rest].concat()
+    }
+
+    fn revocation(&self, reason: u8) -> Vec<u8> {
+        let (key, issuer) = (self.signer.public_key(), self.signer.public_key().fingerprint());
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("short");
+        // 2026-01-01, by whom, and why.
+        let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
+        let hashed = [&[5, 0x82][..], &1_767_225_600_u32.to_be_bytes(), &by, &[3, 29, reason, b'.']].concat();
+        // Version 4, of a key, EdDSA, SHA-512.
+        let head = [&[4, 0x20, 22, 10, 0, length(&hashed)][..], &hashed].concat();
+        let over = [&[0x99, 0, length(key.body())][..], key.body(), &head, &[4, 0xff, 0, 0, 0, length(&head)]].concat();
+        let digest = Sha512::digest(over);
+        let RawSignature::Ed25519(value) = self.signer.sign(&digest).expect("signs") else {
+            panic!("another algorithm")
+        };
+        let number = |bytes: &[u8]| {
+            let bytes = &bytes[bytes.iter().position(|byte| *byte != 0).expect("not zero")..];
+            let bits = u32::from(length(bytes)) * 8 - bytes[0].leading_zeros();
+            [&u16::try_from(bits).expect("short").to_be_bytes()[..], bytes].concat()
+        };
+        let body = [&head[..], &[0, 0], &digest[..2], &number(&value[..32]), &number(&value[32..])].concat();
+        [&[0xc2, length(&body)][..], &body].concat()
     }
 
     pub(crate) fn introduce(&self, app: &App, key: &PublicKey, user_id: &str, lot: &str) -> Vec<u8> {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ics_core::descriptor::Source;
 use ics_core::log::Hash;
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::signature::RawSignature;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Role;
@@ -13,7 +12,6 @@ use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::keys::Change;
 use ics_node::app::{App, Reader};
 use ics_sync::wire;
-use sha2::{Digest as _, Sha512};
 use tokio::sync::watch;
 
 use crate::fixture::{Party, SALT, catches_up, copy, device, served, word};
@@ -88,32 +86,6 @@ async fn what_became_too_long_is_refused_with_the_reason() {
     assert_eq!(merged.keys.get(&maker.signer.public_key().fingerprint()), Some(&Change::Refused), "{merged:?}");
 }
 
-/// The packet by which a party says that its key is retired.
-fn retirement(party: &Party) -> Vec<u8> {
-    revocation(party, 3)
-}
-
-/// The packet by which a party revokes its key, for a reason (RFC 9580, 5.2.3.31).
-fn revocation(party: &Party, reason: u8) -> Vec<u8> {
-    let (key, issuer) = (party.signer.public_key(), party.signer.public_key().fingerprint());
-    let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("short");
-    // 2026-01-01, by whom, and why.
-    let by = [&[22, 33, 4][..], issuer.as_bytes(), &[9, 16], &issuer.as_bytes()[12..]].concat();
-    let hashed = [&[5, 0x82][..], &1_767_225_600_u32.to_be_bytes(), &by, &[3, 29, reason, b'.']].concat();
-    // Version 4, of a key, EdDSA, SHA-512.
-    let head = [&[4, 0x20, 22, 10, 0, length(&hashed)][..], &hashed].concat();
-    let over = [&[0x99, 0, length(key.body())][..], key.body(), &head, &[4, 0xff, 0, 0, 0, length(&head)]].concat();
-    let digest = Sha512::digest(over);
-    let RawSignature::Ed25519(value) = party.signer.sign(&digest).expect("signs") else { panic!("another algorithm") };
-    let number = |bytes: &[u8]| {
-        let bytes = &bytes[bytes.iter().position(|byte| *byte != 0).expect("not zero")..];
-        let bits = u32::from(length(bytes)) * 8 - bytes[0].leading_zeros();
-        [&u16::try_from(bits).expect("short").to_be_bytes()[..], bytes].concat()
-    };
-    let body = [&head[..], &[0, 0], &digest[..2], &number(&value[..32]), &number(&value[32..])].concat();
-    [&[0xc2, length(&body)][..], &body].concat()
-}
-
 /// What the log took in before goes on to count: whoever believes that done is told what is left to do, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
@@ -121,11 +93,9 @@ async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
         let maker = Party::found("devices.acme.example");
         let app = maker.open();
         maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
-        let key = maker.signer.public_key().to_packet();
-        let rest = maker.certificate.strip_prefix(key.as_slice()).expect("begins with its key");
         let alarms = || app.domain(&maker.domain).expect("domain").alarms;
         assert_eq!(alarms(), []);
-        let revoked = [&key[..], &revocation(&maker, reason), rest].concat();
+        let revoked = maker.revoked(&maker.certificate, reason);
         for _ in 0..2 {
             assert_eq!(stood(&app, &maker, vec![revoked.clone()]).await, [Ok(3)]);
         }
@@ -138,9 +108,7 @@ async fn the_owners_are_told_of_a_signer_who_revokes_his_key() {
     // Of whom the owners have given no role they have nothing to decide.
     let (maker, stranger) = (Party::found("devices.acme.example"), Party::found("other.example"));
     let app = maker.open();
-    let key = stranger.signer.public_key().to_packet();
-    let rest = stranger.certificate.strip_prefix(key.as_slice()).expect("begins with its key");
-    stood(&app, &maker, vec![[&key[..], &revocation(&stranger, 2), rest].concat()]).await;
+    stood(&app, &maker, vec![stranger.revoked(&stranger.certificate, 2)]).await;
     assert_eq!(app.domain(&maker.domain).expect("domain").alarms, []);
 }
 
@@ -155,9 +123,7 @@ async fn a_holder_revokes_his_key_also_with_what_the_rules_keep_out() {
         let app = maker.open();
         maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
         let renewed = if is_whole { maker.renewed(app.clock().now()) } else { forgetful(&maker, 1) };
-        let key = maker.signer.public_key().to_packet();
-        let rest = renewed.strip_prefix(key.as_slice()).expect("begins with its key");
-        let sent = [&key[..], &retirement(&maker), rest].concat();
+        let sent = maker.revoked(&renewed, 3);
         assert_eq!(stood(&app, &maker, vec![sent.clone()]).await, [Ok(3)], "{is_whole}");
         let (first, ended, sent_state) = (logged(&app, &maker, 1), logged(&app, &maker, 3), certificate(&sent));
         assert!(ended.ends(&first) && ended.is_revoked_as(&sent_state) && !first.is_revoked_as(&sent_state));

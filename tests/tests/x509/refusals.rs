@@ -3,11 +3,14 @@
 use ics_core::descriptor::Compromise;
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
-use ics_node::app::{CertifyFault, Requester, Revoker};
+use ics_node::api::CertificateQuery;
+use ics_node::app::{CertifyFault, Reader, Requester, Revoker};
 use ics_node::x509::Reason;
 
 use crate::tools::Bench;
-use crate::world::{DOMAIN, Shape, World, controller, id, introduction, maker, owner, revoked, status, withdrawal};
+use crate::world::{
+    DOMAIN, Shape, World, controller, domain, id, introduction, maker, owner, revoked, status, withdrawal,
+};
 
 /// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
@@ -201,4 +204,20 @@ fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
     let revoked = world.revoke(&issued.serial, Revoker::Requester(by), Reason::PrivilegeWithdrawn);
     let error = revoked.expect_err("whoever has the key");
     assert_eq!((error.fault(), world.size()), (CertifyFault::Denied, size), "{error}");
+}
+
+/// A look at what was issued takes longer than one at nothing, so there is none for whom the rules show nothing.
+#[test]
+fn for_whom_the_rules_show_nothing_no_certificate_is_looked_at() {
+    let mut world = World::new();
+    let now = world.app.clock().now();
+    world.claim_period(7, 1, (now, now.plus_millis(3_600_000)), "ldevid");
+    let page = |world: &World, reader| world.app.certificates(reader, &domain(), &CertificateQuery::default());
+    assert_eq!(page(&world, Reader::Anonymous).expect("a page").items.len(), 1, "anybody may read all");
+    world.hide();
+    // The statement that it was issued stands before the descriptor.
+    world.rewrite(1, b"unreadable");
+    let shown = page(&world, Reader::Anonymous).expect("a page");
+    assert_eq!((shown.items.len(), shown.next), (0, None));
+    page(&world, Reader::Operator).expect_err("it is looked at for the operator");
 }

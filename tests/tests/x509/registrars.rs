@@ -1,10 +1,13 @@
 //! Signers who ask by their own keys for things, as the machines of a production line do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Compromise;
-use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::Role;
-use ics_node::app::Clock;
+use ics_node::app::{CertifyFault, Clock, EstRequest};
+use ics_node::tls::KeyPin;
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
@@ -13,10 +16,10 @@ use crate::cmp::{Site, tlv};
 use crate::est::enroll;
 use crate::node::Node;
 use crate::tools::Bench;
-use crate::world::{World, domain};
+use crate::world::{World, domain, introduction, wait};
 
 /// One more signer of the manufacturer, whose key openssl takes, and a certificate that it signs itself.
-fn line(world: &mut World, bench: &Bench) -> Fingerprint {
+fn line(world: &mut World, bench: &Bench) -> PublicKey {
     let key = Key4::<SecretParts, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
     let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { panic!("it is encrypted") };
     let secret = secret.map(|secret| match secret {
@@ -36,7 +39,7 @@ fn line(world: &mut World, bench: &Bench) -> Fingerprint {
     });
     let certificate = Certificate::make(&*signer, "Line 1", Clock::default().now(), &[4; 32]).expect("a certificate");
     world.submit(vec![certificate]);
-    fingerprint
+    signer.public_key().clone()
 }
 
 const LINE: &[&str] =
@@ -45,7 +48,7 @@ const LINE: &[&str] =
 #[test]
 fn a_signer_asks_for_the_thing_that_his_request_names() {
     let mut site = Site::new();
-    let signer = line(&mut site.world, &site.bench);
+    let signer = line(&mut site.world, &site.bench).fingerprint();
     let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
     site.gets("", LINE, &named);
     site.keep("ldevid.pem");
@@ -86,4 +89,21 @@ fn by_est_as_well() {
         // Before what is first issued, the log gets the issuer's own certificate.
         assert_eq!(world.size() > size, expected == "200", "{subject}");
     }
+}
+
+/// Of a key that things have as well nobody knows who comes by it.
+#[test]
+fn a_key_of_a_signer_that_two_records_name_shows_nobody() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let key = KeyPin::of(&line(&mut world, &bench).to_spki_der().expect("X.509 has such keys"));
+    let now = world.app.clock().now();
+    let period = (now, now.plus_millis(3_600_000));
+    let issued = |seed: u8, number: u16| world.issued_for(key.as_bytes(), seed, number, period, "ldevid");
+    let certificate = world.key.certificate.to_vec();
+    world.submit(vec![certificate, introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
+    let text = STANDARD.encode(bench.request("device", &["-subj", "/serialNumber=SN-7"]));
+    let (profile, issuer) = ("ldevid".to_owned(), None);
+    let asked = EstRequest { domain: domain(), profile, issuer, proven: Some(key), basic: None };
+    let refused = wait(world.app.est_enroll(&asked, &text)).expect_err("it may be either");
+    assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
 }

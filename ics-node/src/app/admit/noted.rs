@@ -132,14 +132,14 @@ pub(in crate::app) fn warn_of_revoked(
         roles.iter().map(|role| (Role::as_str(role), format!("--remove-signer {role}={signer}"))).unzip();
     let (why, way) = match how {
         Revoked::ForAllTimes => (
-            "for all times, as a key that was stolen",
+            "for all times: it was stolen, or he gives no reason",
             format!(
                 "from which entry on it was no longer he who spoke, the owners declare: `ics domain update \
                  --compromised {signer}@INDEX`"
             ),
         ),
         Revoked::FromThen => (
-            "as one that he has given up",
+            "as one that was replaced or is retired",
             format!(
                 "once somebody else says what is to go on to count, take the role from him: `ics domain update {}`",
                 ways.join(" ")

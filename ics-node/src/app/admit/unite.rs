@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::check::{Checked, Parsed, What, checked};
 use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::entries::Entries;
+use crate::app::entries::{Entries, find_logged};
 use crate::store::StoreError;
 
 /// A state of a certificate and its body.
@@ -67,10 +67,17 @@ pub(super) fn revocation_alone(
     sent: &Checked,
 ) -> Result<Option<Checked>, StoreError> {
     let What::Certificate(certificate) = &sent.what else { return Ok(None) };
-    let Some((_, held)) = domain.certificate(&certificate.primary()) else { return Ok(None) };
+    let held = domain.certificate(&certificate.primary()).map(|(_, held)| held);
+    let Some(held) = held.filter(|held| is_revoked_anew(held, certificate)) else { return Ok(None) };
     let Some(body) = body_of(entries, held)? else { return Ok(None) };
     let ended = ended(held, &body, &sent.body);
     Ok(ended.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body).ok()))
+}
+
+/// Whether a state that is sent revokes its key as a former one does not: else nothing need be put together, which takes
+/// long.
+fn is_revoked_anew(former: &Certificate, sent: &Certificate) -> bool {
+    sent.revoked().is_some() && !former.is_revoked_as(sent)
 }
 
 /// A state of the log with what revokes its key in one that is sent, if that ends it.
@@ -82,14 +89,24 @@ fn ended(former: &Certificate, body: &[u8], sent: &[u8]) -> Option<State> {
 
 /// Whether a body of the log is what was sent: it says the same, or is a state of a certificate that has all of it, or
 /// all that revokes its key, where the rules keep out the rest.
-pub(in crate::app) fn stands_for(logged: &[u8], sent: &[u8]) -> bool {
+pub(in crate::app) fn stands_for(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]) -> bool {
     match (body::parse(logged), body::parse(sent)) {
-        (Ok(Body::Certificate(logged)), Ok(Body::Certificate(sent))) => {
-            logged.covers(&sent) || logged.is_revoked_as(&sent)
+        (Ok(Body::Certificate(held)), Ok(Body::Certificate(whole))) => {
+            let is_kept_out = || keeps_out(domain, entries, logged, sent).unwrap_or_default();
+            held.covers(&whole) || (held.is_revoked_as(&whole) && is_kept_out())
         }
         (Ok(logged), Ok(sent)) => logged.id() == sent.id(),
         _ => false,
     }
+}
+
+/// Whether the rules of a domain keep out what is sent of a certificate and is not in the state that stands there. What
+/// revoked its key may have been there long before.
+fn keeps_out(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]) -> Result<bool, StoreError> {
+    let both = Certificate::union(logged, sent).and_then(|both| Certificate::parse(&both));
+    let Ok(both) = both else { return Ok(true) };
+    let grants = find_logged(entries, domain, &Posting::Grantee(both.primary()), limits::RECORD_STATEMENTS)?;
+    Ok(domain.check_certificate(&both, &[], &grants).is_err())
 }
 
 /// The state that a certificate follows: in its batch, or else in the log.
@@ -136,7 +153,7 @@ fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Probl
     match joined(domain, &former, sent) {
         // The same signatures in other bytes are nothing new.
         Ok((both, _)) if former.0.covers(&both) => Ok(former),
-        Err(problem) => ended(&former.0, &former.1, &sent.1).ok_or(problem),
+        Err(problem) if is_revoked_anew(&former.0, &sent.0) => ended(&former.0, &former.1, &sent.1).ok_or(problem),
         both => both,
     }
 }

@@ -31,8 +31,15 @@ pub struct Thing {
 pub struct Mark {
     /// The number that the domain has at this node.
     pub domain: DomainNumber,
-    id: IdentityId,
-    generation: u64,
+    rests_on: RestsOn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RestsOn {
+    /// What is kept of an identity.
+    Kept { id: IdentityId, generation: u64 },
+    /// The descriptor of this version, whose rules show the reader nothing: nothing was looked up for him.
+    Rules(u64),
 }
 
 /// What a look-up by id came to, also if that is nothing.
@@ -40,8 +47,7 @@ pub struct Mark {
 pub struct Looked {
     /// The thing, if the reader may read what the domain says of it.
     pub thing: Option<Thing>,
-    /// What that rests on, apart from what time alone changes; none where the text is no id, or nothing was looked up for
-    /// the reader.
+    /// What that rests on, apart from what time alone changes; none where the text is no id.
     pub marks: Vec<Mark>,
 }
 
@@ -76,12 +82,14 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let (mut looked, mut known) = (Looked::default(), Vec::new());
+        let mark = |rests_on| Mark { domain: hosted.number, rests_on };
         if !self.may_read_any(reader, &sight.domain) {
+            looked.marks.push(mark(RestsOn::Rules(sight.domain.descriptor().version)));
             return Ok(looked);
         }
         for id in ids {
             let kept = self.kept(&sight, id)?;
-            looked.marks.push(Mark { domain: hosted.number, id: *id, generation: kept.generation });
+            looked.marks.push(mark(RestsOn::Kept { id: *id, generation: kept.generation }));
             if kept.known().is_some() {
                 known.push(Told { hosted: Arc::clone(&hosted), reach: sight.reach(), kept });
             }
@@ -99,8 +107,17 @@ impl App {
     /// Whether what was known when a mark was made is known still.
     #[must_use]
     pub fn stands(&self, mark: &Mark) -> bool {
-        let kept = self.memory().recall(mark.domain, &mark.id, self.clock().now());
-        kept.is_some_and(|kept| kept.generation == mark.generation)
+        match mark.rests_on {
+            RestsOn::Kept { id, generation } => {
+                let kept = self.memory().recall(mark.domain, &id, self.clock().now());
+                kept.is_some_and(|kept| kept.generation == generation)
+            }
+            RestsOn::Rules(version) => {
+                let hosted = self.all_hosted().into_iter().find(|hosted| hosted.number == mark.domain);
+                let domain = hosted.and_then(|hosted| hosted.domain());
+                domain.is_some_and(|domain| domain.descriptor().version == version)
+            }
+        }
     }
 
     /// How complete and how fresh a domain is now; `None` while it is silent or not here. Asked for before a mark is

@@ -150,7 +150,7 @@ impl App {
     /// What a query asks for. Of a domain of which the reader may read nothing it finds nothing.
     fn filter(&self, reader: Reader, sight: &Sight<'_>, query: &ListQuery) -> Result<Filter, AppError> {
         let is_open = self.may_read_any(reader, &sight.domain);
-        Filter::read(query, sight, is_open, self.running(reader, query)?, self.members(query)?)
+        Filter::read(query, sight, is_open, self.running(reader, query)?, self.members(reader, query)?)
     }
 
     /// The software that a query asks for. What its status is, any domain here may say.

@@ -10,7 +10,7 @@ use ics_core::vocabulary::Attribute;
 use super::list::malformed;
 use crate::api::ListQuery;
 use crate::app::entries::about;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Reader};
 
 /// What makes a thing a member.
 pub(super) struct Members {
@@ -43,12 +43,16 @@ impl Members {
 }
 
 impl App {
-    /// The members that a query asks for. What the group selects any domain here may say: its id is the hash of that.
-    pub(super) fn members(&self, query: &ListQuery) -> Result<Option<Members>, AppError> {
+    /// The members that a query asks for. What the group selects any domain here may say of which the reader may read
+    /// anything: its id is the hash of that.
+    pub(super) fn members(&self, reader: Reader, query: &ListQuery) -> Result<Option<Members>, AppError> {
         let Some(text) = query.group.as_deref() else { return Ok(None) };
         let group = text.parse::<Digest>().map_err(malformed)?.0;
         for hosted in self.all_hosted() {
             let Ok(sight) = self.sight(&hosted) else { continue };
+            if !self.may_read_any(reader, &sight.domain) {
+                continue;
+            }
             for statement in about(&sight.entries, &sight.domain, &IdentityId::Group(group))? {
                 if let Subject::Group(it) = statement.subject() {
                     return Ok(Some(Members::of(group, it)));

@@ -378,15 +378,10 @@ impl App {
         Ok(own.into_iter().chain(bodies).collect())
     }
 
-    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state that is shown, and
-    /// what others have certified of it.
+    /// The certificate of a signer, who is looked up like anything else that has a key.
     fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
-        let is_shown = |index: &u64| *index < sight.seal.size;
-        let states = sight.domain.certificate_states(fingerprint);
-        let Some(index) = states.filter(is_shown).last() else { return Ok(Vec::new()) };
-        let certified = sight.domain.certifications(fingerprint).into_iter().filter(is_shown);
-        let indices: Vec<u64> = core::iter::once(index).chain(certified).collect();
+        let indices = certificate_at(&sight.domain, fingerprint, sight.seal.size);
         let entries = self.store().entries_at(sight.hosted.number, &indices)?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
@@ -396,6 +391,15 @@ impl App {
 /// anybody could prove.
 pub(super) fn as_shown(domain: &Arc<Domain>, size: u64) -> Arc<Domain> {
     if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.shown_at(size)) }
+}
+
+/// Where a signer's certificate stands in a log of that size: its latest state, and what others have certified of it. A home
+/// that waits for its witnesses knows of more than it shows.
+pub(super) fn certificate_at(domain: &Domain, fingerprint: &Fingerprint, size: u64) -> Vec<u64> {
+    let is_shown = |index: &u64| *index < size;
+    let Some(state) = domain.certificate_states(fingerprint).filter(is_shown).last() else { return Vec::new() };
+    let certified = domain.certifications(fingerprint).into_iter().filter(is_shown);
+    core::iter::once(state).chain(certified).collect()
 }
 
 /// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.

@@ -9,7 +9,7 @@ use ics_core::record::{Logged, Record};
 use ics_core::time::Timestamp;
 
 use super::moments::Moment;
-use super::read::Sight;
+use super::read::{Sight, certificate_at};
 use super::then::Then;
 use crate::app::entries::{Said, Snapshot};
 use crate::app::keys::FoundKey;
@@ -91,19 +91,12 @@ impl App {
         readable: Option<(&Record, &Said)>,
         at_hand: &BTreeMap<u64, Vec<u8>>,
     ) -> Result<(), AppError> {
-        // A home that waits for its witnesses knows of more than its log shows.
-        let is_shown = |index: &u64| *index < entries.size;
-        let state = domain.certificate_states(&fingerprint).filter(is_shown).last();
-        let mut indices: Vec<u64> = state.into_iter().collect();
-        if !indices.is_empty() {
-            indices.extend(domain.certifications(&fingerprint));
-        }
+        let mut indices = certificate_at(domain, &fingerprint, entries.size);
         if let Some((record, said)) = readable {
             parts.is_blocked |= record.effect().blocks();
             parts.modified = said.about.iter().map(Logged::admitted_at).fold(parts.modified, Timestamp::max);
             indices.extend(said.about.iter().filter(|it| !it.is_refused()).map(Logged::index));
         }
-        indices.retain(is_shown);
         let missing: Vec<u64> = indices.iter().filter(|index| !at_hand.contains_key(index)).copied().collect();
         let stored =
             if missing.is_empty() { Vec::new() } else { entries.store.entries_at(entries.number, &missing)? };

@@ -18,6 +18,7 @@ use ics_sync::wire::{Base64, Refusal, Refusals};
 use super::feed::Unproven;
 use crate::api::problem::Code;
 use crate::api::{OutboxBatch, Problem, SubmissionResult};
+use crate::app::admit::unite::stands_for;
 use crate::app::entries::{Entries as _, Snapshot};
 use crate::app::hosted::Hosted;
 use crate::app::outbox::json;
@@ -221,10 +222,38 @@ impl App {
             && let Some(domain) = hosted.domain()
             && let Some((index, held)) = domain.certificate(&sent.primary())
             && index < proven
-            && (held.covers(sent) || held.is_revoked_as(sent))
         {
-            return Unproven::stored(self.store().entry(hosted.number, index)?).map(Some);
+            let entry = self.store().entry(hosted.number, index)?;
+            let body = entry.content.as_ref().map(|content| &content.body);
+            if held.covers(sent) || body.is_some_and(|body| stands_for(&domain, &snapshot, body, bytes)) {
+                return Unproven::stored(entry).map(Some);
+            }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Party;
+
+    /// Else nobody would send it, since it seems to be done: what revoked the key may have been there long before.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_comes_with_a_revocation_is_done_where_the_rules_keep_it_out() {
+        let length = Party::found("devices.acme.example").certificate.len();
+        for (limit, is_done) in [(None, false), (Some(length + 10), true)] {
+            let maker = Party::found_with("devices.acme.example", |it| it.limits.certificate_bytes = limit);
+            let app = maker.open();
+            let revoked = maker.revoked(&maker.certificate, 3);
+            let bodies = vec![maker.certificate.clone(), revoked.clone()];
+            let results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+            assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
+            let hosted = app.hosted(&maker.domain).expect("here");
+            let found = |body: &[u8]| app.logged_body(&hosted, body).expect("read").map(|entry| entry.index);
+            assert_eq!(found(&revoked), Some(2));
+            let more = maker.revoked(&maker.renewed(app.clock().now()), 3);
+            assert_eq!(found(&more).is_some(), is_done, "{limit:?}");
+        }
     }
 }

@@ -377,6 +377,7 @@ mod tests {
             assert_eq!((next.map(|it| it.size), format!("{answer:?}").as_str()), (size, end), "{words}");
         }
     }
+
     /// Who follows many things goes on with the next.
     #[test]
     fn that_too_much_is_said_of_a_thing_says_nothing_of_others() {

@@ -204,6 +204,9 @@ impl Watching {
         wanted: &Wanted<'_>,
         entry: &StoredEntry,
     ) -> Result<BTreeSet<IdentityId>, AppError> {
+        if !self.app.may_read_any(self.reader, &sight.domain) {
+            return Ok(BTreeSet::new());
+        }
         if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
             return self.app.concerned(sight, wanted, &statement);
         }

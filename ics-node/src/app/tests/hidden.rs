@@ -1,13 +1,22 @@
 //! What is hidden from whoever asks, and not looked up for him.
 
+use std::time::Duration;
+
+use ics_core::descriptor::Descriptor;
+use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::record::Digest;
+use ics_core::statement::make::{sign_descriptor, sign_document};
+use ics_core::statement::{Claims, Group, Subject};
+use ics_core::vocabulary::{Act, Attribute};
+use ics_sync::wire::Watch;
 
 use super::{PERMITS, node};
 use crate::api::ListQuery;
 use crate::api::problem::{Code, Problem};
 use crate::app::keys::KeySearch;
 use crate::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
-use crate::fixture::{Party, devices};
+use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
 /// What a reader is told of a thing, at every door.
 fn told(app: &App, maker: &Party, reader: Reader, text: &str) -> Vec<(&'static str, Result<(), AppError>)> {
@@ -32,18 +41,23 @@ fn without(error: AppError, text: &str) -> (Code, String) {
     (code, detail.replace(text, "…"))
 }
 
+/// Makes an entry unreadable that stands so many before the last one.
+fn damage(app: &App, before: u32) {
+    let damage = || {
+        let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
+                   WHERE position = (SELECT max(position) FROM entry) - ?1";
+        app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [before])?))
+    };
+    assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
+}
+
 /// A look at what is there takes longer than one at what is not, so there must be none for whom the rules show nothing:
 /// what cannot be read any more is hidden from him as it was, and nothing of it is remembered.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
     let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
-    let damage = || {
-        let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
-                   WHERE position = (SELECT max(position) FROM entry)";
-        app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [])?))
-    };
-    assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
+    damage(&app, 0);
     let before = app.memory().identities();
     let fingerprint = pumps[0].fingerprint();
     let (id, absent) = (fingerprint.to_string(), "serial:SN-9");
@@ -77,4 +91,55 @@ async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
         );
     }
     assert_eq!(app.record(Reader::Operator, &maker.domain, &id).expect_err("damaged").problem().status, 500);
+}
+
+/// Nor what a group selects, of whose members a listing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_group_selects_is_not_read_where_the_rules_show_nothing() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let app = node(&maker, &devices(1), PERMITS, 1 << 20).await;
+    let attributes = [(Attribute::Lot, "0".to_owned())].into();
+    let group = Group { kind: Kind::Group, name: "lot 0".to_owned(), attributes };
+    let Ok(IdentityId::Group(id)) = group.id() else { panic!("a group has an id") };
+    let recall = Claims { status: Some(word("withdrawn")), ..claims(&maker, Act::Status) };
+    let now = app.clock().now();
+    let recall = sign_document(&maker.signer, &Subject::Group(group), &recall, now, &SALT).expect("made");
+    maker.submit_one(&app, recall).await.expect("admitted");
+    damage(&app, 0);
+    let query = ListQuery { group: Some(Digest(id).to_string()), ..ListQuery::default() };
+    assert_eq!(app.list(Reader::Anonymous, &maker.domain, &query).expect("a page").items, []);
+    assert!(app.list(Reader::Operator, &maker.domain, &query).is_err(), "it is read for the operator");
+}
+
+/// Nor what somebody watches, who is told nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_watched_is_not_read_where_the_rules_show_nothing() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let more = maker.submit_one(&app, maker.introduce(&app, &pumps[0], "Pump", "more")).await.expect("admitted");
+    damage(&app, 1);
+    let watch = Watch { ids: vec![pumps[0].fingerprint().to_string()], from: more.index, ..Watch::default() };
+    let mut watcher = app.watch(Reader::Anonymous, &maker.domain, watch.clone()).expect("watches");
+    let told = watcher.next(Duration::ZERO).await.expect("nothing is read");
+    assert_eq!((told.upto, told.heads.len()), (more.index + 1, 0));
+    let mut watcher = app.watch(Reader::Operator, &maker.domain, watch).expect("watches");
+    watcher.next(Duration::ZERO).await.expect_err("it is read for the operator");
+}
+
+/// What was answered is remembered for as long as what it rests on: here that is the rules.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_rules_show_nothing_holds_until_there_are_others() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let look = || app.thing(Reader::Anonymous, &maker.domain, &pumps[0].fingerprint().to_string()).expect("read");
+    let looked = look();
+    let [mark] = looked.marks.as_slice() else { panic!("{looked:?}") };
+    assert!(looked.thing.is_none() && app.stands(mark));
+    let previous = Descriptor::parse(&app.descriptor(&maker.domain, None).expect("in force").json).expect("parses");
+    let access = previous.access.replace(" when { principal has node }", "");
+    let next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), access, ..previous };
+    let body = sign_descriptor(&[&owner(&maker.domain)], &next.to_json(), app.clock().now(), &SALT).expect("signed");
+    maker.submit_one(&app, body).await.expect("admitted");
+    assert!(!app.stands(mark));
+    assert!(look().thing.is_some(), "anybody may read now");
 }

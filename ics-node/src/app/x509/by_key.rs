@@ -85,6 +85,9 @@ impl App {
         };
         let hosted = self.hosted(applicant.domain)?;
         let sight = self.sight(&hosted)?;
+        if !self.may_read_any(reader, &sight.domain) {
+            return Ok(());
+        }
         for text in &csr.called {
             let mut meant = BTreeSet::new();
             for lookup in meanings(text) {
@@ -121,16 +124,19 @@ impl App {
 
     /// Who shows himself by a key: the thing whose it is, or else a signer of the domain.
     pub(super) fn requester_by(&self, domain: &DomainName, key: KeyPin) -> Result<Requester, CertifyError> {
-        let shown = self.shown_by(domain, *key.as_bytes());
+        let spki = *key.as_bytes();
+        let shown = self.shown_by(domain, spki);
         if let Err(CertifyError::Unproven(_)) = &shown
-            && let Some(signer) = self.signer_with(domain, *key.as_bytes())?
+            // Where several records name it, it shows nobody.
+            && matches!(self.holder_of(domain, spki), Err(CertifyError::UnknownIdentity(_)))
+            && let Some(signer) = self.signer_with(domain, spki)?
         {
             return Ok(Requester::Signer(signer));
         }
         shown.map(Requester::Identity)
     }
 
-    /// The signer of the domain whose key this is, by its digest, if it may sign now and nobody else has it.
+    /// The signer of the domain whose key this is, by its digest, if it may sign now and was not given up.
     fn signer_with(&self, domain: &DomainName, spki: [u8; 32]) -> Result<Option<Fingerprint>, CertifyError> {
         if self.is_given_up(domain, spki)? {
             return Ok(None);
@@ -138,8 +144,9 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        let mut all = said.certificates();
-        let its = all.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
+        // Anybody may show any key, so what it may is asked of those that have it.
+        let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
+        let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
         Ok(its.map(Certificate::primary))
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
-use ics_core::identity::{IdentityId, excerpt};
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::Logged;
@@ -183,7 +183,7 @@ impl App {
         };
         let (requester, identity) = comes.map_err(refused)?;
         let profile = asked.profile(&message.header)?;
-        self.cmp_begin(message, sender, requester)?;
+        self.cmp_begin(domain, message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
             // Who asks in the place of a thing has another key.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
@@ -195,13 +195,16 @@ impl App {
     }
 
     /// Begins a transaction of somebody who is known: of strangers nothing is remembered, or they would use up the room.
-    fn cmp_begin(&self, message: &Message<'_>, sender: Protection, requester: Requester) -> Result<(), Failure> {
-        // Who asks in the place of things asks often.
-        let most = match requester {
-            Requester::Identity(_) => limits::CMP_TRANSACTIONS_OF_ONE,
-            Requester::Signer(_) => limits::CMP_TRANSACTIONS / 2,
-            Requester::Operator => limits::CMP_TRANSACTIONS,
-        };
+    fn cmp_begin(
+        &self,
+        domain: &DomainName,
+        message: &Message<'_>,
+        sender: Protection,
+        requester: Requester,
+    ) -> Result<(), Failure> {
+        let said = self.hosted(domain).ok().and_then(|hosted| hosted.domain());
+        let roles = |signer: &Fingerprint| said.as_ref().map(|said| said.descriptor().roles_of(signer));
+        let most = most_of(requester, |signer| roles(signer).is_some_and(|roles| !roles.is_empty()));
         self.0.cmp.begin(sender.party(), message.header.transaction(), most, self.clock().now())
     }
 
@@ -251,7 +254,7 @@ impl App {
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
         let (revoker, requester) = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
-        self.cmp_begin(message, sender, requester)?;
+        self.cmp_begin(domain, message, sender, requester)?;
         let serial = &revocation.certificate.serial;
         let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
@@ -332,6 +335,16 @@ impl App {
     }
 }
 
+/// How many transactions may have begun lately. Who asks in the place of things asks often, if the descriptor lists him;
+/// whose certificate only stands in the log, as that of a source's signer, may be anybody.
+fn most_of(requester: Requester, is_listed: impl Fn(&Fingerprint) -> bool) -> usize {
+    match requester {
+        Requester::Operator => limits::CMP_TRANSACTIONS,
+        Requester::Signer(signer) if is_listed(&signer) => limits::CMP_TRANSACTIONS / 2,
+        Requester::Signer(_) | Requester::Identity(_) => limits::CMP_TRANSACTIONS_OF_ONE,
+    }
+}
+
 /// The certificates beside an answer: those of whoever signs it, his own first, and those above what is issued, which
 /// may be another one's.
 fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<u8>> {
@@ -400,4 +413,23 @@ fn failed(error: &AppError) -> Failure {
         return Failure::new(FailureInfo::SystemFailure, "the node failed; its log says why");
     }
     Failure::new(FailureInfo::SystemUnavail, error.problem().detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two whose certificates only stand in the log would else use up what all may begin.
+    #[test]
+    fn who_is_not_listed_begins_no_more_than_a_thing() {
+        let signer = Fingerprint::V4([1; 20]);
+        for (requester, is_listed, expected) in [
+            (Requester::Operator, false, limits::CMP_TRANSACTIONS),
+            (Requester::Signer(signer), true, limits::CMP_TRANSACTIONS / 2),
+            (Requester::Signer(signer), false, limits::CMP_TRANSACTIONS_OF_ONE),
+            (Requester::Identity(IdentityId::Key(signer)), true, limits::CMP_TRANSACTIONS_OF_ONE),
+        ] {
+            assert_eq!(most_of(requester, |_| is_listed), expected, "{requester:?} {is_listed}");
+        }
+    }
 }

@@ -153,15 +153,8 @@ impl App {
     /// All lists that the descriptor of a copied domain names.
     pub(super) fn lists_of_copy(&self, hosted: &Hosted) -> Result<Vec<Elsewhere>, AppError> {
         let sight = self.sight(hosted)?;
-        let Some(rules) = &sight.domain.descriptor().certificates else { return Ok(Vec::new()) };
-        let layouts = self.layouts(&self.lists_of(hosted), &sight);
-        let mut all = Vec::new();
-        for authority in self.authorities_of(&rules.issuers) {
-            let Some(layout) = layouts.get(&issuer_id(&authority)) else { continue };
-            let shards = (0..=u8::MAX).filter(|shard| layout.has(*shard));
-            all.extend(shards.map(|shard| Elsewhere::new(&sight, Arc::clone(&authority), layout, shard)));
-        }
-        Ok(all)
+        let all = self.all_lists(&sight).into_iter();
+        Ok(all.map(|(authority, layout, shard)| Elsewhere::new(&sight, authority, &layout, shard)).collect())
     }
 
     /// The lists of a domain that are meant, by whose they are and where, each with its issuer and number.
@@ -171,18 +164,22 @@ impl App {
         are_meant: impl Fn(&Authority, &[String]) -> bool,
     ) -> Result<Vec<(Arc<Authority>, u8)>, AppError> {
         let hosted = self.hosted(domain)?;
-        let sight = self.sight(&hosted)?;
-        let Some(rules) = &sight.domain.descriptor().certificates else { return Ok(Vec::new()) };
-        let layouts = self.layouts(&self.lists_of(&hosted), &sight);
+        let mut all = self.all_lists(&self.sight(&hosted)?);
+        all.retain(|(authority, layout, shard)| are_meant(authority, &layout.urls(&issuer_id(authority), *shard)));
+        Ok(all.into_iter().map(|(authority, _, shard)| (authority, shard)).collect())
+    }
+
+    /// Every list of a domain: its issuer, how that divides its own, and its number.
+    fn all_lists(&self, sight: &Sight<'_>) -> Vec<(Arc<Authority>, Arc<Layout>, u8)> {
+        let Some(rules) = &sight.domain.descriptor().certificates else { return Vec::new() };
+        let layouts = self.layouts(&self.lists_of(sight.hosted), sight);
         let mut all = Vec::new();
         for authority in self.authorities_of(&rules.issuers) {
-            let id = issuer_id(&authority);
-            let Some(layout) = layouts.get(&id) else { continue };
-            let numbers = (0..=u8::MAX).filter(|shard| layout.has(*shard));
-            let meant = numbers.filter(|shard| are_meant(&authority, &layout.urls(&id, *shard)));
-            all.extend(meant.map(|shard| (Arc::clone(&authority), shard)));
+            let Some(layout) = layouts.get(&issuer_id(&authority)) else { continue };
+            let shards = (0..=u8::MAX).filter(|shard| layout.has(*shard));
+            all.extend(shards.map(|shard| (Arc::clone(&authority), Arc::clone(layout), shard)));
         }
-        Ok(all)
+        all
     }
 
     /// The certificates that would be on a list by what is known here, whoever signs it.

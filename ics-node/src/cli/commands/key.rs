@@ -186,8 +186,12 @@ impl Import {
             None
         };
         let given = passphrases.as_ref().map(|(old, own)| (old.as_ref(), own));
+        let not_revoked = source.not_revoked(held)?;
         match context.keys().extend(held, source, given)? {
-            Some(key) => show_imported(context, &key, Some("extended")),
+            Some(key) => {
+                not_revoked.iter().for_each(|error| context.output.note(&error.to_string()));
+                show_imported(context, &key, Some("extended"))
+            }
             None => show_imported(context, held, Some("unchanged")),
         }
     }

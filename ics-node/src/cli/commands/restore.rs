@@ -152,6 +152,8 @@ fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), 
     let data = place.path().join(DATA);
     let copy = CopyOfHome::open(path, place.path()).map_err(|error| local(error.to_string()))?;
     store::backup(copy.data(), &data).map_err(|error| local(error.to_string()))?;
+    // What was copied to be read takes as much room again, often of memory.
+    drop(copy);
     let setup = Setup {
         data,
         keys: keys.clone(),

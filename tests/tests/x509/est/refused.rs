@@ -257,3 +257,17 @@ fn what_two_records_name_shows_no_thing_and_is_told_as_that() {
         enroll(proven, Some(("urn:dev:os:32473-SN-7", TOKEN))).expect("the registrar means one of them");
     }
 }
+
+/// What is hidden from a client is no other thing to it. To look at it would take longer than to find nothing.
+#[test]
+fn of_what_is_hidden_nothing_is_looked_at_for_a_subject() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    world.certify(7, "ldevid", &bench.request("shown", &[])).expect("is issued");
+    world.submit(vec![introduction(8, &["serial:SN-8"])]);
+    world.hide();
+    world.rewrite(1, b"unreadable");
+    let text = STANDARD.encode(bench.request("device", &["-subj", "/CN=SN-8"]));
+    let (profile, proven) = ("ldevid".to_owned(), Some(key_of(&bench, "shown")));
+    let asked = EstRequest { domain: domain(), profile, issuer: None, proven, basic: None };
+    wait(world.app.est_enroll(&asked, &text)).expect("is issued");
+}

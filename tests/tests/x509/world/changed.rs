@@ -50,6 +50,28 @@ impl World {
         self.submit(vec![signed]);
     }
 
+    /// The next version of the descriptor, by whose rules owners alone are shown anything.
+    pub(crate) fn hide(&mut self) {
+        let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+        let owners = all.replace("(principal,", "(principal in Role::\"owner\",");
+        self.change(|descriptor| {
+            assert!(descriptor.access.contains(all), "{}", descriptor.access);
+            descriptor.access = descriptor.access.replace(all, &owners);
+        });
+    }
+
+    /// Writes another header of the entry that stands so many before the last one, and so damages it; the one that was
+    /// there.
+    pub(crate) fn rewrite(&self, before: i64, header: &[u8]) -> Vec<u8> {
+        let log = rusqlite::Connection::open(self.database()).expect("opens");
+        let sql = "SELECT position, header FROM entry ORDER BY position DESC LIMIT 1 OFFSET ?1";
+        let found = log.query_row(sql, [before], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        let (position, former) = found.expect("it is there");
+        let written = log.execute("UPDATE entry SET header = ?2 WHERE position = ?1", (position, header));
+        assert_eq!(written.expect("is written"), 1);
+        former
+    }
+
     /// The next version of the descriptor, signed.
     pub(crate) fn amended(&mut self, change: impl FnOnce(&mut Descriptor)) -> Vec<u8> {
         let mut next = self.descriptor.clone();

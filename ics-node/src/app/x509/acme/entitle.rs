@@ -14,7 +14,7 @@ use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::answer::read::Sight;
 use crate::app::x509::certify::{CertifyError, Issuing, Requester, check_room};
-use crate::app::{App, Reader};
+use crate::app::{App, AppError, Reader};
 use crate::store::{AcmeBlock, AcmeMade};
 use crate::x509::{TakenBack, is_permitted_after, is_permitted_since};
 
@@ -110,16 +110,21 @@ impl App {
         let sight = &issuing.sight;
         let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
         for identifier in identifiers {
-            match identifier.query().parse() {
-                Ok(Lookup::Name(name)) => {
+            let lookup = looked_up(identifier)?;
+            if !self.acme_may_mean(sight, client, &lookup)? {
+                // It hears of no such thing, as is told below.
+                candidates.clear();
+                break;
+            }
+            match lookup {
+                Lookup::Name(name) => {
                     let (statements, ids) = self.giving(sight, &name, &giving)?;
                     giving.extend(statements);
                     giving.sort_unstable_by_key(Logged::index);
                     giving.dedup_by_key(|statement| statement.index());
                     candidates.extend(ids);
                 }
-                Ok(Lookup::Ids(ids)) => candidates.extend(ids),
-                Err(_) => return Err(Problem::malformed("an identifier")),
+                Lookup::Ids(ids) => candidates.extend(ids),
             }
         }
         if let (Some(id), 1) = (candidates.first(), candidates.len())
@@ -144,6 +149,22 @@ impl App {
         is_concerned || self.may_read(Reader::Anonymous, &sight.domain, record)
     }
 
+    /// Whether an account may hear of what is looked up. Where the rules show nothing, a thing hears of itself alone, and
+    /// nothing is looked up for it but what it is called itself.
+    fn acme_may_mean(&self, sight: &Sight<'_>, client: &Client, lookup: &Lookup) -> Result<bool, AppError> {
+        let own = match client.account.holder {
+            Holder::Thing(thing) if !self.may_read_any(Reader::Anonymous, &sight.domain) => IdentityId::Key(thing),
+            Holder::Thing(_) | Holder::Signer(_) => return Ok(true),
+        };
+        match lookup {
+            Lookup::Ids(ids) => Ok(ids.contains(&own)),
+            Lookup::Name(name) => {
+                let known = self.resolve_again(sight, &own, &[])?;
+                Ok(known.is_some_and(|(record, _)| record.all_names().any(|it| it == name)))
+            }
+        }
+    }
+
     /// The one thing that has all these identifiers, of those that the account hears of.
     fn acme_thing(
         &self,
@@ -153,9 +174,11 @@ impl App {
     ) -> Result<IdentityId, Problem> {
         let (mut common, mut problems): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
         for identifier in identifiers {
-            let lookup: Lookup = identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))?;
+            let lookup = looked_up(identifier)?;
+            let may_mean = self.acme_may_mean(sight, client, &lookup)?;
+            let ids = if may_mean { self.identities(sight, &lookup)? } else { BTreeSet::new() };
             let mut fitting = BTreeSet::new();
-            for id in self.identities(sight, &lookup)? {
+            for id in ids {
                 if let Some((record, _)) = self.resolve_again(sight, &id, &[])?
                     && self.acme_may_know(sight, client, &record)
                 {
@@ -257,6 +280,10 @@ impl App {
         let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
         rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
     }
+}
+
+fn looked_up(identifier: &Identifier) -> Result<Lookup, Problem> {
+    identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))
 }
 
 /// Whether somebody who is entitled to it has said anew that the thing may be used.

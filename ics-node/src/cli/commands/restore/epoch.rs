@@ -232,7 +232,7 @@ fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str
         Err(KeyError::Missing { .. }) => (),
         found => return Ok(found?),
     }
-    let passphrase = context.passphrases().get("the node's new key")?;
+    let passphrase = context.passphrases().choose()?;
     let is_v6 = former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6);
     let algorithm = (Algorithm::Ed25519, if is_v6 { KeyVersion::V6 } else { KeyVersion::V4 });
     let name: KeyName = name.parse()?;
