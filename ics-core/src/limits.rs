@@ -323,7 +323,7 @@ pub const ACME_LOOKS_OF_HOLDER: usize = 32;
 pub const ACME_LOOKS_WAITING: usize = 256;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
-/// Bytes of a revocation list that is fetched from an issuer's node.
+/// Bytes of a revocation list that is fetched from an issuer's node, and of all lists that one answer of CMP holds.
 pub const REVOCATION_LIST_BYTES: usize = 4 << 20;
 /// Bytes of all such lists that are kept. By bytes and not by number: mostly a list has less than one KiB, and the domains of
 /// a few issuers have hundreds of them, each of which is needed where there is no link.
