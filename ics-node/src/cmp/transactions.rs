@@ -130,6 +130,12 @@ impl Transactions {
         heard.is_some_and(|heard| heard.nonce == nonce && heard.said.as_ref() == said)
     }
 
+    /// Whether a certificate waits there.
+    pub fn is_waiting(&self, by: Party, id: &[u8], now: Timestamp) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(by, sha256(id))).is_some_and(|known| known.until > now && known.waiting.is_some())
+    }
+
     /// What its holder speaks about, who has got our last message; it waits no more.
     ///
     /// # Errors

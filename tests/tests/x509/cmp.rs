@@ -77,11 +77,16 @@ impl Site {
     /// IDevID.
     fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
         let message = self.written(arguments);
-        let (parts, ..) = first(&message);
-        let (header, _, rest) = first(parts);
-        let (_, body, rest) = first(rest);
-        let (_, _, certificates) = first(rest);
-        let header = tlv(0x30, &[header, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info)))].concat());
+        let (_, body, _) = first(first(first(&message).0).2);
+        self.changed(&message, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info))), body)
+    }
+
+    /// A message with more at the end of its header, and with this body, signed by the key of the IDevID.
+    fn changed(&self, message: &[u8], more: &[u8], body: &[u8]) -> Vec<u8> {
+        let (header, _, rest) = first(first(message).0);
+        // Behind body and protection.
+        let (_, _, certificates) = first(first(rest).2);
+        let header = tlv(0x30, &[header, more].concat());
         let protected = [&header[..], body].concat();
         self.bench.file("protected", &tlv(0x30, &protected));
         self.bench.openssl("dgst -sha256 -sign idevid.key -out signature protected");
@@ -263,9 +268,7 @@ fn whose_answer_was_lost_confirms_again() {
     let (size, confirmation) = (site.world.size(), site.bench.read("confirmation.der"));
     for _ in 0..2 {
         let (code, answer) = sent(&site, CMP, &confirmation);
-        // A NULL in the body of that number (pkiconf).
-        let is_heard = site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0]);
-        assert!(code == "200" && is_heard, "{answer}");
+        assert!(code == "200" && is_confirmed(&site), "{answer}");
     }
     assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "nothing has changed");
 }
@@ -296,6 +299,39 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     let told = site.gets("", stranger, &["-cmd", "genm", "-infotype", "certReqTemplate"]);
     assert!(told.contains("certReqTemplate"), "{told}");
     site.is_refused(":none", stranger, &["-cmd", "genm", "-infotype", "certReqTemplate"], "badRequest");
+}
+
+/// A part of a header, by its tag.
+fn part(message: &[u8], tag: u8) -> Vec<u8> {
+    let mut rest = first(first(message).0).0;
+    while rest.first() != Some(&tag) {
+        rest = first(rest).2;
+    }
+    first(rest).0.to_vec()
+}
+
+#[test]
+fn whoever_could_not_read_the_answer_is_heard() {
+    let site = Site::new();
+    let new = [&["-cmd", "ir"], NEW].concat();
+    let more = ["-disable_confirm", "-reqout", "request.der", "-rspout", "response.der"];
+    site.gets("", IDEVID, &[&new[..], &more].concat());
+    assert_eq!(site.revoked(), Vec::<String>::new());
+    let (request, nonce) = (site.bench.read("request.der"), part(&site.bench.read("response.der"), 0xa5));
+    // error: a rejection.
+    let error = tlv(0xb7, &tlv(0x30, &tlv(0x30, &[2, 1, 2])));
+    let read = site.changed(&request, &tlv(0xa6, &nonce), &error);
+    let other = site.changed(&site.written(&new), &tlv(0xa6, &nonce), &error);
+    for (message, revoked) in [(&other, 0), (&read, 1), (&read, 1)] {
+        let (code, answer) = sent(&site, CMP, message);
+        assert!(code == "200" && is_confirmed(&site), "{answer}");
+        assert_eq!(site.revoked().len(), revoked, "what waits is not taken, and nothing else");
+    }
+}
+
+/// Whether a NULL came in the body of that number (pkiconf).
+fn is_confirmed(site: &Site) -> bool {
+    site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0])
 }
 
 /// What the node answers to these bytes: the status of HTTP, and what can be read in the message.

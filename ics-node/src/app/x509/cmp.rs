@@ -152,6 +152,12 @@ impl App {
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
+            // Who reads no answer of ours takes no certificate from it. He is heard as well where none waits, or waits no
+            // more (RFC 9810, 5.3.21).
+            Request::Error if self.0.cmp.is_waiting(party, transaction, now) => {
+                self.cmp_confirm(&asked.domain, message, sender, None).await
+            }
+            Request::Error => Ok(Outcome::Confirmed { is_new: false }),
             Request::Enrolment(enrolment) => {
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
                 let is_confirmed = header.wants_no_confirmation();
