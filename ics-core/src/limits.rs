@@ -280,7 +280,7 @@ pub const CSR_NAMES: usize = 32;
 pub const CMP_BYTES: usize = 64 * 1024;
 /// Transactions of CMP of which a node knows at once that they have begun.
 pub const CMP_TRANSACTIONS: usize = 4096;
-/// Those of one key among them.
+/// Those of one thing among them, or of one who signs and whom the descriptor does not name.
 pub const CMP_TRANSACTIONS_OF_ONE: usize = 64;
 /// Bytes of an OCSP request: it takes one question.
 pub const OCSP_REQUEST_BYTES: usize = 4 * 1024;

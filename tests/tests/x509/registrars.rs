@@ -2,6 +2,7 @@
 
 use ics_core::descriptor::Compromise;
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::vocabulary::Role;
 use ics_node::app::Clock;
@@ -70,6 +71,23 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     let from_index = site.world.size();
     site.world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);
     site.is_refused("", LINE, &named, "signerNotTrusted");
+}
+
+/// Whoever was given a role over one thing stands in the log as well: a few of them would keep all others out.
+#[test]
+fn who_signs_and_is_not_named_by_the_descriptor_begins_no_more_than_a_thing() {
+    let mut site = Site::new();
+    let signer = line(&mut site.world, &site.bench);
+    site.world.change(|descriptor| {
+        for spec in descriptor.roles.values_mut() {
+            spec.signers.remove(&signer);
+        }
+    });
+    let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
+    for _ in 0..limits::CMP_TRANSACTIONS_OF_ONE {
+        site.is_refused("", LINE, &named, "notAuthorized");
+    }
+    site.is_refused("", LINE, &named, "systemUnavail");
 }
 
 #[test]

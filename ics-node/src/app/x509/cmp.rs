@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
-use ics_core::identity::{IdentityId, excerpt};
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::Logged;
@@ -23,11 +23,11 @@ use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Protection, Protector, Reply,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Party, Protection, Protector, Reply,
     Request, Revocation, Told, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid};
+use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid, sha256};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ impl App {
         };
         let (requester, identity) = comes.map_err(refused)?;
         let profile = asked.profile(&message.header)?;
-        self.cmp_begin(message, sender, requester)?;
+        self.cmp_begin(domain, message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
             // Who asks in the place of a thing has another key.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
@@ -201,14 +201,28 @@ impl App {
     }
 
     /// Begins a transaction of somebody who is known: of strangers nothing is remembered, or they would use up the room.
-    fn cmp_begin(&self, message: &Message<'_>, sender: Protection, requester: Requester) -> Result<(), Failure> {
-        // Who asks in the place of things asks often.
-        let most = match requester {
-            Requester::Identity(_) => limits::CMP_TRANSACTIONS_OF_ONE,
-            Requester::Signer(_) => limits::CMP_TRANSACTIONS / 2,
-            Requester::Operator => limits::CMP_TRANSACTIONS,
+    fn cmp_begin(
+        &self,
+        domain: &DomainName,
+        message: &Message<'_>,
+        sender: Protection,
+        requester: Requester,
+    ) -> Result<(), Failure> {
+        let share = match requester {
+            Requester::Identity(id) => (Party(sha256(id.to_string().as_bytes())), limits::CMP_TRANSACTIONS_OF_ONE),
+            Requester::Signer(signer) => (Party(sha256(signer.as_bytes())), self.cmp_share(domain, &signer)?),
+            Requester::Operator => (Party::REGISTRAR, limits::CMP_TRANSACTIONS),
         };
-        self.0.cmp.begin(sender.party(), message.header.transaction(), most, self.clock().now())
+        self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
+    }
+
+    /// Transactions of a signer. Who asks in the place of things asks often; but whoever was given a role over one thing
+    /// stands in the log as well.
+    fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
+        let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
+        let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
+        let is_named = !said.descriptor().roles_of(signer).is_empty();
+        Ok(if is_named { limits::CMP_TRANSACTIONS / 2 } else { limits::CMP_TRANSACTIONS_OF_ONE })
     }
 
     /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
@@ -257,7 +271,7 @@ impl App {
         revocation: &Revocation,
     ) -> Result<Outcome, Failure> {
         let (revoker, requester) = self.cmp_revoker(domain, sender, &revocation.certificate).map_err(refused)?;
-        self.cmp_begin(message, sender, requester)?;
+        self.cmp_begin(domain, message, sender, requester)?;
         let serial = &revocation.certificate.serial;
         let revoked = self.revoke_certificate(domain, serial, revoker, revocation.reason).await;
         revoked.map(|_| Outcome::Revoked).map_err(refused)
