@@ -1,20 +1,22 @@
 //! Signers who ask by their own keys for things, as the machines of a production line do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Compromise;
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::vocabulary::Role;
-use ics_node::app::Clock;
+use ics_node::app::{Clock, EstRequest};
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
 
 use crate::cmp::{Site, tlv};
-use crate::est::enroll;
+use crate::est::{enroll, key_of};
 use crate::node::Node;
 use crate::tools::Bench;
-use crate::world::{World, domain};
+use crate::world::{World, domain, introduction, wait};
 
 /// One more signer of the manufacturer, whose key openssl takes, and a certificate that it signs itself.
 fn line(world: &mut World, bench: &Bench) -> Fingerprint {
@@ -104,4 +106,24 @@ fn by_est_as_well() {
         // Before what is first issued, the log gets the issuer's own certificate.
         assert_eq!(world.size() > size, expected == "200", "{subject}");
     }
+}
+
+/// A record may have come to name it for a thing: whose it is then nobody knows.
+#[test]
+fn a_key_that_records_name_is_taken_for_no_signers() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    line(&mut world, &bench);
+    let (key, now) = (key_of(&bench, "line"), world.app.clock().now());
+    let period = (now, now.plus_millis(3_600_000));
+    let issued = |seed: u8, number: u16| world.issued_for(key.as_bytes(), seed, number, period, "ldevid");
+    let text = STANDARD.encode(bench.request("device", &["-subj", "/serialNumber=SN-7"]));
+    let enroll = || {
+        let profile = "ldevid".to_owned();
+        let asked = EstRequest { domain: domain(), profile, issuer: None, proven: Some(key), basic: None };
+        wait(world.app.est_enroll(&asked, &text))
+    };
+    enroll().expect("he asks for the thing");
+    world.submit(vec![introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
+    let refused = enroll().expect_err("two things have it");
+    assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");
 }
