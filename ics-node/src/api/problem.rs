@@ -216,7 +216,12 @@ impl Problem {
     /// A document for a statement that the core refused: its codes stand in the table.
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
-        Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string())
+        let problem = Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string());
+        let Refusal::NotPermitted { rules, .. } = refusal else { return problem };
+        match rules.iter().find_map(|rule| hint_of_rule(rule)) {
+            Some(hint) => Self { hint: Some(hint.to_owned()), ..problem },
+            None => problem,
+        }
     }
 
     /// The code at the end of the type.
@@ -235,6 +240,22 @@ impl Problem {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         self.status < 500 && self.status != 429
+    }
+}
+
+/// What to do where a rule of the templates forbids it.
+fn hint_of_rule(rule: &str) -> Option<&'static str> {
+    match rule {
+        "elsewhere-lifts-nothing" => Some(
+            "who owns it by the word of another domain lifts there what was said there; for him to lift what was said here, \
+             somebody whose own role is from here grants it to him here (`ics grant owner --to KEY`), or the domain's \
+             owners list him, for all things (`ics domain update --add-signer owner=KEY`)",
+        ),
+        "elsewhere-makes-owners-alone" => Some(
+            "the domain's owners give him the role, `ics domain update --add-signer ROLE=KEY`; or somebody grants it here \
+             (`ics grant`) whose own role is from here",
+        ),
+        _ => None,
     }
 }
 
@@ -267,6 +288,23 @@ mod tests {
         assert!(core_codes().any(|code| code == "foreign-domain"), "the source has changed its form");
         for code in core_codes() {
             assert!(Code::named(code).is_some(), "`{code}` is missing");
+        }
+    }
+
+    /// A buyer who is refused must know who can let him: the rules are the templates', under these names.
+    #[test]
+    fn what_a_rule_about_elsewhere_forbids_comes_with_the_way_out() {
+        let templates = include_str!("../../../ics-core/src/descriptor/templates/common.cedar");
+        for rule in ["elsewhere-lifts-nothing", "elsewhere-makes-owners-alone"] {
+            assert!(templates.contains(&format!("@id(\"{rule}\")")), "{rule}");
+            let forbidden = |rules: &[&str]| {
+                let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+                Problem::refused(&Refusal::NotPermitted { said: None, rules, errors: Vec::new() })
+            };
+            let problem = forbidden(&["another", rule]);
+            assert_eq!(problem.code(), "not-permitted");
+            assert!(problem.hint.is_some_and(|hint| hint.contains("ics domain update --add-signer ")), "{rule}");
+            assert_eq!(forbidden(&["another"]).hint, None);
         }
     }
 

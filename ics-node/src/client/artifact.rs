@@ -30,7 +30,7 @@ pub enum ArtifactRefusal {
     /// Its status blocks its use.
     #[error("its status is `{0}`, which blocks its use")]
     Blocked(StatusName),
-    /// Another domain than the one that was asked blocks its use.
+    /// A domain of the node blocks its use, be it the one that was asked or another.
     #[error("{domain} says that it is `{status}`, which blocks its use")]
     BlockedBy {
         /// Who says so.
@@ -77,7 +77,7 @@ impl ArtifactRefusal {
     /// Whether nobody says that it is not to be used: it is not known whether it may be.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::ClockBehind(_) | Self::NotPinned(_) | Self::NotComplete | Self::Exposed)
+        matches!(self, Self::Stale(_) | Self::ClockBehind(_) | Self::NotPinned(_) | Self::NotComplete | Self::Exposed)
     }
 }
 

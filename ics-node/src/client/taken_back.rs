@@ -1,12 +1,13 @@
-//! What comes back where something is taken back: what it had replaced stands again, and what is to come comes all the same.
+//! What comes back where something is taken back: what it had replaced stands again, and what is to come comes all the
+//! same.
 
 use ics_core::identity::Fingerprint;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::Act;
 
-/// Those of a signer's statements about the thing itself that are meant and stand, now, again or from a later time on, and
-/// what he had said before that would stand again without them. What was replaced is first: where one withdrawal cannot name all, nothing stands
-/// again for a moment.
+/// Those of a signer's statements about the thing itself that are meant and stand, now, again or from a later time on,
+/// and what he had said before that would stand again without them. What was replaced is first: where one withdrawal
+/// cannot name all, nothing stands again for a moment.
 #[must_use]
 pub fn with_replaced<'a>(
     record: &'a Record,
@@ -33,6 +34,13 @@ pub fn would_stand(record: &Record, it: &Listed) -> bool {
     let mut by = record.statements.iter().filter(|x| acts(x) && replaces(x, it));
     it.standing == Standing::Stands
         || (it.standing == Standing::Replaced && !it.erased && by.all(|x| x.until.is_some()))
+}
+
+/// Whether a statement comes into force by itself at a later time, and nobody has lifted it before for good.
+#[must_use]
+pub fn will_stand(record: &Record, it: &Listed) -> bool {
+    let is_lifted = record.statements.iter().any(|x| acts(x) && replaces(x, it) && x.until.is_none());
+    record.is_to_come(it) && !is_lifted
 }
 
 /// What stands again once these are taken back, and is none of them: of others, or of the signer.

@@ -54,12 +54,26 @@ pub enum PassphraseError {
     /// Too long.
     #[error("a passphrase takes {BYTES} bytes at most")]
     TooLong,
+    /// That in a file does not serve.
+    #[error("`{path}`: {reason}", path = path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Box<Self>,
+    },
     /// It was typed differently the second time.
     #[error("the two passphrases differ")]
     Differ,
     /// The terminal failed, or the system has no randomness.
     #[error("{0}")]
     System(String),
+}
+
+impl PassphraseError {
+    fn in_file(self, path: &Path) -> Self {
+        Self::InFile { path: path.to_owned(), reason: Box::new(self) }
+    }
 }
 
 impl Passphrase {
@@ -111,7 +125,7 @@ impl Passphrase {
         if line.contains(['\n', '\r', '\0']) {
             return Err(not_text());
         }
-        Self::existing(Zeroizing::new(line.to_owned()))
+        Self::existing(Zeroizing::new(line.to_owned())).map_err(|reason| reason.in_file(path))
     }
 
     /// Asks at the terminal for that of a key that there is, without showing what is typed.
@@ -165,20 +179,7 @@ impl PassphraseSource {
     /// # Errors
     /// When the file cannot be read, or others may read the one in the home directory.
     pub fn from_files(&self) -> Result<Option<Passphrase>, PassphraseError> {
-        if let Some(path) = &self.named {
-            return Passphrase::from_file(path).map(Some);
-        }
-        let credential = self.credentials.as_ref().map(|directory| directory.join(CREDENTIAL));
-        if let Some(path) = credential.filter(|path| path.exists()) {
-            return Passphrase::from_file(&path).map(Some);
-        }
-        let path = self.home.join(FILE_NAME);
-        match file::is_open_to_others(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(PassphraseError::Unreadable { path, source }),
-            Ok(true) => Err(PassphraseError::OpenToOthers(path)),
-            Ok(false) => Passphrase::from_file(&path).map(Some),
-        }
+        self.found()?.map(|path| Passphrase::from_file(&path)).transpose()
     }
 
     /// That from a file for new keys, if there is one.
@@ -186,7 +187,26 @@ impl PassphraseSource {
     /// # Errors
     /// As [`Self::from_files`], and when it is too short for new keys.
     pub fn from_files_for_new_keys(&self) -> Result<Option<Passphrase>, PassphraseError> {
-        self.from_files()?.map(Passphrase::for_new_keys).transpose()
+        let Some(path) = self.found()? else { return Ok(None) };
+        Passphrase::from_file(&path)?.for_new_keys().map(Some).map_err(|reason| reason.in_file(&path))
+    }
+
+    /// The file that holds it, if there is one.
+    fn found(&self) -> Result<Option<PathBuf>, PassphraseError> {
+        if let Some(path) = &self.named {
+            return Ok(Some(path.clone()));
+        }
+        let credential = self.credentials.as_ref().map(|directory| directory.join(CREDENTIAL));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return Ok(Some(path));
+        }
+        let path = self.home.join(FILE_NAME);
+        match file::is_open_to_others(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(PassphraseError::Unreadable { path, source }),
+            Ok(true) => Err(PassphraseError::OpenToOthers(path)),
+            Ok(false) => Ok(Some(path)),
+        }
     }
 
     /// The passphrase that unlocks existing keys; `what` names them in the prompt.
@@ -257,7 +277,8 @@ mod tests {
             }
         }
         fs::write(&path, "x".repeat(BYTES + 1)).expect("written");
-        assert!(matches!(Passphrase::from_file(&path), Err(PassphraseError::TooLong)));
+        let long = Passphrase::from_file(&path).expect_err("too long").to_string();
+        assert_eq!(long, format!("`{}`: a passphrase takes {BYTES} bytes at most", path.display()));
         fs::write(&path, b"\xff\xfe12345678").expect("written");
         assert!(matches!(Passphrase::from_file(&path), Err(PassphraseError::NotText(_))));
     }
@@ -270,9 +291,10 @@ mod tests {
         for (content, is_for_new_keys) in [("seven77\n", false), ("\n", false), ("eight888\n", true)] {
             fs::write(&path, content).expect("written");
             assert_eq!(text(&source.get("a key").expect("of a key that there is")), content.trim_end());
-            let chosen = source.choose();
-            assert_eq!(chosen.is_ok(), is_for_new_keys, "{content:?}");
-            assert!(is_for_new_keys || matches!(chosen, Err(PassphraseError::TooShort)), "{content:?}");
+            let refused = source.choose().err().map(|error| error.to_string());
+            let short =
+                format!("`{}`: a passphrase for new keys takes {CHARACTERS} characters at least", path.display());
+            assert_eq!(refused, (!is_for_new_keys).then_some(short), "{content:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
+use super::clean::note_due;
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
@@ -271,7 +272,7 @@ impl Store {
     pub fn forget_enrolment(&self, id: u64) -> Result<(), StoreError> {
         self.desk(move |log| match log.execute("DELETE FROM enrolment WHERE id = ?1", [id.cast_signed()])? {
             0 => Err(StoreError::not_found(format!("enrolment {id}"))),
-            _ => Ok(()),
+            _ => note_due(log),
         })?;
         self.with_writer(|writer| {
             writer.note_erased();

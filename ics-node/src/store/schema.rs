@@ -29,6 +29,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-12.sql"),
     include_str!("schema/log-13.sql"),
     include_str!("schema/log-14.sql"),
+    include_str!("schema/log-15.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),

@@ -19,18 +19,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::Shared;
+use super::clean::{Cleaning, note_due};
 use super::draft::Draft;
 use super::error::{StoreError, is_full};
 use super::flush::{Committed, Flusher, new_seal};
 use super::heads::Staged;
 use super::index::Reading;
-use super::schema;
 use super::sight::Show;
 use super::state::DomainState;
 use super::table;
@@ -49,9 +48,6 @@ const WORTH_ENTRIES: usize = 500;
 
 /// Bytes in the write-ahead log after which it is copied into the database.
 const CHECKPOINT_BYTES: usize = 8 << 20;
-
-/// Between two attempts to empty the write-ahead log of what was erased.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// What waits for the writer.
 pub(crate) enum Task {
@@ -96,10 +92,8 @@ pub(crate) struct Writer {
     ahead: BTreeMap<DomainNumber, Arc<DomainState>>,
     /// Bytes in the write-ahead log that may not be in the database, about.
     since_checkpoint: usize,
-    /// Whether the write-ahead log may still hold what was erased.
-    wal_holds_erased: bool,
-    /// When it was last tried to empty it.
-    tried_to_empty: Instant,
+    /// What erased entries have left behind.
+    pub(crate) cleaning: Cleaning,
 }
 
 /// The jobs of one group commit.
@@ -125,10 +119,8 @@ impl Writer {
     pub(crate) fn new((path, log): (&Path, Connection), index: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let reading = Reading::open(index)?;
         let flusher = Flusher::start(path, Arc::clone(&shared))?;
-        // A process that was killed may have left what it had erased.
-        let wal_holds_erased = true;
-        let (ahead, since_checkpoint, tried_to_empty) = (BTreeMap::new(), 0, Instant::now());
-        Ok(Self { log, reading, shared, flusher, ahead, since_checkpoint, wal_holds_erased, tried_to_empty })
+        let cleaning = Cleaning::after_start(&log)?;
+        Ok(Self { log, reading, shared, flusher, ahead: BTreeMap::new(), since_checkpoint: 0, cleaning })
     }
 
     /// Works until the store closes and nothing waits.
@@ -154,14 +146,15 @@ impl Writer {
                 }
             }
             self.finish(group);
-            if self.wal_holds_erased && self.tried_to_empty.elapsed() >= AGAIN {
+            if self.cleaning.is_overdue() {
                 // Where something always waits, there is no other time for it.
                 self.flusher.wait();
-                self.empty_wal();
+                self.clean();
             }
         }
         // What was committed must be on the disk before the last connection tidies up.
         self.flusher.wait();
+        self.end_cleaning();
         if !self.may_copy_wal()
             && let Err(error) = self.log.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         {
@@ -171,7 +164,7 @@ impl Writer {
 
     /// Whether the write-ahead log may be copied into the database: not where a sync of it has failed. SQLite would sync it
     /// once more and believe that, and a power cut might leave a part of a commit whose rest is nowhere.
-    fn may_copy_wal(&self) -> bool {
+    pub(crate) fn may_copy_wal(&self) -> bool {
         self.shared.check_writable().is_ok()
     }
 
@@ -187,14 +180,14 @@ impl Writer {
         })
     }
 
-    /// The next task; `None` when the store closes. Meanwhile the write-ahead log is emptied, where it must be.
+    /// The next task; `None` when the store closes. Meanwhile what was erased is cleared away.
     fn next(&mut self, tasks: &Receiver<Task>) -> Option<Task> {
-        while self.wal_holds_erased {
-            match tasks.recv_timeout(AGAIN) {
+        while let Some(wait) = self.cleaning.next() {
+            match tasks.recv_timeout(wait) {
                 Ok(task) => return Some(task),
                 Err(RecvTimeoutError::Timeout) => {
                     self.flusher.wait();
-                    self.empty_wal();
+                    self.clean();
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -370,7 +363,7 @@ impl Writer {
         }
         if erases {
             self.note_erased();
-            self.empty_wal();
+            self.clean();
         }
         if !forgotten.is_empty() {
             self.shared.index.forget(forgotten);
@@ -399,28 +392,6 @@ impl Writer {
         Ok(forgotten)
     }
 
-    /// Notes that something was deleted that must not survive.
-    pub(crate) fn note_erased(&mut self) {
-        self.wal_holds_erased = true;
-    }
-
-    /// What was erased must not survive in the write-ahead log. If a reader is in the way, it is tried again.
-    fn empty_wal(&mut self) {
-        if !self.wal_holds_erased || !self.may_copy_wal() {
-            return;
-        }
-        self.tried_to_empty = Instant::now();
-        match truncate_wal(&self.log) {
-            Ok(true) => self.wal_holds_erased = false,
-            Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
-            // It syncs as any commit does: what could not be written may be gone, and the next sync say that all is well.
-            Err(error) => {
-                let error = self.assess(error);
-                tracing::warn!(%error, "an erased entry is still in the write-ahead log");
-            }
-        }
-    }
-
     /// A full disk can be emptied and a rule kept. After a failed fsync the kernel may have dropped what it could not
     /// write and report success the next time, so nothing that follows could be relied upon.
     pub(crate) fn assess(&self, error: StoreError) -> StoreError {
@@ -444,21 +415,11 @@ impl Writer {
     }
 }
 
-/// Copies the write-ahead log into the database and empties it; false if somebody is in the way.
-pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> {
-    // Nobody is to be waited for: it is tried again.
-    connection.busy_timeout(Duration::ZERO)?;
-    // The first column is 1 when somebody was in the way: that is no error for SQLite.
-    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    connection.busy_timeout(schema::BUSY)?;
-    Ok(busy? == 0)
-}
-
 /// Says whether a commit syncs what it has written. To be said before each transaction: if it fails, nothing has happened.
 ///
 /// Who leaves the syncing to others must not copy the write-ahead log into the database either: SQLite syncs it for that,
 /// and tells nobody if that fails.
-fn sync_with_commit(log: &Connection, syncs: bool) -> Result<(), StoreError> {
+pub(crate) fn sync_with_commit(log: &Connection, syncs: bool) -> Result<(), StoreError> {
     let (synchronous, pages) = if syncs { ("FULL", 1000) } else { ("NORMAL", 0) };
     log.pragma_update(None, "synchronous", synchronous)?;
     Ok(log.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?)
@@ -478,6 +439,9 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         draft.amendments.fill(&transaction, number, state.sight)?;
         for (index, remnant) in &draft.erased {
             table::erase_entry(&transaction, number, *index, remnant)?;
+        }
+        if !draft.erased.is_empty() {
+            note_due(&transaction)?;
         }
         draft.amendments.write(&transaction, number, state.sight)?;
         super::granted::note(&transaction, number, &draft.granted)?;

@@ -101,6 +101,8 @@ fn a_label_is_given_again_to_what_has_it() {
     let told = stage.for_people("home", &[&words[..], &["--dry-run"]].concat());
     let left_out = "1 thing left out: nobody in this role labels them so now; name them to label them";
     assert!(told.stderr.contains(left_out), "{told:?}");
+    let after = stage.ok(&[&words[..], &["--from", AFTER, "--dry-run"]].concat());
+    assert_eq!(after, serde_json::json!([]), "what is over by then is not said again");
     let again = || stage.ok(&[&words[..], &["--yes"]].concat());
     assert_eq!(again().as_array().map(Vec::len), Some(1));
     let labels = stage.record("serial:SN-1")["labels"].clone();
@@ -224,6 +226,8 @@ fn what_comes_into_force_later_is_taken_back_with_its_act() {
     let shown = stage.for_people("home", &[&withdraw[..], &["--dry-run"]].concat());
     let told = "(approval, from 2029-01-01T00:00:00Z) is taken back before it comes into force";
     assert!(shown.stderr.contains(told), "{shown:?}");
+    let asked = stage.at_a_terminal(&[&["--quiet"][..], &withdraw].concat(), "n\n");
+    assert!(asked.code == 1 && asked.stdout.contains(told), "whoever is asked sees it: {asked:?}");
     assert_eq!(approvals(), 2);
     stage.ok(&[&withdraw[..], &["--yes"]].concat());
     assert_eq!(approvals(), 0);
@@ -238,6 +242,33 @@ fn what_comes_into_force_later_is_taken_back_with_its_act() {
     assert_eq!(approvals(), 0);
     let again = stage.run(&[&withdraw[..], &["--yes"]].concat());
     assert_eq!(again.code, 3, "nothing is left: {again:?}");
+}
+
+/// Whoever has planned a block goes on to mean it, also where another one is lifted; so whoever lifts that must know.
+#[test]
+fn what_is_to_block_later_is_told_and_lifted_by_its_name_alone() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
+    let planned = stage.ok(&["status", "lost", "serial:SN-1", "--from", EARLIER, "--yes"]);
+    let planned = planned[0]["statement"].as_str().expect("a statement").to_owned();
+    let lift = ["status", "in-use", "serial:SN-1", "--lift", "--signer", "buyer", "--role", "owner", "--yes"];
+    let lifted = |more: &[&str]| {
+        let ended = stage.for_people("home", &[&lift[..], more].concat());
+        assert_eq!((ended.code, stage.status("serial:SN-1").as_str()), (0, "in-use"), "{ended:?}");
+        (ended.stderr, record_then(&stage, "serial:SN-1")["status"]["name"].clone())
+    };
+    let (told, then) = lifted(&[]);
+    assert!(told.contains("1 block to come, not lifted\ndevice SN-1 ("), "{told}");
+    assert!(told.contains(&format!("(status lost, from {EARLIER}): `--supersedes {planned}` lifts it")), "{told}");
+    assert_eq!(then, "lost");
+    for more in [&["--supersedes", planned.as_str()][..], &[]] {
+        let (told, then) = lifted(more);
+        assert!(!told.contains("to come"), "{told}");
+        assert_eq!(then, "in-use");
+    }
 }
 
 /// Words of the seller about the thing.

@@ -118,7 +118,7 @@ fn a_file_is_used_only_while_it_is_permitted() {
     let refused = stage.run(&["verify", &other, "--evidence", &pack]);
     assert_eq!((refused.code, why(&refused).as_str()), (1, "it is not what the evidence is about"));
     let stale = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2099-01-01T00:00:00Z"]);
-    assert_eq!(stale.code, 1);
+    assert_eq!((stale.code, &stale.json()["artifact"]["verdict"]), (1, &"unknown".into()), "old news is no news");
     assert!(why(&stale).starts_with("the news is too old: it is of 20"), "{stale:?}");
     let early = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2026-01-01T00:00:00Z"]);
     assert_eq!((early.code, &early.json()["artifact"]["verdict"]), (1, &"unknown".into()), "{early:?}");
@@ -251,6 +251,21 @@ fn a_document_in_the_place_of_software_is_refused_with_the_command_that_checks_i
     assert_eq!(both.code, 2, "one thing is asked at a time: {both:?}");
 }
 
+/// A pipe is read once: whoever opened it again, for advice, would wait for ever.
+#[test]
+fn what_comes_through_a_pipe_is_judged_by_its_hash() {
+    let stage = Stage::new();
+    let pipe = stage.path("firmware.bin");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "firmware")
+    });
+    let ended = stage.run_alone("nobody", &["verify", pipe.to_str().expect("UTF-8")]);
+    assert_eq!((ended.code, ended.failure().0.as_str()), (2, "no node is named"), "{ended:?}");
+    writer.join().expect("it has ended").expect("somebody has read it");
+}
+
 #[test]
 fn software_is_judged_whatever_it_holds() {
     let mut stage = Stage::of("developer", CODE);
@@ -306,11 +321,20 @@ fn what_any_domain_at_the_node_blocks_is_refused() {
     let refused = stage.run(&["verify", &file, "--domain", CODE]);
     let artifact = refused.json()["artifact"].take();
     let because = format!("{OTHER} says that it is `withdrawn`, which blocks its use");
-    assert_eq!((refused.code, &artifact["because"]), (1, &because.into()), "{refused:?}");
+    assert_eq!((refused.code, &artifact["because"]), (1, &because.as_str().into()), "{refused:?}");
     assert_eq!(artifact["verdict"], "deny");
     let shown = stage.for_people("home", &["verify", &file, "--domain", CODE]).stdout;
     assert!(shown.starts_with(&format!("✗ {file} must not be used: {OTHER} says ")), "{shown}");
     assert!(!shown.contains("that no other domain has blocked it"), "{shown}");
+
+    // Also where the domain that is asked permits nothing itself: it is not told that nobody blocks it.
+    stage.ok(&["withdraw", &id, "--act", "status", "--domain", CODE, "--yes"]);
+    let unreleased = stage.run(&["verify", &file, "--domain", CODE]).json();
+    assert_eq!(unreleased["artifact"]["because"], because.as_str(), "{unreleased:#}");
+    assert!(!unreleased["not_proven"].to_string().contains("no other domain has blocked it"), "{unreleased:#}");
+
+    let unnamed = stage.run_in("nobody", &["verify", &file]);
+    assert_eq!((unnamed.code, unnamed.failure().1.contains(&format!("`--domain {OTHER}`"))), (2, true), "{unnamed:?}");
 }
 
 #[test]
@@ -325,6 +349,23 @@ fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
     let elsewhere = asked();
     assert_eq!(elsewhere.code, 1, "{elsewhere:?}");
     assert!(elsewhere.failure().1.ends_with(&format!("`--domain {CODE}`")), "{elsewhere:?}");
+}
+
+/// Whoever looks a file up under one name must see that somebody calls it otherwise.
+#[test]
+fn a_file_that_two_domains_call_differently_is_shown_with_both_names() {
+    let stage = at_home_in_two_domains();
+    let file = stage.write("firmware.bin", "firmware");
+    let publish = |name: &str, domain: &str| {
+        let words = ["publish", "--file", &file, "--name", name, "--version", "1", "--domain", domain];
+        stage.ok(&words)["id"].as_str().expect("an id").to_owned()
+    };
+    let id = publish("firmware", CODE);
+    publish("valve", OTHER);
+    let shown = stage.words_alone("home", &["lookup", &id]);
+    // Which domain is first, the node says.
+    let others = [format!("{OTHER} calls it valve 1\n"), format!("{CODE} calls it firmware 1\n")];
+    assert_eq!(others.iter().filter(|it| shown.contains(it.as_str())).count(), 1, "{shown}");
 }
 
 fn gpg(home: &Path, words: &[&str]) -> Output {

@@ -107,7 +107,7 @@ pub(crate) struct Publish {
     signed_by: Vec<PathBuf>,
     /// Say it although it was said before, or although its key or one of its names is another thing's. Without it what was
     /// said before in the same words is not signed again, and told with its entry (`already` with --json); in other words
-    /// it is refused. Of many things the node is not asked.
+    /// it is refused. Of many things, and where they are signed elsewhere, the node is not asked.
     #[arg(long)]
     again: bool,
     #[command(flatten)]

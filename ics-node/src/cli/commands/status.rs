@@ -1,7 +1,7 @@
 //! `ics status`.
 
 use clap::Args;
-use ics_core::record::{Listed, Standing};
+use ics_core::record::{Listed, Record, Standing};
 use ics_core::statement::{Claims, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect, Role, StatusName};
@@ -20,7 +20,8 @@ use crate::client::taken_back;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 With --lift it says what blocks all the same, and who may lift that: what is said of a group, what blocks for ever, and
-what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then.
+what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then. What is to
+block only from a later time on was planned and stays: it is told, and --supersedes lifts it as well.
 
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
 deprecated, withdrawn, compromised; and what the domain adds.
@@ -47,7 +48,7 @@ pub(crate) struct Status {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Replace statuses of other signers, too, as far as the role may lift them.
+    /// Replace statuses of other signers, too, as far as the role may lift them and they have begun.
     #[arg(long)]
     lift: bool,
     /// Say also what blocks of a group of which the domain knows no member, though it holds for nothing until members are
@@ -85,11 +86,15 @@ impl Status {
             };
             let sayings: Vec<Saying> = found.into_iter().flat_map(sayings).collect();
             say::check_members(context, &node, &signing, &sayings, self.without_members).await?;
-            let statuses = sayings.iter().filter(|saying| saying.claims.act == Act::Status);
-            let left: Vec<String> = statuses.flat_map(|saying| self.left(&signing, saying)).collect();
+            let statuses = || sayings.iter().filter(|saying| saying.claims.act == Act::Status);
+            let left: Vec<String> = statuses().flat_map(|saying| self.left(&signing, saying)).collect();
+            let to_come: Vec<String> = statuses().flat_map(|saying| self.to_come(&signing, saying)).collect();
             let headline = || format!("{} still in force", counted(left.len(), "block"));
-            if !left.is_empty() {
-                context.output.review(&say::listed(headline(), &left), self.asking.asks_before(&signing));
+            let planned = format!("{} to come, not lifted", counted(to_come.len(), "block"));
+            for (headline, blocks) in [(headline(), &left), (planned, &to_come)] {
+                if !blocks.is_empty() {
+                    context.output.review(&say::listed(headline, blocks), self.asking.asks_before(&signing));
+                }
             }
             let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
             // What nobody named is not missed.
@@ -102,20 +107,40 @@ impl Status {
 
     /// What goes on to block a thing whose status is lifted, and who may lift that.
     fn left(&self, signing: &Signing, saying: &Saying) -> Vec<String> {
-        let Some(answer) = saying.found.own.as_ref().filter(|_| self.lift) else { return Vec::new() };
-        let ends = &saying.claims.supersedes;
-        let blocks = |it: &&Listed| {
-            let is_block = it.act == Act::Status && it.effect.is_some_and(Effect::blocks);
-            is_block && it.standing == Standing::Stands && !ends.contains(&it.by.statement)
-        };
-        let thing = &saying.found.thing;
-        let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
         let line = |it: &Listed| {
             let status = it.status.as_ref().map(StatusName::as_str).unwrap_or_default();
             let (index, way_out) = (it.by.index, self.way_out(signing, it));
-            format!("{} ({id}): still `{status}` by entry {index}: {way_out}", clean(&thing.called()))
+            format!("{}: still `{status}` by entry {index}: {way_out}", named(saying))
         };
-        answer.record.statements.iter().filter(blocks).map(line).collect()
+        self.other_blocks(saying, |_, it| it.standing == Standing::Stands).into_iter().map(line).collect()
+    }
+
+    /// What will block it later. Whoever has planned that goes on to mean it, so it ends only where it is named.
+    fn to_come(&self, signing: &Signing, saying: &Saying) -> Vec<String> {
+        let line = |it: &Listed| {
+            let (status, statement) = (&self.status, it.by.statement);
+            let may_end = it.by.signer == signing.fingerprint() || may_lift(signing, it);
+            let way_out = match &it.by.group {
+                _ if it.effect == Some(Effect::BlocksForEver) => self.way_out(signing, it),
+                Some(group) => format!(
+                    "it is said of its group, where who may lifts it: `ics status {status} {group} --supersedes {statement}`"
+                ),
+                None if may_end => format!("`--supersedes {statement}` lifts it as well"),
+                None => self.way_out(signing, it),
+            };
+            format!("{}: {}: {way_out}", named(saying), say::called(it))
+        };
+        self.other_blocks(saying, taken_back::will_stand).into_iter().map(line).collect()
+    }
+
+    /// Blocks of a thing whose status is lifted, but those that end with that.
+    fn other_blocks<'s>(&self, saying: &'s Saying, comes: impl Fn(&Record, &Listed) -> bool) -> Vec<&'s Listed> {
+        let Some(answer) = saying.found.own.as_ref().filter(|_| self.lift) else { return Vec::new() };
+        let is_other = |it: &&Listed| {
+            let is_block = it.act == Act::Status && it.effect.is_some_and(Effect::blocks);
+            is_block && comes(&answer.record, it) && !saying.claims.supersedes.contains(&it.by.statement)
+        };
+        answer.record.statements.iter().filter(is_other).collect()
     }
 
     /// Who may lift a block that this does not.
@@ -163,6 +188,13 @@ impl Status {
         claims.supersedes.dedup();
         claims
     }
+}
+
+/// What people call the thing, and its id.
+fn named(saying: &Saying) -> String {
+    let thing = &saying.found.thing;
+    let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
+    format!("{} ({id})", clean(&thing.called()))
 }
 
 fn may_lift(signing: &Signing, statement: &Listed) -> bool {

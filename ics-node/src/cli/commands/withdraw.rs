@@ -22,7 +22,8 @@ use crate::client::taken_back;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 With --act nothing of what the signer has said comes back: what his standing statements had replaced is taken back with
-them, and so is what he has said from a later time on. What somebody else has said and they had lifted stands again, and is told before it asks.
+them, and so is what he has said from a later time on. What somebody else has said and they had lifted stands again, and
+is told before it asks.
 
 Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
 were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
@@ -43,7 +44,8 @@ pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
     /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that would
-    /// come into force later: identity, approval, status, label, grant, installed. Where a thing has several labels of his, --label says which.
+    /// come into force later: identity, approval, status, label, grant, installed. Where a thing has several labels of
+    /// his, --label says which.
     #[arg(long, value_name = "ACT", required_unless_present_any = ["statement", "label"])]
     act: Vec<Act>,
     /// Take back the signer's labels of this name, and those that they have replaced.
@@ -151,11 +153,12 @@ impl Withdraw {
     fn sayings(&self, context: &Context, signing: &Signing, found: &Found) -> Vec<Saying> {
         let Some(record) = found.own.as_ref().map(|answer| &answer.record) else { return Vec::new() };
         let taken_back = self.taken_back(signing, record);
+        let tell = |text: &str| context.output.review(text, self.asking.asks_before(signing));
         for it in taken_back::returning(record, &taken_back) {
-            context.output.note(&returns(it));
+            tell(&returns(it));
         }
         for it in taken_back.iter().filter(|it| it.standing == Standing::NotYet) {
-            context.output.note(&format!("{} is taken back before it comes into force", say::called(it)));
+            tell(&format!("{} is taken back before it comes into force", say::called(it)));
         }
         let saying = |some: &[&Listed]| {
             let mut claims = signing.claims(Act::Withdrawal);

@@ -68,7 +68,9 @@ fn said_until(signing: &Signing, found: &Found, claims: &Claims) -> Result<Optio
     let own = found.own.as_ref().map(|answer| &answer.record);
     let is_alike = |it: &&Listed| {
         let is_same = it.act == claims.act && it.label == claims.label && it.by.role == claims.role;
-        it.standing == Standing::Stands && is_same
+        // What is over before this begins would leave it no time, and hold up all the others.
+        let lasts = it.until.zip(claims.from).is_none_or(|(until, from)| until > from);
+        it.standing == Standing::Stands && is_same && lasts
     };
     let said: Vec<&Listed> = own.into_iter().flat_map(|record| &record.statements).filter(is_alike).collect();
     if said.iter().any(|it| it.by.signer == signing.fingerprint() && it.by.group.is_none()) {

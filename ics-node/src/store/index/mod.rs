@@ -20,11 +20,12 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::clean::truncate_wal;
 use super::draft::Draft;
 use super::error::StoreError;
 use super::schema;
+use super::scrub;
 use super::types::{DomainNumber, Key, Position};
-use super::writer::truncate_wal;
 use crate::background;
 pub(crate) use file::Progress;
 use filter::Filter;
@@ -273,15 +274,17 @@ impl Shared {
         }
     }
 
-    /// Empties the write-ahead log of what was forgotten, and takes the mark away. If a reader is in the way, it is tried
-    /// again.
+    /// Clears the write-ahead log and the file's pages of what was forgotten, and takes the mark away. If a reader is in the
+    /// way, it is tried again.
     fn end_forgetting(&self, connection: &Connection, path: &Path) {
         if !self.tail().holds_forgotten() {
             return;
         }
         self.tail().tries_to_empty();
-        if !truncate_wal(connection).is_ok_and(|emptied| emptied) {
-            return;
+        match is_cleared(connection) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(%error, "the index may still hold what erased entries were found by"),
         }
         let mut tail = self.tail();
         tail.emptied_wal();
@@ -313,6 +316,11 @@ impl Shared {
             seen = tail.pushes();
         }
     }
+}
+
+/// Clears the file and its write-ahead log of what was deleted; false if a reader is in the way.
+fn is_cleared(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(truncate_wal(connection)? && (scrub::all(connection)? == 0 || truncate_wal(connection)?))
 }
 
 /// Takes the mark of erasures away if there is nothing left to forget. The tail is locked meanwhile: an erasure that begins

@@ -1,6 +1,10 @@
 //! What is erased is nowhere, and the root stays.
 
+use std::collections::BTreeSet;
+
 use super::*;
+
+const NUMBERS: usize = 300;
 
 #[test]
 fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
@@ -106,6 +110,38 @@ fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
     assert_eq!(find(&mirror, copy, &[&secret]), Vec::<u64>::new());
     drop(mirror);
     assert_nowhere(dir.path(), b"personalpersonal");
+}
+
+/// Entries of two domains lie on the same pages, and each that comes in moves others from one page to the next.
+#[test]
+fn a_body_that_moved_between_pages_leaves_no_copy_when_it_is_erased() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, first) = with_home(dir.path());
+    let second = store.create_domain(&name("e.example"), Part::Home, None).expect("create").number;
+    let secret = |number: usize| format!("secret-{number:04}.");
+    for number in 0..NUMBERS {
+        let body = secret(number).repeat(80 + number * 13 % 197);
+        append(&store, first, &[&body]).expect("append");
+        append(&store, second, &[&body.replace("secret", "public")]).expect("append");
+    }
+    let of = |domain| store.entries(domain, 0, NUMBERS, usize::MAX).expect("entries");
+    let kept = of(second);
+    let erase =
+        |tx: &mut WriteTx<'_>| (0..tx.size()).step_by(2).try_for_each(|index| tx.erase(index, b"left".to_vec()));
+    store.write(first, erase).expect("queue").wait().expect("erase");
+    let held = || {
+        let bytes = std::fs::read(dir.path().join("ics.db")).expect("read");
+        let found = bytes.windows(11).filter_map(|part| part.strip_prefix(b"secret-"));
+        let numbers = found.filter_map(|number| core::str::from_utf8(number).ok()?.parse::<usize>().ok());
+        numbers.filter(|number| number % 2 == 0).collect::<BTreeSet<_>>()
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while !held().is_empty() {
+        assert!(Instant::now() < end, "still in the database: {:?}", held());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(of(second), kept);
+    assert_sound(&store);
 }
 
 fn assert_nowhere(dir: &std::path::Path, secret: &[u8]) {

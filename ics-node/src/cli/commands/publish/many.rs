@@ -17,7 +17,7 @@ use crate::client::signing::{Signing, SigningError};
 /// All rows of a file, to be signed elsewhere. A row that cannot be read ends it: whoever signs is given all or nothing.
 pub(super) fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item>, Failure> {
     let directory = input.parent().unwrap_or(Path::new(""));
-    let refused = |number: u64, reason: String| Failure::new(Exit::Usage, format!("row {number}: {reason}"));
+    let refused = |number: u64, reason: String| Failure::new(Exit::Local, format!("row {number}: {reason}"));
     let (mut items, mut seen) = (Vec::new(), Seen::default());
     for row in Rows::open(input).map_err(BulkError::from)? {
         let row = row.map_err(BulkError::from)?;
@@ -99,7 +99,7 @@ impl From<BulkError> for Failure {
                 "set the clock right and give the same command again; if it was wrong when the file was first \
                  published, and nothing of it waits at a mirror, move the journal away to sign its rows as of now",
             ),
-            BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
+            BulkError::Input(RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
                 .hint("close it, or double it if it is part of the value; then give the same command again"),
             BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),

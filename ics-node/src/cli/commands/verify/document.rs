@@ -78,6 +78,10 @@ pub(super) fn advice(path: &Path) -> Option<String> {
 }
 
 fn resembled(path: &Path) -> Option<&'static str> {
+    // A pipe has been read to its end: whoever opens it again waits for somebody to write.
+    if !path.is_file() {
+        return None;
+    }
     if is_proof(path).ok()? {
         return Some("a proof");
     }

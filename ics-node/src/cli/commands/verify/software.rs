@@ -17,47 +17,54 @@ use crate::cli::files;
 use crate::client::artifact::{self, ArtifactRefusal};
 use crate::client::node::{Node, NodeError};
 
+/// What every domain of a node says of the file.
+struct Said {
+    view: ViewAnswer,
+    /// Whether anybody on the way could have said it.
+    is_exposed: bool,
+}
+
 pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     let id = artifact::id_of(&verify.file).map_err(|e| files::failed(&verify.file, e))?;
-    let (evidence, view) = match &verify.evidence {
+    let (evidence, said) = match &verify.evidence {
         Some(path) => (document::evidence(path)?, None),
-        None => asked(verify, context, &id.to_string()).map(|(evidence, view)| (evidence, Some(view)))?,
+        None => asked(verify, context, &id.to_string()).map(|(evidence, said)| (evidence, Some(said)))?,
     };
     let mut report = Report::of(verify, context, &evidence)?;
-    let refusal = refusal(verify, context, id, &report, view.as_ref())?;
-    if !matches!(refusal, Some(ArtifactRefusal::BlockedBy { .. })) {
-        report.not_proven.push(report::of_others(&report.verified, view.as_ref()));
+    let view = said.as_ref().map(|said| &said.view);
+    let records = || view.into_iter().flat_map(|view| &view.records).map(|answer| &answer.record);
+    let others = records().filter(|record| record.domain != report.verified.origin.domain);
+    if artifact::check_all(others).is_ok() {
+        report.not_proven.push(report::of_others(&report.verified, view));
     }
-    let is_permitted = refusal.is_none();
+    let blocked = artifact::check_all(records()).err();
+    let refusal = refusal(verify, id, &report, said.as_ref(), blocked);
     report.checked = Checked::Artifact;
     report.artifact = Some(told(verify, id, refusal.as_ref()));
     context.output.result(&report, || report::text(&report))?;
-    Ok(if is_permitted { Exit::Ok } else { Exit::Refused })
+    Ok(if refusal.is_none() { Exit::Ok } else { Exit::Refused })
 }
 
 /// Why the file is not to be used: what the domain says, what any other domain at the node says, and what must be proven.
-/// A block counts more than what is not known.
+/// A block counts more than what is not known, and than what is not permitted.
 fn refusal(
     verify: &Verify,
-    context: &Context,
     id: IdentityId,
     report: &Report,
-    view: Option<&ViewAnswer>,
-) -> Result<Option<ArtifactRefusal>, Failure> {
+    said: Option<&Said>,
+    blocked: Option<ArtifactRefusal>,
+) -> Option<ArtifactRefusal> {
     let (verified, is_pinned) = (&report.verified, report.pinned);
     // What a node is asked for is its word, as all its answers are, where it is known that the node has given it.
-    let is_exposed = view.is_some() && context.node(&context.config()?)?.is_exposed();
-    let proven = || match view {
+    let proven = || match said {
         None => artifact::check_carried(verified, is_pinned, verify.incomplete),
-        Some(_) if is_exposed => artifact::check_exposed(verified, is_pinned),
+        Some(said) if said.is_exposed => artifact::check_exposed(verified, is_pinned),
         Some(_) => Ok(()),
     };
-    let refusal = artifact::check(id, verified).and_then(|()| proven()).err();
-    if refusal.as_ref().is_some_and(|refusal| !refusal.is_unknown()) {
-        return Ok(refusal);
+    match artifact::check(id, verified).and_then(|()| proven()).err() {
+        Some(refusal @ (ArtifactRefusal::Other | ArtifactRefusal::Blocked(_))) => Some(refusal),
+        refusal => blocked.or(refusal),
     }
-    let records = view.into_iter().flat_map(|view| &view.records).map(|answer| &answer.record);
-    Ok(artifact::check_all(records).err().or(refusal))
 }
 
 fn told(verify: &Verify, id: IdentityId, refusal: Option<&ArtifactRefusal>) -> ArtifactReport {
@@ -77,11 +84,12 @@ fn told(verify: &Verify, id: IdentityId, refusal: Option<&ArtifactRefusal>) -> A
 }
 
 /// What a node says of the file: the evidence of the domain that counts, and what every domain there says.
-fn asked(verify: &Verify, context: &Context, id: &str) -> Result<(Evidence, ViewAnswer), Failure> {
+fn asked(verify: &Verify, context: &Context, id: &str) -> Result<(Evidence, Said), Failure> {
     let config = context.config()?;
     let node = context.node(&config).map_err(|failure| or_as_document(&verify.file, failure))?;
     let named = verify.domain.as_ref().or(config.client.domain.as_ref());
-    context.wait(answers(&verify.file, &node, named, id))
+    let (evidence, view) = context.wait(answers(&verify.file, &node, named, id))?;
+    Ok((evidence, Said { view, is_exposed: node.is_exposed() }))
 }
 
 async fn answers(
@@ -137,21 +145,26 @@ fn only(file: &Path, id: &str, view: &ViewAnswer) -> Result<DomainName, Failure>
             Err(Failure::new(Exit::Refused, message).hint(who_else(file, view)))
         }
         _ => Err(Failure::new(Exit::Usage, format!("several domains speak of `{}`", file.display()))
-            .hint("name the one that counts with --domain")),
+            .hint(format!("name the one that counts: {}", named(view)))),
     }
 }
 
 /// What to make of a domain that says nothing of a file: others may, or it is no file to be used.
 fn who_else(file: &Path, view: &ViewAnswer) -> String {
-    let others: Vec<String> = view.records.iter().map(|it| format!("`--domain {}`", it.record.domain)).collect();
     let stranger = || "it is another version, was changed, or comes from somebody else".to_owned();
-    match others.is_empty() {
+    match view.records.is_empty() {
         true => document::advice(file).unwrap_or_else(stranger),
-        false => format!("the node knows it from elsewhere: {}", others.join(" or ")),
+        false => format!("the node knows it from elsewhere: {}", named(view)),
     }
 }
 
-/// A failure before anybody was asked: whoever has a document needs no node.
+/// The domains that speak of a file, as they are named to this command.
+fn named(view: &ViewAnswer) -> String {
+    let domains = view.records.iter().map(|it| format!("`--domain {}`", it.record.domain));
+    domains.collect::<Vec<_>>().join(" or ")
+}
+
+/// A failure to get an answer: whoever has a document needs no node.
 fn or_as_document(file: &Path, failure: Failure) -> Failure {
     match document::advice(file) {
         Some(advice) => failure.hint(advice),

@@ -1,0 +1,138 @@
+//! What was erased must survive nowhere: not in the write-ahead log, and not in the unallocated parts of the file's pages.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::schema;
+use super::scrub::Scrub;
+use super::writer::Writer;
+
+/// Between two attempts to empty the write-ahead log.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long a store that closes goes on with it. What is left then is done by the next start.
+const AT_CLOSE: Duration = Duration::from_secs(2);
+/// Between two lots of pages, for whoever wants to write or to read the disk.
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// What there is still to do.
+pub(crate) struct Cleaning {
+    /// Whether the write-ahead log may still hold what was erased.
+    wal_holds_erased: bool,
+    /// The round through the file's pages.
+    scrub: Option<Scrub>,
+    tried: Instant,
+}
+
+impl Cleaning {
+    /// What a process that was killed may have left.
+    pub(crate) fn after_start(log: &Connection) -> Result<Self, StoreError> {
+        let scrub = is_due(log)?.then(Scrub::new);
+        Ok(Self { wal_holds_erased: true, scrub, tried: Instant::now() })
+    }
+
+    /// When it is to be gone on with; `None` if there is nothing.
+    pub(crate) fn next(&self) -> Option<Duration> {
+        match self {
+            Self { wal_holds_erased: true, .. } => Some(AGAIN),
+            Self { scrub: Some(_), .. } => Some(BETWEEN),
+            _ => None,
+        }
+    }
+
+    /// Whether it must not wait any longer for a time when nobody writes.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.next().is_some() && self.tried.elapsed() >= AGAIN
+    }
+}
+
+impl Writer {
+    /// Notes that something was deleted that must not survive. The transaction of the deletion has said [`note_due`].
+    pub(crate) fn note_erased(&mut self) {
+        self.cleaning.wal_holds_erased = true;
+        self.cleaning.scrub = Some(self.cleaning.scrub.map_or(Scrub::new(), Scrub::again));
+    }
+
+    /// Ends it, if that does not take long: what a command erases that opens the store for itself is gone with its end.
+    pub(crate) fn end_cleaning(&mut self) {
+        let begun = Instant::now();
+        while self.cleaning.next().is_some() && self.may_copy_wal() && begun.elapsed() < AT_CLOSE {
+            self.clean();
+            if self.cleaning.wal_holds_erased {
+                std::thread::sleep(BETWEEN);
+            }
+        }
+    }
+
+    /// Goes on with what there is to do. All that was committed must be on the disk.
+    pub(crate) fn clean(&mut self) {
+        self.cleaning.tried = Instant::now();
+        if !self.may_copy_wal() {
+            return;
+        }
+        if self.cleaning.wal_holds_erased {
+            self.empty_wal();
+        } else {
+            self.scrub();
+        }
+    }
+
+    /// If a reader is in the way, it is tried again.
+    fn empty_wal(&mut self) {
+        match truncate_wal(&self.log) {
+            Ok(true) => self.cleaning.wal_holds_erased = false,
+            Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
+            // It syncs as any commit does: what could not be written may be gone, and the next sync say that all is well.
+            Err(error) => {
+                let error = self.assess(error);
+                tracing::warn!(%error, "an erased entry is still in the write-ahead log");
+            }
+        }
+    }
+
+    /// Looks at some pages. What is zeroed there reaches the file with the write-ahead log.
+    fn scrub(&mut self) {
+        let Some(mut round) = self.cleaning.scrub else { return };
+        let done = super::writer::sync_with_commit(&self.log, true).and_then(|()| round.step(&self.log, end));
+        match done {
+            Ok(zeroed) => {
+                self.cleaning.wal_holds_erased = zeroed > 0;
+                self.cleaning.scrub = (!round.has_ended()).then_some(round);
+            }
+            Err(error) => {
+                let error = self.assess(error);
+                tracing::warn!(%error, "copies of erased entries may be left in the database");
+                // What else stands in the way will do so again: the next start tries it.
+                if !matches!(error, StoreError::NoRoom) {
+                    self.cleaning.scrub = None;
+                }
+            }
+        }
+    }
+}
+
+/// Has the transaction that deletes what must not survive say so: a start after a crash goes through the pages, too.
+pub(crate) fn note_due(log: &Connection) -> Result<(), StoreError> {
+    log.execute("INSERT OR IGNORE INTO unscrubbed VALUES (1)", [])?;
+    Ok(())
+}
+
+fn is_due(log: &Connection) -> Result<bool, StoreError> {
+    Ok(log.query_row("SELECT EXISTS (SELECT 1 FROM unscrubbed)", [], |row| row.get(0))?)
+}
+
+fn end(log: &Connection) -> Result<(), StoreError> {
+    log.execute("DELETE FROM unscrubbed", [])?;
+    Ok(())
+}
+
+/// Copies the write-ahead log into the database and empties it; false if somebody is in the way.
+pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> {
+    // Nobody is to be waited for: it is tried again.
+    connection.busy_timeout(Duration::ZERO)?;
+    // The first column is 1 when somebody was in the way: that is no error for SQLite.
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(schema::BUSY)?;
+    Ok(busy? == 0)
+}
