@@ -281,7 +281,7 @@ pub const CSR_NAMES: usize = 32;
 pub const CMP_BYTES: usize = 64 * 1024;
 /// Transactions of CMP of which a node knows at once that they have begun.
 pub const CMP_TRANSACTIONS: usize = 4096;
-/// Those of one key among them.
+/// Those of one thing among them, or of one who signs and whom the descriptor does not name.
 pub const CMP_TRANSACTIONS_OF_ONE: usize = 64;
 /// Bytes of an OCSP request: it takes one question.
 pub const OCSP_REQUEST_BYTES: usize = 4 * 1024;
@@ -324,7 +324,7 @@ pub const ACME_LOOKS_OF_HOLDER: usize = 32;
 pub const ACME_LOOKS_WAITING: usize = 256;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
-/// Bytes of a revocation list that is fetched from an issuer's node.
+/// Bytes of a revocation list that is fetched from an issuer's node, and of all lists that one answer of CMP holds.
 pub const REVOCATION_LIST_BYTES: usize = 4 << 20;
 /// Bytes of all such lists that are kept. By bytes and not by number: mostly a list has less than one KiB, and the domains of
 /// a few issuers have hundreds of them, each of which is needed where there is no link.

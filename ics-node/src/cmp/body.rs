@@ -36,8 +36,10 @@ pub enum Request {
     Enrolment(Box<Enrolment>),
     /// The end of one: `rr`.
     Revocation(Revocation),
-    /// What the holder says of the one that he got: `certConf`. Nothing: he takes none, or could not read it (`error`).
+    /// What the holder says of the one that he got: `certConf`. Nothing: he takes none.
     Confirmation(Option<Confirmation>),
+    /// That its sender could not read what was answered: `error`.
+    Error,
     /// What anybody may know: `genm`.
     Question(Question),
 }
@@ -121,8 +123,7 @@ impl Request {
             REVOCATION => revocation(content).map(Self::Revocation),
             CONFIRMATION => confirmation(content).map(Self::Confirmation),
             GENERAL => general::read(content).map(Self::Question),
-            // Who reads no answer of ours has no certificate from it (RFC 9483, 3.6.1).
-            ERROR => Ok(Self::Confirmation(None)),
+            ERROR => Ok(Self::Error),
             other => {
                 let text = format!(
                     "bodies of the number {other} are not answered here; ir (0), cr (2), p10cr (4), kur (7), rr (11), \
@@ -134,7 +135,7 @@ impl Request {
     }
 }
 
-/// A request of PKCS #10 has no number of its own: it is -1 (RFC 9480, 2.3).
+/// A request of PKCS #10 has no number of its own: it is -1 (RFC 9810, 5.3.4).
 fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
     let csr = Csr::parse(content).map_err(refused)?;
     let number = (-1_i8).to_der().map_err(Failure::form)?;

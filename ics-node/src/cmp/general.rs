@@ -1,7 +1,7 @@
 //! Questions that anybody may ask, and what is told of them: `genm` and `genp` (RFC 9810, 5.3.19; RFC 9483, 4.3).
 
 use der::asn1::{Any, ObjectIdentifier};
-use der::{Decode as _, Encode as _, Sequence, Tag, Tagged as _};
+use der::{Decode as _, Encode as _, Sequence, Tag, TagNumber, Tagged as _};
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::KeyType;
@@ -76,13 +76,14 @@ pub(super) fn read(content: &[u8]) -> Result<Question, Failure> {
     let asked: Info = only(content, "question")?;
     match (asked.kind, asked.value) {
         (oid::CMP_CA_CERTS, _) => Ok(Question::Authorities),
-        (oid::CMP_ROOT_CA_CERT, Some(_)) => Ok(Question::Root),
+        // Which root is meant he may leave out (RFC 9810, 5.3.19.15).
+        (oid::CMP_ROOT_CA_CERT, _) => Ok(Question::Root),
         (oid::CMP_CERT_REQ_TEMPLATE, None) => Ok(Question::Template),
         (oid::CMP_CRL_STATUS_LIST, Some(value)) => lists(&value).map(Question::Lists),
         (kind, _) => {
             let text = format!(
-                "questions about {kind} are not answered here, or not in this form; caCerts (id-it 17), certReqTemplate (19) \
-                 without a value, and rootCaCert (20) and crlStatusList (22) with one are"
+                "questions about {kind} are not answered here, or not in this form; caCerts (id-it 17), rootCaCert (20), \
+                 certReqTemplate (19) without a value and crlStatusList (22) with one are"
             );
             Err(Failure::new(FailureInfo::BadRequest, text))
         }
@@ -97,15 +98,18 @@ fn lists(value: &Any) -> Result<ListsAsked, Failure> {
 
 /// CRLSource, a choice whose tags are explicit.
 fn source(source: &Any) -> Result<ListSource, Failure> {
-    let Tag::ContextSpecific { constructed: true, number } = source.tag() else {
-        return Err(Failure::form("a source of revocation lists is a distribution point or an issuer"));
-    };
-    let names = match number.value() {
-        0 => match DistributionPointName::from_der(source.value()).map_err(Failure::form)? {
-            DistributionPointName::FullName(names) => names,
-            DistributionPointName::NameRelativeToCRLIssuer(_) => Vec::new(),
-        },
-        _ => Vec::<GeneralName>::from_der(source.value()).map_err(Failure::form)?,
+    let names = match source.tag() {
+        Tag::ContextSpecific { constructed: true, number: TagNumber::N0 } => {
+            match DistributionPointName::from_der(source.value()).map_err(Failure::form)? {
+                DistributionPointName::FullName(names) => names,
+                // No certificate from here names its list so: there is no such one.
+                DistributionPointName::NameRelativeToCRLIssuer(_) => Vec::new(),
+            }
+        }
+        Tag::ContextSpecific { constructed: true, number: TagNumber::N1 } => {
+            Vec::<GeneralName>::from_der(source.value()).map_err(Failure::form)?
+        }
+        _ => return Err(Failure::form("a source of revocation lists is a distribution point or an issuer")),
     };
     let issuer = names.iter().find_map(|name| match name {
         GeneralName::DirectoryName(name) => Some(name.clone()),
@@ -144,7 +148,7 @@ fn template(keys: &[KeyType]) -> der::Result<Option<Any>> {
     Any::new(Tag::Sequence, [vec![0x30, 0], controls.to_der()?].concat()).map(Some)
 }
 
-/// What a key may be: the length of those of RSA at least, of others the algorithm (RFC 9810, 5.3.19.16).
+/// What a key may be: of RSA the length, of which the least is told; of others the algorithm (RFC 9810, 5.3.19.16).
 fn key_spec(key: KeyType) -> der::Result<Control> {
     let algorithm = match key {
         KeyType::P256 => elliptic(oid::P256)?,
@@ -178,7 +182,7 @@ mod tests {
         for (kind, value, expected) in [
             (oid::CMP_CA_CERTS, None, Ok(Question::Authorities)),
             (oid::CMP_ROOT_CA_CERT, Some(null), Ok(Question::Root)),
-            (oid::CMP_ROOT_CA_CERT, None, Err(FailureInfo::BadRequest)),
+            (oid::CMP_ROOT_CA_CERT, None, Ok(Question::Root)),
             (oid::CMP_CERT_REQ_TEMPLATE, None, Ok(Question::Template)),
             (oid::CMP_CERT_REQ_TEMPLATE, Some(null), Err(FailureInfo::BadRequest)),
             (oid::CMP_CRL_STATUS_LIST, None, Err(FailureInfo::BadRequest)),
@@ -203,8 +207,11 @@ mod tests {
         ] {
             assert_eq!(asked(oid::CMP_CRL_STATUS_LIST, Some(value)), Ok(Question::Lists(expected)));
         }
-        let of_no_kind = b"\x30\x06\x30\x04\x30\x02\x05\x00";
-        assert_eq!(asked(oid::CMP_CRL_STATUS_LIST, Some(of_no_kind)), Err(FailureInfo::BadDataFormat));
+        let (of_no_kind, of_another) =
+            (b"\x30\x06\x30\x04\x30\x02\x05\x00", b"\x30\x0a\x30\x08\xa2\x06\x30\x04\xa4\x02\x30\x00");
+        for value in [&of_no_kind[..], &of_another[..]] {
+            assert_eq!(asked(oid::CMP_CRL_STATUS_LIST, Some(value)), Err(FailureInfo::BadDataFormat), "{value:?}");
+        }
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl Header {
         let value = first.value.as_ref().ok_or_else(|| Failure::form("a certProfile without a value"))?;
         let names = value.to_der().and_then(|der| Vec::<String>::from_der(&der)).map_err(Failure::form)?;
         match (<[String; 1]>::try_from(names), another) {
-            (Ok([one]), None) => Ok(Some(one)),
+            // An empty name is none.
+            (Ok([one]), None) => Ok(Some(one).filter(|name| !name.is_empty())),
             _ => Err(Failure::new(FailureInfo::BadRequest, "a message asks for certificates of one profile")),
         }
     }
@@ -219,8 +220,10 @@ impl<'a> Message<'a> {
             _ => return Err(Failure::form("its protection or the algorithm of that is missing")),
         };
         if Mac::is_by_secret(with.oid) {
-            let shared = Mac::read(with)?.verify(secret.unwrap_or_default(), &self.protected, bits);
-            return if shared && secret.is_some() { Ok(Protection::Secret) } else { Err(wrong()) };
+            let mac = Mac::read(with)?;
+            // Where none is shared nobody has a key made in thousands of rounds.
+            let is_shared = secret.is_some_and(|secret| mac.verify(secret, &self.protected, bits));
+            return if is_shared { Ok(Protection::Secret) } else { Err(wrong()) };
         }
         let missing = "the certificate of the key that has signed the message is not the first of its extraCerts";
         let by = self.shown.as_ref().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
@@ -277,6 +280,7 @@ mod tests {
         for (infos, expected) in [
             (vec![other.clone()], Ok(None)),
             (vec![other, info(&["server"])], Ok(Some("server".to_owned()))),
+            (vec![info(&[""])], Ok(None)),
             (vec![info(&["server", "ldevid"])], Err(FailureInfo::BadRequest)),
             (vec![info(&["server"]), info(&["server"])], Err(FailureInfo::BadRequest)),
             (vec![info(&[])], Err(FailureInfo::BadRequest)),

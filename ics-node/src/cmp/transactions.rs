@@ -16,7 +16,7 @@ use crate::x509::{SerialNumber, sha256};
 /// For how many milliseconds a transaction is known: for as long as its message could be sent again.
 const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS;
 
-/// Who has begun a transaction: the digest of his key, or nobody's for the registrar's secret.
+/// Who has begun a transaction: the digest of his key, or of what he is called; nobody's for the registrar's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party(pub [u8; 32]);
 
@@ -62,6 +62,7 @@ impl Waiting {
 pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
 
 struct Known {
+    whose: Party,
     until: Timestamp,
     waiting: Option<Waiting>,
     heard: Option<Heard>,
@@ -75,11 +76,11 @@ struct Heard {
 }
 
 impl Transactions {
-    /// Begins one; `most` of one party may have begun lately.
+    /// Begins one, by a key of somebody who may have begun so many lately, by whatever keys.
     ///
     /// # Errors
     /// When it has begun before, or too many have lately.
-    pub fn begin(&self, by: Party, id: &[u8], most: usize, now: Timestamp) -> Result<(), Failure> {
+    pub fn begin(&self, by: Party, id: &[u8], (whose, most): (Party, usize), now: Timestamp) -> Result<(), Failure> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= limits::CMP_TRANSACTIONS {
             all.retain(|_, known| known.until > now);
@@ -89,12 +90,12 @@ impl Transactions {
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
         // One does not use up what all may have begun.
-        let its = all.iter().filter(|((party, _), known)| *party == by && known.until > now).count();
+        let its = all.values().filter(|known| known.whose == whose && known.until > now).count();
         if its >= most {
-            let text = format!("this key has begun {its} transactions in the last minutes: try again in ten");
+            let text = format!("{its} transactions of yours have begun in the last minutes: try again in ten");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
-        let known = Known { until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
+        let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
         match all.insert((by, sha256(id)), known) {
             Some(before) if before.until > now => {
                 // What waits there goes on to wait.
@@ -130,6 +131,12 @@ impl Transactions {
         heard.is_some_and(|heard| heard.nonce == nonce && heard.said.as_ref() == said)
     }
 
+    /// Whether a certificate waits there.
+    pub fn is_waiting(&self, by: Party, id: &[u8], now: Timestamp) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(by, sha256(id))).is_some_and(|known| known.until > now && known.waiting.is_some())
+    }
+
     /// What its holder speaks about, who has got our last message; it waits no more.
     ///
     /// # Errors
@@ -154,7 +161,8 @@ mod tests {
     use super::*;
 
     const ME: Party = Party([1; 32]);
-    const MOST: usize = limits::CMP_TRANSACTIONS_OF_ONE;
+    const MINE: (Party, usize) = (Party([3; 32]), limits::CMP_TRANSACTIONS_OF_ONE);
+    const OTHER: (Party, usize) = (Party([4; 32]), limits::CMP_TRANSACTIONS_OF_ONE);
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -172,22 +180,22 @@ mod tests {
     #[test]
     fn an_id_begins_once_while_its_message_counts() {
         let transactions = Transactions::default();
-        assert_eq!(transactions.begin(ME, b"one", MOST, at(0)), Ok(()));
-        let again = transactions.begin(ME, b"one", MOST, at(KNOWN_MILLIS - 1)).expect_err("known");
+        assert_eq!(transactions.begin(ME, b"one", MINE, at(0)), Ok(()));
+        let again = transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS - 1)).expect_err("known");
         assert_eq!(again.info, FailureInfo::TransactionIdInUse);
-        assert_eq!(transactions.begin(Party([2; 32]), b"one", MOST, at(0)), Ok(()), "another's is another");
-        assert_eq!(transactions.begin(ME, b"one", MOST, at(KNOWN_MILLIS)), Ok(()));
+        assert_eq!(transactions.begin(Party([2; 32]), b"one", OTHER, at(0)), Ok(()), "another's is another");
+        assert_eq!(transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS)), Ok(()));
     }
 
     #[test]
     fn who_got_a_certificate_confirms_it_once() {
         let transactions = Transactions::default();
-        transactions.begin(ME, b"one", MOST, at(0)).expect("begins");
+        transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
         assert_eq!(confirm(ME, &[7; 16]).expect_err("nothing waits").info, FailureInfo::BadRequest);
         transactions.wait(ME, b"one", waiting());
         assert_eq!(
-            transactions.begin(ME, b"one", MOST, at(1)).map_err(|it| it.info),
+            transactions.begin(ME, b"one", MINE, at(1)).map_err(|it| it.info),
             Err(FailureInfo::TransactionIdInUse)
         );
         assert_eq!(confirm(Party([2; 32]), &[7; 16]).expect_err("another").info, FailureInfo::BadRequest);
@@ -203,7 +211,7 @@ mod tests {
         let heard = |by, nonce: &[u8], said: Option<&Confirmation>, millis| {
             transactions.is_heard(by, b"one", nonce, said, at(millis))
         };
-        transactions.begin(ME, b"one", MOST, at(0)).expect("begins");
+        transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         assert!(!heard(ME, &[7; 16], Some(&takes(1)), 1) && !heard(ME, &[7; 16], None, 1), "he has said nothing yet");
         transactions.hear(ME, b"one", &[7; 16], Some(takes(1)));
         assert!(heard(ME, &[7; 16], Some(&takes(1)), KNOWN_MILLIS - 1));
@@ -234,17 +242,18 @@ mod tests {
     fn they_are_bounded() {
         let transactions = Transactions::default();
         for number in 0..limits::CMP_TRANSACTIONS_OF_ONE {
-            transactions.begin(ME, &number.to_be_bytes(), MOST, at(0)).expect("has room");
+            transactions.begin(ME, &number.to_be_bytes(), MINE, at(0)).expect("has room");
         }
-        let much = transactions.begin(ME, b"one more", MOST, at(1)).expect_err("has no more");
-        assert_eq!(much.info, FailureInfo::SystemUnavail);
+        for key in [ME, Party([2; 32])] {
+            let much = transactions.begin(key, b"one more", MINE, at(1)).expect_err("he has no more by another key");
+            assert_eq!(much.info, FailureInfo::SystemUnavail);
+        }
         for number in limits::CMP_TRANSACTIONS_OF_ONE..limits::CMP_TRANSACTIONS {
-            transactions
-                .begin(Party::REGISTRAR, &number.to_be_bytes(), limits::CMP_TRANSACTIONS, at(0))
-                .expect("has room");
+            let most = (Party::REGISTRAR, limits::CMP_TRANSACTIONS);
+            transactions.begin(Party::REGISTRAR, &number.to_be_bytes(), most, at(0)).expect("has room");
         }
-        let full = transactions.begin(Party([2; 32]), b"one more", MOST, at(1)).expect_err("is full");
+        let full = transactions.begin(Party([2; 32]), b"one more", OTHER, at(1)).expect_err("is full");
         assert_eq!(full.info, FailureInfo::SystemUnavail);
-        assert_eq!(transactions.begin(ME, b"one more", MOST, at(KNOWN_MILLIS)), Ok(()), "room comes back");
+        assert_eq!(transactions.begin(ME, b"one more", MINE, at(KNOWN_MILLIS)), Ok(()), "room comes back");
     }
 }

@@ -1,7 +1,5 @@
 //! What an end and a withdrawal leave of what was said before.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::reading::publish;
@@ -290,9 +288,7 @@ fn what_a_seller_gave_for_later_ends_with_the_sale() {
     stage.ok(&as_seller(&["grant", "owner", "--to", "friend", "--from", EARLIER, "--yes"]));
     let shown = || stage.words_alone("home", &["lookup", "serial:SN-1"]);
     assert!(shown().contains("friend as owner, from 2029-01-01 00:00:00 UTC"), "{}", shown());
-    let page = format!("{}/id/serial:SN-1", stage.url());
-    let page = Command::new("curl").args(["--silent", "--fail", &page]).output().expect("curl is there");
-    let page = String::from_utf8(page.stdout).expect("UTF-8");
+    let page = stage.page("serial:SN-1");
     assert!(page.contains("owner</span> to be</dt>") && page.contains("does not count yet: "), "{page}");
 
     let sale = ["grant", "owner", "--to", "buyer", "--transfer"];

@@ -128,6 +128,8 @@ fn software_of_two_names_is_called_alike_when_it_is_looked_up_and_when_it_is_sig
     assert_eq!(stage.ok(&["status", "released", &id, "--dry-run"])[0]["title"], "jq 1.6");
     let shown = stage.words_alone("home", &["lookup", &id]);
     assert!(shown.contains("  also called  jq 1.7\n"), "{shown}");
+    let page = stage.page(&id);
+    assert!(page.contains("<dt>Also called</dt><dd><bdi>jq 1.7</bdi></dd>"), "{page}");
     let explained = stage.ok(&["explain", &id]).to_string();
     assert!(explained.contains("calls it `jq 1.7`, and not `jq 1.6`"), "{explained}");
     let listed = stage.ok(&["list", "--title", "1.7"]);

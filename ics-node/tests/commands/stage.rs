@@ -131,6 +131,13 @@ impl Stage {
         &self.url
     }
 
+    /// The page of a thing.
+    pub(crate) fn page(&self, thing: &str) -> String {
+        let page = format!("{}/id/{thing}", self.url);
+        let page = Command::new("curl").args(["--silent", "--fail", &page]).output().expect("curl is there");
+        String::from_utf8(page.stdout).expect("UTF-8")
+    }
+
     /// Kills the node, as a power cut does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut node) = self.node.take() {

@@ -128,6 +128,7 @@ fn silent_nodes_say_so(home: &mut Node) {
     let (status, answer) = tools::fetch(&format!("{}/v1/domains/{DEVICES}/checkpoint", home.url), &[]);
     assert_eq!(status, 503, "{}", String::from_utf8_lossy(&answer));
     assert_eq!(tools::fetch(&format!("{}/readyz", home.url), &[]).0, 503);
+    assert!(home.metrics().contains("ics_ready 0\n"), "whoever watches it sees that");
     home.kill();
 }
 

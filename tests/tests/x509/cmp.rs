@@ -1,16 +1,17 @@
 //! CMP as openssl speaks it.
 
+mod told;
+
 use core::num::NonZeroU32;
 
 use aws_lc_rs::{hmac, pbkdf2};
 use ics_node::api::{CertificateQuery, CertificateState};
 use ics_node::app::Reader;
-use ics_node::x509::issuer_id;
 
 use crate::est::from_the_factory;
 use crate::node::Node;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, TOKEN, World, authority, controller, domain, introduction, maker, status};
+use crate::world::{DOMAIN, TOKEN, World, controller, domain, introduction, maker, status};
 
 /// A device with its IDevID, at a node that issues.
 pub(crate) struct Site {
@@ -76,11 +77,16 @@ impl Site {
     /// IDevID.
     fn informed(&self, arguments: &[&str], info: &[u8]) -> Vec<u8> {
         let message = self.written(arguments);
-        let (parts, ..) = first(&message);
-        let (header, _, rest) = first(parts);
-        let (_, body, rest) = first(rest);
-        let (_, _, certificates) = first(rest);
-        let header = tlv(0x30, &[header, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info)))].concat());
+        let (_, body, _) = first(first(first(&message).0).2);
+        self.changed(&message, &tlv(0xa8, &tlv(0x30, &tlv(0x30, info))), body)
+    }
+
+    /// A message with more at the end of its header, and with this body, signed by the key of the IDevID.
+    fn changed(&self, message: &[u8], more: &[u8], body: &[u8]) -> Vec<u8> {
+        let (header, _, rest) = first(first(message).0);
+        // Behind body and protection.
+        let (_, _, certificates) = first(first(rest).2);
+        let header = tlv(0x30, &[header, more].concat());
         let protected = [&header[..], body].concat();
         self.bench.file("protected", &tlv(0x30, &protected));
         self.bench.openssl("dgst -sha256 -sign idevid.key -out signature protected");
@@ -262,9 +268,7 @@ fn whose_answer_was_lost_confirms_again() {
     let (size, confirmation) = (site.world.size(), site.bench.read("confirmation.der"));
     for _ in 0..2 {
         let (code, answer) = sent(&site, CMP, &confirmation);
-        // A NULL in the body of that number (pkiconf).
-        let is_heard = site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0]);
-        assert!(code == "200" && is_heard, "{answer}");
+        assert!(code == "200" && is_confirmed(&site), "{answer}");
     }
     assert_eq!((site.world.size(), site.revoked()), (size, Vec::new()), "nothing has changed");
 }
@@ -297,62 +301,37 @@ fn who_is_not_let_in_and_what_is_not_taken() {
     site.is_refused(":none", stranger, &["-cmd", "genm", "-infotype", "certReqTemplate"], "badRequest");
 }
 
-/// The subject of a certificate, DER.
-fn subject(certificate: &[u8]) -> &[u8] {
-    let mut rest = first(first(certificate).0).0;
-    // Version, serial number, algorithm, issuer, validity.
-    for _ in 0..5 {
+/// A part of a header, by its tag.
+fn part(message: &[u8], tag: u8) -> Vec<u8> {
+    let mut rest = first(first(message).0).0;
+    while rest.first() != Some(&tag) {
         rest = first(rest).2;
     }
-    first(rest).1
-}
-
-/// What is told to a question of this number (`id-it`) and value: the status of HTTP, and the whole answer.
-fn told(site: &Site, number: u8, value: &[u8]) -> (String, Vec<u8>) {
-    let question = site.written(&["-cmd", "genm", "-unprotected_requests"]);
-    let (_, header, _) = first(first(&question).0);
-    let asked = [tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, number]), value.to_vec()].concat();
-    let body = tlv(0xb5, &tlv(0x30, &tlv(0x30, &asked)));
-    let (code, _) = sent(site, CMP, &tlv(0x30, &[header, &body].concat()));
-    (code, site.bench.read("answer"))
+    first(rest).0.to_vec()
 }
 
 #[test]
-fn a_root_has_no_newer_certificate() {
+fn whoever_could_not_read_the_answer_is_heard() {
     let site = Site::new();
-    let (code, answer) = told(&site, 20, &site.world.root);
-    // The end of genp: rootCaKeyUpdate (1.3.6.1.5.5.7.4.18) without a value.
-    let expected = tlv(0xb6, &tlv(0x30, &tlv(0x30, &tlv(6, &[0x2b, 6, 1, 5, 5, 7, 4, 18]))));
-    assert!(code == "200" && answer.windows(expected.len()).any(|part| part == expected));
-}
-
-#[test]
-fn revocation_lists_are_told_by_place_and_issuer() {
-    let site = Site::new();
-    let authority = authority(&[&site.world.issuer, &site.world.root]);
-    let lists: Vec<_> =
-        (0..4).map(|shard| site.world.list(&issuer_id(&authority), shard).expect("a list").der).collect();
-    let has = |answer: &[u8], list: &[u8]| answer.windows(list.len()).any(|part| part == list);
-    // CRLSource: [0] { fullName { a URI } }, or [1] { { a directoryName } }.
-    let url = format!("http://pki.acme.example/x509/{DOMAIN}/crl/{}/1.crl", issuer_id(&authority));
-    let place = tlv(0xa0, &tlv(0xa0, &tlv(0x86, url.as_bytes())));
-    let issuer = tlv(0xa1, &tlv(0x30, &tlv(0xa4, subject(&site.world.issuer))));
-    let elsewhere = tlv(0xa0, &tlv(0xa0, &tlv(0x86, b"http://pki.acme.example/none.crl")));
-    let [old, new] = ["260101000000Z", "490101000000Z"].map(|time| tlv(0x17, time.as_bytes()));
-    for (source, known, expected) in [
-        (&place, &[][..], &[1][..]),
-        (&place, &old[..], &[1][..]),
-        (&place, &new[..], &[][..]),
-        (&issuer, &old[..], &[0, 1, 2, 3][..]),
-        (&elsewhere, &[][..], &[][..]),
-    ] {
-        let status = tlv(0x30, &[&source[..], known].concat());
-        let (code, answer) = told(&site, 22, &tlv(0x30, &status));
-        // crls, 1.3.6.1.5.5.7.4.23.
-        assert!(code == "200" && has(&answer, &[0x2b, 6, 1, 5, 5, 7, 4, 23]), "{known:?}");
-        let came: Vec<usize> = (0..4).filter(|shard| has(&answer, &lists[*shard])).collect();
-        assert_eq!(came, expected, "{known:?}");
+    let new = [&["-cmd", "ir"], NEW].concat();
+    let more = ["-disable_confirm", "-reqout", "request.der", "-rspout", "response.der"];
+    site.gets("", IDEVID, &[&new[..], &more].concat());
+    assert_eq!(site.revoked(), Vec::<String>::new());
+    let (request, nonce) = (site.bench.read("request.der"), part(&site.bench.read("response.der"), 0xa5));
+    // error: a rejection.
+    let error = tlv(0xb7, &tlv(0x30, &tlv(0x30, &[2, 1, 2])));
+    let read = site.changed(&request, &tlv(0xa6, &nonce), &error);
+    let other = site.changed(&site.written(&new), &tlv(0xa6, &nonce), &error);
+    for (message, revoked) in [(&other, 0), (&read, 1), (&read, 1)] {
+        let (code, answer) = sent(&site, CMP, message);
+        assert!(code == "200" && is_confirmed(&site), "{answer}");
+        assert_eq!(site.revoked().len(), revoked, "what waits is not taken, and nothing else");
     }
+}
+
+/// Whether a NULL came in the body of that number (pkiconf).
+fn is_confirmed(site: &Site) -> bool {
+    site.bench.read("answer").windows(4).any(|part| part == [0xb3, 2, 5, 0])
 }
 
 /// What the node answers to these bytes: the status of HTTP, and what can be read in the message.

@@ -36,7 +36,7 @@ pub(crate) fn from_the_factory(world: &World, bench: &Bench) -> Issued {
 }
 
 /// The key of a request that was made there.
-fn key_of(bench: &Bench, name: &str) -> KeyPin {
+pub(crate) fn key_of(bench: &Bench, name: &str) -> KeyPin {
     let key = format!("{name}.key");
     KeyPin::of(&bench.run("openssl", &["pkey", "-in", &key, "-pubout", "-outform", "DER"]).stdout)
 }

@@ -3,17 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Compromise;
+use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::Role;
-use ics_node::app::{CertifyFault, Clock, EstRequest};
-use ics_node::tls::KeyPin;
+use ics_node::app::{Clock, EstRequest};
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::key::{Key4, SecretKeyMaterial, SecretParts, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
 
 use crate::cmp::{Site, tlv};
-use crate::est::enroll;
+use crate::est::{enroll, key_of};
 use crate::node::Node;
 use crate::tools::Bench;
 use crate::world::{World, domain, introduction, wait};
@@ -75,6 +76,23 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     site.is_refused("", LINE, &named, "signerNotTrusted");
 }
 
+/// Whoever was given a role over one thing stands in the log as well: a few of them would keep all others out.
+#[test]
+fn who_signs_and_is_not_named_by_the_descriptor_begins_no_more_than_a_thing() {
+    let mut site = Site::new();
+    let signer = line(&mut site.world, &site.bench);
+    site.world.change(|descriptor| {
+        for spec in descriptor.roles.values_mut() {
+            spec.signers.remove(&signer);
+        }
+    });
+    let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
+    for _ in 0..limits::CMP_TRANSACTIONS_OF_ONE {
+        site.is_refused("", LINE, &named, "notAuthorized");
+    }
+    site.is_refused("", LINE, &named, "systemUnavail");
+}
+
 #[test]
 fn by_est_as_well() {
     let (mut world, bench) = (World::new(), Bench::new());
@@ -91,19 +109,22 @@ fn by_est_as_well() {
     }
 }
 
-/// Of a key that things have as well nobody knows who comes by it.
+/// A record may have come to name it for a thing: whose it is then nobody knows.
 #[test]
-fn a_key_of_a_signer_that_two_records_name_shows_nobody() {
+fn a_key_that_records_name_is_taken_for_no_signers() {
     let (mut world, bench) = (World::new(), Bench::new());
-    let key = KeyPin::of(&line(&mut world, &bench).to_spki_der().expect("X.509 has such keys"));
-    let now = world.app.clock().now();
+    line(&mut world, &bench);
+    let (key, now) = (key_of(&bench, "line"), world.app.clock().now());
     let period = (now, now.plus_millis(3_600_000));
     let issued = |seed: u8, number: u16| world.issued_for(key.as_bytes(), seed, number, period, "ldevid");
-    let certificate = world.key.certificate.to_vec();
-    world.submit(vec![certificate, introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
     let text = STANDARD.encode(bench.request("device", &["-subj", "/serialNumber=SN-7"]));
-    let (profile, issuer) = ("ldevid".to_owned(), None);
-    let asked = EstRequest { domain: domain(), profile, issuer, proven: Some(key), basic: None };
-    let refused = wait(world.app.est_enroll(&asked, &text)).expect_err("it may be either");
-    assert_eq!(refused.fault(), CertifyFault::Unproven, "{refused}");
+    let enroll = || {
+        let profile = "ldevid".to_owned();
+        let asked = EstRequest { domain: domain(), profile, issuer: None, proven: Some(key), basic: None };
+        wait(world.app.est_enroll(&asked, &text))
+    };
+    enroll().expect("he asks for the thing");
+    world.submit(vec![introduction(8, &["serial:SN-8"]), issued(7, 1), issued(8, 2)]);
+    let refused = enroll().expect_err("two things have it");
+    assert!(refused.to_string().contains("more than one record here names the key"), "{refused}");
 }

@@ -122,18 +122,22 @@ impl App {
         Ok((requester, id))
     }
 
-    /// Who shows himself by a key: the thing whose it is, or else a signer of the domain.
+    /// Who shows himself by a key: the thing whose it is, or else, where no record names it, a signer of the domain.
     pub(super) fn requester_by(&self, domain: &DomainName, key: KeyPin) -> Result<Requester, CertifyError> {
         let spki = *key.as_bytes();
-        let shown = self.shown_by(domain, spki);
-        if let Err(CertifyError::Unproven(_)) = &shown
-            // Where several records name it, it shows nobody.
-            && matches!(self.holder_of(domain, spki), Err(CertifyError::UnknownIdentity(_)))
-            && let Some(signer) = self.signer_with(domain, spki)?
-        {
-            return Ok(Requester::Signer(signer));
+        let error = match self.holder_of(domain, spki) {
+            Ok(id) => return Ok(Requester::Identity(id)),
+            Err(error) => error,
+        };
+        if matches!(error, CertifyError::UnknownIdentity(_)) {
+            if let Some(why) = self.barred_by_key(domain, spki)? {
+                return Err(CertifyError::Record(why));
+            }
+            if let Some(signer) = self.signer_with(domain, spki)? {
+                return Ok(Requester::Signer(signer));
+            }
         }
-        shown.map(Requester::Identity)
+        Err(shows_nobody(error))
     }
 
     /// The signer of the domain whose key this is, by its digest, if it may sign now and was not given up.
@@ -177,17 +181,6 @@ impl App {
         let (record, _) = self.resolve(&sight, &id)?.ok_or_else(unknown)?;
         let has_role = !roles_to_ask(&sight.domain, &record, &signer).is_empty();
         if has_role || self.readable(Reader::Key(key), &sight, &id)?.is_some() { Ok(id) } else { Err(unknown()) }
-    }
-
-    /// The thing that shows itself by a key, by its digest.
-    pub(super) fn shown_by(&self, domain: &DomainName, spki: [u8; 32]) -> Result<IdentityId, CertifyError> {
-        self.holder_of(domain, spki).map_err(|error| {
-            let why = match error {
-                CertifyError::UnknownIdentity(_) => self.barred_by_key(domain, spki).ok().flatten(),
-                _ => None,
-            };
-            why.map_or_else(|| shows_nobody(error), CertifyError::Record)
-        })
     }
 
     /// Whom a registrar means: the thing that he names, and the only one that has all the names in the request. He passes

@@ -23,11 +23,11 @@ use crate::api::problem::Code;
 use crate::app::answer::read::Sight;
 use crate::app::{App, AppError, Asker, random};
 use crate::cmp::{
-    Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Protection, Protector, Reply,
+    Answer, Confirmation, Enrolment, Failure, FailureInfo, Header, Message, Named, Party, Protection, Protector, Reply,
     Request, Revocation, Told, Waiting,
 };
 use crate::tls::KeyPin;
-use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid};
+use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid, sha256};
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -152,6 +152,12 @@ impl App {
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
+            // Who reads no answer of ours takes no certificate from it. He is heard as well where none waits, or waits no
+            // more (RFC 9810, 5.3.21).
+            Request::Error if self.0.cmp.is_waiting(party, transaction, now) => {
+                self.cmp_confirm(&asked.domain, message, sender, None).await
+            }
+            Request::Error => Ok(Outcome::Confirmed { is_new: false }),
             Request::Enrolment(enrolment) => {
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
                 let is_confirmed = header.wants_no_confirmation();
@@ -202,10 +208,21 @@ impl App {
         sender: Protection,
         requester: Requester,
     ) -> Result<(), Failure> {
-        let said = self.hosted(domain).ok().and_then(|hosted| hosted.domain());
-        let roles = |signer: &Fingerprint| said.as_ref().map(|said| said.descriptor().roles_of(signer));
-        let most = most_of(requester, |signer| roles(signer).is_some_and(|roles| !roles.is_empty()));
-        self.0.cmp.begin(sender.party(), message.header.transaction(), most, self.clock().now())
+        let share = match requester {
+            Requester::Identity(id) => (Party(sha256(id.to_string().as_bytes())), limits::CMP_TRANSACTIONS_OF_ONE),
+            Requester::Signer(signer) => (Party(sha256(signer.as_bytes())), self.cmp_share(domain, &signer)?),
+            Requester::Operator => (Party::REGISTRAR, limits::CMP_TRANSACTIONS),
+        };
+        self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
+    }
+
+    /// Transactions of a signer. Who asks in the place of things asks often; but whoever was given a role over one thing
+    /// stands in the log as well.
+    fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
+        let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
+        let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
+        let is_named = !said.descriptor().roles_of(signer).is_empty();
+        Ok(if is_named { limits::CMP_TRANSACTIONS / 2 } else { limits::CMP_TRANSACTIONS_OF_ONE })
     }
 
     /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
@@ -335,16 +352,6 @@ impl App {
     }
 }
 
-/// How many transactions may have begun lately. Who asks in the place of things asks often, if the descriptor lists him;
-/// whose certificate only stands in the log, as that of a source's signer, may be anybody.
-fn most_of(requester: Requester, is_listed: impl Fn(&Fingerprint) -> bool) -> usize {
-    match requester {
-        Requester::Operator => limits::CMP_TRANSACTIONS,
-        Requester::Signer(signer) if is_listed(&signer) => limits::CMP_TRANSACTIONS / 2,
-        Requester::Signer(_) | Requester::Identity(_) => limits::CMP_TRANSACTIONS_OF_ONE,
-    }
-}
-
 /// The certificates beside an answer: those of whoever signs it, his own first, and those above what is issued, which
 /// may be another one's.
 fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<u8>> {
@@ -413,23 +420,4 @@ fn failed(error: &AppError) -> Failure {
         return Failure::new(FailureInfo::SystemFailure, "the node failed; its log says why");
     }
     Failure::new(FailureInfo::SystemUnavail, error.problem().detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two whose certificates only stand in the log would else use up what all may begin.
-    #[test]
-    fn who_is_not_listed_begins_no_more_than_a_thing() {
-        let signer = Fingerprint::V4([1; 20]);
-        for (requester, is_listed, expected) in [
-            (Requester::Operator, false, limits::CMP_TRANSACTIONS),
-            (Requester::Signer(signer), true, limits::CMP_TRANSACTIONS / 2),
-            (Requester::Signer(signer), false, limits::CMP_TRANSACTIONS_OF_ONE),
-            (Requester::Identity(IdentityId::Key(signer)), true, limits::CMP_TRANSACTIONS_OF_ONE),
-        ] {
-            assert_eq!(most_of(requester, |_| is_listed), expected, "{requester:?} {is_listed}");
-        }
-    }
 }

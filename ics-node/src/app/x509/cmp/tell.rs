@@ -1,7 +1,10 @@
 //! What CMP tells anybody (`genm`): who issues, what a request is to be like, and what is revoked. All of it can be had
 //! without CMP as well.
 
+use std::sync::Arc;
+
 use ics_core::limits;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::{CmpRequest, failed};
@@ -27,44 +30,57 @@ impl App {
             Question::Lists(lists) => self.blocking(move |app| app.lists_asked(&domain, &lists)).await.map(Told::Lists),
         };
         told.map_err(|error| match error.code() {
-            Code::UnknownCertificate | Code::OutOfRange => {
+            Code::UnknownCertificate | Code::TooMuchSaid => {
                 Failure::new(FailureInfo::BadRequest, error.problem().detail)
             }
             _ => failed(&error),
         })
     }
 
-    /// The revocation lists that somebody asks for, DER, but for those that he has.
+    /// The revocation lists that somebody asks for, DER, but for those that he has, and those that are not signed here.
     fn lists_asked(&self, domain: &DomainName, asked: &ListsAsked) -> Result<Vec<Vec<u8>>, AppError> {
         let are_meant = |authority: &Authority, urls: &[String]| match &asked.source {
             ListSource::Places(places) => places.iter().any(|place| urls.contains(place)),
             ListSource::Issuer(name) => authority.name == *name,
         };
-        let mut all = Vec::new();
-        for (authority, shard) in self.lists_that(domain, are_meant)? {
-            let Listing::Signed(list) = self.list_here(domain, &issuer_id(&authority), shard)? else { continue };
-            let made_at = list_made_at(&list.der).map_err(AppError::Internal)?;
-            if asked.known.is_none_or(|known| known < made_at) {
-                add(&mut all, &list.der)?;
-            }
-        }
-        Ok(all)
+        let meant = self.lists_that(domain, are_meant)?;
+        let news = meant.iter().filter_map(|(authority, shard)| {
+            self.newer_list(domain, &issuer_id(authority), *shard, asked.known).transpose()
+        });
+        in_one_answer(news, limits::REVOCATION_LIST_BYTES)
+    }
+
+    /// A list that is signed here, if it is newer than that.
+    fn newer_list(
+        &self,
+        domain: &DomainName,
+        issuer: &str,
+        shard: u8,
+        known: Option<Timestamp>,
+    ) -> Result<Option<Arc<[u8]>>, AppError> {
+        let Listing::Signed(list) = self.list_here(domain, issuer, shard)? else { return Ok(None) };
+        let made_at = list_made_at(&list.der).map_err(AppError::Internal)?;
+        Ok(known.is_none_or(|known| known < made_at).then_some(list.der))
     }
 }
 
-/// Adds a list to others: one is as long as it is, of several only so much is told, since anybody may ask.
-fn add(all: &mut Vec<Vec<u8>>, list: &[u8]) -> Result<(), AppError> {
-    let bytes = all.iter().map(Vec::len).sum::<usize>() + list.len();
-    if !all.is_empty() && bytes > limits::REVOCATION_LIST_BYTES {
-        let detail = format!(
-            "the lists that are asked for have more than {} bytes together: ask for each by its place, as certificates \
-             name it",
-            limits::REVOCATION_LIST_BYTES
-        );
-        return Err(AppError::new(Code::OutOfRange, detail));
+/// Lists that one answer holds: an issuer may have 256 of them, and anybody may ask.
+fn in_one_answer(
+    lists: impl Iterator<Item = Result<Arc<[u8]>, AppError>>,
+    most: usize,
+) -> Result<Vec<Vec<u8>>, AppError> {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for list in lists {
+        let list = list?;
+        bytes += list.len();
+        if bytes > most {
+            let detail =
+                format!("the lists that are asked for have more than {most} bytes: get each at its place by HTTP");
+            return Err(AppError::new(Code::TooMuchSaid, detail));
+        }
+        all.push(list.to_vec());
     }
-    all.push(list.to_vec());
-    Ok(())
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -72,13 +88,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_lists_only_so_much_is_told() {
-        let long = "l".repeat(limits::REVOCATION_LIST_BYTES);
-        let (mut one, mut two) = (Vec::new(), vec![vec![0]]);
-        add(&mut one, format!("{long}l").as_bytes()).expect("it is as long as it is");
-        add(&mut two, &long.as_bytes()[1..]).expect("there is room for it");
-        for mut all in [one, two] {
-            assert_eq!(add(&mut all, &[0]).map_err(|error| error.code()), Err(Code::OutOfRange));
-        }
+    fn an_answer_holds_so_many_bytes_of_lists_and_no_further_one_is_made() {
+        let lists = || [3, 2].into_iter().map(|length| Ok::<Arc<[u8]>, AppError>(vec![7; length].into()));
+        let whole = in_one_answer(lists(), 5).map_err(|error| error.code());
+        assert_eq!(whole, Ok(vec![vec![7; 3], vec![7; 2]]));
+        let further = core::iter::once_with(|| -> Result<Arc<[u8]>, AppError> { panic!("nobody gets it") });
+        let cut = in_one_answer(lists().chain(further), 4).map_err(|error| error.code());
+        assert_eq!(cut, Err(Code::TooMuchSaid));
     }
 }
