@@ -148,7 +148,8 @@ impl AcmeStore {
         })
     }
 
-    /// Runs a job, alone; nothing of it stays when it fails.
+    /// Runs a job, alone; nothing of it stays when it fails. One that may be written [`Durability::Soon`] decides before it
+    /// writes: of what fails later the whole transaction is given up, with what others have in it.
     ///
     /// # Errors
     /// What the job says, or when the database fails.

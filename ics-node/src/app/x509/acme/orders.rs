@@ -63,7 +63,6 @@ impl App {
         let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
         let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
         let (id, order) = acme.note(|tx| {
-            acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?.filter(|(it, _)| it.account == client.id);
                 let by = known.as_ref().and_then(|(_, order)| *order);
@@ -71,6 +70,7 @@ impl App {
                 let got_for = known.as_ref().map(|(issued, _)| issued.identifiers.as_slice());
                 check_replaces(got_for, &identifiers, is_replaced.unwrap_or_default())?;
             }
+            acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
             let numbers = authorizations.iter().map(|it| tx.add_authorization(it)).collect::<Result<_, _>>()?;
             let order = Order {
                 account: client.id,
