@@ -73,8 +73,7 @@ impl Body {
     #[must_use]
     pub fn kind(&self) -> EntryKind {
         match self {
-            Self::Statement(statement) if statement.subject().kind().has_key() => EntryKind::Statement,
-            Self::Statement(_) => EntryKind::Document,
+            Self::Statement(statement) => statement.subject().entry_kind(),
             Self::Certificate(_) => EntryKind::Certificate,
             Self::Certification(_) => EntryKind::Certification,
             Self::Descriptor(_) => EntryKind::Descriptor,
