@@ -139,12 +139,10 @@ impl Issued {
         Self { index, ..self }
     }
 
-    /// The certificate and those above it but for the root, PEM, as servers send them.
+    /// The certificate and those above it up to the root, PEM.
     #[must_use]
     pub fn pem_chain(&self) -> String {
-        let above = self.chain.get(..self.chain.len().saturating_sub(1)).unwrap_or_default();
-        let above = if self.chain.len() == 1 { &self.chain } else { above };
-        core::iter::once(&self.certificate).chain(above).map(|der| certificate_pem(der)).collect()
+        core::iter::once(&self.certificate).chain(&self.chain).map(|der| certificate_pem(der)).collect()
     }
 }
 

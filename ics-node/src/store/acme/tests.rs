@@ -168,6 +168,21 @@ fn nothing_stays_of_what_fails_after_it_has_written() {
 }
 
 #[test]
+fn a_certificate_is_given_without_the_root_and_with_it() {
+    let one = |name: &str| format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
+    let chains = |pem: &[String]| {
+        let issued = Issued { account: 1, pem: pem.concat(), identifiers: Vec::new() };
+        issued.chains().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [leaf, issuer, above, root] = ["leaf", "issuer", "above", "root"].map(one);
+    let all = [leaf.clone(), issuer, above, root];
+    assert_eq!(chains(&all), [all[..3].concat(), all.concat()]);
+    assert_eq!(chains(&all[..3]), [all[..2].concat(), all[..3].concat()]);
+    assert_eq!(chains(&all[..2]), [all[..2].concat()], "the root itself has issued it");
+    assert_eq!(chains(&all[..1]), [leaf]);
+}
+
+#[test]
 fn what_ended_long_ago_is_cleared_away() {
     let (_dir, store, domain, holder) = store();
     let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));

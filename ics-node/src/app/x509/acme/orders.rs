@@ -23,7 +23,7 @@ use crate::acme::urls::{Resource, Urls};
 use crate::app::x509::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
 use crate::app::{App, AppError, random};
 use crate::store::{self, AcmeMade, AcmeTx};
-use crate::x509::{Csr, certificate_pem, sha256};
+use crate::x509::{Csr, sha256};
 
 /// Seconds after which a client asks again for what is under way.
 const ASK_AGAIN_SECONDS: u64 = 1;
@@ -281,10 +281,11 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let issued = acme.look(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
         let issued = issued.ok_or_else(|| not_yours("certificate"))?;
-        let pem = issued.chains.get(chain).cloned().ok_or_else(|| not_yours("certificate"))?;
-        let others = (0..issued.chains.len()).filter(|other| *other != chain);
+        let chains = issued.chains();
+        let pem = *chains.get(chain).ok_or_else(|| not_yours("certificate"))?;
+        let others = (0..chains.len()).filter(|other| *other != chain);
         let links = others.map(|other| ("alternate", urls.of(&Resource::Certificate(id, other)))).collect();
-        Ok(Answer { body: AnswerBody::Pem(pem), links, ..Answer::nothing() })
+        Ok(Answer { body: AnswerBody::Pem(pem.to_owned()), links, ..Answer::nothing() })
     }
 }
 
@@ -399,12 +400,9 @@ fn urls_of(urls: &Urls, id: u64, order: &Order) -> OrderUrls {
     }
 }
 
-/// Keeps a certificate for its client: as servers send it, and with the root for whoever wants that.
+/// Keeps a certificate for its client.
 fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issued: &Issued) -> Result<u64, Problem> {
-    let whole = std::iter::once(&issued.certificate).chain(&issued.chain).map(|der| certificate_pem(der)).collect();
-    let mut chains: Vec<String> = vec![issued.pem_chain(), whole];
-    chains.dedup();
-    let kept = store::AcmeIssued { account, chains, identifiers: order.identifiers.clone() };
+    let kept = store::AcmeIssued { account, pem: issued.pem_chain(), identifiers: order.identifiers.clone() };
     let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));
     Ok(tx.add_certificate(domain, &sha256(&issued.certificate), expires, &kept)?)
 }
