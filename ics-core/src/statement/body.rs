@@ -276,6 +276,7 @@ fn parse_certification(
     let signed = signature.over(over)?;
     let subject = Subject::Key { fingerprint: key.fingerprint(), kind, user_id };
     let names = names_of(&subject, &claims, key.spki_sha256());
+    let own = own.map(|own| (key.clone(), own));
     let content = Content {
         id: signed.id(),
         identity: IdentityId::Key(key.fingerprint()),
@@ -285,8 +286,9 @@ fn parse_certification(
         signed_at: signed.created,
         revokes,
         names,
+        key: Some(key),
     };
-    Ok(Unverified { content: Arc::new(content), purpose: Purpose::Certify, signed, own: own.map(|own| (key, own)) })
+    Ok(Unverified { content: Arc::new(content), purpose: Purpose::Certify, signed, own })
 }
 
 fn check_certification(signature: &Signature<'_>) -> Result<(), SignatureError> {
@@ -347,6 +349,7 @@ fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> 
         signed_at: signed.created,
         revokes: false,
         names,
+        key: None,
     };
     let content = Arc::new(content);
     Ok(Body::Statement(Box::new(Unverified { content, purpose: Purpose::Sign, signed, own: None })))

@@ -47,6 +47,8 @@ pub(crate) struct Content {
     pub(crate) revokes: bool,
     /// All names that it gives: see [`Statement::names`].
     pub(crate) names: Vec<Name>,
+    /// The key of the thing that it is about, where that has one.
+    pub(crate) key: Option<PublicKey>,
 }
 
 /// A statement in canonical form, of which nobody has verified a signature.

@@ -58,6 +58,7 @@ pub use self::revoke::Revoker;
 pub(in crate::app) use self::room::check_room;
 use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
+use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
@@ -366,7 +367,7 @@ impl App {
                     return Err(CertifyError::Key(GIVEN_UP.to_owned()));
                 }
                 let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
-                if is_by_thief(State::of(&record, issued.index())) && !self.is_own_key(sight, csr, &said.about)? {
+                if is_by_thief(State::of(&record, issued.index())) && !is_own_key(csr, &said.about) {
                     return Err(CertifyError::Key(BY_THIEF.to_owned()));
                 }
                 let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
@@ -378,19 +379,18 @@ impl App {
         Ok(())
     }
 
-    /// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever
-    /// has certified it.
-    fn is_own_key(&self, sight: &Sight<'_>, csr: &Csr, about: &[Logged]) -> Result<bool, AppError> {
-        let key = self.key_among(sight.hosted, about)?;
-        Ok(key.and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki))
-    }
-
     /// The statement that names the certificate with this serial number.
     pub(in crate::app) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
         let posting = Posting::Name(serial.name());
         let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
         Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
     }
+}
+
+/// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever has
+/// certified it.
+fn is_own_key(csr: &Csr, about: &[Logged]) -> bool {
+    key_among(about).and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki)
 }
 
 /// What an issuer says in that role.

@@ -11,6 +11,7 @@ use crate::api::problem::Code;
 use crate::app::admit::check::{check_bodies, check_signed};
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::answer::read::Sight;
+use crate::app::challenge::key_among;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::Certified;
@@ -74,9 +75,9 @@ impl App {
         claims: Claims,
     ) -> Result<ForLog, CertifyError> {
         let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
-        let (key, said) = self.key_among(sight.hosted, about)?.ok_or_else(keyless)?;
+        let (key, said) = key_among(about).ok_or_else(keyless)?;
         let Subject::Key { kind, user_id, .. } = said.subject().clone() else { return Err(keyless()) };
-        let key = Box::new(key);
+        let key = Box::new(key.clone());
         let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
         let now = self.clock().now();
         let signed = Draft { subject, claims }.sign_here(&*issuer.signer, now, &random()?);
