@@ -253,7 +253,8 @@ impl App {
         let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
         let hosted = self.hosted(domain).map_err(|error| for_good(error.into()))?;
-        let issuing = self.issuing(&hosted).map_err(for_good)?;
+        let sight = self.issues_here(&hosted).map_err(for_good)?;
+        let issuing = self.issuing(&sight).map_err(for_good)?;
         let mut known = self.known_of(&issuing, &identity).map_err(for_good)?;
         known.0.names.retain(|given| order.takes(&given.value));
         let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
