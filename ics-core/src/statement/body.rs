@@ -21,6 +21,7 @@ use crate::openpgp::signature::{
 };
 use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
+use crate::vocabulary::Act;
 
 /// The private reason code (RFC 9580, 5.2.3.31: 100 to 110) of our revoking certifications.
 pub(crate) const REASON_CODE: u8 = 100;
@@ -275,7 +276,9 @@ fn parse_certification(
     let own = own.map(|packet| self_signature(packet, &key, over)).transpose()?;
     let signed = signature.over(over)?;
     let subject = Subject::Key { fingerprint: key.fingerprint(), kind, user_id };
-    let names = names_of(&subject, &claims, key.spki_sha256());
+    // Only an introduction gives the thing this name.
+    let spki = if claims.act == Act::Identity { key.spki_sha256() } else { None };
+    let names = names_of(&subject, &claims, spki);
     let own = own.map(|own| (key.clone(), own));
     let content = Content {
         id: signed.id(),
