@@ -63,6 +63,7 @@ impl App {
         let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
         let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
         let (id, order) = acme.note(|tx| {
+            // Before the rate, which is counted: a job decides before it writes.
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?.filter(|(it, _)| it.account == client.id);
                 let by = known.as_ref().and_then(|(_, order)| *order);
