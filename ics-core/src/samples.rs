@@ -163,6 +163,7 @@ pub(crate) fn say(n: u64, signer: Fingerprint, role: &str, act: Act) -> Draft {
             identity: device(),
             claims: Claims::new(act, word::<Role>(role), home()),
             names: Vec::new(),
+            key: None,
         },
         source: Vec::new(),
         refused: false,

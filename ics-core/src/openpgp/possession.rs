@@ -37,13 +37,6 @@ pub enum PossessionError {
     Bad,
 }
 
-/// The key that a statement about a key-bearing identity begins with.
-#[must_use]
-pub fn subject_key(body: &[u8]) -> Option<PublicKey> {
-    let packet = packet::next(&mut Reader::new(body)).ok()?;
-    (packet.tag == packet::PUBLIC_KEY).then(|| PublicKey::from_body(packet.body).ok()).flatten()
-}
-
 /// Verifies that the holder of a key signed a message.
 ///
 /// # Errors
@@ -195,18 +188,6 @@ mod tests {
         let mut other = Vec::new();
         write_packet(&mut other, &draft.expect("signed"));
         assert_eq!(verify(key, MESSAGE, &other), Err(SignatureError::Kind(certification).into()));
-    }
-
-    #[test]
-    fn a_key_stands_first_in_what_is_said_of_it() {
-        let signer = Ed25519Signer::from_seed(&[7; 32], 4, Timestamp::default()).expect("a key");
-        let key = signer.public_key();
-        let mut user_id = Vec::new();
-        packet::write(&mut user_id, packet::USER_ID, key.body());
-        assert_eq!(subject_key(&[&key.to_packet()[..], &user_id].concat()).as_ref(), Some(key));
-        for none in [&user_id[..], &[&user_id[..], &key.to_packet()].concat(), &[], b"{}"] {
-            assert_eq!(subject_key(none), None, "{none:?}");
-        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use sequoia_openpgp::types::HashAlgorithm as SequoiaHash;
 use super::algorithm::KeyAlgorithm;
 use super::key::{KeyError, PublicKey};
 use super::signature::RawSignature;
+use super::verify::SignedDigest;
 use crate::time::Timestamp;
 
 /// Why nothing was signed.
@@ -22,12 +23,15 @@ pub enum SignerError {
     /// What came back is not a signature of the key's algorithm.
     #[error("the key gave something that is no signature of its algorithm")]
     Number,
+    /// What came back does not verify.
+    #[error("the key gave a signature that does not verify")]
+    Bad,
     /// The key is not one that is accepted.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// A secret key that signs digests.
+/// A secret key that signs digests. What it gives is taken for good: one that has it from a device asks [`verified`] first.
 pub trait Signer {
     /// Its public key.
     fn public_key(&self) -> &PublicKey;
@@ -37,6 +41,24 @@ pub trait Signer {
     /// # Errors
     /// When the key cannot be used.
     fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError>;
+}
+
+/// What a device has made of a digest, if its key has signed that with it: a device that fails must not let something be
+/// said that nobody can verify. The digest is made with the hash that the key prefers.
+///
+/// # Errors
+/// When it does not verify.
+pub fn verified(made: RawSignature, key: &PublicKey, digest: &[u8]) -> Result<RawSignature, SignerError> {
+    let signed = SignedDigest {
+        issuer: key.fingerprint(),
+        // The numbers claim no time.
+        created: key.created(),
+        hash: key.algorithm().preferred_hash(),
+        algorithm: key.algorithm().id(),
+        digest: digest.to_vec(),
+        value: made,
+    };
+    if signed.verify(key).is_ok() { Ok(signed.value) } else { Err(SignerError::Bad) }
 }
 
 /// An Ed25519 key in memory, wiped when dropped.

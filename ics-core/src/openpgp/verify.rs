@@ -70,7 +70,8 @@ impl SignedDigest {
         if good { Ok(()) } else { Err(SignatureFault::Bad) }
     }
 
-    fn fits(&self, key: &PublicKey) -> Result<(), SignatureFault> {
+    /// All that is checked without arithmetic.
+    pub(crate) fn fits(&self, key: &PublicKey) -> Result<(), SignatureFault> {
         if self.issuer != key.fingerprint() {
             return Err(SignatureFault::OtherKey);
         }

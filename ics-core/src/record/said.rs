@@ -9,6 +9,7 @@ use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::entry::{Header, HeaderError};
 use crate::log::source::Source;
 use crate::name::Name;
+use crate::openpgp::key::PublicKey;
 use crate::statement::verify::{Content, Statement, Unverified};
 use crate::statement::{Claims, Erasure, Grant, SignedErasure, Software, StatementId, Subject};
 use crate::time::Timestamp;
@@ -106,9 +107,9 @@ fn left(erasure: &Erasure, issuer: Fingerprint, signed_at: Timestamp) -> Option<
         attributes: erasure.attributes.clone(),
         ..Claims::new(act, Role::owner(), erasure.domain.clone())
     };
-    let (revokes, names) = (false, Vec::new());
+    let (revokes, names, key) = (false, Vec::new(), None);
     let subject = remaining(id, kind)?;
-    Some(Content { id: erasure.statement, identity: id, subject, claims, issuer, signed_at, revokes, names })
+    Some(Content { id: erasure.statement, identity: id, subject, claims, issuer, signed_at, revokes, names, key })
 }
 
 /// The same of an erasure as it is signed: a function of its body alone.
@@ -176,6 +177,12 @@ impl Logged {
         Some(Self { erased: true, restated, ..Self::from_said(index, admitted_at, &[], signer, said) })
     }
 
+    /// The key of the thing that it is about, where that has one. What was erased holds no key.
+    #[must_use]
+    pub fn key(&self) -> Option<&PublicKey> {
+        self.said.key.as_ref()
+    }
+
     /// Whether it is what is left of an erased statement.
     #[must_use]
     pub const fn is_erased(&self) -> bool {
@@ -196,7 +203,7 @@ impl Logged {
     /// Bytes of memory that it takes, about, with all that hangs on it. Clones share most of them.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Content { claims, subject, names, .. } = &*self.said;
+        let Content { claims, subject, names, key, .. } = &*self.said;
         let attributes = match subject {
             Subject::Group(group) => &group.attributes,
             _ => &claims.attributes,
@@ -207,7 +214,9 @@ impl Logged {
         let fixed = claims.supersedes.len() * size_of::<StatementId>()
             + size_of_val(&*claims.groups)
             + size_of_val(&*claims.signatures)
-            + size_of_val(&*self.source);
+            + size_of_val(&*self.source)
+            // Its packet, and the numbers in it.
+            + key.as_ref().map_or(0, |key| 2 * key.body().len());
         size_of::<Self>() + size_of::<Content>() + texts + fixed
     }
 
@@ -334,13 +343,24 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_has_the_key_of_the_thing_that_it_is_about() {
+        let (said, device) = (fixtures::unverified(&fixtures::statement()), fixtures::device());
+        let header = Header { kind: EntryKind::Statement, admitted_at: now(), source: None };
+        let logged = Logged::from_store(3, &header, &said, said.issuer()).expect("a header");
+        assert_eq!(logged.key(), Some(device.public_key()));
+    }
+
+    #[test]
     fn an_erasure_restates_what_blocks_in_the_place_of_the_statement() {
-        let suspended = status(1, KEEPER, "maintainer", "suspended").from(100).until(9_000_000).log();
+        let key = fixtures::device().public_key().clone();
+        let suspended = status(1, KEEPER, "maintainer", "suspended").from(100).until(9_000_000);
+        let suspended = suspended.with(|said| said.key = Some(key)).log();
         let about = [introduce(0).log(), suspended.clone()];
         let context = Context { about: &about, groups: &[], unseen: false };
         let erasure = domain().erasure_of(&suspended, &context, now()).expect("it may be erased");
         let left = left_of(&erasure).expect("it says what it was about");
         assert!(left.is_erased() && !suspended.is_erased());
+        assert!(left.key().is_none() && suspended.key().is_some(), "what is erased holds no key");
         assert_eq!(left.restated_effect(), Some(Effect::Blocks), "whatever becomes of the status");
         assert_eq!((left.id(), left.subject_id()), (suspended.id(), suspended.subject_id()));
         let told = |logged: &Logged| {
@@ -370,6 +390,7 @@ mod tests {
         let (long, serial) = ("x".repeat(100), format!("serial:{}", "x".repeat(93)));
         let attribute = 100 + size_of::<(Attribute, String)>();
         let (order, lot) = (group("order 12", &[]), group("lot 7", &[(Attribute::Lot, &long)]));
+        let key = fixtures::device().public_key().clone();
         for (draft, more) in [
             (introduce(0).with(|said| said.claims.reason = Some(long.clone())), 100),
             (introduce(0).with(|said| said.claims.label = Some(long.clone())), 100),
@@ -381,6 +402,7 @@ mod tests {
             (introduce(0).joins(&order).joins(&lot), 2 * 32),
             (introduce(0).signed_by_developer(), size_of::<DeveloperSignature>()),
             (introduce(0).adopted(), size_of::<SourceRef>()),
+            (introduce(0).with(|said| said.key = Some(key.clone())), 2 * key.body().len()),
         ] {
             assert_eq!(bytes(draft.clone()) - plain, more, "{draft:?}");
         }

@@ -21,6 +21,7 @@ use crate::openpgp::signature::{
 };
 use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
+use crate::vocabulary::Act;
 
 /// The private reason code (RFC 9580, 5.2.3.31: 100 to 110) of our revoking certifications.
 pub(crate) const REASON_CODE: u8 = 100;
@@ -73,8 +74,7 @@ impl Body {
     #[must_use]
     pub fn kind(&self) -> EntryKind {
         match self {
-            Self::Statement(statement) if statement.subject().kind().has_key() => EntryKind::Statement,
-            Self::Statement(_) => EntryKind::Document,
+            Self::Statement(statement) => statement.subject().entry_kind(),
             Self::Certificate(_) => EntryKind::Certificate,
             Self::Certification(_) => EntryKind::Certification,
             Self::Descriptor(_) => EntryKind::Descriptor,
@@ -276,7 +276,10 @@ fn parse_certification(
     let own = own.map(|packet| self_signature(packet, &key, over)).transpose()?;
     let signed = signature.over(over)?;
     let subject = Subject::Key { fingerprint: key.fingerprint(), kind, user_id };
-    let names = names_of(&subject, &claims, key.spki_sha256());
+    // Only an introduction gives the thing this name.
+    let spki = if claims.act == Act::Identity { key.spki_sha256() } else { None };
+    let names = names_of(&subject, &claims, spki);
+    let own = own.map(|own| (key.clone(), own));
     let content = Content {
         id: signed.id(),
         identity: IdentityId::Key(key.fingerprint()),
@@ -286,8 +289,9 @@ fn parse_certification(
         signed_at: signed.created,
         revokes,
         names,
+        key: Some(key),
     };
-    Ok(Unverified { content: Arc::new(content), purpose: Purpose::Certify, signed, own: own.map(|own| (key, own)) })
+    Ok(Unverified { content: Arc::new(content), purpose: Purpose::Certify, signed, own })
 }
 
 fn check_certification(signature: &Signature<'_>) -> Result<(), SignatureError> {
@@ -348,6 +352,7 @@ fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> 
         signed_at: signed.created,
         revokes: false,
         names,
+        key: None,
     };
     let content = Arc::new(content);
     Ok(Body::Statement(Box::new(Unverified { content, purpose: Purpose::Sign, signed, own: None })))

@@ -8,10 +8,11 @@
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
+use super::body::{Body, BodyError, parse};
 use super::document::{self, read_members};
 use super::make::{self, MakeError};
 use super::members::{self, ClaimsError, Tag};
-use super::{Claims, Subject};
+use super::{Claims, SignedHere, Subject};
 use crate::canonical_json::{self, JsonError};
 use crate::identity::{IdentityId, Kind, excerpt};
 use crate::openpgp::certificate::{Purpose, user_id};
@@ -156,6 +157,23 @@ impl Draft {
             }
         }
     }
+
+    /// The same for whoever puts it into a log himself, with what it says.
+    ///
+    /// # Errors
+    /// As [`Draft::sign`].
+    pub fn sign_here(
+        &self,
+        signer: &dyn Signer,
+        at: Timestamp,
+        salt: &[u8; 32],
+    ) -> Result<(Vec<u8>, SignedHere), MakeError> {
+        let body = self.sign(signer, at, salt)?;
+        match parse(&body)? {
+            Body::Statement(made) => Ok((body, SignedHere(made))),
+            _ => Err(BodyError::Sequence.into()),
+        }
+    }
 }
 
 fn base64(text: String) -> Result<Vec<u8>, String> {
@@ -173,7 +191,7 @@ mod tests {
     use super::*;
     use crate::openpgp::signer::Ed25519Signer;
     use crate::openpgp::spki::BARE_KEY_CREATED;
-    use crate::statement::{Body, Group, Software, parse};
+    use crate::statement::{Group, Software};
     use crate::vocabulary::{Act, Attribute};
 
     const AT: Timestamp = Timestamp::from_seconds(1_795_162_200);

@@ -32,9 +32,10 @@ pub use self::message::detached;
 pub use self::remnant::Remnant;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
 pub use self::split::{LeftOut, Split, is_certificate, openpgp_key_of, openpgp_view, split};
-pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch};
+pub use self::verify::{SignedHere, Statement, Unverified, VerifyError, verify, verify_batch};
 use crate::canonical_json;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};
+use crate::log::entry::EntryKind;
 use crate::name::Name;
 use crate::openpgp::algorithm::sha256;
 use crate::time::Timestamp;
@@ -122,6 +123,12 @@ impl Subject {
             Self::Software(_) => Kind::Software,
             Self::Group(_) => Kind::Group,
         }
+    }
+
+    /// The kind that the header of an entry with a statement about it has.
+    #[must_use]
+    pub const fn entry_kind(&self) -> EntryKind {
+        if self.kind().has_key() { EntryKind::Statement } else { EntryKind::Document }
     }
 
     /// What people call it.

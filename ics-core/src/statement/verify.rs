@@ -47,6 +47,8 @@ pub(crate) struct Content {
     pub(crate) revokes: bool,
     /// All names that it gives: see [`Statement::names`].
     pub(crate) names: Vec<Name>,
+    /// The key of the thing that it is about, where that has one.
+    pub(crate) key: Option<PublicKey>,
 }
 
 /// A statement in canonical form, of which nobody has verified a signature.
@@ -60,7 +62,7 @@ pub struct Unverified {
 }
 
 /// A statement whose signature is good, by a key that was alive and entitled by its certificate when it was admitted.
-/// Only [`verify`] and [`verify_batch`] make one.
+/// Only [`verify`], [`verify_batch`] and [`SignedHere::under`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub(crate) content: Arc<Content>,
@@ -159,6 +161,12 @@ impl Unverified {
         Ok(certificate.key_for(&self.signed.issuer, self.purpose, at)?)
     }
 
+    /// The subject's own signature, where there is one.
+    fn check_own(&self) -> Result<(), VerifyError> {
+        let Some((subject, own)) = &self.own else { return Ok(()) };
+        own.verify(subject).map_err(VerifyError::SelfSignature)
+    }
+
     fn into_statement(self, certificate: &Certificate) -> Statement {
         Statement { content: self.content, signer: certificate.primary() }
     }
@@ -172,6 +180,31 @@ impl Statement {
     }
 }
 
+/// A statement that a [`Signer`](crate::openpgp::signer::Signer) of this process has just made: nobody else has had it in
+/// hand, so the arithmetic of its signature is not done again. Only [`Draft::sign_here`](super::Draft::sign_here) makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedHere(pub(super) Box<Unverified>);
+
+impl SignedHere {
+    /// What it says.
+    #[must_use]
+    pub fn says(&self) -> &Unverified {
+        &self.0
+    }
+
+    /// The statement under its signer's certificate, as of `at`: judged as [`verify`] does, but for that arithmetic. The
+    /// subject's own signature came from elsewhere, and is verified.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn under(self, certificate: &Certificate, at: Timestamp) -> Result<Box<Statement>, VerifyError> {
+        let key = self.0.key(certificate, at)?;
+        self.0.check_own()?;
+        self.0.signed.fits(key)?;
+        Ok(Box::new(self.0.into_statement(certificate)))
+    }
+}
+
 /// Verifies a statement under its signer's certificate, as of `at`: the time of its admission.
 ///
 /// # Errors
@@ -179,9 +212,7 @@ impl Statement {
 /// certificate does not entitle at that time.
 pub fn verify(unverified: Unverified, certificate: &Certificate, at: Timestamp) -> Result<Statement, VerifyError> {
     let key = unverified.key(certificate, at)?;
-    if let Some((subject, own)) = &unverified.own {
-        own.verify(subject).map_err(VerifyError::SelfSignature)?;
-    }
+    unverified.check_own()?;
     unverified.signed.verify(key)?;
     Ok(unverified.into_statement(certificate))
 }

@@ -6,10 +6,12 @@ use ics_core::identity::{Fingerprint, IdentityId, Kind};
 use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::openpgp::certificate::{KeyRefusal, Purpose};
-use ics_core::openpgp::signer::{Ed25519Signer, Signer};
+use ics_core::openpgp::signature::RawSignature;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer, SignerError, verified};
 use ics_core::openpgp::verify::SignatureFault;
 use ics_core::statement::{
-    Claims, Grant, Group, Software, StatementId, Subject, VerifyError, make, openpgp_view, verify, verify_batch,
+    Claims, Draft, DraftSubject, Grant, Group, Software, StatementId, Subject, VerifyError, make, openpgp_view, verify,
+    verify_batch,
 };
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
@@ -99,6 +101,64 @@ fn times_and_keys() {
     assert_eq!(made_at(at()).purpose(), Purpose::Certify);
     let document = unverified(&body(&signer, Kind::Group, &claims(Act::Approval), at()));
     assert_eq!(document.purpose(), Purpose::Sign);
+}
+
+/// An approval of a device, with a self-signature of its own if there is one, or of a group.
+fn draft(kind: Kind, self_signature: Option<Vec<u8>>) -> Draft {
+    let subject = if kind.has_key() {
+        let key = Box::new(device(1).public_key().clone());
+        DraftSubject::Key { key, kind, user_id: USER_ID.to_owned(), self_signature, revokes: false }
+    } else {
+        DraftSubject::Document(subject(kind))
+    };
+    Draft { subject, claims: claims(Act::Approval) }
+}
+
+#[test]
+fn what_is_signed_here_is_judged_as_if_it_had_come_from_elsewhere() {
+    let (first, second) = (ed25519(1, 4), ed25519(1, 6));
+    let third = crate::common::ecdsa(sequoia_openpgp::types::Curve::NistP256, 4);
+    let other = certificate(&ed25519(2, 4));
+    let early = Timestamp::from_seconds(created().as_seconds() - 1);
+    let late = at().plus_millis(limits::CLOCK_SKEW_MILLIS + 1000);
+    for signer in [&first as &dyn Signer, &second, &third] {
+        let own = certificate(signer);
+        let mut good = 0;
+        for (under, made_at) in [(&own, at()), (&own, early), (&own, late), (&other, at())] {
+            for kind in [Kind::Device, Kind::Group] {
+                let (body, signed) = draft(kind, None).sign_here(signer, made_at, &SALT).expect("signed");
+                assert_eq!(signed.says(), &unverified(&body));
+                let judged = signed.under(under, at()).map(|statement| *statement);
+                good += usize::from(judged.is_ok());
+                assert_eq!(judged, verify(unverified(&body), under, at()));
+            }
+        }
+        assert_eq!(good, 2, "under its own certificate, in time");
+    }
+    let mut bad = make::self_sign(&device(1), USER_ID, at(), &SALT).expect("made");
+    let judged = |own: &[u8]| {
+        let (_, signed) = draft(Kind::Device, Some(own.to_vec())).sign_here(&first, at(), &SALT).expect("signed");
+        signed.under(&certificate(&first), at()).map(drop)
+    };
+    assert_eq!(judged(&bad), Ok(()));
+    *bad.last_mut().expect("bytes") ^= 1;
+    assert_eq!(judged(&bad), Err(VerifyError::SelfSignature(SignatureFault::Bad)), "the subject's came from elsewhere");
+}
+
+#[test]
+fn what_a_device_gives_back_must_be_a_signature_of_its_key() {
+    for signer in signers() {
+        let key = signer.public_key();
+        let mut digest = vec![7; key.algorithm().preferred_hash().digest_bytes()];
+        let made = signer.sign(&digest).expect("signed");
+        assert_eq!(verified(made.clone(), key, &digest), Ok(made.clone()), "{}", key.algorithm());
+        let others = verified(made.clone(), device(1).public_key(), &digest);
+        assert_eq!(others, Err(SignerError::Bad), "{}", key.algorithm());
+        let nothing = verified(RawSignature::Composite(Vec::new()), key, &digest);
+        assert_eq!(nothing, Err(SignerError::Bad), "{}", key.algorithm());
+        digest[0] ^= 1;
+        assert_eq!(verified(made, key, &digest), Err(SignerError::Bad), "{}", key.algorithm());
+    }
 }
 
 #[test]

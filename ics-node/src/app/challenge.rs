@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
-use ics_core::openpgp::possession::{self, subject_key};
+use ics_core::openpgp::possession;
 use ics_core::record::Logged;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
@@ -170,23 +170,16 @@ impl App {
     pub(crate) fn key_in(&self, hosted: &Hosted, id: &IdentityId) -> Result<Option<PublicKey>, AppError> {
         let Ok(sight) = self.sight(hosted) else { return Ok(None) };
         let Some((_, about)) = self.resolve_again(&sight, id, &[])? else { return Ok(None) };
-        Ok(self.key_among(hosted, &about)?.map(|(key, _)| key))
+        Ok(key_among(&about).map(|(key, _)| key.clone()))
     }
+}
 
-    /// The key of an identity and the statement that it is taken from, of all about it: an introduction that counts, if
-    /// there is one. What was erased holds no key.
-    pub(super) fn key_among<'l>(
-        &self,
-        hosted: &Hosted,
-        about: &'l [Logged],
-    ) -> Result<Option<(PublicKey, &'l Logged)>, AppError> {
-        let rank = |it: &&Logged| (it.is_refused(), it.claims().act != Act::Identity);
-        let Some(said) = about.iter().filter(|it| !it.is_erased()).min_by_key(rank) else { return Ok(None) };
-        let entry = self.store().entry(hosted.number, said.index())?;
-        let key = entry.content.and_then(|content| subject_key(&content.body));
-        let is_its = |key: &PublicKey| IdentityId::Key(key.fingerprint()) == said.subject_id();
-        Ok(key.filter(is_its).map(|key| (key, said)))
-    }
+/// The key of an identity and the statement that it is taken from, of all about it: an introduction that counts, if there
+/// is one.
+pub(super) fn key_among(about: &[Logged]) -> Option<(&PublicKey, &Logged)> {
+    let rank = |it: &&Logged| (it.is_refused(), it.claims().act != Act::Identity);
+    let said = about.iter().filter(|it| !it.is_erased()).min_by_key(rank)?;
+    said.key().map(|key| (key, said))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of, postings_of_erasure};
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Remnant, StatementId, Subject, openpgp_key_of};
+use ics_core::statement::{Remnant, StatementId, Subject, Unverified, openpgp_key_of};
 use ics_core::vocabulary::DomainName;
 
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
@@ -387,13 +387,7 @@ impl Hashed {
 /// The same of a body that was parsed, in an entry of this kind.
 pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) -> Vec<Key> {
     match body {
-        Body::Statement(statement) => {
-            // The certificate of the issuer is not at hand: statements are filed under the key that signed them.
-            let mut keys = hashed.keys(kind, postings_of(statement));
-            keys.sort_unstable();
-            keys.dedup();
-            keys
-        }
+        Body::Statement(statement) => keys_of_statement(kind, statement, hashed),
         Body::Certificate(certificate) => vec![kind_key(EntryKind::Certificate), body_key(&certificate.id())],
         Body::Certification(certification) => {
             vec![kind_key(EntryKind::Certification), body_key(&certification.id())]
@@ -411,6 +405,15 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) ->
             keys
         }
     }
+}
+
+/// The same of a statement. The certificate of the issuer is not at hand: statements are filed under the key that signed
+/// them.
+pub(crate) fn keys_of_statement(kind: EntryKind, statement: &Unverified, hashed: &mut Hashed) -> Vec<Key> {
+    let mut keys = hashed.keys(kind, postings_of(statement));
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// What is left of an erased entry is found by: the same keys that it had for its id and its subject.

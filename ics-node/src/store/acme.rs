@@ -91,10 +91,24 @@ impl fmt::Debug for Credential {
 pub struct Issued {
     /// The account's number.
     pub account: u64,
-    /// The certificate and the chains above it, PEM; the first is the one that is meant.
-    pub chains: Vec<String>,
+    /// The certificate and those above it up to the root, PEM.
+    pub pem: String,
     /// What it was ordered for.
     pub identifiers: Vec<Identifier>,
+}
+
+impl Issued {
+    /// The chains in which its client may have it: without the root, as servers send them, and with it. Of a certificate
+    /// that the root itself has issued there is one, with it.
+    #[must_use]
+    pub fn chains(&self) -> Vec<&str> {
+        let begins: Vec<usize> = self.pem.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
+        let without = match begins.as_slice() {
+            [_, _, .., root] => self.pem.get(..*root),
+            _ => None,
+        };
+        without.into_iter().chain([self.pem.as_str()]).collect()
+    }
 }
 
 /// That an account must get no other certificate for an identifier.
@@ -148,7 +162,8 @@ impl AcmeStore {
         })
     }
 
-    /// Runs a job, alone; nothing of it stays when it fails.
+    /// Runs a job, alone; nothing of it stays when it fails. One that may be written [`Durability::Soon`] decides before it
+    /// writes: of what fails later the whole transaction is given up, with what others have in it.
     ///
     /// # Errors
     /// What the job says, or when the database fails.

@@ -35,6 +35,8 @@ pub(crate) struct Pool {
 struct State {
     idle: Vec<Reader>,
     lent: usize,
+    /// Who waits for a place.
+    waiting: usize,
 }
 
 impl Pool {
@@ -66,10 +68,12 @@ impl Pool {
 
     /// Takes a place, and the idle reader in it if there is one.
     fn borrow(&self) -> Option<Reader> {
-        let mut state = self
-            .freed
-            .wait_while(self.state(), |state| state.lent >= self.limit)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        while state.lent >= self.limit {
+            state.waiting += 1;
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
         state.lent += 1;
         state.idle.pop()
     }
@@ -86,8 +90,15 @@ struct Place<'p> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.pool.state().lent -= 1;
-        self.pool.freed.notify_one();
+        let is_awaited = {
+            let mut state = self.pool.state();
+            state.lent -= 1;
+            state.waiting > 0
+        };
+        // To wake one is a call of the system, also where nobody sleeps.
+        if is_awaited {
+            self.pool.freed.notify_one();
+        }
     }
 }
 
@@ -120,7 +131,7 @@ mod tests {
             }
         });
         assert!((1..=2).contains(&*most.lock().expect("lock")));
-        assert_eq!(pool.state().lent, 0);
+        assert_eq!((pool.state().lent, pool.state().waiting), (0, 0));
         assert!(pool.state().idle.len() <= 2);
     }
 }

@@ -42,8 +42,12 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-8.sql"),
     include_str!("schema/index-9.sql"),
 ];
-const ACME_STEPS: &[&str] =
-    &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql"), include_str!("schema/acme-3.sql")];
+const ACME_STEPS: &[&str] = &[
+    include_str!("schema/acme-1.sql"),
+    include_str!("schema/acme-2.sql"),
+    include_str!("schema/acme-3.sql"),
+    include_str!("schema/acme-4.sql"),
+];
 
 /// Page cache of a connection: inner pages of the trees stay there. A million entries have some 150 of 8 KiB, and each
 /// look-up brings a leaf along that nobody will ask for again.
@@ -330,5 +334,34 @@ mod tests {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
         let block = acme.query_row("SELECT since, follows FROM block", [], row).expect("a row");
         assert_eq!(block, (7, None));
+    }
+
+    #[test]
+    fn certificates_of_an_earlier_version_are_kept_once() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("acme.db");
+        let former = Connection::open(&path).expect("open");
+        ACME_STEPS[..3].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 3).expect("set");
+        former.execute_batch("INSERT INTO account VALUES (1, 'd.example', 'a', '{}', '')").expect("inserted");
+        let documents = [
+            r#"{"account":1,"chains":["leaf\n","leaf\nroot\n"],"identifiers":[]}"#,
+            r#"{"account":1,"chains":["leaf\nroot\n"],"identifiers":[]}"#,
+            "damaged",
+            r#"{"account":1}"#,
+        ];
+        for (digest, document) in (0_i64..).zip(documents) {
+            let sql = "INSERT INTO certificate (domain, digest, account, expires, document)
+                VALUES ('d.example', zeroblob(?1), 1, 9, ?2)";
+            former.execute(sql, rusqlite::params![digest, document]).expect("inserted");
+        }
+        drop(former);
+        let acme = open_writer(File::Acme, &path).expect("open");
+        let mut statement = acme.prepare("SELECT document FROM certificate ORDER BY id").expect("SQL");
+        let kept = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+        let kept: Vec<String> = kept.map(|row| row.expect("a row")).collect();
+        let once = r#"{"account":1,"identifiers":[],"pem":"leaf\nroot\n"}"#;
+        assert_eq!(kept, [once, once, documents[2], documents[3]], "what nobody can read is left as it is");
     }
 }

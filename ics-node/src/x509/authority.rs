@@ -3,9 +3,9 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-use der::asn1::{BitString, Ia5String, OctetString};
+use der::asn1::{AnyRef, BitString, Ia5String, OctetString};
 use der::referenced::OwnedToRef as _;
-use der::{Decode as _, Encode as _};
+use der::{Decode as _, Encode as _, Sequence};
 use ics_core::descriptor::Issuer;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
@@ -22,7 +22,7 @@ use x509_cert::ext::pkix::{
 };
 use x509_cert::name::Name as DistinguishedName;
 use x509_cert::request::{CertReq, CertReqInfo};
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::Validity;
 
 use super::extension::extension;
@@ -462,10 +462,20 @@ impl From<der::Error> for AuthorityMakeError {
     }
 }
 
+/// A certificate around what was signed, byte for byte (RFC 5280, 4.1).
+#[derive(Sequence)]
+struct SignedCertificate<'a> {
+    tbs_certificate: AnyRef<'a>,
+    signature_algorithm: AlgorithmIdentifierOwned,
+    signature: BitString,
+}
+
 /// The certificate, signed, DER.
 pub(super) fn signed(signer: &dyn Signer, tbs: TbsCertificate) -> Result<Vec<u8>, SignError> {
-    let signature: BitString = signature::sign(signer, &tbs.to_der()?)?;
-    Ok(Certificate { signature_algorithm: tbs.signature.clone(), tbs_certificate: tbs, signature }.to_der()?)
+    let message = tbs.to_der()?;
+    let signature = signature::sign(signer, &message)?;
+    let tbs_certificate = AnyRef::from_der(&message)?;
+    Ok(SignedCertificate { tbs_certificate, signature_algorithm: tbs.signature, signature }.to_der()?)
 }
 
 fn name(common_name: &str, organization: Option<&str>) -> der::Result<DistinguishedName> {

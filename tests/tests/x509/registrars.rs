@@ -6,7 +6,6 @@ use ics_core::descriptor::Compromise;
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::key::PublicKey;
 use ics_core::vocabulary::Role;
 use ics_node::app::{Clock, EstRequest};
 use sequoia_openpgp::crypto::mpi;
@@ -20,7 +19,7 @@ use crate::tools::Bench;
 use crate::world::{World, domain, introduction, wait};
 
 /// One more signer of the manufacturer, whose key openssl takes, and a certificate that it signs itself.
-fn line(world: &mut World, bench: &Bench) -> PublicKey {
+fn line(world: &mut World, bench: &Bench) -> Fingerprint {
     let key = Key4::<SecretParts, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
     let SecretKeyMaterial::Unencrypted(secret) = key.secret() else { panic!("it is encrypted") };
     let secret = secret.map(|secret| match secret {
@@ -40,7 +39,7 @@ fn line(world: &mut World, bench: &Bench) -> PublicKey {
     });
     let certificate = Certificate::make(&*signer, "Line 1", Clock::default().now(), &[4; 32]).expect("a certificate");
     world.submit(vec![certificate]);
-    signer.public_key().clone()
+    fingerprint
 }
 
 const LINE: &[&str] =
@@ -49,7 +48,7 @@ const LINE: &[&str] =
 #[test]
 fn a_signer_asks_for_the_thing_that_his_request_names() {
     let mut site = Site::new();
-    let signer = line(&mut site.world, &site.bench).fingerprint();
+    let signer = line(&mut site.world, &site.bench);
     let named = ["-cmd", "ir", "-subject", "/serialNumber=SN-7"];
     site.gets("", LINE, &named);
     site.keep("ldevid.pem");

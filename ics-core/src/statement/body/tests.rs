@@ -11,7 +11,6 @@ use crate::statement::fixtures::{
 };
 use crate::statement::{Claims, Group, make, notations, verify};
 use crate::time::Timestamp;
-use crate::vocabulary::Act;
 
 fn refusal(bytes: &[u8]) -> BodyError {
     match parse(bytes) {

@@ -9,7 +9,7 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signature::SignatureError;
 use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{
-    Certification, CertificationError, SignedDescriptor, SignedErasure, Statement, StatementId, Unverified,
+    Certification, CertificationError, SignedDescriptor, SignedErasure, SignedHere, Statement, StatementId, Unverified,
     UnverifiedCertification, VerifyError, is_certificate, split, verify_batch,
 };
 use ics_core::time::Timestamp;
@@ -17,7 +17,7 @@ use ics_core::time::Timestamp;
 use super::unite::united;
 use crate::api::Problem;
 use crate::api::problem::Code;
-use crate::app::entries::{Entries, Hashed, keys_of_body};
+use crate::app::entries::{Entries, Hashed, keys_of_body, keys_of_statement};
 use crate::background::breathe_among;
 use crate::parallel;
 use crate::store::{Key, StoreError};
@@ -94,6 +94,19 @@ pub(crate) fn check_sent(
         parsed = united(domain, entries, parsed)?;
     }
     Ok(check_parsed(domain, parsed, times, seed))
+}
+
+/// The same of a statement that was signed here a moment ago, by a signer whom the domain knows.
+pub(crate) fn check_signed(
+    domain: &Domain,
+    (body, signed): (Vec<u8>, SignedHere),
+    at: Timestamp,
+) -> Result<Checked, Problem> {
+    let says = signed.says();
+    let keys = keys_of_statement(says.subject().entry_kind(), says, &mut Hashed::default());
+    let certificate = domain.signer(&says.issuer()).map_err(|_| unknown_signer(&says.issuer()))?;
+    let verified = signed.under(certificate, at).map_err(|error| Problem::of(code(&error), error.to_string()))?;
+    Ok(Checked { body, what: What::Statement(verified), keys })
 }
 
 fn check_parsed(

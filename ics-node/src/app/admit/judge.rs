@@ -160,7 +160,7 @@ fn judge_statement(
         Ok(admitted) => {
             let notes = Notes::of(&entry, &said.about, &admitted);
             let change = notes.map_or(Change::Nothing, |notes| Change::Noted(Box::new(notes)));
-            Judgement::Admitted(Admission { kind: statement_kind(statement), change })
+            Judgement::Admitted(Admission { kind: statement.subject().entry_kind(), change })
         }
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
@@ -354,11 +354,6 @@ fn find_erasable(entries: &impl Entries, domain: &Domain, id: &StatementId) -> R
         }
     }
     Ok(if matches!(left, Found::Nothing) { other } else { left })
-}
-
-/// The kind of entry in which a statement stands.
-pub(crate) fn statement_kind(statement: &Statement) -> EntryKind {
-    if statement.subject().kind().has_key() { EntryKind::Statement } else { EntryKind::Document }
 }
 
 fn judge_descriptor(

@@ -12,7 +12,7 @@ use ics_core::vocabulary::DomainName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::{Checked, What, check_sent};
-use super::judge::{Judgement, judge, statement_kind};
+use super::judge::{Judgement, judge};
 use super::unite::{revocation_alone, united_late};
 use crate::api::problem::Code;
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
@@ -406,7 +406,7 @@ fn admission(domain: Option<&Domain>, what: &What, now: Timestamp) -> Timestamp 
 /// The kind of entry in which something stands.
 fn entry_kind(what: &What) -> EntryKind {
     match what {
-        What::Statement(statement) => statement_kind(statement),
+        What::Statement(statement) => statement.subject().entry_kind(),
         What::Certificate(_) => EntryKind::Certificate,
         What::Certification(..) => EntryKind::Certification,
         What::Descriptor(_) => EntryKind::Descriptor,

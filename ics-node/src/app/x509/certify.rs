@@ -58,6 +58,7 @@ pub use self::revoke::Revoker;
 pub(in crate::app) use self::room::check_room;
 use super::responders::ResponderCertificate;
 use crate::app::answer::read::Sight;
+use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
@@ -139,12 +140,10 @@ impl Issued {
         Self { index, ..self }
     }
 
-    /// The certificate and those above it but for the root, PEM, as servers send them.
+    /// The certificate and those above it up to the root, PEM.
     #[must_use]
     pub fn pem_chain(&self) -> String {
-        let above = self.chain.get(..self.chain.len().saturating_sub(1)).unwrap_or_default();
-        let above = if self.chain.len() == 1 { &self.chain } else { above };
-        core::iter::once(&self.certificate).chain(above).map(|der| certificate_pem(der)).collect()
+        core::iter::once(&self.certificate).chain(&self.chain).map(|der| certificate_pem(der)).collect()
     }
 }
 
@@ -185,7 +184,8 @@ impl App {
 
     fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
         let hosted = self.hosted(application.domain)?;
-        let issuing = self.issuing_by(&hosted, application.issuer)?;
+        let sight = self.issues_here(&hosted)?;
+        let issuing = self.issuing_by(&sight, application.issuer)?;
         let known = self.known_of(&issuing, &application.identity)?;
         self.sign_known(&issuing, application, &known, csr)
     }
@@ -205,7 +205,7 @@ impl App {
         if let Requester::Identity(id) = application.requester {
             self.check_own_key(issuing.hosted, &id, known)?;
         }
-        let names = self.names_for(&issuing.sight, known)?;
+        let names = self.names_for(issuing.sight, known)?;
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
         let leaf = given.leaf(csr, SerialNumber::new(random()?), now).map_err(|error| match error {
@@ -225,7 +225,7 @@ impl App {
             reason: Some(application.profile.to_string()),
             ..claims_of(application.domain, Act::Issued)?
         };
-        let for_log = self.statement(&issuing.sight, &issuing.key, about, claims)?.naming(certified);
+        let for_log = self.statement(issuing.sight, &issuing.key, about, claims)?.naming(certified);
         let chain = issuing.authority.chain.clone();
         let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
         Ok(Unlogged { for_log, issued })
@@ -285,27 +285,23 @@ impl App {
         self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
     }
 
-    /// A domain whose certificates are issued here, and by which rules.
-    fn issues_here<'a>(&'a self, hosted: &'a Hosted) -> Result<(Sight<'a>, Certificates), CertifyError> {
-        let missing = |reason: &str| CertifyError::NoIssuer { domain: hosted.name.clone(), reason: reason.to_owned() };
+    /// What is read of a domain whose home is here: others issue nothing.
+    pub(super) fn issues_here<'a>(&'a self, hosted: &'a Hosted) -> Result<Sight<'a>, CertifyError> {
         if hosted.part != Part::Home {
-            return Err(missing("its home is another node"));
+            return Err(no_issuer(hosted, "its home is another node".to_owned()));
         }
-        let sight = self.sight(hosted)?;
-        let rules = sight.domain.descriptor().certificates.clone();
-        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates"))?;
-        Ok((sight, rules))
+        Ok(self.sight(hosted)?)
     }
 
     /// The domain's issuer, if it issues here.
-    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
-        self.issuing_by(hosted, None)
+    pub(super) fn issuing<'a>(&'a self, sight: &'a Sight<'a>) -> Result<Issuing<'a>, CertifyError> {
+        self.issuing_by(sight, None)
     }
 
     /// The same of one of its issuers, by its name in addresses.
-    fn issuing_by<'a>(&'a self, hosted: &'a Hosted, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
-        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
-        let (sight, rules) = self.issues_here(hosted)?;
+    fn issuing_by<'a>(&'a self, sight: &'a Sight<'a>, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
+        let (hosted, rules) = (sight.hosted, rules_of(sight)?);
+        let missing = |reason: String| no_issuer(hosted, reason);
         let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
         let first = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
         let authority = match named {
@@ -344,13 +340,13 @@ impl App {
         id: &IdentityId,
     ) -> Result<(Record, Vec<Logged>), CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
-        self.resolve_again(&issuing.sight, id, &[])?.ok_or_else(unknown)
+        self.resolve_again(issuing.sight, id, &[])?.ok_or_else(unknown)
     }
 
     /// A key that somebody else has, or had, gets no certificate, whoever brings it.
     fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
         let name = Name::Spki(sha256(&csr.spki));
-        let sight = &issuing.sight;
+        let sight = issuing.sight;
         if self.authorities_of(&issuing.rules.issuers).any(|authority| csr.spki == authority.spki) {
             return Err(CertifyError::Key("it is the issuer's own".to_owned()));
         }
@@ -368,7 +364,7 @@ impl App {
                     return Err(CertifyError::Key(GIVEN_UP.to_owned()));
                 }
                 let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
-                if is_by_thief(State::of(&record, issued.index())) && !self.is_own_key(sight, csr, &said.about)? {
+                if is_by_thief(State::of(&record, issued.index())) && !is_own_key(csr, &said.about) {
                     return Err(CertifyError::Key(BY_THIEF.to_owned()));
                 }
                 let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
@@ -380,19 +376,28 @@ impl App {
         Ok(())
     }
 
-    /// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever
-    /// has certified it.
-    fn is_own_key(&self, sight: &Sight<'_>, csr: &Csr, about: &[Logged]) -> Result<bool, AppError> {
-        let key = self.key_among(sight.hosted, about)?;
-        Ok(key.and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki))
-    }
-
     /// The statement that names the certificate with this serial number.
     pub(in crate::app) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
         let posting = Posting::Name(serial.name());
         let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
         Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
     }
+}
+
+fn no_issuer(hosted: &Hosted, reason: String) -> CertifyError {
+    CertifyError::NoIssuer { domain: hosted.name.clone(), reason }
+}
+
+/// The rules by which a domain issues.
+fn rules_of<'s>(sight: &'s Sight<'_>) -> Result<&'s Certificates, CertifyError> {
+    let rules = sight.domain.descriptor().certificates.as_ref();
+    rules.ok_or_else(|| no_issuer(sight.hosted, "its descriptor says nothing of certificates".to_owned()))
+}
+
+/// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever has
+/// certified it.
+fn is_own_key(csr: &Csr, about: &[Logged]) -> bool {
+    key_among(about).and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki)
 }
 
 /// What an issuer says in that role.

@@ -85,7 +85,8 @@ impl App {
         let message = Message::parse(der).map_err(|failure| AppError::new(Code::BadCsr, failure.text))?;
         // Whoever issues here signs what is answered: nothing is done before it is clear that he can.
         let hosted = self.hosted(&asked.domain)?;
-        let issuing = self.issuing(&hosted).map_err(AppError::from)?;
+        let sight = self.issues_here(&hosted).map_err(AppError::from)?;
+        let issuing = self.issuing(&sight).map_err(AppError::from)?;
         let secret = self.0.operator_token.as_ref().map(|token| token.as_bytes());
         let nonce = random()?;
         let (sender, outcome) = match message.protection(secret) {

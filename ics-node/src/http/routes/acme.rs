@@ -34,16 +34,18 @@ async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
         Ok(target) => target,
         Err(problem) => return refusal(&face, None, problem),
     };
-    let (of, app) = (domain.clone(), face.app.clone());
-    let answered = face.in_turns(async move {
-        match resource {
-            Resource::Directory => app.acme_directory(&of).map(Read::Json),
-            Resource::NewNonce => app.acme_directory_url(&of).map(|_| Read::Nonce),
-            Resource::RenewalInfo(id) => app.acme_renewal_info(&of, &id).map(Read::Renewal),
-            _ => Err(Problem::new(Kind::MethodNotAllowed, "this URL takes POST, signed by an account")),
+    let answered = match resource {
+        // What is asked of memory alone needs no other thread.
+        Resource::Directory => face.app.acme_directory(&domain).map(Read::Json),
+        Resource::NewNonce => face.app.acme_directory_url(&domain).map(|_| Read::Nonce),
+        Resource::RenewalInfo(id) => {
+            let (of, app) = (domain.clone(), face.app.clone());
+            let answer = face.in_turns(async move { app.acme_renewal_info(&of, &id).map(Read::Renewal) });
+            answer.await.map_err(told).flatten()
         }
-    });
-    let mut response = match answered.await.map_err(told).flatten() {
+        _ => Err(Problem::new(Kind::MethodNotAllowed, "this URL takes POST, signed by an account")),
+    };
+    let mut response = match answered {
         Ok(Read::Json(json)) => HttpResponse::Ok().content_type(JSON).body(json_bytes(&json)),
         Ok(Read::Renewal(json)) => HttpResponse::Ok()
             .content_type(JSON)

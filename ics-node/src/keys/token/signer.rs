@@ -11,7 +11,7 @@ use cryptoki::session::Session;
 use ics_core::log::note::NoteKey;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signature::RawSignature;
-use ics_core::openpgp::signer::{Signer, SignerError};
+use ics_core::openpgp::signer::{Signer, SignerError, verified};
 use sequoia_openpgp::types::HashAlgorithm;
 
 use super::key::Public;
@@ -147,14 +147,9 @@ impl TokenSigner {
         let made = self.raw(message).map_err(|e| SignerError::Refused(e.to_string()))?;
         made.try_into().map_err(|_| SignerError::Number)
     }
-}
 
-impl Signer for TokenSigner {
-    fn public_key(&self) -> &PublicKey {
-        &self.key
-    }
-
-    fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError> {
+    /// What the token makes of a digest, whatever that is.
+    fn made(&self, digest: &[u8]) -> Result<RawSignature, SignerError> {
         let refused = |e: TokenError| SignerError::Refused(e.to_string());
         match &self.numbers {
             Public::Ed25519(_) => self.ed25519(digest).map(RawSignature::Ed25519),
@@ -170,6 +165,16 @@ impl Signer for TokenSigner {
                 Ok(RawSignature::Rsa(self.raw(&[info, digest].concat()).map_err(refused)?))
             }
         }
+    }
+}
+
+impl Signer for TokenSigner {
+    fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError> {
+        verified(self.made(digest)?, &self.key, digest)
     }
 }
 

@@ -121,22 +121,65 @@ fn what_must_be_on_the_disk_takes_along_what_waits() {
 }
 
 #[test]
-fn what_fails_takes_nothing_with_it_that_waits() {
+fn what_is_refused_takes_nothing_with_it_that_waits() {
     let (dir, store, domain, holder) = store();
     let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));
     let kept = store.with(Durability::Soon, |tx| tx.add_account(&domain, &account(7))).expect("is kept");
-    for durability in [Durability::Soon, Durability::Now] {
-        let failed = store.with(durability, |tx| {
-            tx.add_account(&domain, &account(8))?;
-            Err::<(), _>(StoreError::not_found("anything"))
-        });
-        assert!(failed.is_err());
-    }
+    let refused = |tx: &AcmeTx<'_>| {
+        tx.accounts_of(&domain, &holder)?;
+        Err::<(), _>(StoreError::not_found("anything"))
+    };
+    let written = |tx: &AcmeTx<'_>| {
+        tx.add_account(&domain, &account(8))?;
+        Err::<(), _>(StoreError::not_found("anything"))
+    };
+    assert!(store.with(Durability::Soon, refused).is_err());
+    assert!(store.with(Durability::Now, written).is_err());
     drop(store);
     assert_eq!(accounts_in_file(&dir), 1, "closing writes what waits");
     let store = AcmeStore::open(dir.path()).expect("opens again");
     let found = store.with(Durability::Soon, |tx| tx.account(&domain, kept));
     assert_eq!(found.expect("reads"), Some(account(7)));
+}
+
+#[test]
+fn nothing_stays_of_what_fails_after_it_has_written() {
+    let (dir, store, domain, holder) = store();
+    let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));
+    let add = |tx: &AcmeTx<'_>, key| tx.add_account(&domain, &account(key));
+    let failed = store.with(Durability::Soon, |tx| {
+        add(tx, 7)?;
+        Err::<(), _>(StoreError::not_found("anything"))
+    });
+    assert!(failed.is_err());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.with(Durability::Soon, |tx| {
+            add(tx, 8)?;
+            assert_eq!(add(tx, 9)?, 0, "no account has this number");
+            Ok::<_, StoreError>(())
+        })
+    }));
+    assert!(panicked.is_err());
+    let kept = store.with(Durability::Soon, |tx| add(tx, 10)).expect("the next one is kept");
+    drop(store);
+    assert_eq!(accounts_in_file(&dir), 1);
+    let store = AcmeStore::open(dir.path()).expect("opens again");
+    assert_eq!(store.account(&domain, kept).expect("reads").as_deref(), Some(&account(10)));
+}
+
+#[test]
+fn a_certificate_is_given_without_the_root_and_with_it() {
+    let one = |name: &str| format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
+    let chains = |pem: &[String]| {
+        let issued = Issued { account: 1, pem: pem.concat(), identifiers: Vec::new() };
+        issued.chains().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [leaf, issuer, above, root] = ["leaf", "issuer", "above", "root"].map(one);
+    let all = [leaf.clone(), issuer, above, root];
+    assert_eq!(chains(&all), [all[..3].concat(), all.concat()]);
+    assert_eq!(chains(&all[..3]), [all[..2].concat(), all[..3].concat()]);
+    assert_eq!(chains(&all[..2]), [all[..2].concat()], "the root itself has issued it");
+    assert_eq!(chains(&all[..1]), [leaf]);
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! One connection whose jobs are written together: what need not be on the disk at once waits in one transaction for what
 //! must, or for a moment. So a job costs no commit, and jobs that change the same pages write them once.
+//!
+//! Jobs that wait have no savepoints: for each of them SQLite would copy every page that the job is about to change, and of
+//! more than eight write the copies to a file. A job decides before it writes, so what it refuses leaves nothing to be taken
+//! back. One that fails later, as when the disk is full, takes what waits with it, as a commit that fails does.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -48,7 +52,7 @@ impl Together {
         job(&self.shared.lock().connection)
     }
 
-    /// Runs a job, alone; nothing of it stays when it fails.
+    /// Runs a job, alone; nothing of it stays when it fails. One that may wait decides before it writes.
     pub(super) fn run<T, E: From<StoreError>>(
         &self,
         durability: Durability,
@@ -90,9 +94,7 @@ impl Shared {
             let early = |open: &mut Open| !open.is_over;
             open = self.changed.wait_timeout_while(open, WAITS, early).unwrap_or_else(PoisonError::into_inner).0;
             if let Err(error) = open.end() {
-                tracing::error!(%error, "the last orders of ACME clients are lost");
-                // What cannot be written is given up; whether that works, the next job finds out.
-                let _ = open.connection.execute_batch("ROLLBACK");
+                give_up(&open.connection, &error.to_string());
             }
             if open.is_over {
                 return;
@@ -116,10 +118,10 @@ impl Open {
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("COMMIT") }
     }
 
-    fn soon<T, E: From<StoreError>>(&mut self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
-        let savepoint = self.connection.savepoint().map_err(StoreError::from)?;
-        let done = job(&savepoint)?;
-        savepoint.commit().map_err(StoreError::from)?;
+    fn soon<T, E>(&self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let mut undone = Undone { connection: &self.connection, changes: self.connection.total_changes() };
+        let done = job(undone.connection)?;
+        undone.changes = undone.connection.total_changes();
         Ok(done)
     }
 
@@ -140,4 +142,24 @@ impl Open {
         tx.commit().map_err(sqlite)?;
         Ok(done)
     }
+}
+
+/// A job that was not done to its end, if it is dropped with other changes in the connection than it knows of.
+struct Undone<'c> {
+    connection: &'c Connection,
+    changes: u64,
+}
+
+impl Drop for Undone<'_> {
+    fn drop(&mut self) {
+        if self.connection.total_changes() != self.changes {
+            give_up(self.connection, "a job failed after it had written");
+        }
+    }
+}
+
+/// Gives up what waits; whether that works, the next job finds out.
+fn give_up(connection: &Connection, error: &str) {
+    tracing::error!(error, "the last orders of ACME clients are lost");
+    let _ = connection.execute_batch("ROLLBACK");
 }

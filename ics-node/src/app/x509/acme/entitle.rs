@@ -55,7 +55,8 @@ impl App {
         profile: Option<&str>,
     ) -> Result<Entitled, Problem> {
         let hosted = self.hosted(domain)?;
-        let issuing = self.issuing(&hosted)?;
+        let sight = self.issues_here(&hosted)?;
+        let issuing = self.issuing(&sight)?;
         let known = self.acme_meant(&issuing, client, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
         match client.account.holder {
@@ -65,17 +66,17 @@ impl App {
             }
             holder => self.acme_check_thing(domain, &holder)?,
         }
-        let own = self.names_for(&issuing.sight, &known)?;
+        let own = self.names_for(issuing.sight, &known)?;
         let (record, about) = known;
         let id = record.identity.id;
         let IdentityId::Key(thing) = id else {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
         };
         let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
-        let profiles = self.acme_wanted(domain, profile)?;
+        let profiles = acme_wanted(issuing.rules, profile)?;
         let first = |requester| -> Result<ProfileName, Problem> {
             let mut failed = None;
-            for profile in &profiles {
+            for profile in profiles.iter().copied() {
                 match issuing.may_have((&record, &own), requester, profile, &names) {
                     Ok(()) => return Ok(profile.clone()),
                     Err(error) => failed = Some(closer(failed, error)),
@@ -107,7 +108,7 @@ impl App {
         client: &Client,
         identifiers: &[Identifier],
     ) -> Result<(Record, Vec<Logged>), Problem> {
-        let sight = &issuing.sight;
+        let sight = issuing.sight;
         let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
         for identifier in identifiers {
             let lookup = looked_up(identifier)?;
@@ -242,21 +243,6 @@ impl App {
         Problem::of_all(problems).map_or(Ok(()), Err)
     }
 
-    /// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not
-    /// say what he wants gets what does least harm.
-    fn acme_wanted(&self, domain: &DomainName, named: Option<&str>) -> Result<Vec<ProfileName>, Problem> {
-        let mut profiles: Vec<_> = self.acme_rules(domain)?.profiles.into_iter().collect();
-        match named {
-            Some(named) => profiles.retain(|(name, _)| name.as_str() == named),
-            None => profiles.retain(|(_, profile)| !profile.uses.contains(&CertificateUse::Ocsp)),
-        }
-        if profiles.is_empty() {
-            return Err(Problem::new(Kind::InvalidProfile, "the domain has no such profile; its directory lists them"));
-        }
-        profiles.sort_by_key(|(_, profile)| profile.seconds.unwrap_or(u64::MAX));
-        Ok(profiles.into_iter().map(|(name, _)| name).collect())
-    }
-
     /// The profiles of a domain, each with what it is in words.
     pub(super) fn acme_profiles(&self, domain: &DomainName) -> Result<Vec<(String, String)>, Problem> {
         let list = |words: Vec<&str>| words.join(", ");
@@ -284,6 +270,21 @@ impl App {
 
 fn looked_up(identifier: &Identifier) -> Result<Lookup, Problem> {
     identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))
+}
+
+/// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not say
+/// what he wants gets what does least harm.
+fn acme_wanted<'r>(rules: &'r Certificates, named: Option<&str>) -> Result<Vec<&'r ProfileName>, Problem> {
+    let mut profiles: Vec<_> = rules.profiles.iter().collect();
+    match named {
+        Some(named) => profiles.retain(|(name, _)| name.as_str() == named),
+        None => profiles.retain(|(_, profile)| !profile.uses.contains(&CertificateUse::Ocsp)),
+    }
+    if profiles.is_empty() {
+        return Err(Problem::new(Kind::InvalidProfile, "the domain has no such profile; its directory lists them"));
+    }
+    profiles.sort_by_key(|(_, profile)| profile.seconds.unwrap_or(u64::MAX));
+    Ok(profiles.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Whether somebody who is entitled to it has said anew that the thing may be used.

@@ -312,7 +312,7 @@ impl Acme {
         self.store.look(job)
     }
 
-    /// Writes what may be lost in a power cut.
+    /// Writes what may be lost in a power cut. The job decides before it writes: see [`AcmeStore::with`].
     fn note<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         self.store.with(Durability::Soon, job)
     }

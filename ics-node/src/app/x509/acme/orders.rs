@@ -23,7 +23,7 @@ use crate::acme::urls::{Resource, Urls};
 use crate::app::x509::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
 use crate::app::{App, AppError, random};
 use crate::store::{self, AcmeMade, AcmeTx};
-use crate::x509::{Csr, certificate_pem, sha256};
+use crate::x509::{Csr, sha256};
 
 /// Seconds after which a client asks again for what is under way.
 const ASK_AGAIN_SECONDS: u64 = 1;
@@ -63,7 +63,7 @@ impl App {
         let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
         let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
         let (id, order) = acme.note(|tx| {
-            acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
+            // Before the rate, which is counted: a job decides before it writes.
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?.filter(|(it, _)| it.account == client.id);
                 let by = known.as_ref().and_then(|(_, order)| *order);
@@ -71,6 +71,7 @@ impl App {
                 let got_for = known.as_ref().map(|(issued, _)| issued.identifiers.as_slice());
                 check_replaces(got_for, &identifiers, is_replaced.unwrap_or_default())?;
             }
+            acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
             let numbers = authorizations.iter().map(|it| tx.add_authorization(it)).collect::<Result<_, _>>()?;
             let order = Order {
                 account: client.id,
@@ -253,7 +254,8 @@ impl App {
         let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
         let hosted = self.hosted(domain).map_err(|error| for_good(error.into()))?;
-        let issuing = self.issuing(&hosted).map_err(for_good)?;
+        let sight = self.issues_here(&hosted).map_err(for_good)?;
+        let issuing = self.issuing(&sight).map_err(for_good)?;
         let mut known = self.known_of(&issuing, &identity).map_err(for_good)?;
         known.0.names.retain(|given| order.takes(&given.value));
         let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
@@ -281,10 +283,11 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let issued = acme.look(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
         let issued = issued.ok_or_else(|| not_yours("certificate"))?;
-        let pem = issued.chains.get(chain).cloned().ok_or_else(|| not_yours("certificate"))?;
-        let others = (0..issued.chains.len()).filter(|other| *other != chain);
+        let chains = issued.chains();
+        let pem = *chains.get(chain).ok_or_else(|| not_yours("certificate"))?;
+        let others = (0..chains.len()).filter(|other| *other != chain);
         let links = others.map(|other| ("alternate", urls.of(&Resource::Certificate(id, other)))).collect();
-        Ok(Answer { body: AnswerBody::Pem(pem), links, ..Answer::nothing() })
+        Ok(Answer { body: AnswerBody::Pem(pem.to_owned()), links, ..Answer::nothing() })
     }
 }
 
@@ -399,12 +402,9 @@ fn urls_of(urls: &Urls, id: u64, order: &Order) -> OrderUrls {
     }
 }
 
-/// Keeps a certificate for its client: as servers send it, and with the root for whoever wants that.
+/// Keeps a certificate for its client.
 fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issued: &Issued) -> Result<u64, Problem> {
-    let whole = std::iter::once(&issued.certificate).chain(&issued.chain).map(|der| certificate_pem(der)).collect();
-    let mut chains: Vec<String> = vec![issued.pem_chain(), whole];
-    chains.dedup();
-    let kept = store::AcmeIssued { account, chains, identifiers: order.identifiers.clone() };
+    let kept = store::AcmeIssued { account, pem: issued.pem_chain(), identifiers: order.identifiers.clone() };
     let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));
     Ok(tx.add_certificate(domain, &sha256(&issued.certificate), expires, &kept)?)
 }

@@ -20,8 +20,8 @@ use crate::x509::{Authority, Given, Wanted};
 /// A domain that issues, as far as one request needs it.
 pub(in crate::app::x509) struct Issuing<'a> {
     pub(in crate::app) hosted: &'a Hosted,
-    pub(in crate::app) sight: Sight<'a>,
-    pub(in crate::app) rules: Certificates,
+    pub(in crate::app) sight: &'a Sight<'a>,
+    pub(in crate::app) rules: &'a Certificates,
     pub(in crate::app::x509) authority: Arc<Authority>,
     /// Whether another one issues by now.
     pub(super) is_former: bool,
@@ -97,7 +97,7 @@ impl Issuing<'_> {
         id: &'g IdentityId,
         names: &'g BTreeSet<Name>,
     ) -> Given<'g> {
-        Given { authority: &self.authority, rules: &self.rules, profile, id, names }
+        Given { authority: &self.authority, rules: self.rules, profile, id, names }
     }
 }
 

@@ -8,9 +8,10 @@ use ics_core::vocabulary::DomainName;
 
 use super::{CertifyError, Issued, IssuerKey, Unlogged};
 use crate::api::problem::Code;
-use crate::app::admit::check::check_bodies;
+use crate::app::admit::check::{check_bodies, check_signed};
 use crate::app::admit::submit::{Incoming, Outcome};
 use crate::app::answer::read::Sight;
+use crate::app::challenge::key_among;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::Certified;
@@ -74,18 +75,19 @@ impl App {
         claims: Claims,
     ) -> Result<ForLog, CertifyError> {
         let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
-        let (key, said) = self.key_among(sight.hosted, about)?.ok_or_else(keyless)?;
+        let (key, said) = key_among(about).ok_or_else(keyless)?;
         let Subject::Key { kind, user_id, .. } = said.subject().clone() else { return Err(keyless()) };
-        let key = Box::new(key);
+        let key = Box::new(key.clone());
         let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
         let now = self.clock().now();
-        let failed = |error: String| CertifyError::App(AppError::Internal(error));
-        let body = Draft { subject, claims }.sign(&*issuer.signer, now, &random()?);
-        let body = body.map_err(|error| failed(format!("the issuer's statement: {error}")))?;
-        let known = sight.domain.signer(&issuer.signer.public_key().fingerprint()).is_ok();
-        let certificate = (!known).then(|| issuer.certificate.to_vec());
-        let bodies = certificate.into_iter().chain([body]).map(|body| (body, now)).collect();
-        let checked = check_bodies(sight.hosted.domain().as_deref(), bodies, random()?);
+        let signed = Draft { subject, claims }.sign_here(&*issuer.signer, now, &random()?);
+        let (body, signed) = signed.map_err(|error| AppError::Internal(format!("the issuer's statement: {error}")))?;
+        let checked = if sight.domain.signer(&issuer.signer.public_key().fingerprint()).is_ok() {
+            vec![check_signed(&sight.domain, (body, signed), now)]
+        } else {
+            let bodies = [issuer.certificate.to_vec(), body].map(|body| (body, now));
+            check_bodies(Some(&sight.domain), bodies.into(), random()?)
+        };
         let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
         let statement = incoming.collect::<Result<_, AppError>>()?;
         Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement, certified: None })

@@ -13,7 +13,7 @@ use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::log::ForLog;
-use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask};
+use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask, rules_of};
 use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, keys, restore};
 use crate::app::hosted::Hosted;
@@ -132,7 +132,8 @@ impl App {
     ) -> Result<Step, CertifyError> {
         let hosted = self.hosted(domain)?;
         // Who issues now is nothing to it: his key may be on its way here.
-        let (sight, rules) = self.issues_here(&hosted)?;
+        let sight = self.issues_here(&hosted)?;
+        let rules = rules_of(&sight)?;
         let unknown = || CertifyError::UnknownCertificate(serial.to_string());
         let issued = self.issued(&sight, serial)?.ok_or_else(unknown)?;
         let (record, said) = self.resolve(&sight, &issued.subject_id())?.ok_or_else(unknown)?;
@@ -145,7 +146,7 @@ impl App {
             State::Revoked { .. } if shows_key && !is_key_compromised(&record, issued.index()) => {}
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
-        revoker.check(&sight.domain, &rules, &record, reason)?;
+        revoker.check(&sight.domain, rules, &record, reason)?;
         let told = revoker.told(reason);
         let waiting = self.waiting_withdrawals(&sight, &issued)?;
         let is_same = |it: &Logged| it.claims().reason.as_deref() == Some(told.as_str());

@@ -11,6 +11,7 @@ use ics_core::vocabulary::DomainName;
 use super::CertifyError;
 use crate::app::App;
 use crate::app::answer::read::Sight;
+use crate::app::challenge::key_among;
 use crate::app::entries::find_logged;
 use crate::app::hosted::Hosted;
 use crate::x509::{TakenBack, sha256};
@@ -53,7 +54,7 @@ impl App {
             naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
         for id in subjects {
             let Some((record, about)) = self.resolve_again(&sight, &id, &[])? else { continue };
-            let own = self.key_among(&hosted, &about)?.and_then(|(key, _)| key.to_spki_der());
+            let own = key_among(&about).and_then(|(key, _)| key.to_spki_der());
             if own.is_some_and(|own| sha256(&own) == spki)
                 && let Some(why) = bar(&record)
             {
@@ -71,11 +72,11 @@ impl App {
         id: &IdentityId,
         (record, about): &(Record, Vec<Logged>),
     ) -> Result<(), CertifyError> {
-        let key = match record.identity.id == *id {
-            true => self.key_among(hosted, about)?.map(|(key, _)| key),
-            false => self.key_in(hosted, id)?,
+        let spki = match record.identity.id == *id {
+            true => key_among(about).and_then(|(key, _)| key.to_spki_der()),
+            false => self.key_in(hosted, id)?.and_then(|key| key.to_spki_der()),
         };
-        let Some(spki) = key.and_then(|key| key.to_spki_der()) else { return Ok(()) };
+        let Some(spki) = spki else { return Ok(()) };
         if self.is_given_up(&hosted.name, sha256(&spki))? {
             return Err(CertifyError::Unproven(format!(
                 "the own key of {id} was given up as compromised: a signer asks for its certificates, or it is replaced \
