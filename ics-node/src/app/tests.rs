@@ -4,6 +4,7 @@ mod checking;
 mod copying;
 mod expiring;
 mod hidden;
+mod named;
 mod unshown;
 
 use std::sync::Arc;
