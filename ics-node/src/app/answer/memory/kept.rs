@@ -155,10 +155,9 @@ impl Kept {
     /// # Errors
     /// When memory is damaged.
     pub(crate) fn record(&self) -> Result<Option<Record>, AppError> {
-        if self.known.is_none() {
-            return Ok(None);
-        }
-        let mut json = Vec::new();
+        let Some(known) = &self.known else { return Ok(None) };
+        // Hexadecimal takes twice as much as its bytes: it is never more than that.
+        let mut json = Vec::with_capacity(2 * known.record_json as usize);
         self.write(true, &mut json)?;
         let damaged = |error| AppError::Internal(format!("a record in memory: {error}"));
         serde_json::from_slice(&json).map(Some).map_err(damaged)
