@@ -5,6 +5,7 @@ mod copying;
 mod expiring;
 mod hidden;
 mod long_records;
+mod named;
 mod unshown;
 
 use std::sync::Arc;

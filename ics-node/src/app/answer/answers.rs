@@ -13,7 +13,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256};
 
-use super::memory::{Kept, Place, name_key, place_of};
+use super::memory::{Kept, name_key};
 use super::read::{only, parse};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
@@ -389,21 +389,27 @@ impl App {
     /// The same, of what is kept; false if that is not all.
     fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Meant) -> bool {
         let memory = self.memory();
-        let mut add = |place: Place, is_meant: &dyn Fn(&Kept) -> bool| {
-            let Some(kept) = memory.recall_at(domain, place, now) else { return false };
-            if is_meant(&kept) {
+        let mut add = |kept: Arc<Kept>, is_meant: bool| {
+            if is_meant {
                 meant.ids.push(kept.id);
             }
             meant.hot.push((domain, kept));
-            true
         };
         match (&query.lookup, query.name) {
-            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(place_of(id), &Kept::is_something)),
-            (Lookup::Name(_), Some(name)) => match memory.recall_name(domain, name).map(|it| it.identity) {
-                Some(None) => true,
-                Some(Some(place)) => add(place, &|kept| kept.is_called(name.0)),
-                None => false,
-            },
+            (Lookup::Ids(ids), _) => ids.iter().all(|id| {
+                let Some(kept) = memory.recall(domain, id, now) else { return false };
+                let is_meant = kept.is_something();
+                add(kept, is_meant);
+                true
+            }),
+            (Lookup::Name(_), Some(name)) => {
+                let Some(named) = memory.recall_named(domain, name, now) else { return false };
+                if let Some(kept) = named {
+                    let is_meant = kept.is_called(name.0);
+                    add(kept, is_meant);
+                }
+                true
+            }
             (Lookup::Name(_), None) => false,
         }
     }

@@ -8,11 +8,11 @@ use ics_core::limits;
 use ics_core::name::{Lookup, Name};
 use ics_core::record::{Logged, Posting, Record};
 
-use super::memory::{Kept, name_key, place_of};
+use super::memory::{Kept, name_key};
 use super::read::Sight;
 use crate::app::entries::find_besides;
 use crate::app::{App, AppError};
-use crate::store::DomainNumber;
+use crate::store::Key;
 
 impl App {
     /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now and
@@ -30,14 +30,15 @@ impl App {
             }
             Lookup::Name(name) => name,
         };
-        if let Some(named) = self.called_in_memory(sight.hosted.number, name) {
-            return Ok(named);
+        let key = name_key(name);
+        if let Some(called) = self.called_in_memory(sight, key) {
+            return Ok(called.map(|kept| kept.id).into_iter().collect());
         }
         let (giving, candidates) = self.giving(sight, name, &[])?;
         let mut named = Vec::new();
         for id in candidates {
             let kept = self.kept_besides(sight, &id, &giving)?;
-            if kept.is_called(name_key(name).0) {
+            if kept.is_called(key.0) {
                 named.push(kept);
             }
         }
@@ -54,19 +55,17 @@ impl App {
         at_hand: &[Logged],
     ) -> Result<bool, AppError> {
         if let Some(named) = self.memory().recall_name(sight.hosted.number, name_key(name)) {
-            return Ok(named.identity == Some(place_of(id)));
+            return Ok(named.means(id));
         }
         let (_, candidates) = self.giving(sight, name, at_hand)?;
         let one = BTreeSet::from([*id]);
         Ok(candidates == one || self.identities(sight, &Lookup::Name(name.clone()))? == one)
     }
 
-    /// The identity that has a name now, as far as that is kept; `None` if it is not.
-    fn called_in_memory(&self, domain: DomainNumber, name: &Name) -> Option<BTreeSet<IdentityId>> {
-        let (memory, key) = (self.memory(), name_key(name));
-        let Some(place) = memory.recall_name(domain, key)?.identity else { return Some(BTreeSet::new()) };
-        let kept = memory.recall_at(domain, place, self.clock().now())?;
-        Some(kept.is_called(key.0).then_some(kept.id).into_iter().collect())
+    /// What is kept of the identity that has a name now, which nothing is if none has; `None` if that is not known.
+    pub(super) fn called_in_memory(&self, sight: &Sight<'_>, name: (Key, u64)) -> Option<Option<Arc<Kept>>> {
+        let named = self.memory().recall_named(sight.hosted.number, name, self.clock().now())?;
+        Some(named.filter(|kept| kept.is_called(name.0)))
     }
 
     /// The statements that ever gave a name, and the identities that they are about, which are kept if there is no more

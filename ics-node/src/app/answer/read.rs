@@ -13,6 +13,7 @@ use ics_core::statement::{openpgp_key_of, openpgp_view};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::Query;
+use super::memory::{Kept, name_key};
 use crate::api::problem::Code;
 use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
 use crate::app::entries::{Said, Snapshot, kind_key};
@@ -100,9 +101,12 @@ impl App {
     pub fn record(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<RecordAnswer, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
-        let record = self.kept(&sight, &id)?.record()?.filter(|record| self.may_read(reader, &sight.domain, record));
-        let record = record.ok_or_else(|| AppError::unknown_identity(query))?;
+        let kept = self.kept_meant_by(reader, &sight, query)?;
+        let readable = kept.record()?.filter(|record| match reader {
+            Reader::Anonymous => kept.known().is_some_and(|known| known.open),
+            Reader::Key(_) | Reader::Operator => self.may_read(reader, &sight.domain, record),
+        });
+        let record = readable.ok_or_else(|| AppError::unknown_identity(query))?;
         let succeeded_by = self.successors_of(reader, &sight, &record)?;
         // What memory keeps was judged a while ago, and would be judged the same now.
         let record = Record { at: self.clock().now(), ..record };
@@ -173,6 +177,18 @@ impl App {
             return Err(silent.unwrap_or_else(|| AppError::unknown_identity(query)));
         }
         Ok((known, answers))
+    }
+
+    /// What is kept of the one identity that a text fits; a name in memory leads to it at once.
+    fn kept_meant_by(&self, reader: Reader, sight: &Sight<'_>, query: &str) -> Result<Arc<Kept>, AppError> {
+        let lookup = parse(query)?;
+        if let Lookup::Name(name) = &lookup
+            && self.may_read_any(reader, &sight.domain)
+            && let Some(Some(kept)) = self.called_in_memory(sight, name_key(name))
+        {
+            return Ok(kept);
+        }
+        self.kept(sight, &self.meant_by(reader, sight, query, &lookup)?)
     }
 
     /// The one identity that a text fits, of those that the reader may read: of others he is not told that they are there.

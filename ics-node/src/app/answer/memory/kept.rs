@@ -30,6 +30,8 @@ pub(crate) struct Kept {
     around: Arc<Around>,
     /// False until it is certain that it was not overtaken while it was made.
     confirmed: AtomicBool,
+    /// Whether the table has it no longer.
+    ended: AtomicBool,
     changes_at: Option<Timestamp>,
     known: Option<Known>,
 }
@@ -84,14 +86,15 @@ impl Kept {
     ) -> Result<Self, AppError> {
         let changes_at = record.as_ref().and_then(|(record, _)| record.changes_at);
         let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
-        let (place, confirmed) = (super::place_of(&id), AtomicBool::new(false));
-        Ok(Self { id, place, generation, withheld, era, around, confirmed, changes_at, known })
+        let (place, [confirmed, ended]) = (super::place_of(&id), [false; 2].map(AtomicBool::new));
+        Ok(Self { id, place, generation, withheld, era, around, confirmed, ended, changes_at, known })
     }
 
     /// Whether it is about the identity that is found by that, and still what the domain says.
     pub(super) fn holds(&self, place: Place, now: Timestamp) -> bool {
         self.place == place
             && self.confirmed.load(Ordering::Acquire)
+            && !self.ended.load(Ordering::Acquire)
             && self.changes_at.is_none_or(|at| now < at)
             && !self.around.is_over()
             && !self.era.is_over()
@@ -99,6 +102,11 @@ impl Kept {
 
     pub(super) fn confirm(&self) {
         self.confirmed.store(true, Ordering::Release);
+    }
+
+    /// For good: who confirms it afterwards came too late.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
     }
 
     /// When the first of its statements begins or ends.
@@ -116,10 +124,15 @@ impl Kept {
         self.known.is_some() || self.withheld
     }
 
+    /// The keys of the names that it has now.
+    pub(super) fn names(&self) -> impl Iterator<Item = Key> {
+        let names = self.known.as_ref().map(Known::names).unwrap_or_default();
+        names.as_chunks::<8>().0.iter().map(|name| Key(i64::from_be_bytes(*name)))
+    }
+
     /// Whether it has the name with that key now.
     pub(crate) fn is_called(&self, name: Key) -> bool {
-        let name = name.bits().to_be_bytes();
-        self.known.as_ref().is_some_and(|known| known.names().as_chunks().0.contains(&name))
+        self.names().any(|its| its == name)
     }
 
     /// Appends the summary, or the whole record, as JSON.
@@ -142,10 +155,9 @@ impl Kept {
     /// # Errors
     /// When memory is damaged.
     pub(crate) fn record(&self) -> Result<Option<Record>, AppError> {
-        if self.known.is_none() {
-            return Ok(None);
-        }
-        let mut json = Vec::new();
+        let Some(known) = &self.known else { return Ok(None) };
+        // Hexadecimal takes twice as much as its bytes: it is never more than that.
+        let mut json = Vec::with_capacity(2 * known.record_json as usize);
         self.write(true, &mut json)?;
         let damaged = |error| AppError::Internal(format!("a record in memory: {error}"));
         serde_json::from_slice(&json).map(Some).map_err(damaged)

@@ -9,6 +9,8 @@
 //!
 //! Commits are announced before readers can see them, and what was read before an announcement is not kept after it, so
 //! that nothing is ever shown under a checkpoint whose entries have ended it. How old the news is, is no part of it.
+//!
+//! A name leads to what is kept of whom it means past the table. So whatever leaves the table is marked ([`Kept::end`]).
 
 mod around;
 mod kept;
@@ -17,7 +19,7 @@ mod short;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ics_core::identity::IdentityId;
 use ics_core::log::entry::EntryKind;
@@ -25,8 +27,8 @@ use ics_core::name::Name;
 use ics_core::record::Posting;
 use ics_core::time::Timestamp;
 use ics_core::trust::Ruling;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 pub(crate) use around::{Around, Arounds};
 pub(crate) use kept::Kept;
@@ -41,6 +43,9 @@ type At = (DomainNumber, Key);
 /// By what an identity is found: the key of the entries about it, with more of the hash, so that no two have both.
 pub(crate) type Place = (Key, u64);
 
+/// Where nothing is: no hash is all zeros but by chance.
+const NOBODY: Place = (Key(0), 0);
+
 /// Bytes that a cache spends on an entry beside its value: its key, its place in a queue and in a table.
 const PLACE_BYTES: u64 = 40;
 /// The shares of memory, in parts of 32, that are for rulings and for what is said of groups, which many things have in
@@ -54,7 +59,9 @@ const ROOM: usize = 65_536;
 
 /// Bounded by bytes, over all domains of a node.
 pub(crate) struct Memory {
-    things: Cache<At, Held, Bytes>,
+    things: Cache<At, Held, Bytes, DefaultHashBuilder, Leaving>,
+    /// Whether something had to go for others: from then on the table must see what is used.
+    is_crowded: AtomicBool,
     rulings: Cache<Asked, Ruled, Bytes>,
     arounds: Arounds,
     lately: Lately,
@@ -82,12 +89,22 @@ impl Era {
 }
 
 /// Whom a name means in one domain: only where all statements that ever gave it are about one identity, or none is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Named {
     /// More of the name's hash: see [`Key::with_rest`].
     rest: u64,
-    /// By what it is found.
-    pub(crate) identity: Option<Place>,
+    /// By what the identity is found, or [`NOBODY`].
+    place: Place,
+    /// What is kept of it, for as long as the table has that: another look into a large table waits three times for memory
+    /// that no cache of the processor holds.
+    kept: Weak<Kept>,
+}
+
+impl Named {
+    /// Whether the name means this identity.
+    pub(crate) fn means(&self, id: &IdentityId) -> bool {
+        self.place == place_of(id)
+    }
 }
 
 /// What is found by a key. Names and identities share their room: how many names an identity has differs from domain to
@@ -126,6 +143,22 @@ impl Weighter<At, Held> for Bytes {
     }
 }
 
+/// Ends what goes for others, or for what is kept anew: its names lead to it past the table, where news would not find it.
+#[derive(Clone)]
+struct Leaving;
+
+impl Lifecycle<At, Held> for Leaving {
+    /// Where it was.
+    type RequestState = Vec<At>;
+
+    fn on_evict(&self, gone: &mut Vec<At>, at: At, held: Held) {
+        if let Held::Identity(kept) = held {
+            kept.end();
+        }
+        gone.push(at);
+    }
+}
+
 impl Weighter<Asked, Ruled> for Bytes {
     fn weight(&self, _: &Asked, _: &Ruled) -> u64 {
         size_of::<(Asked, Ruled)>() as u64 + PLACE_BYTES
@@ -139,7 +172,8 @@ impl Memory {
         let things = bytes - rulings - groups;
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(ROOM).min(ROOM);
         Self {
-            things: Cache::with_weighter(items(things, EXPECTED_BYTES), things, Bytes),
+            things: Cache::with(items(things, EXPECTED_BYTES), things, Bytes, DefaultHashBuilder::default(), Leaving),
+            is_crowded: AtomicBool::new(false),
             rulings: Cache::with_weighter(items(rulings, 2 * PLACE_BYTES), rulings, Bytes),
             arounds: Arounds::new(groups),
             lately: Lately::default(),
@@ -192,11 +226,65 @@ impl Memory {
 
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
     pub(crate) fn keep(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
-        self.things.insert((domain, kept.place.0), Held::Identity(Arc::clone(kept)));
+        self.insert((domain, kept.place.0), Held::Identity(Arc::clone(kept)));
         // Whoever announced before this insertion is seen here; whoever announces after it takes it out.
         if kept.era.reaches(size) {
             kept.confirm();
+            self.lead_names(domain, kept, size);
         }
+    }
+
+    /// Has the names that mean an identity lead to what is kept of it now.
+    fn lead_names(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
+        for name in kept.names() {
+            let at = (domain, name);
+            let Some(Held::Name(named)) = self.things.peek(&at) else { continue };
+            if named.place != kept.place {
+                continue;
+            }
+            let named = Named { kept: Arc::downgrade(kept), ..named };
+            // As in `keep_name`: whom it means may have been forgotten, and noted anew, since it was looked at.
+            if self.things.replace(at, Held::Name(named), true).is_ok() && !kept.era.reaches(size) {
+                self.remove(&at);
+            }
+        }
+    }
+
+    fn insert(&self, at: At, held: Held) {
+        let mut gone = Vec::new();
+        self.things.insert_with_lifecycle(at, held, &mut gone);
+        if gone.iter().any(|other| *other != at) {
+            self.is_crowded.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes out what is there, and ends it: see [`Leaving`].
+    fn remove(&self, at: &At) {
+        if let Some((_, Held::Identity(kept))) = self.things.remove(at) {
+            kept.end();
+        }
+    }
+
+    /// What is kept of the identity that a name means, and holds now, which nothing is if the name means nobody; `None` if
+    /// that is not known. It must still be looked whether the identity has the name now.
+    pub(crate) fn recall_named(
+        &self,
+        domain: DomainNumber,
+        name: (Key, u64),
+        now: Timestamp,
+    ) -> Option<Option<Arc<Kept>>> {
+        let named = self.recall_name(domain, name)?;
+        if named.place == NOBODY {
+            return Some(None);
+        }
+        let Some(kept) = named.kept.upgrade().filter(|kept| kept.holds(named.place, now)) else {
+            return self.recall_at(domain, named.place, now).map(Some);
+        };
+        if self.is_crowded.load(Ordering::Relaxed) {
+            // Only a look into the table tells it what is not to go next.
+            drop(self.things.get(&(domain, named.place.0)));
+        }
+        Some(Some(kept))
     }
 
     /// Whom a name means in a domain, if that is known; it must still be looked whether he has the name now.
@@ -218,9 +306,14 @@ impl Memory {
         if !era.reaches(size) {
             return;
         }
-        self.things.insert((domain, key), Held::Name(Named { rest, identity: identity.map(|id| place_of(&id)) }));
+        let place = identity.map_or(NOBODY, |id| place_of(&id));
+        let kept = match self.things.peek(&(domain, place.0)) {
+            Some(Held::Identity(kept)) if kept.place == place => Arc::downgrade(&kept),
+            _ => Weak::new(),
+        };
+        self.insert((domain, key), Held::Name(Named { rest, place, kept }));
         if !era.reaches(size) {
-            self.things.remove(&(domain, key));
+            self.remove(&(domain, key));
         }
     }
 
@@ -257,9 +350,7 @@ impl Memory {
         self.arounds.forget(change.domain, keys());
         self.lately.forget(change.domain, keys());
         if !self.things.is_empty() {
-            for key in keys() {
-                self.things.remove(&(change.domain, *key));
-            }
+            keys().for_each(|key| self.remove(&(change.domain, *key)));
         }
     }
 
@@ -268,7 +359,14 @@ impl Memory {
         self.eras().insert(domain, Arc::new(Era { upto: AtomicU64::new(size), over: AtomicBool::new(false) }));
         era.over.store(true, Ordering::Release);
         // What is kept of identities is out of use. It is gone as well where something may have been erased.
-        let stays = |held: &Held| !change.amends && matches!(held, Held::Identity(_));
+        let stays = |held: &Held| match held {
+            Held::Identity(kept) if change.amends => {
+                kept.end();
+                false
+            }
+            Held::Identity(_) => true,
+            Held::Name(_) => false,
+        };
         self.things.retain(|(of, _), held| *of != domain || stays(held));
         self.arounds.forget_domain(domain);
         self.lately.forget_domain(domain);
@@ -313,3 +411,6 @@ impl core::fmt::Debug for Memory {
         f.debug_struct("Memory").field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
