@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ics_core::log::Hash;
+
 use crate::mirror::{Fill, Seen, Survey, VerifiedPage};
 use crate::wire::Page;
 
@@ -20,6 +22,12 @@ pub trait Applier {
     fn ahead(&self) -> impl Fn(u64, &Page) + Send + use<Self> {
         |_, _| {}
     }
+
+    /// Which root the first so many of the entries held have.
+    ///
+    /// # Errors
+    /// With what went wrong, in words.
+    fn root_at(&mut self, size: u64) -> impl Future<Output = Result<Hash, String>> + Send;
 
     /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.
     ///

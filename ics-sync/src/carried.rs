@@ -83,7 +83,8 @@ impl Wanted {
             Action::FetchCheckpoint => Some(Self::Checkpoint),
             Action::FetchPage { from, limit, until } => Some(Self::Page { from: *from, limit: *limit, until: *until }),
             Action::FetchAgain(again) => Some(Self::Again(again.clone())),
-            Action::Apply(_)
+            Action::RootAt { .. }
+            | Action::Apply(_)
             | Action::Survey(_)
             | Action::Fill(_)
             | Action::Listen { .. }

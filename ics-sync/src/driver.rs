@@ -50,7 +50,7 @@ pub async fn run(
     loop {
         let next = mirror.poll_action(now());
         let rests = matches!(next, Action::Wait { .. } | Action::Listen { .. });
-        let is_in_hand = matches!(next, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
+        let is_in_hand = matches!(next, Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::RootAt { .. });
         if !is_in_hand && turn.pass(&mirror.status(), rests, now()) {
             // What another peer still says is not taken for the word of this one.
             (stream, ahead) = (None, VecDeque::new());
@@ -67,6 +67,10 @@ pub async fn run(
                     Err(problem) => mirror.handle_failure(&problem, now()),
                 }
             }
+            Action::RootAt { size } => match applier.root_at(size).await {
+                Ok(root) => mirror.handle_root(&root, now()),
+                Err(problem) => mirror.handle_failure(&problem, now()),
+            },
             Action::Survey(survey) => match applier.survey(&survey).await {
                 Ok(seen) => mirror.handle_surveyed(seen),
                 Err(problem) => mirror.handle_failure(&problem, now()),
@@ -213,7 +217,7 @@ async fn ask(
             Ok(())
         }
         Action::FetchAgain(again) => peer.again(&domain, &again).await.map(|shown| mirror.handle_shown(shown, now())),
-        Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::Stopped(_) => Ok(()),
+        Action::RootAt { .. } | Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::Stopped(_) => Ok(()),
     };
     if let Err(problem) = asked {
         mirror.handle_failure(&problem.to_string(), now());

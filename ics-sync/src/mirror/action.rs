@@ -29,6 +29,11 @@ pub enum Action {
         /// The size that the proof is to lead to.
         until: u64,
     },
+    /// Say which root the first so many of the entries held have; [`Mirror::handle_root`](super::Mirror::handle_root).
+    RootAt {
+        /// How many.
+        size: u64,
+    },
     /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
     /// [`Mirror::handle_applied`](super::Mirror::handle_applied).
     Apply(Arc<VerifiedPage>),

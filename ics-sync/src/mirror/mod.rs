@@ -76,6 +76,8 @@ pub struct Mirror {
     /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless. Without a target,
     /// one to which somebody did not lead.
     later: Option<SignedCheckpoint>,
+    /// A checkpoint of fewer entries than are held, until it is known whether what is held begins with them.
+    earlier: Option<SignedCheckpoint>,
     /// A checkpoint that no known key has signed, or too few known witnesses: a later descriptor may name others.
     undecided: Option<(String, Checkpoint)>,
     /// A page that waits to be applied, and what is held afterwards.
@@ -111,6 +113,7 @@ impl Mirror {
             reached: None,
             target: None,
             later: None,
+            earlier: None,
             undecided: None,
             pending: None,
             review: None,
@@ -166,6 +169,9 @@ impl Mirror {
                 Some(Step::Ask(again)) => Action::FetchAgain(again),
                 Some(Step::Fill(fill)) => Action::Fill(fill),
             };
+        }
+        if let Some(earlier) = &self.earlier {
+            return Action::RootAt { size: earlier.checkpoint.size };
         }
         if let Some(from) = self.wanted_descriptor() {
             return Action::FetchDescriptors { from };
@@ -366,6 +372,7 @@ impl Mirror {
 
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
         self.resting = false;
+        self.earlier = None;
         self.break_off_review();
         self.aim_anew();
         self.failures = self.failures.saturating_add(1);

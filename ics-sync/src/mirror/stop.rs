@@ -16,9 +16,9 @@ pub enum Stop {
     /// The home signed two different logs: proof of misbehaviour, to be kept.
     #[error("fork: the home of the domain signed two different roots for {size} entries")]
     Fork {
-        /// The size that both checkpoints share.
+        /// The size of the smaller log, or of both: so many entries of the other have another root.
         size: u64,
-        /// The note that this mirror had verified before; absent if it was never at a checkpoint of this size.
+        /// The note of this size or of a larger one that this mirror had verified before; absent if it was never at one.
         ours: Option<String>,
         /// The note that contradicts it.
         theirs: String,

@@ -39,6 +39,10 @@ impl Mirror {
             self.stopped = Some(fork);
             return;
         }
+        if (1..self.size()).contains(&theirs) {
+            (self.earlier, self.pause, self.resting) = (Some(checkpoint), Pause::default(), false);
+            return;
+        }
         // What is known may be nowhere any more: less of it is of use where it is more than what is held.
         let leads_on = self.target.is_none() && theirs > self.size();
         if theirs < ours.max(1) && !leads_on {
@@ -57,6 +61,20 @@ impl Mirror {
             Some(false) => self.await_descriptors(checkpoint.note, checkpoint.checkpoint),
             None => {}
         }
+    }
+
+    /// Takes the answer to [`Action::RootAt`](super::Action::RootAt). Whoever shows an early head of what is held lags behind;
+    /// one that is no head of it is a fork, as one of the same size is.
+    pub fn handle_root(&mut self, root: &Hash, now: Timestamp) {
+        let Some(earlier) = self.earlier.take() else { return };
+        let (ours, theirs) = (self.known(), earlier.checkpoint.size);
+        if *root == earlier.checkpoint.root {
+            return self.fail(Trouble::Stale { ours, theirs }, now);
+        }
+        // A head says nothing of what stands behind it.
+        let covers = |reached: &&SignedCheckpoint| reached.checkpoint.size >= theirs;
+        let ours = self.reached.as_ref().filter(covers).map(|reached| reached.note.clone());
+        self.stopped = Some(Stop::Fork { size: theirs, ours, theirs: earlier.note });
     }
 
     /// Whether enough witnesses have cosigned. What was reached has been looked at, and what it brought rules what comes next.

@@ -198,6 +198,9 @@ fn false_heads(good: &Home) -> Vec<Case> {
     let mut ahead = good.fork_at(5);
     ahead.append_many(good.entries.len(), "false", at(NOW));
     ahead.sign(at(NOW));
+    let mut behind = good.fork_at(5);
+    behind.append_many(10, "false", at(NOW));
+    behind.sign(at(NOW));
     let mut early = good.fork_at(4);
     early.sign(at(NOW));
     let mut stranger = grown.clone();
@@ -219,6 +222,7 @@ fn false_heads(good: &Home) -> Vec<Case> {
         ),
         case("a fork", bundle(&fork, None), "fork"),
         case("a fork ahead", bundle(&ahead, None), "do not lead from"),
+        case("a fork behind", bundle(&behind, None), "two different roots for 15 entries"),
         case("an early state of the log", bundle(&early, None), "4 entries, 30 are known here"),
         case("a checkpoint by a stranger", bundle(&stranger, None), "no signature of a home"),
         case(

@@ -103,6 +103,7 @@ pub(crate) fn take(memory: &mut Memory, home: &Home, bytes: Vec<u8>) -> Result<(
                 memory.store(&page)?;
                 mirror.handle_applied(now);
             }
+            Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
             Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::Fill(fill) => {
                 memory.take(&fill)?;

@@ -106,11 +106,22 @@ impl Copy {
         let rests = !stays && matches!(action, Action::Wait { .. } | Action::Listen { .. });
         let status = self.mirror.status();
         let status = Status { as_of: if stays { Some(clock) } else { status.as_of }, ..status };
-        let is_in_hand = matches!(action, Action::Apply(_) | Action::Survey(_) | Action::Fill(_));
+        let is_in_hand =
+            matches!(action, Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::RootAt { .. });
         if !is_in_hand && self.turn.pass(&status, rests, clock) {
             self.listener = None;
         }
         self.mirror.hears(self.turn.peer());
+    }
+
+    /// Says what it holds; whether an action asks for that.
+    pub(crate) fn looks(&mut self, action: &Action, clock: Timestamp) -> bool {
+        match action {
+            Action::RootAt { size } => self.mirror.handle_root(&self.memory.root_of(*size), clock),
+            Action::Survey(survey) => self.mirror.handle_surveyed(self.memory.look(survey)),
+            _ => return false,
+        }
+        true
     }
 
     /// Number of whoever is asked now.

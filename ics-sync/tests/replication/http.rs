@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use ics_core::limits;
+use ics_core::log::Hash;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::{HttpPeer, PeerError, client_builder};
 use ics_sync::mirror::{Fill, Mirror, Seen, Settings, Stop, Survey, VerifiedPage};
@@ -133,6 +134,10 @@ impl Applier for Eager {
             assert_eq!(page.entries.len(), 100);
             looked.send_modify(|looked| looked.push(from));
         }
+    }
+
+    async fn root_at(&mut self, size: u64) -> Result<Hash, String> {
+        self.memory.root_at(size).await
     }
 
     async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {

@@ -6,6 +6,7 @@
 mod bad_bundles;
 mod bundles;
 mod copy;
+mod forks;
 mod home;
 mod http;
 mod left_out;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ics_core::descriptor::Descriptor;
 use ics_core::limits;
-use ics_core::log::LeafData;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, EntryKind};
 use ics_core::log::merkle::{Tree, leaf_hash};
+use ics_core::log::{Hash, LeafData};
 use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_sync::Applier;
@@ -75,6 +75,13 @@ impl Memory {
 
     pub(crate) fn size(&self) -> u64 {
         self.leaves.len() as u64
+    }
+
+    /// The root of the first so many entries.
+    pub(crate) fn root_of(&self, size: u64) -> Hash {
+        let mut tree = Tree::new();
+        self.leaves.iter().take(size as usize).for_each(|leaf| tree.push(leaf_hash(leaf)));
+        tree.root()
     }
 
     /// Applies a page, or fails as a store does.
@@ -189,6 +196,10 @@ impl Memory {
 impl Applier for Memory {
     async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
         self.store(page)
+    }
+
+    async fn root_at(&mut self, size: u64) -> Result<Hash, String> {
+        Ok(self.root_of(size))
     }
 
     async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {

@@ -37,6 +37,7 @@ pub(crate) fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: 
                 Ok(()) => mirror.handle_applied(now),
                 Err(problem) => mirror.handle_failure(&problem, now),
             },
+            Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
             Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
             Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
             Action::Fill(fill) => match memory.take(&fill) {
@@ -49,7 +50,7 @@ pub(crate) fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: 
     panic!("the mirror does not come to rest: {:?}", mirror.status());
 }
 
-fn mirrored(home: &Home) -> (Mirror, Memory) {
+pub(crate) fn mirrored(home: &Home) -> (Mirror, Memory) {
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     let end = drive(&mut mirror, home, &mut memory, at(NOW));
     assert!(matches!(end, Action::Wait { .. }), "{end:?}");

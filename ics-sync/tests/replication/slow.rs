@@ -100,6 +100,7 @@ fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: &Home, now: Timestamp) {
                 memory.store(&page).expect("stored");
                 mirror.handle_applied(now);
             }
+            Action::RootAt { size } => mirror.handle_root(&memory.root_of(size), now),
             Action::Wait { .. } => return,
             other => panic!("{other:?}"),
         }

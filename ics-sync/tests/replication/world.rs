@@ -266,16 +266,14 @@ impl World {
             self.copies[i].listener = None;
         }
         let clock = self.clock(i);
+        if self.copies[i].looks(&action, clock) {
+            return Some(clock.as_millis());
+        }
         match action {
             Action::Listen { .. } | Action::Stopped(_) => None,
             Action::Wait { until } => Some(until.as_millis()),
             Action::Apply(page) => {
                 self.apply(i, &page);
-                Some(clock.as_millis())
-            }
-            Action::Survey(survey) => {
-                let seen = self.copies[i].memory.look(&survey);
-                self.copies[i].mirror.handle_surveyed(seen);
                 Some(clock.as_millis())
             }
             Action::Fill(fill) => {

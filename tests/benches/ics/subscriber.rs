@@ -7,6 +7,7 @@ use std::time::Instant;
 use ics_core::descriptor::{self, Freshness};
 use ics_core::domain::{Context, Domain};
 use ics_core::identity::IdentityId;
+use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header};
 use ics_core::record::{Logged, resolve};
@@ -135,6 +136,10 @@ impl Applier for Subscriber {
             }
         }
         Ok(())
+    }
+
+    async fn root_at(&mut self, _: u64) -> Result<Hash, String> {
+        Err("no tree is kept".to_owned())
     }
 
     async fn survey(&mut self, _: &Survey) -> Result<Vec<Seen>, String> {

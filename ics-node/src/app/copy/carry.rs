@@ -128,6 +128,7 @@ impl App {
                     }
                     Err(error) => return Err(error),
                 },
+                Action::RootAt { size } => mirror.handle_root(&self.store().root_at(hosted.number, size)?, now),
                 Action::Survey(survey) => mirror.handle_surveyed(self.survey(hosted, &survey)?),
                 Action::Fill(fill) => {
                     self.take_fill(hosted, &fill)?;

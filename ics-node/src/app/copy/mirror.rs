@@ -341,6 +341,10 @@ impl Applier for Taking {
         self.blocking(move |app, hosted| app.take_page(hosted, &page, looked)).await
     }
 
+    async fn root_at(&mut self, size: u64) -> Result<Hash, String> {
+        self.blocking(move |app, hosted| Ok(app.store().root_at(hosted.number, size)?)).await
+    }
+
     async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {
         let survey = survey.clone();
         self.blocking(move |app, hosted| app.survey(hosted, &survey)).await

@@ -1,7 +1,7 @@
 //! Mirrored domains: who is asked for what the home has logged, and what is done when that goes wrong.
 
 use core::future::pending;
-use core::mem::{Discriminant, discriminant};
+use core::mem::discriminant;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,10 +59,22 @@ impl Retry {
 
 /// What was told of a mirror that has stopped.
 struct Told {
-    /// Why it has, and the checkpoint that it had reached.
-    news: (Discriminant<Stop>, Option<String>),
+    reason: Stop,
+    /// The checkpoint that it had reached.
+    seal: Option<String>,
     /// Whether that is a fork of which the proof is kept.
     is_kept: bool,
+}
+
+impl Told {
+    /// Whether this says as much of why a mirror has stopped now. One that is shown another log is stopped by a head of it, or
+    /// by its entries, whichever of the two is longer by then.
+    fn covers(&self, reason: &Stop, seal: Option<&String>) -> bool {
+        let is_other_log = |stop: &Stop| matches!(stop, Stop::Fork { .. } | Stop::Unproven { .. });
+        let is_alike =
+            discriminant(&self.reason) == discriminant(reason) || (is_other_log(&self.reason) && is_other_log(reason));
+        is_alike && self.seal.as_ref() == seal
+    }
 }
 
 impl App {
@@ -127,9 +139,8 @@ impl App {
         told: &mut Option<Told>,
     ) -> Result<(), AppError> {
         tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
-        let seal = self.store().head(hosted.number)?.seal;
-        let news = (discriminant(reason), seal.map(|seal| seal.note));
-        let former = told.take().filter(|former| former.news == news);
+        let seal = self.store().head(hosted.number)?.seal.map(|seal| seal.note);
+        let former = told.take().filter(|former| former.covers(reason, seal.as_ref()));
         let (is_told, was_kept) = (former.is_some(), former.is_some_and(|former| former.is_kept));
         let by = asked.get(progress.peer);
         let is_kept = was_kept || self.is_fork(hosted, by.map(AsRef::as_ref), reason).await;
@@ -142,7 +153,7 @@ impl App {
             // A peer that fails in another way each time raises no more alarms than there are ways.
             self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
         }
-        *told = Some(Told { news, is_kept });
+        *told = Some(Told { reason: reason.clone(), seal, is_kept });
         hosted.set_mirror(Some(info(&names(asked), progress)));
         Ok(())
     }
@@ -338,6 +349,22 @@ mod tests {
         assert!(alarm(true).starts_with("fork: "), "{}", alarm(true));
         let unsigned = stop(Stop::Unsigned).last_error.unwrap_or_default();
         assert!(unsigned.ends_with("asked again every few minutes"), "{unsigned}");
+    }
+
+    #[test]
+    fn of_another_log_one_proof_is_enough_whichever_is_the_longer() {
+        let head = |size| Stop::Fork { size, ours: None, theirs: format!("a note of {size}") };
+        let entries = Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note of 9".to_owned() };
+        let seal = Some("ours".to_owned());
+        let told = Told { reason: head(6), seal: seal.clone(), is_kept: true };
+        for (reason, reached, expected) in [
+            (&head(8), &seal, true),
+            (&entries, &seal, true),
+            (&entries, &None, false),
+            (&Stop::Unsigned, &seal, false),
+        ] {
+            assert_eq!(told.covers(reason, reached.as_ref()), expected, "{reason:?}");
+        }
     }
 
     #[test]

@@ -256,9 +256,11 @@ impl App {
         loop {
             let now = self.clock().now();
             let answer = match mirror.poll_action(now) {
-                Action::Stopped(stop) => {
-                    self.keep_proof(hosted, &stop).map_err(text)?;
-                    return Err(stop.to_string());
+                Action::Stopped(stop) => return Err(self.why_stopped(hosted, &stop)),
+                Action::RootAt { size } => {
+                    let root = self.store().root_at(hosted.number, size).map_err(|error| error.to_string())?;
+                    mirror.handle_root(&root, now);
+                    Ok(())
                 }
                 Action::Wait { .. } | Action::Listen { .. } => {
                     return match mirror.status().trouble {
@@ -288,9 +290,10 @@ impl App {
         }
     }
 
-    /// Keeps the proof of a fork. A page that leads nowhere proves nothing: whoever showed it may have made it.
-    fn keep_proof(&self, hosted: &Hosted, stop: &Stop) -> Result<(), AppError> {
-        if matches!(stop, Stop::Fork { .. }) { self.keep_fork(hosted, stop) } else { Ok(()) }
+    /// Why a source is not asked on. A fork's proof is kept; a page that leads nowhere, anybody may have made.
+    fn why_stopped(&self, hosted: &Hosted, stop: &Stop) -> String {
+        let kept = if matches!(stop, Stop::Fork { .. }) { self.keep_fork(hosted, stop) } else { Ok(()) };
+        kept.map_or_else(|error| error.to_string(), |()| stop.to_string())
     }
 
     /// The domain as its mirror would go on with it.
@@ -309,11 +312,8 @@ impl App {
         let mut erased = Erased::new();
         loop {
             let answer = match mirror.poll_action(self.clock().now()) {
-                Action::Stopped(stop) => {
-                    self.keep_proof(hosted, &stop).map_err(|error| error.to_string())?;
-                    return Err(stop.to_string());
-                }
-                Action::Wait { .. } | Action::Listen { .. } => {
+                Action::Stopped(stop) => return Err(self.why_stopped(hosted, &stop)),
+                Action::Wait { .. } | Action::Listen { .. } | Action::RootAt { .. } => {
                     let trouble = mirror.status().trouble.map(|trouble| trouble.to_string());
                     return Err(trouble.unwrap_or_else(|| "it does not show all that it says was signed".to_owned()));
                 }
@@ -441,7 +441,7 @@ impl Source {
             }
             // A home takes back what it is given, page by page.
             (_, Action::Survey(_)) => mirror.handle_surveyed(Vec::new()),
-            (_, Action::FetchAgain(_) | Action::Fill(_)) => {}
+            (_, Action::FetchAgain(_) | Action::Fill(_) | Action::RootAt { .. }) => {}
             (_, Action::Wait { .. } | Action::Listen { .. } | Action::Apply(_) | Action::Stopped(_)) => {}
         }
         Ok(())

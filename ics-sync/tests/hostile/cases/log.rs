@@ -40,8 +40,13 @@ pub(super) fn notes() -> Vec<Case> {
         ),
         case(
             "an old checkpoint",
-            note!(|home| signed(home.origin.clone(), 10, Hash([1; 32]), 1)),
+            note!(|home| signed(home.origin.clone(), 10, home.fork_at(10).head().1, 1)),
             Trouble("lags behind or was rolled back"),
+        ),
+        case(
+            "another root for a part of what is held",
+            note!(|home| signed(home.origin.clone(), 10, Hash([1; 32]), 1)),
+            Stop("fork"),
         ),
         case(
             "a checkpoint of nothing",

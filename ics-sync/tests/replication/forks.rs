@@ -1,0 +1,54 @@
+//! Forks that are shorter than what is held.
+
+use ics_sync::mirror::{Action, Stop, Trouble};
+
+use crate::bundles::{NOW, home};
+use crate::home::at;
+use crate::rules::{drive, mirrored};
+
+/// Whoever holds more than he is shown has what contradicts it: a log of his own that is longer takes nothing from that.
+#[test]
+fn a_fork_that_is_shorter_than_what_is_held_is_one_as_well() {
+    let home = home(10);
+    for (parts_at, size) in [(5, 6), (5, 9), (8, 9), (9, 9)] {
+        let (mut mirror, mut memory) = mirrored(&home);
+        let mut other = home.fork_at(parts_at);
+        other.append_many(size - parts_at, "other", at(NOW));
+        other.sign(at(NOW + 10_000));
+        let end = drive(&mut mirror, &other, &mut memory, at(NOW + 10_000));
+        let fork = Stop::Fork { size: size as u64, ours: Some(home.note.clone()), theirs: other.note.clone() };
+        let stale = Trouble::Stale { ours: 10, theirs: 9 };
+        let status = mirror.status();
+        if parts_at < size {
+            assert_eq!(end, Action::Stopped(fork), "{parts_at}");
+        } else {
+            assert_eq!((status.trouble, status.stopped), (Some(stale), None), "an early head of it only lags");
+        }
+        assert_eq!(memory.leaves, home.leaves, "nothing of it is taken");
+    }
+}
+
+/// A copy that is on its way holds more than its last checkpoint says.
+#[test]
+fn a_head_that_does_not_reach_so_far_is_no_proof_of_a_fork() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    let early = home.note.clone();
+    home.append_many(10, "more", at(NOW));
+    home.sign(at(NOW));
+    home.page_limit = 5;
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_page(home.page(10, 5, 20).expect("page"), at(NOW));
+    let Action::Apply(page) = mirror.poll_action(at(NOW)) else { panic!("{:?}", mirror.status()) };
+    memory.store(&page).expect("stored");
+    mirror.handle_applied(at(NOW));
+    assert_eq!((memory.size(), memory.note.as_ref()), (15, Some(&early)));
+    let mut other = home.fork_at(11);
+    other.append("other", at(NOW));
+    other.sign(at(NOW));
+    mirror.handle_checkpoint(&other.note, at(NOW));
+    assert_eq!(mirror.poll_action(at(NOW)), Action::RootAt { size: 12 });
+    mirror.handle_root(&memory.root_of(12), at(NOW));
+    let fork = Stop::Fork { size: 12, ours: None, theirs: other.note.clone() };
+    assert_eq!(mirror.status().stopped, Some(fork));
+}
