@@ -24,6 +24,9 @@ use crate::config::PeerName;
 const MIRROR_STOPPED: &str = "mirror-stopped";
 const LEFT_OUT: &str = "peer-left-out";
 
+/// Alarms among which those of a kind are looked for.
+const ALARMS_LOOKED: usize = 1_000;
+
 /// After which time a mirror that has stopped begins again, and a peer who was left out is asked again: twice as long each
 /// time, up to the longest. A home that was started from a wrong copy is put right one day, and then its mirrors go on.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -148,7 +151,7 @@ impl App {
         if is_proven_now {
             self.keep_fork(hosted, reason)?;
         }
-        if !is_told || is_proven_now || self.store().alarmed(hosted.number, MIRROR_STOPPED)?.is_empty() {
+        if !is_told || is_proven_now || self.alarms_of(hosted, MIRROR_STOPPED)?.is_empty() {
             let text = alarm_of(reason, by.map(|peer| &peer.config.name), is_kept);
             // A peer that fails in another way each time raises no more alarms than there are ways.
             self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
@@ -163,11 +166,17 @@ impl App {
         let name = &peer.config.name;
         tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
         let left = format!("`{name}` is left out, and asked again every few minutes");
-        if self.store().alarmed(hosted.number, LEFT_OUT)?.iter().any(|text| text.starts_with(&left)) {
+        if self.alarms_of(hosted, LEFT_OUT)?.iter().any(|text| text.starts_with(&left)) {
             return Ok(());
         }
         let text = format!("{left}: {reason}");
         Ok(self.store().alarm(Some(hosted.number), self.clock().now(), LEFT_OUT, &text)?)
+    }
+
+    /// What the alarms of a kind say that are kept of a domain.
+    fn alarms_of(&self, hosted: &Hosted, kind: &str) -> Result<Vec<String>, AppError> {
+        let kept = self.store().alarms(Some(hosted.number), ALARMS_LOOKED)?.into_iter();
+        Ok(kept.filter(|alarm| alarm.kind == kind).map(|alarm| alarm.text).collect())
     }
 
     /// Mirrors until `shutdown` is ready, or for the reason that is returned, with how far it was and who was asked.
@@ -306,6 +315,8 @@ mod tests {
     use ics_sync::mirror::{Ahead, Trouble};
 
     use super::*;
+    use crate::config::PeerConfig;
+    use crate::fixture::{Party, word};
 
     fn status() -> Status {
         let (as_of, trouble, stopped, doubt) = (None, None, None, None);
@@ -365,6 +376,29 @@ mod tests {
         ] {
             assert_eq!(told.covers(reason, reached.as_ref()), expected, "{reason:?}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_peer_that_is_left_out_again_is_alarmed_once() {
+        let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
+        let home = maker.open();
+        let mirror = vec![home.domain(&maker.domain).expect("here").info.origin];
+        let peer = |name| PeerConfig {
+            url: Some(word("http://127.0.0.1:1")),
+            mirror: mirror.clone(),
+            ..PeerConfig::new(word(name))
+        };
+        let app = site.open_for(vec![peer("one"), peer("other")]);
+        let hosted = app.hosted(&maker.domain).expect("copied");
+        let leave_out = |name, reason: &Stop| {
+            let peer = app.peers_table().named(&word(name)).expect("a peer");
+            app.leave_out(&hosted, &peer, reason).expect("left out");
+            app.alarms_of(&hosted, LEFT_OUT).expect("alarms").len()
+        };
+        let unproven = Stop::Unproven { from: 7, size: 9, ours: None, theirs: "a note".to_owned() };
+        assert_eq!(leave_out("one", &Stop::Unsigned), 1);
+        assert_eq!(leave_out("one", &unproven), 1);
+        assert_eq!(leave_out("other", &unproven), 2);
     }
 
     #[test]
