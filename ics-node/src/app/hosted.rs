@@ -8,10 +8,9 @@ use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
-use ics_sync::mirror::Mirror;
-
 use tokio::sync::watch;
 
+use super::copy::carry::Asking;
 use super::copy::push::Told;
 use super::entries::Line;
 use super::following::declared::Compared;
@@ -58,8 +57,8 @@ pub(crate) struct Hosted {
     compared: Mutex<BTreeMap<DomainName, Compared>>,
     /// With which versions of its sources' descriptors it was looked for what they have lost, by their names.
     searched: Mutex<BTreeMap<DomainName, u64>>,
-    /// The state machine that is asking somebody who brings news by hand.
-    pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
+    /// Who is asking somebody that brings news by hand.
+    pub(crate) carrying: Mutex<Option<Asking>>,
     /// Counts what was brought so: whoever copies from a peer goes on behind it.
     pub(crate) moved: watch::Sender<u64>,
     /// What the last look at its certificates has found.

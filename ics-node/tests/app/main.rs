@@ -7,6 +7,7 @@ mod answers;
 mod copies;
 mod erased;
 mod fixture;
+mod forked;
 mod keys;
 mod lots;
 mod outbox;

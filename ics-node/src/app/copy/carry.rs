@@ -16,6 +16,7 @@ use ics_sync::mirror::{Action, Mirror, Stop};
 use ics_sync::wire::{Base64, Refusal, Refusals};
 
 use super::feed::Unproven;
+use super::two_logs::OtherLog;
 use crate::api::problem::Code;
 use crate::api::{OutboxBatch, Problem, SubmissionResult};
 use crate::app::admit::unite::stands_for;
@@ -25,6 +26,15 @@ use crate::app::outbox::json;
 use crate::app::{App, AppError, Reader};
 use crate::config::{PeerConfig, PeerName};
 use crate::store::Part;
+
+/// Who asks somebody that brings news by hand.
+#[derive(Debug)]
+pub(crate) enum Asking {
+    /// The copy's own state machine.
+    Mirror(Box<Mirror>),
+    /// Whoever reads how another log begins, for which that has stopped.
+    Begins(Box<OtherLog>),
+}
 
 /// Milliseconds of the state machine's pauses; nobody waits for their end.
 const PAUSE_MILLIS: u64 = 60_000;
@@ -48,15 +58,18 @@ impl App {
                 return Err(AppError::new(Code::Busy, format!("somebody else is bringing news of `{domain}`")));
             }
         };
-        let mut mirror = match carrying.take() {
-            Some(mirror) if carried != Carried::Begin => *mirror,
-            _ => self.resume_carried(&hosted)?,
+        let asking = match carrying.take() {
+            Some(asking) if carried != Carried::Begin => asking,
+            _ => Asking::Mirror(Box::new(self.resume_carried(&hosted)?)),
         };
-        mirror.handle_carried(carried, self.clock().now());
-        let wanted = self.ask_on(&hosted, &mut mirror)?;
-        if !matches!(wanted, Wanted::Nothing(_)) {
-            *carrying = Some(Box::new(mirror));
-        }
+        let (wanted, next) = match asking {
+            Asking::Mirror(mut mirror) => {
+                mirror.handle_carried(carried, self.clock().now());
+                self.ask_on(&hosted, mirror)?
+            }
+            Asking::Begins(other) => self.read_on(&hosted, other, &carried)?,
+        };
+        *carrying = next;
         Ok(wanted)
     }
 
@@ -112,8 +125,8 @@ impl App {
         self.resume_at(hosted, &self.origin_of_copy(hosted)?, PAUSE_MILLIS, false)
     }
 
-    /// Does what the mirror says until only the bundle can go on.
-    fn ask_on(&self, hosted: &Arc<Hosted>, mirror: &mut Mirror) -> Result<Wanted, AppError> {
+    /// Does what the mirror says until only the bundle can go on; what is wanted of that, and who wants it.
+    fn ask_on(&self, hosted: &Arc<Hosted>, mut mirror: Box<Mirror>) -> Result<(Wanted, Option<Asking>), AppError> {
         loop {
             let now = self.clock().now();
             match mirror.poll_action(now) {
@@ -135,24 +148,58 @@ impl App {
                     mirror.handle_filled();
                 }
                 Action::Stopped(stop) => {
-                    // Of two logs that the home has signed both checkpoints are proof. A page that leads nowhere proves
-                    // nothing: whoever carried it may have made it.
-                    if let Stop::Fork { .. } = &stop {
-                        self.keep_fork(hosted, &stop)?;
-                        self.store().alarm(Some(hosted.number), now, "fork", &stop.to_string())?;
-                    }
-                    return self.reached(hosted, Some(stop.to_string())).map(Wanted::Nothing);
+                    return match OtherLog::of(&stop) {
+                        Some(other) => Ok((other.wanted(), Some(Asking::Begins(Box::new(other))))),
+                        None => self.refuse(hosted, &stop),
+                    };
                 }
                 Action::Wait { .. } | Action::Listen { .. } => {
                     let trouble = mirror.status().trouble.map(|trouble| trouble.to_string());
-                    return self.reached(hosted, trouble).map(Wanted::Nothing);
+                    return self.nothing_more(hosted, trouble);
                 }
                 action => match Wanted::of(&action) {
-                    Some(wanted) => return Ok(wanted),
-                    None => return self.reached(hosted, None).map(Wanted::Nothing),
+                    Some(wanted) => return Ok((wanted, Some(Asking::Mirror(mirror)))),
+                    None => return self.nothing_more(hosted, None),
                 },
             }
         }
+    }
+
+    /// Reads on how the log begins to which a bundle leads and what is held here does not.
+    fn read_on(
+        &self,
+        hosted: &Hosted,
+        mut other: Box<OtherLog>,
+        carried: &Carried,
+    ) -> Result<(Wanted, Option<Asking>), AppError> {
+        let shown = match carried {
+            Carried::Page(page) => other.read(page),
+            _ => Some(false),
+        };
+        match shown {
+            None => Ok((other.wanted(), Some(Asking::Begins(other)))),
+            Some(is_fork) => self.refuse(hosted, &other.into_stop(is_fork)),
+        }
+    }
+
+    /// Refuses a bundle, and tells the operator of the domain as well as whoever brings it. Of two logs that the home has
+    /// signed both checkpoints are proof. A page that leads nowhere proves nothing: whoever carried it may have made it.
+    fn refuse(&self, hosted: &Hosted, stop: &Stop) -> Result<(Wanted, Option<Asking>), AppError> {
+        let why = match stop {
+            Stop::Unproven { .. } => format!("{stop}; a whole bundle, made without `--since`, shows which"),
+            _ => stop.to_string(),
+        };
+        let is_fork = matches!(stop, Stop::Fork { .. });
+        if is_fork {
+            self.keep_fork(hosted, stop)?;
+        }
+        let kind = if is_fork { "fork" } else { "bundle-refused" };
+        self.store().alarm_once(hosted.number, self.clock().now(), kind, &why)?;
+        self.nothing_more(hosted, Some(why))
+    }
+
+    fn nothing_more(&self, hosted: &Hosted, trouble: Option<String>) -> Result<(Wanted, Option<Asking>), AppError> {
+        Ok((Wanted::Nothing(self.reached(hosted, trouble)?), None))
     }
 
     fn reached(&self, hosted: &Hosted, trouble: Option<String>) -> Result<Reached, AppError> {

@@ -3,11 +3,14 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::log::merkle::{ProofError, verify_consistency};
+use ics_core::log::merkle::{ProofError, Tree, leaf_hash, verify_consistency};
 use ics_core::log::note::Note;
+use ics_sync::carried::Wanted;
 use ics_sync::mirror::Stop;
+use ics_sync::wire::Page;
 use tokio::time::timeout;
 
 use super::peers::Peer;
@@ -42,6 +45,60 @@ impl App {
         let number = hosted.number;
         let root = self.blocking(move |app| Ok(app.store().root_at(number, size)?)).await.ok()?;
         Some(verify_consistency(size, &root, theirs.size, &theirs.root, &proof) == Err(ProofError::OldRoot))
+    }
+}
+
+/// The log to which a bundle leads, read from its first entry on to see how it begins: whoever brings it cannot be asked for
+/// a proof, and has the entries. Nothing of them is kept.
+#[derive(Debug)]
+pub(crate) struct OtherLog {
+    /// Why the copy has stopped.
+    stop: Stop,
+    /// The checkpoint that had been reached here, and the one that contradicts it. Both were verified when they came.
+    ours: Checkpoint,
+    theirs: Checkpoint,
+    tree: Tree,
+}
+
+impl OtherLog {
+    /// The one to which the entries did not lead for which a mirror has stopped, where there is anything to hold it against.
+    pub(super) fn of(stop: &Stop) -> Option<Self> {
+        let Stop::Unproven { ours: Some(ours), theirs, .. } = stop else { return None };
+        Some(Self { ours: claimed(ours)?, theirs: claimed(theirs)?, tree: Tree::new(), stop: stop.clone() })
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted::Page { from: self.tree.size(), limit: limits::FEED_ENTRIES, until: self.theirs.size }
+    }
+
+    /// Reads the next page. What it shows: whether this is another log than the one that is held here; nothing as long as
+    /// more of it is needed. What does not lead to the home's checkpoint shows nothing.
+    pub(super) fn read(&mut self, page: &Page) -> Option<bool> {
+        if page.from != self.tree.size() || page.entries.is_empty() {
+            return Some(false);
+        }
+        let mut begins = None;
+        for entry in &page.entries {
+            self.tree.push(leaf_hash(&entry.leaf_data()));
+            if self.tree.size() == self.ours.size {
+                begins = Some(self.tree.root());
+            }
+        }
+        drop(self.tree.take_full_tiles());
+        let proof: Vec<Hash> = page.proof.iter().map(|hash| Hash(hash.0)).collect();
+        let Checkpoint { size, root, .. } = &self.theirs;
+        match verify_consistency(self.tree.size(), &self.tree.root(), *size, root, &proof) {
+            Ok(()) => begins.map(|begins| begins != self.ours.root),
+            Err(_) => Some(false),
+        }
+    }
+
+    /// Why the copy has stopped, now that it is known whether the home has signed two logs.
+    pub(super) fn into_stop(self, is_fork: bool) -> Stop {
+        match self.stop {
+            Stop::Unproven { ours, theirs, .. } if is_fork => Stop::Fork { size: self.ours.size, ours, theirs },
+            stop => stop,
+        }
     }
 }
 

@@ -1,0 +1,147 @@
+//! A home that has signed two logs, seen by who knows them from bundles or copies only.
+
+use ics_core::vocabulary::DomainName;
+use ics_node::app::{App, Reader, Source};
+use ics_node::config::PeerConfig;
+use ics_sync::carried::{Carried, Reached, Wanted};
+use ics_sync::wire::{Entry, Page};
+
+use crate::fixture::{Party, device, word};
+use crate::recovery::copied;
+
+/// Entries of both logs: the descriptor, a certificate and a statement.
+const SHARED: u64 = 3;
+
+/// A home, and another one that goes on from a copy of its files.
+struct Forked {
+    maker: Party,
+    site: Party,
+    home: App,
+    twin: App,
+    /// The files of the twin.
+    _files: tempfile::TempDir,
+}
+
+impl Forked {
+    /// The home says so many things more, and its twin so many others.
+    async fn with(more: u8, others: u8) -> Self {
+        let maker = Party::found("devices.acme.example");
+        let home = maker.open();
+        maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+        drop(home);
+        let files = copied(&maker);
+        let (home, twin) = (maker.open(), maker.open_with(|setup| setup.data = files.path().to_owned()));
+        for (app, first, count) in [(&home, 10, more), (&twin, 100, others)] {
+            for number in first..first + count {
+                maker.publish(app, &device(number), &format!("urn:dev:os:32473-{number}"), "L2").await;
+            }
+        }
+        Self { maker, site: Party::found("plant.example"), home, twin, _files: files }
+    }
+
+    /// A node to which bundles of the domain are brought.
+    fn gateway(&self) -> App {
+        let peer = PeerConfig {
+            key: Some(word(&self.home.node().key)),
+            mirror: vec![self.home.domain(&self.maker.domain).expect("here").info.origin],
+            ..PeerConfig::new(word("acme"))
+        };
+        self.site.open_for(vec![peer])
+    }
+
+    fn note(&self, of: &App) -> String {
+        of.checkpoint(&self.maker.domain).expect("signed")
+    }
+
+    /// The forks that are kept at a node, ours before theirs, and how many alarms of a kind there are.
+    fn told(&self, at: &App, kind: &str) -> (Vec<(String, String)>, usize) {
+        let info = at.domain(&self.maker.domain).expect("here");
+        let forks = info.forks.into_iter().map(|fork| (fork.ours, fork.theirs)).collect();
+        (forks, info.alarms.iter().filter(|alarm| alarm.kind == kind).count())
+    }
+}
+
+/// Brings a bundle of what a home has, whose pages are as `page` leaves them.
+fn bring(at: &App, of: &DomainName, home: &App, page: impl Fn(Page) -> Carried) -> Reached {
+    let mut carried = Carried::Begin;
+    loop {
+        carried = match at.carried(of, carried).expect("it asks on") {
+            Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(of, from).expect("descriptors")),
+            Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(of).expect("a checkpoint")),
+            Wanted::Page { from, limit, until } => {
+                page(home.entries(Reader::Anonymous, of, from, limit.min(2), Some(until)).expect("a page"))
+            }
+            Wanted::Again(again) => panic!("{again:?}"),
+            Wanted::Nothing(reached) => return reached,
+        };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_bundle_of_another_log_proves_the_fork_whichever_is_the_longer() {
+    for (more, others) in [(1, 3), (2, 3), (3, 1)] {
+        let forked = Forked::with(more, others).await;
+        let (gateway, domain) = (forked.gateway(), &forked.maker.domain);
+        let taken = bring(&gateway, domain, &forked.home, Carried::Page);
+        let held = SHARED + u64::from(more);
+        assert_eq!((taken.size, taken.trouble), (held, None));
+        let smaller = SHARED + u64::from(more.min(others));
+        for _ in 0..2 {
+            let refused = bring(&gateway, domain, &forked.twin, Carried::Page);
+            let why = refused.trouble.unwrap_or_default();
+            assert!(why.contains(&format!("two different roots for {smaller} entries")), "{why}");
+            assert_eq!(refused.size, held, "nothing of it is taken");
+        }
+        let proof = (forked.note(&forked.home), forked.note(&forked.twin));
+        assert_eq!(forked.told(&gateway, "fork"), (vec![proof], 1));
+        assert_eq!(bring(&gateway, domain, &forked.home, Carried::Page).trouble, None, "the log that is held goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_show_how_the_other_log_begins_proves_nothing_and_is_alarmed() {
+    let forked = Forked::with(2, 4).await;
+    let (gateway, domain) = (forked.gateway(), &forked.maker.domain);
+    assert_eq!(bring(&gateway, domain, &forked.home, Carried::Page).trouble, None);
+    let news_only = |page: Page| if page.from < SHARED + 2 { missing() } else { Carried::Page(page) };
+    let false_entry = |mut page: Page| {
+        if let (0, Some(Entry::Whole(entry))) = (page.from, page.entries.first_mut()) {
+            entry.body.push(b'!');
+        }
+        Carried::Page(page)
+    };
+    let nothing_at_first = |mut page: Page| {
+        if page.from == 0 {
+            page.entries.clear();
+        }
+        Carried::Page(page)
+    };
+    for brought in [
+        bring(&gateway, domain, &forked.twin, news_only),
+        bring(&gateway, domain, &forked.twin, false_entry),
+        bring(&gateway, domain, &forked.twin, nothing_at_first),
+    ] {
+        let why = brought.trouble.unwrap_or_default();
+        assert!(why.contains("do not lead from") && why.contains("made without `--since`, shows which"), "{why}");
+    }
+    assert_eq!(forked.told(&gateway, "fork"), (vec![], 0), "anybody could have made that");
+    assert_eq!(forked.told(&gateway, "bundle-refused").1, 1, "once is enough");
+}
+
+fn missing() -> Carried {
+    Carried::Missing("the bundle has news only".to_owned())
+}
+
+/// Who holds less than the home, and something else, has not merely less.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_does_not_go_on_beside_a_shorter_log_of_its_own() {
+    let forked = Forked::with(3, 1).await;
+    let (home, domain) = (&forked.home, &forked.maker.domain);
+    home.hold().expect("silenced");
+    let twin = Source::Copy { name: "a copy".to_owned(), app: forked.twin.clone() };
+    let asked = home.ask_all(domain, &[twin]).await.expect("asked");
+    let why = asked[0].answer.as_ref().expect_err("another log");
+    assert!(why.contains(&format!("two different roots for {} entries", SHARED + 1)), "{why}");
+    assert_eq!(home.silent(), core::slice::from_ref(domain), "it stays silent");
+    assert_eq!(forked.told(home, "fork").0.len(), 1, "the proof is kept");
+}
