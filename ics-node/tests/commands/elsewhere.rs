@@ -26,8 +26,11 @@ fn who_asks_for_what_stands_elsewhere_is_told_that_the_node_does_not_hold_it() {
 fn who_asks_for_what_there_is_none_of_is_told_so() {
     let stage = Stage::started();
     let forks = stage.for_people("home", &["domain", "forks"]);
-    let none = format!("no fork of {DOMAIN} was seen, as far as this node tells you: it tells its operator alone\n");
+    let none = format!("no fork of {DOMAIN} was seen\n");
     assert_eq!((forks.code, forks.stdout.as_str(), forks.stderr.as_str()), (0, none.as_str(), ""));
+    let stranger = stage.run_in("stranger", &["domain", "forks", DOMAIN]);
+    assert_eq!(stranger.code, 1, "nobody else is told, and that is no answer: {stranger:?}");
+    assert!(stranger.failure().1.contains("operator_token_file"), "{stranger:?}");
     let accounts = stage.for_people("home", &["acme", "list"]);
     let expected = "error: this node has no ACME server; `[acme]` in ics.toml makes one\n hint: this node does not do \
                     that: --node names another one\n";

@@ -30,17 +30,20 @@ impl Forks {
         let node = context.node(&context.config()?)?;
         let forks = context.wait(seen(&node, &domain))?;
         context.output.result(&forks, || match forks.as_slice() {
-            [] => format!("no fork of {domain} was seen, as far as this node tells you: it tells its operator alone"),
+            [] => format!("no fork of {domain} was seen"),
             forks => forks.iter().map(text).collect::<Vec<_>>().join("\n\n"),
         })?;
         Ok(Exit::Ok)
     }
 }
 
-/// The forks of a domain. One that the node does not hold it may have seen all the same, where it asks about single things
-/// or cosigns: the first line of a note says of which log it is.
+/// The forks of a domain, of which a node tells its operator alone: to anybody else it shows none. One that the node does
+/// not hold it may have seen all the same, where it asks about single things or cosigns: the first line of a note says of
+/// which log it is.
 async fn seen(node: &Node, domain: &DomainName) -> Result<Vec<ForkNotes>, Failure> {
     let error = match node.domain(domain).await {
+        // That there is none, only he is told; whether it is he who asks shows by what is told of no domain.
+        Ok(info) if info.forks.is_empty() => return Ok(node.forks().await.map(|_| Vec::new())?),
         Ok(info) => return Ok(info.forks),
         Err(error) => error,
     };
