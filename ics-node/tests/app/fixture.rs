@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, Head, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::identity::Kind;
+use ics_core::log::cosignature::cosign;
 use ics_core::log::receipt::Receipt;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
@@ -221,6 +222,11 @@ impl Party {
         let signed = sign_descriptor(&[&owner(&self.domain)], &descriptor.to_json(), at, &SALT).expect("signed");
         let founded = tokio::task::block_in_place(|| app.found(&signed));
         assert_eq!(founded.expect("founded"), self.domain);
+    }
+
+    /// A checkpoint as the party's home would have cosigned it at a time.
+    pub(crate) fn vouched(&self, note: &str, at: Timestamp) -> String {
+        cosign(note, &format!("ics.{}", self.domain), &self.node, at).expect("a note with room")
     }
 
     /// A later state of the signer's certificate, with one User ID more.

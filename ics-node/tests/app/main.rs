@@ -4,10 +4,10 @@
 
 mod access;
 mod answers;
+mod by_hand;
 mod copies;
 mod erased;
 mod fixture;
-mod forked;
 mod keys;
 mod lots;
 mod outbox;

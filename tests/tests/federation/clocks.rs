@@ -71,6 +71,14 @@ fn a_home_that_is_ahead_blocks_what_it_blocks_and_makes_nothing_fresh() {
     }
 
     pair.maker.restarts_at(Some("+2d"));
+    let peers = eventually("the gateway sees it, and says which clock to look at", || {
+        let peers = pair.gateway.json(&["peer", "status"]);
+        peers.to_string().contains("ahead of this node's clock").then_some(peers)
+    });
+    assert_eq!(peers[0]["pulls"][0]["state"], "waiting", "{peers:#}");
+    // What was proven before stands, and grows old.
+    pair.says(VALVE, "allow", "permitted");
+    pair.maker.json(&["publish", "--spki", &crate::spki(6), "--serial", "SN-0006"]);
     let stale = eventually("the gateway doubts", || {
         let verdict = pair.verdict(VALVE);
         (verdict["outcome"] != "allow").then_some(verdict)
@@ -78,9 +86,6 @@ fn a_home_that_is_ahead_blocks_what_it_blocks_and_makes_nothing_fresh() {
     pair.says(VALVE, "unknown", "stale");
     assert!(stale["reasons"].to_string().contains("ahead of this node's clock"), "the cause is told: {stale:#}");
     pair.says(PUMP, "deny", "blocked");
-    let peers = pair.gateway.json(&["peer", "status"]);
-    assert_eq!(peers[0]["pulls"][0]["state"], "waiting", "{peers:#}");
-    assert!(peers.to_string().contains("ahead of this node's clock"), "and which clock to look at: {peers:#}");
 
     pair.maker.json(&["status", "suspended", VALVE, "--yes"]);
     pair.gateway.catches_up(&pair.maker, DEVICES);

@@ -186,6 +186,7 @@ impl App {
     /// signed both checkpoints are proof. A page that leads nowhere proves nothing: whoever carried it may have made it.
     fn refuse(&self, hosted: &Hosted, stop: &Stop) -> Result<(Wanted, Option<Asking>), AppError> {
         let why = match stop {
+            Stop::Fork { .. } => format!("{stop}; `ics domain forks` shows both heads"),
             Stop::Unproven { .. } => format!("{stop}; a whole bundle, made without `--since`, shows which"),
             _ => stop.to_string(),
         };

@@ -164,7 +164,7 @@ impl App {
                     false => tx.doubt(doubt),
                 }
             }
-            if let Some(seal) = reached {
+            if let Some(seal) = reached.filter(|seal| proves_as_much(seal, tx.head().seal.as_ref())) {
                 tx.seal(seal)?;
             }
             writer.set_working(domain.clone(), line);
@@ -210,6 +210,13 @@ fn refuse_fork(tx: &WriteTx<'_>, seen: Option<&(u64, Hash)>) -> Result<(), Store
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a checkpoint may take the place of the one that is shown. Of as many entries, one whose time is not believed proves
+/// less than one whose time was: whoever has an old one of a home that was ahead could else undo what a later one proved.
+fn proves_as_much(new: &Seal, shown: Option<&Seal>) -> bool {
+    let is_less = |shown: &Seal| shown.size == new.size && shown.cosigned_at.is_some();
+    new.cosigned_at.is_some() || !shown.is_some_and(is_less)
 }
 
 /// Lets what was filled in take effect. Whoever follows the domain here has passed it, and looks at it now.

@@ -1,5 +1,8 @@
-//! A home that has signed two logs, seen by who knows them from bundles or copies only.
+//! What is brought by hand of a home that has signed two logs, or whose clock was ahead.
 
+use core::convert::identity;
+
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_node::app::{App, Reader, Source};
 use ics_node::config::PeerConfig;
@@ -61,19 +64,27 @@ impl Forked {
     }
 }
 
-/// Brings a bundle of what a home has, whose pages are as `page` leaves them.
-fn bring(at: &App, of: &DomainName, home: &App, page: impl Fn(Page) -> Carried) -> Reached {
+/// Brings a bundle of what a home has, with each of its answers as `change` leaves it.
+fn bring(at: &App, of: &DomainName, home: &App, change: impl Fn(Carried) -> Carried) -> Reached {
     let mut carried = Carried::Begin;
     loop {
-        carried = match at.carried(of, carried).expect("it asks on") {
+        carried = change(match at.carried(of, carried).expect("it asks on") {
             Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(of, from).expect("descriptors")),
             Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(of).expect("a checkpoint")),
             Wanted::Page { from, limit, until } => {
-                page(home.entries(Reader::Anonymous, of, from, limit.min(2), Some(until)).expect("a page"))
+                Carried::Page(home.entries(Reader::Anonymous, of, from, limit.min(2), Some(until)).expect("a page"))
             }
             Wanted::Again(again) => panic!("{again:?}"),
             Wanted::Nothing(reached) => return reached,
-        };
+        });
+    }
+}
+
+/// Changes the pages of a bundle.
+fn pages(change: impl Fn(Page) -> Carried) -> impl Fn(Carried) -> Carried {
+    move |carried| match carried {
+        Carried::Page(page) => change(page),
+        other => other,
     }
 }
 
@@ -82,19 +93,19 @@ async fn a_whole_bundle_of_another_log_proves_the_fork_whichever_is_the_longer()
     for (more, others) in [(1, 3), (2, 3), (3, 1)] {
         let forked = Forked::with(more, others).await;
         let (gateway, domain) = (forked.gateway(), &forked.maker.domain);
-        let taken = bring(&gateway, domain, &forked.home, Carried::Page);
+        let taken = bring(&gateway, domain, &forked.home, identity);
         let held = SHARED + u64::from(more);
         assert_eq!((taken.size, taken.trouble), (held, None));
         let smaller = SHARED + u64::from(more.min(others));
         for _ in 0..2 {
-            let refused = bring(&gateway, domain, &forked.twin, Carried::Page);
+            let refused = bring(&gateway, domain, &forked.twin, identity);
             let why = refused.trouble.unwrap_or_default();
             assert!(why.contains(&format!("two different roots for {smaller} entries")), "{why}");
             assert_eq!(refused.size, held, "nothing of it is taken");
         }
         let proof = (forked.note(&forked.home), forked.note(&forked.twin));
         assert_eq!(forked.told(&gateway, "fork"), (vec![proof], 1));
-        assert_eq!(bring(&gateway, domain, &forked.home, Carried::Page).trouble, None, "the log that is held goes on");
+        assert_eq!(bring(&gateway, domain, &forked.home, identity).trouble, None, "the log that is held goes on");
     }
 }
 
@@ -102,7 +113,7 @@ async fn a_whole_bundle_of_another_log_proves_the_fork_whichever_is_the_longer()
 async fn what_does_not_show_how_the_other_log_begins_proves_nothing_and_is_alarmed() {
     let forked = Forked::with(2, 4).await;
     let (gateway, domain) = (forked.gateway(), &forked.maker.domain);
-    assert_eq!(bring(&gateway, domain, &forked.home, Carried::Page).trouble, None);
+    assert_eq!(bring(&gateway, domain, &forked.home, identity).trouble, None);
     let news_only = |page: Page| if page.from < SHARED + 2 { missing() } else { Carried::Page(page) };
     let false_entry = |mut page: Page| {
         if let (0, Some(Entry::Whole(entry))) = (page.from, page.entries.first_mut()) {
@@ -117,9 +128,9 @@ async fn what_does_not_show_how_the_other_log_begins_proves_nothing_and_is_alarm
         Carried::Page(page)
     };
     for brought in [
-        bring(&gateway, domain, &forked.twin, news_only),
-        bring(&gateway, domain, &forked.twin, false_entry),
-        bring(&gateway, domain, &forked.twin, nothing_at_first),
+        bring(&gateway, domain, &forked.twin, pages(news_only)),
+        bring(&gateway, domain, &forked.twin, pages(false_entry)),
+        bring(&gateway, domain, &forked.twin, pages(nothing_at_first)),
     ] {
         let why = brought.trouble.unwrap_or_default();
         assert!(why.contains("do not lead from") && why.contains("made without `--since`, shows which"), "{why}");
@@ -144,4 +155,29 @@ async fn a_home_does_not_go_on_beside_a_shorter_log_of_its_own() {
     assert!(why.contains(&format!("two different roots for {} entries", SHARED + 1)), "{why}");
     assert_eq!(home.silent(), core::slice::from_ref(domain), "it stays silent");
     assert_eq!(forked.told(home, "fork").0.len(), 1, "the proof is kept");
+}
+
+/// Else whoever has an old bundle of a home that was ahead could make everything unknown with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_is_not_believed_does_not_undo_one_that_is() {
+    let forked = Forked::with(1, 0).await;
+    let (gateway, domain) = (forked.gateway(), &forked.maker.domain);
+    let now = forked.home.clock().now().as_seconds();
+    let (right, later, ahead) = (now - 60, now - 30, now + 86_400);
+    for (cosigned, known) in [
+        (ahead, None),
+        (right, Some(right)),
+        (ahead, Some(right)),
+        (ahead + 86_400, Some(right)),
+        (later, Some(later)),
+        (ahead, Some(later)),
+    ] {
+        let note = forked.maker.vouched(&forked.note(&forked.home), Timestamp::from_seconds(cosigned));
+        let taken = bring(&gateway, domain, &forked.home, |carried| match carried {
+            Carried::Checkpoint(_) => Carried::Checkpoint(note.clone()),
+            other => other,
+        });
+        assert_eq!((taken.size, taken.trouble), (SHARED + 1, None));
+        assert_eq!(taken.as_of, known.map(Timestamp::from_seconds), "cosigned at {cosigned}");
+    }
 }
