@@ -1,6 +1,8 @@
 //! What is brought by hand of a home that has signed two logs, or whose clock was ahead.
 
 use core::convert::identity;
+use core::time::Duration;
+use std::time::Instant;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -8,8 +10,9 @@ use ics_node::app::{App, Reader, Source};
 use ics_node::config::PeerConfig;
 use ics_sync::carried::{Carried, Reached, Wanted};
 use ics_sync::wire::{Entry, Page};
+use tokio::sync::watch;
 
-use crate::fixture::{Party, device, word};
+use crate::fixture::{PATIENCE, Party, catches_up, copy, device, served, word};
 use crate::recovery::copied;
 
 /// Entries of both logs: the descriptor, a certificate and a statement.
@@ -141,6 +144,34 @@ async fn what_does_not_show_how_the_other_log_begins_proves_nothing_and_is_alarm
 
 fn missing() -> Carried {
     Carried::Missing("the bundle has news only".to_owned())
+}
+
+/// The same over a network, where it was taken for a home that lags behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_shown_a_shorter_log_than_its_own_keeps_the_proof() {
+    let forked = Forked::with(1, 3).await;
+    let (domain, dir) = (&forked.maker.domain, tempfile::tempdir().expect("directory"));
+    let replicates = |copied: &App| {
+        let (stop, stopped) = watch::channel(false);
+        (stop, tokio::spawn(copied.clone().replicate(stopped)))
+    };
+    let copied = copy(dir.path(), &forked.twin, domain, &[("home", &served(&forked.twin))]);
+    let (stop, replicating) = replicates(&copied);
+    catches_up(&copied, &forked.twin, domain).await;
+    stop.send_replace(true);
+    replicating.await.expect("ends");
+    drop(copied);
+    let copied = copy(dir.path(), &forked.home, domain, &[("home", &served(&forked.home))]);
+    let (stop, replicating) = replicates(&copied);
+    let began = Instant::now();
+    while forked.told(&copied, "mirror-stopped").1 == 0 {
+        assert!(began.elapsed() < PATIENCE, "it does not stop");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let proof = (forked.note(&forked.twin), forked.note(&forked.home));
+    assert_eq!(forked.told(&copied, "mirror-stopped"), (vec![proof], 1));
+    stop.send_replace(true);
+    replicating.await.expect("ends");
 }
 
 /// Who holds less than the home, and something else, has not merely less.
