@@ -249,10 +249,12 @@ impl Mirror {
         let word = self.sources.word(&held.charter);
         let review = Review::of(&page, held, self.unsettled, word, question(from, now));
         let extended = held.extend(page, target, self.reached.as_ref(), word);
-        if let Some((next, page)) = self.or_stop(extended) {
-            self.pending = Some((Arc::new(page), next));
-            (self.review, self.pause) = (review, Pause::default());
+        let Some((next, page)) = self.or_stop(extended) else { return };
+        if let Some(statement) = next.belied(&page) {
+            return self.fail(Trouble::Unerased { statement, size }, now);
         }
+        self.pending = Some((Arc::new(page), next));
+        (self.review, self.pause) = (review, Pause::default());
     }
 
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.

@@ -16,6 +16,7 @@ mod network;
 mod owners;
 mod promises;
 mod reading;
+mod remnants;
 mod request;
 mod rules;
 mod simulation;
