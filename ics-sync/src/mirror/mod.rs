@@ -248,10 +248,15 @@ impl Mirror {
         }
         let word = self.sources.word(&held.charter);
         let review = Review::of(&page, held, self.unsettled, word, question(from, now));
+        let is_home = word.is_home;
         let extended = held.extend(page, target, self.reached.as_ref(), word);
         let Some((next, page)) = self.or_stop(extended) else { return };
         if let Some(statement) = next.belied(&page) {
             return self.fail(Trouble::Unerased { statement, size }, now);
+        }
+        // Descriptors that come with the pages before may have changed that.
+        if page.checkpoint.is_some() && page.rights.is_some() && !is_home && next.charter.is_public() {
+            return self.fail(Trouble::Public { size }, now);
         }
         self.pending = Some((Arc::new(page), next));
         (self.review, self.pause) = (review, Pause::default());
