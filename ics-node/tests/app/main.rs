@@ -4,6 +4,7 @@
 
 mod access;
 mod answers;
+mod brought;
 mod copies;
 mod erased;
 mod fixture;

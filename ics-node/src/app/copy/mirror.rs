@@ -73,7 +73,7 @@ impl App {
     }
 
     /// What of a copy rests on the word of others than the home.
-    fn doubt(&self, hosted: &Hosted) -> Result<Option<Doubt>, AppError> {
+    pub(super) fn doubt(&self, hosted: &Hosted) -> Result<Option<Doubt>, AppError> {
         let damaged = |error| AppError::Internal(format!("what is kept of peers of `{}`: {error}", hosted.name));
         self.store().doubt(hosted.number)?.map(|json| serde_json::from_str(&json).map_err(damaged)).transpose()
     }
