@@ -1,5 +1,7 @@
 //! Copies that are brought by hand, by somebody who leaves something out.
 
+use ics_core::identity::IdentityId;
+use ics_core::statement::Remnant;
 use ics_node::app::{App, Reader};
 use ics_node::config::PeerConfig;
 use ics_sync::carried::{Carried, Reached, Wanted};
@@ -85,4 +87,33 @@ async fn of_a_part_that_is_brought_it_is_said_upon_whose_word_it_rests() {
     assert_eq!((reached.trouble, reached.unconfirmed), (None, false), "all of it needs nobody's word");
     let pulled = copy.peers()[0].pulls[0].clone();
     assert_eq!((pulled.state.as_str(), pulled.partial, pulled.rests_on), ("by-hand", false, None));
+}
+
+/// Who reads a part cannot tell whether an erasure is kept from him, so what is said to be erased is taken. The owners' word
+/// counts all the same when it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_of_an_erased_entry_is_nothing_against_the_owners() {
+    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let lot = "permit (principal, action == Action::\"read\", resource) \
+               when { resource has lot && resource.lot == \"L1\" };";
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        assert!(descriptor.access.contains(all), "the template's rule");
+        descriptor.access = descriptor.access.replace(all, lot);
+    });
+    let site = Party::found("plant.example");
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let block = maker.submit_one(&home, blocked(&maker, &home, 1, "stolen", None)).await.expect("admitted");
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    let copy = by_hand(&site, &home, &maker);
+    let lie = Remnant { statement: block.id, identity: IdentityId::Key(device(2).fingerprint()) };
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |page| {
+        let of_it = (page.from..).zip(&mut page.entries).filter(|(at, _)| *at == block.index);
+        of_it.for_each(|(_, entry)| *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: lie });
+    });
+    assert_eq!((reached.trouble, reached.unconfirmed), (None, true));
+    maker.erase(&home, block.index).await;
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |_| ());
+    assert_eq!((reached.trouble, reached.size), (None, block.index + 3));
+    assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
 }

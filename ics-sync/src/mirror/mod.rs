@@ -197,10 +197,10 @@ impl Mirror {
         }
     }
 
-    /// The home's checkpoint that the pages lead to; `None` while nothing newer is known.
+    /// The home's checkpoint that the pages lead to, or to which they did not lead; `None` while nothing newer is known.
     #[must_use]
-    pub const fn target(&self) -> Option<&SignedCheckpoint> {
-        self.target.as_ref()
+    pub fn target(&self) -> Option<&SignedCheckpoint> {
+        self.target.as_ref().or(self.later.as_ref())
     }
 
     /// Takes the peer's answer to [`Action::FetchDescriptors`].
