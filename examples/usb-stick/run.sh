@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A gateway without any link: what it has to know comes on a stick, and what it says goes back on it. Its node verifies
-# what is on the stick as it verifies what comes over a network, so whoever carries it need not be trusted.
+# what is on the stick as it verifies what comes over a network, so whoever carries it need not be trusted. Where a
+# domain's rules hide a part of it from the gateway, he could leave out more; then the node says `unconfirmed`.
 . "$(dirname "$0")/../lib.sh"
 
 plant=$(address 20) site=$(address 21)

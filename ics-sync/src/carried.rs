@@ -119,6 +119,9 @@ pub struct Reached {
     /// Why it does not go on, in words; absent when all that was brought is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Whether it is a part of the log of which only whoever brought it says that nothing was left out.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub unconfirmed: bool,
     /// What of this node's submissions the copy shows to be in the log now.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub settled: u64,

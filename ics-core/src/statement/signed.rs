@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::StatementId;
 use super::message::Message;
+use super::{Remnant, StatementId};
 use crate::canonical_json::{self, JsonError};
 use crate::identity::Fingerprint;
 use crate::openpgp::algorithm::sha256;
@@ -125,6 +125,13 @@ impl Erasure {
             groups: Vec::new(),
             attributes: BTreeMap::new(),
         }
+    }
+
+    /// The entry that it erases, and what it leaves there; nothing if it does not say so, as every one does that counts.
+    #[must_use]
+    pub fn leaves(&self) -> Option<(u64, Remnant)> {
+        let (index, identity) = self.index.zip(self.identity)?;
+        Some((index, Remnant { statement: self.statement, identity: identity.id }))
     }
 
     /// Its canonical JSON, which is what owners sign.

@@ -147,7 +147,7 @@ pub struct Pulled {
     /// The domain.
     pub domain: DomainName,
     /// `current`, `unconfirmed` where all is here that others than the home say may be read, `catching-up`, `waiting`,
-    /// `stopped`, or `standby` while another peer is asked for it.
+    /// `stopped`, `standby` while another peer is asked for it, or `by-hand` where all of it is brought in bundles.
     pub state: String,
     /// Entries held, wherever they are from.
     pub size: u64,

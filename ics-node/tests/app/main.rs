@@ -4,6 +4,7 @@
 
 mod access;
 mod answers;
+mod brought;
 mod by_hand;
 mod copies;
 mod erased;

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use ics_core::identity::IdentityId;
 use ics_core::log::receipt::Receipt;
-use ics_core::statement::Remnant;
+use ics_core::statement::{Remnant, StatementId};
 use ics_node::app::{App, Reader, Source};
 use ics_node::config::PeerConfig;
 use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::fixture::{Party, device, served, word};
+use crate::erased::blocked;
+use crate::fixture::{Party, device, served, status_of, word};
 
 /// A home whose database is an older one, and a directory with all that it has logged.
 struct Loss {
@@ -48,9 +49,27 @@ impl Loss {
             maker.erase(&app, first.index).await;
         }
         drop(app);
+        Self::put_back(maker, before, [first, last])
+    }
+
+    /// What was lost is a block of device 1, which is erased as well, and what is said of device 2.
+    async fn of_an_erased_block(maker: Party) -> Self {
+        let app = maker.open();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        drop(app);
+        let before = std::fs::read(maker.data().join("ics.db")).expect("copied");
+        let app = maker.open();
+        let first = maker.submit_one(&app, blocked(&maker, &app, 1, "stolen", None)).await.expect("admitted");
+        let last = maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
+        maker.erase(&app, first.index).await;
+        drop(app);
+        Self::put_back(maker, before, [first, last])
+    }
+
+    fn put_back(maker: Party, before: Vec<u8>, lost: [Receipt; 2]) -> Self {
         let whole = copied(&maker);
         std::fs::write(maker.data().join("ics.db"), before).expect("put back");
-        Self { maker, whole, lost: [first, last] }
+        Self { maker, whole, lost }
     }
 
     /// Somebody who has all that was logged, as it lies in the directory.
@@ -255,5 +274,29 @@ async fn nothing_is_taken_for_erased_that_the_log_does_not_call_so() {
     assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(Some(2))], true));
     for receipt in [first, last] {
         home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
+    }
+}
+
+/// Of whom an erased entry was nobody has signed but the owners, in the erasure behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_whom_something_was_erased_the_owners_say_and_not_who_shows_it() {
+    let thing = |number| IdentityId::Key(device(number).fingerprint());
+    for (is_its_id, number) in [(true, 2), (false, 1)] {
+        let loss = Loss::of_an_erased_block(Party::found("devices.acme.example")).await;
+        let honest = std::fs::read(loss.whole.path().join("ics.db")).expect("read");
+        let statement = if is_its_id { loss.lost[0].id } else { StatementId([8; 32]) };
+        let lie = Remnant { statement, identity: thing(number) };
+        let log = Connection::open(loss.whole.path().join("ics.db")).expect("opens");
+        let sql = "UPDATE entry SET header = ?1 WHERE position = (SELECT max(position) - 2 FROM entry)";
+        assert_eq!(log.execute(sql, [lie.to_bytes()]).expect("changed"), 1);
+        drop(log);
+        let home = loss.maker.open();
+        let (answers, goes_on) = loss.ask(&home, &[loss.copy()]).await;
+        assert!(answers[0].as_ref().is_err_and(|why| why.contains("was erased, and no erasure")), "{answers:?}");
+        assert!(!goes_on, "{lie:?}");
+        assert_eq!(home.left(&loss.maker.domain).expect("here").0, 3, "nothing of it was taken: {lie:?}");
+        std::fs::write(loss.whole.path().join("ics.db"), honest).expect("written");
+        assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(Some(3))], true), "{lie:?}");
+        assert_eq!(status_of(&home, &loss.maker, 1).as_deref(), Some("stolen"), "{lie:?}");
     }
 }

@@ -20,7 +20,7 @@
 //!
 //! The digest finds what was torn or damaged on the way, before anything of it is used. It is no protection and claims
 //! none: whoever makes a bundle makes its digest. What the bundle says is held against signatures and proofs by the node
-//! that takes it, as if a peer had said it.
+//! that takes it, as if a peer had said it; what its reader may not read nobody has signed, as of any peer but the home.
 
 mod answers;
 mod read;

@@ -3,12 +3,13 @@
 //! A descriptor rules because the owners that the version before it names signed it, and the first because its entry
 //! is pinned. So the chain is believed before the log that holds it is: it tells the key that signed the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ics_core::descriptor::Descriptor;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::cosignature;
 use ics_core::log::note::{KeyError, NoteError, VerifierKey};
+use ics_core::policy::{AccessPolicy, Action, Principal, Request, Resource};
 use ics_core::time::Timestamp;
 
 use super::descriptors::{Refusal, admit};
@@ -55,6 +56,8 @@ struct Version {
     descriptor: Arc<Descriptor>,
     /// No descriptor is admitted with a home whose key cannot be used.
     home: Result<Home, KeyError>,
+    /// Whether anybody may copy all of the domain; asked of partial copies alone, and once, because rules take long to read.
+    is_public: OnceLock<bool>,
 }
 
 /// What verifies a home's checkpoints, and the times at which it vouches for them.
@@ -69,7 +72,15 @@ impl Version {
         let home = &descriptor.home;
         let key = home.verifying_key().ok_or(KeyError::Key).and_then(|key| origin.key(key.as_bytes()));
         let home = key.and_then(|key| Ok(Home { key, cosigner: home.cosigner()? }));
-        Self { descriptor: Arc::new(descriptor), home }
+        Self { descriptor: Arc::new(descriptor), home, is_public: OnceLock::new() }
+    }
+
+    fn is_public(&self) -> bool {
+        *self.is_public.get_or_init(|| {
+            let (principal, resource) = (Principal::default(), Resource::Domain(self.descriptor.domain.clone()));
+            let request = Request { principal, action: Action::Mirror, resource };
+            AccessPolicy::compile(&self.descriptor).is_ok_and(|policy| policy.decide(&request).allow)
+        })
     }
 }
 
@@ -95,9 +106,14 @@ impl Charter {
 
     /// Whether a peer is the home in force, as far as the operator says so: by the name or the key of the descriptor.
     pub(super) fn is_home(&self, source: &Source) -> bool {
-        let Version { descriptor, home } = &self.current;
+        let Version { descriptor, home, .. } = &self.current;
         let has_key = || home.as_ref().is_ok_and(|home| Some(home.key.key()) == source.key);
         source.is_shown && (source.name == descriptor.home.name || has_key())
+    }
+
+    /// Whether the rules in force where this mirror stands let anybody copy all of the domain.
+    pub(super) fn is_public(&self) -> bool {
+        self.current.is_public()
     }
 
     /// The next version that is not known yet.
@@ -139,7 +155,7 @@ impl Charter {
 
     /// Opens a checkpoint with the key in force, or else with one that follows; `None` if it bears neither.
     pub(super) fn open(&self, note: &str, now: Timestamp) -> Result<Option<SignedCheckpoint>, Stop> {
-        for (position, Version { descriptor, home }) in self.versions().enumerate() {
+        for (position, Version { descriptor, home, .. }) in self.versions().enumerate() {
             let home = home.as_ref().map_err(|problem| unusable(problem.clone()))?;
             let checkpoint = match Checkpoint::open(note, &home.key) {
                 Ok(checkpoint) => checkpoint,

@@ -203,10 +203,10 @@ impl Mirror {
         }
     }
 
-    /// The home's checkpoint that the pages lead to; `None` while nothing newer is known.
+    /// The home's checkpoint that the pages lead to, or to which they did not lead; `None` while nothing newer is known.
     #[must_use]
-    pub const fn target(&self) -> Option<&SignedCheckpoint> {
-        self.target.as_ref()
+    pub fn target(&self) -> Option<&SignedCheckpoint> {
+        self.target.as_ref().or(self.later.as_ref())
     }
 
     /// Takes the peer's answer to [`Action::FetchDescriptors`].
@@ -254,11 +254,18 @@ impl Mirror {
         }
         let word = self.sources.word(&held.charter);
         let review = Review::of(&page, held, self.unsettled, word, question(from, now));
+        let is_home = word.is_home;
         let extended = held.extend(page, target, self.reached.as_ref(), word);
-        if let Some((next, page)) = self.or_stop(extended) {
-            self.pending = Some((Arc::new(page), next));
-            (self.review, self.pause) = (review, Pause::default());
+        let Some((next, page)) = self.or_stop(extended) else { return };
+        if let Some(statement) = next.belied(&page) {
+            return self.fail(Trouble::Unerased { statement, size }, now);
         }
+        // Descriptors that come with the pages before may have changed that.
+        if page.checkpoint.is_some() && page.rights.is_some() && !is_home && next.charter.is_public() {
+            return self.fail(Trouble::Public { size }, now);
+        }
+        self.pending = Some((Arc::new(page), next));
+        (self.review, self.pause) = (review, Pause::default());
     }
 
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.

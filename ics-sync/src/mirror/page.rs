@@ -57,7 +57,8 @@ pub enum VerifiedEntry {
     Erased {
         /// Its leaf data.
         leaf: LeafData,
-        /// What the peer says of it. No signature covers that here; the owners' erasure later in the log does.
+        /// What the peer says of it. No signature covers that here; it is believed once the owners' erasure, later in the
+        /// log, says the same.
         remnant: Remnant,
     },
 }
@@ -101,8 +102,8 @@ pub(super) struct Held {
     pub(super) admitted_at: Timestamp,
     /// What this node may read; absent where that is all.
     pub(super) rights: Option<Rights>,
-    /// Statements that came as erased, by index, and that no erasure in the log has named so far.
-    pub(super) erased: Arc<BTreeMap<u64, StatementId>>,
+    /// What peers say is left of erased statements, by index, where no erasure in the log has said the same so far.
+    pub(super) erased: Arc<BTreeMap<u64, Remnant>>,
     /// Of which entries others than the home have said whether they may be read.
     pub(super) doubt: Option<Doubt>,
 }
@@ -111,7 +112,22 @@ impl Held {
     /// A statement that is said to be erased, where no erasure up to here says so: it is still to come, or the peer
     /// withholds the statement. Who may not read everything cannot tell.
     pub(super) fn unerased(&self) -> Option<StatementId> {
-        self.erased.values().next().copied().filter(|_| self.rights.is_none())
+        self.erased.values().next().map(|left| left.statement).filter(|_| self.rights.is_none())
+    }
+
+    /// A statement that this page says was erased, where an erasure on the same page says that something else stood there:
+    /// another statement, or one about another thing. Nothing of such a page is taken, since what is said of things in
+    /// between is judged by whose the erased one was.
+    pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
+        if self.erased.range(page.from..).next().is_none() {
+            return None;
+        }
+        let erasures = page.entries.iter().filter_map(|entry| match entry {
+            VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
+            VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
+        });
+        let mut told = erasures.filter(|(index, _)| *index >= page.from);
+        told.find_map(|(index, _)| self.erased.get(&index)).map(|left| left.statement)
     }
 
     /// Whether somebody decides what may be read of a page: the home does, and whoever is asked where no home is known.
@@ -187,12 +203,10 @@ impl Held {
 
     /// Takes note of an erasure. That the owners signed it the home has seen to.
     fn is_erased(&mut self, body: &[u8]) {
-        let Ok(Body::Erasure(signed)) = body::parse(body) else { return };
-        let (erased, named) = (Arc::make_mut(&mut self.erased), signed.erasure.statement);
-        match signed.erasure.index {
-            Some(index) if erased.get(&index) == Some(&named) => drop(erased.remove(&index)),
-            Some(_) => {}
-            None => erased.retain(|_, statement| *statement != named),
+        if let Some((index, left)) = left_by(body)
+            && self.erased.get(&index) == Some(&left)
+        {
+            Arc::make_mut(&mut self.erased).remove(&index);
         }
     }
 
@@ -201,7 +215,7 @@ impl Held {
         let entry = match entry {
             wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
             wire::Entry::Erased { leaf, remnant } => {
-                Arc::make_mut(&mut self.erased).insert(index, remnant.statement);
+                Arc::make_mut(&mut self.erased).insert(index, remnant);
                 return Ok(VerifiedEntry::Erased { leaf, remnant });
             }
             wire::Entry::Whole(entry) => entry,
@@ -218,5 +232,13 @@ impl Held {
             _ => {}
         }
         Ok(VerifiedEntry::Whole { header, entry })
+    }
+}
+
+/// The entry that an erasure names, and what it leaves there.
+fn left_by(body: &[u8]) -> Option<(u64, Remnant)> {
+    match body::parse(body) {
+        Ok(Body::Erasure(signed)) => signed.erasure.leaves(),
+        _ => None,
     }
 }

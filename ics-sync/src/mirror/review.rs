@@ -254,6 +254,9 @@ impl Mirror {
             let trouble = Trouble::Unconfirmed { from: held.tree.size(), by: word.name.to_owned() };
             return self.fail(trouble, now);
         }
+        if page.sight.is_some() && !word.is_home && held.charter.is_public() {
+            return self.fail(Trouble::Public { size: page.size }, now);
+        }
         if review.is_none() {
             return self.rest(now);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ics_core::descriptor::Descriptor;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::merkle::Tree;
-use ics_core::statement::StatementId;
+use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 
 use super::{Ahead, Doubt, Stop, Trouble};
@@ -28,8 +28,9 @@ pub struct Resume {
     pub rights: Option<Rights>,
     /// Whether something was filled in since that has not taken effect.
     pub unsettled: bool,
-    /// Statements behind that checkpoint that came as erased, by index, and that no erasure held here names.
-    pub erased: BTreeMap<u64, StatementId>,
+    /// What peers said is left of erased statements behind that checkpoint, by index, where no erasure held here says the
+    /// same.
+    pub erased: BTreeMap<u64, Remnant>,
     /// Of which entries others than the home have said whether this node may read them.
     pub doubt: Option<Doubt>,
 }

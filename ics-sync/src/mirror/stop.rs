@@ -202,10 +202,20 @@ pub enum Trouble {
         /// Entries that the home signed.
         size: u64,
     },
-    /// A statement that the peer says was erased, where no erasure in the home's log says so.
+    /// A part of the log, where the rules let anybody copy all of it. The home may say so all the same.
+    #[error(
+        "the peer shows a part of the {size} entries and says that the rest may not be read, but by the domain's rules \
+         anybody may copy all of it: it keeps something back, or has a part only; ask somebody else"
+    )]
+    Public {
+        /// Entries of the log.
+        size: u64,
+    },
+    /// A statement that the peer says was erased, where no erasure in the home's log says so, or only of another thing.
     #[error(
         "the peer says that the statement {statement} was erased, and no erasure among the {size} entries says so: it \
-         is still to come, or the peer withholds the statement"
+         is still to come, or the peer withholds the statement, or names another thing than the one that was meant; if \
+         that stays so whoever is asked, begin the copy anew (`ics domain recopy`)"
     )]
     Unerased {
         /// The statement, as the peer calls it.

@@ -226,3 +226,28 @@ fn who_may_read_all_is_shown_all_of_what_was_hidden() {
     assert_eq!(trouble, Some(Trouble::Withheld { from: 3, size: 10 }));
     assert_eq!(memory.sealed, 10);
 }
+
+/// The rules say who may read, and are signed by the owners: nobody but the home may say that they hide something.
+#[test]
+fn of_what_anybody_may_copy_nobody_but_the_home_shows_a_part() {
+    let mut home = home();
+    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
+    home.amend(at(NOW), |next| next.access.push_str(public));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = began(&home, false);
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([4]), at(NOW));
+    assert_eq!((mirror.status().trouble, memory.size()), (Some(Trouble::Public { size: 11 }), 0));
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed, &memory.rights), (None, 11, &None));
+
+    // Who holds all of it is not made to believe that there is something for others only.
+    home.append_many(1, "true", at(LATER));
+    home.sign(at(LATER));
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([11]), at(EVEN_LATER));
+    assert_eq!((mirror.status().trouble, memory.size()), (Some(Trouble::Public { size: 12 }), 11));
+    assert_eq!(mirror.status().doubt, None);
+
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed), (None, 12));
+}

@@ -17,6 +17,7 @@ mod network;
 mod owners;
 mod promises;
 mod reading;
+mod remnants;
 mod request;
 mod rules;
 mod simulation;

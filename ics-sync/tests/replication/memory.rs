@@ -9,7 +9,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, EntryKind};
 use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::log::{Hash, LeafData};
-use ics_core::statement::StatementId;
+use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 use ics_sync::Applier;
 use ics_sync::mirror::{Doubt, Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
@@ -34,8 +34,8 @@ pub(crate) struct Memory {
     pub(crate) note: Option<String>,
     /// When the home vouched for the last checkpoint.
     pub(crate) as_of: Option<Timestamp>,
-    /// Statements that came as erased since the last checkpoint. Nothing is erased here.
-    pub(crate) erased: BTreeMap<u64, StatementId>,
+    /// What came of erased statements since the last checkpoint. Nothing is erased here.
+    pub(crate) erased: BTreeMap<u64, Remnant>,
     /// What rests on the word of others than the home.
     pub(crate) doubt: Option<Doubt>,
     /// What was said of peers who had left out what the home shows.
@@ -116,7 +116,7 @@ impl Memory {
                 self.kept.push(Kept::Hidden);
                 self.entries.push(None);
                 if let VerifiedEntry::Erased { remnant, .. } = entry {
-                    self.erased.insert(self.kept.len() as u64 - 1, remnant.statement);
+                    self.erased.insert(self.kept.len() as u64 - 1, *remnant);
                 }
             }
         }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::{Descriptor, DomainLimits, Freshness, NodeKey, OwnerKey, Owners, RULES};
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::make;
+use ics_core::statement::{Erasure, make};
 use ics_core::time::Timestamp;
 
 use crate::speech;
@@ -85,6 +85,12 @@ pub(crate) fn sign(descriptor: &Descriptor) -> Vec<u8> {
 /// The same, signed by somebody.
 pub(crate) fn sign_by(seed: u8, descriptor: &Descriptor) -> Vec<u8> {
     make::sign_descriptor(&[&owner(seed)], &descriptor.to_json(), CREATED, &[0; 32]).expect("a body")
+}
+
+/// The body of an erasure's entry, signed by the owner.
+pub(crate) fn erase(erasure: &Erasure) -> Vec<u8> {
+    let json = erasure.to_json().expect("JSON");
+    make::sign_descriptor(&[&owner(OWNER)], &json, CREATED, &[0; 32]).expect("a body")
 }
 
 /// The descriptor that an entry puts in force, if it does; without the checks that the mirror makes.

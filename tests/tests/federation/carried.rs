@@ -255,7 +255,9 @@ fn a_bundle_holds_what_its_reader_may_read() {
 
     reads("\"seven\"");
     let made = places.to_gateway("1", None);
-    assert_eq!(places.at_gateway("1")["state"], "current");
+    assert_eq!(places.at_gateway("1")["state"], "unconfirmed", "nobody has signed that this is all that may be read");
+    let pulled = places.gateway.json(&["peer", "status"])[0]["pulls"][0].clone();
+    assert_eq!((&pulled["state"], &pulled["partial"]), (&json!("unconfirmed"), &json!(true)), "{pulled}");
     places.gateway_says("allow", "serial:SN-0007");
     assert_eq!(places.gateway_says("unknown", "serial:SN-0008")["reason"], "not-heard", "it may be hidden");
     let bytes = fs::read(places.file("1")).expect("a bundle");
@@ -266,7 +268,7 @@ fn a_bundle_holds_what_its_reader_may_read() {
     let more = places.to_gateway("2", Some("1"));
     assert_eq!((&of(&made, DEVICES)["from"], &of(&more, DEVICES)["from"]), (&json!(0), &json!(0)));
     let taken = places.at_gateway("2");
-    assert_eq!((&taken["state"], &taken["new"]), (&json!("current"), &json!(1)), "{taken}");
+    assert_eq!((&taken["state"], &taken["new"]), (&json!("unconfirmed"), &json!(1)), "{taken}");
     places.gateway_says("allow", "serial:SN-0008");
     said(&places.maker.json(&["status", "suspended", "serial:SN-0008", "--yes"]));
     let news = places.to_gateway("3", Some("2"));

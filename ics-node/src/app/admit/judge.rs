@@ -12,8 +12,8 @@ use ics_core::log::source::{EvidenceError, Source};
 use ics_core::openpgp::certificate::{Certificate, KeyRefusal, Purpose};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::record::{Logged, Posting, SourceRef};
-use ics_core::statement::body;
-use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasure, Statement, StatementId};
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::{Certification, Erasure, Remnant, SignedDescriptor, SignedErasure, Statement};
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
@@ -21,7 +21,7 @@ use super::noted::{Notes, warn_of_revoked};
 use crate::api::Problem;
 use crate::api::problem::Code;
 use crate::app::entries::{Before, Entries, Line, Log, body_key, restore};
-use crate::store::{Part, StoreError, WriteTx};
+use crate::store::{Content, Part, StoreError, WriteTx};
 
 /// What the policy says of an entry.
 pub(crate) enum Judgement {
@@ -252,7 +252,7 @@ fn judge_erasure(
 ) -> Result<Judgement, StoreError> {
     if header.source.is_some() {
         // What was taken over before stays, until the owners here erase it as well.
-        if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure.statement)? {
+        if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure)? {
             return Ok(Judgement::Present(taken.index()));
         }
         let of = signed.erasure.identity.map_or_else(String::new, |it| format!(" of {}", it.id));
@@ -268,9 +268,9 @@ fn judge_erasure(
     }
     // By its own bytes nobody looks for one; that it stands there already, what it erased says.
     let id = signed.erasure.statement;
-    let mut erasable = find_erasable(entries, domain, &id)?;
+    let mut erasable = find_erasable(entries, domain, &signed.erasure)?;
     if matches!(erasable, Found::Nothing) {
-        erasable = withheld(log, signed)?;
+        erasable = withheld(log, entries, &signed.erasure)?;
     }
     let subject = match &erasable {
         // It is over already, and nothing more is asked.
@@ -295,17 +295,29 @@ fn judge_erasure(
     })
 }
 
-/// The entry that an erasure names, where this node got it as a bare leaf: it could not read what is gone.
-fn withheld(log: &impl Log, signed: &SignedErasure) -> Result<Found, StoreError> {
-    let erasure = &signed.erasure;
-    let (Some(index), Some(identity)) = (erasure.index, erasure.identity) else { return Ok(Found::Nothing) };
+/// The entry that an erasure names, where this node got no more of it than the leaf: it could not read what is gone. What a
+/// peer said of it besides is nothing against the word of the owners, who would else block nothing any more.
+fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result<Found, StoreError> {
+    let Some((index, remnant)) = erasure.leaves() else { return Ok(Found::Nothing) };
     if index >= log.count() {
         return Ok(Found::Nothing);
     }
     let entry = log.at(index)?;
-    let is_bare = entry.content.is_none() && entry.header.is_empty();
-    let remnant = Remnant { statement: erasure.statement, identity: identity.id };
-    Ok(if is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
+    let is_bare = match Remnant::from_bytes(&entry.header) {
+        Some(told) => !is_borne_out(entries, index, &told)?,
+        None => entry.header.is_empty(),
+    };
+    Ok(if entry.content.is_none() && is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
+}
+
+/// Whether what stands in the place of an entry is what an erasure says that has effect.
+fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
+    let found = entries.find(&[Posting::Statement(told.statement)], limits::PAGE_ITEMS)?;
+    let said = |content: &Content| match body::parse(&content.body) {
+        Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((index, *told)),
+        _ => false,
+    };
+    Ok(found.iter().any(|entry| entry.effective && entry.content.as_ref().is_some_and(said)))
 }
 
 /// Whether the erasure at an index is this very one.
@@ -334,20 +346,24 @@ impl Found {
     }
 }
 
-/// The entry with an id: what stands of it, or the erasure that ended it, or what came here of it.
-fn find_erasable(entries: &impl Entries, domain: &Domain, id: &StatementId) -> Result<Found, StoreError> {
+/// The entry that an erasure means: what stands of it, or the erasure that ended it, or what came here of it, if that is the
+/// same.
+fn find_erasable(entries: &impl Entries, domain: &Domain, erasure: &Erasure) -> Result<Found, StoreError> {
+    let (id, leaves) = (erasure.statement, erasure.leaves());
     let (mut left, mut other) = (Found::Nothing, Found::Nothing);
     // Few entries have one id: itself and its erasure, and what collides with it.
-    for entry in entries.find(&[Posting::Statement(*id)], limits::PAGE_ITEMS)? {
-        if let Some(logged) = restore(domain, &entry)?.filter(|logged| logged.id() == *id) {
+    for entry in entries.find(&[Posting::Statement(id)], limits::PAGE_ITEMS)? {
+        if let Some(logged) = restore(domain, &entry)?.filter(|logged| logged.id() == id) {
             // An erasure that had no effect erased nothing.
             if !(logged.is_erased() && logged.is_refused()) {
                 return Ok(Found::Statement(Box::new(logged)));
             }
-        } else if let Some(remnant) = Remnant::from_bytes(&entry.header).filter(|it| it.statement == *id) {
-            left = Found::Remnant(entry.index, remnant);
+        } else if let Some(remnant) = Remnant::from_bytes(&entry.header) {
+            if leaves == Some((entry.index, remnant)) {
+                left = Found::Remnant(entry.index, remnant);
+            }
         } else if let Some(content) = &entry.content
-            && body::parse(&content.body).is_ok_and(|body| body.id() == *id)
+            && body::parse(&content.body).is_ok_and(|body| body.id() == id)
             && let Ok(header) = Header::decode(&entry.header)
         {
             other = Found::Other(header.kind);

@@ -207,7 +207,8 @@ impl App {
         let settled = self.settle_outbox(hosted)?;
         let head = self.store().head(hosted.number)?;
         let as_of = head.seal.and_then(|seal| seal.cosigned_at);
-        Ok(Reached { size: head.size, as_of, trouble, settled, refused: 0 })
+        let unconfirmed = self.doubt(hosted)?.is_some();
+        Ok(Reached { size: head.size, as_of, trouble, unconfirmed, settled, refused: 0 })
     }
 
     /// Ends what waits here and was refused, as the bundle says. Nobody has signed that, and it is shown as what it is. What

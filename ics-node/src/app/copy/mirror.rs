@@ -1,6 +1,6 @@
 //! Mirrored domains: taking in what the home has logged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::domain::Domain;
@@ -8,8 +8,8 @@ use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
+use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
@@ -73,29 +73,32 @@ impl App {
     }
 
     /// What of a copy rests on the word of others than the home.
-    fn doubt(&self, hosted: &Hosted) -> Result<Option<Doubt>, AppError> {
+    pub(super) fn doubt(&self, hosted: &Hosted) -> Result<Option<Doubt>, AppError> {
         let damaged = |error| AppError::Internal(format!("what is kept of peers of `{}`: {error}", hosted.name));
         self.store().doubt(hosted.number)?.map(|json| serde_json::from_str(&json).map_err(damaged)).transpose()
     }
 
-    /// The statements in a part of the log of which only remnants came, by index, and no erasure in it.
-    fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<BTreeMap<u64, StatementId>, AppError> {
-        let (mut erased, mut named, mut from) = (BTreeMap::new(), BTreeSet::new(), from);
+    /// What came of statements in a part of the log of which only remnants came, by index, where no erasure in it says the
+    /// same of them.
+    fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<BTreeMap<u64, Remnant>, AppError> {
+        let (mut erased, mut from) = (BTreeMap::new(), from);
         while from < end {
             let entries = self.store().entries(hosted.number, from, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
             from += entries.len().max(1) as u64;
             for StoredEntry { index, header, content, .. } in entries {
                 match content {
-                    None => erased.extend(Remnant::from_bytes(&header).map(|remnant| (index, remnant.statement))),
+                    None => erased.extend(Remnant::from_bytes(&header).map(|remnant| (index, remnant))),
                     Some(content) => {
-                        if let Ok(Body::Erasure(signed)) = body::parse(&content.body) {
-                            named.insert(signed.erasure.statement);
+                        if let Ok(Body::Erasure(signed)) = body::parse(&content.body)
+                            && let Some((index, left)) = signed.erasure.leaves()
+                            && erased.get(&index) == Some(&left)
+                        {
+                            erased.remove(&index);
                         }
                     }
                 }
             }
         }
-        erased.retain(|_, statement| !named.contains(statement));
         Ok(erased)
     }
 

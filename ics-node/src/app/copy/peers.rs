@@ -12,7 +12,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::budget::Budget;
 use ics_sync::http::HttpPeer;
-use ics_sync::mirror::Source;
+use ics_sync::mirror::{Doubt, Source};
 use tokio::sync::watch;
 
 use crate::api::problem::Code;
@@ -377,22 +377,27 @@ impl App {
         let hosted = self.hosted(domain).ok();
         let head = hosted.as_ref().and_then(|hosted| self.store().head(hosted.number).ok());
         let as_of = head.as_ref().and_then(|head| head.seal.as_ref()?.cosigned_at);
-        let doing = hosted.and_then(|hosted| hosted.mirror());
+        let doing = hosted.as_ref().and_then(|hosted| hosted.mirror());
         let is_asked = doing.as_ref().is_some_and(|doing| doing.peer == peer.config.name.as_str());
         let doing = doing.filter(|_| is_asked);
+        // Of what comes in bundles nobody is asked: upon whose word it rests stands in the store.
+        let brought = hosted.as_deref().filter(|_| asked.is_none() && doing.is_none());
+        let doubt = brought.and_then(|hosted| self.doubt(hosted).ok().flatten());
+        let is_part = brought.is_some_and(|hosted| self.is_whole(hosted).is_ok_and(|is_whole| !is_whole));
         Pulled {
             domain: domain.clone(),
-            state: match (&doing, asked) {
-                (Some(doing), _) => doing.state.clone(),
-                (None, Some(_)) => "standby".to_owned(),
-                (None, None) => "by-hand".to_owned(),
+            state: match (&doing, asked, &doubt) {
+                (Some(doing), ..) => doing.state.clone(),
+                (None, Some(_), _) => "standby".to_owned(),
+                (None, None, Some(_)) => "unconfirmed".to_owned(),
+                (None, None, None) => "by-hand".to_owned(),
             },
             size: head.map_or(0, |head| head.size),
             lag_entries: doing.as_ref().map_or(0, |doing| doing.lag_entries),
             as_of,
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
-            rests_on: doing.as_ref().and_then(|doing| doing.rests_on.clone()),
-            partial: doing.as_ref().is_some_and(|doing| doing.partial),
+            rests_on: doing.as_ref().map_or_else(|| doubt.as_ref().map(Doubt::names), |doing| doing.rests_on.clone()),
+            partial: doing.as_ref().map_or(is_part, |doing| doing.partial),
             last_error: doing.and_then(|doing| doing.last_error),
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }

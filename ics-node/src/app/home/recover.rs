@@ -263,6 +263,7 @@ impl App {
                     Ok(())
                 }
                 Action::Wait { .. } | Action::Listen { .. } => {
+                    self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;
                     return match mirror.status().trouble {
                         // It holds less than is here, and so nothing that was lost.
                         None | Some(Trouble::Stale { .. }) => Ok(Some(fetched)),
@@ -270,7 +271,8 @@ impl App {
                     };
                 }
                 Action::Apply(page) => {
-                    self.put_on_file(hosted, &page, mirror.target()).await.map_err(text)?;
+                    let known = page.checkpoint.as_ref().or(mirror.target()).cloned();
+                    self.put_on_file(hosted, known).await.map_err(text)?;
                     if remnants(&page).any(|(index, remnant)| erased.get(&index) != Some(&remnant)) {
                         erased = self.look_ahead(hosted, source, mirror.clone()).await?;
                     }
@@ -338,13 +340,8 @@ impl App {
     }
 
     /// Before anything is taken, or refused, it is put on file that so much was signed.
-    async fn put_on_file(
-        &self,
-        hosted: &Arc<Hosted>,
-        page: &VerifiedPage,
-        target: Option<&SignedCheckpoint>,
-    ) -> Result<(), AppError> {
-        let Some(known) = page.checkpoint.as_ref().or(target).cloned() else { return Ok(()) };
+    async fn put_on_file(&self, hosted: &Arc<Hosted>, known: Option<SignedCheckpoint>) -> Result<(), AppError> {
+        let Some(known) = known else { return Ok(()) };
         let hosted = Arc::clone(hosted);
         self.blocking(move |app| Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?)).await
     }

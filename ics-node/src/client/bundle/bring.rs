@@ -51,6 +51,8 @@ pub struct Brought {
 pub enum State {
     /// It is what the bundle has.
     Current,
+    /// The same, of a part of the log, and only whoever made or carried the bundle says that nothing was left out of it.
+    Unconfirmed,
     /// The bundle has nothing to copy.
     Nothing,
     /// This node is the home: there is nothing to copy.
@@ -116,8 +118,12 @@ async fn one(
         brought.state = State::Home;
     } else if has_copy {
         let reached = copy(node, bundle, section, &domain, |size| moved(size.saturating_sub(before))).await?;
-        let Reached { size, as_of, trouble, settled, .. } = reached;
-        brought.state = if trouble.is_none() { State::Current } else { State::Refused };
+        let Reached { size, as_of, trouble, unconfirmed, settled, .. } = reached;
+        brought.state = match (&trouble, unconfirmed) {
+            (Some(_), _) => State::Refused,
+            (None, true) => State::Unconfirmed,
+            (None, false) => State::Current,
+        };
         (brought.size, brought.new) = (Some(size), size.saturating_sub(before));
         (brought.as_of, brought.why, brought.settled) = (as_of, trouble, settled);
     }

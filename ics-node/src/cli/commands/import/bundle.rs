@@ -50,10 +50,16 @@ fn one(brought: &Brought) -> String {
     let size = brought.size.unwrap_or_default();
     let mut mark = style("✓").green();
     match brought.state {
-        State::Current => {
+        State::Current | State::Unconfirmed => {
             rows.push(("entries", format!("{size}, {} new", brought.new)));
             let as_of = brought.as_of.map_or_else(|| "the bundle proves no time".to_owned(), when);
             rows.push(("as of", as_of));
+            if brought.state == State::Unconfirmed {
+                mark = style("!").yellow();
+                let why = "a part of the log, and nobody has signed that nothing was left out of it: who made the bundle, or \
+                           carried it, could keep a block back";
+                rows.push(("unconfirmed", why.to_owned()));
+            }
         }
         State::Nothing => {}
         State::Home => rows.push(("copy", "this node is its home".to_owned())),

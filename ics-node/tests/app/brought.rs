@@ -1,0 +1,119 @@
+//! Copies that are brought by hand, by somebody who leaves something out.
+
+use ics_core::identity::IdentityId;
+use ics_core::statement::Remnant;
+use ics_node::app::{App, Reader};
+use ics_node::config::PeerConfig;
+use ics_sync::carried::{Carried, Reached, Wanted};
+use ics_sync::wire::{Base64, Entry, Page, Sight};
+
+use crate::erased::blocked;
+use crate::fixture::{Party, device, status_of, word};
+
+/// A node that copies a party's domain, and asks nobody for it.
+fn by_hand(site: &Party, home: &App, maker: &Party) -> App {
+    let origin = home.domain(&maker.domain).expect("here").info.origin;
+    site.open_for(vec![PeerConfig { mirror: vec![origin], ..PeerConfig::new(word("acme")) }])
+}
+
+/// Brings a copy what its home shows to a reader, as somebody has changed it on the way.
+fn bring(copy: &App, home: &App, maker: &Party, reader: Reader, change: impl Fn(&mut Page)) -> Reached {
+    let domain = &maker.domain;
+    let mut said = Carried::Begin;
+    loop {
+        let wanted = tokio::task::block_in_place(|| copy.carried(domain, said)).expect("taken");
+        said = match wanted {
+            Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(domain, from).expect("here")),
+            Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(domain).expect("signed")),
+            Wanted::Page { from, limit, until } => {
+                let mut page = home.entries(reader, domain, from, limit, Some(until)).expect("a page");
+                change(&mut page);
+                Carried::Page(page)
+            }
+            Wanted::Again(again) => Carried::Shown(home.entries_again(reader, domain, &again).expect("shown")),
+            Wanted::Nothing(reached) => return reached,
+        };
+    }
+}
+
+/// Shows the leaf alone of an entry, as if the reader might not read it.
+fn hide(page: &mut Page, index: u64) {
+    page.sight = Some(Sight { rights: Base64([1; 16]), earlier: Vec::new(), ended: Vec::new() });
+    let of_it = (page.from..).zip(&mut page.entries).filter(|(at, _)| *at == index);
+    of_it.for_each(|(_, entry)| *entry = Entry::Hidden(entry.leaf_data()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_anybody_may_copy_nothing_is_left_out_on_the_way() {
+    let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let first = maker.submit_one(&home, blocked(&maker, &home, 1, "stolen", None)).await.expect("admitted");
+    let copy = by_hand(&site, &home, &maker);
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |page| hide(page, first.index));
+    assert!(reached.trouble.is_some_and(|why| why.contains("anybody may copy all of it")));
+    assert_eq!(reached.size, 0, "nothing of it was taken");
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |_| ());
+    assert_eq!((reached.trouble, reached.unconfirmed), (None, false));
+    assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
+
+    // The same of a copy that has long been there.
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+    let second = maker.submit_one(&home, blocked(&maker, &home, 2, "stolen", None)).await.expect("admitted");
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |page| hide(page, second.index));
+    assert!(reached.trouble.is_some_and(|why| why.contains("anybody may copy all of it")));
+    assert_eq!(reached.size, second.index - 1, "what was there before");
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |_| ());
+    assert_eq!((reached.trouble, reached.unconfirmed), (None, false));
+    assert_eq!(status_of(&copy, &maker, 2).as_deref(), Some("stolen"));
+    assert_eq!(copy.peers()[0].pulls[0].state, "by-hand");
+}
+
+/// What others may not read of a domain nobody but its home could tell, and nobody has signed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_part_that_is_brought_it_is_said_upon_whose_word_it_rests() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let site = Party::found("plant.example");
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let copy = by_hand(&site, &home, &maker);
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |_| ());
+    assert_eq!((reached.trouble, reached.unconfirmed, reached.size), (None, true, 3));
+    let pulled = copy.peers()[0].pulls[0].clone();
+    assert_eq!((pulled.state.as_str(), pulled.partial), ("unconfirmed", true));
+    assert!(pulled.rests_on.is_some_and(|by| by.contains("brought by hand")));
+
+    let reached = bring(&copy, &home, &maker, Reader::Operator, |_| ());
+    assert_eq!((reached.trouble, reached.unconfirmed), (None, false), "all of it needs nobody's word");
+    let pulled = copy.peers()[0].pulls[0].clone();
+    assert_eq!((pulled.state.as_str(), pulled.partial, pulled.rests_on), ("by-hand", false, None));
+}
+
+/// Who reads a part cannot tell whether an erasure is kept from him, so what is said to be erased is taken. The owners' word
+/// counts all the same when it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_of_an_erased_entry_is_nothing_against_the_owners() {
+    let all = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let lot = "permit (principal, action == Action::\"read\", resource) \
+               when { resource has lot && resource.lot == \"L1\" };";
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        assert!(descriptor.access.contains(all), "the template's rule");
+        descriptor.access = descriptor.access.replace(all, lot);
+    });
+    let site = Party::found("plant.example");
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let block = maker.submit_one(&home, blocked(&maker, &home, 1, "stolen", None)).await.expect("admitted");
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L1").await;
+    let copy = by_hand(&site, &home, &maker);
+    let lie = Remnant { statement: block.id, identity: IdentityId::Key(device(2).fingerprint()) };
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |page| {
+        let of_it = (page.from..).zip(&mut page.entries).filter(|(at, _)| *at == block.index);
+        of_it.for_each(|(_, entry)| *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: lie });
+    });
+    assert_eq!((reached.trouble, reached.unconfirmed), (None, true));
+    maker.erase(&home, block.index).await;
+    let reached = bring(&copy, &home, &maker, Reader::Anonymous, |_| ());
+    assert_eq!((reached.trouble, reached.size), (None, block.index + 3));
+    assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
+}

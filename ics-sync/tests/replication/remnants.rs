@@ -1,0 +1,111 @@
+//! What a peer says is left of an erased statement, which nobody has signed, and what the owners' erasure says of it.
+
+use ics_core::identity::Kind;
+use ics_core::log::entry::EntryKind;
+use ics_core::record::Identity;
+use ics_core::statement::{Erasure, Remnant, StatementId};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
+use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
+use ics_sync::wire;
+
+use crate::home::{Home, at, entry};
+use crate::memory::Memory;
+use crate::{owners, speech};
+
+const NOW: u64 = 1_700_000_000_000;
+/// When a peer is asked again, after what failed before.
+const LATER: u64 = NOW + 600_000;
+const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+/// The index of the entry that is erased, and that of its erasure.
+const ERASED: u64 = 4;
+const ERASURE: u64 = 10;
+
+/// What is left of it.
+fn truth() -> Remnant {
+    Remnant { statement: StatementId([7; 32]), identity: speech::thing(1) }
+}
+
+/// What somebody may say is left of it: of another thing, or of another statement.
+fn lies() -> [Remnant; 2] {
+    [Remnant { identity: speech::thing(2), ..truth() }, Remnant { statement: StatementId([8; 32]), ..truth() }]
+}
+
+/// A home with an erased entry and its erasure, which gives so many entries at once.
+fn home(page_limit: usize) -> Home {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.page_limit = page_limit;
+    home.append_many(9, "true", at(NOW));
+    let Remnant { statement, identity } = truth();
+    let erasure = Erasure {
+        index: Some(ERASED),
+        identity: Some(Identity { id: identity, kind: Kind::Device }),
+        act: Some(Act::Status),
+        ..Erasure::new(home.origin.domain.clone(), statement)
+    };
+    assert_eq!((home.size(), erasure.leaves()), (ERASURE, Some((ERASED, truth()))));
+    home.push(entry(EntryKind::Erasure, owners::erase(&erasure), at(NOW)));
+    home.sign(at(NOW));
+    home
+}
+
+/// Asks a peer who says that this is left of the erased entry, until there is nothing to do but wait.
+fn ask(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) {
+    let erase = |entry: &mut wire::Entry| *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
+    for _ in 0..100 {
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from, limit, until } => {
+                let mut page = home.page(from, limit, until).expect("within the log");
+                (from..).zip(&mut page.entries).filter(|(index, _)| *index == ERASED).for_each(|(_, it)| erase(it));
+                mirror.handle_page(page, now);
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::Wait { .. } | Action::Listen { .. } => return,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the mirror does not come to rest: {:?}", mirror.status());
+}
+
+#[test]
+fn what_an_erasure_bears_out_is_believed() {
+    for page_limit in [5, 100] {
+        let home = home(page_limit);
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask(&mut mirror, &mut memory, &home, truth(), at(NOW));
+        assert_eq!((mirror.status().trouble, memory.sealed), (None, 11), "{page_limit} entries at once");
+    }
+}
+
+#[test]
+fn nothing_is_taken_of_a_page_whose_own_erasure_says_otherwise() {
+    let home = home(100);
+    for lie in lies() {
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask(&mut mirror, &mut memory, &home, lie, at(NOW));
+        let trouble = Trouble::Unerased { statement: lie.statement, size: 11 };
+        assert_eq!((mirror.status().trouble, memory.size()), (Some(trouble), 0), "{lie:?}");
+        ask(&mut mirror, &mut memory, &home, truth(), at(LATER));
+        assert_eq!((mirror.status().trouble, memory.sealed), (None, 11), "whoever shows it as it is heals it: {lie:?}");
+    }
+}
+
+/// What was said of things in between was judged by whose the erased one was said to be.
+#[test]
+fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwise() {
+    let home = home(5);
+    for lie in lies() {
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask(&mut mirror, &mut memory, &home, lie, at(NOW));
+        assert_eq!((memory.size(), memory.sealed), (11, 0), "{lie:?}");
+        let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER));
+        ask(&mut mirror, &mut memory, &home, truth(), at(LATER));
+        let trouble = Trouble::Unerased { statement: lie.statement, size: 11 };
+        assert_eq!((mirror.status().trouble, memory.sealed), (Some(trouble), 0), "{lie:?}");
+    }
+}
