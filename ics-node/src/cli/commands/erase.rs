@@ -205,7 +205,7 @@ fn stays(erasure: &Erasure) -> String {
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());
     if erasure.identity.is_some_and(|it| it.kind.has_key()) {
-        lines.push("its name in what cannot be erased: issued certificates, grants, withdrawals".to_owned());
+        lines.push("its name in what cannot be erased: withdrawals of introductions and approvals".to_owned());
     }
     if erasure.act == Some(Act::Identity) {
         lines.push("what rules of reading hide by what goes: only whom everything is shown reads it then".to_owned());
