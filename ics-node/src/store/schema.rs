@@ -30,6 +30,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-13.sql"),
     include_str!("schema/log-14.sql"),
     include_str!("schema/log-15.sql"),
+    include_str!("schema/log-16.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),
@@ -249,6 +250,32 @@ mod tests {
         let rows = statement.as_mut().expect("SQL").query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         let rows: Vec<(bool, i64, Option<i64>)> = rows.expect("rows").map(|row| row.expect("a row")).collect();
         assert_eq!(rows, [(true, 1, None), (false, 0, Some(-1)), (true, 1, None), (false, 0, Some(-1))]);
+    }
+
+    #[test]
+    fn receipts_of_what_an_earlier_version_erased_are_deleted() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db");
+        let former = Connection::open(&path).expect("open");
+        LOG_STEPS[..15].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 15).expect("set");
+        // As ever, erased, and one that may not be read.
+        for (index, header, salt) in [(0, "header", Some("salt")), (1, "remnant", None), (2, "", None)] {
+            let sql = "INSERT INTO entry (position, effective, leaf, header, salt, body) \
+                       VALUES ((1 << 40) + ?1, 1, zeroblob(32), CAST(?2 AS BLOB), CAST(?3 AS BLOB), CAST(?3 AS BLOB))";
+            former.execute(sql, rusqlite::params![index, header, salt]).expect("inserted");
+        }
+        let receipts = (0..3).map(|index| format!("{{\"receipt\":{{\"index\":{index}}}}}"));
+        for result in receipts.chain(["{".to_owned(), "{\"problem\":{}}".to_owned()]) {
+            let sql = "INSERT INTO outbox (domain, hash, at, done_at, result) VALUES (1, randomblob(32), 0, 1, ?1)";
+            former.execute(sql, [result]).expect("inserted");
+        }
+        drop(former);
+        let log = open_writer(File::Log, &path).expect("open");
+        let mut statement = log.prepare("SELECT id FROM outbox ORDER BY id").expect("SQL");
+        let kept = statement.query_map([], |row| row.get(0)).expect("rows");
+        assert_eq!(kept.collect::<Result<Vec<i64>, _>>().expect("rows"), [1, 3, 4, 5]);
     }
 
     #[test]
