@@ -91,8 +91,8 @@ fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
         .map(|it| it.logged)
 }
 
-/// What it is called: by its introduction; where none stands, by what else stands, and after that by what stood. What can
-/// never be erased gives no name, whatever stands in it, or a name would outlive its erasure.
+/// What it is called: by its introduction; where none stands, by what else stands, and after that by what stood. What
+/// can never be erased gives no name, whatever stands in it, or a name would outlive its erasure.
 fn title(scene: &Scene<'_>, introduction: &Logged) -> String {
     let rank = |it: &&Judged<'_>| {
         let never_counted = matches!(it.standing, Standing::Refused | Standing::Compromised);

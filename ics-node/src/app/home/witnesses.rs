@@ -304,7 +304,8 @@ impl App {
         Ok(())
     }
 
-    /// Tells of a witness whose clock is ahead, once: what it cosigns is shown with that time for as long as it is kept.
+    /// Tells of a witness whose clock is ahead, once: what it cosigns is shown with that time for as long as it is
+    /// kept.
     fn note_clock(
         &self,
         hosted: &Hosted,
@@ -320,8 +321,8 @@ impl App {
         let Some(at) = ahead.filter(|_| !was_ahead) else { return Ok(()) };
         tracing::warn!(domain = %hosted.name, witness = %witness.name, %at, "a witness's clock is ahead");
         let text = format!(
-            "the clock of the witness `{}` is ahead of this node's: what it cosigns bears a time to come; one of the two \
-             clocks is wrong",
+            "the clock of the witness `{}` is ahead of this node's: what it cosigns bears a time to come; one of the \
+             two clocks is wrong",
             witness.name
         );
         self.store().alarm_once(hosted.number, now, "witness", &text)?;

@@ -1,5 +1,5 @@
-//! What stands in a certificate is forgotten long after its end: a name in it may be a person's, and what says that it was
-//! issued is never erased.
+//! What stands in a certificate is forgotten long after its end: a name in it may be a person's, and what says that it
+//! was issued is never erased.
 
 use std::sync::atomic::Ordering;
 
@@ -16,8 +16,8 @@ const KEPT_MILLIS: u64 = 30 * 86_400_000;
 const LOOKED_AT: usize = 200;
 
 impl App {
-    /// Looks at the next certificates of each domain of this node, from the first again behind the last, and forgets what
-    /// stands in those that ended long before `now`. Without it the profile alone says what takes the place of what.
+    /// Looks at the next certificates of each domain of this node, from the first again behind the last, and forgets
+    /// what stands in those that ended long before `now`. Without it the profile alone says what succeeds what.
     ///
     /// # Errors
     /// When the store fails.

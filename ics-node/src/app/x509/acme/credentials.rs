@@ -103,8 +103,8 @@ impl App {
     }
 
     /// Takes away all accounts that speak for a signer or a thing, with the credentials that would make others: somebody
-    /// else may have their keys. What the holder himself may have stays, and he can bind another account. Whom to write to
-    /// about them is deleted, also from the parts of the file that mean nothing any more.
+    /// else may have their keys. What the holder himself may have stays, and he can bind another account. Whom to write
+    /// to about them is deleted, also from the parts of the file that mean nothing any more.
     ///
     /// # Errors
     /// When no certificates are issued here, or the store fails.

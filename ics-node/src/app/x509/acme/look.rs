@@ -112,7 +112,8 @@ impl App {
         let late = || Problem::new(Kind::Connection, format!("no answer within {} s", LOOK_TIME.as_secs()));
         let found = found.unwrap_or_else(|_| Err(late()));
         // A host may be called after a person, and nobody erases a log.
-        tracing::debug!(host = %look.host, method = look.method.as_str(), found = found.is_ok(), "a challenge was looked at");
+        let (host, method, found_it) = (&look.host, look.method.as_str(), found.is_ok());
+        tracing::debug!(%host, method, found = found_it, "a challenge was looked at");
         let app = self.clone();
         let kept = crate::background::spawn(move || app.acme_found(&look, found)).await;
         if !matches!(kept, Ok(Ok(()))) {
