@@ -5,6 +5,9 @@ use core::str::FromStr;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Digits of a fingerprint that are shown in the place of a name.
+const UNNAMED_DIGITS: usize = 16;
+
 /// The fingerprint of an OpenPGP key, in lower-case hex: 40 digits for version 4 (RFC 9580, 5.5.4.2), 64 for version 6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fingerprint {
@@ -190,6 +193,12 @@ pub enum Kind {
     Software,
     /// A lot, a model, an order…; it has no key, only a canonical subject.
     Group,
+}
+
+/// What a thing is called of which no name is known, or none is to be said: by its kind and its key.
+#[must_use]
+pub fn unnamed(kind: Kind, key: &Fingerprint) -> String {
+    format!("{kind} {}", key.to_string().chars().take(UNNAMED_DIGITS).collect::<String>())
 }
 
 impl Kind {

@@ -173,6 +173,16 @@ words! {
     }
 }
 
+impl Act {
+    /// Whether what is said so stays for ever: it cannot be erased, because others rest on it. Whose statements count
+    /// hangs on grants; a withdrawal is nothing but what it takes back; and which certificates there are must be known
+    /// for as long as they may be shown.
+    #[must_use]
+    pub const fn stays(self) -> bool {
+        matches!(self, Self::Grant | Self::Issued | Self::Withdrawal)
+    }
+}
+
 impl Attribute {
     /// The attributes by which groups select members: few, because every subset of a device's is looked up.
     pub const SELECTING: [Self; 4] = [Self::Manufacturer, Self::Model, Self::ProductId, Self::Lot];

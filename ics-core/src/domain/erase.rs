@@ -12,10 +12,7 @@ use crate::log::entry::EntryKind;
 use crate::record::{Digest, Identity, Judged, Listed, Logged, Scene, Standing, formerly_blocked};
 use crate::statement::{Erasure, Remnant, SignedErasure, StatementId};
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, Attribute, Effect};
-
-/// The acts whose statements stay.
-const STAYING: [Act; 3] = [Act::Grant, Act::Withdrawal, Act::Issued];
+use crate::vocabulary::{Attribute, Effect};
 
 /// The entry that an erasure is to erase, as a node holds it.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +37,8 @@ impl Domain {
             return Err(Refusal::Erased(target.index()));
         }
         let act = target.act();
-        // Whose statements count hangs on grants, and of whom all members are on groups; a withdrawal is nothing but
-        // what it takes back; and which certificates there are must be known for as long as they may be shown.
-        if STAYING.contains(&act) || target.subject().as_group().is_some() {
+        // Of whom all members are hangs on groups.
+        if act.stays() || target.subject().as_group().is_some() {
             return Err(Refusal::NotErasable(act.as_str()));
         }
         let scene = Scene::judge(self, target.subject_id(), None, context.about, context.groups, at);
@@ -179,7 +175,7 @@ impl Domain {
                     now.or_else(|| self.descriptor_at(index).effect(status, kind))
                 };
                 let effect = erasure.status.as_ref().and_then(means);
-                let is_complete = erasure.act.is_some_and(|act| !STAYING.contains(&act));
+                let is_complete = erasure.act.is_some_and(|act| !act.stays());
                 let fits = Remnant { statement: erasure.statement, identity: id } == remnant
                     && erasure.index == Some(index)
                     && effect == erasure.effect

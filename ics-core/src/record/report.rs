@@ -387,7 +387,8 @@ pub struct Record {
     /// The thing: `id` and `kind`.
     #[serde(flatten)]
     pub identity: Identity,
-    /// What people call it: its first standing User ID, or name and version.
+    /// What people call it: the User ID of its first standing introduction, else of what else is said of it, or name
+    /// and version. What stays for ever names nothing ([`Act::stays`](crate::vocabulary::Act::stays)).
     pub title: String,
     /// What those call it who introduce it as well, and call it something else; each name once, by the first who gives it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -10,7 +10,7 @@ use super::report::{
 };
 use super::standing::{Grants, Judged, Scene};
 use crate::domain::Domain;
-use crate::identity::IdentityId;
+use crate::identity::{IdentityId, unnamed};
 use crate::limits;
 use crate::name::Name;
 use crate::statement::{DeveloperSignature, Subject};
@@ -39,7 +39,7 @@ pub fn resolve(
     Some(Record {
         domain: domain.name().clone(),
         identity: Identity { id: *subject, kind: introduction.subject().kind() },
-        title: introduction.subject().title(),
+        title: title(&scene, introduction),
         also_called: also_called(&scene, introduction),
         at,
         changes_at: changes_at(&scene, at),
@@ -74,7 +74,7 @@ fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
 
 /// What it is called by introductions that stand beside the first, where they call it something else.
 fn also_called(scene: &Scene<'_>, introduction: &Logged) -> Vec<Given<String>> {
-    let mut seen = BTreeSet::from([introduction.subject().title()]);
+    let mut seen = BTreeSet::from([title(scene, introduction)]);
     let others = standing(scene, Act::Identity).filter(|it| it.is_direct(&scene.subject));
     let called = others.map(|it| given(scene, it.logged, it.logged.subject().title()));
     called.filter(|given| seen.insert(given.value.clone())).collect()
@@ -89,6 +89,21 @@ fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
         .or_else(|| direct().find(|it| it.stands()))
         .or_else(|| direct().next())
         .map(|it| it.logged)
+}
+
+/// What it is called: by its introduction; where none stands, by what else stands, and after that by what stood. What
+/// can never be erased gives no name, whatever stands in it, or a name would outlive its erasure.
+fn title(scene: &Scene<'_>, introduction: &Logged) -> String {
+    let rank = |it: &&Judged<'_>| {
+        let never_counted = matches!(it.standing, Standing::Refused | Standing::Compromised);
+        (!it.stands(), never_counted, it.logged.act() != Act::Identity)
+    };
+    let direct = scene.judged.iter().filter(|it| it.is_direct(&scene.subject));
+    match (direct.filter(|it| !it.logged.act().stays()).min_by_key(rank), introduction.subject()) {
+        (Some(named), _) => named.logged.subject().title(),
+        (None, Subject::Key { fingerprint, kind, .. }) => unnamed(*kind, fingerprint),
+        (None, subject) => subject.title(),
+    }
 }
 
 fn by(scene: &Scene<'_>, logged: &Logged) -> By {

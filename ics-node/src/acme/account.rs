@@ -121,11 +121,20 @@ impl Account {
         let contact = update.contact.map(check_contacts).transpose()?;
         match update.status.as_deref() {
             None | Some("valid") => {}
-            Some("deactivated") => self.status = AccountStatus::Deactivated,
+            Some("deactivated") => {
+                self.end(AccountStatus::Deactivated);
+                return Ok(());
+            }
             Some(_) => return Err(Problem::malformed("status: an account can only be `deactivated`")),
         }
         self.contact = contact.unwrap_or_else(|| core::mem::take(&mut self.contact));
         Ok(())
+    }
+
+    /// Ends it, for good. Whom to write to is nobody's business any more.
+    pub fn end(&mut self, status: AccountStatus) {
+        self.status = status;
+        self.contact.clear();
     }
 
     /// As its client sees it.
@@ -232,11 +241,13 @@ mod tests {
     #[test]
     fn an_account_is_given_up_once_and_for_all() {
         let holder = Holder::Thing("ab".repeat(20).parse().expect("a fingerprint"));
-        let mut account = Account::new(jwk(&secret(1)), holder, Vec::new(), Timestamp::default());
+        let contact = vec!["mailto:jo@acme.example".to_owned()];
+        let mut account = Account::new(jwk(&secret(1)), holder, contact.clone(), Timestamp::default());
         let status = |status: &str| AccountUpdate { status: Some(status.to_owned()), contact: None };
         assert!(account.update(status("revoked")).is_err());
-        assert_eq!(account.check_valid(), Ok(()));
-        account.update(status("deactivated")).expect("given up");
+        assert_eq!((account.check_valid(), &account.contact), (Ok(()), &contact));
+        account.update(AccountUpdate { contact: Some(contact), ..status("deactivated") }).expect("given up");
+        assert_eq!(account.contact, Vec::<String>::new(), "there is nobody to write to any more");
         account.update(status("valid")).expect("changes nothing");
         assert_eq!(account.check_valid().map_err(|error| error.kind), Err(Kind::Unauthorized));
     }

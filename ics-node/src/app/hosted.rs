@@ -1,7 +1,7 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -63,6 +63,8 @@ pub(crate) struct Hosted {
     pub(crate) moved: watch::Sender<u64>,
     /// What the last look at its certificates has found.
     pub(super) expiries: Mutex<Option<Expiries>>,
+    /// From which entry on it is looked next for certificates that are over.
+    pub(super) certified_from: AtomicU64,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
@@ -90,6 +92,7 @@ impl Hosted {
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
+            certified_from: AtomicU64::default(),
             retry: tokio::sync::Mutex::default(),
         }
     }

@@ -56,6 +56,7 @@ fn item_text(number: usize, item: &Item) -> String {
     ];
     rows.extend(subject_rows(&draft.subject));
     rows.extend(claims_rows(&draft.claims));
+    rows.extend(stays(&draft.claims, matches!(draft.subject, DraftSubject::Key { revokes: true, .. })));
     let verb = if draft.claims.act == Act::Withdrawal { "takes back" } else { "replaces" };
     rows.extend(draft.claims.supersedes.iter().map(|id| (verb, replaced_text(id, item.shown(id)))));
     card(&title, &rows)
@@ -101,6 +102,17 @@ pub(crate) fn claims_rows(claims: &Claims) -> Vec<(&'static str, String)> {
     keys.for_each(|key| push("developer", Some(key)));
     push("from", claims.from.map(when));
     rows
+}
+
+/// What cannot be erased any more once it is signed, beyond the act itself. A thing is named by what revokes alone.
+pub(crate) fn stays(claims: &Claims, revokes: bool) -> Option<(&'static str, String)> {
+    let what = match (claims.act.stays(), revokes, claims.reason.is_some()) {
+        (true, true, true) => "the name and the reason",
+        (true, true, false) => "the name",
+        (true, false, true) => "the reason",
+        _ => return None,
+    };
+    Some(("stays", format!("{what}: a {} cannot be erased", claims.act)))
 }
 
 fn replaced_text(id: &StatementId, shown: Option<Unverified>) -> String {

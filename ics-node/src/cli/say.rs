@@ -37,7 +37,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{self, card, table};
 use super::progress;
-use super::review::claims_rows;
+use super::review::{claims_rows, stays};
 use super::words::{clean, counted, short};
 use crate::api::ListQuery;
 use crate::client::batch::{Head, Item};
@@ -394,7 +394,8 @@ fn review_table(sayings: &[&Saying]) -> String {
     let mut text = lines.next().unwrap_or_default().to_owned();
     for (line, saying) in lines.zip(sayings) {
         text.push_str(&format!("\n{line}"));
-        for (name, value) in claims_rows(&saying.claims) {
+        let revokes = saying.ends_vouching && saying.found.thing.kind().has_key();
+        for (name, value) in claims_rows(&saying.claims).into_iter().chain(stays(&saying.claims, revokes)) {
             text.push_str(&format!("\n    {}  {value}", style(name).dim()));
         }
     }

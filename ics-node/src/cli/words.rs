@@ -2,12 +2,28 @@
 
 use console::style;
 use ics_core::evidence::Verified;
+use ics_core::limits;
 use ics_core::record::By;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Effect;
 
 use crate::api::AsOf;
 pub(crate) use crate::words::{attribute, clean, counted, short, span, when};
+
+/// Of a time that somebody else's clock gave.
+const LATER: &str = "later than the time by which it is judged";
+
+/// Whether a time that somebody else's clock gave is well ahead of the time by which it is judged.
+#[must_use]
+pub(crate) fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at.millis_since(now) > limits::CLOCK_SKEW_MILLIS
+}
+
+/// Such a time in words, with a warning where it is ahead.
+#[must_use]
+pub(crate) fn when_by(at: Timestamp, now: Timestamp) -> String {
+    if is_ahead(at, now) { format!("{} ({})", when(at), style(LATER).yellow()) } else { when(at) }
+}
 
 /// A signer by his name, or by his fingerprint where he has none.
 #[must_use]
@@ -100,7 +116,7 @@ impl Freshness {
                 format!("{} ({old}){entries}", when(time))
             }
             (Some(time), None) => {
-                format!("{} ({}){entries}", when(time), style("later than the time by which it is judged").yellow())
+                format!("{} ({}){entries}", when(time), style(LATER).yellow())
             }
             _ => format!("{}{entries}", style("never: the home has not said that this is its newest state").yellow()),
         }
@@ -114,6 +130,19 @@ pub(crate) fn counted_entries(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_is_to_come_is_told_as_such() {
+        let time = Timestamp::from_seconds(1_795_162_200);
+        let text = |ahead: u64| {
+            let now = Timestamp::from_millis(time.as_millis() - ahead);
+            console::strip_ansi_codes(&when_by(time, now)).into_owned()
+        };
+        let at = "2026-11-20 08:10:00 UTC";
+        assert_eq!(text(limits::CLOCK_SKEW_MILLIS), at, "no two clocks are the same");
+        let later = format!("{at} (later than the time by which it is judged)");
+        assert_eq!(text(limits::CLOCK_SKEW_MILLIS + 1), later);
+    }
 
     #[test]
     fn past_its_bound_an_answer_is_stale() {

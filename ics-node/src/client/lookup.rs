@@ -1,12 +1,12 @@
 //! Finding the thing that a person names, and what is said of it.
 
-use ics_core::identity::IdentityId;
+use ics_core::identity::{IdentityId, unnamed};
 use ics_core::name::Lookup;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::node::{Node, NodeError};
-use super::thing::{GivenKey, KeyThing, Thing, ThingError, unnamed};
+use super::thing::{GivenKey, KeyThing, Thing, ThingError};
 use crate::api::problem::Code;
 use crate::api::{IdentitySummary, ListQuery, RecordAnswer, ViewAnswer};
 
@@ -90,7 +90,8 @@ pub async fn find_by_key(
     if let Some(id) = of_key.filter(|id| records().any(|record| record.identity.id != *id)) {
         return Err(LookupError::OtherKey { query: query.to_owned(), id });
     }
-    let source = records().find_map(|record| Some((record, introduction(record)?)));
+    let source = |gives: fn(&Listed) -> bool| records().find_map(|it| Some((it, introduction(it, gives)?)));
+    let source = source(gives_name).or_else(|| source(|_| true));
     let inconsistent = |reason: String| LookupError::Inconsistent { query: query.to_owned(), reason };
     let thing = match source {
         Some((record, index)) => {
@@ -141,10 +142,15 @@ fn about_itself(record: &Record) -> impl Iterator<Item = &Listed> {
     record.statements.iter().filter(|it| it.by.group.is_none())
 }
 
+/// Whether a statement may say what a thing is called. What stays for ever names nothing.
+fn gives_name(it: &Listed) -> bool {
+    !it.act.stays() && !matches!(it.standing, Standing::Refused | Standing::Compromised)
+}
+
 /// The index of the statement about the thing itself that says what it is called, as the record has it: what is reviewed
 /// and signed is what was looked up. What is left of an erased one has no key.
-fn introduction(record: &Record) -> Option<u64> {
-    let whole = || about_itself(record).filter(|it| !it.erased);
+fn introduction(record: &Record, gives: fn(&Listed) -> bool) -> Option<u64> {
+    let whole = || about_itself(record).filter(move |it| !it.erased && gives(it));
     let stands = |it: &&Listed| it.standing == Standing::Stands;
     let introduces = |it: &&Listed| stands(it) && it.act == Act::Identity;
     whole().find(introduces).or_else(|| whole().find(stands)).or_else(|| whole().next()).map(|it| it.by.index)
@@ -153,7 +159,7 @@ fn introduction(record: &Record) -> Option<u64> {
 /// A thing of which a record has nothing but what was left of erased statements. What it was called is to be forgotten.
 fn given(key: &GivenKey, record: &Record) -> Thing {
     let (key, kind) = (key.key.clone(), record.identity.kind);
-    let user_id = unnamed(kind, &key.fingerprint().to_string());
+    let user_id = unnamed(kind, &key.fingerprint());
     Thing::Key(Box::new(KeyThing { key, kind, user_id, self_signature: None }))
 }
 

@@ -10,7 +10,7 @@ use ics_core::statement::{Claims, ClaimsError, Draft, DraftSubject};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect, Role, StatusName};
 
-use super::thing::Thing;
+use super::thing::{KeyThing, Thing};
 use crate::keys::{KeyError, UnlockedKey};
 
 /// A signer at work: his key, the role in which he speaks, and the domain that he speaks in.
@@ -173,13 +173,13 @@ impl Signing {
         let revokes = self.revokes(&thing, &claims, ends_vouching)?;
         let subject = match thing {
             Thing::Document(subject) => DraftSubject::Document(subject),
-            Thing::Key(thing) => DraftSubject::Key {
-                key: Box::new(thing.key),
-                kind: thing.kind,
-                user_id: thing.user_id,
-                self_signature: thing.self_signature,
-                revokes,
-            },
+            Thing::Key(thing) => {
+                // OpenPGP revokes by the User ID (RFC 9580, 5.2.1.13): over another one gpg would still believe what is
+                // taken back.
+                let is_named = revokes || !claims.act.stays();
+                let KeyThing { key, kind, user_id, self_signature } = if is_named { *thing } else { thing.unnamed() };
+                DraftSubject::Key { key: Box::new(key), kind, user_id, self_signature, revokes }
+            }
         };
         Ok(Draft { subject, claims })
     }

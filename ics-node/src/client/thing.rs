@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::identity::{IdentityId, Kind};
+use ics_core::identity::{IdentityId, Kind, unnamed};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::statement::{self, Body, ClaimsError, Subject};
 use sequoia_openpgp::PacketPile;
@@ -130,8 +130,16 @@ fn self_certification(body: &[u8]) -> Result<Option<(String, Vec<u8>)>, String> 
     Ok(Some((user_id, signature.to_vec().map_err(|e| e.to_string())?)))
 }
 
+impl KeyThing {
+    /// The same without what it is called: so it stands in what stays for ever, or its name could never be erased.
+    #[must_use]
+    pub fn unnamed(self) -> Self {
+        Self { user_id: unnamed(self.kind, &self.key.fingerprint()), self_signature: None, ..self }
+    }
+}
+
 impl Thing {
-    /// What the body of an entry is about.
+    /// What the body of an entry is about; without a name where that stays for ever.
     ///
     /// # Errors
     /// When it is no statement.
@@ -150,7 +158,8 @@ impl Thing {
         let count = signatures.children().filter(|packet| matches!(packet, Packet::Signature(_))).count();
         let own = if count > 1 { self_certification(body).map_err(form)? } else { None };
         let self_signature = own.map(|(_, signature)| signature);
-        Ok(Self::Key(Box::new(KeyThing { key, kind: *kind, user_id: user_id.clone(), self_signature })))
+        let thing = KeyThing { key, kind: *kind, user_id: user_id.clone(), self_signature };
+        Ok(Self::Key(Box::new(if statement.claims().act.stays() { thing.unnamed() } else { thing })))
     }
 
     /// Its id.
@@ -189,12 +198,6 @@ impl Thing {
             Self::Document(Subject::Key { user_id, .. }) => user_id.clone(),
         }
     }
-}
-
-/// What a thing is called that has no name: by its key.
-#[must_use]
-pub fn unnamed(kind: Kind, fingerprint: &str) -> String {
-    format!("{kind} {}", fingerprint.chars().take(16).collect::<String>())
 }
 
 /// A title with the kind in front, unless it says so itself.

@@ -174,6 +174,15 @@ impl AcmeStore {
     ) -> Result<T, E> {
         self.together.run(durability, |connection| job(&AcmeTx(connection, &self.accounts)))
     }
+
+    /// Takes what was deleted out of the unallocated parts of the file's pages, and out of the write-ahead log. It reads
+    /// the whole file: for operators.
+    ///
+    /// # Errors
+    /// When the database fails, or somebody is reading the write-ahead log.
+    pub fn clean(&self) -> Result<(), StoreError> {
+        self.together.clean()
+    }
 }
 
 impl AcmeTx<'_> {

@@ -1,5 +1,6 @@
 //! For whom and what the certificates are that were issued here. The log does not say: what is signed and copied nobody
 //! takes back. It is kept by the commit that has the statement which names the certificate, and is in backups, not in copies.
+//! Long after the certificate's end it is forgotten.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::error::StoreError;
 use super::transaction::WriteTx;
-use super::types::{DomainNumber, Position};
+use super::types::{DOMAIN_ENTRIES, DomainNumber, Position};
 
 /// What stands in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,36 @@ impl Store {
             let found = statement.query_row([position], |row| row.get::<_, String>(0)).optional()?;
             // What is damaged is not known: nothing true hangs on it.
             Ok(found.and_then(|document| serde_json::from_str(&document).ok()))
+        })
+    }
+
+    /// The next entries of a domain that name certificates of which it is kept what stands in them, from one on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn certified_from(&self, domain: DomainNumber, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        let (from, end) = (Position::new(domain, from).0, Position::new(domain, DOMAIN_ENTRIES).0);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.shared.pool.read(|reader| {
+            let sql =
+                "SELECT position FROM certified WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let found = statement.query_map([from, end, limit], |row| Ok(Position(row.get(0)?).index()))?;
+            Ok(found.collect::<Result<Vec<u64>, _>>()?)
+        })
+    }
+
+    /// Forgets what stands in the certificates that these entries name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forget_certified(&self, domain: DomainNumber, entries: Vec<u64>) -> Result<(), StoreError> {
+        self.desk(move |log| {
+            let mut statement = log.prepare_cached("DELETE FROM certified WHERE position = ?1")?;
+            for entry in entries {
+                statement.execute([Position::new(domain, entry).0])?;
+            }
+            Ok(())
         })
     }
 }

@@ -196,6 +196,15 @@ impl Store {
     }
 }
 
+/// Forgets the receipt of an entry that is erased, and the digest of what was sent: with its salt and header whoever
+/// guesses the body could show that it was this one. What cannot be read is no receipt.
+pub(crate) fn forget(log: &Connection, domain: DomainNumber, entry: u64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
+               AND CASE WHEN json_valid(result) THEN json_extract(result, '$.receipt.index') = ?2 END";
+    log.prepare_cached(sql)?.execute(params![domain.get(), entry.cast_signed()])?;
+    Ok(())
+}
+
 /// Compares what waits with the digest under which it was taken in, which then could be parsed, and looks whether what
 /// became of the rest can be read. A store that no newer version has opened has no outbox yet.
 pub(crate) fn check(log: &Connection, report: &mut Report) -> Result<(), StoreError> {

@@ -30,6 +30,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-13.sql"),
     include_str!("schema/log-14.sql"),
     include_str!("schema/log-15.sql"),
+    include_str!("schema/log-16.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),
@@ -47,6 +48,7 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-2.sql"),
     include_str!("schema/acme-3.sql"),
     include_str!("schema/acme-4.sql"),
+    include_str!("schema/acme-5.sql"),
 ];
 
 /// Page cache of a connection: inner pages of the trees stay there. A million entries have some 150 of 8 KiB, and each
@@ -252,6 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn receipts_of_what_an_earlier_version_erased_are_deleted() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db");
+        let former = Connection::open(&path).expect("open");
+        LOG_STEPS[..15].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 15).expect("set");
+        // As ever, erased, and one that may not be read.
+        for (index, header, salt) in [(0, "header", Some("salt")), (1, "remnant", None), (2, "", None)] {
+            let sql = "INSERT INTO entry (position, effective, leaf, header, salt, body) \
+                       VALUES ((1 << 40) + ?1, 1, zeroblob(32), CAST(?2 AS BLOB), CAST(?3 AS BLOB), CAST(?3 AS BLOB))";
+            former.execute(sql, rusqlite::params![index, header, salt]).expect("inserted");
+        }
+        let receipts = (0..3).map(|index| format!("{{\"receipt\":{{\"index\":{index}}}}}"));
+        for result in receipts.chain(["{".to_owned(), "{\"problem\":{}}".to_owned()]) {
+            let sql = "INSERT INTO outbox (domain, hash, at, done_at, result) VALUES (1, randomblob(32), 0, 1, ?1)";
+            former.execute(sql, [result]).expect("inserted");
+        }
+        drop(former);
+        let log = open_writer(File::Log, &path).expect("open");
+        let mut statement = log.prepare("SELECT id FROM outbox ORDER BY id").expect("SQL");
+        let kept = statement.query_map([], |row| row.get(0)).expect("rows");
+        assert_eq!(kept.collect::<Result<Vec<i64>, _>>().expect("rows"), [1, 3, 4, 5]);
+    }
+
+    #[test]
     fn what_alarms_of_an_earlier_version_are_about_is_known() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("ics.db");
@@ -316,6 +344,28 @@ mod tests {
         let holders = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
         let holders: Vec<String> = holders.map(|row| row.expect("a row")).collect();
         assert_eq!(holders, [serde_json::to_string(&holder).expect("JSON"), String::new()]);
+    }
+
+    #[test]
+    fn accounts_that_an_earlier_version_ended_have_nobody_to_write_to() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("acme.db");
+        let former = Connection::open(&path).expect("open");
+        ACME_STEPS[..4].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 4).expect("set");
+        let document = |status: &str| format!(r#"{{"status":"{status}","contact":["mailto:jo@acme.example"]}}"#);
+        let documents = ["valid", "deactivated", "revoked"].map(document).into_iter().chain(["damaged".to_owned()]);
+        for (thumbprint, document) in documents.enumerate() {
+            let sql = "INSERT INTO account (domain, thumbprint, document) VALUES ('d.example', ?1, ?2)";
+            former.execute(sql, rusqlite::params![thumbprint.to_string(), document]).expect("inserted");
+        }
+        drop(former);
+        let acme = open_writer(File::Acme, &path).expect("open");
+        let mut statement = acme.prepare("SELECT document LIKE '%jo@%' FROM account ORDER BY id").expect("SQL");
+        let told = statement.query_map([], |row| row.get(0)).expect("rows");
+        let told: Vec<bool> = told.map(|row| row.expect("a row")).collect();
+        assert_eq!(told, [true, false, false, false], "what nobody can read is left as it is");
     }
 
     #[test]

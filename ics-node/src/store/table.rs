@@ -125,7 +125,8 @@ pub(crate) fn is_without_effect(connection: &Connection, entry: &StoredEntry) ->
     Ok(statement.exists([Position::new(entry.domain, entry.index).0])?)
 }
 
-/// Takes header, salt and body of an entry away for good; `secure_delete` overwrites them.
+/// Takes header, salt and body of an entry away for good, also from the receipt that its home gave; `secure_delete`
+/// overwrites them.
 pub(crate) fn erase_entry(
     connection: &Connection,
     domain: DomainNumber,
@@ -137,7 +138,7 @@ pub(crate) fn erase_entry(
     connection.execute(sql, params![position, remnant])?;
     connection.execute("DELETE FROM filled WHERE position = ?1", [position])?;
     connection.execute("DELETE FROM certified WHERE position = ?1", [position])?;
-    Ok(())
+    super::outbox::forget(connection, domain, index)
 }
 
 pub(crate) fn entry(

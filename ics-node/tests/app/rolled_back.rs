@@ -71,6 +71,20 @@ fn closed(maker: &Party) {
     drop(maker.open());
 }
 
+/// A witness of the log of a node with this key, and how that node knows it.
+fn witness_of(other: &Party, key: &str, origin: &Origin) -> (App, PeerConfig) {
+    let home = PeerConfig::new(word("home"));
+    let court = other.open_for(vec![PeerConfig { key: Some(word(key)), cosign: vec![origin.clone()], ..home }]);
+    court.answer_for_cosignatures().expect("its key is new");
+    let witness = PeerConfig {
+        url: Some(word(&served(&court))),
+        key: Some(word(&court.node().key)),
+        witness: true,
+        ..PeerConfig::new(word(&court.node().name))
+    };
+    (court, witness)
+}
+
 fn put_back(maker: &Party, database: &[u8]) {
     std::fs::write(maker.data().join("ics.db"), database).expect("put back");
     std::fs::remove_dir_all(maker.data().join("heads")).expect("gone");
@@ -85,19 +99,11 @@ impl RolledBack {
         let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
         let app = maker.open();
         maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
-        let (origin, home) = (origin(&maker, &app), PeerConfig::new(word("home")));
-        let key = app.node().key;
+        let (origin, key) = (origin(&maker, &app), app.node().key);
         drop(app);
         closed(&maker);
         let before = std::fs::read(maker.data().join("ics.db")).expect("copied");
-        let court = other.open_for(vec![PeerConfig { key: Some(word(&key)), cosign: vec![origin.clone()], ..home }]);
-        court.answer_for_cosignatures().expect("its key is new");
-        let witness = PeerConfig {
-            url: Some(word(&served(&court))),
-            key: Some(word(&court.node().key)),
-            witness: true,
-            ..PeerConfig::new(word(&court.node().name))
-        };
+        let (court, witness) = witness_of(&other, &key, &origin);
         let home = Watched::new(maker.open_for(vec![witness.clone()]));
         let last = maker.publish(&home.app, &device(2), "urn:dev:os:32473-2", "L2").await;
         let size = (last.index + 1).to_string();
@@ -120,6 +126,31 @@ impl RolledBack {
         assert_eq!(refused.code().as_str(), "behind");
         assert!(home.ready().is_err(), "whoever looks after it sees that");
     }
+}
+
+/// What it cosigns bears that time wherever it is shown, and nobody else tells the home.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_whose_clock_is_ahead_is_told_of() {
+    let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
+    let app = maker.open();
+    let (origin, key) = (origin(&maker, &app), app.node().key);
+    drop(app);
+    closed(&maker);
+    let (court, witness) = witness_of(&other, &key, &origin);
+    let home = Watched::new(maker.open_for(vec![witness]));
+    let publish = async |number: u8| {
+        let last = maker.publish(&home.app, &device(number), &format!("urn:dev:os:32473-{number}"), "L1").await;
+        let size = (last.index + 1).to_string();
+        let shows_it = |note: String| note.lines().nth(1) == Some(size.as_str());
+        until("the witness sees it", || court.witnessed_checkpoint(&origin).is_ok_and(shows_it)).await;
+    };
+    publish(1).await;
+    assert!(!home.alarms(&maker).contains("clock"), "{}", home.alarms(&maker));
+    let ahead = court.clock().now().plus_millis(3_600_000);
+    assert!(court.clock().learn_stored(&other.domain, ahead));
+    publish(2).await;
+    until("it is told", || home.alarms(&maker).contains("the clock of the witness")).await;
+    home.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

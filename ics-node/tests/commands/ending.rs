@@ -1,5 +1,6 @@
 //! What an end and a withdrawal leave of what was said before.
 
+use ics_core::evidence::Evidence;
 use serde_json::Value;
 
 use crate::reading::publish;
@@ -341,4 +342,46 @@ fn a_thing_of_which_all_was_erased_is_blocked_by_its_key_from_a_file() {
     assert_eq!(blocked.code, 0, "{blocked:?}");
     assert_eq!(stage.status(id), "stolen");
     assert_eq!(stage.record(id)["vouched"], serde_json::json!([]), "nothing vouches for it again");
+}
+
+/// Whoever is erased is not named by what cannot be erased; only what OpenPGP revokes by its name is.
+#[test]
+fn what_stays_for_ever_does_not_say_what_a_thing_is_called() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    let said = |words: &[&str]| stage.ok(&[words, &["serial:SN-1", "--yes"]].concat())[0]["index"].clone();
+    let granted = said(&["grant", "owner", "--to", "buyer"]);
+    let ended = said(&["withdraw", "--act", "grant"]);
+    let disapproved = said(&["withdraw", "--act", "approval"]);
+
+    let path = stage.path("pump.json").to_str().expect("UTF-8").to_owned();
+    stage.ok(&["export", "serial:SN-1", "-o", &path]);
+    let pack = std::fs::read(&path).expect("read");
+    let pack = Evidence::parse(&pack).expect("evidence");
+    let names_it = |index: &Value| {
+        let entry = pack.entries.iter().find(|it| Some(it.receipt.index) == index.as_u64()).expect("it is there");
+        entry.body.windows(4).any(|text| text == b"SN-1")
+    };
+    assert_eq!([&granted, &ended, &disapproved].map(names_it), [false, false, true]);
+    assert_eq!(stage.record("serial:SN-1")["title"], "device SN-1");
+}
+
+#[test]
+fn a_reason_that_cannot_be_erased_is_told_before_it_is_signed() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["status", "suspended", "serial:SN-1", "--yes"]);
+    let shown = |words: &[&str]| {
+        let words = [words, &["serial:SN-1", "--reason", "the patient left", "--dry-run"]].concat();
+        let shown = stage.for_people("home", &words);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        shown.stderr
+    };
+    assert!(!shown(&["status", "lost"]).contains("cannot be erased"));
+    let withdrawal = shown(&["withdraw", "--act", "status"]);
+    assert!(withdrawal.contains("the reason") && !withdrawal.contains("the name"), "{withdrawal}");
+    let revocation = shown(&["withdraw", "--act", "identity"]);
+    assert!(revocation.contains("the name and the reason"), "{revocation}");
 }

@@ -1,8 +1,10 @@
 //! Certificates as openssl reads them, and the record that names them.
 
+use ics_core::identity::{IdentityId, Kind, unnamed};
+use ics_core::statement::{self, Body};
 use ics_node::api::SubmissionResult;
-use ics_node::app::{Reader, Requester};
-use ics_node::x509::{certificate_pem, sha256};
+use ics_node::app::{Reader, Requester, Revoker};
+use ics_node::x509::{Reason, certificate_pem, sha256};
 
 use crate::tools::Bench;
 use crate::world::{World, controller, domain, id, maker, owner, status};
@@ -65,6 +67,22 @@ fn a_server_gets_the_host_names_that_it_asks_for() {
     bench.file("server.pem", issued.pem_chain().as_bytes());
     bench.openssl("verify -x509_strict -purpose sslserver -verify_hostname pump-7.acme.example -CAfile root.pem -untrusted issuer.pem server.pem");
     assert_eq!(issued.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["host:pump-7.acme.example"]);
+}
+
+/// Nobody could take it back: of the thing it names the key alone. The record has its name from who introduced it.
+#[test]
+fn what_an_issuer_says_for_ever_does_not_say_what_the_thing_is_called() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let revoked = world.revoke(&issued.serial, Revoker::Key, Reason::KeyCompromise).expect("is revoked");
+    let IdentityId::Key(key) = id(7) else { panic!("it has a key") };
+    for index in [issued.index, revoked] {
+        let body = world.app.entry(Reader::Operator, &domain(), index).expect("it is there").body;
+        let Ok(Body::Statement(said)) = statement::parse(&body) else { panic!("no statement") };
+        assert_eq!(said.subject().title(), unnamed(Kind::Device, &key), "{}", said.claims().act);
+    }
+    let known = world.app.record(Reader::Operator, &domain(), &id(7).to_string()).expect("a record");
+    assert_eq!(known.record.title, "Pump 7");
 }
 
 /// Firmware writes what the device is called, and cannot be changed. Nothing of it comes into the certificate.

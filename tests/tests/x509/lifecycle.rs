@@ -262,3 +262,18 @@ fn a_node_that_is_started_again_repeats_nothing_and_tells_a_new_receiver_all() {
     start("/second", 30, &|| once("/second"));
     start("/second", 31, &|| once("/second"));
 }
+
+/// A name in it may be a person's, and nobody erases what says that it was issued.
+#[test]
+fn what_stands_in_a_certificate_is_forgotten_long_after_its_end() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    world.certify(7, "idevid", &bench.request("endless", &[])).expect("is issued");
+    let end = issued.not_after.expect("it ends");
+    let known_after = |days: u64| {
+        world.app.forget_certified(end.plus_millis(days * DAY)).expect("looked at");
+        let log = rusqlite::Connection::open(world.database()).expect("opens");
+        log.query_row("SELECT count(*) FROM certified", [], |row| row.get::<_, i64>(0)).expect("counted")
+    };
+    assert_eq!((known_after(29), known_after(31)), (2, 1), "what has no end is never over");
+}

@@ -5,7 +5,7 @@ mod formerly;
 use super::resolve;
 use crate::descriptor::{AddedStatus, Compromise, Descriptor};
 use crate::domain::{Context, Domain};
-use crate::identity::{Fingerprint, IdentityId, Kind};
+use crate::identity::{Fingerprint, IdentityId, Kind, unnamed};
 use crate::record::{Digest, Listed, Logged, Record, Standing, VoidSince};
 use crate::samples::*;
 use crate::statement::{Group, Subject};
@@ -21,14 +21,16 @@ fn standing(record: &Record, n: u64) -> Option<Standing> {
     record.statements.iter().find(|listed| listed.by.index == n).map(|listed| listed.standing)
 }
 
+/// The same over another User ID.
+fn called(draft: Draft, user_id: &str) -> Draft {
+    draft.with(|said| {
+        let (fingerprint, kind) = (DEVICE, Kind::Device);
+        said.subject = Subject::Key { fingerprint, kind, user_id: user_id.to_owned() };
+    })
+}
+
 #[test]
 fn a_thing_is_called_what_its_first_introduction_that_stands_calls_it() {
-    let called = |draft: Draft, user_id: &str| {
-        draft.with(|said| {
-            let (fingerprint, kind) = (DEVICE, Kind::Device);
-            said.subject = Subject::Key { fingerprint, kind, user_id: user_id.to_owned() };
-        })
-    };
     let stranger = called(say(0, BUYER, "owner", Act::Identity), "Toaster");
     let in_use = called(status(1, KEEPER, "maintainer", "in-use"), "Pump in hall 3");
     let maker = called(introduce(2), "Pump 7");
@@ -36,6 +38,23 @@ fn a_thing_is_called_what_its_first_introduction_that_stands_calls_it() {
     assert_eq!(title(&[stranger.clone(), in_use.clone(), maker]), "Pump 7");
     assert_eq!(title(&[stranger.clone(), in_use]), "Pump in hall 3", "nobody entitled introduced it");
     assert_eq!(title(&[stranger]), "Toaster", "nothing stands");
+}
+
+#[test]
+fn what_is_never_erased_gives_a_thing_no_name() {
+    let issued = called(say(1, MAKER, "manufacturer", Act::Issued), "Ms Huber's pump");
+    let title = |drafts: &[Draft]| record(drafts).title;
+    assert_eq!(title(core::slice::from_ref(&issued)), unnamed(Kind::Device, &DEVICE));
+    assert_eq!(title(&[issued.clone(), status(2, KEEPER, "maintainer", "in-use")]), "Pump 7");
+    let withdrawal = called(say(3, MAKER, "manufacturer", Act::Withdrawal).ends(0), "Ms Huber's pump");
+    assert_eq!(title(&[introduce(0), issued.clone(), withdrawal]), "Pump 7", "what introduced it is there");
+
+    let about = [introduce(0).log(), issued.log()];
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = domain().erasure_of(&about[0], &context, now()).expect("it may be erased");
+    let left = Logged::of_erasure(2, now(), &erasure, HEIR).expect("it is about the device");
+    let record = resolve(&domain(), &device(), &[about[1].clone(), left], &[], now()).expect("something is left");
+    assert_eq!(record.title, "(erased)");
 }
 
 #[test]

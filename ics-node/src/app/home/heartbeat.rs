@@ -35,6 +35,9 @@ impl App {
             let beat = move || {
                 app.beat_once();
                 app.store().look_over(LOOKED_OVER);
+                if let Err(error) = app.forget_certified(app.clock().now()) {
+                    tracing::error!(%error, "what stands in certificates that are over was not forgotten");
+                }
             };
             let _ = crate::background::spawn(beat).await;
         }

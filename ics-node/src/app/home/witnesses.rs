@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use ics_core::limits;
 use ics_core::log::cosignature::{self, merge};
 use ics_core::log::note::{Algorithm, VerifierKey};
 use ics_core::time::Timestamp;
@@ -68,6 +69,8 @@ struct Standing {
     failures: u32,
     /// Until when it is not asked, as long as the others are enough: entries come in oftener than a witness comes back.
     rests_until: Option<Instant>,
+    /// Whether its clock was ahead when it last cosigned.
+    is_ahead: bool,
 }
 
 impl Standing {
@@ -189,7 +192,10 @@ impl App {
                 return Ok(IDLE);
             }
             match answer {
-                Ok(note) => seal.note = merge(&seal.note, &note, &keys).map_err(unusable)?,
+                Ok(note) => {
+                    self.note_clock(hosted, witness, &note, known.entry(witness.name.clone()).or_default())?;
+                    seal.note = merge(&seal.note, &note, &keys).map_err(unusable)?;
+                }
                 Err(trouble) => missing.push(format!("{}: {trouble}", witness.name)),
             }
             // At once when the quorum is there; the rest of them is added at the end.
@@ -295,6 +301,31 @@ impl App {
             Some(_) => Witnessing { last_error, lasts: trouble.is_some_and(Trouble::is_alarming), ..before },
         };
         hosted.set_witnessing(&witness.name, now);
+        Ok(())
+    }
+
+    /// Tells of a witness whose clock is ahead, once: what it cosigns is shown with that time for as long as it is
+    /// kept.
+    fn note_clock(
+        &self,
+        hosted: &Hosted,
+        witness: &Witness,
+        note: &str,
+        standing: &mut Standing,
+    ) -> Result<(), AppError> {
+        let (now, key) = (self.clock().now(), key_of(witness).ok());
+        let times = cosignature::times(note, key.as_ref()).map_err(unusable)?;
+        let mut times = times.into_iter().map(|(_, at)| at);
+        let ahead = times.find(|at| at.millis_since(now) > limits::CLOCK_SKEW_MILLIS);
+        let was_ahead = core::mem::replace(&mut standing.is_ahead, ahead.is_some());
+        let Some(at) = ahead.filter(|_| !was_ahead) else { return Ok(()) };
+        tracing::warn!(domain = %hosted.name, witness = %witness.name, %at, "a witness's clock is ahead");
+        let text = format!(
+            "the clock of the witness `{}` is ahead of this node's: what it cosigns bears a time to come; one of the \
+             two clocks is wrong",
+            witness.name
+        );
+        self.store().alarm_once(hosted.number, now, "witness", &text)?;
         Ok(())
     }
 

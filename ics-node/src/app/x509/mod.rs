@@ -12,5 +12,6 @@ pub(super) mod expiry;
 pub(super) mod home_lists;
 pub(super) mod issuers;
 pub(super) mod ocsp;
+mod over;
 pub(super) mod responders;
 pub(super) mod revocation;

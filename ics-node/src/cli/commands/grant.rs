@@ -22,6 +22,8 @@ use crate::client::signing::Signing;
 /// What `ics grant` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+A grant cannot be erased. Of the thing it has the key, and not what it is called; of the signers their fingerprints.
+
 Examples:
   $ ics grant owner --to buyer.asc serial:SN-0001
   $ ics grant maintainer --to 0123456789abcdef0123456789abcdef01234567 --group 'Order 4711' --until 2030-01-01T00:00:00Z

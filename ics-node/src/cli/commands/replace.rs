@@ -53,7 +53,8 @@ pub(crate) struct Replace {
     /// Approve the successor as well.
     #[arg(long)]
     approve: bool,
-    /// Why.
+    /// Why. It stays for ever, as does the old one's name, in what takes its introduction back: no erasure reaches
+    /// that.
     #[arg(long, value_name = "TEXT", default_value = "its key is lost")]
     reason: String,
     #[command(flatten)]

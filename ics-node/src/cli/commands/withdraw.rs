@@ -29,6 +29,10 @@ Things of which the signer has said nothing of that act himself are left out, an
 were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
 select is not meant one by one. What is said of a group is taken back with --group, or its id.
 
+A withdrawal cannot be erased, and its reason stays for ever: write nothing about persons there. One that takes back an
+introduction or an approval names the thing as well, because OpenPGP revokes by the name. Where the name is a person's,
+take back nothing of that: the owners erase it (`ics erase`), which ends it too.
+
 Whoever lifts a status of a group lifts it for the members over which he has his role. For the others it stands, as for
 one that was sold: its signer takes it back with --group and --statement.
 
@@ -54,7 +58,7 @@ pub(crate) struct Withdraw {
     /// Take back this statement. What it has replaced stands again.
     #[arg(long, value_name = "STATEMENT")]
     statement: Vec<StatementId>,
-    /// Why.
+    /// Why. It stays for ever: no erasure reaches it.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]

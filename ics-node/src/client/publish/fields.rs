@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ics_core::identity::{IdentityError, IdentityId, Kind};
+use ics_core::identity::{Fingerprint, IdentityError, IdentityId, Kind, unnamed};
 use ics_core::name::{Name, NameError};
 use ics_core::record::Digest;
 use ics_core::statement::Claims;
 use ics_core::time::{TimeError, Timestamp};
 use ics_core::vocabulary::{Attribute, WordError};
 
-use crate::client::thing::{GivenKey, KeyThing, Thing, ThingError, unnamed};
+use crate::client::thing::{GivenKey, KeyThing, Thing, ThingError};
 
 /// The columns that are no attributes.
 const COLUMNS: [&str; 12] =
@@ -171,7 +171,7 @@ impl Fields {
         let (user_id, self_signature) = match (&self.name, given.certified) {
             (None, Some((user_id, signature))) => (user_id, Some(signature)),
             (Some(name), Some((user_id, signature))) if *name == user_id => (user_id, Some(signature)),
-            _ => (self.user_id(kind, &given.key.fingerprint().to_string()), None),
+            _ => (self.user_id(kind, &given.key.fingerprint()), None),
         };
         let claims = Claims {
             names: self.names,
@@ -198,13 +198,13 @@ impl Fields {
     }
 
     /// What a thing is called that was not named: by its first name, else by its key.
-    fn user_id(&self, kind: Kind, fingerprint: &str) -> String {
+    fn user_id(&self, kind: Kind, key: &Fingerprint) -> String {
         match (&self.name, self.names.first()) {
             (Some(name), _) => name.clone(),
             (None, Some(Name::Serial(serial))) => format!("{kind} {serial}"),
             (None, Some(Name::Host(host))) => format!("{kind} {host}"),
             (None, Some(name @ Name::Urn(_))) => name.to_string(),
-            _ => unnamed(kind, fingerprint),
+            _ => unnamed(kind, key),
         }
     }
 }

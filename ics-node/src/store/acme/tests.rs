@@ -91,6 +91,28 @@ fn accounts_are_found_by_whom_they_speak_for() {
     assert_eq!(found, expected);
 }
 
+#[test]
+fn whom_to_write_to_is_nowhere_once_the_account_has_ended() {
+    let (dir, store, domain, holder) = store();
+    let contact = |name: &str| vec![format!("mailto:{}@acme.example", name.repeat(20))];
+    let account = |key: u8, name: &str| Account::new(Jwk::Ed25519([key; 32]), holder, contact(name), at(1));
+    let add = |key: u8, name: &str| {
+        let added = store.with(Durability::Now, |tx| tx.add_account(&domain, &account(key, name)));
+        added.expect("is kept")
+    };
+    let is_there = |name: &str| {
+        let files = ["acme.db", "acme.db-wal"].map(|file| std::fs::read(dir.path().join(file)).unwrap_or_default());
+        files.concat().windows(20).any(|bytes| bytes == &name.repeat(20).as_bytes()[..20])
+    };
+    let (ended, _) = (add(1, "jo"), add(2, "al"));
+    assert!(is_there("jo"));
+    let mut over = account(1, "jo");
+    over.end(AccountStatus::Revoked);
+    store.with(Durability::Now, |tx| tx.put_account(ended, &over)).expect("is kept");
+    store.clean().expect("nobody reads");
+    assert_eq!((is_there("jo"), is_there("al")), (false, true));
+}
+
 /// What another process would find in the file.
 fn accounts_in_file(dir: &tempfile::TempDir) -> i64 {
     let file = schema::open_reader(&dir.path().join(FILE)).expect("opens");

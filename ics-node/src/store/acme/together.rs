@@ -12,7 +12,9 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::Durability;
+use crate::store::clean::truncate_wal;
 use crate::store::error::StoreError;
+use crate::store::scrub::Scrub;
 
 /// How long what need not be on the disk waits for company.
 const WAITS: Duration = Duration::from_millis(50);
@@ -67,6 +69,23 @@ impl Together {
                 }
                 open.soon(job)
             }
+        }
+    }
+
+    /// See [`super::AcmeStore::clean`]. Other jobs come between its steps.
+    pub(super) fn clean(&self) -> Result<(), StoreError> {
+        let mut round = Scrub::new();
+        while !round.has_ended() {
+            let open = self.shared.lock();
+            open.end()?;
+            round.step(&open.connection, |_| Ok(()))?;
+        }
+        let open = self.shared.lock();
+        open.end()?;
+        if truncate_wal(&open.connection)? {
+            Ok(())
+        } else {
+            Err(StoreError::refused("nobody may be reading the write-ahead log of acme.db"))
         }
     }
 }

@@ -35,6 +35,27 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
     assert_sound(&open(dir.path()));
 }
 
+/// By its salt and header a guess of what stood there could be proven.
+#[test]
+fn the_receipt_of_what_is_erased_goes_with_it() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first", "second"]).expect("append");
+    let at = Timestamp::from_seconds(1);
+    let bodies = ["first", "second", "third"].map(|body| body.as_bytes().to_vec());
+    let posted = store.post(domain, bodies.to_vec(), at, false).expect("taken in");
+    let ids: Vec<u64> = posted.iter().map(|it| it.id).collect();
+    let receipt = |index: usize| format!(r#"{{"receipt":{{"index":{index},"salt":"personalpersonal"}}}}"#);
+    store.post_done(domain, ids.iter().copied().zip((0..3).map(receipt)).collect(), at).expect("noted");
+    // What cannot be read stands in nobody's way.
+    let other = Connection::open(dir.path().join("ics.db")).expect("open");
+    other.execute("UPDATE outbox SET result = '{' WHERE id = ?1", [ids[2].cast_signed()]).expect("changed");
+    drop(other);
+    store.write(domain, |tx| tx.erase(1, b"left".to_vec())).expect("queue").wait().expect("erased");
+    let is_kept = |id: &u64| store.posted(*id).expect("read").is_some();
+    assert_eq!(ids.iter().map(is_kept).collect::<Vec<_>>(), [true, false, true]);
+}
+
 /// Else each later start would build the index again, whatever was erased in between.
 #[test]
 fn an_erasure_that_cannot_be_stored_leaves_no_mark() {

@@ -103,7 +103,8 @@ impl App {
     }
 
     /// Takes away all accounts that speak for a signer or a thing, with the credentials that would make others: somebody
-    /// else may have their keys. What the holder himself may have stays, and he can bind another account.
+    /// else may have their keys. What the holder himself may have stays, and he can bind another account. Whom to write
+    /// to about them is deleted, also from the parts of the file that mean nothing any more.
     ///
     /// # Errors
     /// When no certificates are issued here, or the store fails.
@@ -114,15 +115,19 @@ impl App {
             let mut revoked = 0;
             for holder in [Holder::Signer(id), Holder::Thing(id)] {
                 tx.forget_credentials(domain, &holder)?;
-                for (number, account) in tx.accounts_of(domain, &holder)? {
+                for (number, mut account) in tx.accounts_of(domain, &holder)? {
                     if account.status != AccountStatus::Revoked {
-                        tx.put_account(number, &Account { status: AccountStatus::Revoked, ..account })?;
+                        account.end(AccountStatus::Revoked);
+                        tx.put_account(number, &account)?;
                         revoked += 1;
                     }
                 }
             }
             Ok::<_, AppError>(revoked)
         })?;
+        if let Err(error) = acme.store.clean() {
+            tracing::warn!(%error, "what was deleted may still be in acme.db or its write-ahead log: revoke again");
+        }
         tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
         Ok(AcmeRevoked { holder: id.to_string(), accounts })
     }

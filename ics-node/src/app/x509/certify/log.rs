@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use ics_core::identity::unnamed;
 use ics_core::record::Logged;
-use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
+use ics_core::statement::{Claims, Draft, DraftSubject};
 use ics_core::vocabulary::DomainName;
 
 use super::{CertifyError, Issued, IssuerKey, Unlogged};
@@ -76,7 +77,9 @@ impl App {
     ) -> Result<ForLog, CertifyError> {
         let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
         let (key, said) = key_among(about).ok_or_else(keyless)?;
-        let Subject::Key { kind, user_id, .. } = said.subject().clone() else { return Err(keyless()) };
+        let kind = said.subject().kind();
+        // It stays for ever, so it does not say what people call the thing.
+        let user_id = unnamed(kind, &key.fingerprint());
         let key = Box::new(key.clone());
         let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
         let now = self.clock().now();

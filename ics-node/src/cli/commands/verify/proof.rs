@@ -16,7 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
-use crate::cli::words::when;
+use crate::cli::words::{is_ahead, when_by};
 
 /// What a proof shows.
 #[derive(Serialize)]
@@ -63,6 +63,9 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     let body = files::read(&path, limits::PERSON_CERTIFICATE_BYTES)?;
     let checkpoint = source.verify(&body, log_key).map_err(|error| refused(error.to_string()))?;
     let parsed = body::parse(&body).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
+    let (witnesses, now) = (witnesses(verify, &source)?, context.now());
+    let has_later = witnesses.iter().any(|it| is_ahead(it.at, now));
+    let later = "when it was cosigned: a witness says a time to come, so its clock or that of this machine is wrong";
     let report = Report {
         checked: Checked::Document,
         origin: source.origin.to_string(),
@@ -71,13 +74,16 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
         root: checkpoint.root.to_string(),
         kind: parsed.kind().as_str(),
         statement: parsed.id().to_string(),
-        witnesses: witnesses(verify, &source)?,
-        not_proven: vec![
+        witnesses,
+        not_proven: [
             "that the statement's own signature is good, and that it has effect: evidence (`ics export`) proves that",
             "that nothing has been said since",
-        ],
+        ]
+        .into_iter()
+        .chain(has_later.then_some(later))
+        .collect(),
     };
-    context.output.result(&report, || shown(&report))?;
+    context.output.result(&report, || shown(&report, now))?;
     Ok(Exit::Ok)
 }
 
@@ -109,14 +115,14 @@ fn witnesses(verify: &Verify, source: &Source) -> Result<Vec<Witnessed>, Failure
     }
 }
 
-fn shown(report: &Report) -> String {
+fn shown(report: &Report, now: Timestamp) -> String {
     let mut rows = vec![
         ("log", report.origin.clone()),
         ("entry", format!("{}, a {}", report.index, report.kind)),
         ("id", report.statement.clone()),
         ("proven", format!("it stands in the log of {} entries with the root {}", report.size, report.root)),
     ];
-    rows.extend(report.witnesses.iter().map(|it| ("witness", format!("{} at {}", it.name, when(it.at)))));
+    rows.extend(report.witnesses.iter().map(|it| ("witness", format!("{} at {}", it.name, when_by(it.at, now)))));
     rows.push(("not proven", report.not_proven.join("\n")));
     card(&format!("{} the entry is in the log", style("✓").green()), &rows)
 }

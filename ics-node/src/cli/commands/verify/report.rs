@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::output::card;
 use crate::cli::record::{heading, record_card_of};
-use crate::cli::words::{Freshness, clean, counted, when};
+use crate::cli::words::{Freshness, clean, counted, when, when_by};
 
 /// What was checked: a program that asks of a file must not take one for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -195,7 +195,8 @@ fn proven(report: &Report) -> String {
         );
     }
     lines.extend(verified.as_of.map(|time| format!("the home said at {} that this was its newest state", when(time))));
-    lines.extend(verified.witnesses.iter().map(|it| format!("cosigned by {} at {}", it.name, when(it.at))));
+    let cosigned = verified.witnesses.iter();
+    lines.extend(cosigned.map(|it| format!("cosigned by {} at {}", it.name, when_by(it.at, report.at))));
     let refused = verified.statements.iter().filter_map(|line| Some((line.index, line.refused.as_ref()?)));
     lines.extend(refused.map(|(index, refused)| {
         format!("{} entry {index} has no effect: {}", style("!").yellow().bold(), clean(&refused.why))

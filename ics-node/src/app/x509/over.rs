@@ -1,0 +1,48 @@
+//! What stands in a certificate is forgotten long after its end: a name in it may be a person's, and what says that it
+//! was issued is never erased.
+
+use std::sync::atomic::Ordering;
+
+use ics_core::statement::{self, Body};
+use ics_core::time::Timestamp;
+
+use crate::app::hosted::Hosted;
+use crate::app::{App, AppError};
+use crate::store::Part;
+
+/// Milliseconds after its end: until then it is compared with those that came after it.
+const KEPT_MILLIS: u64 = 30 * 86_400_000;
+/// Certificates of a domain that are looked at in one go.
+const LOOKED_AT: usize = 200;
+
+impl App {
+    /// Looks at the next certificates of each domain of this node, from the first again behind the last, and forgets
+    /// what stands in those that ended long before `now`. Without it the profile alone says what succeeds what.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn forget_certified(&self, now: Timestamp) -> Result<(), AppError> {
+        let hosted = self.all_hosted();
+        let mut homes = hosted.iter().filter(|hosted| hosted.part == Part::Home);
+        homes.try_for_each(|hosted| self.forget_certified_in(hosted, now))
+    }
+
+    fn forget_certified_in(&self, hosted: &Hosted, now: Timestamp) -> Result<(), AppError> {
+        let from = hosted.certified_from.load(Ordering::Relaxed);
+        let found = self.store().certified_from(hosted.number, from, LOOKED_AT)?;
+        let next = found.last().filter(|_| found.len() == LOOKED_AT).map_or(0, |last| last + 1);
+        hosted.certified_from.store(next, Ordering::Relaxed);
+        let over: Vec<u64> = found.into_iter().filter(|index| self.is_long_over(hosted, *index, now)).collect();
+        if over.is_empty() { Ok(()) } else { Ok(self.store().forget_certified(hosted.number, over)?) }
+    }
+
+    /// Of what cannot be read nobody knows.
+    fn is_long_over(&self, hosted: &Hosted, index: u64, now: Timestamp) -> bool {
+        let content = self.store().entry(hosted.number, index).ok().and_then(|entry| entry.content);
+        let until = match content.map(|content| statement::parse(&content.body)) {
+            Some(Ok(Body::Statement(said))) => said.claims().until,
+            _ => None,
+        };
+        until.is_some_and(|until| until.plus_millis(KEPT_MILLIS) <= now)
+    }
+}
