@@ -107,9 +107,16 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// Whether something begins later: of what is left of an erased statement, what had not begun by the log's time when it
+    /// was erased.
+    fn is_to_come(&self, s: &Logged) -> bool {
+        let begins_after = |at: Timestamp| s.claims().from.is_some_and(|from| at < from);
+        begins_after(self.at) && (!s.is_erased() || begins_after(s.admitted_at()))
+    }
+
     /// Rule 2.1: why a statement is not in force.
     fn not_in_force(&self, s: &Logged) -> Option<Rule> {
-        let (from, until) = (s.claims().from, s.claims().until);
+        let until = s.claims().until;
         if s.is_refused() {
             Some(Rule::Refused)
         } else if self.is_compromised(s) {
@@ -118,7 +125,7 @@ impl<'a> Scene<'a> {
             Some(Rule::Lifted)
         } else if s.is_erased() && s.claims().status.is_none() {
             Some(Rule::Erased)
-        } else if from.is_some_and(|from| self.at < from) {
+        } else if self.is_to_come(s) {
             Some(Rule::NotYet)
         } else if until.is_some_and(|until| until <= self.at) && self.effect(s) != Some(Effect::BlocksForEver) {
             Some(Rule::Lapsed)

@@ -189,6 +189,13 @@ impl Logged {
         self.erased
     }
 
+    /// Whether its time is still to come. An erasure gives as `from` when the erased one was admitted, by the log's time,
+    /// which may be ahead of the clock; what had begun by then goes on.
+    pub(crate) fn is_to_come(&self, at: Timestamp) -> bool {
+        let known = if self.erased { at.max(self.admitted_at) } else { at };
+        self.claims().from.is_some_and(|from| known < from)
+    }
+
     /// From when on it holds, if nothing ends it.
     pub(crate) fn begins_at(&self) -> Timestamp {
         begins_at(self.claims().from, self.admitted_at, self.erased)

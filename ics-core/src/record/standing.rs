@@ -408,7 +408,7 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
         Standing::Lifted
     } else if logged.is_erased() && claims.status.is_none() {
         Standing::Erased
-    } else if claims.from.is_some_and(|from| at < from) {
+    } else if logged.is_to_come(at) {
         Standing::NotYet
     } else if claims.until.is_some_and(|until| until <= at) && effect != Some(Effect::BlocksForEver) {
         Standing::Lapsed

@@ -1,5 +1,6 @@
 //! Of several who speak, whom a record follows.
 
+mod erased;
 mod formerly;
 
 use super::resolve;
