@@ -203,7 +203,8 @@ impl Logged {
 
     /// On whom it hangs: its signer, its place in this log, and those that it came through. `None` for an erased one that is
     /// the owners' own word.
-    pub(crate) fn hangs_on(&self) -> Option<(Fingerprint, u64, &[SourceRef])> {
+    #[must_use]
+    pub fn hangs_on(&self) -> Option<(Fingerprint, u64, &[SourceRef])> {
         if self.erased {
             return self.said_by().map(|by| (by.signer, by.index, &*by.source));
         }
