@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::cedar::{self, OwnSchema, described, entity};
-use super::standing::{Judged, Judgement, Scene, gives, may_lift, names, replaces, takes_back};
+use super::ends::{gives, may_lift, names, replaces, takes_back, was_of};
+use super::standing::{Judged, Judgement, Scene};
 use crate::identity::IdentityId;
 use crate::limits;
 use crate::name::Name;
@@ -139,7 +140,7 @@ impl<'a> Next<'a> {
         let lifts = may_lift(self.scene.chain, s, old);
         let (new_act, old_act) = (s.claims().act, old.claims().act);
         target.effect != Some(Effect::BlocksForEver)
-            && (!old.is_erased() || lifts)
+            && (!old.is_erased() || lifts || was_of(old, &s.signer()))
             && old_act != Act::Withdrawal
             && (new_act == Act::Withdrawal || new_act == old_act)
             && (takes_back(s, old) || replaces(s, old) || lifts)

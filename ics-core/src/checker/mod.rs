@@ -12,6 +12,7 @@
 mod admitted;
 mod answer;
 mod cedar;
+mod ends;
 mod premises;
 mod standing;
 

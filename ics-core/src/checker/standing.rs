@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ends::{act, gives, may_lift, names, replaces, takes_back};
 use crate::descriptor::Descriptor;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::record::Logged;
@@ -33,6 +34,8 @@ pub(super) struct Judged<'a> {
     pub(super) effect: Option<Effect>,
     /// Whether what it names ends by it.
     pub(super) acts: bool,
+    /// Whether it is what is left of an erased statement, and what that had ended stays so.
+    keeps_ended: bool,
 }
 
 /// What became of all of them, with what is needed to check the reasons that somebody gives for it.
@@ -64,6 +67,8 @@ struct Work<'a> {
     rules: Vec<Option<Rule>>,
     /// Whether it is in force and not taken back: then what it names ends by it.
     acts: Vec<bool>,
+    /// Whether it is what is left of an erased statement, and what that had ended stays so.
+    keeps_ended: Vec<bool>,
     /// Whether it surely belongs to what is said of the thing, and whether it may.
     belongs: Vec<(bool, bool)>,
     covers: Vec<(bool, bool)>,
@@ -93,23 +98,32 @@ impl<'a> Scene<'a> {
         self.descriptor().effect(status, kind).or_else(then).or_else(|| s.restated_effect())
     }
 
-    /// Whether a signer is declared compromised at the place of a statement, here or where it was adopted from. What is left
-    /// of an erased one, the owners say together.
+    /// Whether a signer is declared compromised at the place of a statement, here or where it was adopted from: of an erased
+    /// one as its erasure names them. What it does not name, the owners say together.
     pub(super) fn is_compromised(&self, s: &Logged) -> bool {
         let own = &self.descriptor().domain;
-        if s.is_erased() {
-            return false;
-        }
-        let mut places = s.source().iter().map(|it| (&it.domain, it.index)).chain([(own, s.index())]);
+        let (signer, at, source) = match s.said_by() {
+            Some(by) => (by.signer, by.index, &*by.source),
+            None if s.is_erased() => return false,
+            None => (s.signer(), s.index(), s.source()),
+        };
+        let mut places = source.iter().map(|it| (&it.domain, it.index)).chain([(own, at)]);
         places.any(|(domain, index)| {
             let declared = self.descriptor().compromised.iter();
-            declared.filter(|it| it.signer == s.signer() && it.domain == *domain).any(|it| it.from_index <= index)
+            declared.filter(|it| it.signer == signer && it.domain == *domain).any(|it| it.from_index <= index)
         })
+    }
+
+    /// Whether something begins later: of what is left of an erased statement, what had not begun by the log's time when it
+    /// was erased.
+    fn is_to_come(&self, s: &Logged) -> bool {
+        let begins_after = |at: Timestamp| s.claims().from.is_some_and(|from| at < from);
+        begins_after(self.at) && (!s.is_erased() || begins_after(s.admitted_at()))
     }
 
     /// Rule 2.1: why a statement is not in force.
     fn not_in_force(&self, s: &Logged) -> Option<Rule> {
-        let (from, until) = (s.claims().from, s.claims().until);
+        let until = s.claims().until;
         if s.is_refused() {
             Some(Rule::Refused)
         } else if self.is_compromised(s) {
@@ -118,7 +132,7 @@ impl<'a> Scene<'a> {
             Some(Rule::Lifted)
         } else if s.is_erased() && s.claims().status.is_none() {
             Some(Rule::Erased)
-        } else if from.is_some_and(|from| self.at < from) {
+        } else if self.is_to_come(s) {
             Some(Rule::NotYet)
         } else if until.is_some_and(|until| until <= self.at) && self.effect(s) != Some(Effect::BlocksForEver) {
             Some(Rule::Lapsed)
@@ -133,7 +147,8 @@ impl<'a> Scene<'a> {
         let all: Vec<&Logged> = self.statements.iter().filter(concerns).collect();
         let rules = all.iter().map(|s| self.not_in_force(s)).collect();
         let none = vec![(false, false); all.len()];
-        let mut work = Work { scene: self, all, rules, acts: Vec::new(), belongs: none.clone(), covers: none };
+        let (acts, keeps_ended) = (Vec::new(), Vec::new());
+        let mut work = Work { scene: self, all, rules, acts, keeps_ended, belongs: none.clone(), covers: none };
         work.find_acting();
         work.end_with_the_erased();
         work.take_back();
@@ -153,48 +168,6 @@ pub(super) fn ruling(chain: &[(u64, Descriptor)], index: u64) -> &Descriptor {
     #[expect(clippy::expect_used, reason = "a chain begins with entry 0: whoever makes one has seen to that")]
     let (_, descriptor) = before.or_else(|| chain.first()).expect("a chain of descriptors is not empty");
     descriptor
-}
-
-/// What is left of an erased statement is of whoever erased it, from the erasure on; a grant is of its giver in the role in
-/// which he gave it.
-fn is_own(x: &Logged, s: &Logged) -> bool {
-    let in_that_role = act(s) != Act::Grant || x.claims().role == s.claims().role;
-    let by_the_same = x.signer() == s.signer() && in_that_role && (!s.is_erased() || s.index() < x.index());
-    by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
-}
-
-/// Whether `x` names `s`, for a thing: what is said of a group ends where it was said, but a grant over a group ends for one
-/// member by what is said of this one.
-pub(super) fn names(thing: &IdentityId, x: &Logged, s: &Logged) -> bool {
-    let of_the_same = x.subject_id() == s.subject_id();
-    (of_the_same || act(s) == Act::Grant && x.subject_id() == *thing) && x.claims().supersedes.contains(&s.id())
-}
-
-fn act(s: &Logged) -> Act {
-    s.claims().act
-}
-
-pub(super) fn gives(g: &Logged, signer: &Fingerprint, role: &Role) -> bool {
-    g.grant().is_some_and(|grant| grant.grantee == *signer && grant.role == *role)
-}
-
-/// Rule 2.3: what a withdrawal takes back.
-pub(super) fn takes_back(x: &Logged, s: &Logged) -> bool {
-    act(x) == Act::Withdrawal && act(s) != Act::Withdrawal && is_own(x, s)
-}
-
-/// Rule 2.4: what a statement replaces of its signer's own.
-pub(super) fn replaces(x: &Logged, s: &Logged) -> bool {
-    act(x) == act(s) && act(x) != Act::Withdrawal && is_own(x, s)
-}
-
-/// Rule 2.7: what a role may lift of others'.
-pub(super) fn may_lift(chain: &[(u64, Descriptor)], x: &Logged, s: &Logged) -> bool {
-    let lifts = ruling(chain, x.index()).lifts.get(&x.claims().role);
-    let status = s.claims().status.as_ref();
-    act(x) == Act::Status
-        && act(s) == Act::Status
-        && lifts.zip(status).is_some_and(|(statuses, status)| statuses.contains(status))
 }
 
 /// Those that name a statement.
@@ -233,12 +206,24 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Which are in force and not taken back (2.3), whatever else ends them.
+    /// Which are in force and not taken back (2.3), whatever else ends them; and of which erased ones 2.2 holds.
     fn find_acting(&mut self) {
         let (thing, in_force) = (self.scene.thing, self.naming(|i| self.stands(i)));
         let is_taken_back = |s: &Logged| of(&in_force, s).any(|w| names(&thing, w, s) && takes_back(w, s));
         let acts = |(i, s): (usize, &&Logged)| self.stands(i) && !(self.can_end(i) && is_taken_back(s));
-        self.acts = self.all.iter().enumerate().map(acts).collect();
+        let keeps = |(i, s): (usize, &&Logged)| {
+            let over = s.claims().until.is_some_and(|until| until <= self.scene.at);
+            let for_ever = self.scene.effect(s) == Some(Effect::BlocksForEver);
+            let has_fallen = match self.rules.get(i).copied().flatten() {
+                Some(Rule::Refused) => true,
+                Some(Rule::Compromised | Rule::Lifted) => s.said_by().is_some(),
+                _ => s.said_by().is_some() && !for_ever && is_taken_back(s),
+            };
+            s.is_erased() && !over && !has_fallen
+        };
+        let acting: Vec<bool> = self.all.iter().enumerate().map(acts).collect();
+        let keeping: Vec<bool> = self.all.iter().enumerate().map(keeps).collect();
+        (self.acts, self.keeps_ended) = (acting, keeping);
     }
 
     /// Those that `may` end something, by what they name: whoever is asked to check has bounded time.
@@ -254,14 +239,13 @@ impl<'a> Work<'a> {
         self.acts.get(i) == Some(&true)
     }
 
+    fn keeps_ended(&self, i: usize) -> bool {
+        self.keeps_ended.get(i) == Some(&true)
+    }
+
     /// Rule 2.2.
     fn end_with_the_erased(&mut self) {
-        let at = self.scene.at;
-        let holds = |s: &&Logged| s.is_erased() && s.claims().until.is_none_or(|until| at < until);
-        let is_erased = |work: &Self, i: usize| {
-            work.all.get(i).is_some_and(holds) && work.rules.get(i) != Some(&Some(Rule::Refused))
-        };
-        self.end(Rule::Replaced, is_erased, |_, _| true);
+        self.end(Rule::Replaced, Self::keeps_ended, |_, _| true);
     }
 
     fn take_back(&mut self) {
@@ -400,7 +384,7 @@ impl<'a> Work<'a> {
                 }
                 Some(rule) => rule,
             };
-            judged.push(Judged { said, rule, effect, acts: self.acts(i) });
+            judged.push(Judged { said, rule, effect, acts: self.acts(i), keeps_ended: self.keeps_ended(i) });
         }
         Judgement { judged, scene, granted, covered }
     }
@@ -455,10 +439,8 @@ impl<'a> Judgement<'a> {
                     || self.covered.contains(&x.index()) && may_lift(self.scene.chain, x, it.said)
             }
         };
-        let holds = x.claims().until.is_none_or(|until| self.scene.at < until);
-        let ends_erased = |rule: Rule| x.is_erased() && rule != Rule::Refused && holds;
         let other = self.judged.iter().find(|other| other.said.index() == x.index());
-        let acts = other.is_some_and(|other| other.acts || ends_erased(other.rule));
+        let acts = other.is_some_and(|other| other.acts || other.keeps_ended);
         names(&self.scene.thing, x, it.said) && ends && acts
     }
 

@@ -1,6 +1,7 @@
 //! Every verdict about whatever is said is found twice, and none that was changed passes.
 
 mod elsewhere;
+mod erased;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

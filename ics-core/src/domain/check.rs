@@ -236,8 +236,9 @@ impl Checked<'_> {
             return Err(Refusal::BlockedForEver(*id));
         }
         let (entry, target) = (self.entry, target.logged);
-        // Whose it was is erased: only a role that may lift the status that is left can still end it.
-        if target.is_erased() && !may_lift(self.domain, entry, target) {
+        // What is left can still be ended by a role that may lift its status, and by whose it was if its erasure says that.
+        let was_his = target.said_by().is_some_and(|by| by.signer == entry.signer());
+        if target.is_erased() && !was_his && !may_lift(self.domain, entry, target) {
             return Err(Refusal::Erased(target.index()));
         }
         if target.act() == Act::Withdrawal {

@@ -1,4 +1,5 @@
-//! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it.
+//! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it: neither now nor by what
+//! comes later, which what is left meets as the statement itself would have.
 //!
 //! The home and every mirror that still has the body make the erasure again out of what they know, and compare. A mirror
 //! that came too late has only the remnant, and believes the owners.
@@ -10,7 +11,7 @@ use super::{Domain, Refusal};
 use crate::limits;
 use crate::log::entry::EntryKind;
 use crate::record::{Digest, Identity, Judged, Listed, Logged, Scene, Standing, formerly_blocked};
-use crate::statement::{Erasure, Remnant, SignedErasure, StatementId};
+use crate::statement::{Erasure, Remnant, SaidBy, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Attribute, Effect};
 
@@ -27,12 +28,33 @@ pub enum Erasable<'a> {
     Nothing,
 }
 
+/// How an erasure says what goes on to have effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With who had said it: it falls and is ended as that would be.
+    Attributed,
+    /// As the owners' own word, which hangs on nobody else. Logs have it from when there was no other, and it is judged as
+    /// it was then.
+    Unattributed,
+}
+
+impl Form {
+    /// Of an erasure in which nothing goes on to have effect the two are the same.
+    const fn of(erasure: &Erasure) -> Self {
+        if erasure.said_by.is_some() { Self::Attributed } else { Self::Unattributed }
+    }
+}
+
 impl Domain {
     /// The erasure of a statement at a time, with all that it must restate.
     ///
     /// # Errors
     /// When it cannot be erased.
     pub fn erasure_of(&self, target: &Logged, context: &Context<'_>, at: Timestamp) -> Result<Erasure, Refusal> {
+        self.restating(target, context, at, Form::Attributed)
+    }
+
+    fn restating(&self, target: &Logged, context: &Context<'_>, at: Timestamp, form: Form) -> Result<Erasure, Refusal> {
         if target.is_erased() {
             return Err(Refusal::Erased(target.index()));
         }
@@ -44,53 +66,66 @@ impl Domain {
         let scene = Scene::judge(self, target.subject_id(), None, context.about, context.groups, at);
         let is_target = |logged: &Logged| logged.id() == target.id() && logged.index() == target.index();
         let judged = scene.judged.iter().find(|it| is_target(it.logged));
-        // What a block for ever did to certificates does not end when the owners lift it.
-        let stays = |it: &&Judged<'_>| match it.standing {
-            Standing::Stands | Standing::NotYet => true,
-            Standing::Lifted | Standing::Compromised => it.effect == Some(Effect::BlocksForEver),
-            _ => false,
+        let effect = match (form, judged) {
+            (_, None) => None,
+            (Form::Attributed, Some(it)) => may_block(it),
+            (Form::Unattributed, Some(it)) => self.blocks_by_owners(&scene, it)?,
         };
-        // What is left is the owners' word and no longer that of a signer who is compromised: it would block again.
-        let would_block = |it: &Judged<'_>| it.standing == Standing::Compromised && !self.is_lifted(target);
-        if judged.filter(stays).is_some_and(would_block) {
-            return Err(Refusal::ErasesCompromised(target.index()));
-        }
-        let holds = judged.filter(stays);
-        let effect = holds.and_then(|it| it.effect).filter(|effect| effect.blocks());
-        if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {
-            return Err(Refusal::ErasesLifted { index: target.index(), until });
-        }
         let former = formerly_blocked(&scene, context.about, context.groups, at);
         if former.iter().any(|it| it.by.index == target.index()) {
             return Err(Refusal::ErasesFormer(target.index()));
         }
-        let claims = target.claims();
         let ended = |id: &StatementId| {
             judged.is_some_and(|x| scene.judged.iter().any(|it| it.logged.id() == *id && scene.ends(x, it.logged)))
         };
-        let ends: Vec<_> = claims.supersedes.iter().copied().filter(ended).collect();
-        let until = claims.until.filter(|_| effect != Some(Effect::BlocksForEver));
-        let selecting = |(attribute, _): &(&Attribute, &String)| Attribute::SELECTING.contains(attribute);
-        let attributes = claims.attributes.iter().filter(selecting).map(|(at, value)| (*at, value.clone()));
-        let refused = target.is_refused();
-        let erasure = Erasure {
-            index: Some(target.index()),
-            identity: Some(Identity { id: target.subject_id(), kind: target.subject().kind() }),
-            act: Some(act),
-            effect,
-            status: effect.and_then(|_| claims.status.clone()),
-            // What hangs on since when it blocks does not begin anew with the erasure.
-            from: effect.map(|_| target.begins_at()),
-            until: until.filter(|_| effect.is_some() || !ends.is_empty()),
-            ends,
-            groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },
-            attributes: if refused { [].into() } else { attributes.collect() },
-            ..Erasure::new(self.name().clone(), target.id())
-        };
+        let ends: Vec<_> = target.claims().supersedes.iter().copied().filter(ended).collect();
+        let erasure = self.left_of(target, effect, ends, form);
         match self.lost_with(&erasure, target, context, &former, at) {
             Some(block) => Err(Refusal::ErasesJoining { index: target.index(), block }),
             None => Ok(erasure),
         }
+    }
+
+    /// What is left of a statement that goes on to have this effect, and to end these.
+    fn left_of(&self, target: &Logged, effect: Option<Effect>, ends: Vec<StatementId>, form: Form) -> Erasure {
+        let claims = target.claims();
+        let hangs = effect.is_some() || !ends.is_empty();
+        let until = claims.until.filter(|_| effect != Some(Effect::BlocksForEver));
+        let selecting = |(attribute, _): &(&Attribute, &String)| Attribute::SELECTING.contains(attribute);
+        let attributes = claims.attributes.iter().filter(selecting).map(|(at, value)| (*at, value.clone()));
+        let (signer, index, source) = (target.signer(), target.index(), target.source().to_vec());
+        let refused = target.is_refused();
+        Erasure {
+            index: Some(index),
+            identity: Some(Identity { id: target.subject_id(), kind: target.subject().kind() }),
+            act: Some(target.act()),
+            said_by: (hangs && form == Form::Attributed).then_some(SaidBy { signer, index, source }),
+            effect,
+            status: effect.and_then(|_| claims.status.clone()),
+            // What hangs on since when it blocks does not begin anew with the erasure.
+            from: effect.map(|_| target.begins_at()),
+            until: until.filter(|_| hangs),
+            ends,
+            groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },
+            attributes: if refused { [].into() } else { attributes.collect() },
+            ..Erasure::new(self.name().clone(), target.id())
+        }
+    }
+
+    /// What goes on to block where the erasure is the owners' own word: what stands or is to come, and what blocked for ever
+    /// until they lifted it, because what it did to certificates does not end with that. What would block again though it
+    /// is over, or no more though it is lifted for a while only, such an erasure cannot say.
+    fn blocks_by_owners(&self, scene: &Scene<'_>, it: &Judged<'_>) -> Result<Option<Effect>, Refusal> {
+        let differs = || Err(Refusal::ErasureDiffers(it.logged.index()));
+        let for_ever = it.effect == Some(Effect::BlocksForEver);
+        let holds = match it.standing {
+            Standing::Stands | Standing::NotYet => true,
+            Standing::Compromised if for_ever && !self.is_lifted(it.logged) => return differs(),
+            Standing::Lifted | Standing::Compromised => for_ever,
+            Standing::Replaced if is_lifted_for_a_while(scene, it) => return differs(),
+            _ => false,
+        };
+        Ok(it.effect.filter(|effect| holds && effect.blocks()))
     }
 
     /// The first of the former blocks of which nobody could tell any more that they were the thing's: what is erased has put
@@ -164,7 +199,7 @@ impl Domain {
             Erasable::Nothing => Err(Refusal::ErasesUnknown(erasure.statement)),
             Erasable::Other(kind) => Err(Refusal::NotErasable(kind.as_str())),
             Erasable::Statement(target) => {
-                let expected = self.erasure_of(target, context, admitted_at)?;
+                let expected = self.restating(target, context, admitted_at, Form::of(erasure))?;
                 if *erasure == expected { Ok(target.index()) } else { Err(Refusal::ErasureDiffers(target.index())) }
             }
             Erasable::Remnant(index, remnant) => {
@@ -178,6 +213,7 @@ impl Domain {
                 let is_complete = erasure.act.is_some_and(|act| !act.stays());
                 let fits = Remnant { statement: erasure.statement, identity: id } == remnant
                     && erasure.index == Some(index)
+                    && erasure.said_by.as_ref().is_none_or(|by| by.index == index)
                     && effect == erasure.effect
                     && effect.is_none_or(Effect::blocks)
                     && erasure.status.is_some() == erasure.effect.is_some();
@@ -187,9 +223,16 @@ impl Domain {
     }
 }
 
-/// Until when a block is lifted, if it will block again after that by itself. Of an erased one nobody would know it.
-fn lifted_until(scene: &Scene<'_>, judged: &Judged<'_>) -> Option<Timestamp> {
-    let is_lifted = judged.standing == Standing::Replaced && judged.effect.is_some_and(Effect::blocks);
-    let by = judged.by.filter(|_| is_lifted)?;
-    scene.judged.iter().find(|it| it.logged.id() == by)?.logged.claims().until
+/// What blocks, or would if what has ended it fell: what replaced it may be taken back, and who said that be declared
+/// compromised. Its time has not passed, and it was admitted.
+fn may_block(it: &Judged<'_>) -> Option<Effect> {
+    let is_over = matches!(it.standing, Standing::Refused | Standing::Lapsed);
+    it.effect.filter(|effect| !is_over && effect.blocks())
+}
+
+/// Whether a block is lifted, and will block again by itself.
+fn is_lifted_for_a_while(scene: &Scene<'_>, it: &Judged<'_>) -> bool {
+    let by = it.by.filter(|_| it.effect.is_some_and(Effect::blocks));
+    by.and_then(|by| scene.judged.iter().find(|x| x.logged.id() == by))
+        .is_some_and(|x| x.logged.claims().until.is_some())
 }

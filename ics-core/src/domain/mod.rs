@@ -303,19 +303,18 @@ impl Domain {
         voiding.last().map(|version| VoidSince { index: version.index, at: version.admitted_at })
     }
 
-    /// Whether its signer counts as compromised at its place in this log or in one that it came through. Behind what is
-    /// left of an erased statement stand as many owners as a descriptor needs, not one signer.
+    /// Whether its signer counts as compromised at its place in this log or in one that it came through. What is left of an
+    /// erased statement falls as that would have, with who had said it; where its erasure does not name him, it is the word
+    /// of as many owners as a descriptor needs, not of one signer.
     pub(crate) fn is_compromised(&self, statement: &Logged) -> bool {
         self.is_compromised_by(self.descriptor(), statement)
     }
 
     fn is_compromised_by(&self, descriptor: &Descriptor, statement: &Logged) -> bool {
-        if statement.is_erased() {
-            return false;
-        }
-        let from = |domain| descriptor.compromised_from(&statement.signer(), domain);
-        let sources = statement.source().iter().map(|source| (&source.domain, source.index));
-        core::iter::once((self.name(), statement.index()))
+        let Some((signer, index, source)) = statement.hangs_on() else { return false };
+        let from = |domain| descriptor.compromised_from(&signer, domain);
+        let sources = source.iter().map(|source| (&source.domain, source.index));
+        core::iter::once((self.name(), index))
             .chain(sources)
             .any(|(domain, index)| from(domain).is_some_and(|from| from <= index))
     }

@@ -28,20 +28,6 @@ pub enum Refusal {
     /// The erasure does not restate what must stay.
     #[error("the erasure of entry {0} does not say what it must: make it anew out of what the node proposes")]
     ErasureDiffers(u64),
-    /// A block that will hold again by itself.
-    #[error("the block of entry {index} is lifted until {until} only: it can be erased once it is lifted for good")]
-    ErasesLifted {
-        /// Its index.
-        index: u64,
-        /// Until when it is lifted.
-        until: Timestamp,
-    },
-    /// A block for ever whose signer is compromised: what it revoked hangs on it.
-    #[error(
-        "the block of entry {0} counts no longer because its signer is declared compromised, and erased it would count \
-         again: it can be erased once the owners have lifted it"
-    )]
-    ErasesCompromised(u64),
     /// A former block for ever: what it revoked hangs on it, and no erasure restates that it held.
     #[error(
         "the status of entry {0} blocked for ever until a new descriptor weakened it, and certificates are revoked by that, \
@@ -285,8 +271,6 @@ impl Refusal {
             Self::NotErasable(_) => "not-erasable",
             Self::ErasesUnknown(_) => "erases-unknown",
             Self::ErasureDiffers(_) => "erasure-differs",
-            Self::ErasesLifted { .. } => "erases-lifted",
-            Self::ErasesCompromised(_) => "erases-compromised",
             Self::ErasesFormer(_) | Self::ErasesJoining { .. } => "erases-former",
             Self::NotTheOwners(_) => "not-the-owners",
             Self::ForeignDomain { .. } => "foreign-domain",
@@ -344,8 +328,6 @@ impl Refusal {
             | Self::IssuedToBlocked
             | Self::Erased(_)
             | Self::NotErasable(_)
-            | Self::ErasesLifted { .. }
-            | Self::ErasesCompromised(_)
             | Self::ErasesFormer(_)
             | Self::ErasesJoining { .. }
             | Self::NotTheOwners(_)

@@ -1,6 +1,7 @@
 //! What a domain admits, and with which code it refuses the rest.
 
 mod bounds;
+mod erasing;
 
 use super::{Admitted, Context, Domain, Fault, Nearing, Refusal};
 use crate::descriptor::{Compromise, Descriptor, DomainLimits};

@@ -156,7 +156,7 @@ impl<'a> History<'a> {
     }
 
     /// Those that blocked for ever at a moment, each with what has become of it. What the owners erased after they had lifted
-    /// it blocked until they did, and nothing is left of that time but what they restate.
+    /// it, or declared who said it compromised, blocked until they did, and nothing is left of that time but what they restate.
     fn blocking_at(&self, (at, size): &Moment, sought: &BTreeSet<u64>) -> Vec<Listed> {
         let then = self.scene.domain.as_of(*size);
         // What is about the thing itself and what is about groups is told apart there.
@@ -164,9 +164,12 @@ impl<'a> History<'a> {
         let past = Scene::judge(&then, self.scene.subject, None, said, said, *at);
         let had_begun =
             |it: &Judged<'_>| then.void_since(it.logged).is_some_and(|void| it.logged.begins_at() <= void.at);
-        let was_lifted = |it: &Judged<'_>| it.standing == Standing::Lifted && it.logged.is_erased() && had_begun(it);
+        let was_voided = |it: &Judged<'_>| {
+            let is_void = matches!(it.standing, Standing::Lifted | Standing::Compromised);
+            is_void && it.logged.is_erased() && had_begun(it)
+        };
         let blocks = |it: &&Judged<'_>| {
-            let held = it.stands() || was_lifted(it);
+            let held = it.stands() || was_voided(it);
             sought.contains(&it.logged.index()) && held && it.effect == Some(Effect::BlocksForEver)
         };
         let blocking: Vec<&Judged<'_>> = past.judged.iter().filter(blocks).collect();

@@ -12,6 +12,7 @@ mod resolve;
 mod said;
 mod standing;
 mod succession;
+mod whose;
 
 pub use assessment::{Assessment, Heard, Outlook};
 pub use membership::{CandidateGroups, candidate_groups, ever_given, selector_keys_of};

@@ -20,7 +20,7 @@ pub enum Posting {
     Statement(StatementId),
     /// A name that it gives.
     Name(Name),
-    /// Who signed it.
+    /// Who signed it; of an erased one also who had, where its erasure says that.
     Signer(Fingerprint),
     /// The kind of thing that it is about.
     Kind(Kind),
@@ -136,7 +136,9 @@ const LISTED: [Attribute; 4] = Attribute::SELECTING;
 #[must_use]
 pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
     let ids = (statement.id(), statement.subject_id(), statement.signer());
-    all(ids, statement.subject(), statement.claims(), statement.names()).into_iter().collect()
+    let mut keys = all(ids, statement.subject(), statement.claims(), statement.names());
+    keys.extend(statement.said_by().map(|by| Posting::Signer(by.signer)));
+    keys.into_iter().collect()
 }
 
 /// All keys of a statement that nobody has verified yet, filed under the key that signed it: as a function of its body
@@ -154,6 +156,7 @@ pub fn postings_of_erasure(signed: &SignedErasure) -> Vec<Posting> {
     let Some(left) = restated(signed) else { return Vec::new() };
     let mut keys = all((left.id, left.identity, left.issuer), &left.subject, &left.claims, &left.names);
     keys.retain(|posting| !matches!(posting, Posting::UserId(_)));
+    keys.extend(signed.erasure.said_by.as_ref().map(|by| Posting::Signer(by.signer)));
     keys
 }
 
@@ -296,9 +299,12 @@ mod tests {
             let filed: BTreeSet<_> = filed.into_iter().collect();
             let unfiled: Vec<_> = postings(&left).difference(&filed).cloned().collect();
             assert!(unfiled.iter().all(|key| matches!(key, Posting::UserId(_))), "{unfiled:?}");
-            // Of the one act, lot, group and key id, of the other act, status, beginning and end; of both what it is about.
+            // Of the one act, lot, group and key id, of the other act, status, beginning, end and who said it; of both what
+            // it is about.
             let stays: Vec<_> = postings(erased).intersection(&filed).cloned().collect();
-            assert_eq!(stays.len(), 7, "{stays:?}");
+            let blocks = erasure.effect.is_some();
+            assert_eq!(stays.len(), if blocks { 8 } else { 7 }, "{stays:?}");
+            assert_eq!(filed.contains(&Posting::Signer(erased.signer())), blocks, "{filed:?}");
             assert!(!filed.iter().any(|key| matches!(key, Posting::Name(_) | Posting::UserId(_))), "{filed:?}");
         }
     }

@@ -211,6 +211,40 @@ proptest! {
         }
     }
 
+    /// Whoever is found out later: what would block then does so, whatever was erased before.
+    #[test]
+    fn what_is_erased_blocks_later_as_it_would_have(
+        (domain, drafts) in (domains(), logs()),
+        which in any::<prop::sample::Index>(),
+        (signer, from_index) in (select(vec![MAKER, KEEPER, CONTROLLER, BUYER]), 0_u64..20),
+        withdrawals in vec((select(PARTIES.to_vec()), 0_u64..20), 0..3),
+    ) {
+        let (about, groups) = split(&drafts);
+        let target = which.get(&about);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        if let Ok(erasure) = domain.erasure_of(target, &context, now()) {
+            let mut rules = domain.descriptor().clone();
+            rules.compromised.push(Compromise { signer, domain: home(), from_index });
+            let mut later = domain.clone();
+            later.take_descriptor(2_000, rules, now()).expect("access rules are valid");
+            let left = Logged::of_erasure(1_000, now(), &erasure, HEIR).expect("it is about the device");
+            let withdrawal = |(n, ((signer, role), ended)): (u64, ((Fingerprint, &'static str), u64))| {
+                say(n, signer, role, Act::Withdrawal).ends(ended).log()
+            };
+            let behind: Vec<Logged> = (1_001..).zip(withdrawals).map(withdrawal).collect();
+            let others = about.iter().filter(|other| other.index() != target.index()).cloned();
+            let after: Vec<Logged> = others.chain([left]).chain(behind.clone()).collect();
+            let whole = [about, behind].concat();
+            let blocks = |domain: &Domain, about: &[Logged]| {
+                let record = resolve(domain, &device(), about, &groups, now()).expect("something is left");
+                Some(record.effect()).filter(|effect| effect.blocks())
+            };
+            for domain in [&domain, &later] {
+                prop_assert!(blocks(domain, &after) >= blocks(domain, &whole), "{:?}", erasure);
+            }
+        }
+    }
+
     #[test]
     fn for_ever_stays_for_ever(drafts in logs(), later in 0_u64..10_000_000) {
         let domain = domain();

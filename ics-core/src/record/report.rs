@@ -14,7 +14,7 @@ use super::said::begins_at;
 use crate::descriptor::Descriptor;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, excerpt, serde_as_text, write_hex};
 use crate::name::Name;
-use crate::statement::{Claims, SignatureForm, StatementId};
+use crate::statement::{Claims, SaidBy, SignatureForm, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
@@ -336,6 +336,9 @@ pub struct Listed {
     /// Whether its body was erased: the index is then that of the erasure, the signer one of the owners who erased it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub erased: bool,
+    /// Who had said what was erased, where the erasure says that: it falls with him.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_by: Option<SaidBy>,
     /// What it replaces or takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<StatementId>,
@@ -367,7 +370,8 @@ impl Listed {
 
     fn may_end(&self, other: &Self) -> bool {
         if self.erased {
-            return self.standing != Standing::Refused;
+            let falls = self.said_by.is_some() && matches!(self.standing, Standing::Compromised | Standing::Lifted);
+            return !falls && self.standing != Standing::Refused;
         }
         let in_role = other.act != Act::Grant || self.by.role == other.by.role;
         let is_own = self.by.signer == other.by.signer && in_role;

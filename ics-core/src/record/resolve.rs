@@ -314,6 +314,7 @@ pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &Grants<'_,
         grant: granted(scene, it.logged),
         reason: claims.reason.clone(),
         erased: it.logged.is_erased(),
+        said_by: it.logged.said_by().cloned(),
         supersedes: claims.supersedes.clone(),
         certificate: IssuedCertificate::of(claims),
         from: claims.from,
@@ -331,8 +332,11 @@ fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
     match it.standing {
         Standing::NotYet => claims.from.map(|from| format!("it holds only from {from} on")),
         Standing::Lapsed => claims.until.map(|until| format!("it held until {until}")),
+        Standing::Compromised if it.logged.is_erased() => {
+            Some("the domain's owners erased it; who had said it was compromised by then".to_owned())
+        }
         Standing::Stands if it.logged.is_erased() => {
-            Some("the domain's owners erased it; that it blocks stays until they lift it".to_owned())
+            Some("the domain's owners erased it; that it blocks stays until it is lifted".to_owned())
         }
         Standing::Stands if it.effect.is_some_and(Effect::blocks) && !scene.has_role(it.logged) => {
             Some("it stands until lifted, though its signer no longer has the role".to_owned())

@@ -11,7 +11,7 @@ use crate::log::source::Source;
 use crate::name::Name;
 use crate::openpgp::key::PublicKey;
 use crate::statement::verify::{Content, Statement, Unverified};
-use crate::statement::{Claims, Erasure, Grant, SignedErasure, Software, StatementId, Subject};
+use crate::statement::{Claims, Erasure, Grant, SaidBy, SignedErasure, Software, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role};
 
@@ -66,6 +66,8 @@ pub struct Logged {
     erased: bool,
     /// What the owners who erased it say that its status does.
     restated: Option<Effect>,
+    /// Who had said it, as far as they say that.
+    former: Option<Arc<SaidBy>>,
     /// Primary fingerprint of the certificate whose key signed.
     signer: Fingerprint,
     /// What it says. Only verification found that it is said, or a store has kept it since.
@@ -149,8 +151,8 @@ impl Logged {
         signer: Fingerprint,
         said: Arc<Content>,
     ) -> Self {
-        let (refused, erased, restated) = (false, false, None);
-        Self { index, admitted_at, source: source.into(), refused, erased, restated, signer, said }
+        let (refused, erased, restated, former) = (false, false, None, None);
+        Self { index, admitted_at, source: source.into(), refused, erased, restated, former, signer, said }
     }
 
     /// What an erasure, at its own place in the log, restates of the statement that it erased. `None` if it does not say
@@ -161,8 +163,8 @@ impl Logged {
     pub fn from_erasure(index: u64, header: &Header, signed: &SignedErasure) -> Result<Option<Self>, HeaderError> {
         let way = SourceRef::way(header)?;
         let Some(said) = restated(signed) else { return Ok(None) };
-        let (at, signer, restated) = (header.admitted_at, said.issuer, signed.erasure.effect);
-        Ok(Some(Self { erased: true, restated, ..Self::from_said(index, at, &way, signer, Arc::new(said)) }))
+        let (at, signer) = (header.admitted_at, said.issuer);
+        Ok(Some(Self::from_said(index, at, &way, signer, Arc::new(said)).left_by(&signed.erasure)))
     }
 
     /// The same of an erasure that nobody has signed.
@@ -173,8 +175,12 @@ impl Logged {
         signer: Fingerprint,
     ) -> Option<Self> {
         let said = Arc::new(left(erasure, signer, admitted_at)?);
-        let restated = erasure.effect;
-        Some(Self { erased: true, restated, ..Self::from_said(index, admitted_at, &[], signer, said) })
+        Some(Self::from_said(index, admitted_at, &[], signer, said).left_by(erasure))
+    }
+
+    fn left_by(self, erasure: &Erasure) -> Self {
+        let (restated, former) = (erasure.effect, erasure.said_by.clone().map(Arc::new));
+        Self { erased: true, restated, former, ..self }
     }
 
     /// The key of the thing that it is about, where that has one. What was erased holds no key.
@@ -187,6 +193,29 @@ impl Logged {
     #[must_use]
     pub const fn is_erased(&self) -> bool {
         self.erased
+    }
+
+    /// Of an erased one, who had said it and where, if its erasure says that.
+    #[must_use]
+    pub fn said_by(&self) -> Option<&SaidBy> {
+        self.former.as_deref()
+    }
+
+    /// On whom it hangs: its signer, its place in this log, and those that it came through. `None` for an erased one that is
+    /// the owners' own word.
+    #[must_use]
+    pub fn hangs_on(&self) -> Option<(Fingerprint, u64, &[SourceRef])> {
+        if self.erased {
+            return self.said_by().map(|by| (by.signer, by.index, &*by.source));
+        }
+        Some((self.signer, self.index, &*self.source))
+    }
+
+    /// Whether its time is still to come. An erasure gives as `from` when the erased one was admitted, by the log's time,
+    /// which may be ahead of the clock; what had begun by then goes on.
+    pub(crate) fn is_to_come(&self, at: Timestamp) -> bool {
+        let known = if self.erased { at.max(self.admitted_at) } else { at };
+        self.claims().from.is_some_and(|from| known < from)
     }
 
     /// From when on it holds, if nothing ends it.
@@ -216,7 +245,8 @@ impl Logged {
             + size_of_val(&*claims.signatures)
             + size_of_val(&*self.source)
             // Its packet, and the numbers in it.
-            + key.as_ref().map_or(0, |key| 2 * key.body().len());
+            + key.as_ref().map_or(0, |key| 2 * key.body().len())
+            + self.former.as_ref().map_or(0, |by| size_of::<SaidBy>() + size_of_val(&*by.source));
         size_of::<Self>() + size_of::<Content>() + texts + fixed
     }
 

@@ -238,11 +238,19 @@ impl<'a> Scene<'a> {
     }
 
     /// What an erased statement had ended stays ended for as long as it would have held: the owners who erased it say what
-    /// that was.
+    /// that was. It falls as it would have with who had said it, unless they do not say who that was.
     fn end_with_the_erased(&mut self, at: Timestamp) {
+        let withdrawals = self.withdrawals();
         let holds = |it: &Judged<'_>| it.logged.claims().until.is_none_or(|until| at < until);
-        let erased =
-            Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused && holds(it));
+        let is_taken_back = |it: &Judged<'_>| {
+            it.effect != Some(Effect::BlocksForEver) && withdrawals.ending(&self.subject, it, takes_back).is_some()
+        };
+        let has_fallen = |it: &Judged<'_>| match it.standing {
+            Standing::Refused => true,
+            Standing::Compromised | Standing::Lifted => it.logged.said_by().is_some(),
+            _ => it.logged.said_by().is_some() && is_taken_back(it),
+        };
+        let erased = Naming::new(&self.judged, |it| it.logged.is_erased() && holds(it) && !has_fallen(it));
         self.mark(Standing::Replaced, |scene, it| erased.ending(&scene.subject, it, |_, _| true));
     }
 
@@ -408,7 +416,7 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
         Standing::Lifted
     } else if logged.is_erased() && claims.status.is_none() {
         Standing::Erased
-    } else if claims.from.is_some_and(|from| at < from) {
+    } else if logged.is_to_come(at) {
         Standing::NotYet
     } else if claims.until.is_some_and(|until| until <= at) && effect != Some(Effect::BlocksForEver) {
         Standing::Lapsed
@@ -423,12 +431,15 @@ pub(super) fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
     x.subject_id() == s.subject_id() || (s.act() == Act::Grant && x.subject_id() == *subject)
 }
 
-/// Whoever erases a statement has signed what is left of it, from then on: what he said of it before does not become the
-/// word of its signer. A grant ends by who gave it in the role in which he did: who has sold a thing, and kept another role
-/// over it, does not undo the sale.
+/// What is left of an erased statement is whose it was. Where its erasure does not say that, whoever erased it has signed
+/// it, from then on: what he said of it before does not become the word of its signer. A grant ends by who gave it in the
+/// role in which he did: who has sold a thing, and kept another role over it, does not undo the sale.
 fn is_own(x: &Logged, s: &Logged) -> bool {
     let in_that_role = s.grant().is_none() || x.role() == s.role();
-    let by_the_same = x.signer() == s.signer() && in_that_role && (!s.is_erased() || s.index() < x.index());
+    let by_the_same = match s.said_by() {
+        Some(by) => x.signer() == by.signer,
+        None => x.signer() == s.signer() && in_that_role && (!s.is_erased() || s.index() < x.index()),
+    };
     by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 

@@ -30,7 +30,7 @@ pub use self::members::ClaimsError;
 pub(crate) use self::members::text;
 pub use self::message::detached;
 pub use self::remnant::Remnant;
-pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
+pub use self::signed::{Erasure, SaidBy, SignedDescriptor, SignedErasure};
 pub use self::split::{LeftOut, Split, is_certificate, openpgp_key_of, openpgp_view, split};
 pub use self::verify::{SignedHere, Statement, Unverified, VerifyError, verify, verify_batch};
 use crate::canonical_json;

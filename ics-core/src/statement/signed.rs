@@ -11,7 +11,7 @@ use crate::identity::Fingerprint;
 use crate::openpgp::algorithm::sha256;
 use crate::openpgp::key::PublicKey;
 use crate::openpgp::verify::SignedDigest;
-use crate::record::{Digest, Identity};
+use crate::record::{Digest, Identity, SourceRef};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, StatusName};
 
@@ -49,10 +49,24 @@ pub struct SignedDescriptor {
     signatures: Signatures,
 }
 
+/// Who had said what was erased, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaidBy {
+    /// Primary fingerprint of the certificate whose key signed.
+    pub signer: Fingerprint,
+    /// The index of the entry that was erased.
+    pub index: u64,
+    /// The domains through which it had been adopted, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<SourceRef>,
+}
+
 /// The erasure of a statement: its body and salt go, its leaf and what it still does stay.
 ///
-/// It restates what must not change by it: that something is blocked, what it had ended, and of which groups a thing may
-/// be a member, because blocks on groups hold for their members. Names, reasons and User IDs are what goes.
+/// It restates what must not change by it: what blocks, or would if what has ended it fell, what it had ended itself, on
+/// whom that hangs, and of which groups a thing may be a member, because blocks on groups hold for their members. Names,
+/// reasons and User IDs are what goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
@@ -69,7 +83,11 @@ pub struct Erasure {
     /// What it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
-    /// The effect that outlives it: a block stays.
+    /// Who had said it, where it blocks or ends something: that falls with him, and he may end it himself. Without it that
+    /// is the owners' own word, as all logs had it once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_by: Option<SaidBy>,
+    /// The effect that outlives it: a block stays, for as long as nothing ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
     /// The status that has this effect.
@@ -81,7 +99,7 @@ pub struct Erasure {
     /// Until when it has it, exclusively; without end if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// The statements that it ends, whatever else does, which stay ended.
+    /// The statements that it ends, whatever else does, which stay ended for as long as it would have ended them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<StatementId>,
     /// The groups that it had named.
@@ -117,6 +135,7 @@ impl Erasure {
             index: None,
             identity: None,
             act: None,
+            said_by: None,
             effect: None,
             status: None,
             from: None,

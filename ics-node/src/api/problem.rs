@@ -110,8 +110,6 @@ codes! {
     NotErasable "not-erasable" 403 "this cannot be erased" "it stays for as long as the domain";
     ErasesUnknown "erases-unknown" 422 "there is nothing to erase" "";
     ErasureDiffers "erasure-differs" 422 "the erasure does not restate what must stay" "GET /v1/domains/{domain}/entries/{index}/erasure proposes one that does";
-    ErasesLifted "erases-lifted" 403 "the block is lifted for a while only" "erase it once it is lifted for good";
-    ErasesCompromised "erases-compromised" 403 "the block of a compromised signer would count again" "lift it first: `ics domain update --lift STATEMENT`";
     ErasesFormer "erases-former" 403 "certificates are revoked by what the status did before" "let it block for ever again, erase it, and weaken it then: `ics domain update --from-file`, twice";
     NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many of them as a new version of the descriptor needs";
     ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";

@@ -14,7 +14,7 @@ pub fn with_replaced<'a>(
     signer: &Fingerprint,
     is_meant: impl Fn(&Listed) -> bool,
 ) -> Vec<&'a Listed> {
-    let is_own = |it: &&Listed| it.by.signer == *signer && it.by.group.is_none();
+    let is_own = |it: &&Listed| it.is_of(signer) && it.by.group.is_none();
     let own: Vec<&Listed> = record.statements.iter().filter(is_own).collect();
     let comes = |it: &&Listed| would_stand(record, it) || record.is_to_come(it);
     let mut taken: Vec<&Listed> = own.iter().copied().filter(comes).filter(|it| is_meant(it)).collect();
@@ -32,8 +32,7 @@ pub fn with_replaced<'a>(
 #[must_use]
 pub fn would_stand(record: &Record, it: &Listed) -> bool {
     let mut by = record.statements.iter().filter(|x| acts(x) && replaces(x, it));
-    it.standing == Standing::Stands
-        || (it.standing == Standing::Replaced && !it.erased && by.all(|x| x.until.is_some()))
+    it.standing == Standing::Stands || (it.standing == Standing::Replaced && by.all(|x| x.until.is_some()))
 }
 
 /// Whether a statement comes into force by itself at a later time, and nobody has lifted it before for good.
@@ -67,9 +66,9 @@ fn replaces(one: &Listed, former: &Listed) -> bool {
     one.act == former.act && one.supersedes.contains(&former.by.statement)
 }
 
-/// Whether a statement would stand again without the one of its signer that replaced it, and he can take it back: what was
-/// erased is its eraser's, and a grant ends in the role in which it was given.
+/// Whether a statement would stand again without the one of its signer that replaced it, and he can take it back: a grant
+/// ends in the role in which it was given.
 fn may_return(one: &Listed, former: &Listed) -> bool {
-    let is_ended = former.standing == Standing::Replaced && !former.erased && replaces(one, former);
+    let is_ended = former.standing == Standing::Replaced && replaces(one, former);
     is_ended && (former.act != Act::Grant || former.by.role == one.by.role)
 }

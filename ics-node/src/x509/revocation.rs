@@ -286,9 +286,10 @@ fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
     let is_entitled = |it: &Listed| it.by.group.is_none() || it.entitled_by.is_some();
     let counts = |it: &&Listed| match it.standing {
         Standing::Stands => true,
-        // An erased one has the index of its erasure, which may come later.
+        // An erased one has the index of its erasure, which may come later, and may not say where it had been said.
         Standing::Lifted | Standing::Compromised => {
-            let after = |void: u64| issued.by.index < void && (it.erased || it.by.index < void);
+            let was_before = |void: u64| it.hangs_on().is_none_or(|(_, index, _)| index < void);
+            let after = |void: u64| issued.by.index < void && was_before(void);
             it.void_since.is_some_and(|void| after(void.index)) && had_begun(it) && is_entitled(it)
         }
         _ => false,

@@ -328,6 +328,53 @@ fn the_blocks_that_fall_with_a_compromise_are_told_before_it_is_in_force() {
     assert_eq!(next.get("blocks_that_fall"), None, "{next}");
 }
 
+/// Whose it was is known of it still.
+#[test]
+fn a_block_that_was_erased_falls_with_who_had_said_it_and_that_is_told() {
+    let stage = Stage::started();
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let [stolen, ..] = [1, 2].map(|number| publish(&stage, number, &format!("SN-{number}")));
+    let size = stage.size("serial:SN-1");
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    stage.ok(&["erase", "--entry", &size.to_string(), "--yes"]);
+    let is_blocked = || stage.record("serial:SN-1")["status"]["effect"] == "blocks";
+    assert!(is_blocked());
+    let fallen = stage.ok(&["domain", "update", "--compromised", &format!("{signer}@{size}")]);
+    let expected = serde_json::json!({
+        "blocks": [{ "index": size + 1, "id": stolen, "title": title(&stage), "status": "stolen", "signer": signer }],
+        "complete": true,
+    });
+    assert_eq!(fallen["blocks_that_fall"], expected);
+    stage.ok(&["domain", "submit"]);
+    assert!(!is_blocked(), "as it would have, had it not been erased");
+}
+
+/// Of the one thing the words of the lift are erased, of the other those of the block.
+#[test]
+fn what_a_thief_has_lifted_is_blocked_again_whatever_was_erased_before() {
+    let stage = Stage::started();
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let things = ["serial:SN-1", "serial:SN-2"];
+    for number in [1, 2] {
+        publish(&stage, number, &format!("SN-{number}"));
+    }
+    for thing in things {
+        stage.ok(&["status", "suspended", thing, "--yes"]);
+    }
+    let lifted = stage.size(things[0]);
+    for thing in things {
+        stage.ok(&["status", "in-use", thing, "--yes"]);
+    }
+    let (lift, block) = (lifted, lifted - 1);
+    for index in [lift, block] {
+        stage.ok(&["erase", "--entry", &index.to_string(), "--yes"]);
+    }
+    assert_eq!(things.map(|thing| stage.status(thing)), ["none", "in-use"]);
+    stage.ok(&["domain", "update", "--compromised", &format!("{signer}@{lifted}")]);
+    stage.ok(&["domain", "submit"]);
+    assert_eq!(things.map(|thing| stage.status(thing)), ["suspended", "suspended"]);
+}
+
 fn title(stage: &Stage) -> String {
     stage.record("serial:SN-1")["title"].as_str().expect("a title").to_owned()
 }

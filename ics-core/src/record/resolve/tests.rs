@@ -1,5 +1,6 @@
 //! Of several who speak, whom a record follows.
 
+mod erased;
 mod formerly;
 
 use super::resolve;
@@ -142,11 +143,12 @@ fn what_was_erased_is_forgotten_unless_something_had_taken_its_place() {
 
 /// What he said of it while it was another's word he had no right to say, and it does not become right by erasing that.
 #[test]
-fn whoever_erases_a_statement_can_take_back_what_is_left_of_it_from_then_on() {
+fn whoever_erases_a_statement_of_nobody_can_take_back_what_is_left_of_it_from_then_on() {
     let suspended = status(1, KEEPER, "maintainer", "suspended");
     let (about, _) = split(&[introduce(0), suspended]);
     let context = Context { about: &about, groups: &[], unseen: false };
-    let erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+    let mut erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+    erasure.said_by = None;
     let left = Logged::of_erasure(3, now(), &erasure, HEIR).expect("it is about the device");
     let becomes = |n: u64| {
         let withdrawal = say(n, HEIR, "owner", Act::Withdrawal).ends(1).log();
@@ -179,15 +181,18 @@ fn what_was_replaced_before_stays_so_when_the_last_of_a_chain_is_erased() {
 }
 
 #[test]
-fn what_was_lifted_for_a_while_blocks_again_though_the_lifting_is_erased() {
+fn what_was_lifted_for_a_while_blocks_again_though_it_is_erased_or_the_lifting_is() {
     let suspended = status(1, KEEPER, "maintainer", "suspended");
     let lifting = status(2, KEEPER, "maintainer", "in-use").ends(1).until(2_000_000);
     let at = |seconds| erased_last(&[introduce(0), suspended.clone(), lifting.clone()], seconds)[1];
     assert_eq!((at(1_999_999), at(2_000_000)), (Some(Standing::Replaced), Some(Standing::Stands)));
-    let (about, _) = split(&[introduce(0), suspended, lifting]);
+    let (mut about, _) = split(&[introduce(0), suspended, lifting]);
     let context = Context { about: &about, groups: &[], unseen: false };
-    let refused = domain().erasure_of(&about[1], &context, now()).expect_err("nobody would know then that it blocks");
-    assert_eq!(refused.code(), "erases-lifted");
+    let erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+    about[1] = Logged::of_erasure(90, now(), &erasure, HEIR).expect("it is about the device");
+    let at =
+        |seconds| standing(&resolve(&domain(), &device(), &about, &[], time(seconds)).expect("something is left"), 90);
+    assert_eq!((at(1_999_999), at(2_000_000)), (Some(Standing::Replaced), Some(Standing::Stands)));
 }
 
 /// What it has revoked stays revoked, so it must still be known what it was.

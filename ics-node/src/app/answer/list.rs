@@ -436,7 +436,7 @@ impl Filter {
             && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
             && self.members.as_ref().is_none_or(|members| members.include(record))
             && self.title.as_ref().is_none_or(|part| record.titles().any(|title| title.to_lowercase().contains(part)))
-            && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
+            && self.signer.is_none_or(|by| record.statements.iter().any(|it| it.by.signer == by || it.is_of(&by)))
     }
 }
 

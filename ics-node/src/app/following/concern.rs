@@ -75,8 +75,13 @@ impl App {
         wanted: &Wanted<'_>,
         holder: &Fingerprint,
     ) -> Result<Option<IdentityId>, AppError> {
+        // With what is left of an erased statement comes the certificate of who erased it, not of whose it was.
+        let speaks = |record: &Record| {
+            let mut his = record.statements.iter().filter(|it| it.is_of(holder)).peekable();
+            his.peek().is_none() || his.any(|it| !it.erased)
+        };
         let serves = |id: &IdentityId| -> Result<bool, AppError> {
-            Ok(self.wanted(sight, wanted, id)?.is_some_and(|record| (wanted.serves)(&record)))
+            Ok(self.wanted(sight, wanted, id)?.is_some_and(|record| speaks(&record) && (wanted.serves)(&record)))
         };
         for key in sight.domain.signer(holder).map_or_else(|_| vec![*holder], |it| it.keys().collect()) {
             for choice in wanted.choices {

@@ -170,15 +170,16 @@ impl Told {
         Cause::new(&self.source, What::Compromised(self.compromise.clone()))
     }
 
-    /// Whether a statement came through the source, said since then, and its signer is not declared compromised here.
+    /// Whether a statement came through the source, said since then, and its signer is not declared compromised here. What is
+    /// left of an erased one goes on to hang on whom its erasure names.
     fn counts(&self, own: &Descriptor, statement: &Logged) -> bool {
         let Compromise { signer, domain, from_index } = &self.compromise;
+        let Some((of, _, way)) = statement.hangs_on() else { return false };
         let declared = own.compromised_from(signer, domain).unwrap_or(u64::MAX);
         let is_since = |index: u64| (*from_index..declared).contains(&index);
-        let said_since = statement.source().iter().any(|at| at.domain == *domain && is_since(at.index));
-        let came_through = statement.source().iter().any(|at| at.domain == self.source);
-        let is_his = statement.signer() == *signer && !statement.is_refused() && !statement.is_erased();
-        is_his && came_through && said_since
+        let said_since = way.iter().any(|at| at.domain == *domain && is_since(at.index));
+        let came_through = way.iter().any(|at| at.domain == self.source);
+        of == *signer && !statement.is_refused() && came_through && said_since
     }
 }
 

@@ -40,6 +40,9 @@ Maker, model, product and lot stay with an erased introduction. Where a rule of 
 destination, the thing is shown from then on only to whom everything is shown. To have it read as before, replace the
 statement first, by one without what is to go.
 
+Where it blocks, or would if what lifted it were taken back, or has ended something else, who said it stays as well: what is
+left falls with that signer, if the owners declare the key compromised, and who has it may take it back.
+
 Where nothing else was said of the thing, its key goes too: to block it later takes that key from a file (`ics status
 stolen ID --thing-key FILE`), so keep it, or erase nothing before the thing is blocked.
 
@@ -195,7 +198,7 @@ fn stays(erasure: &Erasure) -> String {
     let mut lines = Vec::new();
     if let Some(status) = &erasure.status {
         let until = erasure.until.map_or_else(String::new, |until| format!(" until {}", when(until)));
-        lines.push(format!("the block by the status {}{until}", clean(status.as_str())));
+        lines.push(format!("the block by the status {}{until}, while nothing ends it", clean(status.as_str())));
         if erasure.identity.is_some_and(|it| it.kind.has_key()) {
             let since = erasure.from.map_or_else(String::new, |from| format!(", since {}", when(from)));
             lines.push(format!("that it revokes X.509 certificates{since}"));
@@ -207,6 +210,9 @@ fn stays(erasure: &Erasure) -> String {
     if !erasure.groups.is_empty() || !erasure.attributes.is_empty() {
         let values = erasure.attributes.iter().map(|(attribute, value)| format!(", {attribute} {}", clean(value)));
         lines.push(format!("to which groups it may belong{}", values.collect::<String>()));
+    }
+    if let Some(by) = &erasure.said_by {
+        lines.push(format!("who said it, on whom that hangs: {}", by.signer));
     }
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());

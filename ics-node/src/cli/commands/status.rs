@@ -158,10 +158,10 @@ impl Status {
         let lifts = |role: &&Role| block.status.as_ref().is_some_and(|it| signing.descriptor.may_lift(role, it));
         let roles: Vec<&str> = signing.descriptor.roles.keys().filter(lifts).map(Role::as_str).collect();
         let lifted = (!roles.is_empty()).then(|| format!("one in the role {} lifts it", roles.join(", ")));
-        // Nobody takes back what the owners have erased: it is theirs.
-        let taken_back = match block.erased {
-            true => format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement),
-            false => format!("its signer {} takes it back (`ics withdraw`)", block.by.signer),
+        // Nobody takes back what the owners have erased where they do not say whose it was: it is theirs.
+        let taken_back = match block.hangs_on() {
+            None => format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement),
+            Some((signer, ..)) => format!("its signer {signer} takes it back (`ics withdraw`)"),
         };
         [Some(taken_back), lifted].into_iter().flatten().collect::<Vec<_>>().join(", or ")
     }
@@ -172,7 +172,7 @@ impl Status {
         claims.reason.clone_from(&self.reason);
         claims.supersedes.clone_from(&self.supersedes);
         if let Some(answer) = &found.own {
-            let replaced = |it: &&Listed| it.by.signer == signing.fingerprint() || self.lift && may_lift(signing, it);
+            let replaced = |it: &&Listed| it.is_of(&signing.fingerprint()) || self.lift && may_lift(signing, it);
             let kind = found.thing.kind();
             let is_block = signing.descriptor.effect(&self.status, kind).is_some_and(Effect::blocks);
             // What blocks for ever stays beside another block. Whoever wants to use the thing again is told who may lift it.

@@ -183,8 +183,10 @@ impl Withdraw {
             // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
             // it for them.
             let stands = it.standing == Standing::Stands || record.is_to_come(it);
-            let may_stand = stands || (is_group && it.standing == Standing::Replaced);
-            let is_own = it.by.signer == signer && it.by.group.is_none();
+            // What is left of an erased one may stand no longer, and end others all the same.
+            let ends = it.standing == Standing::Erased && !it.supersedes.is_empty();
+            let may_stand = stands || ends || (is_group && it.standing == Standing::Replaced);
+            let is_own = it.is_of(&signer) && it.by.group.is_none();
             is_own && may_stand && self.statement.contains(&it.by.statement)
         });
         for one in named {

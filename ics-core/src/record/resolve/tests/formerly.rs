@@ -324,19 +324,22 @@ fn what_blocked_for_ever_is_remembered_when_its_status_does_something_else() {
     }
 }
 
-/// What is left is the word of the owners, and would block again.
+/// What it has revoked stays revoked, and nothing else hangs on it.
 #[test]
-fn what_a_compromised_signer_blocked_for_ever_is_not_erased_before_it_is_lifted() {
+fn what_a_compromised_signer_blocked_for_ever_does_not_block_again_when_it_is_erased() {
     let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "destroyed")]);
-    let erased = |is_lifted: bool| {
+    for is_lifted in [false, true] {
         let domain = changed(4, |descriptor| {
             let compromise = Compromise { signer: KEEPER, domain: word("devices.acme.example"), from_index: 1 };
             descriptor.compromised.push(compromise);
             descriptor.lifted.extend(is_lifted.then(|| id(1)));
         });
         let context = Context { about: &about, groups: &[], unseen: false };
-        domain.erasure_of(&about[1], &context, now()).map(|erasure| erasure.effect)
-    };
-    assert_eq!(erased(false).expect_err("it would block").code(), "erases-compromised");
-    assert_eq!(erased(true).expect("it is lifted"), Some(Effect::BlocksForEver));
+        let erasure = domain.erasure_of(&about[1], &context, now()).expect("it may be erased");
+        let left = Logged::of_erasure(7, now(), &erasure, HEIR).expect("it is about the device");
+        let record = resolve(&domain, &device(), &[about[0].clone(), left], &[], now()).expect("something is left");
+        let listed = record.statement_at(7).expect("it is listed");
+        assert_eq!((listed.standing, listed.void_since.map(|it| it.index)), (Standing::Compromised, Some(4)));
+        assert_eq!((listed.effect, record.effect()), (Some(Effect::BlocksForEver), Effect::None));
+    }
 }

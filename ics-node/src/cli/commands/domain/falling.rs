@@ -50,7 +50,7 @@ pub(super) fn tell_falling(
     }
     let mut fallen = Vec::new();
     let take = |signer: Fingerprint, thing: &IdentitySummary, said: &[Listed]| {
-        let of_signer = said.iter().filter(|it| it.by.signer == signer && blocks(it));
+        let of_signer = said.iter().filter(|it| it.is_of(&signer) && blocks(it));
         // What else said the same of a thing leaves it blocked; that is not asked: the word of each is listed.
         let falls = of_signer.filter(|it| is_void(next, it) && !is_void(previous, it));
         fallen.extend(falls.map(|it| Block::of(thing, it)));
@@ -95,7 +95,7 @@ impl Block {
             id: thing.id.clone(),
             title: thing.title.clone(),
             status: said.status.as_ref().map(ToString::to_string).unwrap_or_default(),
-            signer: said.by.signer,
+            signer: said.hangs_on().map_or(said.by.signer, |(signer, ..)| signer),
         }
     }
 
@@ -114,13 +114,11 @@ fn blocks(said: &Listed) -> bool {
     said.standing == Standing::Stands && said.by.group.is_none() && said.effect.is_some_and(Effect::blocks)
 }
 
-/// Whether its signer counts as compromised where he said it, or in a domain through which it came. What is left of an
-/// erased statement is the owners' word.
+/// Whether who said it counts as compromised where he did, or in a domain through which it came. What is left of an erased
+/// statement whose erasure does not name him is the owners' word.
 fn is_void(rules: &Descriptor, said: &Listed) -> bool {
-    let is_compromised = |domain: &DomainName, index: u64| {
-        rules.compromised_from(&said.by.signer, domain).is_some_and(|from| from <= index)
-    };
-    let mut sources = said.source.iter();
-    !said.erased
-        && (is_compromised(&rules.domain, said.by.index) || sources.any(|it| is_compromised(&it.domain, it.index)))
+    let Some((signer, index, source)) = said.hangs_on() else { return false };
+    let is_compromised =
+        |domain: &DomainName, index: u64| rules.compromised_from(&signer, domain).is_some_and(|from| from <= index);
+    is_compromised(&rules.domain, index) || source.iter().any(|it| is_compromised(&it.domain, it.index))
 }

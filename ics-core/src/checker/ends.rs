@@ -1,0 +1,55 @@
+//! Which statement may end which: docs/calculus.md, 2.3, 2.4 and 2.7.
+
+use super::standing::ruling;
+use crate::descriptor::Descriptor;
+use crate::identity::{Fingerprint, IdentityId};
+use crate::record::Logged;
+use crate::vocabulary::{Act, Role};
+
+/// Whether it is what is left of an erased statement that was this signer's, as its erasure says.
+pub(super) fn was_of(s: &Logged, signer: &Fingerprint) -> bool {
+    s.said_by().is_some_and(|by| by.signer == *signer)
+}
+
+/// What is left of an erased statement is of him whose it was, or, where its erasure does not say that, of whoever erased
+/// it, from the erasure on; a grant is of its giver in the role in which he gave it.
+fn is_own(x: &Logged, s: &Logged) -> bool {
+    let in_that_role = act(s) != Act::Grant || x.claims().role == s.claims().role;
+    let is_erasers = s.is_erased() && s.said_by().is_none() && s.index() < x.index();
+    let by_the_same = x.signer() == s.signer() && in_that_role && (!s.is_erased() || is_erasers);
+    by_the_same || was_of(s, &x.signer()) || s.grant().is_some_and(|grant| grant.grantee == x.signer())
+}
+
+/// Whether `x` names `s`, for a thing: what is said of a group ends where it was said, but a grant over a group ends for one
+/// member by what is said of this one.
+pub(super) fn names(thing: &IdentityId, x: &Logged, s: &Logged) -> bool {
+    let of_the_same = x.subject_id() == s.subject_id();
+    (of_the_same || act(s) == Act::Grant && x.subject_id() == *thing) && x.claims().supersedes.contains(&s.id())
+}
+
+pub(super) fn act(s: &Logged) -> Act {
+    s.claims().act
+}
+
+pub(super) fn gives(g: &Logged, signer: &Fingerprint, role: &Role) -> bool {
+    g.grant().is_some_and(|grant| grant.grantee == *signer && grant.role == *role)
+}
+
+/// Rule 2.3: what a withdrawal takes back.
+pub(super) fn takes_back(x: &Logged, s: &Logged) -> bool {
+    act(x) == Act::Withdrawal && act(s) != Act::Withdrawal && is_own(x, s)
+}
+
+/// Rule 2.4: what a statement replaces of its signer's own.
+pub(super) fn replaces(x: &Logged, s: &Logged) -> bool {
+    act(x) == act(s) && act(x) != Act::Withdrawal && is_own(x, s)
+}
+
+/// Rule 2.7: what a role may lift of others'.
+pub(super) fn may_lift(chain: &[(u64, Descriptor)], x: &Logged, s: &Logged) -> bool {
+    let lifts = ruling(chain, x.index()).lifts.get(&x.claims().role);
+    let status = s.claims().status.as_ref();
+    act(x) == Act::Status
+        && act(s) == Act::Status
+        && lifts.zip(status).is_some_and(|(statuses, status)| statuses.contains(status))
+}
