@@ -25,6 +25,7 @@ pub mod http;
 pub mod keys;
 pub mod ldap;
 pub mod observe;
+mod open_files;
 pub mod openpgp;
 mod parallel;
 pub mod qr;

@@ -20,6 +20,7 @@ use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
+use crate::open_files;
 use crate::store;
 use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertificate};
 
@@ -83,8 +84,11 @@ impl Service {
         let setup = setup(config, node, keys, file)?;
         // The store's calls block; nothing else runs in the runtime yet.
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
-        let server = serve(app.clone(), &Settings::from(node))?;
-        let ldap = config.ldap.as_ref().map(|ldap| ldap::serve(app.clone(), &ldap_settings(ldap, node))).transpose()?;
+        let mut http = Settings::from(node);
+        let mut ldap = config.ldap.as_ref().map(|ldap| ldap_settings(ldap, node));
+        bound_connections(&mut http, ldap.as_mut());
+        let server = serve(app.clone(), &http)?;
+        let ldap = ldap.map(|settings| ldap::serve(app.clone(), &settings)).transpose()?;
         Ok(Self { app, server, ldap, alerts: config.alerts.clone() })
     }
 
@@ -201,6 +205,23 @@ impl Service {
         }
         ended?;
         halted.map_or(Ok(()), |error| Err(AppError::from(error).into()))
+    }
+}
+
+/// Lets no more connections in than the system gives files for: those of strangers would leave the store none.
+fn bound_connections(http: &mut Settings, ldap: Option<&mut ldap::Settings>) {
+    let workers = http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
+    let others = [http.metrics.is_some(), http.socket.is_some(), ldap.is_some()].map(usize::from);
+    let servers = workers + others.into_iter().sum::<usize>();
+    let (files, most) = (open_files::limit(), http.max_connections);
+    http.max_connections = open_files::connections(files, servers, most);
+    if http.max_connections < most {
+        let text = "as many clients may be connected at once as the system lets the node have files (`LimitNOFILE=` of \
+                    its unit, `ulimit -n`)";
+        tracing::info!(files, connections_each = http.max_connections, servers, "{text}");
+    }
+    if let Some(ldap) = ldap {
+        ldap.max_connections = open_files::connections(files, servers, ldap.max_connections);
     }
 }
 

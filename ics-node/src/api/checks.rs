@@ -19,8 +19,8 @@ pub struct Check {
     /// When the domain heard of longest ago last confirmed what it says; absent where one never has, or none was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Until when the answer holds if nothing more is heard; absent with `unknown`, and with a block where that time is
-    /// over: it stands all the same.
+    /// Until when, by the node's time, the answer holds if nothing more is heard; absent with `unknown`, and with a block
+    /// where that time is over: it stands all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// The domains that were heard, each with the size of its log: `devices.acme.example=17`.
@@ -64,6 +64,9 @@ pub struct CheckQuestions {
 pub struct CheckAnswers {
     /// One for each question.
     pub answers: Vec<CheckAnswer>,
+    /// The node's time once all were answered, by which they end. Who holds one for longer than a moment takes from it for
+    /// how long it is good: his own clock may be early.
+    pub time: Timestamp,
 }
 
 /// `POST /v1/challenge`: whom to challenge.

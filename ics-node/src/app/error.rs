@@ -49,7 +49,9 @@ impl AppError {
             Self::Problem { code, .. } => *code,
             // Whoever waits for an operator has no second to come back in.
             Self::Store(StoreError::Full(Full::Enrolments(_))) => Code::TooManyRequests,
-            Self::Store(StoreError::Full(Full::Writes(_) | Full::Turn | Full::Outbox { .. })) => Code::Busy,
+            Self::Store(StoreError::Full(Full::Writes(_) | Full::Turn | Full::Outbox { .. } | Full::Files)) => {
+                Code::Busy
+            }
             Self::Store(StoreError::NoRoom) => Code::NoRoom,
             Self::Store(
                 StoreError::Behind { .. }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use ics_core::vocabulary::DomainName;
 use rusqlite::ErrorCode;
 
+use crate::open_files::are_short;
+
 /// Why the store did not do what it was asked.
 ///
 /// Cheap to clone: one failed commit is reported to every job that shared it.
@@ -166,6 +168,12 @@ pub enum Full {
     /// Requests for enrolment in a domain.
     #[error("{0} requests wait for an operator already, which is the limit: `ics enroll list` shows them to him")]
     Enrolments(usize),
+    /// What the system lets the node have open.
+    #[error(
+        "as many files and connections are open as the system lets the node have (`LimitNOFILE=` of its unit, `ulimit \
+         -n`); it goes on once some are closed"
+    )]
+    Files,
 }
 
 /// Whether there is no room on a disk, or no more for this user.
@@ -185,6 +193,7 @@ impl StoreError {
         let is_io = |source: &rusqlite::Error| source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         match self {
             Self::NoRoom => Self::Disk { path: dir.to_owned(), trouble: "is full".to_owned() },
+            Self::Io { source, .. } if are_short(&source) => Self::Full(Full::Files),
             Self::Io { path, source } if is_full(source.kind()) => {
                 Self::Disk { path, trouble: format!("is full: {source}") }
             }
@@ -234,6 +243,7 @@ pub enum WriteError<E> {
 #[cfg(test)]
 mod tests {
     use rusqlite::ffi;
+    use rustix::io::Errno;
 
     use super::*;
 
@@ -260,5 +270,7 @@ mod tests {
         }
         let other = sqlite(ffi::SQLITE_BUSY).of_disk(dir);
         assert!(matches!(other, StoreError::Sqlite { .. }), "{other}");
+        let short = StoreError::io(&dir.join("lock"))(Errno::MFILE.into()).of_disk(dir);
+        assert!(short.to_string().contains("LimitNOFILE"), "no disk is at fault: {short}");
     }
 }

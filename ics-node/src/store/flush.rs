@@ -20,6 +20,7 @@ use super::types::{Change, DomainNumber, Head, Part, Seal};
 use super::writer::Answer;
 use super::{Shared, sync_names, wal_of};
 use crate::background;
+use crate::open_files::open_patiently;
 
 /// Commits that may wait here: while one is synced, the next is made.
 const COMMITS: usize = 1;
@@ -179,7 +180,7 @@ impl Flush {
         match &self.wal {
             Some(wal) => wal.sync_data().map_err(io()),
             None => {
-                let wal = File::open(&self.wal_path).map_err(io())?;
+                let wal = open_patiently(|| File::open(&self.wal_path)).map_err(io())?;
                 wal.sync_data().map_err(io())?;
                 self.wal_path.parent().map_or(Ok(()), sync_names)?;
                 self.wal = Some(wal);

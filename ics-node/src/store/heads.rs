@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::StoreError;
 use super::types::Seal;
 use super::{make_private, replace_file, sync_names};
+use crate::open_files::open_patiently;
 
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
@@ -78,7 +79,7 @@ impl HeadFiles {
     /// The same of a file with another name; `is_of` says whether the log is the one that was meant.
     fn read_as(&self, name: &str, is_of: impl FnOnce(&Origin) -> bool) -> Result<Option<Seal>, StoreError> {
         let path = self.dir.join(name);
-        match fs::read_to_string(&path) {
+        match open_patiently(|| fs::read_to_string(&path)) {
             Ok(note) => parse(note, is_of)
                 .map(Some)
                 .ok_or_else(|| StoreError::corrupt(format!("`{}` is not a checkpoint of this domain", path.display()))),

@@ -61,6 +61,7 @@ use ics_core::time::Timestamp;
 use tokio::sync::watch;
 
 use crate::background;
+use crate::open_files::open_patiently;
 
 pub use acme::keeping::{Speaking, is_of_copy, speaking};
 pub use acme::{AcmeStore, AcmeTx, Block as AcmeBlock, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
@@ -359,7 +360,7 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
 /// Makes the names in a directory durable.
 pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
+    open_patiently(|| File::open(dir)).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
 }
 
 /// Puts a small file into a directory, durably, in the place of the one with that name. A crash before the rename leaves

@@ -26,7 +26,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use super::Shared;
 use super::clean::{Cleaning, note_due};
 use super::draft::Draft;
-use super::error::{StoreError, is_full};
+use super::error::{Full, StoreError, is_full};
 use super::flush::{Committed, Flusher, new_seal};
 use super::heads::Staged;
 use super::index::Reading;
@@ -35,6 +35,7 @@ use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
 use super::types::{DomainNumber, Head, Key, Position, Seal, Standing, StoredEntry};
+use crate::open_files::are_short;
 
 /// Jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
@@ -277,12 +278,12 @@ impl Writer {
     }
 
     /// Writes the heads' new files, which take their places when the commit is durable: where the disk has no room for
-    /// them nothing is committed.
+    /// them, or the system no file, nothing is committed.
     fn stage(&self, changed: &[(DomainState, Draft)]) -> Result<BTreeMap<DomainNumber, Staged>, StoreError> {
         let new = changed.iter().filter_map(|(state, draft)| Some((state.info.number, new_seal(state, draft)?)));
         let staged = new.map(|(number, seal)| Ok((number, self.shared.heads.stage(seal)?)));
         staged.collect::<Result<_, StoreError>>().map_err(|error| match self.assess(error) {
-            StoreError::NoRoom => StoreError::NoRoom,
+            refused @ (StoreError::NoRoom | StoreError::Full(_)) => refused,
             other => self.shared.halt(&other),
         })
     }
@@ -410,6 +411,7 @@ impl Writer {
                 self.shared.note_room(false);
                 StoreError::NoRoom
             }
+            StoreError::Io { source, .. } if are_short(source) => StoreError::Full(Full::Files),
             _ => error,
         }
     }

@@ -202,7 +202,9 @@ fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
         "outcome": "allow", "reason": "permitted", "use": "connect", "at": "2026-11-20T08:10:00Z", "reasons": [],
         "rules": [], "derivation": [], "as_of": [],
     });
-    let check = serde_json::json!({"answers": [{"verdict": "allow", "reason": "permitted", "view": ""}]});
+    let check = serde_json::json!({
+        "answers": [{"verdict": "allow", "reason": "permitted", "view": ""}], "time": "2026-11-20T08:10:00Z",
+    });
     let allows = stands_in(move |head| {
         let answer = if head.contains("/v1/check") { &check } else { &verdict };
         answer.to_string()

@@ -391,3 +391,15 @@ fn an_owner_reads_all_of_a_descriptor_before_he_signs_it() {
     assert!(shown.contains("what changes against version 1"), "{shown}");
     assert!(!shown.contains("@id") && !shown.contains("freshness"), "{shown}");
 }
+
+/// What is wrong is the stick, and not what it is written from.
+#[test]
+fn a_stick_without_room_for_a_bundle_is_named() {
+    let stage = Stage::started();
+    stage.ok(&["peer", "add", "gateway", "--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]);
+    let bundle = stage.path("b.bundle").to_str().expect("UTF-8").to_owned();
+    let full = stage.run_in_little_room(0, &["export", "--bundle", "--for", "gateway", "-o", &bundle]);
+    let (message, _) = full.failure();
+    assert_eq!((full.code, message), (5, format!("`{bundle}`: File too large (os error 27)")));
+    assert!(!stage.path("b.bundle").exists(), "a part is no bundle");
+}

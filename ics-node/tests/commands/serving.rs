@@ -204,6 +204,25 @@ fn huge_kib(process: u32) -> u32 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
+/// A shell lets a program have 1,024 files open, of which each connection is one, and have more if it says so.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_node_has_as_many_files_as_it_may() {
+    let stage = Stage::new();
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=512:2048", env!("CARGO_BIN_EXE_ics"), "--json", "--home"]).arg(stage.path("home"));
+    command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut node = command.spawn().expect("prlimit is there");
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.id())).expect("its limits");
+    node.kill().expect("killed");
+    node.wait().expect("gone");
+    assert!(line.contains("listening"), "{line}");
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line of it");
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>(), ["2048", "2048", "files"]);
+}
+
 /// A look through a large index that is cut off after 90 s begins anew with the next start, and never ends.
 #[test]
 fn a_service_manager_lets_a_start_take_its_time() {

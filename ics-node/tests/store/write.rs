@@ -1,10 +1,13 @@
 //! The writer: jobs share commits, see each other, and leave nothing behind when they fail.
 
+use std::fs::File;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use ics_node::store::{Change, Full, Options, Part, Pending, Store, StoreError, WriteError, WriteTx};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::common::*;
 
@@ -287,5 +290,33 @@ fn a_disk_that_is_full_for_the_heads_file_refuses_and_goes_on_when_there_is_room
     assert_eq!(append(&store, domain, &["d"]).expect("append"), [2]);
     let left = std::fs::read_dir(dir.path().join("heads")).expect("dir");
     assert_eq!(left.map(|file| file.expect("file").file_name()).collect::<Vec<_>>(), ["d.example"]);
+    assert_sound(&store);
+}
+
+/// Connections are files as well, and strangers may hold many. Nothing is committed yet, so nothing is in doubt. The test
+/// starts itself as the process that has none left; the variable tells the two apart.
+#[test]
+fn where_all_files_are_open_a_write_is_refused_and_goes_through_once_some_are_closed() {
+    const SHORT: &str = "ICS_TEST_SHORT_OF_FILES";
+    if std::env::var_os(SHORT).is_none() {
+        let test = "write::where_all_files_are_open_a_write_is_refused_and_goes_through_once_some_are_closed";
+        let itself = std::env::current_exe().expect("this test");
+        let ended = Command::new(itself).args([test, "--exact", "--nocapture"]).env(SHORT, "1").output();
+        let ended = ended.expect("started");
+        let told = [&*ended.stdout, &*ended.stderr].map(String::from_utf8_lossy).concat();
+        assert!(ended.status.success() && told.contains("1 passed"), "{told}");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["a"]).expect("append");
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(128), maximum }).expect("a process may have fewer");
+    let taken: Vec<File> = core::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let refused = append(&store, domain, &["b"]);
+    assert!(matches!(refused, Err(WriteError::Store(StoreError::Full(Full::Files)))), "{refused:?}");
+    drop(taken);
+    assert_eq!(head(&store, domain).size, 1, "nothing is committed");
+    assert_eq!(append(&store, domain, &["c"]).expect("some are closed"), [1]);
     assert_sound(&store);
 }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use ics_core::checker::Case;
+use ics_core::time::Timestamp;
 use ics_core::trust::Outcome;
 use ics_node::config::SocketConfig;
 use ics_node::http::Settings;
@@ -160,9 +161,13 @@ async fn many_questions_at_once() {
     let questions =
         ["serial:SN-10", "serial:SN-12", "serial:SN-99", "SN-10"].map(|id| json!({"id": id, "use": "connect"}));
     let answer = node.post("/v1/check", "application/json", json!({"questions": questions}).to_string()).await;
-    let answers = answer.json()["answers"].clone();
+    let answer = answer.json();
+    let answers = answer["answers"].clone();
     let words: Vec<_> = answers.as_array().expect("answers").iter().map(|it| it["verdict"].clone()).collect();
     assert_eq!(words, [json!("allow"), json!("deny"), json!("unknown"), Value::Null]);
+    let time = |value: &Value| value.as_str().and_then(|text| Timestamp::parse(text).ok()).expect("a time");
+    let (as_of, until) = (time(&answers[0]["as_of"]), time(&answers[0]["fresh_until"]));
+    assert!((as_of..until).contains(&time(&answer["time"])), "for how long it is good can be told: {answer}");
     assert_eq!(answers[3]["type"], "urn:ics:problem:malformed-id");
     let bare = node.post("/v1/check", "application/json", json!(questions).to_string()).await;
     let told = bare.is_problem("the questions alone", (400, "malformed-json"));

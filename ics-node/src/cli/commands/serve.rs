@@ -20,6 +20,7 @@ use crate::http::{ServeError, change_signals, stop_signal};
 use crate::keys::{KeyError, StoredKey, file};
 use crate::ldap::LdapError;
 use crate::observe;
+use crate::open_files;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::tls::ShownCertificate;
@@ -74,6 +75,7 @@ impl Serve {
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let file = context.home.join(FILE_NAME);
         warn_of_readers(&file, &config);
+        open_files::raise();
         let ended = runtime.block_on(async {
             // Not earlier: whoever is asked for a passphrase may end it.
             let stop = stop_signal().map_err(internal)?;

@@ -1,12 +1,14 @@
 //! What a node decides about the things that an agent looks after, and for how long that holds.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Reason};
+use rustix::time::{ClockId, clock_gettime};
 
-use crate::api::{Check, CheckAnswer, CheckQuestion, CheckQuestions};
+use crate::api::{Check, CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions};
 use crate::client::node::{Node, NodeError};
 
 /// The last answers of a node, each by the query that it was given for. Only what is fresh allows.
@@ -14,7 +16,56 @@ use crate::client::node::{Node, NodeError};
 pub struct Decisions {
     node: Node,
     usage: String,
-    known: BTreeMap<String, Check>,
+    known: BTreeMap<String, Known>,
+}
+
+/// A moment by both clocks of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time that it shows, which may be early: a gateway's clock often has no battery.
+    pub time: Timestamp,
+    /// The time since it was started. Nothing sets it back, and while the machine sleeps it goes on.
+    pub uptime: Duration,
+}
+
+impl Moment {
+    /// Now, with the time that the machine shows.
+    #[must_use]
+    pub fn now(time: Timestamp) -> Self {
+        Self { time, uptime: uptime() }
+    }
+}
+
+/// On Linux the monotonic clock stands still while the machine sleeps; elsewhere there is no other.
+#[cfg(target_os = "linux")]
+const SINCE_START: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const SINCE_START: ClockId = ClockId::Monotonic;
+
+fn uptime() -> Duration {
+    // What the system gives is never negative.
+    Duration::try_from(clock_gettime(SINCE_START)).unwrap_or_default()
+}
+
+/// An answer, and the time since the machine's start at which it is no longer fresh.
+#[derive(Debug, Clone)]
+struct Known {
+    check: Check,
+    ends: Duration,
+}
+
+impl Known {
+    /// What was answered to a question that was sent `asked` after the machine's start. The node said `time` later than
+    /// that, so no answer is held for longer than it is good by the node's own clock, whatever this machine's shows.
+    fn new(answer: CheckAnswer, time: Timestamp, asked: Duration) -> Self {
+        let check = taken(answer);
+        let good_for = check.fresh_until.map_or(0, |until| until.millis_since(time));
+        Self { check, ends: asked.saturating_add(Duration::from_millis(good_for)) }
+    }
+
+    fn is_fresh(&self, now: Moment) -> bool {
+        self.check.fresh_until.is_some_and(|until| now.time < until) && now.uptime < self.ends
+    }
 }
 
 /// An answer in a word, and why.
@@ -30,7 +81,7 @@ pub struct Ruled {
 #[derive(Debug)]
 pub struct Asked {
     things: Vec<String>,
-    answers: BTreeMap<String, Check>,
+    answers: BTreeMap<String, Known>,
     trouble: Option<NodeError>,
 }
 
@@ -50,9 +101,11 @@ impl Decisions {
             for batch in asked.things.chunks(limits::CHECKS) {
                 let question = |id: &String| CheckQuestion { id: id.clone(), usage: usage.clone(), peer: None };
                 let questions = CheckQuestions { questions: batch.iter().map(question).collect() };
+                let sent = uptime();
                 match node.checks(&questions).await {
-                    Ok(answered) => {
-                        asked.answers.extend(batch.iter().cloned().zip(answered.answers.into_iter().map(taken)));
+                    Ok(CheckAnswers { answers, time }) => {
+                        let known = answers.into_iter().map(|answer| Known::new(answer, time, sent));
+                        asked.answers.extend(batch.iter().cloned().zip(known));
                     }
                     Err(error) => {
                         asked.trouble = Some(error);
@@ -78,15 +131,15 @@ impl Decisions {
         self.known.contains_key(thing)
     }
 
-    /// What holds of a thing at a time.
+    /// What holds of a thing at a moment. A yes ends by whichever of the two clocks is first.
     #[must_use]
-    pub fn at(&self, thing: &str, now: Timestamp) -> Ruled {
-        let known = self.known.get(thing);
-        let Some(check) = known else { return Ruled { verdict: Outcome::Unknown, reason: Reason::NotHeard } };
-        match (check.verdict, check.fresh_until) {
-            (Outcome::Allow, Some(until)) if now < until => Ruled { verdict: check.verdict, reason: check.reason },
-            (Outcome::Allow, _) => Ruled { verdict: Outcome::Unknown, reason: Reason::Stale },
-            (verdict, _) => Ruled { verdict, reason: check.reason },
+    pub fn at(&self, thing: &str, now: Moment) -> Ruled {
+        match self.known.get(thing) {
+            None => Ruled { verdict: Outcome::Unknown, reason: Reason::NotHeard },
+            Some(known) if known.check.verdict == Outcome::Allow && !known.is_fresh(now) => {
+                Ruled { verdict: Outcome::Unknown, reason: Reason::Stale }
+            }
+            Some(Known { check, .. }) => Ruled { verdict: check.verdict, reason: check.reason },
         }
     }
 }
@@ -109,28 +162,63 @@ fn taken(answer: CheckAnswer) -> Check {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_yes_ends_with_its_freshness() {
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Decisions that were asked for 5 s after the machine's start, and answered when it was 1 s by the node's time.
+    fn told<const N: usize>(answers: [(&str, Outcome, Reason, Option<Timestamp>); N]) -> Decisions {
         let node = Node::new("http://127.0.0.1:1").expect("a node");
         let mut decisions = Decisions::new(node, "connect".to_owned());
-        let at = Timestamp::from_millis;
-        let check =
-            |verdict, reason, fresh_until| Check { verdict, reason, as_of: None, fresh_until, view: String::new() };
-        let known = [
-            ("in-use", check(Outcome::Allow, Reason::Permitted, Some(at(10)))),
-            ("timeless", check(Outcome::Allow, Reason::Permitted, None)),
-            ("stolen", check(Outcome::Deny, Reason::Blocked, Some(at(10)))),
-        ];
-        decisions.known = known.into_iter().map(|(thing, check)| (thing.to_owned(), check)).collect();
-        for (thing, now, verdict, reason) in [
+        let known = answers.map(|(thing, verdict, reason, fresh_until)| {
+            let check = Check { verdict, reason, as_of: None, fresh_until, view: String::new() };
+            (thing.to_owned(), Known::new(CheckAnswer::Check(check), at(1_000), Duration::from_secs(5)))
+        });
+        decisions.known = known.into();
+        decisions
+    }
+
+    #[test]
+    fn a_yes_ends_with_its_freshness() {
+        let decisions = told([
+            ("in-use", Outcome::Allow, Reason::Permitted, Some(at(1_010))),
+            ("over", Outcome::Allow, Reason::Permitted, Some(at(999))),
+            ("timeless", Outcome::Allow, Reason::Permitted, None),
+            ("stolen", Outcome::Deny, Reason::Blocked, Some(at(1_010))),
+        ]);
+        for (thing, after, verdict, reason) in [
             ("in-use", 9, Outcome::Allow, Reason::Permitted),
             ("in-use", 10, Outcome::Unknown, Reason::Stale),
+            ("over", 0, Outcome::Unknown, Reason::Stale),
             ("timeless", 9, Outcome::Unknown, Reason::Stale),
             ("stolen", 9, Outcome::Deny, Reason::Blocked),
             ("stolen", 99, Outcome::Deny, Reason::Blocked),
             ("never heard of", 9, Outcome::Unknown, Reason::NotHeard),
         ] {
-            assert_eq!(decisions.at(thing, at(now)), Ruled { verdict, reason }, "{thing} at {now}");
+            let now = Moment { time: at(1_000 + after), uptime: Duration::from_millis(5_000 + after) };
+            assert_eq!(decisions.at(thing, now), Ruled { verdict, reason }, "{thing} after {after} ms");
         }
+    }
+
+    /// A gateway that has started without a battery for its clock shows a time that was long ago.
+    #[test]
+    fn a_yes_ends_also_where_the_clock_of_the_machine_is_early() {
+        let decisions = told([("in-use", Outcome::Allow, Reason::Permitted, Some(at(1_010)))]);
+        let verdict = |shows: u64, after: u64| {
+            let now = Moment { time: at(shows), uptime: Duration::from_millis(5_000 + after) };
+            decisions.at("in-use", now).verdict
+        };
+        assert_eq!(verdict(0, 9), Outcome::Allow);
+        assert_eq!(verdict(0, 10), Outcome::Unknown, "it was good for 10 ms when it was given");
+        assert_eq!(verdict(1_009, 9), Outcome::Allow);
+        assert_eq!(verdict(1_010, 9), Outcome::Unknown, "a machine that was held up does not count that");
+    }
+
+    #[test]
+    fn the_time_since_the_start_goes_on() {
+        let before = uptime();
+        std::thread::sleep(Duration::from_millis(3));
+        let passed = uptime().saturating_sub(before);
+        assert!((Duration::from_millis(3)..Duration::from_secs(60)).contains(&passed), "{passed:?}");
     }
 }

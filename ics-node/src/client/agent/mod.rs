@@ -6,5 +6,5 @@ mod follow;
 pub mod mosquitto;
 mod mqtt;
 
-pub use decisions::Decisions;
+pub use decisions::{Decisions, Moment};
 pub use follow::follow;

@@ -14,7 +14,6 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Reason};
 use serde::Serialize;
 use serde_json::json;
@@ -22,7 +21,7 @@ use tokio::sync::watch;
 
 use super::dynsec::Dynsec;
 pub use super::dynsec::{Access, BrokerError};
-use super::{Decisions, follow};
+use super::{Decisions, Moment, follow};
 use crate::client::node::Node;
 
 /// After which time the broker is asked again which clients it has.
@@ -110,7 +109,7 @@ fn once(mut report: impl FnMut(Report)) -> impl FnMut(Report) {
 pub async fn run(
     node: &Node,
     settings: &Settings,
-    now: impl Fn() -> Timestamp,
+    now: impl Fn() -> Moment,
     report: impl FnMut(Report),
 ) -> Result<core::convert::Infallible, BrokerError> {
     let mut report = once(report);
@@ -133,7 +132,7 @@ async fn keep(
     settings: &Settings,
     decisions: &mut Decisions,
     news: &mut watch::Receiver<()>,
-    now: &impl Fn() -> Timestamp,
+    now: &impl Fn() -> Moment,
     report: &mut impl FnMut(Report),
 ) -> BrokerError {
     let mut session = match Dynsec::connect(&settings.broker).await {
@@ -150,7 +149,7 @@ async fn watch_over(
     session: &mut Dynsec,
     settings: &Settings,
     (decisions, news): (&mut Decisions, &mut watch::Receiver<()>),
-    now: &impl Fn() -> Timestamp,
+    now: &impl Fn() -> Moment,
     report: &mut impl FnMut(Report),
 ) -> Result<core::convert::Infallible, BrokerError> {
     deny_by_default(session).await?;
@@ -214,7 +213,7 @@ impl Settings {
         session: &mut Dynsec,
         (decisions, waits): (&Decisions, bool),
         clients: &mut BTreeMap<String, bool>,
-        now: Timestamp,
+        now: Moment,
         report: &mut impl FnMut(Report),
     ) -> Result<bool, BrokerError> {
         let mut refusal = None;

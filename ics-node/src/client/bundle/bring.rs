@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use ics_sync::bundle::Bundle;
+use ics_sync::bundle::{Bundle, BundleError};
 use ics_sync::carried::{Carried, Reached, Wanted};
 use serde::Serialize;
 
@@ -89,7 +89,8 @@ async fn one(
     section: usize,
     moved: impl Fn(u64),
 ) -> Result<Brought, CarryError> {
-    let Some(found) = bundle.sections().get(section) else { return Err(std::io::Error::other("no such part").into()) };
+    let missing = || BundleError::from(std::io::Error::other("no such part"));
+    let found = bundle.sections().get(section).ok_or_else(missing)?;
     let (domain, origin, has_copy) = (found.origin.domain.clone(), found.origin.clone(), found.size().is_some());
     let mut brought = Brought {
         domain: domain.clone(),

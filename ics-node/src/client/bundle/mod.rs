@@ -13,9 +13,12 @@ use super::node::NodeError;
 /// Why a bundle was not made, or not brought to its end. What was taken until then is verified, and stays.
 #[derive(Debug, thiserror::Error)]
 pub enum CarryError {
-    /// The file.
+    /// The bundle that is read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The file that the bundle is written to.
+    #[error("the bundle cannot be written: {0}")]
+    Unwritten(#[from] std::io::Error),
     /// The node.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -25,10 +28,4 @@ pub enum CarryError {
     /// What the reader may read has changed while the bundle was made.
     #[error("what `{0}` may read of the domain has changed while the bundle was made")]
     Changed(String),
-}
-
-impl From<std::io::Error> for CarryError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Bundle(error.into())
-    }
 }

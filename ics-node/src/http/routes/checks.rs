@@ -149,8 +149,12 @@ pub(super) async fn checks(
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
     roam_for_all(&face.app, asking.0, &questions).await;
-    let answer = move |app: &App| questions.iter().map(|question| one(app, reader.0, question)).collect();
-    face.json(move |app| Ok(CheckAnswers { answers: answer(app) })).await
+    face.json(move |app| {
+        let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
+        // Only now: by a time from before the clock was led on, what is answered after that would be good for longer.
+        Ok(CheckAnswers { answers, time: app.clock().now() })
+    })
+    .await
 }
 
 /// Has other nodes asked about all things of a batch, those of one use together.

@@ -11,6 +11,7 @@ use crate::cli::files;
 use crate::cli::output;
 use crate::cli::session::refuse_exposed;
 use crate::cli::words::clean;
+use crate::client::agent::Moment;
 use crate::client::agent::mosquitto::{Access, BrokerError, Report, Settings, run};
 use crate::http::stop_signal;
 use crate::keys::file::read_secret;
@@ -69,7 +70,7 @@ impl Mosquitto {
             let stop = stop_signal().map_err(|error| Failure::new(Exit::Internal, error))?;
             let failed = tokio::select! {
                 () = stop => return Ok(Exit::Ok),
-                failed = run(&node, &settings, || context.now(), |report| print(context, &report)) => failed,
+                failed = run(&node, &settings, || Moment::now(context.now()), |report| print(context, &report)) => failed,
             };
             match failed {
                 Ok(never) => match never {},

@@ -113,7 +113,10 @@ async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64))
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     let mut out = BufWriter::new(file.as_file_mut());
-    let made = make(node, &mut out, order, moved).await?;
+    let made = make(node, &mut out, order, moved).await.map_err(|error| match error {
+        CarryError::Unwritten(error) => failed(error),
+        other => other.into(),
+    })?;
     out.flush().map_err(failed)?;
     drop(out);
     file.as_file().sync_all().map_err(failed)?;
@@ -141,7 +144,7 @@ impl From<CarryError> for Failure {
     fn from(error: CarryError) -> Self {
         match error {
             CarryError::Node(error) => error.into(),
-            CarryError::Bundle(error) => Self::new(Exit::Local, error),
+            CarryError::Bundle(_) | CarryError::Unwritten(_) => Self::new(Exit::Local, error),
             CarryError::Checkpoint(_) => Self::new(Exit::Network, error),
             CarryError::Changed(_) => Self::new(Exit::Refused, error).hint("do it again"),
         }
