@@ -5,9 +5,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use crate::between::stands_before;
+use crate::between::{stands_before, stands_in};
 use crate::stage::{DOMAIN, Stage, spki};
 
 /// Above all, no proxy is told the operator's token.
@@ -29,6 +30,47 @@ fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
     assert_ne!(elsewhere.code, 0, "{elsewhere:?}");
     let heard = heard.lock().expect("a lock").concat();
     assert!(heard.starts_with("GET http://ics.acme.example/v1/"), "who is elsewhere is asked by it: {heard}");
+}
+
+/// A small machine knows no authorities of the web, and over plain HTTP nobody shows a certificate.
+#[test]
+fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
+    let mut stage = Stage::new();
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        stage.set(name, "/nonexistent");
+    }
+    let done = |stage: &Stage, words: &[&str]| {
+        let ended = stage.run(words);
+        assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+    };
+    for key in ["root", "issuer"] {
+        done(&stage, &["key", "make", key, "--algorithm", "p256"]);
+    }
+    done(&stage, &["ca", "root", "--name", "Acme Root", "--out", "root.pem"]);
+    done(&stage, &["ca", "request", "--name", "Acme Issuing", "--out", "issuer.csr"]);
+    // So that its end is to be told of.
+    done(&stage, &["ca", "sign", "issuer.csr", "--certificate", "root.pem", "--days", "2", "--out", "issuer.pem"]);
+    let path = stage.path("home/ics.toml");
+    let configure = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&path).expect("read");
+        std::fs::write(&path, text.replacen(from, to, 1)).expect("written");
+    };
+    configure("[node]", "[node]\nissuers = [\"issuer\"]");
+    stage.start();
+    let url = format!("{}/x509/{DOMAIN}", stage.url());
+    done(&stage, &["ca", "import", "issuer.pem", "--chain", "root.pem", "--url", &url]);
+    done(&stage, &["domain", "submit"]);
+    stage.kill();
+
+    let (sender, told) = mpsc::channel();
+    let receiver = stands_in(move |head| {
+        sender.send(head.to_owned()).unwrap_or_default();
+        "{}".to_owned()
+    });
+    configure("[node]", &format!("[alerts]\nwebhook = \"{receiver}/hook\"\n\n[node]"));
+    stage.start();
+    let request = told.recv_timeout(Duration::from_secs(30)).expect("the authority ends");
+    assert!(request.starts_with("POST /hook "), "{request}");
 }
 
 /// Whoever reads of a key or a file that is not there is told where it is named.
@@ -144,7 +186,7 @@ fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing
     let home = format!("[[home]]\ndomain = \"{DOMAIN}\"\ndescriptor = \"domains/{DOMAIN}.v1.pgp\"\n");
     assert!(text.contains(&home), "{text}");
     stage.write("home/ics.toml", text.replace(&home, ""));
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::thread::sleep(Duration::from_millis(1_100));
     stage.start();
     assert_eq!(as_of(&stage), before, "nobody says that there is nothing newer");
     let refused = publish(&stage, 2);
