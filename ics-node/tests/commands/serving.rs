@@ -73,6 +73,26 @@ fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
     assert!(request.starts_with("POST /hook "), "{request}");
 }
 
+/// Behind a proxy, podman hands its address on to each container.
+#[test]
+fn the_health_check_of_a_container_asks_the_node_and_no_proxy() {
+    let recipe = include_str!("../../packaging/Containerfile");
+    let check = recipe.lines().find_map(|line| line.trim().strip_prefix("CMD ")).expect("a check");
+    let stage = Stage::started();
+    let check = check.replace("http://127.0.0.1:8470", stage.url());
+    let mut command = Command::new("sh");
+    command.args(["-c", &check]).env("http_proxy", "http://127.0.0.1:9").stderr(Stdio::null()).stdout(Stdio::null());
+    // It makes its answers ready first.
+    let is_ready = (0..100).any(|_| {
+        let is_ready = command.status().expect("a shell").success();
+        is_ready || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    });
+    assert!(is_ready, "{check}");
+}
+
 /// Whoever reads of a key or a file that is not there is told where it is named.
 #[test]
 fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
