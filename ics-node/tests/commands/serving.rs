@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::between::{stands_before, stands_in};
 use crate::stage::{DOMAIN, Stage, spki};
 
@@ -271,6 +273,36 @@ fn huge_kib(process: u32) -> u32 {
 fn a_service_manager_lets_a_start_take_its_time() {
     let unit = include_str!("../../packaging/ics.service");
     assert!(unit.contains("\nTimeoutStartSec=infinity\n"), "systemd's own bound would hold");
+}
+
+/// So one looks at the flash of a gateway that was brought back.
+#[test]
+fn a_store_on_a_disk_that_is_mounted_read_only_is_checked() {
+    let mut stage = Stage::started();
+    let looked_through = |stage: &Stage, entries: &Value| {
+        let checked = stage.run_on_a_read_only_disk(&["fsck"]);
+        assert_eq!((checked.code, &checked.json()["entries"]), (0, entries), "{checked:?}");
+    };
+    stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    let entries = Value::from(stage.size("serial:SN-1"));
+    let node = stage.process().to_string();
+    assert!(Command::new("kill").arg(&node).status().expect("kill runs").success());
+    let beside = ["ics.db-wal", "index.db-wal", "acme.db-wal"].map(|name| stage.path("home/data").join(name));
+    let is_closed = (0..300).any(|_| {
+        let is_closed = beside.iter().all(|wal| !wal.exists());
+        is_closed || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    });
+    assert!(is_closed, "what was committed is in the databases themselves");
+    stage.kill();
+    looked_through(&stage, &entries);
+
+    // What a power cut leaves.
+    stage.start();
+    stage.kill();
+    looked_through(&stage, &entries);
 }
 
 /// On a full disk a node does not start; nobody should have to start it once there is room.
