@@ -319,13 +319,14 @@ impl LdapPeer {
         let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(lost)?;
         ours.set_nonblocking(true).map_err(lost)?;
-        let (asked, told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
+        let (asked, mut told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
         let (from, to) = tokio::io::split(stream);
         let (meter, ended) = (self.meter.clone(), Arc::new(Mutex::new(None)));
         let why = Arc::clone(&ended);
         tokio::spawn(async move {
             let question = gate::Asked::default();
-            let heard = gate::pass(from, told, (expected, &question), meter);
+            // The library is told of the end once this says why: with `told`, which ends behind that.
+            let heard = gate::pass(from, &mut told, (expected, &question), meter);
             let ended = tokio::select! {
                 heard = heard => heard.err(),
                 _ = gate::ask(asked, to, &question) => None,
