@@ -69,7 +69,7 @@ fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
         sender.send(head.to_owned()).unwrap_or_default();
         "{}".to_owned()
     });
-    configure("[node]", &format!("[alerts]\nwebhook = \"{receiver}/hook\"\n\n[node]"));
+    configure("[node]", &format!("[alerts]\nwebhook = \"{receiver}/hook\"\nevery_seconds = 1\n\n[node]"));
     stage.start();
     let request = told.recv_timeout(Duration::from_secs(30)).expect("the authority ends");
     assert!(request.starts_with("POST /hook "), "{request}");
