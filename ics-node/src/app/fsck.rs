@@ -30,7 +30,8 @@ use crate::store::{
 /// When there is no store, or it cannot be read at all.
 pub fn fsck(data: &Path, progress: impl FnMut(u64, u64)) -> Result<Report, AppError> {
     let mut reader = Reading { homes: Vec::new(), judge: Judge::default(), seed: random()?, progress };
-    Ok(inspect(data, &(Arc::new(stored_keys) as crate::store::KeysOf), &mut reader)?)
+    let report = inspect(data, &(Arc::new(stored_keys) as crate::store::KeysOf), &mut reader);
+    Ok(report.map_err(|error| error.of_disk(data))?)
 }
 
 /// Builds the index of a store anew; no node may be using it.

@@ -139,6 +139,8 @@ impl Context {
 
 /// How rustls says that a server has shown the certificate of an authority.
 const AUTHORITY_SHOWN: &str = "CaUsedAsEndEntity";
+/// How the verifier says that this machine knows none of the web's authorities.
+const NO_AUTHORITIES: &str = "No CA certificates";
 
 /// The token of the node that the configuration names. Another node, which `--node` gives, never sees it; nor does one that
 /// `[client]` names see that of `[node]`, unless it is this one, by its own address or one of this machine.
@@ -169,6 +171,10 @@ impl From<NodeError> for Failure {
                 "this machine does not believe its certificate: if an authority of your own has issued it, put that \
                  into the system's store, or name its file in the variable SSL_CERT_FILE",
             ),
+            NodeError::Unreachable { .. } if error.to_string().contains(NO_AUTHORITIES) => {
+                Self::new(Exit::Network, error)
+                    .hint("install `ca-certificates`, or name a file of authorities in the variable SSL_CERT_FILE")
+            }
             NodeError::Unreachable { .. } => {
                 Self::new(Exit::Network, error).hint("is it running? `--node URL` names another one")
             }
@@ -262,6 +268,8 @@ mod tests {
         assert!(untrusted.contains("SSL_CERT_FILE") && !untrusted.contains("is it running?"), "{untrusted}");
         let authority = told("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))");
         assert!(authority.contains("CA:FALSE") && !authority.contains("SSL_CERT_FILE"), "{authority}");
+        let nobody = told("No CA certificates were loaded from the system");
+        assert!(nobody.contains("ca-certificates") && !nobody.contains("is it running?"), "{nobody}");
         let away = told("Connection refused (os error 111)");
         assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
     }

@@ -17,7 +17,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::http::{EventStream, HttpPeer, is_local};
 use ics_sync::news::News;
 use ics_sync::wire::{Base64, Submission};
-use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,17 +27,13 @@ use crate::api::{
     RecordAnswer, SubmissionResults, ViewAnswer,
 };
 use crate::config::PeerName;
-use crate::tls::{ClientTls, KeyPin};
+use crate::tls::{KeyPin, root_cause, stranger_client};
 
 /// Seconds in which a connection must stand, and in which an answer must be complete.
 const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
 /// How rustls begins to say what is wrong with a server's certificate.
 pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
-/// How it begins what a verifier of ours has worded.
-const WORDED: &str = "unexpected error: ";
-/// How it ends what is for who programs with it.
-const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
 /// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.
 const ANSWER_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
 
@@ -98,7 +94,7 @@ impl Node {
     /// # Errors
     /// When it is not an address, or TLS cannot be set up.
     pub fn new(url: &str) -> Answer<Self> {
-        Self::by(url, ics_sync::http::client_builder(url))
+        Self::of_peer(url, None)
     }
 
     /// The same of a peer, which over TLS is believed by its key, or else as any server of the web.
@@ -106,15 +102,10 @@ impl Node {
     /// # Errors
     /// As [`Node::new`].
     pub fn of_peer(url: &str, pin: Option<KeyPin>) -> Answer<Self> {
-        let tls = ClientTls::as_stranger(pin)
-            .map_err(|error| NodeError::Unreachable { url: url.to_owned(), reason: error.to_string() })?;
-        Self::by(url, ics_sync::http::client_builder(url).tls_backend_preconfigured(tls))
-    }
-
-    fn by(url: &str, builder: ClientBuilder) -> Answer<Self> {
         let unreachable = |reason| NodeError::Unreachable { url: url.to_owned(), reason };
         let parsed = Url::parse(url).map_err(|error| unreachable(error.to_string()))?;
-        let client = builder
+        let client = stranger_client(url, pin)
+            .map_err(|error| unreachable(error.to_string()))?
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .timeout(Duration::from_secs(ANSWER_SECONDS))
             // Between peers silence ends sooner; here a node may have a thousand RSA keys to verify first.
@@ -433,17 +424,6 @@ impl Node {
     fn not_understood(&self, reason: String) -> NodeError {
         NodeError::Answer { url: self.url().to_owned(), reason }
     }
-}
-
-/// The last error of a chain: the first ones only say that a request failed, which one knows by then.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn core::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let text = cause.to_string();
-    let text = text.strip_prefix(WORDED).unwrap_or(&text);
-    text.split_once(RUSTLS_MANUAL).map_or(text, |(what, _)| what).to_owned()
 }
 
 #[cfg(test)]

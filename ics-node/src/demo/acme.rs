@@ -19,6 +19,7 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::error::{Result, ensure, unexpected};
 use super::props::random;
+use crate::tls::stranger_client;
 use crate::x509::oid;
 
 /// A client with its account.
@@ -74,7 +75,7 @@ fn text(value: &Value, member: &str) -> Option<String> {
 impl AcmeClient {
     /// Makes an account at the server with this directory.
     pub(super) async fn register(directory: &str, key: SigningKey) -> Result<Self> {
-        let http = ics_sync::http::client_builder(directory).build().map_err(unexpected)?;
+        let http = stranger_client(directory, None).map_err(unexpected)?.build().map_err(unexpected)?;
         let text = http.get(directory).send().await.map_err(unexpected)?.text().await.map_err(unexpected)?;
         let directory = serde_json::from_str(&text).map_err(unexpected)?;
         let mut client = Self { http, directory, key, account: None };

@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::authority::Authorities;
 use super::error::{Result, unexpected};
 use super::props::random;
-use crate::tls::{ClientTls, NodeCertificate, PeerKey};
+use crate::tls::{ClientTls, NodeCertificate, PeerKey, stranger_client};
 
 /// The service's name. It is believed by its key.
 const NAME: &str = "dose-server.ward7.hospital.example";
@@ -50,7 +50,7 @@ impl Gate {
             key: public,
             root: authorities.root.clone(),
             list: authorities.list.clone(),
-            http: ics_sync::http::client_builder(&authorities.list).build().map_err(unexpected)?,
+            http: stranger_client(&authorities.list, None).map_err(unexpected)?.build().map_err(unexpected)?,
         })
     }
 

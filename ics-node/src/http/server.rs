@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,9 +173,8 @@ impl Server {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(&mut self) -> Result<(), ServeError> {
-        // The first poll of a server starts its threads, or fails.
         let mut servers = core::iter::once(&mut self.everybody).chain(&mut self.others);
-        servers.try_for_each(|server| server.now_or_never().unwrap_or(Ok(()))).map_err(ServeError::Threads)
+        servers.try_for_each(|server| started(|| server.now_or_never()))
     }
 
     /// Answers until `stop` is ready; then takes no more connections, lets requests under way end within the time for
@@ -199,6 +199,13 @@ impl Server {
             () = stopping => serving.await,
         }
     }
+}
+
+/// What the first poll of a server says, which starts its threads. Where the system gives no thread more, actix panics.
+fn started(first: impl FnOnce() -> Option<io::Result<()>>) -> Result<(), ServeError> {
+    let first = catch_unwind(AssertUnwindSafe(first));
+    let first = first.unwrap_or_else(|_| Some(Err(io::Error::other("the system gives no more of them"))));
+    first.unwrap_or(Ok(())).map_err(ServeError::Threads)
 }
 
 /// Ready once the process is asked to end: SIGTERM or SIGINT.
@@ -344,5 +351,20 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_gets_no_threads_is_refused() {
+        assert!(started(|| None).is_ok(), "it runs");
+        let refused: [fn() -> Option<io::Result<()>>; 2] =
+            [|| Some(Err(io::ErrorKind::WouldBlock.into())), || panic!("Cannot spawn server worker thread")];
+        for first in refused {
+            assert!(matches!(started(first), Err(ServeError::Threads(_))));
+        }
     }
 }

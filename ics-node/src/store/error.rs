@@ -202,6 +202,11 @@ impl StoreError {
                 let trouble = format!("is full or fails (SQLite: {source}, code {code})");
                 Self::Disk { path: dir.to_owned(), trouble }
             }
+            Self::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+                let text = "SQLite can open or make no file in it: others own it, its disk is mounted read-only, or the \
+                            process may have no more files open (`LimitNOFILE=`, `ulimit -n`)";
+                Self::Io { path: dir.to_owned(), source: Arc::new(std::io::Error::other(text)) }
+            }
             other => other,
         }
     }
@@ -268,6 +273,8 @@ mod tests {
             assert!(told.starts_with("the disk of `/var/lib/ics/data` is full or fails"), "{told}");
             assert!(told.contains(&code.to_string()), "{told}");
         }
+        let told = sqlite(ffi::SQLITE_CANTOPEN).of_disk(dir).to_string();
+        assert!(told.starts_with("`/var/lib/ics/data`") && told.contains("ulimit -n"), "{told}");
         let other = sqlite(ffi::SQLITE_BUSY).of_disk(dir);
         assert!(matches!(other, StoreError::Sqlite { .. }), "{other}");
         let short = StoreError::io(&dir.join("lock"))(Errno::MFILE.into()).of_disk(dir);

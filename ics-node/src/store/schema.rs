@@ -1,11 +1,16 @@
 //! Connections and schema: pragmas in the order that SQLite demands, migrations forward only.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::error::StoreError;
+use super::wal_of;
 
 /// Marks a database file as ours in its header (`PRAGMA application_id`): "ICSl", "ICSx", "ICSa".
 const LOG_APPLICATION: i64 = 0x4943_536c;
@@ -125,10 +130,27 @@ pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreEr
 /// Opens an existing file for reading only.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = (flags() | OpenFlags::SQLITE_OPEN_READ_ONLY).difference(OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = if is_frozen(path) {
+        Connection::open_with_flags(immutable(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+    } else {
+        Connection::open_with_flags(path, flags)?
+    };
     connection.busy_timeout(BUSY)?;
     tune(&connection, READER_MAP_BYTES)?;
     Ok(connection)
+}
+
+/// Whether nobody can change a file, and all that was committed is in it: it was closed, and its disk is mounted read-only.
+/// Not opened to find out: to close it would end the locks that this process has on it.
+fn is_frozen(path: &Path) -> bool {
+    let is_on_read_only_disk = rustix::fs::access(path, Access::WRITE_OK) == Err(Errno::ROFS);
+    let has_commits_beside_it = std::fs::metadata(wal_of(path)).is_ok_and(|wal| wal.len() > 0);
+    is_on_read_only_disk && !has_commits_beside_it
+}
+
+/// The name by which SQLite makes no files beside a database, which it needs to share it with others.
+fn immutable(path: &Path) -> String {
+    format!("file:{}?immutable=1", percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC))
 }
 
 /// Has a connection map as much of its file as the writing ones do: for the one that the writer reads by.
@@ -229,6 +251,18 @@ mod tests {
         drop(open_writer(File::Log, &path).expect("open"));
         let reader = open_reader(&path).expect("open");
         assert!(reader.execute("DELETE FROM entry", []).is_err());
+    }
+
+    #[test]
+    fn what_nobody_can_change_is_read_without_files_beside_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("of 50%?&#ä.db");
+        drop(open_writer(File::Log, &path).expect("open"));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let reader = Connection::open_with_flags(immutable(&path), flags).expect("open");
+        assert_eq!(check_known(File::Log, &path, &reader).expect("ours"), newest(File::Log));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 1);
+        assert!(!is_frozen(&path), "its disk can be written");
     }
 
     #[test]

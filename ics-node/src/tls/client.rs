@@ -14,6 +14,11 @@ use rustls_platform_verifier::Verifier;
 use super::node::NodeCertificate;
 use super::pin::KeyPin;
 
+/// How rustls begins what a verifier has worded.
+const WORDED: &str = "unexpected error: ";
+/// How it ends what is for who programs with it.
+const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
+
 /// How a node asks its peers over TLS.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
@@ -60,6 +65,23 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
     }
+}
+
+/// A client over HTTP for whoever asks an address as a stranger. The web's authorities are read once a server shows a
+/// certificate: over plain HTTP none are needed, and a small machine has none.
+pub(crate) fn stranger_client(url: &str, pin: Option<KeyPin>) -> Result<reqwest::ClientBuilder, Error> {
+    Ok(ics_sync::http::client_builder(url).tls_backend_preconfigured(ClientTls::as_stranger(pin)?))
+}
+
+/// The last error of a chain: the first ones only say that a request failed, which one knows by then.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn core::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let text = cause.to_string();
+    let text = text.strip_prefix(WORDED).unwrap_or(&text);
+    text.split_once(RUSTLS_MANUAL).map_or(text, |(what, _)| what).to_owned()
 }
 
 #[derive(Debug)]

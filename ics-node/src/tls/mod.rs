@@ -11,6 +11,7 @@ mod server;
 mod shown;
 
 pub use client::ClientTls;
+pub(crate) use client::{root_cause, stranger_client};
 pub use node::{NodeCertificate, NodeCertificateError};
 pub use pin::{KeyPin, PeerKey, PeerKeyError};
 pub use server::{TlsError, proven_key, server, server_for_programs};

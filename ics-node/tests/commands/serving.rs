@@ -5,9 +5,12 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use crate::between::stands_before;
+use serde_json::Value;
+
+use crate::between::{stands_before, stands_in};
 use crate::stage::{DOMAIN, Stage, spki};
 
 /// Above all, no proxy is told the operator's token.
@@ -29,6 +32,67 @@ fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
     assert_ne!(elsewhere.code, 0, "{elsewhere:?}");
     let heard = heard.lock().expect("a lock").concat();
     assert!(heard.starts_with("GET http://ics.acme.example/v1/"), "who is elsewhere is asked by it: {heard}");
+}
+
+/// A small machine knows no authorities of the web, and over plain HTTP nobody shows a certificate.
+#[test]
+fn without_authorities_a_node_is_asked_by_plain_http_and_tells_its_receiver() {
+    let mut stage = Stage::new();
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        stage.set(name, "/nonexistent");
+    }
+    let done = |stage: &Stage, words: &[&str]| {
+        let ended = stage.run(words);
+        assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+    };
+    for key in ["root", "issuer"] {
+        done(&stage, &["key", "make", key, "--algorithm", "p256"]);
+    }
+    done(&stage, &["ca", "root", "--name", "Acme Root", "--out", "root.pem"]);
+    done(&stage, &["ca", "request", "--name", "Acme Issuing", "--out", "issuer.csr"]);
+    // So that its end is to be told of.
+    done(&stage, &["ca", "sign", "issuer.csr", "--certificate", "root.pem", "--days", "2", "--out", "issuer.pem"]);
+    let path = stage.path("home/ics.toml");
+    let configure = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&path).expect("read");
+        std::fs::write(&path, text.replacen(from, to, 1)).expect("written");
+    };
+    configure("[node]", "[node]\nissuers = [\"issuer\"]");
+    stage.start();
+    let url = format!("{}/x509/{DOMAIN}", stage.url());
+    done(&stage, &["ca", "import", "issuer.pem", "--chain", "root.pem", "--url", &url]);
+    done(&stage, &["domain", "submit"]);
+    stage.kill();
+
+    let (sender, told) = mpsc::channel();
+    let receiver = stands_in(move |head| {
+        sender.send(head.to_owned()).unwrap_or_default();
+        "{}".to_owned()
+    });
+    configure("[node]", &format!("[alerts]\nwebhook = \"{receiver}/hook\"\nevery_seconds = 1\n\n[node]"));
+    stage.start();
+    let request = told.recv_timeout(Duration::from_secs(30)).expect("the authority ends");
+    assert!(request.starts_with("POST /hook "), "{request}");
+}
+
+/// Behind a proxy, podman hands its address on to each container.
+#[test]
+fn the_health_check_of_a_container_asks_the_node_and_no_proxy() {
+    let recipe = include_str!("../../packaging/Containerfile");
+    let check = recipe.lines().find_map(|line| line.trim().strip_prefix("CMD ")).expect("a check");
+    let stage = Stage::started();
+    let check = check.replace("http://127.0.0.1:8470", stage.url());
+    let mut command = Command::new("sh");
+    command.args(["-c", &check]).env("http_proxy", "http://127.0.0.1:9").stderr(Stdio::null()).stdout(Stdio::null());
+    // It makes its answers ready first.
+    let is_ready = (0..100).any(|_| {
+        let is_ready = command.status().expect("a shell").success();
+        is_ready || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    });
+    assert!(is_ready, "{check}");
 }
 
 /// Whoever reads of a key or a file that is not there is told where it is named.
@@ -144,7 +208,7 @@ fn a_home_that_the_configuration_no_longer_names_takes_nothing_and_signs_nothing
     let home = format!("[[home]]\ndomain = \"{DOMAIN}\"\ndescriptor = \"domains/{DOMAIN}.v1.pgp\"\n");
     assert!(text.contains(&home), "{text}");
     stage.write("home/ics.toml", text.replace(&home, ""));
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::thread::sleep(Duration::from_millis(1_100));
     stage.start();
     assert_eq!(as_of(&stage), before, "nobody says that there is nothing newer");
     let refused = publish(&stage, 2);
@@ -228,6 +292,36 @@ fn a_node_has_as_many_files_as_it_may() {
 fn a_service_manager_lets_a_start_take_its_time() {
     let unit = include_str!("../../packaging/ics.service");
     assert!(unit.contains("\nTimeoutStartSec=infinity\n"), "systemd's own bound would hold");
+}
+
+/// So one looks at the flash of a gateway that was brought back.
+#[test]
+fn a_store_on_a_disk_that_is_mounted_read_only_is_checked() {
+    let mut stage = Stage::started();
+    let looked_through = |stage: &Stage, entries: &Value| {
+        let checked = stage.run_on_a_read_only_disk(&["fsck"]);
+        assert_eq!((checked.code, &checked.json()["entries"]), (0, entries), "{checked:?}");
+    };
+    stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    let entries = Value::from(stage.size("serial:SN-1"));
+    let node = stage.process().to_string();
+    assert!(Command::new("kill").arg(&node).status().expect("kill runs").success());
+    let beside = ["ics.db-wal", "index.db-wal", "acme.db-wal"].map(|name| stage.path("home/data").join(name));
+    let is_closed = (0..300).any(|_| {
+        let is_closed = beside.iter().all(|wal| !wal.exists());
+        is_closed || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    });
+    assert!(is_closed, "what was committed is in the databases themselves");
+    stage.kill();
+    looked_through(&stage, &entries);
+
+    // What a power cut leaves.
+    stage.start();
+    stage.kill();
+    looked_through(&stage, &entries);
 }
 
 /// On a full disk a node does not start; nobody should have to start it once there is room.

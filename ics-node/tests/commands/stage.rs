@@ -195,6 +195,17 @@ impl Stage {
         Ended::new(command.stdin(Stdio::null()).output().expect("run"))
     }
 
+    /// Runs a command where the home directory lies on a disk that is mounted read-only.
+    pub(crate) fn run_on_a_read_only_disk(&self, words: &[&str]) -> Ended {
+        let mut command = Command::new("sh");
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("ICS_HOME", self.path("home"));
+        let mount = r#"mount --bind "$ICS_HOME" "$ICS_HOME" && mount -o remount,bind,ro "$ICS_HOME" && exec "$@""#;
+        let user = "[ $(id -u) = 0 ] || user='--user --map-root-user'";
+        let script = format!("{user}; exec unshare $user --mount sh -c '{mount}' sh \"$@\"");
+        command.args(["-c", &script, "sh", ICS, "--json"]).args(words).current_dir(self.directory.path());
+        Ended::new(command.stdin(Stdio::null()).output().expect("run"))
+    }
+
     /// What such a command prints for people.
     pub(crate) fn words_alone(&self, home: &str, words: &[&str]) -> String {
         let ended = self.for_people(home, words);

@@ -1,6 +1,7 @@
 //! What stands between a peer's socket and the LDAP library, which trusts servers: it takes messages of any length, and
 //! panics at some that are not as they should be. Here each message is bounded and looked through before it sees it.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use ics_core::limits;
@@ -11,6 +12,8 @@ use crate::ber::{self, Head};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 * 1024;
+/// Intermediate messages (RFC 4511, 4.13) that may come one after the other. A node sends one behind its entries.
+const INTERMEDIATES: usize = 16;
 
 /// RFC 4511, 4.2.2, 4.5.2, 4.13, 4.12.
 const BIND_RESPONSE: u8 = 0x61;
@@ -18,6 +21,8 @@ const ENTRY: u8 = 0x64;
 const DONE: u8 = 0x65;
 const EXTENDED_RESPONSE: u8 = 0x78;
 const INTERMEDIATE: u8 = 0x79;
+/// The result that names other directories (RFC 4511, 4.1.10).
+const REFERRAL: u8 = 10;
 /// How TLS begins to say that it does not understand (RFC 8446, 5.1): an alert, of any version that is in use.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
@@ -30,6 +35,35 @@ pub(super) enum Expected {
     Searches,
 }
 
+/// The id of the question that waits for its answer, 0 for none: a client that does one thing after the other has one at
+/// most, and no question has that id (RFC 4511, 4.1.1.1).
+pub(super) type Asked = AtomicU32;
+
+/// Passes on what the client asks, message by message, until it ends, and notes the question.
+///
+/// # Errors
+/// When the connection breaks.
+pub(super) async fn ask(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    asked: &Asked,
+) -> Result<(), PeerError> {
+    let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
+    let mut held = Vec::new();
+    loop {
+        while let Some(length) = whole(&held)? {
+            let message: Vec<u8> = held.drain(..length).collect();
+            // Before it leaves: the answer may come at once.
+            asked.store(parts(&message)?.0, Ordering::SeqCst);
+            to.write_all(&message).await.map_err(lost)?;
+            to.flush().await.map_err(lost)?;
+        }
+        if from.read_buf(&mut held).await.map_err(lost)? == 0 {
+            return Ok(());
+        }
+    }
+}
+
 /// Passes on what a peer says, message by message, until it ends or says what may not pass.
 ///
 /// # Errors
@@ -37,15 +71,27 @@ pub(super) enum Expected {
 pub(super) async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut expected: Expected,
+    (mut expected, asked): (Expected, &Asked),
     meter: Meter,
 ) -> Result<(), PeerError> {
     let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
-    let (mut held, mut pause) = (Vec::new(), Duration::ZERO);
+    let (mut held, mut pause, mut intermediates) = (Vec::new(), Duration::ZERO, 0);
     loop {
         while let Some(length) = whole(&held)? {
             let message: Vec<u8> = held.drain(..length).collect();
-            expected = check(&message, expected)?;
+            let (id, operation) = check(&message, expected)?;
+            // The library writes a line of log for each message that it does not wait for.
+            if id == 0 || id != asked.load(Ordering::SeqCst) {
+                return Err(unasked());
+            }
+            intermediates = if operation == INTERMEDIATE { intermediates + 1 } else { 0 };
+            if intermediates > INTERMEDIATES {
+                return Err(malformed("it says much, and nothing of it is an entry"));
+            }
+            if matches!(operation, BIND_RESPONSE | DONE) {
+                asked.store(0, Ordering::SeqCst);
+            }
+            expected = Expected::Searches;
             to.write_all(&message).await.map_err(lost)?;
         }
         // Behind what has come: what is of no use is found out at once.
@@ -62,6 +108,10 @@ pub(super) async fn pass(
 
 fn malformed(what: &'static str) -> PeerError {
     PeerError::Malformed(what)
+}
+
+fn unasked() -> PeerError {
+    malformed("it answers what nobody has asked")
 }
 
 /// How long the message is that has arrived as a whole.
@@ -82,15 +132,24 @@ fn whole(held: &[u8]) -> Result<Option<usize>, PeerError> {
     Ok((held.len() >= length).then_some(length))
 }
 
-/// Whether a message is one that is expected, and formed as the library takes it.
-fn check(message: &[u8], expected: Expected) -> Result<Expected, PeerError> {
-    ber::check(message).map_err(|_| malformed("the lengths in a message do not fit"))?;
-    let form = || malformed("a message is not formed as its operation");
+fn form() -> PeerError {
+    malformed("a message is not formed as its operation")
+}
+
+/// A message's id, and what stands behind it.
+fn parts(message: &[u8]) -> Result<(u32, &[u8]), PeerError> {
     let (_, inside, rest) = ber::split(message).map_err(|_| form())?;
     let (id, number, operation) = ber::split(inside).map_err(|_| form())?;
     if !rest.is_empty() || id.tag != ber::INTEGER || !(1..=4).contains(&number.len()) {
         return Err(form());
     }
+    Ok((number.iter().fold(0, |id, octet| id << 8 | u32::from(*octet)), operation))
+}
+
+/// The id and the operation of a message, if it is one that is expected, and formed as the library takes it.
+fn check(message: &[u8], expected: Expected) -> Result<(u32, u8), PeerError> {
+    ber::check(message).map_err(|_| malformed("the lengths in a message do not fit"))?;
+    let (id, operation) = parts(message)?;
     let (head, content, controls) = ber::split(operation).map_err(|_| form())?;
     let formed = match head.tag {
         BIND_RESPONSE if expected == Expected::Bind => is_result(content),
@@ -98,9 +157,9 @@ fn check(message: &[u8], expected: Expected) -> Result<Expected, PeerError> {
         ENTRY if expected == Expected::Searches => is_entry(content),
         INTERMEDIATE if expected == Expected::Searches => all(content, |part, _| matches!(part.tag, 0x80 | 0x81)),
         EXTENDED_RESPONSE => return Err(malformed("it has ended the session")),
-        _ => return Err(malformed("it answers what nobody has asked")),
+        _ => return Err(unasked()),
     };
-    if formed && are_controls(controls) { Ok(Expected::Searches) } else { Err(form()) }
+    if formed && are_controls(controls) { Ok((id, head.tag)) } else { Err(form()) }
 }
 
 /// Whether the elements, one behind the other, are all like that.
@@ -119,12 +178,17 @@ fn is_text(head: Head, inside: &[u8]) -> bool {
     head.tag == ber::OCTETS && core::str::from_utf8(inside).is_ok()
 }
 
-/// LDAPResult without referrals (RFC 4511, 4.1.9).
+/// LDAPResult (RFC 4511, 4.1.9), with other directories where it refers to them and nowhere else (4.1.10).
 fn is_result(content: &[u8]) -> bool {
     let Ok((code, number, rest)) = ber::split(content) else { return false };
     let Ok((matched, name, rest)) = ber::split(rest) else { return false };
     let Ok((diagnostic, text, rest)) = ber::split(rest) else { return false };
-    let more = |head: Head, _: &[u8]| head.tag == 0x87;
+    let refers = number == [REFERRAL];
+    let more = |head: Head, inside: &[u8]| match head.tag {
+        0x87 => true,
+        0xa3 => refers && all(inside, is_text),
+        _ => false,
+    };
     code.tag == ber::ENUMERATED
         && (1..=4).contains(&number.len())
         && is_text(matched, name)
@@ -203,25 +267,31 @@ mod tests {
         tlv(tag, &[tlv(10, &[0]), tlv(4, b""), tlv(4, b"")].concat())
     }
 
+    /// A result that names another directory.
+    fn referral(code: u8) -> Vec<u8> {
+        let others = tlv(0xa3, &tlv(4, b"ldap://x"));
+        tlv(DONE, &[tlv(10, &[code]), tlv(4, b""), tlv(4, b""), others].concat())
+    }
+
     #[test]
     fn what_passes() {
         let control = tlv(0xa0, &tlv(0x30, &[tlv(4, b"1.2"), tlv(1, &[0xff]), tlv(4, b"\xff")].concat()));
         for good in [entry(), result(DONE), tlv(INTERMEDIATE, &[tlv(0x80, b"1.2"), tlv(0x81, b"x")].concat())] {
             for controls in [&control[..], &[]] {
-                assert_eq!(check(&message(&good, controls), Expected::Searches), Ok(Expected::Searches));
+                assert_eq!(check(&message(&good, controls), Expected::Searches), Ok((7, good[0])));
             }
         }
-        assert_eq!(check(&message(&result(BIND_RESPONSE), &[]), Expected::Bind), Ok(Expected::Searches));
+        assert_eq!(check(&message(&result(BIND_RESPONSE), &[]), Expected::Bind), Ok((7, BIND_RESPONSE)));
+        assert_eq!(check(&message(&referral(REFERRAL), &[]), Expected::Searches), Ok((7, DONE)));
     }
 
     #[test]
     fn what_does_not_pass() {
-        let referral = tlv(DONE, &[tlv(10, &[0]), tlv(4, b""), tlv(4, b""), tlv(0xa3, &tlv(4, b"ldap://x"))].concat());
         for (what, bad) in [
             ("an entry without attributes", message(&tlv(ENTRY, &tlv(4, b"cn=x")), &[])),
             ("a result without a code", message(&tlv(DONE, &tlv(4, b"")), &[])),
             ("a code of no bytes", message(&tlv(DONE, &[tlv(10, &[]), tlv(4, b""), tlv(4, b"")].concat()), &[])),
-            ("a referral", message(&referral, &[])),
+            ("other directories, and no referral", message(&referral(0), &[])),
             ("an answer to a bind, later", message(&result(BIND_RESPONSE), &[])),
             ("an operation that is none", message(&result(0x7e), &[])),
             ("a notice", message(&result(EXTENDED_RESPONSE), &[])),

@@ -319,15 +319,17 @@ impl LdapPeer {
         let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(lost)?;
         ours.set_nonblocking(true).map_err(lost)?;
-        let (mut asked, told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
-        let (from, mut to) = tokio::io::split(stream);
+        let (asked, mut told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
+        let (from, to) = tokio::io::split(stream);
         let (meter, ended) = (self.meter.clone(), Arc::new(Mutex::new(None)));
         let why = Arc::clone(&ended);
         tokio::spawn(async move {
-            let heard = gate::pass(from, told, expected, meter);
+            let question = gate::Asked::default();
+            // The library is told of the end once this says why: with `told`, which ends behind that.
+            let heard = gate::pass(from, &mut told, (expected, &question), meter);
             let ended = tokio::select! {
                 heard = heard => heard.err(),
-                _ = tokio::io::copy(&mut asked, &mut to) => None,
+                _ = gate::ask(asked, to, &question) => None,
             };
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
         });

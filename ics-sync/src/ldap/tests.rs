@@ -12,9 +12,14 @@ const BODY: usize = 256 * 1024;
 
 /// A message of the directory about the first thing that was asked.
 fn message(operation: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    message_to(1, operation, write)
+}
+
+/// A message of the directory about what was asked with that id.
+fn message_to(id: i64, operation: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     ber::element(&mut out, ber::SEQUENCE, |out| {
-        ber::integer(out, ber::INTEGER, 1);
+        ber::integer(out, ber::INTEGER, id);
         ber::element(out, operation, write);
     });
     out
@@ -42,7 +47,11 @@ fn entry(version: usize, body: usize) -> Vec<u8> {
 }
 
 fn done(code: i64) -> Vec<u8> {
-    message(0x65, |out| {
+    done_to(1, code)
+}
+
+fn done_to(id: i64, code: i64) -> Vec<u8> {
+    message_to(id, 0x65, |out| {
         ber::integer(out, ber::ENUMERATED, code);
         ber::primitive(out, ber::OCTETS, b"");
         ber::primitive(out, ber::OCTETS, b"");
@@ -105,6 +114,40 @@ async fn an_answer_that_comes_byte_by_byte_is_given_up() {
 async fn a_port_that_takes_tls_alone_is_told_as_such() {
     let answer = descriptors(vec![vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32]]).await;
     assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("ldaps://")), "{answer:?}");
+}
+
+/// The library writes a line of log for each such message, and looks on as long as they come.
+#[tokio::test]
+async fn an_answer_to_what_was_not_asked_ends_the_connection() {
+    for id in [2, 4, 255] {
+        let answer = descriptors(vec![done_to(id, 0), done(0)]).await;
+        assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("nobody")), "{id}: {answer:?}");
+    }
+}
+
+/// They would hold its turn until the time of an answer is over, and the line all the while.
+#[tokio::test]
+async fn intermediate_messages_without_an_entry_among_them_end_the_connection() {
+    let began = Instant::now();
+    let intermediate = message(0x79, |out| ber::primitive(out, 0x81, &b"x".repeat(60_000)));
+    let answer = descriptors(vec![intermediate.clone(); 99]).await;
+    assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("entry")), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    let honest = descriptors(vec![entry(1, 9), intermediate.clone(), entry(2, 9), intermediate, done(0)]).await;
+    assert_eq!(honest.expect("an answer").entries.len(), 2);
+}
+
+/// RFC 4511, 4.1.10: a referral names at least one other directory.
+#[tokio::test]
+async fn a_referral_is_told_as_one() {
+    let referral = message(0x65, |out| {
+        ber::integer(out, ber::ENUMERATED, 10);
+        ber::primitive(out, ber::OCTETS, b"");
+        ber::primitive(out, ber::OCTETS, b"ask there");
+        ber::element(out, 0xa3, |out| ber::primitive(out, ber::OCTETS, b"ldap://other.example"));
+    });
+    let told = descriptors(vec![referral]).await.expect_err("another has it").to_string();
+    assert!(told.contains("another directory has it") && told.contains("ask there"), "{told}");
 }
 
 /// A directory gives no more than so many entries in one answer, however many there are. The mirror asks on behind them.

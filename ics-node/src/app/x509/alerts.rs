@@ -8,13 +8,15 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use ics_core::limits;
 use ics_core::time::Timestamp;
+use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::expiry::ExpiryAlert;
 use crate::app::App;
 use crate::app::home::heartbeat::stopped;
-use crate::config::AlertsConfig;
+use crate::config::{AlertsConfig, Webhook};
+use crate::tls::{root_cause, stranger_client};
 
 /// Seconds until the receiver must have answered.
 const ANSWER_SECONDS: u64 = 10;
@@ -38,14 +40,7 @@ impl App {
 
     /// Looks at the certificates of this node's domains and tells of those that end, until `stop` says true.
     pub async fn watch_certificates(self, config: AlertsConfig, mut stop: watch::Receiver<bool>) {
-        // A client holds the certificates of all authorities of the system, which nobody needs who sends nothing.
-        let receiver = config.webhook.as_ref().and_then(|webhook| {
-            let url = webhook.secret();
-            let client = ics_sync::http::client_builder(url.as_str());
-            let client = client.timeout(Duration::from_secs(ANSWER_SECONDS)).build();
-            let client = client.inspect_err(|error| tracing::error!(%error, "alerts cannot be sent"));
-            Some((url.clone(), client.ok()?))
-        });
+        let receiver = config.webhook.as_ref().map(Webhook::secret);
         let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let way = way(&config);
@@ -68,7 +63,7 @@ impl App {
             };
             let told = tokio::select! {
                 () = stopped(&mut stop) => return,
-                told = self.tell_receiver(&alerts, receiver.as_ref()) => told,
+                told = self.tell_receiver(&alerts, receiver) => told,
             };
             if told {
                 told_until = Some(at);
@@ -89,7 +84,7 @@ impl App {
     }
 
     /// Whether all alerts are told.
-    async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&(reqwest::Url, reqwest::Client)>) -> bool {
+    async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&Url>) -> bool {
         let mut told = true;
         for alert in alerts {
             let ExpiryAlert { domain, at, ending, lapsed, issuer_ends, responder_ends, .. } = alert;
@@ -103,24 +98,18 @@ impl App {
             if let Some(ends) = responder_ends {
                 tracing::warn!(%domain, %ends, "the certificate ends by which `[node] responders` answers OCSP");
             }
-            if let Some((url, client)) = receiver {
-                told &= self.send_alert(alert, url, client).await;
+            if let Some(url) = receiver {
+                told &= self.send_alert(alert, url).await;
             }
         }
         told
     }
 
-    async fn send_alert(&self, alert: &ExpiryAlert, url: &reqwest::Url, client: &reqwest::Client) -> bool {
+    async fn send_alert(&self, alert: &ExpiryAlert, url: &Url) -> bool {
         for wait in WAITS.into_iter().map(Some).chain([None]) {
-            let answer = client.post(url.clone()).json(alert).send().await;
-            // What went wrong may name the address, part of which may be a secret.
-            let why = match answer {
-                Ok(answer) if answer.status().is_success() => {
-                    self.0.alerts.sent.fetch_add(1, Ordering::Relaxed);
-                    return true;
-                }
-                Ok(answer) => format!("the receiver answered {}", answer.status()),
-                Err(error) => error.without_url().to_string(),
+            let Err(why) = post(alert, url).await else {
+                self.0.alerts.sent.fetch_add(1, Ordering::Relaxed);
+                return true;
             };
             self.0.alerts.failed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(domain = %alert.domain, why, "an alert could not be sent");
@@ -130,6 +119,18 @@ impl App {
         }
         false
     }
+}
+
+/// Why the receiver has not taken it. Each time by a client of its own: what was wrong with the authorities of this machine
+/// may have been put right.
+async fn post(alert: &ExpiryAlert, url: &Url) -> Result<(), String> {
+    // What went wrong may name the address, part of which may be a secret.
+    let failed = |error: reqwest::Error| root_cause(&error.without_url());
+    let client = stranger_client(url.as_str(), None).map_err(|error| error.to_string())?;
+    let client = client.timeout(Duration::from_secs(ANSWER_SECONDS)).build().map_err(failed)?;
+    let answer = client.post(url.clone()).json(alert).send().await.map_err(failed)?;
+    let status = answer.status();
+    if status.is_success() { Ok(()) } else { Err(format!("the receiver answered {status}")) }
 }
 
 /// What decides whether something was told: another receiver has heard of nothing, nor has one who is to hear of it earlier.

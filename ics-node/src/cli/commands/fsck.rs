@@ -65,6 +65,10 @@ fn failed(error: app::AppError) -> Failure {
         app::AppError::Store(StoreError::InUse { .. }) => {
             failure.hint("stop the node first; without --repair it may run")
         }
+        app::AppError::Store(StoreError::Io { .. }) => failure.hint(
+            "where the disk is mounted read-only and the node was not stopped in order: copy the data directory to another \
+             disk, and name the copy in `[node] data`",
+        ),
         app::AppError::Store(StoreError::NotFound { .. }) => failure.hint("the node has not been started yet"),
         _ => failure,
     }

@@ -1,11 +1,13 @@
 //! `ics serve`.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use console::style;
+use rustix::io::Errno;
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::Signal;
@@ -27,6 +29,11 @@ use crate::tls::ShownCertificate;
 
 /// In which time threads are to end whose work blocks, once the node has ended.
 const THREADS_END: Duration = Duration::from_secs(5);
+/// What to raise where the system gives no more files.
+const FILES: &str = "raise `LimitNOFILE=` of its unit, or `ulimit -n`";
+/// And where it gives no more threads.
+const TASKS: &str =
+    "raise `TasksMax=` of its unit, `ulimit -u`, or the memory that it may take (`MemoryMax=`, `ulimit -v`)";
 
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
@@ -226,8 +233,8 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
             failure.hint("make room on a disk that is full, and start it again; if this comes back, run `ics fsck`")
         }
-        ServiceError::App(AppError::Store(StoreError::Io { .. })) => {
-            failure.hint("`[node] data` in ics.toml says where the node's store is")
+        ServiceError::App(AppError::Store(StoreError::Io { source, .. })) => {
+            failure.hint(to_raise(source).unwrap_or("`[node] data` in ics.toml says where the node's store is"))
         }
         ServiceError::App(AppError::Store(StoreError::Disk { .. })) => failure.hint(
             "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
@@ -236,9 +243,7 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         ServiceError::Serve(ServeError::Tls(_)) => {
             failure.hint("`[node] tls` in ics.toml names the files of its certificate and key")
         }
-        ServiceError::Serve(ServeError::Threads(_)) => failure.hint(
-            "raise `TasksMax=` of its unit, `ulimit -u`, or the memory that it may take (`MemoryMax=`, `ulimit -v`)",
-        ),
+        ServiceError::Serve(ServeError::Threads(source)) => failure.hint(to_raise(source).unwrap_or(TASKS)),
         ServiceError::Serve(ServeError::NoAddress) => listens_by(failure, "[node] listen"),
         ServiceError::Serve(ServeError::Socket { .. }) => listens_by(failure, "[node] socket"),
         ServiceError::Serve(ServeError::Listen { member, .. })
@@ -251,4 +256,35 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
 
 fn listens_by(failure: Failure, member: &str) -> Failure {
     failure.hint(format!("`{member}` in ics.toml says where the node listens"))
+}
+
+/// What bounds that of which the system gives the process no more, if this is why.
+fn to_raise(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE => Some(FILES),
+        Errno::AGAIN | Errno::NOMEM => Some(TASKS),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread takes files, and a store takes threads.
+    #[test]
+    fn what_the_system_gives_no_more_of_is_told_whoever_asks_for_it() {
+        let hints = |errno: Errno| {
+            let store = StoreError::Io { path: "/var/lib/ics/data".into(), source: Arc::new(errno.into()) };
+            let store = ServiceError::App(AppError::Store(store));
+            [ServiceError::Serve(ServeError::Threads(errno.into())), store].map(|error| format!("{:?}", failed(&error)))
+        };
+        for (errno, expected) in [(Errno::MFILE, "ulimit -n"), (Errno::NFILE, "ulimit -n"), (Errno::AGAIN, "ulimit -u")]
+        {
+            for hint in hints(errno) {
+                assert!(hint.contains(expected), "{errno}: {hint}");
+            }
+        }
+        assert!(hints(Errno::ACCESS)[1].contains("[node] data"));
+    }
 }
