@@ -13,6 +13,7 @@ mod memory;
 #[expect(dead_code, reason = "shared with the simulation, which uses more of it")]
 #[path = "../replication/network.rs"]
 mod network;
+#[expect(dead_code, reason = "shared with the simulation, which uses more of it")]
 #[path = "../replication/owners.rs"]
 mod owners;
 #[path = "../replication/request.rs"]
