@@ -71,7 +71,8 @@ impl Forked {
 fn bring(at: &App, of: &DomainName, home: &App, change: impl Fn(Carried) -> Carried) -> Reached {
     let mut carried = Carried::Begin;
     loop {
-        carried = change(match at.carried(of, carried).expect("it asks on") {
+        let wanted = tokio::task::block_in_place(|| at.carried(of, carried)).expect("it asks on");
+        carried = change(match wanted {
             Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(of, from).expect("descriptors")),
             Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(of).expect("a checkpoint")),
             Wanted::Page { from, limit, until } => {
