@@ -260,11 +260,10 @@ fn listens_by(failure: Failure, member: &str) -> Failure {
 
 /// What bounds that of which the system gives the process no more, if this is why.
 fn to_raise(error: &io::Error) -> Option<&'static str> {
-    match Errno::from_io_error(error)? {
-        Errno::MFILE | Errno::NFILE => Some(FILES),
-        Errno::AGAIN | Errno::NOMEM => Some(TASKS),
-        _ => None,
+    if open_files::are_short(error) {
+        return Some(FILES);
     }
+    matches!(Errno::from_io_error(error)?, Errno::AGAIN | Errno::NOMEM).then_some(TASKS)
 }
 
 #[cfg(test)]
