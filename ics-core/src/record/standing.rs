@@ -64,6 +64,9 @@ impl<'a> Judged<'a> {
 /// Statements that gave roles, by whom they gave which role; each list by index.
 pub(crate) type Grants<'s, 'a> = BTreeMap<(Fingerprint, Role), Vec<&'s Judged<'a>>>;
 
+/// The same, and the entry behind which each of them gave the role no more.
+type Holdings<'s> = BTreeMap<(Fingerprint, Role), Vec<(&'s Logged, Option<u64>)>>;
+
 /// All statements that concern a subject, judged at a point in time.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
@@ -130,7 +133,7 @@ impl<'a> Scene<'a> {
     fn given_here(&self) -> Vec<&Judged<'a>> {
         let ending = Naming::new(&self.judged, |it| it.acts);
         let mut given = Vec::new();
-        let mut held: BTreeMap<(Fingerprint, Role), Vec<(&Logged, Option<u64>)>> = BTreeMap::new();
+        let mut held = Holdings::new();
         for it in self.judged.iter().filter(|it| it.gave_role() && it.covers && it.logged.source().is_empty()) {
             let said = it.logged;
             let former = held.get(&(said.signer(), said.role().clone()));
