@@ -119,9 +119,7 @@ impl Held {
     /// another statement, or one about another thing. Nothing of such a page is taken, since what is said of things in
     /// between is judged by whose the erased one was.
     pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
-        if self.erased.range(page.from..).next().is_none() {
-            return None;
-        }
+        self.erased.range(page.from..).next()?;
         let erasures = page.entries.iter().filter_map(|entry| match entry {
             VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
             VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
