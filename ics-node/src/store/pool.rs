@@ -131,7 +131,8 @@ mod tests {
             }
         });
         assert!((1..=2).contains(&*most.lock().expect("lock")));
-        assert_eq!((pool.state().lent, pool.state().waiting), (0, 0));
-        assert!(pool.state().idle.len() <= 2);
+        let State { idle, lent, waiting } = &*pool.state();
+        assert_eq!((*lent, *waiting), (0, 0));
+        assert!(idle.len() <= 2);
     }
 }
