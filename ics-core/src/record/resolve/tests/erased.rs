@@ -115,7 +115,7 @@ fn a_block_comes_back_when_what_lifted_it_is_withdrawn_whichever_of_the_two_is_e
             let context = Context { about: &before, groups: &[], unseen: false };
             let home = grown(domain(), ERASED + 1);
             assert!(home.check(&withdrawal.clone().log(), &context).is_ok(), "{what}, {who}: it is his");
-            let after = story.left(&story.erasure(), &[withdrawal.clone()]);
+            let after = story.left(&story.erasure(), core::slice::from_ref(&withdrawal));
             assert!(!blocks(&domain(), &before, 1_550_000), "{what}, {who}: it is lifted");
             assert!(blocks(&domain(), &after, 1_550_000), "{what}, {who}: it is lifted no longer");
         }
