@@ -190,7 +190,11 @@ mod tests {
         round = round.again();
         round.step(&log, |_| panic!("the first pages are missing")).expect("second");
         let mut ended = false;
-        round.step(&log, |_| Ok(ended = true)).expect("third");
+        let at_end = |_: &Connection| {
+            ended = true;
+            Ok(())
+        };
+        round.step(&log, at_end).expect("third");
         assert!(round.has_ended() && ended);
     }
 
