@@ -236,10 +236,14 @@ impl App {
                     logged.push(unproven);
                     None
                 }
-                Outcome::Present(index) => {
-                    logged.push(Unproven::stored(self.store().entry(hosted.number, index)?)?);
-                    None
-                }
+                Outcome::Present(index) => match self.store().entry(hosted.number, index)? {
+                    // Perhaps by what came with it: all else that came has its receipts.
+                    entry if entry.content.is_none() => Some(SubmissionResult::Problem(erased_since(index))),
+                    entry => {
+                        logged.push(Unproven::stored(entry)?);
+                        None
+                    }
+                },
             });
         }
         let mut receipts = self.receipts(hosted, logged)?;
@@ -263,6 +267,11 @@ enum Taken {
     Shown(SubmissionResults),
     /// Its witnesses are missing.
     Waits(Vec<Outcome>),
+}
+
+/// Of a body that stood in the log when it was judged, and for which there is no receipt any more.
+fn erased_since(index: u64) -> Problem {
+    Problem::of(Code::StatementErased, format!("entry {index} was erased"))
 }
 
 /// Entries that a checkpoint must have for the receipts of these.
