@@ -187,20 +187,23 @@ impl Said {
         domain: &Domain,
         candidates: &CandidateGroups,
     ) -> Result<Vec<Logged>, StoreError> {
-        let mut groups = Vec::new();
-        for (posting, limit) in of_groups(candidates) {
-            groups.extend(find_logged(entries, domain, &posting, limit)?);
-        }
-        Ok(groups)
+        of_groups(candidates, |posting, limit| find_logged(entries, domain, posting, limit))
     }
 }
 
-/// By what all statements about these groups are found, and how many of each are read.
-fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = (Posting, usize)> {
+/// All statements about these groups, as `find` finds the first of a posting.
+fn of_groups(
+    candidates: &CandidateGroups,
+    mut find: impl FnMut(&Posting, usize) -> Result<Vec<Logged>, StoreError>,
+) -> Result<Vec<Logged>, StoreError> {
     let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
     let selectors = candidates.selectors.iter().map(|selector| Posting::Selector(*selector));
     let named = named.map(|posting| (posting, limits::RECORD_STATEMENTS + 1));
-    named.chain(selectors.map(|posting| (posting, limits::RECORD_STATEMENTS)))
+    let mut groups = Vec::new();
+    for (posting, limit) in named.chain(selectors.map(|posting| (posting, limits::RECORD_STATEMENTS))) {
+        groups.extend(find(&posting, limit)?);
+    }
+    Ok(groups)
 }
 
 const fn is_about_group(subject: &Subject) -> bool {

@@ -148,11 +148,7 @@ impl Line {
         domain: &Domain,
         candidates: &CandidateGroups,
     ) -> Result<Vec<Logged>, StoreError> {
-        let mut groups = Vec::new();
-        for (posting, limit) in of_groups(candidates) {
-            groups.extend(self.find(entries, domain, &posting, limit)?);
-        }
-        Ok(groups)
+        of_groups(candidates, |posting, limit| self.find(entries, domain, posting, limit))
     }
 
     /// The statements at these indices, to which a posting has led, in log order, and what is left of others. Those at hand
