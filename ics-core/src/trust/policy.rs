@@ -34,7 +34,7 @@ pub struct TrustDocument {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<Role, BTreeSet<DomainName>>,
     /// The roles in which a label counts, of the domains of which the role counts. In any role that he has, a maker could
-    /// give his own things the label that the rules demand.
+    /// give his own things the label that the rules demand. Rules that forbid a label see only these labels, too.
     #[serde(default = "TrustDocument::certification_bodies", skip_serializing_if = "is_usual")]
     pub labelling_roles: BTreeSet<Role>,
     /// How old an answer may be; a domain's own bound holds beside it, and the shorter one wins.

@@ -42,9 +42,9 @@ pub(crate) enum AcmeCommand {
     /// For operators, when somebody else may have the keys of these accounts, or when there are too many of them. They ask
     /// for nothing any more, nor do credentials that wait for their account. Certificates stay, and the signer or the thing
     /// can bind another account with `ics acme eab` and another account key: one whose account was taken away makes none
-    /// again, and that goes for the thing's own key too. Whom to write to about them is deleted, as with an account that
-    /// its client deactivates; it stays in backups that were made before. `ics status` and a descriptor that declares a
-    /// signer compromised end more than that.
+    /// again, and that goes for the thing's own key too. Their contact addresses are deleted, as when a client deactivates
+    /// its account; backups that were made before keep them. `ics status` and a descriptor that declares a signer
+    /// compromised end more than that.
     ///
     /// This stands in no log. Where the node's disk is lost, `ics restore` puts back the accounts of the copy, and says for
     /// whom they speak: what was taken away since the copy was made is to be taken away again.

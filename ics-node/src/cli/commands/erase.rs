@@ -40,8 +40,8 @@ Maker, model, product and lot stay with an erased introduction. Where a rule of 
 destination, the thing is shown from then on only to whom everything is shown. To have it read as before, replace the
 statement first, by one without what is to go.
 
-Where it blocks, or would if what lifted it were taken back, or has ended something else, who said it stays as well: what is
-left falls with that signer, if the owners declare the key compromised, and who has it may take it back.
+Where it blocks, or would if what lifted it were taken back, or has ended something else, its signer stays named as well:
+what is left falls if the owners declare that signer's key compromised, and its holder may take it back.
 
 Where nothing else was said of the thing, its key goes too: to block it later takes that key from a file (`ics status
 stolen ID --thing-key FILE`), so keep it, or erase nothing before the thing is blocked.
@@ -212,7 +212,7 @@ fn stays(erasure: &Erasure) -> String {
         lines.push(format!("to which groups it may belong{}", values.collect::<String>()));
     }
     if let Some(by) = &erasure.said_by {
-        lines.push(format!("who said it, on whom that hangs: {}", by.signer));
+        lines.push(format!("who said it, with whom that may fall: {}", by.signer));
     }
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());

@@ -68,7 +68,7 @@ pub(crate) struct Init {
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
     /// A role in which a label counts; may be given several times. Given in any other, it is none: a maker's, say, by which
-    /// he could label his own things.
+    /// he could label his own things. Rules that forbid a label see only those given in these roles, too.
     #[arg(long, value_name = "ROLE", default_value = "certification-body")]
     labelled_by: Vec<Role>,
     /// So many of these roles must vouch: K:ROLE,ROLE,…
