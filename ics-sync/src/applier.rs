@@ -1,4 +1,4 @@
-//! What a node gives the driver of a mirror: where verified entries go.
+//! The interface by which a mirror's driver hands verified entries to a node.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a node and whoever brings it a bundle say to each other.
+//! The messages between a node and the command that brings it a bundle.
 //!
 //! The node's own state machine asks, one thing after the other, and whoever has the bundle reads the answers out of it:
 //! what is carried by hand is held against the same rules as what a peer sends, because the same code asks for it.

@@ -1,4 +1,4 @@
-//! The loop that does what a mirror says.
+//! The loop that carries out what a mirror's state machine decides.
 
 use core::pin::{Pin, pin};
 use core::time::Duration;

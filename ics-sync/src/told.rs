@@ -1,4 +1,4 @@
-//! What peers say, as far as it is told on.
+//! Shortens what peers say before it is passed on.
 
 /// Characters that are kept of it: some sentences.
 const CHARACTERS: usize = 240;

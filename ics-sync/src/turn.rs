@@ -1,4 +1,4 @@
-//! Whose turn it is: which of a mirror's peers is asked.
+//! Which of a mirror's peers is asked next.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it: neither now nor by what
-//! comes later, which what is left meets as the statement itself would have.
+//! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it, neither now nor by
+//! what comes later: that meets what is left as it would have met the statement itself.
 //!
 //! The home and every mirror that still has the body make the erasure again out of what they know, and compare. A mirror
 //! that came too late has only the remnant, and believes the owners.

@@ -1,4 +1,4 @@
-//! That nothing is left out, as far as the home has signed that.
+//! Checks that evidence leaves nothing out, as far as the home has signed that.
 
 use super::head::Head;
 use super::{Evidence, EvidenceRefusal};

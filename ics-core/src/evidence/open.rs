@@ -1,4 +1,4 @@
-//! Entries as they come, each consistent in itself; nothing is proved yet.
+//! Reads the entries of evidence, each consistent in itself; nothing is proven yet.
 
 use super::{EntryFault, Evidence, EvidenceRefusal, ProvenEntry};
 use crate::identity::excerpt;

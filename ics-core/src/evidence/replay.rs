@@ -1,4 +1,5 @@
-//! The domain as the entries tell it, one after the other, by the rules by which its home admitted them.
+//! Rebuilds a domain from the entries in evidence, one after the other, under the rules by which its home admitted
+//! them.
 
 use std::collections::BTreeMap;
 

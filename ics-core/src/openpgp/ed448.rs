@@ -1,4 +1,5 @@
-//! What of the rule for Ed448 is not left to the library: canonical encodings, no weak keys, S below the group order.
+//! The part of the acceptance rule for Ed448 that is not left to the library: canonical encodings, no weak keys, S
+//! below the group order.
 
 /// Bytes of a point, and of S.
 const BYTES: usize = 57;

@@ -1,4 +1,4 @@
-//! What a thing is called.
+//! What a thing is called: its titles and its names.
 
 use super::Record;
 use crate::name::Name;

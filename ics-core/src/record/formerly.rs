@@ -1,5 +1,5 @@
-//! What blocked a thing for ever once and does so no longer, though nobody has lifted it: the thing has left the group of
-//! which it was said, the role of who said so covers the thing no more, or a descriptor has the status do something else.
+//! Finds what once blocked a thing for ever and no longer does, though nobody has lifted it: the thing has left the
+//! group, the signer's role covers it no longer, or a descriptor has given the status another effect.
 //!
 //! For the record that is over. But a certificate was revoked for good by it, and all were told: so the log is read again as
 //! it grew, from its end back to where the block held last.

@@ -1,4 +1,4 @@
-//! Who names whom as ended, found by the one that is named: a record has thousands of statements, and each is asked about.
+//! An index of which statements name which others in `supersedes`: a record has thousands, and each is asked about.
 
 use std::collections::BTreeMap;
 

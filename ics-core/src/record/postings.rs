@@ -1,4 +1,4 @@
-//! By what a statement is found: index keys, as a function of the statement.
+//! The index keys by which a statement is found, as a function of the statement alone.
 
 use std::collections::BTreeSet;
 

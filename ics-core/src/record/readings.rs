@@ -1,4 +1,5 @@
-//! What a thing may be to whoever wants to read it.
+//! The readings of a thing about which access rules are asked: by what is agreed on, and by each choice of what single
+//! statements say.
 
 use std::collections::BTreeMap;
 

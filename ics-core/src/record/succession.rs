@@ -1,4 +1,4 @@
-//! Whose a name is once a thing has a successor.
+//! Which thing a name belongs to once a successor has taken another thing's place.
 
 use std::collections::{BTreeMap, BTreeSet};
 

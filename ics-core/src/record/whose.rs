@@ -1,4 +1,4 @@
-//! On whom a statement of a record hangs.
+//! On whose word a statement of a record rests: its signer, or whom an erasure names.
 
 use super::{Listed, SourceRef};
 use crate::identity::Fingerprint;

@@ -1,4 +1,4 @@
-//! Signatures that developers have made over their software themselves, before anybody spoke of it here.
+//! Signatures that developers made over their software themselves, before it was introduced here.
 //!
 //! They are evidence that whoever introduces the software has looked at, and stand in his statement as he found them:
 //! anybody who has the software and the key can check them again with stock tools. What the statement means hangs on its

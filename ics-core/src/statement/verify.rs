@@ -1,4 +1,5 @@
-//! From what somebody says to what a signer has said: verified is a type.
+//! Verification: turns a parsed statement into one that its signer has made. Verified is a type, and this is where it
+//! is made.
 
 use std::sync::Arc;
 

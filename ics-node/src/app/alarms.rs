@@ -1,4 +1,4 @@
-//! Alarms of damage, and those that an operator has seen to.
+//! Alarms about damage, alarms and forks about no domain here, and acknowledging alarms.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;

@@ -1,4 +1,4 @@
-//! Finding entries by what they say, for readers and for the writer alike.
+//! Finds entries by what they say, for readers and for the writer.
 
 mod line;
 

@@ -1,4 +1,4 @@
-//! What the operator of a node looks at: what waits for him, what goes wrong, what was denied.
+//! What a node's operator looks at: what is waiting, what goes wrong, what was denied.
 
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::note::Note;

@@ -1,4 +1,4 @@
-//! What a mirror asks of whoever drives it.
+//! The actions that a mirror asks its driver to carry out.
 
 use std::sync::Arc;
 

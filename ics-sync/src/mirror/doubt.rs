@@ -1,4 +1,4 @@
-//! On whose word it rests that an entry may not be read.
+//! Tracks on whose word it rests that this mirror may not read an entry.
 //!
 //! That a leaf stands in the log is proven; that what it stands for is kept from this mirror by the policy, is not. The
 //! home decides that. Any other peer only says so, and could keep from the mirror what it may read, the block of a thing

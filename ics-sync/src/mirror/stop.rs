@@ -1,4 +1,4 @@
-//! What keeps a mirror from going on: for good, or for a while.
+//! The reasons for which a mirror stops, for good or for a while.
 
 use core::fmt;
 

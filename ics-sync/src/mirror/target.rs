@@ -1,4 +1,4 @@
-//! Which checkpoint a mirror makes for, and what it is once that is reached.
+//! Which checkpoint a mirror aims for, and what it has become once that is reached.
 
 use std::sync::Arc;
 

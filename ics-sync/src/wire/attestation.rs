@@ -1,4 +1,4 @@
-//! What travels where no copy is kept: evidence with the home's record head.
+//! The answer to a node that keeps no copy: evidence with the home's record head.
 
 use ics_core::evidence::Evidence;
 use ics_core::limits;

@@ -1,4 +1,4 @@
-//! Refusals that go back by hand.
+//! Refusals of carried submissions, which go back by hand.
 
 use ics_core::limits;
 use serde::{Deserialize, Serialize};

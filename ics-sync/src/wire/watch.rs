@@ -1,4 +1,5 @@
-//! What travels to who watches things in a domain and keeps no copy of it: signed record heads of those that were spoken of.
+//! The messages to those who watch things in a domain and keep no copy: signed record heads of the things that were
+//! spoken of.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What several self-signatures say of one key, together.
+//! What several self-signatures say of one key, taken together.
 
 use core::cmp::Reverse;
 use std::collections::BTreeMap;

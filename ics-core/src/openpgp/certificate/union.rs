@@ -1,5 +1,5 @@
-//! Two states of one certificate in one. Programs keep only the newest self-signature of a User ID: of such a state and one
-//! with the former self-signatures, neither has all that the other has.
+//! The union of two states of one certificate. Programs keep only the newest self-signature of a User ID, so neither
+//! such a state nor an older one has everything that the other has.
 
 use super::{Certificate, CertificateError};
 use crate::identity::Fingerprint;

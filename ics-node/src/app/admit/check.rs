@@ -1,4 +1,4 @@
-//! What a body is before policy is asked: parsed, and its signatures verified, a batch at a time.
+//! What a body is before any policy is asked: parsed, and its signatures verified, a batch at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

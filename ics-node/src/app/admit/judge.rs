@@ -1,4 +1,5 @@
-//! The writer's part of admission: the home and its mirrors judge an entry in the same way at the same place.
+//! The part of admission that runs in the writer: a home and its mirrors judge an entry in the same way, at the same
+//! place in the log.
 
 use std::sync::Arc;
 

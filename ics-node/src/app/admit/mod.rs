@@ -1,4 +1,4 @@
-//! Taking in at a home: what a body is, whether it may stand, and who asks for it.
+//! Admission at a home: what a body is, whether it may stand in the log, enrolment requests, and erasures.
 
 pub(super) mod check;
 pub(super) mod enrol;

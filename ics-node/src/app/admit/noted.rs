@@ -1,4 +1,5 @@
-//! What a statement is noted for at its domain's home, beside what it says: somebody can do something about it.
+//! What a home notes when it admits a statement, besides appending it: it raises alarms about what somebody can do
+//! something about, and after a grant it has followed things looked at again.
 
 use ics_core::domain::{Admitted, Domain, Nearing};
 use ics_core::identity::{Fingerprint, IdentityId};

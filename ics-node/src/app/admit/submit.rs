@@ -1,4 +1,4 @@
-//! Taking statements in at a domain's home.
+//! Takes statements in at a domain's home.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

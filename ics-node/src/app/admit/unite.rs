@@ -1,4 +1,4 @@
-//! A certificate that is sent in goes into the log of its home together with all that the log has of it.
+//! Unites a certificate that is sent in with what the home's log has of it already, and appends the union.
 //!
 //! The log takes a state only if it has everything of the one before: anybody could send in one without its revocations.
 //! But programs forget former self-signatures, so whoever extends or revokes his key with them sends a state that lacks

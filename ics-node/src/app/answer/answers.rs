@@ -1,4 +1,4 @@
-//! Look-ups through memory: answers that are encoded already, and what they are made of.
+//! Look-ups through memory: answers that are already encoded, and what they are made of.
 //!
 //! Everything here works at two depths: [`Depth::Memory`] answers at once or not at all, on any thread; [`Depth::Store`]
 //! reads what memory lacks, and blocks.

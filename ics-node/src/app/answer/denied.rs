@@ -1,5 +1,5 @@
-//! What this node has lately not allowed, for its operator. It is kept in memory: it says whom somebody asked about, which
-//! belongs into no file.
+//! What this node has recently not allowed, for its operator. It is kept in memory only, because it says whom somebody
+//! asked about.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! What directories are made of: things one by one, found by what is said of them, with the bodies behind.
+//! What directories (LDAP) are made of: things one by one, found by what is said of them, with the bodies of the
+//! statements.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Everything that a domain speaks of.
+//! Lists everything that a domain speaks of, a page at a time.
 //!
 //! First comes what it introduces, and then all else: what others have introduced is spoken of too, by whoever approves,
 //! labels or blocks it. Nearly all that is said is about what was introduced, so it is looked through only when the former

@@ -1,5 +1,5 @@
-//! Domains at moments, for those who keep a copy of what this node says in step with it: what a record was when the log
-//! was shorter, and what may have become another since.
+//! Domains at earlier moments, for directories that keep a copy in step (RFC 4533): what a record was when the log was
+//! shorter, and what may have changed since.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Whom a name means in a domain.
+//! Finds the identity that a name means in a domain, if it means exactly one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

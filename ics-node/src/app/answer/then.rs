@@ -1,4 +1,5 @@
-//! A thing at a moment: what its domain said of it then, read once for all that is made of it.
+//! A thing as of an earlier moment: reads once what its domain had said of it by then, for everything that is answered
+//! from it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! One thing as anybody may see it: the records of all domains here, what they come to, and the software for it.
+//! One thing for a page or a look-up: the records of all domains here, what they come to together, and the newest
+//! software for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

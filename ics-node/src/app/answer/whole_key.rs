@@ -1,4 +1,4 @@
-//! Everything on one key, of all domains that hold something of it: now, or as it was at some moments.
+//! Everything that the domains here hold on one key, put together: now, or as it was at given moments.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Copies that are brought by hand: the mirror's state machine asks, and whoever has the bundle answers.
+//! Copies brought by hand in a bundle: the mirror's state machine asks, and whoever has the file answers.
 //!
 //! What is brought is held against the same rules as what a peer sends, since the same code asks for it. Nothing is kept
 //! between two questions but the state machine, and that can begin anew at any time.

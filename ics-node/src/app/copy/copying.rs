@@ -1,4 +1,5 @@
-//! Which domains are copied, one task each, as the peers are configured: what changes there begins and ends them.
+//! The tasks that copy domains, one per domain, as the configured peers say. When the peers change, tasks are started
+//! and stopped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What mirrors and verifiers read: checkpoints, tiles, entries, proofs, receipts.
+//! What mirrors and verifiers read from a domain: checkpoints, tiles, entries, proofs and receipts.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The blocks that a copy knows, for whoever is about to empty it.
+//! Lists the blocks that a copy knows, for an operator who is about to empty it (`ics domain recopy`).
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is found out of a page of a log while the page before it is written.
+//! Work done ahead on a page of a log (parsing, verifying signatures) while the page before it is still being written.
 
 use std::sync::Arc;
 

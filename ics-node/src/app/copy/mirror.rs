@@ -1,4 +1,5 @@
-//! Mirrored domains: taking in what the home has logged.
+//! The mirror's side of the store: verified pages of entries from the home's log are judged and appended to this node's
+//! copy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! Mirrored domains: who is asked for what the home has logged, and what is done when that goes wrong.
+//! The loop that mirrors one domain: which peer is asked for what the home has logged, and what happens when that
+//! fails.
 
 use core::future::pending;
 use core::mem::discriminant;

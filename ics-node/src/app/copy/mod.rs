@@ -1,4 +1,4 @@
-//! Copies: what a home gives, who takes it, and what a mirror holds.
+//! Copies of domains: what a home serves to its mirrors, and how this node mirrors the domains of others.
 
 pub(super) mod carry;
 pub(super) mod copying;

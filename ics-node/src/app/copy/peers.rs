@@ -1,5 +1,5 @@
-//! The peers of this node: who they are, what is copied from them, what they take, and how it goes. They are changed
-//! while the node runs; what is said here is what `ics.toml` says.
+//! The peers of this node: who they are, what is copied from them, what they copy, and how it goes. They can be changed
+//! while the node runs; every change is written to `ics.toml`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

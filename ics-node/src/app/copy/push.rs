@@ -1,4 +1,5 @@
-//! News of a domain for whoever listens: pushed at the commit that makes them, the same bytes for all who may have them.
+//! Pushes news of a domain to those who listen. An event is made once, at the commit, and the same bytes go to everyone
+//! who may have them.
 
 use std::sync::Arc;
 use std::time::Duration;

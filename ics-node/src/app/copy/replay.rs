@@ -1,4 +1,4 @@
-//! Deciding about the entries of a log once more, as whoever copies it would: what is stored beside the log must be that.
+//! Decides about the entries of a log again, as a mirror would, to check what is stored beside the log (`ics fsck`).
 
 use std::sync::Arc;
 

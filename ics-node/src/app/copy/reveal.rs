@@ -1,4 +1,5 @@
-//! A mirror's second look at what it holds: what was hidden from it and may be read now, and what may be read no longer.
+//! A partial mirror's second look at what it holds: fills in what it may read now and deletes what it may no longer
+//! read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a reader sees of a domain who may not copy all of it, as its peers serve it to him.
+//! What a reader sees of a domain that it may not copy as a whole, as its peers serve it.
 //!
 //! Read rules hide whole identities. Whoever may read one gets everything that its record rests on, statements about its
 //! groups included, whichever came first: the entries or the right to read them.

@@ -1,4 +1,5 @@
-//! Whether the home of a domain has signed two logs, where a mirror has stopped: what any peer can make up proves nothing.
+//! When a mirror has stopped at a contradiction, finds out whether the home has signed two different logs. Only the
+//! home's own signatures count as proof; anything else a peer could have made up.
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the writer has at hand from one admission to the next: of a long record it reads what is new.
+//! What the writer keeps of a thing from one admission to the next, so that of a long record it only reads what is new.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven. A certificate of
-//! which one's own log has something else goes in as an entry of one's own, with both.
+//! Adoption: appends another domain's entries to one's own log, bodies unchanged, with their sources named and proven.
+//! A certificate of which one's own log has something else becomes an entry of its own, with both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

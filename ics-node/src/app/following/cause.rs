@@ -1,5 +1,5 @@
-//! What alarms about followed domains are about: the store keeps it beside their texts, by which people read them, so that
-//! they are found again when that is over.
+//! What alarms about followed domains are about. The store keeps it beside the text that people read, so that an alarm
+//! is found again when its cause is gone.
 
 use core::fmt;
 

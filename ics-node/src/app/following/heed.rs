@@ -1,5 +1,5 @@
-//! Heeding grants: where a domain of this node has granted a role over a thing, it looks again at what those say of it that
-//! it follows. What the grantee had said there was refused for want of the role, and may block.
+//! Looks again after a grant: where a domain of this node has granted a role over a thing, what followed domains say of
+//! that thing is read again. What the grantee had said there was refused before for want of the role, and may block.
 //!
 //! For a grant over a thing that is one look at this thing; for one over a group, at what both logs say is in it, once the
 //! news have been. Where that is much, all that is followed there is looked at again, once for many grants.

@@ -1,4 +1,4 @@
-//! How following goes, for operators: it is called current only where what the source says next would be taken.
+//! How following goes, for operators: it is called `current` only if what the source says next would be taken.
 
 use ics_core::vocabulary::DomainName;
 

@@ -1,6 +1,5 @@
-//! What a source has lost: by a new epoch its log goes on from before what was said there last. What a domain here had taken
-//! over of that stands on, what ended a block as well, and nobody says it there any more. So its operator is alarmed, once a
-//! source.
+//! Alarms about what a source has lost through a new epoch. What a domain here had adopted of that stands on, what
+//! ended a block included, but nobody says it at the source any more; so the operator is told, once per source.
 
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};

@@ -1,4 +1,5 @@
-//! Taking over what other domains say of the things that one has to do with.
+//! Taking over what other domains say: adoption by hand, and following, by which later statements are adopted
+//! automatically.
 
 pub(super) mod adopt;
 mod cause;

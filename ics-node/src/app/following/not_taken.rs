@@ -1,4 +1,4 @@
-//! Alarms about what followed domains say and is not taken over: each stands for as long as that is so.
+//! Alarms about statements of followed domains that are not taken over; each stands for as long as that is so.
 //!
 //! They name no thing, because they are for all to read: an entry by its index, an answer by the size of the log at which
 //! the thing was told of. What it is about, the node's log says.

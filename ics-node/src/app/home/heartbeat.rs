@@ -1,4 +1,4 @@
-//! What a home does when nothing happens: it says again, with the time, that nothing has.
+//! What a home does at intervals while nothing happens: it signs again, with the time, that nothing has.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The key with which a home speaks, and the one that the domain's descriptor names: where they differ, it says nothing.
+//! Compares the key with which a home signs with the one that the domain's descriptor names: if they differ, the home
+//! signs nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

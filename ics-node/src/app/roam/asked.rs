@@ -1,4 +1,4 @@
-//! What an operator is told of peers that are asked about single things, and of what is followed by what they answer.
+//! What an operator is told about peers that are asked about single things, and about what is followed through them.
 
 use std::sync::{Arc, PoisonError};
 

@@ -1,4 +1,5 @@
-//! What this node answers who keeps no copy: as a home what it attests, else what it got from somebody else.
+//! What this node answers to nodes without a copy: as a home what it attests itself, otherwise what it got from another
+//! node.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What others have answered, and that they have not, for as long as each is worth something.
+//! What other nodes have answered, and that they have not, kept within bounds for as long as each is of use.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};

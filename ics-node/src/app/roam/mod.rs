@@ -1,4 +1,4 @@
-//! Roaming: things of domains that count and of which no copy is here.
+//! Roaming: questions about things in domains that count for a decision but are not mirrored here.
 //!
 //! Whoever is to decide about such a thing asks the peers that the configuration names for its domain, and nobody else: no
 //! address is ever taken from what is received. An answer is evidence with the home's record head. It is verified by the

@@ -1,4 +1,5 @@
-//! Following without a copy: what a home pushes of the things that are followed is fetched, verified and taken over.
+//! Following without a copy: for each thing that the home pushes news of, fetches what is said, verifies it and adopts
+//! it.
 //!
 //! What is to be done [`ics_sync::watch::Watcher`] says; here it is done.
 

@@ -1,5 +1,5 @@
-//! What this node, as a home, pushes to those who watch things and keep no copy: signed record heads, at the commit that
-//! speaks of them.
+//! What this node, as a home, pushes to those who watch things and keep no copy: signed record heads, at the commit
+//! that speaks of the things.
 //!
 //! Of who watches nothing is kept but what he has said himself, for as long as his request lasts. Who comes again says of
 //! how much of the log he was told. What he may not read looks to him like what nobody speaks of.

@@ -1,7 +1,7 @@
-//! Revocation lists at nodes that do not sign them: the issuer's own list travels, as its home gives it, verified. So what
-//! is revoked there is revoked at every connected node at once; a node without a link gives the last list for as long as
-//! its issuer has said that it holds, and says all that the node knows by then. They are fetched before anybody asks, and
-//! outlive a restart.
+//! Revocation lists at nodes that do not sign them: the node fetches the list that the issuer's home has signed,
+//! verifies it and serves it. So what is revoked there is revoked at every connected node at once; a node without a
+//! link serves the last list for as long as it is valid and lacks nothing that the node knows. Lists are fetched before
+//! anybody asks, and outlive a restart.
 
 mod ahead;
 mod files;

@@ -1,5 +1,5 @@
-//! What stands in a certificate is forgotten long after its end: a name in it may be a person's, and what says that it
-//! was issued is never erased.
+//! Forgets what a certificate contains some time after its end: a name in it may be a person's, and the statement that
+//! it was issued is never erased.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! Accounts: made for whoever the node knows, changed and given up by their holders.
+//! ACME accounts: made for those whom the node knows, changed and given up by their holders.
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;

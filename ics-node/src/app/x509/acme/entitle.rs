@@ -1,4 +1,4 @@
-//! What an account may have a certificate for: asked of the record each time.
+//! What an ACME account may have a certificate for; the record is asked each time.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! Looking for the answers to challenges: at the identifier itself, at addresses that the operator allows, and nowhere
-//! else that anybody names.
+//! Looks for the answers to ACME challenges at the identifier itself, and only at addresses that the operator allows.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! The ACME server of the domains that issue certificates here: what `crate::acme` says about a request is done.
+//! The ACME server of the domains that issue certificates here: carries out what `crate::acme` decides about a request.
 //!
 //! Who may have a certificate for what is not decided here: an account speaks for a thing or for a signer, and
 //! `app::x509::certify` asks the record.

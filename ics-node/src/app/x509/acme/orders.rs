@@ -1,4 +1,4 @@
-//! Orders, what they need to be shown, and the certificates that they end in.
+//! ACME orders: what has to be shown for them, and the certificates that they end in.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! A domain that issues: which requester may have which certificate of it.
+//! A domain that issues certificates: which requester may have which one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

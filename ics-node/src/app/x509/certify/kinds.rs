@@ -1,4 +1,4 @@
-//! What to do with a key that the profile does not take.
+//! Says why a profile does not take a key, and which other profiles would.
 
 use std::collections::BTreeSet;
 

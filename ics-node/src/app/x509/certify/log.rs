@@ -1,4 +1,4 @@
-//! What an issuer says of a certificate, until it stands in the log and is shown.
+//! Appends what an issuer says of a certificate to the log, and waits until it is shown.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Lists of copied domains are fetched before anybody asks: who asks for the first time may do so when no link is there.
+//! Fetches the lists of copied domains before anybody asks: the first question may come when there is no link.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};

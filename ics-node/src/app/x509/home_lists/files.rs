@@ -1,4 +1,4 @@
-//! Lists that were fetched, over a restart: the next link may come long after it.
+//! Keeps fetched lists in files over a restart: the next link may come long after it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

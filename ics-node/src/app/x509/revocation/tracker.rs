@@ -1,4 +1,4 @@
-//! What is kept of a domain's lists between two questions.
+//! What is kept of a domain's revocation lists between two requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
