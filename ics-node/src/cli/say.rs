@@ -77,8 +77,9 @@ pub(crate) struct Things {
     /// Everything of this model, one statement each; with --lot what fits both.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Everything that the domain knows, one statement each, but its groups. To approve or to label, only that of which
-    /// somebody in the signer's role says the same now, and until its end at most; nothing that any domain here blocks.
+    /// Everything that the domain knows but its groups, one statement each. `ics approve` and `ics label` take only that
+    /// of which somebody in the signer's role says the same now, until its end at most, and nothing that any domain here
+    /// blocks.
     #[arg(long, conflicts_with_all = ["things", "from_file", "group", "lot", "model"])]
     all: bool,
 }

@@ -43,9 +43,9 @@ pub(crate) struct Adopt {
     #[arg(long, group = "chosen")]
     lot: Option<String>,
     /// Take over what is said of them later, too, without anyone's hand: a recall by the manufacturer, say. With
-    /// --model or --lot also what comes later. By the templates' rules a grant that comes along makes an owner and
-    /// nobody else, who lifts nothing that was said here. A node that keeps no copy of the domain, but may ask its home
-    /// about it (`ics peer add --roam`), has the home push what is said.
+    /// --model or --lot also what comes later. By the templates' rules a grant that comes along can only make an owner,
+    /// who cannot lift what was said here. A node that keeps no copy of the domain, but may ask its home about it (`ics
+    /// peer add --roam`), has the home push what is said.
     #[arg(long, conflicts_with = "no_follow")]
     follow: bool,
     /// End that; nothing is adopted.

@@ -26,7 +26,7 @@ Examples:
   $ ics label iec-62443-4-2-2027 serial:SN-0001 --until 2032-12-31T00:00:00Z \
 --supersedes 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 
-  A new signer gives it to all that have it of the one before him in his role, until the same end:
+  A new signer gives it to all that have it from the one before him in his role, until the same end:
   $ ics label iec-62443-4-2 --all --dry-run
 
   A label for a group of another domain holds for what is adopted of it:

@@ -54,7 +54,7 @@ pub(crate) struct List {
     /// Members of this group (sha256:…).
     #[arg(long, value_name = "SHA256")]
     group: Option<Digest>,
-    /// A part of what it is called, in whatever case; of software its name and version.
+    /// A part of what it is called, in upper or lower case; software is called by its name and version.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// Items in a page, 500 at most.

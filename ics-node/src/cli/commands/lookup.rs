@@ -38,7 +38,7 @@ Examples:
     serial:…, urn:…, host:…             names that its manufacturer or owner gave it
     spki:…, cert:…                      SHA-256 of its public key or X.509 certificate, hex
 
-  Who knows only what software or a group is called finds it with `ics list --title`.")]
+  Software or a group of which you only know what it is called is found by `ics list --title`.")]
 pub(crate) struct Lookup {
     /// An id or a name; the examples below list the forms.
     #[arg(value_parser = NonEmptyStringValueParser::new())]

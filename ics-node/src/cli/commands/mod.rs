@@ -170,15 +170,15 @@ pub(super) enum Command {
     /// Check whether a file may be used, or evidence without a network.
     ///
     /// Asks whether a file may be used: whether a domain vouches for software of its hash and permits it, whatever the file
-    /// holds. It is asked by evidence at hand (--evidence), without a network, or by evidence that the node gives and that
-    /// is checked in the same way; then no other domain of which the node knows may block it either. With --document FILE
-    /// is what `ics export` or `ics explain --save` has written, and is checked without a network: signatures, rules, and
+    /// holds. It is judged by evidence at hand (--evidence), without a network, or by evidence that the node gives and that
+    /// is checked in the same way; then no other domain that the node knows may block it either. With --document, FILE is
+    /// what `ics export` or `ics explain --save` has written, and it is checked without a network: signatures, rules, and
     /// the place of every statement in the domain's log.
     ///
     /// For a file the exit code is 0 only if its use is permitted: by evidence at hand only if --pin or the configuration
-    /// says which domain is meant, and its home has signed that nothing is left out. One domain permits it; whether the
-    /// node's trust policy allows it, `ics lookup THING --use install` and `ics gate apt` ask. For a document the exit code
-    /// says whether it is genuine, whatever it says of the thing.
+    /// says which domain is meant, and its home has signed that nothing is left out. That is the word of one domain; whether
+    /// the node's trust policy allows it, `ics lookup THING --use install` and `ics gate apt` ask. For a document the exit
+    /// code says whether it is genuine, whatever it says of the thing.
     Verify(verify::Verify),
     /// Draw the QR code that leads to a thing's page.
     ///

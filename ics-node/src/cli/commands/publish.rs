@@ -106,8 +106,8 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
     /// Say it although it was said before, or although its key or one of its names is another thing's. Without it what was
-    /// said before in the same words is not signed again, and told with its entry (`already` with --json); in other words
-    /// it is refused. Of many things, and where they are signed elsewhere, the node is not asked.
+    /// said before in the same words is not signed again, and its entry is shown (`already` with --json); in other words
+    /// it is refused. The node is not asked about many things, nor about what is signed elsewhere.
     #[arg(long)]
     again: bool,
     #[command(flatten)]

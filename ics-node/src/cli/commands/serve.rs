@@ -113,8 +113,8 @@ fn warn_of_readers(path: &Path, config: &Config) {
     if let Some(token) = token
         && let Ok(Some(mode)) = file::open_to_all(token)
     {
-        let text = "everybody may read the operator's token: chmod 600, or chmod 640 and a group of its own, and give it \
-                    another content";
+        let text = "everybody may read the operator's token: chmod 600, or chmod 640 and a group of its own, and then \
+                    put a new token into it";
         tracing::warn!(path = %token.display(), mode = format!("{mode:o}"), "{text}");
     }
     if config.may_hold_secret() && file::is_open_to_others(path).unwrap_or_default() {

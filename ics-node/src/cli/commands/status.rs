@@ -20,8 +20,8 @@ use crate::client::taken_back;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 With --lift it says what blocks all the same, and who may lift that: what is said of a group, what blocks for ever, and
-what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then. What is to
-block only from a later time on was planned and stays: it is told, and --supersedes lifts it as well.
+what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then. A block
+that is planned for a later time stays: it is shown, and --supersedes lifts it as well.
 
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
 deprecated, withdrawn, compromised; and what the domain adds.

@@ -46,8 +46,8 @@ AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
   A verdict that `ics explain --save` or a node has given, by the trust policy that must have decided:
   $ ics verify --document pump.case.json --trust trust.json
 
-Exit code 0 says of a file that it may be used now. Of a document it says that it is genuine, also where it is over, of \
-a domain that nobody has pinned or by a trust policy that nobody has named: that say the first line, and `fresh`, \
+Exit code 0 says of a file that it may be used now. Of a document it says that it is genuine, even if it is over, of a \
+domain that nobody has pinned, or by a trust policy that nobody has named: the first line says so, as do `fresh`, \
 `pinned` and `trusted` in --json.")]
 pub(crate) struct Verify {
     /// The file that is to be used, whatever it holds: it is checked by --evidence, or by what a node says of its hash.

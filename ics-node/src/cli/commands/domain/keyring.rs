@@ -43,7 +43,7 @@ pub(super) fn tell_idle(context: &Context, path: &Path) -> Result<(), Failure> {
         context.output.note(&told);
         return Ok(());
     }
-    Err(Failure::new(Exit::Local, told).hint("a fingerprint in the place of the file names a key whatever it can do"))
+    Err(Failure::new(Exit::Local, told).hint("a fingerprint in place of the file names a key, whatever it can do"))
 }
 
 /// Who can sign nothing, and why.

@@ -53,7 +53,7 @@ pub(crate) struct Update {
     #[arg(long, value_name = "COUNT", group = "changes")]
     threshold: Option<u32>,
     /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate, or with a
-    /// keyring of many. Of a file it is told who can sign nothing, and why.
+    /// keyring of many. Those in a file who can sign nothing are told, and why.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     add_signer: Vec<(Role, String)>,
     /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
@@ -70,8 +70,8 @@ pub(crate) struct Update {
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     remove_names: Vec<(Role, String)>,
     /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576, the
-    /// last 16384 of them for a revocation of its key]. That ends all subkeys too: who has no more room for theirs
-    /// sends it alone.
+    /// last 16384 of them for a revocation of its key]. That ends all subkeys too: where there is no room for theirs,
+    /// send it alone.
     #[arg(long, value_name = "BYTES", group = "changes")]
     certificate_bytes: Option<usize>,
     /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN. One that is a source

@@ -74,8 +74,8 @@ pub(crate) struct Init {
     /// So many of these roles must vouch: K:ROLE,ROLE,…
     #[arg(long, value_name = "QUORUM")]
     quorum: Vec<Quorum>,
-    /// A status in which a thing may be used; may be given several times. Software is held to it as well, but where none of
-    /// these is one of software, such as `released`: then any status is good for it that permits its use.
+    /// A status in which a thing may be used; may be given several times. Software is held to these as well, unless none
+    /// of them is a status of software, such as `released`: then any status that permits its use is good.
     #[arg(long, value_name = "STATUS")]
     status: Vec<StatusName>,
     /// Refuse things and software whose statuses differ in effect from domain to domain.

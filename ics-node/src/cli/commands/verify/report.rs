@@ -119,7 +119,7 @@ pub(super) fn of_others(verified: &Verified, view: Option<&ViewAnswer>) -> Strin
     let unheard: Vec<&str> = view.unheard.iter().map(|domain| domain.as_str()).collect();
     match unheard.is_empty() {
         true => known.to_owned(),
-        false => format!("{known}; it should have heard of {}, and has not", unheard.join(", ")),
+        false => format!("{known}; it has heard nothing from {} yet", unheard.join(", ")),
     }
 }
 
