@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::cedar::{self, OwnSchema, described, entity};
-use super::ends::{gives, may_lift, names, replaces, takes_back, was_of};
+use super::ends::{adopted_from, gives, may_lift, names, replaces, takes_back, was_of};
 use super::standing::{Judged, Judgement, Scene};
 use crate::identity::IdentityId;
 use crate::limits;
@@ -266,9 +266,9 @@ impl<'a> Next<'a> {
 
     /// Rule 1.12: whether it lifts what others said, and not where it comes from.
     fn lifts(&self) -> bool {
-        let origin = |s: &Logged| s.source().first().map(|it| it.domain.clone());
         let is_status = |s: &Logged| s.claims().act == Act::Status;
-        let came_along = |old: &Logged| !self.s.source().is_empty() && origin(self.s) == origin(old);
+        let own = adopted_from(self.s);
+        let came_along = |old: &Logged| own.is_some() && own == adopted_from(old);
         let lifts = |it: &Judged<'_>| {
             let old = it.said;
             let is_named = self.is_about_it(it) && self.s.claims().supersedes.contains(&old.id());

@@ -4,11 +4,20 @@ use super::standing::ruling;
 use crate::descriptor::Descriptor;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::record::Logged;
-use crate::vocabulary::{Act, Role};
+use crate::vocabulary::{Act, DomainName, Role};
 
 /// Whether it is what is left of an erased statement that was this signer's, as its erasure says.
 pub(super) fn was_of(s: &Logged, signer: &Fingerprint) -> bool {
     s.said_by().is_some_and(|by| by.signer == *signer)
+}
+
+/// The domain from which something was adopted; what is left of an erased statement, from where its erasure says.
+pub(super) fn adopted_from(s: &Logged) -> Option<&DomainName> {
+    let way = match s.said_by() {
+        Some(by) => &*by.source,
+        None => s.source(),
+    };
+    way.first().map(|nearest| &nearest.domain)
 }
 
 /// What is left of an erased statement is of him whose it was, or, where its erasure does not say that, of whoever erased
