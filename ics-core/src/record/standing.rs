@@ -66,7 +66,7 @@ impl<'a> Judged<'a> {
 /// Statements that gave roles, by whom they gave which role; each list by index.
 pub(crate) type Grants<'s, 'a> = BTreeMap<(Fingerprint, Role), Vec<&'s Judged<'a>>>;
 
-/// The same, and the entry behind which each of them gave the role no more.
+/// Grants by the holder and the role that they gave, each with the index of the entry that ended it, if one has.
 type Holdings<'s> = BTreeMap<(Fingerprint, Role), Vec<(&'s Logged, Option<u64>)>>;
 
 /// All statements that concern a subject, judged at a point in time.
@@ -487,7 +487,8 @@ fn gives(grant: &Logged, statement: &Logged) -> bool {
     grant.grant().is_some_and(|grant| grant.grantee == statement.signer() && grant.role == *statement.role())
 }
 
-/// Whether a grant to the signer of a later statement held then: in its time, and not behind the entry that ended it.
+/// Whether a grant to the signer of a later statement held when that was admitted: it was in its time, and no entry
+/// before the statement had ended it. The statement may end it itself, as a sale does.
 fn gave(grant: &Logged, end: Option<u64>, later: &Logged) -> bool {
     let is_in_time = grant.claims().is_in_time(later.admitted_at());
     is_in_time && end.is_none_or(|end| later.index() <= end)

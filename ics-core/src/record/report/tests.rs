@@ -84,6 +84,7 @@ fn what_is_to_come_is_told_from_what_has_ended_before() {
         (vec![later(1), sold.clone()], false),
         (vec![later(1), sold.clone().until(3_000_000)], true),
         (vec![later(1).until(2_500_000), sold.clone().until(3_000_000)], false),
+        (vec![later(1).until(3_000_000), sold.clone().until(3_000_000)], false),
         (vec![later(1), sold.from(1_500_000)], true),
     ] {
         let expected = if is_to_come { vec![(BUYER, 1)] } else { Vec::new() };
