@@ -365,6 +365,12 @@ impl Listed {
         begins_at(self.from, self.admitted_at, self.erased)
     }
 
+    /// The same as one that will not count when its time has come.
+    pub(super) fn forestalled(self) -> Self {
+        let because = "it is ended before its time, or its signer's role does not cover the thing".to_owned();
+        Self { forestalled: true, because, ..self }
+    }
+
     /// Whether it comes into force by itself at a later time, as far as can be told now. Whoever blocks may be lifted by
     /// others before, which is not looked at.
     #[must_use]

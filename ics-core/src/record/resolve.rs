@@ -289,8 +289,9 @@ fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
             surplus -= 1;
             omitted += 1;
         } else {
-            let forestalled = forestalled.contains(&it.logged.index());
-            statements.push(Listed { forestalled, ..listed(scene, it, &grants) });
+            let line = listed(scene, it, &grants);
+            let is_forestalled = forestalled.contains(&it.logged.index());
+            statements.push(if is_forestalled { line.forestalled() } else { line });
         }
     }
     (statements, omitted)

@@ -122,8 +122,11 @@ fn nobody_is_to_own_by_its_order_what_was_sold_before() {
             second,
             grant(3, BUYER, "owner", HEIR, "owner").from(2_000_000).on(&all),
         ];
-        let found: Vec<_> = record(&drafts).grants_to_come().map(|(_, it)| it.by.index).collect();
+        let record = record(&drafts);
+        let found: Vec<_> = record.grants_to_come().map(|(_, it)| it.by.index).collect();
         assert_eq!(found, expected, "{case}");
+        let because = &record.statement_at(3).expect("listed").because;
+        assert_eq!(because.contains("does not cover"), expected.is_empty(), "{case}: {because}");
     }
 }
 
