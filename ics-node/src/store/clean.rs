@@ -34,7 +34,7 @@ impl Cleaning {
         Ok(Self { wal_holds_erased: true, scrub, tried: Instant::now(), has_failed: false })
     }
 
-    /// When it is to be gone on with; `None` if there is nothing.
+    /// How long the next step waits for a time when nobody writes; `None` if there is nothing to do.
     pub(crate) fn next(&self) -> Option<Duration> {
         match self {
             Self { wal_holds_erased: true, .. } | Self { scrub: Some(_), has_failed: true, .. } => Some(AGAIN),
@@ -52,7 +52,7 @@ impl Cleaning {
         }
     }
 
-    /// Whether it must not wait any longer for a time when nobody writes.
+    /// Whether the next step is taken although jobs wait: where something always comes in, there is no other time.
     pub(crate) fn is_overdue(&self) -> bool {
         self.next().is_some() && self.tried.elapsed() >= AGAIN
     }
@@ -65,7 +65,8 @@ impl Writer {
         self.cleaning.scrub = Some(self.cleaning.scrub.map_or(Scrub::new(), Scrub::again));
     }
 
-    /// Ends it, if that does not take long: what a command erases that opens the store for itself is gone with its end.
+    /// Does what is left to do before the store closes, unless that takes long: what a command erases that opens the store
+    /// for itself is gone when it ends.
     pub(crate) fn end_cleaning(&mut self) {
         let begun = Instant::now();
         while self.cleaning.next().is_some() && self.may_copy_wal() && begun.elapsed() < AT_CLOSE {
@@ -76,7 +77,7 @@ impl Writer {
         }
     }
 
-    /// Goes on with what there is to do. All that was committed must be on the disk.
+    /// Takes the next step. All that was committed must be on the disk: it may be copied into the database.
     pub(crate) fn clean(&mut self) {
         self.cleaning.tried = Instant::now();
         if !self.may_copy_wal() {
@@ -89,7 +90,7 @@ impl Writer {
         }
     }
 
-    /// If a reader is in the way, it is tried again.
+    /// Empties the write-ahead log. While a reader needs it, that is tried again.
     fn empty_wal(&mut self) {
         match truncate_wal(&self.log) {
             Ok(true) => (self.cleaning.wal_holds_erased, self.cleaning.has_failed) = (false, false),
@@ -102,7 +103,7 @@ impl Writer {
         }
     }
 
-    /// Looks at some pages. What is zeroed there reaches the file with the write-ahead log.
+    /// Cleans the next pages. What is zeroed there reaches the file when the write-ahead log is emptied, which comes next.
     fn scrub(&mut self) {
         let Some(mut round) = self.cleaning.scrub else { return };
         let done = super::writer::sync_with_commit(&self.log, true).and_then(|()| round.step(&self.log, end));

@@ -1,4 +1,4 @@
-//! What the writer has at hand from one admission to the next: of a long record it reads what is new.
+//! What the writer remembers from one admission to the next, so that it reads a long record once, and later what is new.
 
 use std::collections::BTreeMap;
 
@@ -18,22 +18,24 @@ const LONG: usize = 16;
 /// Bytes of what is kept of long records, about: a record of the largest size, of statements as most are.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// How many statements that are at hand are judged in the time in which one is read.
+/// To read a statement takes about as long as to judge so many that are at hand.
 const READ: usize = 16;
 
 /// What is known from one admission to the next of a domain.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// The last thing of which nobody had spoken before, and all that is said of its groups; for as long as nothing more
-    /// is said of any group.
+    /// The first statement about the last thing that was new, and all that is said of its groups: the next thing off a
+    /// factory line belongs to the same. Forgotten as soon as anything more is said of any group.
     last: Option<(Logged, Vec<Logged>)>,
+    /// Statements of long records.
     kept: Kept,
+    /// See [`Line::work`].
     work: usize,
 }
 
 impl Line {
-    /// Ends what is known, if what was judged changes it. A statement changes none that stands there; an erasure does, and
-    /// a certificate may say whose they are.
+    /// Forgets what an entry that was judged may have changed. A statement changes no other that stands in the log, an
+    /// erasure does, and by a certificate statements may turn out to be somebody else's.
     pub(crate) fn take(&mut self, what: &What, is_admitted: bool) {
         match what {
             What::Statement(statement) if is_about_group(statement.subject()) => self.last = None,
@@ -43,7 +45,7 @@ impl Line {
         }
     }
 
-    /// Ends what is known: entries that stand in the log have become others.
+    /// Forgets everything: entries that stand in the log have changed.
     pub(crate) fn forget(&mut self) {
         (self.last, self.kept) = (None, Kept::default());
     }
