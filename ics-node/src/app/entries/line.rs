@@ -218,7 +218,9 @@ mod tests {
     use ics_core::vocabulary::Act;
 
     use super::*;
+    use crate::app::hosted::Hosted;
     use crate::fixture::{SALT, device, signer, word};
+    use crate::store::{DomainNumber, Part};
 
     fn statement(index: u64) -> Logged {
         let said = Claims::new(Act::Identity, word("manufacturer"), word("devices.acme.example"));
@@ -247,5 +249,25 @@ mod tests {
         kept.keep(&said[7..], &all[3..], most);
         assert_eq!(held(&kept), [3, 4, 5, 6], "there is no room for more of the same");
         assert_eq!(kept.bytes, most);
+    }
+
+    #[test]
+    fn what_is_at_hand_of_a_domain_that_rests_is_forgotten() {
+        let said = statement(0);
+        let number = DomainNumber::new(1).expect("in range");
+        let hosted = Hosted::new(number, word("devices.acme.example"), Part::Mirror, None);
+        let mut line = Line { last: Some((said.clone(), Vec::new())), ..Line::default() };
+        line.kept.keep(core::slice::from_ref(&said), &[0], KEPT_BYTES);
+        hosted.set_working(None, line);
+        let is_at_hand = || {
+            let (domain, line) = hosted.working_at(0).expect("nothing is under way");
+            let found = (line.last.is_some(), line.kept.statements.len());
+            hosted.set_working(domain, line);
+            found
+        };
+        hosted.forget_line_if_idle();
+        assert_eq!(is_at_hand(), (true, 1), "something came in since the start");
+        hosted.forget_line_if_idle();
+        assert_eq!(is_at_hand(), (false, 0));
     }
 }
