@@ -60,9 +60,9 @@ impl Line {
         self.work
     }
 
-    /// All that is said of the thing of a statement that is to be admitted, and of its groups. A thing of which nobody has
-    /// spoken belongs to the groups that it says itself, and the next one off a factory line to the same: what is said of
-    /// those is read once.
+    /// All that is said of the thing that a statement is about which is to be admitted, and of its groups. Of a thing that
+    /// is new to the log the statement itself names the groups, and the next one off a factory line names the same: what is
+    /// said of those is read once.
     pub(crate) fn before(
         &mut self,
         entries: &impl Entries,
@@ -153,8 +153,8 @@ impl Line {
         of_groups(candidates, |posting, limit| self.find(entries, domain, posting, limit))
     }
 
-    /// The statements at these indices, to which a posting has led, in log order, and what is left of others. Those at hand
-    /// are not read again.
+    /// The statements that have a posting, among the entries to which it has led, in log order; and what is left of those
+    /// that were erased. What is at hand is not read again.
     fn at(
         &mut self,
         entries: &impl Entries,
