@@ -66,12 +66,15 @@ impl Writer {
     }
 
     /// Does what is left to do before the store closes, unless that takes long: what a command erases that opens the store
-    /// for itself is gone when it ends.
+    /// for itself is gone when it ends. What fails is left to the next start.
     pub(crate) fn end_cleaning(&mut self) {
         let begun = Instant::now();
         while self.cleaning.next().is_some() && self.may_copy_wal() && begun.elapsed() < AT_CLOSE {
             self.clean();
-            if self.cleaning.wal_holds_erased || self.cleaning.has_failed {
+            if self.cleaning.has_failed {
+                break;
+            }
+            if self.cleaning.wal_holds_erased {
                 std::thread::sleep(BETWEEN);
             }
         }
