@@ -1,7 +1,7 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -33,8 +33,10 @@ pub(crate) struct Hosted {
     /// What is durable: every reader's view.
     published: RwLock<Option<Arc<Domain>>>,
     /// What the writer has admitted, perhaps not durable yet, and what it has at hand of that log. Only jobs of the writer
-    /// touch it.
+    /// change it; what is at hand anybody may forget.
     working: Mutex<(Option<Arc<Domain>>, Line)>,
+    /// How many entries there were when it was last asked whether any came in.
+    rested_at: AtomicU64,
     /// The first entry that was filled in, or judged anew, and has not taken effect yet. Only jobs of the writer touch it.
     filled: Mutex<Option<u64>>,
     /// How the copy is doing, for operators.
@@ -78,6 +80,7 @@ impl Hosted {
             part,
             published: RwLock::new(domain.clone()),
             working: Mutex::new((domain, Line::default())),
+            rested_at: AtomicU64::new(u64::MAX),
             filled: Mutex::default(),
             mirror: Mutex::new(None),
             copy_fails: AtomicBool::default(),
@@ -134,6 +137,15 @@ impl Hosted {
     /// Forgets what is at hand: a job of the writer changes entries that stand in the log.
     pub(crate) fn forget_line(&self) {
         self.working.lock().unwrap_or_else(PoisonError::into_inner).1.forget();
+    }
+
+    /// The same where nothing came in since this was called last. It is some megabytes for each domain, and a node may copy
+    /// many that rest most of the time.
+    pub(crate) fn forget_line_if_idle(&self) {
+        let size = length(&self.domain());
+        if self.rested_at.swap(size, Ordering::Relaxed) == size {
+            self.forget_line();
+        }
     }
 
     /// Notes that an entry was filled in or judged anew. In a round that was under way before, those before it may have

@@ -136,8 +136,7 @@ impl App {
         if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
             tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
         }
-        let of = Arc::clone(hosted);
-        self.blocking(move |app| app.results_of(&of, &posted)).await
+        self.blocking(move |app| app.results_of(&posted)).await
     }
 
     /// Takes bodies into the outbox; gives them back if one is a stranger's.
@@ -348,14 +347,17 @@ impl App {
     }
 
     /// What has become of bodies so far. What was done when they were taken in may have been among the oldest that are
-    /// kept, and be kept no longer.
-    fn results_of(&self, hosted: &Hosted, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
-        let gone = || AppError::Internal(format!("the outbox of `{}` has lost a body", hosted.name));
+    /// kept, and be kept no longer. What was done since is gone where it was erased, or was refused and came once more.
+    fn results_of(&self, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
+        let gone = || {
+            let detail = "the home's answer is kept no longer, as where it was erased meanwhile: submit it once more";
+            Ok(SubmissionResult::Problem(Problem::of(Code::Upstream, detail.to_owned())))
+        };
         let mut results = Vec::with_capacity(posted.len());
         for before in posted {
             results.push(match before.done {
                 Some(_) => shown(before)?,
-                None => shown(&self.store().posted(before.id)?.ok_or_else(gone)?)?,
+                None => self.store().posted(before.id)?.as_ref().map_or_else(gone, shown)?,
             });
         }
         Ok(SubmissionResults { results })

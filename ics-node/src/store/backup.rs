@@ -87,7 +87,7 @@ pub fn is_read_by_writing(dir: &Path) -> bool {
     read.is_ok() && head.last() == Some(&2)
 }
 
-/// Copies what is read of a store where it is put back, as it lies there; no process may use it.
+/// Copies those files of a store that [`put_back`] reads of a copy, byte for byte. No process may use the store.
 ///
 /// # Errors
 /// When a file cannot be read or written.

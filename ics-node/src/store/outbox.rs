@@ -25,6 +25,13 @@ pub struct Posted {
     pub done: Option<(Timestamp, String)>,
 }
 
+/// Deletes what is kept of a body if its receipt is for an entry that is erased: the remnant stands in the place of the
+/// header. Where nothing does, this node may not read what stands in the log, and the receipt is all that there is of it.
+const FORGET_LATE: &str = "DELETE FROM outbox WHERE id = ?1 AND CASE WHEN json_valid(result) THEN EXISTS (\
+                           SELECT 1 FROM entry \
+                           WHERE position = (outbox.domain << 40) + json_extract(outbox.result, '$.receipt.index') \
+                           AND body IS NULL AND salt IS NULL AND length(header) > 0) END";
+
 const COLUMNS: &str = "id, at, attempts, last_error, done_at, result";
 
 impl Store {
@@ -96,7 +103,7 @@ impl Store {
     }
 
     /// Notes what the home made of bodies; of receipts and of refusals the last [`limits::OUTBOX_DONE`] each are kept: a
-    /// refusal is told nowhere else.
+    /// refusal is told nowhere else. Of what was erased before its receipt came nothing is kept.
     ///
     /// # Errors
     /// When the database fails.
@@ -106,11 +113,14 @@ impl Store {
         results: Vec<(u64, String)>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.desk(move |log| {
+        self.desk_erasing(move |log| {
             let sql = "UPDATE outbox SET done_at = ?2, result = ?3, body = NULL, last_error = NULL WHERE id = ?1";
             let mut statement = log.prepare_cached(sql)?;
+            let mut forget = log.prepare_cached(FORGET_LATE)?;
+            let mut late = 0;
             for (id, result) in &results {
                 statement.execute(params![id.cast_signed(), at.as_millis().cast_signed(), result])?;
+                late += forget.execute([id.cast_signed()])?;
             }
             let old = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
                        AND (json_extract(result, '$.problem') IS NULL) = ?3 \
@@ -119,7 +129,7 @@ impl Store {
             for receipts in [true, false] {
                 log.execute(old, params![domain.get(), kept, receipts])?;
             }
-            Ok(())
+            Ok(((), late > 0))
         })
     }
 

@@ -21,11 +21,15 @@ const AT_ONCE: u32 = 1024;
 /// page, whose high byte is not that of a tree below this.
 const MOST_PAGES: u32 = 2 << 24;
 
-/// Where a round through the pages stands. Copies are made of what is in the tree and never of copies: what was deleted
-/// before a round began is gone when it has ended, whatever is written meanwhile.
+/// How far a round through the pages has come.
+///
+/// One round is enough, whatever is written meanwhile: SQLite moves cells that are in a tree, and never what lies between
+/// pointers and cells. So of a cell that was deleted before the round began no further copy arises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scrub {
+    /// The page that is looked at next; SQLite counts from 1.
     next: u32,
+    /// Pages that are still to be looked at; `None` until the first step has counted them.
     left: Option<u32>,
 }
 
@@ -34,7 +38,7 @@ impl Scrub {
         Self { next: 1, left: None }
     }
 
-    /// The round that this one becomes by a deletion: all pages again, from where it stands.
+    /// The round after another deletion: all pages once more, beginning with the one that was to be next.
     pub(crate) const fn again(self) -> Self {
         Self { left: None, ..self }
     }
@@ -44,8 +48,8 @@ impl Scrub {
         self.left == Some(0)
     }
 
-    /// Looks at the next pages, and runs `at_end` in the same transaction if they were the last; how many were zeroed in
-    /// part. After an error the round stands where it stood.
+    /// Looks at the next pages; gives how many of them had to be cleaned. If they were the last, `at_end` runs in the same
+    /// transaction. After an error the round stands where it stood.
     pub(crate) fn step(
         &mut self,
         connection: &Connection,
@@ -74,7 +78,7 @@ impl Scrub {
     }
 }
 
-/// Goes through all pages of a file; how many were zeroed in part.
+/// Goes through all pages of a file; gives how many of them had to be cleaned.
 pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     let (mut round, mut zeroed) = (Scrub::new(), 0);
     while !round.has_ended() {
@@ -83,7 +87,7 @@ pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     Ok(zeroed)
 }
 
-/// Zeroes what is between pointers and cells of a page; whether there was anything.
+/// Zeroes what is between pointers and cells of a page; gives whether there was anything but zeros.
 fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreError> {
     let mut read = connection.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
     let found = read.query_row([page], |row| Ok(without_copies(page, row.get_ref(0)?.as_blob()?)))?;
@@ -93,7 +97,7 @@ fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreErr
     Ok(true)
 }
 
-/// A page as it is with nothing but zeros between its pointers and its cells; `None` if it is like that.
+/// A page with zeros between its pointers and its cells; `None` if it has nothing else there.
 fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let between = unallocated(page, bytes)?;
     if bytes.get(between.clone())?.iter().all(|byte| *byte == 0) {
@@ -104,7 +108,8 @@ fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(clean)
 }
 
-/// What is unallocated on a page of a tree, by "B-tree Pages" of SQLite's "Database File Format"; `None` for other pages.
+/// The bytes of a page between its pointers and its cells, by "B-tree Pages" of SQLite's "Database File Format"; `None` of
+/// a page that belongs to no tree, or is damaged.
 fn unallocated(page: u32, bytes: &[u8]) -> Option<Range<usize>> {
     // The file's own header stands on its first page.
     let header = if page == 1 { 100 } else { 0 };

@@ -107,7 +107,7 @@ fn key_of<'a>(held: &'a Certificate, statement: &Statement, header: &Header) -> 
     held.key_for(&statement.issuer(), purpose, header.keys_judged_at())
 }
 
-/// A key that may not sign by now says nothing new; what stands there already has its receipt still.
+/// Refuses what is new where the key may not sign by now. Who sends in again what stands in the log gets its receipt still.
 fn if_by(key: Result<&PublicKey, KeyRefusal>, judged: Judgement) -> Judgement {
     match (judged, key) {
         (Judgement::Admitted(_), Err(error)) => Judgement::Refused(Problem::of(Code::SignerKey, error.to_string())),

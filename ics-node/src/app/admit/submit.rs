@@ -24,8 +24,8 @@ use crate::app::{App, AppError, fill, random};
 use crate::background::breathe_among;
 use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
-/// The work of one job of the writer ([`Line::work`]), after which those of others come: a batch about things of which
-/// little is said takes less, and one about the longest record makes a job of each 64 statements.
+/// How much work a job of the writer does before those of others have their turn, as [`Line::work`] counts it. A batch
+/// about things with short records takes less; one about the longest record is cut into jobs of 64 statements.
 const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
 
 /// What became of one body in the writer.
@@ -258,7 +258,7 @@ impl App {
 /// What became of bodies in the writer, and what the domain is with them.
 type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
 
-/// The same of one job, and the bodies that it has left to another.
+/// The same of one job, and the bodies that it leaves to the next.
 type Turn = (Admitted, Vec<Incoming>);
 
 /// A submission that is on disk.
@@ -316,7 +316,7 @@ pub(crate) fn append_all(
     append_some(tx, hosted, &mut incoming.into_iter(), clock, usize::MAX)
 }
 
-/// The same of as many of them as take no more than so much work ([`Line::work`]), and of one at least.
+/// The same until so much work is done ([`Line::work`]), of one at least. What is not taken is left in `incoming`.
 pub(in crate::app) fn append_some(
     tx: &mut WriteTx<'_>,
     hosted: &Hosted,
@@ -380,8 +380,8 @@ fn append_one(
     Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
 }
 
-/// Judges what comes in; of a certificate that the rules keep out what ends the one in the log, if anything of it does.
-/// Of that its source proves nothing.
+/// Judges what comes in. Where the rules keep out a certificate by which its holder revokes his key, the revocation is
+/// judged alone: it ends the state that stands in the log. That is not what the source has logged, so none is named.
 fn judge_or_end(
     log: &impl Log,
     domain: Option<&Domain>,

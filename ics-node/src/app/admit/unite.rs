@@ -60,7 +60,8 @@ pub(super) fn united_late(
     Ok(whole.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body)))
 }
 
-/// What of a certificate that the rules keep out goes in all the same: that its holder revokes his key.
+/// The state of a certificate that stands in the log, with what revokes its key in one that the rules keep out: that goes
+/// in all the same.
 pub(super) fn revocation_alone(
     domain: &Domain,
     entries: &impl Entries,

@@ -18,22 +18,24 @@ const LONG: usize = 16;
 /// Bytes of what is kept of long records, about: a record of the largest size, of statements as most are.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// How many statements that are at hand are judged in the time in which one is read.
+/// To read a statement takes about as long as to judge so many that are at hand.
 const READ: usize = 16;
 
 /// What is known from one admission to the next of a domain.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// The last thing of which nobody had spoken before, and all that is said of its groups; for as long as nothing more
-    /// is said of any group.
+    /// The first statement about the last thing that was new, and all that is said of its groups: the next thing off a
+    /// factory line belongs to the same. Forgotten as soon as anything more is said of any group.
     last: Option<(Logged, Vec<Logged>)>,
+    /// Statements of long records.
     kept: Kept,
+    /// See [`Line::work`].
     work: usize,
 }
 
 impl Line {
-    /// Ends what is known, if what was judged changes it. A statement changes none that stands there; an erasure does, and
-    /// a certificate may say whose they are.
+    /// Forgets what an entry that was judged may have changed. A statement changes no other that stands in the log, an
+    /// erasure does, and by a certificate statements may turn out to be somebody else's.
     pub(crate) fn take(&mut self, what: &What, is_admitted: bool) {
         match what {
             What::Statement(statement) if is_about_group(statement.subject()) => self.last = None,
@@ -43,7 +45,7 @@ impl Line {
         }
     }
 
-    /// Ends what is known: entries that stand in the log have become others.
+    /// Forgets everything: entries that stand in the log have changed.
     pub(crate) fn forget(&mut self) {
         (self.last, self.kept) = (None, Kept::default());
     }
@@ -58,9 +60,9 @@ impl Line {
         self.work
     }
 
-    /// All that is said of the thing of a statement that is to be admitted, and of its groups. A thing of which nobody has
-    /// spoken belongs to the groups that it says itself, and the next one off a factory line to the same: what is said of
-    /// those is read once.
+    /// All that is said of the thing that a statement is about which is to be admitted, and of its groups. Of a thing that
+    /// is new to the log the statement itself names the groups, and the next one off a factory line names the same: what is
+    /// said of those is read once.
     pub(crate) fn before(
         &mut self,
         entries: &impl Entries,
@@ -151,8 +153,8 @@ impl Line {
         of_groups(candidates, |posting, limit| self.find(entries, domain, posting, limit))
     }
 
-    /// The statements at these indices, to which a posting has led, in log order, and what is left of others. Those at hand
-    /// are not read again.
+    /// The statements that have a posting, among the entries to which it has led, in log order; and what is left of those
+    /// that were erased. What is at hand is not read again.
     fn at(
         &mut self,
         entries: &impl Entries,
@@ -216,7 +218,9 @@ mod tests {
     use ics_core::vocabulary::Act;
 
     use super::*;
+    use crate::app::hosted::Hosted;
     use crate::fixture::{SALT, device, signer, word};
+    use crate::store::{DomainNumber, Part};
 
     fn statement(index: u64) -> Logged {
         let said = Claims::new(Act::Identity, word("manufacturer"), word("devices.acme.example"));
@@ -245,5 +249,25 @@ mod tests {
         kept.keep(&said[7..], &all[3..], most);
         assert_eq!(held(&kept), [3, 4, 5, 6], "there is no room for more of the same");
         assert_eq!(kept.bytes, most);
+    }
+
+    #[test]
+    fn what_is_at_hand_of_a_domain_that_rests_is_forgotten() {
+        let said = statement(0);
+        let number = DomainNumber::new(1).expect("in range");
+        let hosted = Hosted::new(number, word("devices.acme.example"), Part::Mirror, None);
+        let mut line = Line { last: Some((said.clone(), Vec::new())), ..Line::default() };
+        line.kept.keep(core::slice::from_ref(&said), &[0], KEPT_BYTES);
+        hosted.set_working(None, line);
+        let is_at_hand = || {
+            let (domain, line) = hosted.working_at(0).expect("nothing is under way");
+            let found = (line.last.is_some(), line.kept.statements.len());
+            hosted.set_working(domain, line);
+            found
+        };
+        hosted.forget_line_if_idle();
+        assert_eq!(is_at_hand(), (true, 1), "something came in since the start");
+        hosted.forget_line_if_idle();
+        assert_eq!(is_at_hand(), (false, 0));
     }
 }

@@ -277,14 +277,20 @@ impl Shared {
     /// Clears the write-ahead log and the file's pages of what was forgotten, and takes the mark away. If a reader is in the
     /// way, it is tried again.
     fn end_forgetting(&self, connection: &Connection, path: &Path) {
-        if !self.tail().holds_forgotten() {
+        if !self.tail().must_clear() {
             return;
         }
         self.tail().tries_to_empty();
         match is_cleared(connection) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return tracing::warn!(%error, "the index may still hold what erased entries were found by"),
+            Err(error) => {
+                // A full disk is emptied one day.
+                if !matches!(error, StoreError::NoRoom) {
+                    self.tail().give_up();
+                }
+                return tracing::warn!(%error, "the index may still hold what erased entries were found by");
+            }
         }
         let mut tail = self.tail();
         tail.emptied_wal();
@@ -309,7 +315,7 @@ impl Shared {
                 return tail.begin_merge();
             }
             // Idle, or after a failure the time to try again.
-            let works = tail.len() > 0 || tail.holds_forgotten();
+            let works = tail.len() > 0 || tail.must_clear();
             if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && works {
                 return tail.begin_merge();
             }

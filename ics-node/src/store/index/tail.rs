@@ -162,6 +162,8 @@ pub(crate) struct Tail {
     wal_holds_forgotten: bool,
     /// When it was last tried to empty it.
     tried_to_empty: Option<Instant>,
+    /// Whether that has failed for a reason which stays.
+    gave_up: bool,
     /// All keys of the file and of memory, once those of the file were read.
     keys: Option<Filter>,
 }
@@ -213,7 +215,7 @@ impl Tail {
     /// Takes up all that waits, or again what a failed merge has left.
     pub(crate) fn begin_merge(&mut self) -> Option<Arc<Batch>> {
         let works = !self.waiting.progress.is_empty() || !self.waiting.forgotten.is_empty();
-        if self.merging.is_none() && (works || self.wal_holds_forgotten && !self.stopped) {
+        if self.merging.is_none() && (works || self.must_clear() && !self.stopped) {
             self.merging = Some(Arc::new(core::mem::take(&mut self.waiting)));
         }
         self.merging.clone()
@@ -255,6 +257,13 @@ impl Tail {
 
     pub(crate) const fn must_empty_wal(&mut self) {
         self.wal_holds_forgotten = true;
+        self.gave_up = false;
+    }
+
+    /// Tries it no more until something else is forgotten: a page that cannot be read stays so, and each attempt reads all
+    /// the others. The mark of erasures stays, by which the next start builds the index again.
+    pub(crate) const fn give_up(&mut self) {
+        self.gave_up = true;
     }
 
     /// Takes note of an attempt to empty it.
@@ -264,15 +273,16 @@ impl Tail {
 
     /// Whether it is to be emptied, and was not tried for so long.
     pub(crate) fn must_try_again(&self, after: Duration) -> bool {
-        self.wal_holds_forgotten && self.tried_to_empty.is_none_or(|tried| tried.elapsed() >= after)
+        self.must_clear() && self.tried_to_empty.is_none_or(|tried| tried.elapsed() >= after)
     }
 
     pub(crate) const fn emptied_wal(&mut self) {
         self.wal_holds_forgotten = false;
     }
 
-    pub(crate) const fn holds_forgotten(&self) -> bool {
-        self.wal_holds_forgotten
+    /// Whether the file is to be cleared of what was forgotten.
+    pub(crate) const fn must_clear(&self) -> bool {
+        self.wal_holds_forgotten && !self.gave_up
     }
 
     /// Whether all that was to be forgotten is gone.
