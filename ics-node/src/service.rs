@@ -210,9 +210,8 @@ impl Service {
 
 /// Lets no more connections in than the system gives files for: those of strangers would leave the store none.
 fn bound_connections(http: &mut Settings, ldap: Option<&mut ldap::Settings>) {
-    let workers = http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
     let others = [http.metrics.is_some(), http.socket.is_some(), ldap.is_some()].map(usize::from);
-    let servers = workers + others.into_iter().sum::<usize>();
+    let servers = http.threads() + others.into_iter().sum::<usize>();
     let (files, most) = (open_files::limit(), http.max_connections);
     http.max_connections = open_files::connections(files, servers, most);
     if http.max_connections < most {

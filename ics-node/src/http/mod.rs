@@ -8,6 +8,7 @@
 mod accept;
 mod answer;
 mod body;
+mod everybody;
 mod face;
 mod failure;
 mod front;
