@@ -2,8 +2,9 @@
 //!
 //! It is put together here from actix's parts. Its `HttpServer` takes so many connections and then no more until one of
 //! them ends, and shows none of them before its TLS handshake: whoever opened that many and asked for nothing would keep
-//! all others out. Here each connection has a seat from its first moment on ([`crate::seats`]), and one that is being
-//! answered keeps it.
+//! all others out, and for ever by beginning a second request that he never ends, for which actix sets no time. Here each
+//! connection has a seat from its first moment on ([`crate::seats`]), and keeps it while its client waits for an answer or
+//! listens for news.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -134,8 +135,8 @@ where
     }
 }
 
-/// What serves connections, each in a seat. Where all seats are kept by connections that are being answered, one more has
-/// none; of these there are as many as actix takes.
+/// What serves connections, each in a seat. Where all seats are kept, one more has none: beyond what actix takes nobody is
+/// let in.
 fn seated<C>(
     connections: C,
     seats: &Arc<Seats>,
