@@ -189,7 +189,8 @@ impl Server {
         self.certificate.as_ref()
     }
 
-    /// Starts the threads that answer; [`Server::run`] goes on. Without, they start when that is awaited.
+    /// Starts the threads that answer, so that whoever says that the node runs knows that they do. [`Server::run`] goes on
+    /// from there; it starts them itself where nobody has.
     ///
     /// # Errors
     /// When the system gives no threads.
@@ -222,7 +223,7 @@ impl Server {
     }
 }
 
-/// What the first poll of a server says, which starts its threads. Where the system gives no thread more, actix panics.
+/// Whether the first poll of a server, which starts its threads, went well. actix panics where the system gives no thread.
 fn started(first: impl FnOnce() -> Option<io::Result<()>>) -> Result<(), ServeError> {
     let first = catch_unwind(AssertUnwindSafe(first));
     let first = first.unwrap_or_else(|_| Some(Err(io::Error::other("the system gives no more of them"))));

@@ -156,7 +156,8 @@ pub(super) async fn checks(
     roam_for_all(&face.app, asking.0, &questions).await;
     face.json(move |app| {
         let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
-        // Only now: by a time from before the clock was led on, what is answered after that would be good for longer.
+        // The time is read after the answers are made. News may set the node's clock forward in between; by a time from
+        // before, an answer from after would seem to be good for longer than it is.
         Ok(CheckAnswers { answers, time: app.clock().now() })
     })
     .await
