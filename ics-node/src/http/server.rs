@@ -54,7 +54,7 @@ pub struct Settings {
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// In which time a client must have sent its request.
+    /// In which time a client must have sent the head of its first request, and the body of each.
     pub request_timeout: Duration,
     /// For how long a client may take nothing of an answer, before the connection is cut.
     pub answer_timeout: Duration,
