@@ -1,9 +1,9 @@
 //! Places for connections, which strangers cannot keep from others.
 //!
-//! Whoever comes is a stranger until he has said who he is, or what he wants; so there has to be a place for him even when
-//! all are taken. It is that of the network from which most connections are open that need not be kept: the oldest of
-//! these is cut. So whoever holds many places holds them only until somebody needs one. Which connections are kept, says
-//! whoever serves them.
+//! Whoever comes is a stranger until he has said who he is, or what he wants; so there has to be a place for him even
+//! when all are taken. The network that has most connections which need not be kept gives one: the oldest of these is cut.
+//! So whoever holds many places holds them only until somebody needs one. Those who serve the connections say which are
+//! kept: the directory those of clients that it knows, the server for everybody those that wait for an answer.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
