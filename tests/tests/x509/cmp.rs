@@ -1,5 +1,6 @@
 //! CMP as openssl speaks it.
 
+mod refused;
 mod told;
 
 use core::num::NonZeroU32;

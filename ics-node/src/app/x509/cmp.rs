@@ -129,7 +129,7 @@ impl App {
             Ok(Outcome::Told(told)) => Answer::Told(told),
             Err(failure) => Answer::Refused(failure.clone()),
         };
-        let (to, from, now) = (&message.header, &authority.name, self.clock().now());
+        let (to, from, now) = (message, &authority.name, self.clock().now());
         let reply = Reply { to, from, answer, chain: &chain, nonce, now };
         reply.to_der(&protector).map_err(|error| AppError::Internal(error.to_string()))
     }
