@@ -13,8 +13,9 @@ use super::message::TIME_MILLIS;
 use super::{Confirmation, Failure, FailureInfo};
 use crate::x509::{SerialNumber, sha256};
 
-/// For how many milliseconds a transaction is known: for as long as its message could be sent again.
-const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS;
+/// For how many milliseconds a transaction is known: for as long as its message could be sent again, which is taken from
+/// [`TIME_MILLIS`] before its time to [`TIME_MILLIS`] after it, both included.
+const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS + 1;
 
 /// Who has begun a transaction: the digest of his key, or of what he is called; nobody's for the registrar's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -183,6 +184,8 @@ mod tests {
         assert_eq!(transactions.begin(ME, b"one", MINE, at(0)), Ok(()));
         let again = transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS - 1)).expect_err("known");
         assert_eq!(again.info, FailureInfo::TransactionIdInUse);
+        let last = transactions.begin(ME, b"one", MINE, at(2 * TIME_MILLIS)).expect_err("its message is still taken");
+        assert_eq!(last.info, FailureInfo::TransactionIdInUse);
         assert_eq!(transactions.begin(Party([2; 32]), b"one", OTHER, at(0)), Ok(()), "another's is another");
         assert_eq!(transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS)), Ok(()));
     }
