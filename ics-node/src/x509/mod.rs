@@ -25,7 +25,7 @@ pub use self::authority::{
     issue_authority,
 };
 pub use self::cms::certs_only;
-pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, list_made_at, read_list, read_revoked};
+pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
 pub use self::csr::{Csr, Proof, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{
