@@ -241,6 +241,27 @@ fn erasing_what_blocks_for_ever_revokes_no_later() {
 }
 
 #[test]
+fn it_is_revoked_since_the_first_of_what_blocks_for_ever_began() {
+    let planned = blocks(4, BY_MAKER, "destroyed", json!({ "from": time(30) }));
+    let both = record(&[issued(1, 'a'), planned, blocks(6, BY_KEEPER, "destroyed", json!({}))]);
+    assert_eq!(State::of(&both, 1), revoked(6, Reason::CessationOfOperation), "the one before it began later");
+    let left = blocks(20, BY_KEEPER, "destroyed", json!({ "erased": true, "from": time(5) }));
+    let erased = record(&[issued(1, 'a'), blocks(6, BY_KEEPER, "compromised", json!({})), left]);
+    assert_eq!(State::of(&erased, 1), revoked(5, Reason::CessationOfOperation), "as before it was erased");
+}
+
+/// What is left of it was signed by the owner who erased it.
+#[test]
+fn erasing_what_one_of_two_said_of_a_key_changes_nothing() {
+    let says = |index, by, more| blocks(index, by, "compromised", more);
+    let said_by = |signer: &str| json!({ "signer": signer, "index": 5 });
+    let left = || says(20, BY_KEEPER, json!({ "erased": true, "from": time(5), "said_by": said_by(MAKER) }));
+    let state = |other: Value| State::of(&record(&[issued(1, 'a'), other, left()]), 1);
+    assert_eq!(state(says(6, BY_KEEPER, json!({}))), revoked(5, Reason::KeyCompromise), "the owner says so himself");
+    assert_eq!(state(says(6, BY_MAKER, json!({}))), revoked(5, Reason::PrivilegeWithdrawn), "one had said so twice");
+}
+
+#[test]
 fn a_key_of_revoked_certificates_alone_shows_nothing() {
     let destroyed = || blocks(5, BY_MAKER, "destroyed", lifted(8));
     let shows = |statements: &[Value]| {
