@@ -79,7 +79,7 @@ pub(super) fn read(content: &[u8]) -> Result<Question, Failure> {
     let asked: Info = only(content, "question")?;
     match (asked.kind, asked.value) {
         (oid::CMP_CA_CERTS, _) => Ok(Question::Authorities),
-        // Which root is meant he may leave out (RFC 9810, 5.3.19.15).
+        // Whoever asks need not say which root he means (RFC 9810, 5.3.19.15).
         (oid::CMP_ROOT_CA_CERT, _) => Ok(Question::Root),
         (oid::CMP_CERT_REQ_TEMPLATE, None) => Ok(Question::Template),
         (oid::CMP_CRL_STATUS_LIST, Some(value)) => lists(&value).map(Question::Lists),

@@ -17,7 +17,8 @@ use crate::x509::{SerialNumber, sha256};
 /// [`TIME_MILLIS`] before its time to [`TIME_MILLIS`] after it, both included.
 const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS + 1;
 
-/// Who has begun a transaction: the digest of his key, or of what he is called; nobody's for the registrar's secret.
+/// Somebody who begins transactions: the digest of his key, by which his messages are told from those of others, or of his
+/// id, by which they are counted whatever his keys. Whoever has the registrar's secret has no digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party(pub [u8; 32]);
 
@@ -62,10 +63,15 @@ impl Waiting {
 #[derive(Default)]
 pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
 
+/// A transaction; it is found by the key that has begun it and the digest of its id.
 struct Known {
+    /// For whom it counts, whatever his keys.
     whose: Party,
+    /// When it is forgotten.
     until: Timestamp,
+    /// The certificate of which its holder has not said yet whether he takes it.
     waiting: Option<Waiting>,
+    /// What he has said last.
     heard: Option<Heard>,
 }
 
@@ -77,7 +83,8 @@ struct Heard {
 }
 
 impl Transactions {
-    /// Begins one, by a key of somebody who may have begun so many lately, by whatever keys.
+    /// Begins one by a key. `whose` that is, and how many he may have begun lately by all of his keys together (`most`), the
+    /// caller knows.
     ///
     /// # Errors
     /// When it has begun before, or too many have lately.
@@ -116,7 +123,7 @@ impl Transactions {
         }
     }
 
-    /// The holder was heard, who answered the message of this nonce.
+    /// Notes what the holder has said in answer to the message with this nonce.
     pub fn hear(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<Confirmation>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
@@ -138,7 +145,8 @@ impl Transactions {
         all.get(&(by, sha256(id))).is_some_and(|known| known.until > now && known.waiting.is_some())
     }
 
-    /// What its holder speaks about, who has got our last message; it waits no more.
+    /// The certificate about which its holder speaks, who has got our last message (he repeats its nonce). From then on it
+    /// waits no more.
     ///
     /// # Errors
     /// When nothing waits there, or he answers another message.

@@ -153,8 +153,8 @@ impl App {
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
-            // Who reads no answer of ours takes no certificate from it. He is heard as well where none waits, or waits no
-            // more (RFC 9810, 5.3.21).
+            // Whoever could not read an answer of ours takes no certificate from it. That is acknowledged as well where no
+            // certificate waits, or waits no more (RFC 9810, 5.3.21).
             Request::Error if self.0.cmp.is_waiting(party, transaction, now) => {
                 self.cmp_confirm(&asked.domain, message, sender, None).await
             }
@@ -192,7 +192,7 @@ impl App {
         let profile = asked.profile(&message.header)?;
         self.cmp_begin(domain, message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
-            // Who asks in the place of a thing has another key.
+            // A signer who asks for a thing has a key of his own.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
             self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
@@ -217,8 +217,8 @@ impl App {
         self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
     }
 
-    /// Transactions of a signer. Who asks in the place of things asks often; but whoever was given a role over one thing
-    /// stands in the log as well.
+    /// How many transactions a signer may have begun lately. One whom the descriptor names asks for many things. The log
+    /// also has certificates of those who were granted a role over one thing only: they get no more than a thing.
     fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
         let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
         let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
@@ -329,8 +329,8 @@ impl App {
         Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// What the holder of a certificate does not take is revoked. Who got it in the place of a thing gives it back as that
-    /// would: to take it from others is something else.
+    /// A certificate that its holder does not take is revoked. A signer who got it for a thing gives it back as the thing
+    /// itself would: the log must not name him as one who had it taken from somebody else.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
             Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
@@ -402,7 +402,7 @@ fn refused(error: CertifyError) -> Failure {
             _ => FailureInfo::BadCertTemplate,
         },
         CertifyFault::Key | CertifyFault::Name => FailureInfo::BadCertTemplate,
-        // Whoever asks may be anybody: there is no such profile (RFC 9810, 5.2.3).
+        // Nobody would be entitled to it: there is no such profile (RFC 9810, 5.2.3).
         CertifyFault::Denied if matches!(error, CertifyError::UnknownProfile { .. }) => FailureInfo::BadRequest,
         CertifyFault::Denied => FailureInfo::NotAuthorized,
         CertifyFault::Reason => FailureInfo::BadRequest,

@@ -37,7 +37,8 @@ impl App {
         })
     }
 
-    /// The revocation lists that somebody asks for, DER, but for those that he has, and those that are not signed here.
+    /// The revocation lists that somebody asks for, DER, without those that he has already and those that are signed at
+    /// other nodes.
     fn lists_asked(&self, domain: &DomainName, asked: &ListsAsked) -> Result<Vec<Vec<u8>>, AppError> {
         let are_meant = |authority: &Authority, urls: &[String]| match &asked.source {
             ListSource::Places(places) => urls.iter().any(|url| places.contains(url)),
