@@ -36,6 +36,8 @@ pub enum Answer<'a> {
         is_as_asked: bool,
         /// Whether its holder need not say that he takes it.
         is_confirmed: bool,
+        /// Until when it is waited for that he says so.
+        waits_until: Option<Timestamp>,
     },
     /// It is revoked.
     Revoked,
@@ -150,13 +152,11 @@ impl Reply<'_> {
             }
             Protector::Secret(_) => (to.protection.clone(), to.sender_key.clone()),
         };
-        let confirmed = Info { kind: oid::CMP_IMPLICIT_CONFIRM, value: Some(Any::encode_from(&Null)?) };
-        let is_confirmed = matches!(self.answer, Answer::Issued { is_confirmed: true, .. });
         Ok(Header {
             version: to.version.clamp(2, 3),
             sender: GeneralName::DirectoryName(self.from.clone()),
             recipient: to.sender.clone(),
-            time: Some(GeneralizedTime::from_unix_duration(Duration::from_secs(self.now.as_millis() / 1000))?),
+            time: Some(generalized(self.now)?),
             protection,
             sender_key,
             recipient_key: None,
@@ -164,8 +164,21 @@ impl Reply<'_> {
             sender_nonce: Some(OctetString::new(self.nonce)?),
             recipient_nonce: to.sender_nonce.clone(),
             text: None,
-            info: is_confirmed.then(|| vec![confirmed]),
+            info: self.info()?.map(|one| vec![one]),
         })
+    }
+
+    /// What the header says of a certificate: that its holder need not confirm it, or until when that is waited for
+    /// (RFC 9483, 3.1).
+    fn info(&self) -> der::Result<Option<Info>> {
+        let (kind, value) = match &self.answer {
+            Answer::Issued { is_confirmed: true, .. } => (oid::CMP_IMPLICIT_CONFIRM, Any::encode_from(&Null)?),
+            Answer::Issued { waits_until: Some(until), .. } => {
+                (oid::CMP_CONFIRM_WAIT_TIME, Any::encode_from(&generalized(*until)?)?)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Info { kind, value: Some(value) }))
     }
 
     fn body(&self) -> der::Result<Vec<u8>> {
@@ -192,6 +205,11 @@ impl Reply<'_> {
             None => explicit(ERROR, &ErrorContent { status }.to_der()?),
         }
     }
+}
+
+/// A time in whole seconds, as messages have it.
+fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
+    GeneralizedTime::from_unix_duration(Duration::from_secs(at.as_seconds()))
 }
 
 /// The answer to the one request of this number, in a body of that kind.

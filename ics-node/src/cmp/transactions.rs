@@ -115,12 +115,13 @@ impl Transactions {
         }
     }
 
-    /// Waits until the holder says whether he takes what he got.
-    pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) {
+    /// Waits until the holder says whether he takes what he got; how long at most. None: nothing is known of the
+    /// transaction any more.
+    pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) -> Option<Timestamp> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(&(by, sha256(id))) {
-            known.waiting = Some(waiting);
-        }
+        let known = all.get_mut(&(by, sha256(id)))?;
+        known.waiting = Some(waiting);
+        Some(known.until)
     }
 
     /// Notes what the holder has said in answer to the message with this nonce.
@@ -204,7 +205,8 @@ mod tests {
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
         assert_eq!(confirm(ME, &[7; 16]).expect_err("nothing waits").info, FailureInfo::BadRequest);
-        transactions.wait(ME, b"one", waiting());
+        assert_eq!(transactions.wait(ME, b"one", waiting()), Some(at(KNOWN_MILLIS)));
+        assert_eq!(transactions.wait(ME, b"two", waiting()), None, "it has not begun");
         assert_eq!(
             transactions.begin(ME, b"one", MINE, at(1)).map_err(|it| it.info),
             Err(FailureInfo::TransactionIdInUse)

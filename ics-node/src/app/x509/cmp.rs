@@ -12,6 +12,7 @@ use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::Logged;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
@@ -67,6 +68,7 @@ enum Outcome {
         asked: Box<Enrolment>,
         issued: Box<Issued>,
         is_confirmed: bool,
+        waits_until: Option<Timestamp>,
     },
     Revoked,
     /// Whether he says it for the first time.
@@ -118,11 +120,12 @@ impl App {
         };
         let chain = beside(authority, outcome);
         let answer = match outcome {
-            Ok(Outcome::Issued { asked, issued, is_confirmed }) => Answer::Issued {
+            Ok(Outcome::Issued { asked, issued, is_confirmed, waits_until }) => Answer::Issued {
                 asked,
                 certificate: &issued.certificate,
                 is_as_asked: is_as_asked(asked, issued),
                 is_confirmed: *is_confirmed,
+                waits_until: *waits_until,
             },
             Ok(Outcome::Revoked) => Answer::Revoked,
             Ok(Outcome::Confirmed { .. }) => Answer::Confirmed,
@@ -161,13 +164,13 @@ impl App {
             Request::Error => Ok(Outcome::Confirmed { is_new: false }),
             Request::Enrolment(enrolment) => {
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
-                let is_confirmed = header.wants_no_confirmation();
+                let (is_confirmed, mut waits_until) = (header.wants_no_confirmation(), None);
                 if !is_confirmed {
                     let (algorithm, hash) = digest(&issued.certificate)?;
                     let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
-                    self.0.cmp.wait(party, transaction, waiting);
+                    waits_until = self.0.cmp.wait(party, transaction, waiting);
                 }
-                Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed })
+                Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
             }
             Request::Revocation(revocation) => self.cmp_revoke(&asked.domain, message, sender, &revocation).await,
         }
