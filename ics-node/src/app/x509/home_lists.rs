@@ -294,8 +294,8 @@ mod tests {
 
     /// A list of so many bytes that holds until then.
     fn kept(bytes: usize, until: u64) -> Kept {
-        let (der, next_update) = (vec![0; bytes].into(), Timestamp::from_seconds(until));
-        let list = SignedList { der, number: 7, this_update: Timestamp::default(), next_update };
+        let (this_update, next_update) = (Timestamp::default(), Timestamp::from_seconds(until));
+        let list = SignedList { der: vec![0; bytes].into(), number: 7, this_update, next_update };
         Kept { list, renew_at: Timestamp::from_seconds(until / 2), size: 1, at: Some(Instant::now()) }
     }
 
