@@ -21,8 +21,8 @@ use crate::x509::sha256;
 /// Orders in one page of a listing.
 const ORDERS_LISTED: u32 = 100;
 
-/// Rounds through acme.db that take out what was deleted. Each reads the whole file, so they come one after the other, and
-/// one that has not begun yet is enough for all that ends before it does.
+/// Rounds through acme.db that take out what was deleted. Each reads the whole file, so they come one after the other,
+/// and one that has not begun yet is enough for all that ends before it does.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     /// Whether one waits to begin.
@@ -132,8 +132,8 @@ impl App {
         Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
     }
 
-    /// Whom to write to about an account that has ended is taken out of acme.db as well, where copies may be left: in the
-    /// background, as its client need not wait for that.
+    /// Whom to write to about an account that has ended is taken out of acme.db as well, where copies may be left: in
+    /// the background, as its client need not wait for that.
     fn acme_clean(&self) {
         let Some(acme) = &self.0.acme else { return };
         if acme.rounds.waits.swap(true, Ordering::SeqCst) {
@@ -146,7 +146,7 @@ impl App {
             // What ends from now on needs another one.
             acme.rounds.waits.store(false, Ordering::SeqCst);
             if let Err(error) = acme.store.clean() {
-                tracing::warn!(%error, "contacts of accounts that have ended may still be in acme.db or its write-ahead log");
+                tracing::warn!(%error, "contacts of accounts that have ended may be left in acme.db or its log");
             }
         }));
     }
