@@ -36,7 +36,7 @@ impl App {
         let &Applicant { domain, profile, issuer, requester, identity, proven } = applicant;
         let unknown = || CertifyError::UnknownProfile { domain: domain.clone(), profile: excerpt(profile) };
         let profile: ProfileName = profile.parse().map_err(|_| unknown())?;
-        // What others may have, too, shows no longer who comes.
+        // A key that others may have as well shows no longer who comes.
         if let (Requester::Identity(_), Some(proven)) = (requester, proven) {
             self.check_shows(domain, &identity, *proven.as_bytes())?;
         }
@@ -74,9 +74,9 @@ impl App {
         )
     }
 
-    /// What a request is called by may be anything, and nothing of it comes into the certificate; but not another thing
-    /// (RFC 7030, 4.2.1), or the client takes what it gets for that one's. What the client may not read is no such thing:
-    /// a refusal would tell that it is there.
+    /// Common names that are no hosts may be anything, and nothing of them comes into the certificate. But they name no
+    /// other thing than the one that shows itself (RFC 9483, 4.1), or the client takes what it gets for that one's. What
+    /// the client may not read counts as no thing here: a refusal would tell that it is there.
     fn check_subject(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<(), CertifyError> {
         let reader = match (applicant.requester, applicant.proven) {
             (Requester::Operator, _) => Reader::Operator,
@@ -148,7 +148,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        // Anybody may show any key, so what it may is asked of those that have it.
+        // Anybody may show any key: whether one may sign is asked only of the certificates that have this one.
         let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
         let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
         Ok(its.map(Certificate::primary))

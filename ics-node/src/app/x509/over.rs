@@ -36,7 +36,7 @@ impl App {
         if over.is_empty() { Ok(()) } else { Ok(self.store().forget_certified(hosted.number, over)?) }
     }
 
-    /// Of what cannot be read nobody knows.
+    /// Whether the certificate that an entry names ended long ago. Where the entry cannot be read nobody knows that.
     fn is_long_over(&self, hosted: &Hosted, index: u64, now: Timestamp) -> bool {
         let content = self.store().entry(hosted.number, index).ok().and_then(|entry| entry.content);
         let until = match content.map(|content| statement::parse(&content.body)) {

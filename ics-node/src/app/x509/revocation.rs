@@ -48,6 +48,8 @@ pub struct SignedList {
     pub der: Arc<[u8]>,
     /// Its number: the same for the same list only.
     pub number: u64,
+    /// As of when it was made.
+    pub this_update: Timestamp,
     /// Until when it holds.
     pub next_update: Timestamp,
 }

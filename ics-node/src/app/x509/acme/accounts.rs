@@ -1,5 +1,8 @@
 //! ACME accounts: made for those whom the node knows, changed and given up by their holders.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
@@ -17,6 +20,16 @@ use crate::x509::sha256;
 
 /// Orders in one page of a listing.
 const ORDERS_LISTED: u32 = 100;
+
+/// Rounds through acme.db that take out what was deleted. Each reads the whole file, so they come one after the other,
+/// and one that has not begun yet is enough for all that ends before it does.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// Whether one waits to begin.
+    waits: AtomicBool,
+    /// Held by the one that is under way.
+    round: Mutex<()>,
+}
 
 impl App {
     /// Makes an account, or finds the one that the key has (RFC 8555, 7.3).
@@ -112,8 +125,30 @@ impl App {
                 tx.put_account(id, &account)?;
                 Ok(account)
             })?;
+            if account.status == AccountStatus::Deactivated {
+                self.acme_clean();
+            }
         }
         Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
+    }
+
+    /// Whom to write to about an account that has ended is taken out of acme.db as well, where copies may be left: in
+    /// the background, as its client need not wait for that.
+    fn acme_clean(&self) {
+        let Some(acme) = &self.0.acme else { return };
+        if acme.rounds.waits.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let app = self.clone();
+        drop(crate::background::spawn(move || {
+            let Some(acme) = &app.0.acme else { return };
+            let _round = acme.rounds.round.lock().unwrap_or_else(PoisonError::into_inner);
+            // What ends from now on needs another one.
+            acme.rounds.waits.store(false, Ordering::SeqCst);
+            if let Err(error) = acme.store.clean() {
+                tracing::warn!(%error, "contacts of accounts that have ended may be left in acme.db or its log");
+            }
+        }));
     }
 
     /// The newest orders of an account (RFC 8555, 7.1.2.1).
