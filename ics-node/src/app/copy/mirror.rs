@@ -35,6 +35,9 @@ use crate::store::{
     Content, Fork, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, StoredEntry, WriteError, WriteTx,
 };
 
+/// Forks of a domain among which it is looked whether one is kept already.
+const FORKS_LOOKED: usize = 1_000;
+
 impl App {
     /// Where the mirror left off: at its last verified checkpoint.
     pub(crate) fn resume(&self, hosted: &Hosted, domain: &DomainName, peers: &[Arc<Peer>]) -> Result<Mirror, AppError> {
@@ -102,12 +105,16 @@ impl App {
         Ok(erased)
     }
 
-    /// Keeps both heads of what is known to be a fork.
+    /// Keeps both heads of what is known to be a fork. One proof against a head of this log is enough: whoever is asked
+    /// again and again shows another head of the other log each time that it is cosigned.
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
-            let fork = Fork { domain: Some(hosted.number), at: self.clock().now(), ours, theirs: theirs.clone() };
-            self.store().keep_fork(fork)?;
+            let kept = self.store().forks(Some(hosted.number), FORKS_LOOKED)?;
+            if kept.iter().all(|fork| fork.ours != ours) {
+                let fork = Fork { domain: Some(hosted.number), at: self.clock().now(), ours, theirs: theirs.clone() };
+                self.store().keep_fork(fork)?;
+            }
         }
         Ok(())
     }
