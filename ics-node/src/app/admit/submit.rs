@@ -26,7 +26,7 @@ use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, Stor
 
 /// The work of one job of the writer ([`Line::work`]), after which those of others come: a batch about things of which
 /// little is said takes less, and one about the longest record makes a job of each 64 statements.
-const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
+pub(in crate::app) const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
 
 /// What became of one body in the writer.
 #[derive(Debug)]

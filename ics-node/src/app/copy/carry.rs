@@ -135,7 +135,7 @@ impl App {
                         mirror.handle_applied(self.clock().now());
                         hosted.moved.send_modify(|moves| *moves += 1);
                     }
-                    // A peer was faster: what it brought need not be brought again.
+                    // A peer was faster, or a part of the page is stored: what is here need not be brought again.
                     Err(_) if self.store().head(hosted.number)?.size != page.from => {
                         *mirror = self.resume_carried(hosted)?;
                     }

@@ -1,5 +1,6 @@
 //! Copies: what a home gives, who takes it, and what a mirror holds.
 
+pub(super) mod arriving;
 pub(super) mod carry;
 pub(super) mod copying;
 pub(super) mod erased_copies;
