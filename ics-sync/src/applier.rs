@@ -39,6 +39,7 @@ pub trait Applier {
     /// Stores entries that were hidden durably. None of them takes effect before the next page does, and then all do.
     ///
     /// # Errors
-    /// With what went wrong, in words, when nothing of it was stored.
+    /// With what went wrong, in words, when nothing of it was stored; also where something is said to be erased of which no
+    /// erasure that is held says the same.
     fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
 }

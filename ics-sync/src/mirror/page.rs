@@ -64,6 +64,14 @@ pub enum VerifiedEntry {
 }
 
 impl VerifiedPage {
+    /// What the erasures among its entries say is left, and where.
+    pub(super) fn erasures(&self) -> impl Iterator<Item = (u64, Remnant)> {
+        self.entries.iter().filter_map(|entry| match entry {
+            VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
+            VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
+        })
+    }
+
     /// One without entries, for what is said of those that are held.
     pub(super) fn dating(held: &Held, checkpoint: Option<SignedCheckpoint>) -> Self {
         let (size, root) = (held.tree.size(), held.tree.root());
@@ -120,11 +128,7 @@ impl Held {
     /// between is judged by whose the erased one was.
     pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
         self.erased.range(page.from..).next()?;
-        let erasures = page.entries.iter().filter_map(|entry| match entry {
-            VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
-            VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
-        });
-        let mut told = erasures.filter(|(index, _)| *index >= page.from);
+        let mut told = page.erasures().filter(|(index, _)| *index >= page.from);
         told.find_map(|(index, _)| self.erased.get(&index)).map(|left| left.statement)
     }
 
