@@ -99,9 +99,12 @@ impl Review {
         let earlier = sight.map(|sight| sight.earlier.iter().copied().filter(|index| *index < from).collect());
         let mut needed: BTreeSet<u64> = earlier.unwrap_or_default();
         let doubt = held.doubt.clone().filter(|_| word.is_home);
-        let rest = match (unsettled || held.has_other_rights(page), &doubt) {
+        // Whoever shows all answers for what others have hidden as well: after him nobody knows any more that they did.
+        let ends_doubt = |_: &&Doubt| word.is_home || sight.is_none();
+        let doubted = held.doubt.as_ref().filter(ends_doubt).map(|doubt| doubt.from);
+        let rest = match (unsettled || held.has_other_rights(page), doubted) {
             (true, _) => Survey { from: 0, among: None },
-            (false, Some(doubt)) => Survey { from: doubt.from, among: None },
+            (false, Some(from)) => Survey { from, among: None },
             (false, None) if needed.is_empty() => return None,
             (false, None) => Survey { from: 0, among: Some(Arc::new(core::mem::take(&mut needed))) },
         };

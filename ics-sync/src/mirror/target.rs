@@ -128,7 +128,9 @@ impl Mirror {
         if self.awaits_home(now) || self.doubt_erasures(now) {
             return;
         }
-        if self.unsettled {
+        // What others hid from a mirror that knew the home, and does so no longer.
+        let is_left_out = self.held.as_ref().is_some_and(|held| held.doubt.is_some() && held.rights.is_none());
+        if self.unsettled || is_left_out {
             // A checkpoint alone must not let a part of it take effect.
             self.asks_rights = true;
             return self.rest(now);

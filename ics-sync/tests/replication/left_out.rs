@@ -127,6 +127,25 @@ fn only_what_others_have_shown_is_asked_for_again() {
     assert_eq!(memory.left_out, [doubt(10)]);
 }
 
+/// As where a bundle is brought to a node that has peers as well: it would count as all that there is.
+#[test]
+fn what_was_left_out_is_asked_for_where_the_home_is_known_no_longer() {
+    for more in 0..2 {
+        let mut home = home();
+        home.hidden.clear();
+        let (mut mirror, mut memory) = began(&home, true);
+        ask(&mut mirror, &mut memory, 0, &home.keeping_back([4, 5]), at(NOW));
+        assert_eq!((memory.size(), memory.sealed, &memory.rights), (10, 0, &None));
+        let mut full = home.for_reader(false).into_owned();
+        full.append_many(more, "true", at(LATER));
+        full.sign(at(LATER));
+        mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, false));
+        ask(&mut mirror, &mut memory, 0, &full, at(LATER));
+        assert_eq!((mirror.status().trouble, mirror.status().doubt), (None, None));
+        assert!(memory.shown().eq(0..10 + more) && memory.sealed == 10 + more, "{:?}", memory.kept);
+    }
+}
+
 #[test]
 fn an_honest_peer_is_only_confirmed() {
     let home = home();
