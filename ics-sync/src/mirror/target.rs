@@ -128,9 +128,10 @@ impl Mirror {
         if self.awaits_home(now) || self.doubt_erasures(now) {
             return;
         }
-        // What others hid from a mirror that knew the home, and does so no longer.
-        let is_left_out = self.held.as_ref().is_some_and(|held| held.doubt.is_some() && held.rights.is_none());
-        if self.unsettled || is_left_out {
+        // What others hid from a mirror that knew the home, and does so no longer; or a part of what anybody may copy, which
+        // was to be followed by the rest. An early head would else make do with it.
+        let is_left_out = |held: &Held| held.doubt.is_some() && (held.rights.is_none() || held.charter.is_public());
+        if self.unsettled || self.held.as_ref().is_some_and(is_left_out) {
             // A checkpoint alone must not let a part of it take effect.
             self.asks_rights = true;
             return self.rest(now);

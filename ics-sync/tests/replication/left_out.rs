@@ -246,6 +246,42 @@ fn who_may_read_all_is_shown_all_of_what_was_hidden() {
     assert_eq!(memory.sealed, 10);
 }
 
+/// A page that others follow is taken for as much as it shows; its part of the log counts for nothing by itself.
+#[test]
+fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
+    let mut home = home();
+    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
+    home.amend(at(NOW), |next| next.access.push_str(public));
+    home.sign(at(NOW));
+    let early = home.keeping_back([4]);
+    home.append_many(1, "true", at(NOW));
+    home.sign(at(NOW));
+    let mut part = home.keeping_back([4]);
+    part.page_limit = 11;
+    let (mut mirror, mut memory) = began(&home, false);
+    loop {
+        match mirror.poll_action(at(NOW)) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&part.descriptors(from), at(NOW)),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&part.note, at(NOW)),
+            Action::FetchPage { from: 0, limit, until } => {
+                mirror.handle_page(part.page(0, limit, until).expect("within the log"), at(NOW));
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(at(NOW));
+            }
+            Action::FetchPage { .. } => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((memory.size(), memory.sealed, memory.rights.is_some()), (11, 0, true));
+    let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, false));
+    ask(&mut mirror, &mut memory, 0, &early, at(LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed), (Some(Trouble::Public { size: 11 }), 0));
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(EVEN_LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed, &memory.rights), (None, 12, &None));
+}
+
 /// The rules say who may read, and are signed by the owners: nobody but the home may say that they hide something.
 #[test]
 fn of_what_anybody_may_copy_nobody_but_the_home_shows_a_part() {
