@@ -260,7 +260,7 @@ impl Mirror {
         if let Some(statement) = next.belied(&page) {
             return self.fail(Trouble::Unerased { statement, size }, now);
         }
-        // Descriptors that come with the pages before may have changed that.
+        // Asked of the page that reaches the checkpoint only: a descriptor in the pages before may have changed who may copy.
         if page.checkpoint.is_some() && page.rights.is_some() && !is_home && next.charter.is_public() {
             return self.fail(Trouble::Public { size }, now);
         }

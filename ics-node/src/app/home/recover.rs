@@ -313,8 +313,9 @@ impl App {
         self.resume_at(hosted, &origin, 60_000, false)
     }
 
-    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased:
-    /// the erasure may stand far behind the statement, and a leaf that was taken back stays.
+    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased. The
+    /// erasure may stand many pages behind the statement, and a bare leaf that was taken back in its place would stay for
+    /// good: so the page with the statement is taken back only when the erasure has been seen.
     async fn look_ahead(&self, hosted: &Hosted, source: &Source, mut mirror: Mirror) -> Result<Erased, String> {
         let mut erased = Erased::new();
         loop {
