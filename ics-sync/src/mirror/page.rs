@@ -132,6 +132,16 @@ impl Held {
         told.find_map(|(index, _)| self.erased.get(&index)).map(|left| left.statement)
     }
 
+    /// Takes a page without what it says of this mirror's rights: they stay what they were, and what it hides is in doubt.
+    pub(super) fn leave_rights(&mut self, page: &mut VerifiedPage, former: &Self) {
+        self.rights.clone_from(&former.rights);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.from = former.doubt.as_ref().map_or(page.from, |former| former.from.min(page.from));
+        }
+        (page.rights, page.doubt, page.settles) = (self.rights.clone(), self.doubt.clone(), false);
+        page.ended.clear();
+    }
+
     /// Whether somebody decides what may be read of a page: the home does, and whoever is asked where no home is known.
     /// Anybody may show all of it to whoever may read all.
     pub(super) fn is_decided(&self, page: &wire::Page, word: Word<'_>) -> bool {

@@ -246,6 +246,44 @@ fn who_may_read_all_is_shown_all_of_what_was_hidden() {
     assert_eq!(memory.sealed, 10);
 }
 
+/// It would be deleted, and all answers about it `unknown`.
+#[test]
+fn of_what_anybody_may_copy_nothing_that_is_held_goes() {
+    let mut home = home();
+    home.hidden.clear();
+    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
+    home.amend(at(NOW), |next| next.access.push_str(public));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = began(&home, false);
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(NOW));
+    assert_eq!((memory.sealed, &memory.rights), (11, &None));
+    home.append_many(2, "true", at(LATER));
+    home.sign(at(LATER));
+    let now = at(LATER);
+    loop {
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from: 11, until, .. } => {
+                let mut page = home.page(11, 1, until).expect("within the log");
+                page.sight.iter_mut().for_each(|sight| sight.ended = vec![1, 2, 3]);
+                mirror.handle_page(page, now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::FetchPage { .. } => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(memory.shown().eq(0..11) && memory.rights.is_none(), "{:?}", memory.kept);
+    assert_eq!(memory.doubt, Some(doubt(11)), "of what came before nobody else has said anything");
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(LATER));
+    assert!(memory.shown().eq(0..13) && mirror.status().doubt.is_none(), "{:?}", memory.kept);
+}
+
 /// A page that others follow is taken for as much as it shows; its part of the log counts for nothing by itself.
 #[test]
 fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
@@ -274,7 +312,7 @@ fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((memory.size(), memory.sealed, memory.rights.is_some()), (11, 0, true));
+    assert_eq!((memory.size(), memory.sealed, &memory.doubt), (11, 0, &Some(doubt(0))));
     let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, false));
     ask(&mut mirror, &mut memory, 0, &early, at(LATER));
     assert_eq!((mirror.status().trouble, memory.sealed), (Some(Trouble::Public { size: 11 }), 0));
