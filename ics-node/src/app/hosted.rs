@@ -61,7 +61,8 @@ pub(crate) struct Hosted {
     searched: Mutex<BTreeMap<DomainName, u64>>,
     /// Who is asking somebody that brings news by hand.
     pub(crate) carrying: Mutex<Option<Asking>>,
-    /// Counts what was brought so: whoever copies from a peer goes on behind it.
+    /// Counts what was stored otherwise than whoever copies from a peer knows, because it was brought so, or because a page
+    /// of his was stored in part: he begins anew behind it.
     pub(crate) moved: watch::Sender<u64>,
     /// What the last look at its certificates has found.
     pub(super) expiries: Mutex<Option<Expiries>>,

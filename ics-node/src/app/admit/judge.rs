@@ -312,7 +312,7 @@ fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result
 }
 
 /// Whether what stands in the place of an entry is what an erasure says that has effect.
-fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
+pub(in crate::app) fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
     let found = entries.find(&[Posting::Statement(told.statement)], limits::PAGE_ITEMS)?;
     let said = |content: &Content| match body::parse(&content.body) {
         Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((index, *told)),

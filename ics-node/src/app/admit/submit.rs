@@ -26,7 +26,7 @@ use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, Stor
 
 /// How much work a job of the writer does before those of others have their turn, as [`Line::work`] counts it. A batch
 /// about things with short records takes less; one about the longest record is cut into jobs of 64 statements.
-const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
+pub(in crate::app) const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
 
 /// What became of one body in the writer.
 #[derive(Debug)]

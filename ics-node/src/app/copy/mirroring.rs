@@ -71,8 +71,9 @@ struct Told {
 }
 
 impl Told {
-    /// Whether this says as much of why a mirror has stopped now. One that is shown another log is stopped by a head of it, or
-    /// by its entries, whichever of the two is longer by then.
+    /// Whether what was told covers why a mirror has stopped now, so that it need not be told again. One that is shown another
+    /// log may stop once at a checkpoint of that log, where that is the shorter one ([`Stop::Fork`]), and the next time at its
+    /// entries, because it has become the longer one ([`Stop::Unproven`]): that is the same news.
     fn covers(&self, reason: &Stop, seal: Option<&String>) -> bool {
         let is_other_log = |stop: &Stop| matches!(stop, Stop::Fork { .. } | Stop::Unproven { .. });
         let is_alike =

@@ -35,8 +35,8 @@ impl App {
         }
     }
 
-    /// Whether a log begins otherwise than the one that is held here, by its own checkpoint; `None` where that is not shown.
-    /// Both were verified when they came.
+    /// Whether the log of the checkpoint `theirs` begins otherwise than the one that is held here, by a consistency proof of
+    /// the peer's; `None` where that shows nothing. The signatures of both checkpoints were verified when they came.
     async fn begins_otherwise(&self, hosted: &Arc<Hosted>, peer: &Peer, (ours, theirs): (&str, &str)) -> Option<bool> {
         let (ours, theirs) = (claimed(ours)?, claimed(theirs)?);
         let size = provable(ours.size)?;

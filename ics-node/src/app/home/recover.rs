@@ -256,7 +256,11 @@ impl App {
         loop {
             let now = self.clock().now();
             let answer = match mirror.poll_action(now) {
-                Action::Stopped(stop) => return Err(self.why_stopped(hosted, &stop)),
+                Action::Stopped(stop) => {
+                    let why = self.why_stopped(hosted, &stop);
+                    self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;
+                    return Err(why);
+                }
                 Action::RootAt { size } => {
                     let root = self.store().root_at(hosted.number, size).map_err(|error| error.to_string())?;
                     mirror.handle_root(&root, now);
@@ -284,11 +288,12 @@ impl App {
                 }
                 action => source.answer(&mut mirror, action, self).await,
             };
-            match answer {
-                Ok(()) => {}
-                Err(NoAnswer::NotHeld) => return Ok((fetched > 0).then_some(fetched)),
-                Err(NoAnswer::Failed(problem)) => return Err(problem),
-            }
+            let Err(none) = answer else { continue };
+            self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;
+            return match none {
+                NoAnswer::NotHeld => Ok((fetched > 0).then_some(fetched)),
+                NoAnswer::Failed(problem) => Err(problem),
+            };
         }
     }
 
@@ -308,8 +313,9 @@ impl App {
         self.resume_at(hosted, &origin, 60_000, false)
     }
 
-    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased:
-    /// the erasure may stand far behind the statement, and a leaf that was taken back stays.
+    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased. The
+    /// erasure may stand many pages behind the statement, and a bare leaf that was taken back in its place would stay for
+    /// good: so the page with the statement is taken back only when the erasure has been seen.
     async fn look_ahead(&self, hosted: &Hosted, source: &Source, mut mirror: Mirror) -> Result<Erased, String> {
         let mut erased = Erased::new();
         loop {
@@ -339,7 +345,8 @@ impl App {
         }
     }
 
-    /// Before anything is taken, or refused, it is put on file that so much was signed.
+    /// Puts on file that so much was signed: before anything is taken or refused, and also where a source shows the
+    /// checkpoint and nothing more. The next one that is asked may know nothing of it, and the silence would end.
     async fn put_on_file(&self, hosted: &Arc<Hosted>, known: Option<SignedCheckpoint>) -> Result<(), AppError> {
         let Some(known) = known else { return Ok(()) };
         let hosted = Arc::clone(hosted);
