@@ -256,9 +256,8 @@ impl<'a> Scene<'a> {
     /// have: with who had said it, if the owners lift it, or if he takes it back. Where its erasure does not say who that
     /// was, it is the owners' own word, and falls with nobody.
     fn keeps_ended(&self, it: &Judged<'_>, withdrawals: &Naming<'_>) -> bool {
-        let is_taken_back = || {
-            it.effect != Some(Effect::BlocksForEver) && withdrawals.ending(&self.subject, it, takes_back).is_some()
-        };
+        let is_taken_back =
+            || it.effect != Some(Effect::BlocksForEver) && withdrawals.ending(&self.subject, it, takes_back).is_some();
         let has_fallen = match it.standing {
             Standing::Refused => true,
             Standing::Compromised | Standing::Lifted => it.logged.said_by().is_some(),
