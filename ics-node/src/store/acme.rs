@@ -33,7 +33,6 @@ pub(crate) const FILE: &str = "acme.db";
 const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// How many orders, or authorizations without an order, are added between two clearings, and how many rows of each
 /// table a clearing deletes.
-/// each table that does.
 const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 

@@ -1,12 +1,12 @@
-//! Copies of deleted cells, taken out of a file's pages.
+//! Removes copies of deleted cells from a file's pages.
 //!
-//! `secure_delete` has SQLite zero each cell that it frees. But where it spreads the cells of neighbouring pages anew, those
-//! that went to another page stay on the old one as well, in the space between its cell pointers and its cells, and there
-//! nothing zeroes them when the cell itself is deleted later. That space means nothing to SQLite: here it is zeroed, on the
-//! pages where it is not.
+//! `secure_delete` makes SQLite zero each cell that it frees. But when it redistributes cells among neighbouring pages,
+//! copies of those that moved to another page stay on the old one, in the space between its cell pointers and its
+//! cells, and nothing zeroes them when the cell itself is deleted later. That space has no meaning for SQLite: here it
+//! is zeroed wherever it is not zero.
 //!
-//! Pages are read and written by the virtual table `sqlite_dbpage`, in transactions like any other: so neither caches nor
-//! the write-ahead log know a page that is not the file's. `.cargo/config.toml` has SQLite compiled with it.
+//! Pages are read and written through the virtual table `sqlite_dbpage`, in ordinary transactions, so caches and the
+//! write-ahead log stay consistent with the file. `.cargo/config.toml` has SQLite compiled with it.
 
 use std::ops::Range;
 
@@ -14,15 +14,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::error::StoreError;
 
-/// Pages that are looked at in one transaction: 8 MiB. Writers wait so long for it.
+/// How many pages are looked at in one transaction: 8 MiB. Writers wait that long.
 const AT_ONCE: u32 = 1024;
 
-/// Pages of a file up to which the first byte tells pages of trees from others (256 GiB). Others begin with the number of a
-/// page, whose high byte is not that of a tree below this.
+/// Up to this many pages (256 GiB), the first byte of a page distinguishes tree pages from others. Others begin with a
+/// page number, whose high byte is not that of a tree page below this.
 const MOST_PAGES: u32 = 2 << 24;
 
-/// Where a round through the pages stands. Copies are made of what is in the tree and never of copies: what was deleted
-/// before a round began is gone when it has ended, whatever is written meanwhile.
+/// The state of a pass through the pages. Copies arise only from what is in the tree, never from other copies: what was
+/// deleted before a pass began is gone when it has ended, whatever is written meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scrub {
     next: u32,
@@ -34,18 +34,18 @@ impl Scrub {
         Self { next: 1, left: None }
     }
 
-    /// The round that this one becomes by a deletion: all pages again, from where it stands.
+    /// The pass after another deletion: all pages again, starting from the present one.
     pub(crate) const fn again(self) -> Self {
         Self { left: None, ..self }
     }
 
-    /// Whether all pages were looked at.
+    /// Whether all pages have been looked at.
     pub(crate) fn has_ended(self) -> bool {
         self.left == Some(0)
     }
 
-    /// Looks at the next pages, and runs `at_end` in the same transaction if they were the last; how many were zeroed in
-    /// part. After an error the round stands where it stood.
+    /// Looks at the next pages, and runs `at_end` in the same transaction if they were the last; returns how many were
+    /// partly zeroed. After an error the pass is where it was.
     pub(crate) fn step(
         &mut self,
         connection: &Connection,
@@ -74,7 +74,7 @@ impl Scrub {
     }
 }
 
-/// Goes through all pages of a file; how many were zeroed in part.
+/// Goes through all pages of a file; returns how many were partly zeroed.
 pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     let (mut round, mut zeroed) = (Scrub::new(), 0);
     while !round.has_ended() {
@@ -83,7 +83,7 @@ pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     Ok(zeroed)
 }
 
-/// Zeroes what is between pointers and cells of a page; whether there was anything.
+/// Zeroes the space between a page's pointers and cells; returns whether anything was there.
 fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreError> {
     let mut read = connection.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
     let found = read.query_row([page], |row| Ok(without_copies(page, row.get_ref(0)?.as_blob()?)))?;
@@ -93,7 +93,7 @@ fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreErr
     Ok(true)
 }
 
-/// A page as it is with nothing but zeros between its pointers and its cells; `None` if it is like that.
+/// A page with zeros between its pointers and its cells; `None` if it is already like that.
 fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let between = unallocated(page, bytes)?;
     if bytes.get(between.clone())?.iter().all(|byte| *byte == 0) {
@@ -104,9 +104,10 @@ fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(clean)
 }
 
-/// What is unallocated on a page of a tree, by "B-tree Pages" of SQLite's "Database File Format"; `None` for other pages.
+/// The unallocated space of a tree page, as in "B-tree Pages" of SQLite's "Database File Format"; `None` for other
+/// pages.
 fn unallocated(page: u32, bytes: &[u8]) -> Option<Range<usize>> {
-    // The file's own header stands on its first page.
+    // The first page begins with the file's own header.
     let header = if page == 1 { 100 } else { 0 };
     let pointers = header
         + match bytes.get(header)? {
@@ -130,7 +131,8 @@ mod tests {
     use super::*;
     use crate::store::schema;
 
-    /// Of each of two lots, which come in by turns: all that come into the first push others from page to page.
+    /// The number of rows in each of two sets, which are inserted alternately: each row of the first set pushes others
+    /// from page to page.
     const ROWS: usize = 400;
 
     fn secret(row: usize) -> String {
@@ -149,7 +151,7 @@ mod tests {
         log
     }
 
-    /// The rows of the first lot that the file has.
+    /// The rows of the first set that the file still contains.
     fn held(path: &std::path::Path, log: &Connection) -> Vec<usize> {
         log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("checkpoint");
         let bytes = std::fs::read(path).expect("read");
