@@ -19,7 +19,6 @@ pub struct Following {
     pub upto: u64,
     /// The entries for which refusals were already reported or passed over: more than `upto` once the domain looks
     /// again after a new descriptor of its own.
-    /// again by its own next descriptor.
     pub told: u64,
     /// The entries that were looked at under any rules: what comes after them is news, and does not wait until those
     /// between `upto` and here have been looked at again.

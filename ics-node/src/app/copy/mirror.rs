@@ -37,7 +37,7 @@ use crate::store::{
 };
 
 impl App {
-    /// Where the mirror left off: at its last verified checkpoint.
+    /// Resumes a mirror where it left off: at its last verified checkpoint.
     pub(crate) fn resume(&self, hosted: &Hosted, domain: &DomainName, peers: &[Arc<Peer>]) -> Result<Mirror, AppError> {
         let interval_millis = peers.iter().map(|peer| peer.config.interval_ms).min().unwrap_or_default();
         let mut origins = peers.iter().flat_map(|peer| &peer.config.mirror);
@@ -46,7 +46,7 @@ impl App {
         self.resume_at(hosted, origin, interval_millis, true)
     }
 
-    /// Where a domain of this origin goes on here; `listens` to news, or asks only.
+    /// Resumes a domain of this origin; `listens` says whether it also listens for news, or only asks.
     pub(crate) fn resume_at(
         &self,
         hosted: &Hosted,
@@ -79,8 +79,8 @@ impl App {
         self.store().doubt(hosted.number)?.map(|json| serde_json::from_str(&json).map_err(damaged)).transpose()
     }
 
-    /// What came of statements in a part of the log of which only remnants came, by index, where no erasure in it says the
-    /// same of them.
+    /// The remnants that came in a part of the log instead of statements, by index, except those that an erasure in the
+    /// same part confirms.
     fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<BTreeMap<u64, Remnant>, AppError> {
         let (mut erased, mut from) = (BTreeMap::new(), from);
         while from < end {
@@ -103,7 +103,7 @@ impl App {
         Ok(erased)
     }
 
-    /// Keeps both heads of what is known to be a fork.
+    /// Stores both heads of what is known to be a fork.
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
@@ -113,7 +113,8 @@ impl App {
         Ok(())
     }
 
-    /// A checkpoint as it is stored, with the time that its home has cosigned. A clock that is behind follows that.
+    /// A checkpoint as it is stored, with the time at which its home cosigned it. A clock that is behind follows that
+    /// time.
     pub(crate) fn seal_of(&self, hosted: &Hosted, checkpoint: SignedCheckpoint) -> Seal {
         let SignedCheckpoint { checkpoint, note, as_of, claimed, .. } = checkpoint;
         let believed = claimed.filter(|time| self.clock().learn(&hosted.name, *time));
@@ -121,10 +122,10 @@ impl App {
     }
 
     /// Stores a verified page, in one transaction with the checkpoint that it reaches; at a home that has lost it, as
-    /// what it gets back. Nothing is taken of a log that contradicts what this node has seen of it as a witness, or when it
-    /// asked about single things.
+    /// part of what it gets back. Nothing is accepted from a log that contradicts what this node has seen of it as a
+    /// witness, or in answers about single things.
     ///
-    /// `looked` is what may have been found out beforehand.
+    /// `looked` is the result of checking the page ahead of time, if that was done.
     pub(crate) fn take_page(
         &self,
         hosted: &Arc<Hosted>,
@@ -183,8 +184,8 @@ impl App {
         Ok(())
     }
 
-    /// What this node has seen, otherwise than as its mirror, of the log to whose checkpoint a page leads. What is held
-    /// already is compared here, what the page adds as it is appended.
+    /// What this node has seen of the log that a page belongs to, other than as its mirror. What is already held is
+    /// compared here, and what the page adds while it is appended.
     fn seen_beside(&self, hosted: &Hosted, page: &VerifiedPage) -> Result<Option<(u64, Hash)>, AppError> {
         let Some(reached) = page.checkpoint.as_ref().filter(|_| hosted.part == Part::Mirror) else { return Ok(None) };
         let Some(seen) = self.seen_of(&reached.checkpoint)? else { return Ok(None) };
@@ -195,7 +196,7 @@ impl App {
         Ok(Some((seen.size, seen.root)))
     }
 
-    /// Why a page was not taken; of a fork its operator is told as well.
+    /// Why a page was not accepted; the operator is told about a fork.
     fn not_taken(&self, page: &VerifiedPage, error: WriteError<StoreError>) -> AppError {
         if let (WriteError::Job(StoreError::Forked { .. }), Some(reached)) = (&error, &page.checkpoint)
             && let Err(error) = self.tell_of_fork(&reached.checkpoint, &reached.note)
@@ -206,7 +207,7 @@ impl App {
     }
 }
 
-/// Refuses what leads to another root than what was seen of the log.
+/// Refuses a log that leads to another root than was seen.
 fn refuse_fork(tx: &WriteTx<'_>, seen: Option<&(u64, Hash)>) -> Result<(), StoreError> {
     match seen {
         Some((size, root)) if tx.size() == *size && tx.root() != *root => {
@@ -216,14 +217,16 @@ fn refuse_fork(tx: &WriteTx<'_>, seen: Option<&(u64, Hash)>) -> Result<(), Store
     }
 }
 
-/// Whether a checkpoint may take the place of the one that is shown. Of as many entries, one whose time is not believed proves
-/// less than one whose time was: whoever has an old one of a home that was ahead could else undo what a later one proved.
+/// Whether a checkpoint may replace the one that is shown. For the same number of entries, one with a time that is not
+/// believed proves less than one with a believed time; otherwise somebody with an old checkpoint of a home whose clock
+/// was ahead could undo what a later one proved.
 fn proves_as_much(new: &Seal, shown: Option<&Seal>) -> bool {
     let is_less = |shown: &Seal| shown.size == new.size && shown.cosigned_at.is_some();
     new.cosigned_at.is_some() || !shown.is_some_and(is_less)
 }
 
-/// Lets what was filled in take effect. Whoever follows the domain here has passed it, and looks at it now.
+/// Makes what was filled in take effect. Domains here that follow this one have passed over those entries and must look
+/// at them now.
 fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, doubt: Option<String>) {
     let is_under_way = tx.sight().unsettled;
     if let Some(first) = hosted.take_filled().or(is_under_way.then_some(0)) {
@@ -232,7 +235,7 @@ fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, dou
     tx.settle(rights, doubt);
 }
 
-/// Parses and verifies the bodies of a page, each as of the time at which the home, or the source of it, admitted it.
+/// Parses and verifies the bodies of a page, each as of the time at which the home, or its source, admitted it.
 fn check_page(
     domain: Option<&Domain>,
     page: &VerifiedPage,
@@ -250,8 +253,8 @@ fn check_page(
     looked.and_then(|looked| looked.of(domain, &bodies)).unwrap_or_else(|| check_logged(domain, &bodies, seed))
 }
 
-/// Appends what the home has logged. What this node's own reading of the policy would not have admitted stays in the
-/// log without effect, and is alarmed.
+/// Appends what the home has logged. An entry that the policy, as this node applies it, would not have admitted stays
+/// in the log without effect and raises an alarm.
 fn append_copied(
     tx: &mut WriteTx<'_>,
     line: &mut Line,
@@ -269,7 +272,7 @@ fn append_copied(
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
             let (keys, body) = checked.and_then(Result::ok).map(|checked| (checked.keys, checked.body)).unzip();
-            // What was checked is what the home has logged, byte for byte, and need not be copied once more.
+            // What was checked is byte for byte what the home has logged, so it need not be copied.
             let body = body.unwrap_or_else(|| entry.body.clone());
             let (index, leaf) = append(tx, keys.unwrap_or_default(), entry, body, true)?;
             return admission.extend(tx, domain, index, header, leaf);
@@ -316,12 +319,13 @@ fn append(
 pub(crate) struct Taking {
     app: App,
     hosted: Arc<Hosted>,
-    /// What is found out meanwhile of the pages that probably come next, by their first entries: while one thread writes,
-    /// the others verify.
+    /// The checks under way of pages that probably come next, by their first index: while one thread writes, the others
+    /// verify.
     looking: Arc<Mutex<BTreeMap<u64, JoinHandle<Looked>>>>,
 }
 
-/// Pages that are looked through ahead at most. Of what was asked for in vain nothing else ends.
+/// How many pages are checked ahead at most. Checks of pages that were requested in vain are only dropped by this
+/// limit.
 const LOOKED_AHEAD: usize = 4;
 
 impl Applier for Taking {

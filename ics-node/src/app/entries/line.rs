@@ -62,7 +62,6 @@ impl Line {
     /// All that is said about the subject of a statement to be admitted, and about its groups. A thing that nobody has
     /// mentioned belongs to the groups that the statement itself gives, and the next one off a factory line to the
     /// same, so what is said about those is read once.
-    /// those is read once.
     pub(crate) fn before(
         &mut self,
         entries: &impl Entries,
