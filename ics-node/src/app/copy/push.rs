@@ -1,6 +1,5 @@
 //! Pushes news of a domain to its listeners. An event is made once, at the commit, and the same bytes go to everyone
 //! who may have them.
-//! who may have them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,8 +7,6 @@
 //! What a mirror may not read or keeps back, it sends as bare leaves. They are proven as well, and would replace what
 //! was lost for good: nobody asks a home whether it has everything. So the home accepts only whole entries, and for
 //! statements said to be erased only leaves that an erasure in its own log names.
-//! place of what was lost for good: nobody asks a home whether it has everything. So it takes whole entries only, and of
-//! statements that are said to be erased the leaves that an erasure in its own log names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
