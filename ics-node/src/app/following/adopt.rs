@@ -64,7 +64,6 @@ impl App {
     /// # Errors
     /// When the domain has its home elsewhere, the source is not held here, nothing matches, or the witnesses that the
     /// domain demands have not cosigned what was taken over.
-    /// domain demands have not cosigned what was taken.
     pub async fn adopt(&self, domain: &DomainName, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
         let target = self.hosted(domain)?;
         let source: Result<DomainName, _> = request.source.parse();

@@ -131,7 +131,6 @@ impl App {
     /// # Errors
     /// When this node has a copy of the domain, which everybody may know; and when the reader is a stranger, may not
     /// have others asked, or nobody has an answer for it, all of which look alike.
-    /// asked, or nobody has an answer for him, which all look alike.
     pub async fn relay(
         &self,
         reader: Reader,
