@@ -268,8 +268,8 @@ fn restored(
     Ok((logged, remnants))
 }
 
-/// Whether something said about an identity is gone without a trace: what its erasure restates stands after the entries
-/// that are shown.
+/// Whether something said about an identity is gone while what its erasure restates cannot be seen yet, because the
+/// erasure stands after the entries that are shown.
 pub(crate) fn is_unseen(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<bool, StoreError> {
     Ok(about_with_remnants(entries, domain, id, &entries_about(entries, id)?)?.1)
 }

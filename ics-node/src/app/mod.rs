@@ -92,9 +92,9 @@ struct Inner {
     ocsp: x509::ocsp::Answers,
     /// CMP transactions under way.
     cmp: crate::cmp::Transactions,
-    /// The issuers that the descriptors name.
+    /// The issuers that the descriptors name, as parsed.
     authorities: x509::authorities::Authorities,
-    /// The revocation lists of this node's issuers.
+    /// What is known about the revocation lists of domains, from their logs.
     lists: x509::revocation::Lists,
     /// Revocation lists that are signed at the issuers' own homes.
     home_lists: x509::home_lists::HomeLists,

@@ -248,8 +248,8 @@ pub(crate) fn follow_anew(log: &Connection, domain: DomainNumber) -> Result<(), 
     Ok(())
 }
 
-/// Advances the news, or what is looked at again, or both where they have met. If a home has fewer entries than it
-/// said, all of them go back.
+/// Advances the position of the news, or of what is looked at again, or both once they have met. If a home has fewer
+/// entries than it said, all positions go back.
 fn advance(
     log: &Connection,
     domain: DomainNumber,

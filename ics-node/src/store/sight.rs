@@ -1,8 +1,8 @@
 //! What a mirror holds of a domain of which it may not read everything.
 //!
 //! An entry that came as a bare leaf may be filled in later, and one that may no longer be read is deleted. What was
-//! filled in is kept from readers until its round is settled, that is, until everything that the same change made
-//! readable has come; so they see each identity completely or not at all.
+//! filled in is kept from readers until its round is settled, which happens together with the page that made it
+//! readable; so they see each identity completely or not at all.
 
 use core::ops::Range;
 use std::collections::BTreeMap;

@@ -185,8 +185,8 @@ impl App {
         }
     }
 
-    /// As [`App::append`], for one or two bodies in a single job, without a blocked thread. `certified` describes the
-    /// certificate that the last of them names, if that is about one that was issued.
+    /// As [`App::append`], for one or two bodies in a single job, without a blocked thread. If the last of them is the
+    /// statement by which a certificate is issued, `certified` holds the contents of the certificate.
     pub(crate) async fn append_in_turns(
         &self,
         hosted: &Arc<Hosted>,

@@ -102,9 +102,9 @@ impl App {
         Ok((page.records, page.next))
     }
 
-    /// The matching identities and since when each matches, searched from the last entry backwards: at least `most`
-    /// that are newer than all that are left out, or fewer. The flag says whether there may be more because the search
-    /// was cut short; hidden identities count towards that.
+    /// The matching identities and since when each matches, searched from the last entry backwards: those found include
+    /// the `most` newest ones, if there are as many. The flag says whether there may be more because the search was cut
+    /// short; hidden identities count towards that.
     pub(in crate::app) fn newest(
         &self,
         reader: Reader,

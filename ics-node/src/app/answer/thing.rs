@@ -53,7 +53,7 @@ pub struct PublicThing {
     pub attributes: BTreeMap<Attribute, String>,
     /// What is installed on it.
     pub installed: Vec<Software>,
-    /// Software for its model whose use is permitted, newest first as far as shown.
+    /// The newest software for its model whose use is permitted.
     pub allowed: Vec<Software>,
     /// Whether there may be more such software.
     pub allows_more: bool,

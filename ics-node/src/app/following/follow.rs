@@ -176,7 +176,7 @@ impl App {
         self.take_over(target, &sight, (&things, certificates), start.max(following.told))?;
         self.tell_of_rights(target, from, &rights.take())?;
         let is_ahead = self.store().follow_held_upto(number, (source.number, returns), start, end)?;
-        // A look at older entries ends where the news began; those have advanced on their own.
+        // Once what is looked at again has met the news, it continues where those have got to by now.
         Ok(is_ahead && start < end && end < sight.seal.size)
     }
 

@@ -16,7 +16,7 @@ pub enum NotCosigned {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// This node was restored from a copy or has lost its store, and does not know what it has cosigned since. It still
-    /// learns from the request what the log contains.
+    /// records what it is shown.
     #[error(
         "this witness was put back from a copy, or began anew with its old key, and may have cosigned more than it knows; \
          until its operator says that it has not (`ics restore --cosign-again`), it cosigns nothing with that key"

@@ -88,9 +88,6 @@ impl App {
     /// # Errors
     /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] gives the response for
     /// the client.
-    ///
-    /// # Errors
-    /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] says so to whoever asks.
     pub fn ocsp(
         &self,
         asker: Asker,

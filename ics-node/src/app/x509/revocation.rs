@@ -1,7 +1,7 @@
 //! Revocation lists, derived from the log. What is revoked is kept by list and updated with what was appended since: a
 //! revocation costs one look at one record and one list, however many certificates there are. Only the first request
-//! for a list reads every record to which a certificate on it was issued; requests for lists that are already there do
-//! not wait for that.
+//! for a list reads the record of every thing to which a certificate on it was issued; requests for lists that are
+//! already there do not wait for that.
 
 mod layout;
 mod tracker;
