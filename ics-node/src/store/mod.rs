@@ -126,8 +126,7 @@ pub struct Options {
     pub sealer: Sealer,
     /// Called with every commit.
     pub announce: Announce,
-    /// The key with which the node cosigns the logs of others: doubt about what one key has cosigned does not concern
-    /// another.
+    /// The key with which the node cosigns others' logs. Doubt about what one key has cosigned concerns no other key.
     pub cosigner: Option<[u8; 32]>,
     /// The number of connections for reading, and so of threads that can read at a time. Each costs up to 4 MiB of page
     /// caches, and what it has mapped of its two files.
@@ -211,9 +210,8 @@ impl Shared {
 }
 
 impl Store {
-    /// Opens the store in a directory, which is created (readable by the owner only) if it is missing, and brings its
-    /// schema and index up to date. With a million entries this takes well below a second; rebuilding the index takes
-    /// some seconds.
+    /// Opens the store in a directory, which is created (for the owner only) if it is missing; brings its schema and
+    /// index up to date. With a million entries this takes well below a second; rebuilding the index, some seconds.
     ///
     /// # Errors
     /// When another process uses it, a newer version has written it, it is damaged, the disk is full or failing, or the
