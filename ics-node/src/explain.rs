@@ -259,7 +259,7 @@ fn to_come(record: &Record) -> Vec<Point> {
         let (who, right) = (by(&listed.by), right_of(record, listed));
         at(record, listed, format!("{who} {}{}{from}, {right}", says(listed), given.unwrap_or_default()))
     };
-    record.statements.iter().filter(|it| record.is_to_come(it)).map(point).collect()
+    record.statements.iter().filter(|it| it.is_to_come()).map(point).collect()
 }
 
 /// Domains that give it another status than the one that people are told first.
@@ -355,7 +355,7 @@ fn speaker(record: &Record, whose: &By) -> String {
 
 /// What was said and does not count, with the reason.
 fn ignored(record: &Record) -> Vec<Point> {
-    let ended = record.statements.iter().filter(|it| it.standing != Standing::Stands && !record.is_to_come(it));
+    let ended = record.statements.iter().filter(|it| it.standing != Standing::Stands && !it.is_to_come());
     let point = |listed: &Listed| {
         let end = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
         let end = end.map(|other| format!(", entry {}", other.by.index)).unwrap_or_default();

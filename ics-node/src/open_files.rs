@@ -36,7 +36,8 @@ pub(crate) fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Connections that each of so many servers may have open, and `most` at most.
+/// How many connections each of so many servers may have open: as many as there are files left for them, and `most` at
+/// most.
 pub(crate) fn connections(limit: Option<u64>, servers: usize, most: usize) -> usize {
     let Some(limit) = limit else { return most };
     let left = limit - KEPT.min(limit / 2);
@@ -44,13 +45,13 @@ pub(crate) fn connections(limit: Option<u64>, servers: usize, most: usize) -> us
     usize::try_from(each.saturating_sub(OF_A_SERVER).max(1)).map_or(most, |each| each.min(most))
 }
 
-/// Whether all that may be open are.
+/// Whether an error says that as many files are open as may be.
 pub(crate) fn are_short(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Opens what a commit that is made needs to come to its end. That all files are taken says nothing of the disk, and
-/// somebody gives one back.
+/// Opens a file without which a commit that is made cannot be completed. Where the process has no file left to open, it
+/// waits until somebody closes one: that says nothing bad about the disk, as any other error does.
 pub(crate) fn open_patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let begun = Instant::now();
     loop {
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_files_are_taken_for_is_tried_again() {
+    fn an_open_that_finds_no_file_left_is_tried_again() {
         let taken = [Errno::MFILE, Errno::NFILE].map(|errno| Err(io::Error::from(errno)));
         let mut answers = taken.into_iter().chain([Ok(7)]);
         assert_eq!(open_patiently(|| answers.next().expect("one more")).expect("opened"), 7);

@@ -31,7 +31,7 @@ const TOKEN_BYTES: usize = 4096;
 /// How long a node runs at least before it ends because its store takes no more writes: on a disk that stays broken it is
 /// started again and again, and in between it answers what it can.
 const HALTED_AFTER: Duration = Duration::from_secs(60);
-/// In which time that which runs beside the server is to end. What is on the disk stays sound where it does not.
+/// How long all that runs beside the server may take to end. It is cut off then; the store is sound whenever it is.
 const TASKS_END: Duration = Duration::from_secs(10);
 
 /// Why a node does not start, or ends before it is told to.
@@ -150,7 +150,7 @@ impl Service {
         self.server.certificate().into_iter().chain(of_ldap).cloned().collect()
     }
 
-    /// Begins to answer; [`Service::run`] goes on. Whoever says that the node runs calls it before.
+    /// Begins to answer; [`Service::run`] goes on from there. Whoever says that the node runs calls this before.
     ///
     /// # Errors
     /// When the system gives no threads for it.
@@ -210,9 +210,8 @@ impl Service {
 
 /// Lets no more connections in than the system gives files for: those of strangers would leave the store none.
 fn bound_connections(http: &mut Settings, ldap: Option<&mut ldap::Settings>) {
-    let workers = http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
     let others = [http.metrics.is_some(), http.socket.is_some(), ldap.is_some()].map(usize::from);
-    let servers = workers + others.into_iter().sum::<usize>();
+    let servers = http.threads() + others.into_iter().sum::<usize>();
     let (files, most) = (open_files::limit(), http.max_connections);
     http.max_connections = open_files::connections(files, servers, most);
     if http.max_connections < most {

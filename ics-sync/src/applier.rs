@@ -9,11 +9,12 @@ use crate::wire::Page;
 
 /// What takes the verified entries of a mirror.
 pub trait Applier {
-    /// Stores the entries of a page durably, in one transaction with its size and checkpoint, and lets those take
-    /// effect that the domain's policy admits. The others stay in the log without effect, and are alarmed.
+    /// Stores the entries of a page durably, its checkpoint with the last of them, and lets those take effect that the
+    /// domain's policy admits. The others stay in the log without effect, and are alarmed.
     ///
     /// # Errors
-    /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
+    /// With what went wrong, in words, when the page was not stored; it comes again later. Where a part of it was, that
+    /// does not help: then the mirror is to be begun anew, from what is held.
     fn apply(&mut self, page: &Arc<VerifiedPage>) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Begins to look through a page that probably comes soon, while another is applied: given the index of its first
@@ -38,6 +39,7 @@ pub trait Applier {
     /// Stores entries that were hidden durably. None of them takes effect before the next page does, and then all do.
     ///
     /// # Errors
-    /// With what went wrong, in words, when nothing of it was stored.
+    /// With what went wrong, in words, when nothing of it was stored; also where something is said to be erased of which no
+    /// erasure that is held says the same.
     fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
 }

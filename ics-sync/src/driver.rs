@@ -56,7 +56,7 @@ pub async fn run(
             (stream, ahead) = (None, VecDeque::new());
         }
         mirror.hears(turn.peer());
-        // Whoever hears another asks anew what he had asked the former one.
+        // Where it is another peer's turn now, the mirror has dropped what it was asking the former one.
         match mirror.poll_action(now()) {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => {

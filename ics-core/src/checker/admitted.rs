@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::cedar::{self, OwnSchema, described, entity};
-use super::ends::{gives, may_lift, names, replaces, takes_back, was_of};
+use super::ends::{adopted_from, end_of, gives, may_lift, naming, replaces, takes_back, was_of};
 use super::standing::{Judged, Judgement, Scene};
 use crate::identity::IdentityId;
 use crate::limits;
@@ -166,10 +166,10 @@ impl<'a> Next<'a> {
         let is_over = |it: &Logged| {
             it.claims().act == Act::Issued && it.claims().until.is_some_and(|until| until <= self.s.admitted_at())
         };
+        let over: BTreeSet<StatementId> = said.iter().filter(|it| is_over(it)).map(|it| it.id()).collect();
         let ends_over = |it: &Logged| {
             let named = &it.claims().supersedes;
-            let is_one = |id: &StatementId| said.iter().any(|old| old.id() == *id && is_over(old));
-            it.claims().act == Act::Withdrawal && !named.is_empty() && named.iter().all(is_one)
+            it.claims().act == Act::Withdrawal && !named.is_empty() && named.iter().all(|id| over.contains(id))
         };
         let own = said.iter().filter(|it| !is_over(it) && !ends_over(it)).count();
         let has_blocked = self.judgement.judged.iter().any(|it| {
@@ -228,6 +228,7 @@ impl<'a> Next<'a> {
 
     /// Rule 1.12: the grants that this domain has itself given, the earlier ones first.
     fn given_here(&self) -> Vec<&Judged<'a>> {
+        let ending = naming(self.judgement.judged.iter().filter(|it| it.acts).map(|it| it.said));
         let mut given: Vec<(&Judged<'a>, Option<u64>)> = Vec::new();
         for it in &self.judgement.judged {
             let (g, role) = (it.said, &it.said.claims().role);
@@ -241,17 +242,10 @@ impl<'a> Next<'a> {
                 })
             };
             if gave && is_said_here && (is_listed() || by_former()) {
-                given.push((it, self.end_of(g)));
+                given.push((it, end_of(&self.scene.thing, &ending, g)));
             }
         }
         given.into_iter().map(|(it, _)| it).collect()
-    }
-
-    /// The first entry that acts and takes a grant back or replaces it.
-    fn end_of(&self, grant: &Logged) -> Option<u64> {
-        let ends = |x: &Logged| names(&self.scene.thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
-        let mut acting = self.judgement.judged.iter().filter(|it| it.acts).map(|it| it.said);
-        acting.find(|x| ends(x)).map(Logged::index)
     }
 
     /// Rule 1.12: whether the signer has his role from other domains only.
@@ -266,9 +260,9 @@ impl<'a> Next<'a> {
 
     /// Rule 1.12: whether it lifts what others said, and not where it comes from.
     fn lifts(&self) -> bool {
-        let origin = |s: &Logged| s.source().first().map(|it| it.domain.clone());
         let is_status = |s: &Logged| s.claims().act == Act::Status;
-        let came_along = |old: &Logged| !self.s.source().is_empty() && origin(self.s) == origin(old);
+        let own = adopted_from(self.s);
+        let came_along = |old: &Logged| own.is_some() && own == adopted_from(old);
         let lifts = |it: &Judged<'_>| {
             let old = it.said;
             let is_named = self.is_about_it(it) && self.s.claims().supersedes.contains(&old.id());

@@ -1,14 +1,48 @@
 //! Which statement may end which: docs/calculus.md, 2.3, 2.4 and 2.7.
 
+use std::collections::BTreeMap;
+
 use super::standing::ruling;
 use crate::descriptor::Descriptor;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::record::Logged;
-use crate::vocabulary::{Act, Role};
+use crate::statement::StatementId;
+use crate::vocabulary::{Act, DomainName, Role};
+
+/// Statements by what they name, in the order of the log: whoever is asked to check has bounded time.
+pub(super) type Naming<'a> = BTreeMap<StatementId, Vec<&'a Logged>>;
+
+pub(super) fn naming<'a>(all: impl Iterator<Item = &'a Logged>) -> Naming<'a> {
+    let mut naming = Naming::new();
+    for x in all {
+        x.claims().supersedes.iter().for_each(|id| naming.entry(*id).or_default().push(x));
+    }
+    naming
+}
+
+/// Those that name a statement.
+pub(super) fn of<'n, 'a>(naming: &'n Naming<'a>, s: &Logged) -> impl Iterator<Item = &'a Logged> + use<'n, 'a> {
+    naming.get(&s.id()).into_iter().flatten().copied()
+}
+
+/// The index of the first of these that takes a grant back or replaces it, for a thing.
+pub(super) fn end_of(thing: &IdentityId, naming: &Naming<'_>, grant: &Logged) -> Option<u64> {
+    let ends = |x: &Logged| names(thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
+    of(naming, grant).find(|x| ends(x)).map(Logged::index)
+}
 
 /// Whether it is what is left of an erased statement that was this signer's, as its erasure says.
 pub(super) fn was_of(s: &Logged, signer: &Fingerprint) -> bool {
     s.said_by().is_some_and(|by| by.signer == *signer)
+}
+
+/// The domain from which something was adopted; what is left of an erased statement, from where its erasure says.
+pub(super) fn adopted_from(s: &Logged) -> Option<&DomainName> {
+    let way = match s.said_by() {
+        Some(by) => &*by.source,
+        None => s.source(),
+    };
+    way.first().map(|nearest| &nearest.domain)
 }
 
 /// What is left of an erased statement is of him whose it was, or, where its erasure does not say that, of whoever erased

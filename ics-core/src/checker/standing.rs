@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ends::{act, gives, may_lift, names, replaces, takes_back};
+use super::ends::{self, Naming, act, end_of, gives, may_lift, names, of, replaces, takes_back};
 use crate::descriptor::Descriptor;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::record::Logged;
-use crate::statement::{Group, StatementId, Subject};
+use crate::statement::{Group, Subject};
 use crate::time::Timestamp;
 use crate::trust::Rule;
 use crate::vocabulary::{Act, Attribute, Effect, Role};
@@ -56,9 +56,6 @@ struct Told {
     /// What erasures restate, which contradicts.
     gone: Vec<(Attribute, String)>,
 }
-
-/// What a grant gave: to whom, which role, until which index for this thing, and whether surely and perhaps.
-type Given = (Fingerprint, Role, Option<u64>, (bool, bool));
 
 /// Which of the statements are left of those that count so far, by their place in the list.
 struct Work<'a> {
@@ -170,14 +167,6 @@ pub(super) fn ruling(chain: &[(u64, Descriptor)], index: u64) -> &Descriptor {
     descriptor
 }
 
-/// Those that name a statement.
-fn of<'n, 'a>(
-    naming: &'n BTreeMap<StatementId, Vec<&'a Logged>>,
-    s: &Logged,
-) -> impl Iterator<Item = &'a Logged> + use<'n, 'a> {
-    naming.get(&s.id()).into_iter().flatten().copied()
-}
-
 impl<'a> Work<'a> {
     fn is_direct(&self, i: usize) -> bool {
         self.all.get(i).is_some_and(|s| s.subject_id() == self.scene.thing)
@@ -226,13 +215,9 @@ impl<'a> Work<'a> {
         (self.acts, self.keeps_ended) = (acting, keeping);
     }
 
-    /// Those that `may` end something, by what they name: whoever is asked to check has bounded time.
-    fn naming(&self, may: impl Fn(usize) -> bool) -> BTreeMap<StatementId, Vec<&'a Logged>> {
-        let mut naming: BTreeMap<StatementId, Vec<&Logged>> = BTreeMap::new();
-        for x in self.all.iter().enumerate().filter(|(i, _)| may(*i)).map(|(_, x)| *x) {
-            x.claims().supersedes.iter().for_each(|id| naming.entry(*id).or_default().push(x));
-        }
-        naming
+    /// Those that `may` end something, by what they name.
+    fn naming(&self, may: impl Fn(usize) -> bool) -> Naming<'a> {
+        ends::naming(self.all.iter().enumerate().filter(|(i, _)| may(*i)).map(|(_, x)| *x))
     }
 
     fn acts(&self, i: usize) -> bool {
@@ -304,35 +289,26 @@ impl<'a> Work<'a> {
 
     /// Rule 2.6: whose role covered the thing when his statement was admitted, surely and perhaps.
     fn find_covered(&mut self) {
-        // Who was given which role, from which grants on, and where that ended for this thing.
-        let mut given: Vec<Given> = Vec::new();
+        let thing = self.scene.thing;
+        let ending = self.naming(|i| self.is_direct(i) && self.acts(i));
+        // Until which index of the log a grant gives whom which role over this thing, surely and perhaps.
+        let mut given: BTreeMap<(Fingerprint, Role), (u64, u64)> = BTreeMap::new();
         for (i, s) in self.all.iter().enumerate() {
             let (signer, role) = (s.signer(), &s.claims().role);
             let always = self.is_direct(i) || self.scene.holds(s.index(), &signer, role);
-            let held = || {
-                let of_signer = given.iter().filter(|(grantee, given, ..)| *grantee == signer && given == role);
-                of_signer.filter(|(_, _, end, _)| end.is_none_or(|end| s.index() < end)).map(|(.., covers)| covers)
-            };
+            let (sure_until, may_until) = given.get(&(signer, role.clone())).copied().unwrap_or_default();
             let (is_sure, may_be) = self.belongs.get(i).copied().unwrap_or_default();
-            let covers = (
-                is_sure && (always || held().any(|covers| covers.0)),
-                may_be && (always || held().any(|covers| covers.1)),
-            );
+            let covers = (is_sure && (always || s.index() < sure_until), may_be && (always || s.index() < may_until));
             if let Some(grant) = s.grant().filter(|_| self.gave_role(i)) {
-                given.push((grant.grantee, grant.role.clone(), self.ended_here(i), covers));
+                let end = end_of(&thing, &ending, s).unwrap_or(u64::MAX);
+                let until = given.entry((grant.grantee, grant.role.clone())).or_default();
+                until.0 = until.0.max(if covers.0 { end } else { 0 });
+                until.1 = until.1.max(if covers.1 { end } else { 0 });
             }
             if let Some(place) = self.covers.get_mut(i) {
                 *place = covers;
             }
         }
-    }
-
-    /// From which index on a grant covers the thing no longer, by what was said of this thing.
-    fn ended_here(&self, i: usize) -> Option<u64> {
-        let grant = self.all.get(i)?;
-        let ends = |x: &Logged| names(&self.scene.thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
-        let direct = self.all.iter().enumerate().filter(|(x, _)| self.is_direct(*x) && self.acts(*x));
-        direct.map(|(_, x)| *x).find(|x| ends(x)).map(Logged::index)
     }
 
     fn gave_role(&self, i: usize) -> bool {

@@ -321,14 +321,20 @@ fn a_broken_rule_is_found() {
 /// What becomes of the last draft as the next entry behind the others, by both programs alike.
 fn decided(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (last, before) = drafts.split_last().expect("a statement to check");
-    let (s, before): (Logged, Vec<Logged>) = (last.clone().log(), before.iter().cloned().map(Draft::log).collect());
+    let before: Vec<Logged> = before.iter().cloned().map(Draft::log).collect();
+    decided_behind(domain, &before, &last.clone().log())
+}
+
+/// The same of an entry behind what a log holds.
+fn decided_behind(domain: Domain, before: &[Logged], s: &Logged) -> Result<Admitted, Refusal> {
     let domain = grown(domain, s.index());
-    let context = Context { about: &before, groups: &before, unseen: false };
-    let decided = domain.check(&s, &context);
+    let context = Context { about: before, groups: before, unseen: false };
+    let decided = domain.check(s, &context);
     let chain = domain.chain();
     let (thing, at) = (s.subject_id(), s.admitted_at());
-    let scene = Scene { chain: &chain, statements: &before, thing, before: s.index(), at };
-    assert_eq!(decided.is_ok(), is_admitted(scene, &s, domain.last_admitted_at(), false), "{decided:?}: {drafts:#?}");
+    let scene = Scene { chain: &chain, statements: before, thing, before: s.index(), at };
+    let found = is_admitted(scene, s, domain.last_admitted_at(), false);
+    assert_eq!(decided.is_ok(), found, "{decided:?}: {s:#?} behind {before:#?}");
     decided
 }
 

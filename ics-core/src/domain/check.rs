@@ -366,10 +366,13 @@ impl Checked<'_> {
         Ok(())
     }
 
-    /// Whether it ends a status that somebody else gave. What was adopted from the same domain is left out: that one
-    /// has decided there who may.
+    /// Whether it ends a status that somebody else gave. What was adopted from the same domain is left out, also where it
+    /// was erased here since: that domain has decided who may.
     fn lifts(&self) -> bool {
-        let nearest = |logged: &Logged| logged.source().first().map(|source| source.domain.clone());
+        let nearest = |logged: &Logged| {
+            let (.., way) = logged.hangs_on()?;
+            way.first().map(|source| source.domain.clone())
+        };
         let (ends, own) = (&self.entry.claims().supersedes, nearest(self.entry));
         let is_others = |other: &Logged| !replaces(self.entry, other) && (own.is_none() || nearest(other) != own);
         let mut here = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject)).map(|it| it.logged);

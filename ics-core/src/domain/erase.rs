@@ -1,8 +1,9 @@
 //! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it, neither now nor by
-//! what comes later: that meets what is left as it would have met the statement itself.
+//! what is said later: what is left of a statement is lifted, taken back and declared void as the statement would have
+//! been.
 //!
-//! The home and every mirror that still has the body make the erasure again out of what they know, and compare. A mirror
-//! that came too late has only the remnant, and believes the owners.
+//! The home and every mirror that still has the body make the erasure again out of what they know, and compare it with
+//! the one that the owners signed. A mirror that came too late has only the remnant, and believes the owners.
 
 use std::collections::BTreeSet;
 
@@ -28,18 +29,19 @@ pub enum Erasable<'a> {
     Nothing,
 }
 
-/// How an erasure says what goes on to have effect.
+/// Whose word an erasure makes what goes on to have effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// With who had said it: it falls and is ended as that would be.
+    /// Still that of who had said it, whom it names (`said_by`): it falls with him, and he may end it.
     Attributed,
-    /// As the owners' own word, which hangs on nobody else. Logs have it from when there was no other, and it is judged as
-    /// it was then.
+    /// The owners' own, which hangs on nobody else. All erasures were so once; logs hold them, and they are judged as
+    /// they were then.
     Unattributed,
 }
 
 impl Form {
-    /// Of an erasure in which nothing goes on to have effect the two are the same.
+    /// The form of a signed erasure. One in which nothing goes on to have effect names nobody in either form, and is
+    /// the same in both.
     const fn of(erasure: &Erasure) -> Self {
         if erasure.said_by.is_some() { Self::Attributed } else { Self::Unattributed }
     }
@@ -112,9 +114,10 @@ impl Domain {
         }
     }
 
-    /// What goes on to block where the erasure is the owners' own word: what stands or is to come, and what blocked for ever
-    /// until they lifted it, because what it did to certificates does not end with that. What would block again though it
-    /// is over, or no more though it is lifted for a while only, such an erasure cannot say.
+    /// What goes on to block where the erasure is the owners' own word: what stands or is to come, and what blocked for
+    /// ever until they lifted it, because what it did to certificates does not end with that. Two things such an
+    /// erasure cannot say, and it is refused: a block for ever whose signer is compromised, which would begin to count
+    /// again, and a block that is lifted for a while, which would not come back.
     fn blocks_by_owners(&self, scene: &Scene<'_>, it: &Judged<'_>) -> Result<Option<Effect>, Refusal> {
         let differs = || Err(Refusal::ErasureDiffers(it.logged.index()));
         let for_ever = it.effect == Some(Effect::BlocksForEver);
@@ -128,9 +131,13 @@ impl Domain {
         Ok(it.effect.filter(|effect| holds && effect.blocks()))
     }
 
-    /// The first of the former blocks of which nobody could tell any more that they were the thing's: what is erased has put
-    /// it into the group, and what the erasure restates stands behind all that was said then. By what it restates the thing
-    /// may belong to the group still, so one of which the status blocks for ever as before is not lost.
+    /// The index of the first former block that would be lost with the target.
+    ///
+    /// A group was blocked for ever, which ended, and the target had put the thing into that group. Once it is erased,
+    /// what is left stands at the place of the erasure, behind the time when the block held: whoever reads the log
+    /// again would find that the thing was in no such group then. So all is judged once more as it would be after the
+    /// erasure. A block that holds then is not lost: by what the erasure restates the thing may belong to the group
+    /// still.
     fn lost_with(
         &self,
         erasure: &Erasure,
@@ -223,14 +230,15 @@ impl Domain {
     }
 }
 
-/// What blocks, or would if what has ended it fell: what replaced it may be taken back, and who said that be declared
-/// compromised. Its time has not passed, and it was admitted.
+/// The effect of a status that blocks now or later, or would block if what has ended it fell in turn: what replaced
+/// it may be taken back, and whoever said so be declared compromised. Only what was refused, or is over, never blocks
+/// again.
 fn may_block(it: &Judged<'_>) -> Option<Effect> {
     let is_over = matches!(it.standing, Standing::Refused | Standing::Lapsed);
     it.effect.filter(|effect| !is_over && effect.blocks())
 }
 
-/// Whether a block is lifted, and will block again by itself.
+/// Whether what has lifted a block has an end, so that it blocks again then.
 fn is_lifted_for_a_while(scene: &Scene<'_>, it: &Judged<'_>) -> bool {
     let by = it.by.filter(|_| it.effect.is_some_and(Effect::blocks));
     by.and_then(|by| scene.judged.iter().find(|x| x.logged.id() == by))

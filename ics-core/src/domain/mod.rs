@@ -35,7 +35,8 @@ pub struct Domain {
     /// The versions before it, oldest first.
     former: Vec<Version>,
     signers: Arc<Signers>,
-    /// Of states of certificates from this index on signers do not have their names.
+    /// Signers have their names from states of their certificates that stand before this index: what stands behind it
+    /// is shown to nobody yet.
     named_before: u64,
     size: u64,
     last_admitted_at: Timestamp,
@@ -190,7 +191,8 @@ impl Domain {
         then
     }
 
-    /// The same for whoever is shown no more of the log: signers are called as their certificates called them then.
+    /// The same for whoever is shown no more than so many entries: signers, too, are called as their certificates
+    /// called them then.
     #[must_use]
     pub fn shown_at(&self, size: u64) -> Self {
         Self { named_before: size, ..self.as_of(size) }

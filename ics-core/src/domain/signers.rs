@@ -27,7 +27,7 @@ struct Held {
     index: u64,
     /// The indices of its earlier states, in the order of the log.
     former: Vec<u64>,
-    /// Its first User ID, with the index from which it is that one; the newest is last.
+    /// Each first User ID that it has had, behind the index of the state that brought it; the newest is last.
     named: Vec<(u64, Option<String>)>,
     certificate: Arc<Certificate>,
     /// What others have certified of it, in the order of the log.

@@ -358,12 +358,13 @@ impl Certificate {
             && self.bytes <= earlier.bytes + limits::KEY_REVOCATION_BYTES
     }
 
-    /// Whether its key is revoked by all that revokes that of another state, and something does: where the rules of a
-    /// domain keep that state out, nothing else of it goes in.
+    /// Whether the key of another state of it is revoked, and the key of this one by every revocation that the other
+    /// has. Where the rules of a domain keep the other state out, its revocations are all that goes in; this tells that
+    /// they have.
     #[must_use]
     pub fn is_revoked_as(&self, other: &Self) -> bool {
         let (own, others) = (&self.primary.revocations, &other.primary.revocations);
-        // When each was heard of is nothing to it.
+        // When a log has heard of each makes no difference here.
         let what = |it: &Revocation| (it.created, it.is_for_all_times);
         let is_own = |it: &Revocation| own.iter().any(|held| what(held) == what(it));
         self.primary() == other.primary() && !others.is_empty() && others.iter().all(is_own)

@@ -23,13 +23,14 @@ static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../s
 #[derive(Debug)]
 pub struct AccessPolicy {
     rules: Rules,
-    /// Those by which one may read whatever there is.
+    /// Those that let somebody read all that may be in the domain, whatever it is: see [`AccessPolicy::shows_all`].
     everything: Rules,
-    /// Those by which one may read something; `None` if they cannot be told.
+    /// Rules that let everybody read who may read anything at all, if not more: see [`AccessPolicy::shows_any`]. `None`
+    /// if they cannot be told.
     at_most: Option<Rules>,
-    /// Whether these show anything to somebody of whom nothing is known.
+    /// Whether by `at_most` somebody of whom nothing is known may read anything.
     opens_to_strangers: bool,
-    /// Whether one of these asks for a role.
+    /// Whether a rule of `at_most` asks for a role.
     asks_for_roles: bool,
     types: Types,
     sees: Sees,
@@ -180,9 +181,10 @@ impl AccessPolicy {
         self.decide_by(&self.everything, &reading(principal)).allow
     }
 
-    /// Whether somebody may read anything that may be in the domain. Where not, that is known of each thing without a look
-    /// at it: a look takes longer where there is something than where there is nothing. A signer may have any role over some
-    /// thing, by a grant that stands in its record.
+    /// Whether there may be anything in the domain that somebody may read. Where not, he is answered without a look at
+    /// what he asks for: a look takes longer where there is something than where there is nothing, and would tell him
+    /// that. A signer may have any role over some thing, by a grant in its record, so where rules ask for roles nobody
+    /// knows.
     #[must_use]
     pub fn shows_any(&self, principal: &Principal) -> bool {
         if *principal == Principal::default() {

@@ -165,7 +165,7 @@ fn is_blind(policy: &Policy) -> bool {
     policy.resource_constraint() == ResourceConstraint::Any && policy.to_string().matches("resource").count() == 1
 }
 
-/// A permit of anything to whomever a rule is about.
+/// A permit of anything to those whom the head of a rule names, without its conditions.
 fn without_thing(policy: &Policy) -> Option<Policy> {
     let principal = match policy.principal_constraint() {
         PrincipalConstraint::Any => "principal".to_owned(),
@@ -207,9 +207,10 @@ impl Rules {
         self.with(PolicySet::from_policies(kept).unwrap_or_default())
     }
 
-    /// What they permit of an action at most, of some thing: those that look at who asks alone, and in the place of each
-    /// other permit one to whomever it is about. What forbids it of some things only forbids nothing here. `None` if that
-    /// cannot be told.
+    /// Rules that permit an action to everybody to whom these permit it of any thing at all, and perhaps to more. Rules
+    /// that look at who asks alone are kept. Of the others each permit becomes one of anything, for those whom its head
+    /// names, and each forbid is left out, because it may forbid the action of some things only. `None` if that cannot
+    /// be told.
     pub(crate) fn at_most(&self, action: &EntityUid) -> Option<Self> {
         let all = || self.policies.policies().filter(|policy| concerns(policy, action));
         let blind = all().filter(|policy| is_blind(policy)).cloned();

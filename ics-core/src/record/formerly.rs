@@ -155,8 +155,11 @@ impl<'a> History<'a> {
         found
     }
 
-    /// Those that blocked for ever at a moment, each with what has become of it. What the owners erased after they had lifted
-    /// it, or declared who said it compromised, blocked until they did, and nothing is left of that time but what they restate.
+    /// Those that blocked for ever at a moment, each with what has become of it.
+    ///
+    /// What the owners lifted, or whose signer they declared compromised, blocked until they did. If they erased it
+    /// after that, what is left of it stands behind the descriptor that ended it, and is never seen to stand: it counts
+    /// as one that blocked if it had begun by then.
     fn blocking_at(&self, (at, size): &Moment, sought: &BTreeSet<u64>) -> Vec<Listed> {
         let then = self.scene.domain.as_of(*size);
         // What is about the thing itself and what is about groups is told apart there.

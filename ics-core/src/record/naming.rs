@@ -1,4 +1,5 @@
-//! An index of which statements name which others in `supersedes`: a record has thousands, and each is asked about.
+//! Which statements name another as ended by them, found by the one that is named: a record has thousands of
+//! statements, and of each it is asked what ends it.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,11 @@ use super::standing::{Judged, speaks_of};
 use crate::identity::IdentityId;
 use crate::statement::StatementId;
 
-/// Who names whom in `supersedes`.
+/// Statements by the ids that they name in `supersedes`.
 pub(super) struct Naming<'a>(BTreeMap<StatementId, Vec<&'a Logged>>);
 
 impl<'a> Naming<'a> {
+    /// Those of the statements that `counts` takes.
     pub(super) fn new(judged: &[Judged<'a>], counts: impl Fn(&Judged<'a>) -> bool) -> Self {
         let mut naming: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for it in judged.iter().filter(|it| counts(it)) {
@@ -21,7 +23,7 @@ impl<'a> Naming<'a> {
         Self(naming)
     }
 
-    /// The first statement by index that ends another for a subject.
+    /// The first of them, by index, that names another and ends it for a subject: `ends` is given the two.
     pub(super) fn ending(
         &self,
         subject: &IdentityId,

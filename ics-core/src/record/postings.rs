@@ -117,8 +117,8 @@ impl Posting {
     #[must_use]
     pub fn is_of(&self, statement: &Logged) -> bool {
         match self {
-            // Each look-up, and each admission, compares one of these; to make all the others for it takes longer than to
-            // find it.
+            // Each look-up and each admission compares one of these. To make all keys of a statement for that would
+            // take longer than to find it.
             Self::Subject(id) => statement.subject_id() == *id,
             Self::Name(name) => statement.names().contains(name),
             Self::Statement(id) => statement.id() == *id,

@@ -309,6 +309,11 @@ pub struct Listed {
     pub source: Vec<SourceRef>,
     /// What became of it.
     pub standing: Standing,
+    /// Of one whose time is still to come, whether by all that counts now it will not count then either: something has
+    /// ended it for all its time, or the role of its signer does not cover the thing, as where he had sold the thing before
+    /// he spoke of the order that it is of.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub forestalled: bool,
     /// That in words.
     pub because: String,
     /// The statement that replaced it or took it back.
@@ -360,26 +365,17 @@ impl Listed {
         begins_at(self.from, self.admitted_at, self.erased)
     }
 
-    /// Whether it ends another one by the same signer, or a grant that was made to him, for all the time of that: as the
-    /// second rule of [`resolve`](super::resolve) has it.
-    fn ends_own(&self, other: &Self) -> bool {
-        let is_of_place = self.by.group == other.by.group || (other.act == Act::Grant && self.by.group.is_none());
-        let outlasts = self.until.is_none_or(|until| other.until.is_some_and(|end| end <= until));
-        is_of_place && outlasts && self.may_end(other) && self.supersedes.contains(&other.by.statement)
+    /// The same as one that will not count when its time has come.
+    pub(super) fn forestalled(self) -> Self {
+        let because = "it is ended before its time, or its signer's role does not cover the thing".to_owned();
+        Self { forestalled: true, because, ..self }
     }
 
-    fn may_end(&self, other: &Self) -> bool {
-        if self.erased {
-            let falls = self.said_by.is_some() && matches!(self.standing, Standing::Compromised | Standing::Lifted);
-            return !falls && self.standing != Standing::Refused;
-        }
-        let in_role = other.act != Act::Grant || self.by.role == other.by.role;
-        let is_own = self.by.signer == other.by.signer && in_role;
-        let is_holders = other.grant.as_ref().is_some_and(|grant| grant.grantee == self.by.signer);
-        let acts =
-            matches!(self.standing, Standing::Stands | Standing::Replaced | Standing::RoleLost | Standing::NotCovering);
-        let is_alike = self.act == Act::Withdrawal || self.act == other.act;
-        acts && is_alike && (is_own || is_holders)
+    /// Whether it comes into force by itself at a later time, as far as can be told now. Whoever blocks may be lifted by
+    /// others before, which is not looked at.
+    #[must_use]
+    pub fn is_to_come(&self) -> bool {
+        self.standing == Standing::NotYet && !self.forestalled
     }
 }
 
@@ -475,17 +471,10 @@ impl Record {
         descriptor.roles_of(signer).into_iter().chain(granted).collect()
     }
 
-    /// Whether a statement comes into force by itself at a later time: nothing that counts ends it for as long as it would
-    /// hold. Whoever blocks may be lifted by others as well, which is not looked at.
-    #[must_use]
-    pub fn is_to_come(&self, it: &Listed) -> bool {
-        it.standing == Standing::NotYet && !self.statements.iter().any(|x| x.ends_own(it))
-    }
-
     /// Grants that give a role over it from a later time on, with what they give.
     pub fn grants_to_come(&self) -> impl Iterator<Item = (&Granted, &Listed)> {
         let grants = self.statements.iter().filter_map(|it| Some((it.grant.as_ref()?, it)));
-        grants.filter(move |(_, it)| self.is_to_come(it))
+        grants.filter(|(_, it)| it.is_to_come())
     }
 
     /// The statement at an index of the domain's log, if it is listed.

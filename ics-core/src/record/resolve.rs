@@ -283,13 +283,15 @@ fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     let mut surplus = scene.judged.len().saturating_sub(limits::RECORD_STATEMENTS);
     let mut statements = Vec::with_capacity(scene.judged.len() - surplus);
     let mut omitted = 0;
-    let grants = scene.grants();
+    let (grants, forestalled) = (scene.grants(), scene.forestalled());
     for it in &scene.judged {
         if surplus > 0 && !(it.stands() || it.standing == Standing::NotYet) {
             surplus -= 1;
             omitted += 1;
         } else {
-            statements.push(listed(scene, it, &grants));
+            let line = listed(scene, it, &grants);
+            let is_forestalled = forestalled.contains(&it.logged.index());
+            statements.push(if is_forestalled { line.forestalled() } else { line });
         }
     }
     (statements, omitted)
@@ -305,6 +307,7 @@ pub(super) fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &Grants<'_,
         signed_at: it.logged.signed_at(),
         source: it.logged.source().to_vec(),
         standing: it.standing,
+        forestalled: false,
         because: because(scene, it),
         ended_by: it.by,
         void_since: void_since(scene, it),

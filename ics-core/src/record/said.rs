@@ -64,9 +64,9 @@ pub struct Logged {
     source: Arc<[SourceRef]>,
     refused: bool,
     erased: bool,
-    /// What the owners who erased it say that its status does.
+    /// Of an erased one, what its erasure says that its status does.
     restated: Option<Effect>,
-    /// Who had said it, as far as they say that.
+    /// Of an erased one, who had said it, if its erasure says that.
     former: Option<Arc<SaidBy>>,
     /// Primary fingerprint of the certificate whose key signed.
     signer: Fingerprint,
@@ -211,8 +211,9 @@ impl Logged {
         Some((self.signer, self.index, &*self.source))
     }
 
-    /// Whether its time is still to come. An erasure gives as `from` when the erased one was admitted, by the log's time,
-    /// which may be ahead of the clock; what had begun by then goes on.
+    /// Whether its time is still to come. An erasure gives as `from` no less than when the erased one was admitted.
+    /// That is the time of the log, which may be ahead of the clock; what had begun by the log's time when it was
+    /// erased has begun.
     pub(crate) fn is_to_come(&self, at: Timestamp) -> bool {
         let known = if self.erased { at.max(self.admitted_at) } else { at };
         self.claims().from.is_some_and(|from| known < from)

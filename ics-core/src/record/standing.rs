@@ -12,6 +12,8 @@
 //! All of it is a function of sets: neither the order of the input nor of the log changes anything, except that a
 //! signer is judged by the descriptor and the grants before him.
 
+mod forestalled;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Logged;
@@ -34,8 +36,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) by: Option<StatementId>,
     /// How sure it is that it is about the subject: surely, if it names the subject itself.
     belongs: Belongs,
-    /// Whether its signer's role surely covered the subject when it was admitted.
-    covers: bool,
+    /// Whether its signer's role covered the subject when it was admitted.
+    covers: Covered,
     /// Whether its supersessions count: it is in force, and nobody has taken it back. What was itself replaced still
     /// replaces.
     acts: bool,
@@ -64,7 +66,7 @@ impl<'a> Judged<'a> {
 /// Statements that gave roles, by whom they gave which role; each list by index.
 pub(crate) type Grants<'s, 'a> = BTreeMap<(Fingerprint, Role), Vec<&'s Judged<'a>>>;
 
-/// The same, and the entry behind which each of them gave the role no more.
+/// Grants by the holder and the role that they gave, each with the index of the entry that ended it, if one has.
 type Holdings<'s> = BTreeMap<(Fingerprint, Role), Vec<(&'s Logged, Option<u64>)>>;
 
 /// All statements that concern a subject, judged at a point in time.
@@ -134,7 +136,8 @@ impl<'a> Scene<'a> {
         let ending = Naming::new(&self.judged, |it| it.acts);
         let mut given = Vec::new();
         let mut held = Holdings::new();
-        for it in self.judged.iter().filter(|it| it.gave_role() && it.covers && it.logged.source().is_empty()) {
+        let is_said_here = |it: &&Judged<'a>| it.covers.surely && it.logged.source().is_empty();
+        for it in self.judged.iter().filter(|it| it.gave_role()).filter(is_said_here) {
             let said = it.logged;
             let former = held.get(&(said.signer(), said.role().clone()));
             let is_given_here = || former.is_some_and(|all| all.iter().any(|(grant, end)| gave(grant, *end, said)));
@@ -170,7 +173,7 @@ impl<'a> Scene<'a> {
             .iter()
             .filter(is_over)
             .filter(is_approval)
-            .filter(|it| it.covers && self.has_role(it.logged))
+            .filter(|it| it.covers.surely && self.has_role(it.logged))
             .filter(move |it| withdrawals.ending(&self.subject, it, takes_back).is_none())
     }
 
@@ -241,20 +244,27 @@ impl<'a> Scene<'a> {
     }
 
     /// What an erased statement had ended stays ended for as long as it would have held: the owners who erased it say what
-    /// that was. It falls as it would have with who had said it, unless they do not say who that was.
+    /// that was.
     fn end_with_the_erased(&mut self, at: Timestamp) {
         let withdrawals = self.withdrawals();
         let holds = |it: &Judged<'_>| it.logged.claims().until.is_none_or(|until| at < until);
-        let is_taken_back = |it: &Judged<'_>| {
+        let erased = Naming::new(&self.judged, |it| holds(it) && self.keeps_ended(it, &withdrawals));
+        self.mark(Standing::Replaced, |scene, it| erased.ending(&scene.subject, it, |_, _| true));
+    }
+
+    /// Whether it is what is left of an erased statement, and what that had ended stays so. It falls as the statement would
+    /// have: with who had said it, if the owners lift it, or if he takes it back. Where its erasure does not say who that
+    /// was, it is the owners' own word, and falls with nobody.
+    fn keeps_ended(&self, it: &Judged<'_>, withdrawals: &Naming<'_>) -> bool {
+        let is_taken_back = || {
             it.effect != Some(Effect::BlocksForEver) && withdrawals.ending(&self.subject, it, takes_back).is_some()
         };
-        let has_fallen = |it: &Judged<'_>| match it.standing {
+        let has_fallen = match it.standing {
             Standing::Refused => true,
             Standing::Compromised | Standing::Lifted => it.logged.said_by().is_some(),
-            _ => it.logged.said_by().is_some() && is_taken_back(it),
+            _ => it.logged.said_by().is_some() && is_taken_back(),
         };
-        let erased = Naming::new(&self.judged, |it| it.logged.is_erased() && holds(it) && !has_fallen(it));
-        self.mark(Standing::Replaced, |scene, it| erased.ending(&scene.subject, it, |_, _| true));
+        it.logged.is_erased() && !has_fallen
     }
 
     fn take_back(&mut self) {
@@ -307,7 +317,7 @@ impl<'a> Scene<'a> {
             judged.standing = standing;
         }
         for (judged, covered) in self.judged.iter_mut().zip(&covered) {
-            judged.covers = covered.surely;
+            judged.covers = *covered;
         }
         let subject = self.subject;
         self.judged.retain(|it| it.concerns(&subject));
@@ -388,16 +398,21 @@ impl Holders {
 }
 
 /// Whether a signer's role covered the subject.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Covered {
     surely: bool,
     perhaps: bool,
 }
 
 impl Judged<'_> {
-    /// Whether something can still end it: not what is over already, no withdrawal, no block for ever.
+    /// Whether something can still end it: not what is over already.
     fn can_be_ended(&self) -> bool {
-        self.stands() && self.logged.act() != Act::Withdrawal && self.effect != Some(Effect::BlocksForEver)
+        self.stands() && self.is_endable()
+    }
+
+    /// Neither a withdrawal nor a block for ever ends by another statement.
+    fn is_endable(&self) -> bool {
+        self.logged.act() != Act::Withdrawal && self.effect != Some(Effect::BlocksForEver)
     }
 
     /// What is said of a group holds for its members, except what introduces the group itself.
@@ -426,7 +441,7 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     } else {
         Standing::Stands
     };
-    Judged { logged, standing, by: None, belongs: Belongs::No, covers: false, acts: false, effect }
+    Judged { logged, standing, by: None, belongs: Belongs::No, covers: Covered::default(), acts: false, effect }
 }
 
 /// Whether `x` can end `s` for a subject: it is about the same, or it is about the subject and `s` a grant over a group.
@@ -472,7 +487,8 @@ fn gives(grant: &Logged, statement: &Logged) -> bool {
     grant.grant().is_some_and(|grant| grant.grantee == statement.signer() && grant.role == *statement.role())
 }
 
-/// Whether a grant to the signer of a later statement held then: in its time, and not behind the entry that ended it.
+/// Whether a grant to the signer of a later statement held when that was admitted: it was in its time, and no entry
+/// before the statement had ended it. The statement may end it itself, as a sale does.
 fn gave(grant: &Logged, end: Option<u64>, later: &Logged) -> bool {
     let is_in_time = grant.claims().is_in_time(later.admitted_at());
     is_in_time && end.is_none_or(|end| later.index() <= end)

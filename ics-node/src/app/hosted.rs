@@ -1,7 +1,7 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -33,8 +33,10 @@ pub(crate) struct Hosted {
     /// The durable state: what every reader sees.
     published: RwLock<Option<Arc<Domain>>>,
     /// What the writer has admitted, perhaps not yet durable, and what it keeps at hand of that log. Only the writer's
-    /// jobs touch it.
+    /// jobs change it, but anybody may have what is at hand forgotten.
     working: Mutex<(Option<Arc<Domain>>, Line)>,
+    /// The number of entries when it was last asked whether any came in.
+    rested_at: AtomicU64,
     /// The first entry that was filled in or judged again and has not taken effect yet. Only the writer's jobs touch
     /// it.
     filled: Mutex<Option<u64>>,
@@ -60,7 +62,8 @@ pub(crate) struct Hosted {
     searched: Mutex<BTreeMap<DomainName, u64>>,
     /// The request under way to somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Asking>>,
-    /// Counts what was brought by hand, so that a copier of a peer continues after it.
+    /// Counts what was stored without the knowledge of the copier of a peer, because it was brought by hand or because
+    /// only part of the copier's page was stored: the copier starts anew after it.
     pub(crate) moved: watch::Sender<u64>,
     /// The result of the last check of its certificates for expiry.
     pub(super) expiries: Mutex<Option<Expiries>>,
@@ -79,6 +82,7 @@ impl Hosted {
             part,
             published: RwLock::new(domain.clone()),
             working: Mutex::new((domain, Line::default())),
+            rested_at: AtomicU64::new(u64::MAX),
             filled: Mutex::default(),
             mirror: Mutex::new(None),
             copy_fails: AtomicBool::default(),
@@ -135,6 +139,15 @@ impl Hosted {
     /// Forgets what is at hand, because a job of the writer is changing entries that stand in the log.
     pub(crate) fn forget_line(&self) {
         self.working.lock().unwrap_or_else(PoisonError::into_inner).1.forget();
+    }
+
+    /// As [`Hosted::forget_line`], if nothing came in since the last call. The line is some megabytes for each domain,
+    /// and a node may copy many domains that rest most of the time.
+    pub(crate) fn forget_line_if_idle(&self) {
+        let size = length(&self.domain());
+        if self.rested_at.swap(size, Ordering::Relaxed) == size {
+            self.forget_line();
+        }
     }
 
     /// Notes that an entry was filled in or judged again. If a round was already under way at the last start, earlier

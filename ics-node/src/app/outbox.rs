@@ -136,8 +136,7 @@ impl App {
         if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
             tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
         }
-        let of = Arc::clone(hosted);
-        self.blocking(move |app| app.results_of(&of, &posted)).await
+        self.blocking(move |app| app.results_of(&posted)).await
     }
 
     /// Takes bodies into the outbox; returns them if one of them is a stranger's.
@@ -349,14 +348,17 @@ impl App {
     }
 
     /// The results of bodies so far. A body that was already done when it was taken in may since have been dropped as
-    /// one of the oldest results.
-    fn results_of(&self, hosted: &Hosted, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
-        let gone = || AppError::Internal(format!("the outbox of `{}` has lost a body", hosted.name));
+    /// one of the oldest results. One that was done since is gone if it was erased, or was refused and came once more.
+    fn results_of(&self, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
+        let gone = || {
+            let detail = "the home's answer is kept no longer, as where it was erased meanwhile: submit it once more";
+            Ok(SubmissionResult::Problem(Problem::of(Code::Upstream, detail.to_owned())))
+        };
         let mut results = Vec::with_capacity(posted.len());
         for before in posted {
             results.push(match before.done {
                 Some(_) => shown(before)?,
-                None => shown(&self.store().posted(before.id)?.ok_or_else(gone)?)?,
+                None => self.store().posted(before.id)?.as_ref().map_or_else(gone, shown)?,
             });
         }
         Ok(SubmissionResults { results })

@@ -381,7 +381,7 @@ impl Node {
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answer<T> {
         let bytes = self.receive(request.header("Accept", "application/json")).await?;
-        serde_json::from_slice(&bytes).map_err(|error| self.not_understood(error.to_string()))
+        serde_json::from_slice(&bytes).map_err(|error| self.not_understood(unlike(&error)))
     }
 
     async fn receive(&self, request: RequestBuilder) -> Answer<Vec<u8>> {
@@ -423,6 +423,16 @@ impl Node {
 
     fn not_understood(&self, reason: String) -> NodeError {
         NodeError::Answer { url: self.url().to_owned(), reason }
+    }
+}
+
+/// What is wrong with an answer. JSON of another form is what a node of another version gives; what is missing there is
+/// never taken for something that permits.
+fn unlike(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        format!("{error}; if the node is older than this program (`ics --version` on both machines), upgrade the node")
+    } else {
+        error.to_string()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Putting a copy of a node's home directory back.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ics_core::time::Timestamp;
@@ -72,13 +73,45 @@ pub enum RestoreError {
     Store(#[from] StoreError),
 }
 
+/// How the names of directories begin in which a store is read.
+const PLACE: &str = ".ics-restore-";
+
 /// A copy of a home directory, and where its store can be read.
 #[derive(Debug)]
 pub struct CopyOfHome {
     home: PathBuf,
     data: PathBuf,
-    /// The store is read here; it goes with this value.
-    _place: Option<TempDir>,
+    _place: Option<Place>,
+}
+
+/// A directory in which a store is read. It goes with this value; of a process that was killed it stays.
+#[derive(Debug)]
+struct Place {
+    dir: TempDir,
+    /// The directory, locked: it is in use.
+    _lock: File,
+}
+
+impl Place {
+    fn make_in(beside: &Path) -> io::Result<Self> {
+        let permissions = Permissions::from_mode(0o700);
+        let dir = tempfile::Builder::new().prefix(PLACE).permissions(permissions).tempdir_in(beside)?;
+        let lock = File::open(dir.path())?;
+        // Where no directory can be locked, [`remove_left`] takes each for one in use.
+        let _ = lock.lock();
+        Ok(Self { dir, _lock: lock })
+    }
+}
+
+/// Removes from a home directory what commands that were killed have left there: each is a node's whole store, in which
+/// stands what may be erased since. Gives those that cannot be removed, and why.
+#[must_use]
+pub fn remove_left(home: &Path) -> Vec<(PathBuf, io::Error)> {
+    let is_place = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(PLACE.as_bytes());
+    let is_in_use = |place: &PathBuf| File::open(place).is_ok_and(|dir| dir.try_lock().is_err());
+    let places = fs::read_dir(home).into_iter().flatten().flatten().filter(is_place).map(|entry| entry.path());
+    let left: Vec<PathBuf> = places.filter(|place| !is_in_use(place)).collect();
+    left.into_iter().filter_map(|place| fs::remove_dir_all(&place).err().map(|error| (place, error))).collect()
 }
 
 impl CopyOfHome {
@@ -94,9 +127,9 @@ impl CopyOfHome {
         }
         let failed = |source| RestoreError::File { path: beside.to_owned(), source };
         file::make_private_directory(beside).map_err(failed)?;
-        let place = tempfile::tempdir_in(beside).map_err(failed)?;
-        store::copy_files(&given, place.path())?;
-        Ok(Self { home, data: place.path().to_owned(), _place: Some(place) })
+        let place = Place::make_in(beside).map_err(failed)?;
+        store::copy_files(&given, place.dir.path())?;
+        Ok(Self { home, data: place.dir.path().to_owned(), _place: Some(place) })
     }
 
     /// Where its store can be read.
@@ -173,4 +206,25 @@ pub fn put_back(copy: &CopyOfHome, data: &Path, at: Timestamp) -> Result<PutBack
     let as_of = store::copied_at(copy.data())?;
     let accounts = accounts.map(|accounts| Accounts { as_of, ..accounts });
     Ok(PutBack { entries: report.entries, files: Vec::new(), replaced: former, attempts, accounts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_command_has_left_is_removed_and_what_is_in_use_stays() {
+        let home = tempfile::tempdir().expect("directory");
+        let in_use = Place::make_in(home.path()).expect("made");
+        let Place { dir, .. } = Place::make_in(home.path()).expect("made");
+        let left = dir.keep();
+        fs::write(left.join("ics.db"), b"a store").expect("written");
+        let own = home.path().join("keys");
+        fs::create_dir(&own).expect("made");
+        assert!(remove_left(home.path()).is_empty(), "all of it goes");
+        assert_eq!([left.as_path(), in_use.dir.path(), own.as_path()].map(Path::exists), [false, true, true]);
+        let path = in_use.dir.path().to_owned();
+        drop(in_use);
+        assert!(!path.exists());
+    }
 }

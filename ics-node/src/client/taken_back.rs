@@ -16,7 +16,7 @@ pub fn with_replaced<'a>(
 ) -> Vec<&'a Listed> {
     let is_own = |it: &&Listed| it.is_of(signer) && it.by.group.is_none();
     let own: Vec<&Listed> = record.statements.iter().filter(is_own).collect();
-    let comes = |it: &&Listed| would_stand(record, it) || record.is_to_come(it);
+    let comes = |it: &&Listed| would_stand(record, it) || it.is_to_come();
     let mut taken: Vec<&Listed> = own.iter().copied().filter(comes).filter(|it| is_meant(it)).collect();
     let mut place = 0;
     while let Some(one) = taken.get(place).copied() {
@@ -39,7 +39,7 @@ pub fn would_stand(record: &Record, it: &Listed) -> bool {
 #[must_use]
 pub fn will_stand(record: &Record, it: &Listed) -> bool {
     let is_lifted = record.statements.iter().any(|x| acts(x) && replaces(x, it) && x.until.is_none());
-    record.is_to_come(it) && !is_lifted
+    it.is_to_come() && !is_lifted
 }
 
 /// What stands again once these are taken back, and is none of them: of others, or of the signer.

@@ -107,6 +107,29 @@ struct Confirmed {
     algorithm: Option<AlgorithmIdentifierOwned>,
 }
 
+/// The body that answers a request for a certificate, or for the end of one: it also says that there is none.
+pub(super) enum AnsweredBy {
+    /// `ip`, `cp` or `kup`, by its number; and what the asker calls the request, an INTEGER, DER.
+    Certificate(u8, Vec<u8>),
+    /// `rp`.
+    Revocation,
+}
+
+impl AnsweredBy {
+    /// None for other messages, and for a request that cannot be read.
+    pub(super) fn of(message: &Message<'_>) -> Option<Self> {
+        let certificate = |reply| Some(Self::Certificate(reply, template::number(message.content)?));
+        match message.kind {
+            INITIALIZATION => certificate(INITIALIZED),
+            CERTIFICATION => certificate(CERTIFIED),
+            KEY_UPDATE => certificate(KEY_UPDATED),
+            PKCS10 => Some(Self::Certificate(CERTIFIED, pkcs10_number().ok()?)),
+            REVOCATION => Some(Self::Revocation),
+            _ => None,
+        }
+    }
+}
+
 impl Request {
     /// What a message asks for.
     ///
@@ -135,10 +158,14 @@ impl Request {
     }
 }
 
-/// A request of PKCS #10 has no number of its own: it is -1 (RFC 9810, 5.3.4).
+/// A request of PKCS #10 has no number of its own: it is -1 (RFC 9483, 4.1.4).
+fn pkcs10_number() -> der::Result<Vec<u8>> {
+    (-1_i8).to_der()
+}
+
 fn pkcs10(content: &[u8]) -> Result<Enrolment, Failure> {
     let csr = Csr::parse(content).map_err(refused)?;
-    let number = (-1_i8).to_der().map_err(Failure::form)?;
+    let number = pkcs10_number().map_err(Failure::form)?;
     Ok(Enrolment { reply: CERTIFIED, number, csr, asks_for_validity: false, issuer: None, updates: None })
 }
 

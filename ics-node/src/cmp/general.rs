@@ -1,5 +1,7 @@
 //! Questions that anybody may ask, and what is told of them: `genm` and `genp` (RFC 9810, 5.3.19; RFC 9483, 4.3).
 
+use std::collections::BTreeSet;
+
 use der::asn1::{Any, ObjectIdentifier};
 use der::{Decode as _, Encode as _, Sequence, Tag, TagNumber, Tagged as _};
 use ics_core::limits;
@@ -41,8 +43,9 @@ pub struct ListsAsked {
 /// By what revocation lists are named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListSource {
-    /// By where one is, as certificates say it.
-    Places(Vec<String>),
+    /// By where one is, as certificates say it. Anybody may name thousands of places, and each list is looked for among
+    /// them.
+    Places(BTreeSet<String>),
     /// By who issues them.
     Issuer(DistinguishedName),
 }
@@ -76,7 +79,7 @@ pub(super) fn read(content: &[u8]) -> Result<Question, Failure> {
     let asked: Info = only(content, "question")?;
     match (asked.kind, asked.value) {
         (oid::CMP_CA_CERTS, _) => Ok(Question::Authorities),
-        // Which root is meant he may leave out (RFC 9810, 5.3.19.15).
+        // Whoever asks need not say which root he means (RFC 9810, 5.3.19.15).
         (oid::CMP_ROOT_CA_CERT, _) => Ok(Question::Root),
         (oid::CMP_CERT_REQ_TEMPLATE, None) => Ok(Question::Template),
         (oid::CMP_CRL_STATUS_LIST, Some(value)) => lists(&value).map(Question::Lists),
@@ -202,7 +205,7 @@ mod tests {
         let issuer = b"\x30\x0a\x30\x08\xa1\x06\x30\x04\xa4\x02\x30\x00";
         let known = Some(Timestamp::from_seconds(1_767_225_600));
         for (value, expected) in [
-            (&place[..], ListsAsked { source: ListSource::Places(vec!["u:1".to_owned()]), known }),
+            (&place[..], ListsAsked { source: ListSource::Places(BTreeSet::from(["u:1".to_owned()])), known }),
             (&issuer[..], ListsAsked { source: ListSource::Issuer(DistinguishedName::default()), known: None }),
         ] {
             assert_eq!(asked(oid::CMP_CRL_STATUS_LIST, Some(value)), Ok(Question::Lists(expected)));

@@ -17,7 +17,7 @@ const MOST_ROUNDS: u32 = 4_096;
 const MOST_ITERATIONS: u32 = 10_000;
 /// Bytes of salt at most.
 const MOST_SALT: usize = 128;
-/// Bytes of a key that PBKDF2 makes; RFC 9579 has 20 at least.
+/// Bytes of a key that PBKDF2 makes: 20 at least (RFC 9579, 9).
 const KEY_BYTES: core::ops::RangeInclusive<u16> = 20..=64;
 
 /// PBMParameter.

@@ -140,14 +140,14 @@ impl Header {
 pub enum Protection {
     /// By nothing.
     None,
-    /// A key signs, of which the certificate is at hand.
+    /// By a signature of this key, whose certificate comes with the message.
     Key(KeyPin),
-    /// A secret is shared: with the one that was asked about.
+    /// By the secret that the node shares with its registrar.
     Secret,
 }
 
 impl Protection {
-    /// Who so is known over the messages of a transaction.
+    /// As whom the sender is known over the messages of a transaction.
     #[must_use]
     pub const fn party(self) -> Party {
         match self {
@@ -221,10 +221,12 @@ impl<'a> Message<'a> {
         };
         if Mac::is_by_secret(with.oid) {
             let mac = Mac::read(with)?;
-            // Where none is shared nobody has a key made in thousands of rounds.
+            // Where no secret is shared nothing is computed: anybody may ask for thousands of rounds.
             let is_shared = secret.is_some_and(|secret| mac.verify(secret, &self.protected, bits));
             return if is_shared { Ok(Protection::Secret) } else { Err(wrong()) };
         }
+        // RFC 9483, 3.3: it is the first of them, at least in the first message of a transaction. Of the certificates that
+        // were issued here only digests are known, so there is no key to be found without it.
         let missing = "the certificate of the key that has signed the message is not the first of its extraCerts";
         let by = self.shown.as_ref().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
         let by = by.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;

@@ -10,8 +10,9 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name as DistinguishedName;
 
+use super::body::AnsweredBy;
 use super::mac::Mac;
-use super::message::{Header, Info};
+use super::message::{Header, Info, Message};
 use super::status::{Failure, Status};
 use super::{Enrolment, Told};
 use crate::x509::{SignError, oid, sign, signature_algorithm};
@@ -35,6 +36,8 @@ pub enum Answer<'a> {
         is_as_asked: bool,
         /// Whether its holder need not say that he takes it.
         is_confirmed: bool,
+        /// Until when it is waited for that he says so.
+        waits_until: Option<Timestamp>,
     },
     /// It is revoked.
     Revoked,
@@ -63,8 +66,8 @@ pub enum Protector<'a> {
 
 /// An answer to a message.
 pub struct Reply<'a> {
-    /// The header of the message that is answered.
-    pub to: &'a Header,
+    /// The message that is answered.
+    pub to: &'a Message<'a>,
     /// The name of the authority.
     pub from: &'a DistinguishedName,
     /// The answer.
@@ -134,52 +137,85 @@ impl Reply<'_> {
     }
 
     fn mac(&self, secret: &[u8], message: &[u8]) -> der::Result<BitString> {
-        let with = self.to.protection.as_ref();
+        let with = self.to.header.protection.as_ref();
         // The request was read by it before it is answered by it.
         let mac = with.and_then(|with| Mac::read(with).ok()).ok_or(der::ErrorKind::Failed)?;
         mac.sign(secret, message)
     }
 
     fn header(&self, by: &Protector<'_>) -> Result<Header, SignError> {
+        let to = &self.to.header;
         let (protection, sender_key) = match by {
             Protector::None => (None, None),
             Protector::Key { signer, key_id } => {
                 (Some(signature_algorithm(*signer)?), Some(OctetString::new(*key_id)?))
             }
-            Protector::Secret(_) => (self.to.protection.clone(), self.to.sender_key.clone()),
+            Protector::Secret(_) => (to.protection.clone(), to.sender_key.clone()),
         };
-        let confirmed = Info { kind: oid::CMP_IMPLICIT_CONFIRM, value: Some(Any::encode_from(&Null)?) };
-        let is_confirmed = matches!(self.answer, Answer::Issued { is_confirmed: true, .. });
         Ok(Header {
-            version: self.to.version.clamp(2, 3),
+            version: to.version.clamp(2, 3),
             sender: GeneralName::DirectoryName(self.from.clone()),
-            recipient: self.to.sender.clone(),
-            time: Some(GeneralizedTime::from_unix_duration(Duration::from_secs(self.now.as_millis() / 1000))?),
+            recipient: to.sender.clone(),
+            time: Some(generalized(self.now)?),
             protection,
             sender_key,
             recipient_key: None,
-            transaction: self.to.transaction.clone(),
+            transaction: to.transaction.clone(),
             sender_nonce: Some(OctetString::new(self.nonce)?),
-            recipient_nonce: self.to.sender_nonce.clone(),
+            recipient_nonce: to.sender_nonce.clone(),
             text: None,
-            info: is_confirmed.then(|| vec![confirmed]),
+            info: self.info()?.map(|one| vec![one]),
         })
+    }
+
+    /// What the header says of a certificate: that its holder need not confirm it, or until when that is waited for
+    /// (RFC 9483, 3.1).
+    fn info(&self) -> der::Result<Option<Info>> {
+        let (kind, value) = match &self.answer {
+            Answer::Issued { is_confirmed: true, .. } => (oid::CMP_IMPLICIT_CONFIRM, Any::encode_from(&Null)?),
+            Answer::Issued { waits_until: Some(until), .. } => {
+                (oid::CMP_CONFIRM_WAIT_TIME, Any::encode_from(&generalized(*until)?)?)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Info { kind, value: Some(value) }))
     }
 
     fn body(&self) -> der::Result<Vec<u8>> {
         match &self.answer {
             Answer::Issued { asked, certificate, is_as_asked, .. } => {
-                let pair = Some(Pair { certificate: Certificate::from_der(certificate)? });
-                let number = Any::from_der(&asked.number)?;
-                let response = Response { number, status: Status::granted(*is_as_asked), pair };
-                explicit(asked.reply, &Certified { responses: vec![response] }.to_der()?)
+                let pair = Pair { certificate: Certificate::from_der(certificate)? };
+                certified(asked.reply, &asked.number, Status::granted(*is_as_asked), Some(pair))
             }
             Answer::Revoked => explicit(REVOKED, &RevocationReply { status: vec![Status::granted(true)] }.to_der()?),
             Answer::Confirmed => explicit(CONFIRMED, &Null.to_der()?),
             Answer::Told(told) => explicit(GENERAL, &vec![told.info()?].to_der()?),
-            Answer::Refused(failure) => explicit(ERROR, &ErrorContent { status: Status::refused(failure)? }.to_der()?),
+            Answer::Refused(failure) => self.refusal(failure),
         }
     }
+
+    /// That nothing was done. That there is no certificate, or no end of one, is said in the body that answers such a
+    /// request; what is wrong with the message itself, in an error message (RFC 9483, 3.6.2).
+    fn refusal(&self, failure: &Failure) -> der::Result<Vec<u8>> {
+        let status = Status::refused(failure)?;
+        let body = if failure.info.is_of_message() { None } else { AnsweredBy::of(self.to) };
+        match body {
+            Some(AnsweredBy::Certificate(kind, number)) => certified(kind, &number, status, None),
+            Some(AnsweredBy::Revocation) => explicit(REVOKED, &RevocationReply { status: vec![status] }.to_der()?),
+            None => explicit(ERROR, &ErrorContent { status }.to_der()?),
+        }
+    }
+}
+
+/// A time in whole seconds, as messages have it.
+fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
+    GeneralizedTime::from_unix_duration(Duration::from_secs(at.as_seconds()))
+}
+
+/// The answer to the one request of this number, in a body of that kind.
+fn certified(kind: u8, number: &[u8], status: Status, pair: Option<Pair>) -> der::Result<Vec<u8>> {
+    let response = Response { number: Any::from_der(number)?, status, pair };
+    explicit(kind, &Certified { responses: vec![response] }.to_der()?)
 }
 
 /// A value behind a tag of its context; numbers are those of bodies, below 31.

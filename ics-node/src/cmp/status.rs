@@ -46,6 +46,24 @@ pub enum FailureInfo {
 }
 
 impl FailureInfo {
+    /// Whether it says what is wrong with a message itself, whatever that asks for: with its form, its header, its
+    /// protection, or whoever signs it.
+    pub(super) const fn is_of_message(self) -> bool {
+        matches!(
+            self,
+            Self::BadAlg
+                | Self::BadMessageCheck
+                | Self::BadTime
+                | Self::BadDataFormat
+                | Self::MissingTimeStamp
+                | Self::BadRecipientNonce
+                | Self::BadSenderNonce
+                | Self::SignerNotTrusted
+                | Self::TransactionIdInUse
+                | Self::UnsupportedVersion
+        )
+    }
+
     /// A list of named bits, without the zeros that end it (X.690, 11.2.2).
     fn bits(self) -> der::Result<BitString> {
         let number = self as u8;

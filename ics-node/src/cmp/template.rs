@@ -103,6 +103,12 @@ pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
     Ok(Enrolment { reply, number, csr, asks_for_validity, issuer: template.issuer, updates })
 }
 
+/// What the asker calls the request in CertReqMessages, an INTEGER, DER; none if they cannot be read.
+pub(super) fn number(content: &[u8]) -> Option<Vec<u8>> {
+    let (der, _) = messages(content).ok()?;
+    CertRequest::from_der(der).ok()?.number.to_der().ok()
+}
+
 /// The request of the only message, DER, and its proof, if that is a signature.
 fn messages(content: &[u8]) -> der::Result<(&[u8], Option<Signature>)> {
     let mut outer = SliceReader::new(content)?;

@@ -13,10 +13,12 @@ use super::message::TIME_MILLIS;
 use super::{Confirmation, Failure, FailureInfo};
 use crate::x509::{SerialNumber, sha256};
 
-/// For how many milliseconds a transaction is known: for as long as its message could be sent again.
-const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS;
+/// For how many milliseconds a transaction is known: for as long as its message could be sent again, which is taken from
+/// [`TIME_MILLIS`] before its time to [`TIME_MILLIS`] after it, both included.
+const KNOWN_MILLIS: u64 = 2 * TIME_MILLIS + 1;
 
-/// Who has begun a transaction: the digest of his key, or of what he is called; nobody's for the registrar's secret.
+/// Somebody who begins transactions: the digest of his key, by which his messages are told from those of others, or of his
+/// id, by which they are counted whatever his keys. Whoever has the registrar's secret has no digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party(pub [u8; 32]);
 
@@ -61,10 +63,15 @@ impl Waiting {
 #[derive(Default)]
 pub struct Transactions(Mutex<HashMap<(Party, [u8; 32]), Known>>);
 
+/// A transaction; it is found by the key that has begun it and the digest of its id.
 struct Known {
+    /// For whom it counts, whatever his keys.
     whose: Party,
+    /// When it is forgotten.
     until: Timestamp,
+    /// The certificate of which its holder has not said yet whether he takes it.
     waiting: Option<Waiting>,
+    /// What he has said last.
     heard: Option<Heard>,
 }
 
@@ -76,7 +83,8 @@ struct Heard {
 }
 
 impl Transactions {
-    /// Begins one, by a key of somebody who may have begun so many lately, by whatever keys.
+    /// Begins one by a key. `whose` that is, and how many he may have begun lately by all of his keys together (`most`), the
+    /// caller knows.
     ///
     /// # Errors
     /// When it has begun before, or too many have lately.
@@ -107,15 +115,16 @@ impl Transactions {
         }
     }
 
-    /// Waits until the holder says whether he takes what he got.
-    pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) {
+    /// Waits until the holder says whether he takes what he got; how long at most. None: nothing is known of the
+    /// transaction any more.
+    pub fn wait(&self, by: Party, id: &[u8], waiting: Waiting) -> Option<Timestamp> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(&(by, sha256(id))) {
-            known.waiting = Some(waiting);
-        }
+        let known = all.get_mut(&(by, sha256(id)))?;
+        known.waiting = Some(waiting);
+        Some(known.until)
     }
 
-    /// The holder was heard, who answered the message of this nonce.
+    /// Notes what the holder has said in answer to the message with this nonce.
     pub fn hear(&self, by: Party, id: &[u8], nonce: &[u8], said: Option<Confirmation>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get_mut(&(by, sha256(id))) {
@@ -137,7 +146,8 @@ impl Transactions {
         all.get(&(by, sha256(id))).is_some_and(|known| known.until > now && known.waiting.is_some())
     }
 
-    /// What its holder speaks about, who has got our last message; it waits no more.
+    /// The certificate about which its holder speaks, who has got our last message (he repeats its nonce). From then on it
+    /// waits no more.
     ///
     /// # Errors
     /// When nothing waits there, or he answers another message.
@@ -183,6 +193,8 @@ mod tests {
         assert_eq!(transactions.begin(ME, b"one", MINE, at(0)), Ok(()));
         let again = transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS - 1)).expect_err("known");
         assert_eq!(again.info, FailureInfo::TransactionIdInUse);
+        let last = transactions.begin(ME, b"one", MINE, at(2 * TIME_MILLIS)).expect_err("its message is still taken");
+        assert_eq!(last.info, FailureInfo::TransactionIdInUse);
         assert_eq!(transactions.begin(Party([2; 32]), b"one", OTHER, at(0)), Ok(()), "another's is another");
         assert_eq!(transactions.begin(ME, b"one", MINE, at(KNOWN_MILLIS)), Ok(()));
     }
@@ -193,7 +205,8 @@ mod tests {
         transactions.begin(ME, b"one", MINE, at(0)).expect("begins");
         let confirm = |by, nonce: &[u8]| transactions.confirm(by, b"one", nonce, at(1));
         assert_eq!(confirm(ME, &[7; 16]).expect_err("nothing waits").info, FailureInfo::BadRequest);
-        transactions.wait(ME, b"one", waiting());
+        assert_eq!(transactions.wait(ME, b"one", waiting()), Some(at(KNOWN_MILLIS)));
+        assert_eq!(transactions.wait(ME, b"two", waiting()), None, "it has not begun");
         assert_eq!(
             transactions.begin(ME, b"one", MINE, at(1)).map_err(|it| it.info),
             Err(FailureInfo::TransactionIdInUse)

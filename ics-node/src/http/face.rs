@@ -53,6 +53,8 @@ pub(super) struct Listening {
 impl Face {
     /// A face over the use cases.
     pub(super) fn new(app: App, settings: &Settings) -> Self {
+        // Who listens keeps his connection: of these, too, strangers have half at most.
+        let strangers = settings.max_listeners.div_ceil(2).min((settings.places() / 2).max(1));
         Self {
             app,
             metrics: Metrics::new(),
@@ -64,7 +66,7 @@ impl Face {
             uploads: Arc::new(Semaphore::new(settings.max_uploads)),
             forwards: Arc::new(Semaphore::new(settings.max_uploads)),
             listeners: Arc::new(Semaphore::new(settings.max_listeners)),
-            strangers: Arc::new(Semaphore::new(settings.max_listeners.div_ceil(2))),
+            strangers: Arc::new(Semaphore::new(strangers)),
             closing: watch::Sender::new(false),
         }
     }

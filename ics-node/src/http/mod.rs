@@ -2,12 +2,13 @@
 //!
 //! [`routes::TABLE`] is the one list of routes; `schemas/openapi.json` describes them and a test compares the two. Every
 //! error is a problem document of RFC 9457, also those that actix-web finds itself; outside of these routes a browser
-//! gets it as a page. Two answers are worded before a request exists and therefore have no body: 408 for a head that
-//! does not arrive in time, and 400 or 431 for a head that is not HTTP or is beyond 128 KiB.
+//! gets it as a page. Two answers are worded before a request exists and therefore have no body: 408 where the head of a
+//! connection's first request does not arrive in time, and 400 or 431 for a head that is not HTTP or is beyond 128 KiB.
 
 mod accept;
 mod answer;
 mod body;
+mod everybody;
 mod face;
 mod failure;
 mod front;

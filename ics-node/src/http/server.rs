@@ -21,6 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::everybody;
 use super::face::Face;
 use super::front::Front;
 use super::pages::{self, Pages};
@@ -53,22 +54,27 @@ pub struct Settings {
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// In which time a client must have sent its request.
+    /// In which time a client must have sent the head of its first request, and the body of each.
     pub request_timeout: Duration,
     /// For how long a client may take nothing of an answer, before the connection is cut.
     pub answer_timeout: Duration,
     /// How long requests under way may take to end when the node stops.
     pub shutdown_timeout: Duration,
-    /// Connections that are open at once, for each worker.
+    /// Connections that are open at once, for each worker. For whoever comes when nearly all are, one that waits for a
+    /// request has to end: the oldest from where there are most.
     pub max_connections: usize,
     /// Use cases that run or wait at once; more are turned away with 503.
     pub max_work: usize,
     /// Requests with a body that arrive or are worked upon at once; more are turned away with 503. Each holds up to
     /// [`limits::BATCH_BYTES`]. As many submissions wait for other nodes, beside these.
     pub max_uploads: usize,
-    /// Clients that listen for news or wait for them; more are turned away with 503. Each holds an event or two.
+    /// Clients that listen for news or wait for them; more are turned away with 503. Each holds an event or two, and keeps
+    /// its connection.
     pub max_listeners: usize,
 }
+
+/// actix takes no more threads.
+const MOST_THREADS: usize = 512;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -89,6 +95,21 @@ impl Default for Settings {
             max_uploads: 64,
             max_listeners: 4096,
         }
+    }
+}
+
+impl Settings {
+    /// Threads that serve everybody.
+    pub(crate) fn threads(&self) -> usize {
+        let threads = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
+        threads.clamp(1, MOST_THREADS)
+    }
+
+    /// Connections of everybody that have a place: some fewer than the threads take, so that one more can be taken while
+    /// another is ended for it.
+    pub(super) fn places(&self) -> usize {
+        let spare = self.max_connections / 16 + 1;
+        self.threads() * self.max_connections.saturating_sub(spare).max(1)
     }
 }
 
@@ -168,7 +189,8 @@ impl Server {
         self.certificate.as_ref()
     }
 
-    /// Starts the threads that answer; [`Server::run`] goes on. Without, they start when that is awaited.
+    /// Starts the threads that answer, so that whoever says that the node runs knows that they do. [`Server::run`] goes on
+    /// from there; it starts them itself where nobody has.
     ///
     /// # Errors
     /// When the system gives no threads.
@@ -201,7 +223,7 @@ impl Server {
     }
 }
 
-/// What the first poll of a server says, which starts its threads. Where the system gives no thread more, actix panics.
+/// Whether the first poll of a server, which starts its threads, went well. actix panics where the system gives no thread.
 fn started(first: impl FnOnce() -> Option<io::Result<()>>) -> Result<(), ServeError> {
     let first = catch_unwind(AssertUnwindSafe(first));
     let first = first.unwrap_or_else(|_| Some(Err(io::Error::other("the system gives no more of them"))));
@@ -243,25 +265,32 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
     let tls = certificate.as_ref().map(tls::server).transpose()?;
     let with_metrics = settings.metrics.is_none();
     let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
-    let at = At::Addresses(&settings.listen, tls.as_ref());
+    let at = At::Everybody(&settings.listen, tls.as_ref());
     let pages = Data::new(Pages::new(&face, settings));
     let (everybody, mut addresses) = listen(&face, Some(pages), settings, at, wanted)?;
     let mut others = Vec::new();
     let single = Settings { workers: Some(1), ..settings.clone() };
     if let Some(address) = settings.metrics {
-        let (server, bound) = listen(&face, None, &single, At::Operations(address), Endpoint::is_operational)?;
+        let at = At::Apart(Apart::Operations(address));
+        let (server, bound) = listen(&face, None, &single, at, Endpoint::is_operational)?;
         addresses.extend(bound);
         others.push(server);
     }
     if let Some(socket) = &settings.socket {
-        others.push(listen(&face, None, &single, At::Socket(socket), Endpoint::decides)?.0);
+        let at = At::Apart(Apart::Socket(socket));
+        others.push(listen(&face, None, &single, at, Endpoint::decides)?.0);
     }
     Ok(Server { addresses, everybody, others, certificate, face })
 }
 
 /// Where a server listens.
 enum At<'a> {
-    Addresses(&'a [SocketAddr], Option<&'a ServerConfig>),
+    Everybody(&'a [SocketAddr], Option<&'a ServerConfig>),
+    Apart(Apart<'a>),
+}
+
+/// Where only operators get to, and programs of this machine.
+enum Apart<'a> {
     Operations(SocketAddr),
     Socket(&'a SocketConfig),
 }
@@ -276,7 +305,7 @@ fn listen(
 ) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), ServeError> {
     let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
     let patience = settings.answer_timeout;
-    let local = matches!(at, At::Socket(_) | At::Operations(_)).then_some(request::Local);
+    let local = matches!(at, At::Apart(_)).then_some(request::Local);
     // What stands in front of the router knows no operators: where only they get to, everybody is one.
     let fronted = local.is_none() && routes::TABLE.iter().any(|endpoint| endpoint.decides() && wanted(endpoint));
     let service = move || {
@@ -287,43 +316,36 @@ fn listen(
         let service = service.configure(|config| pages.iter().for_each(|pages| pages::register(config, pages)));
         Front::new(service.wrap(from_fn(watch::watch)), Data::clone(&shared), fronted)
     };
-    let mut server = HttpServer::new(service)
-        .on_connect(move |connection, extensions| {
-            extensions.insert(OpenConnection::count(&connections));
-            begin(connection, extensions, patience);
-        })
+    let begins = move |connection: &dyn Any, extensions: &mut Extensions| {
+        extensions.insert(OpenConnection::count(&connections));
+        begin(connection, extensions, patience);
+    };
+    let apart = match at {
+        At::Everybody(addresses, tls) => return everybody::serve(settings, (addresses, tls), service, begins),
+        At::Apart(apart) => apart,
+    };
+    let server = HttpServer::new(service)
+        .on_connect(begins)
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.request_timeout)
-        .tls_handshake_timeout(settings.request_timeout)
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
         .max_connections(settings.max_connections)
-        .disable_signals();
-    if let Some(workers) = settings.workers {
-        server = server.workers(workers.max(1));
-    }
-    match at {
-        At::Addresses(addresses, tls) => {
-            for address in addresses {
-                let bound = match tls {
-                    Some(tls) => server.bind_rustls_0_23(address, tls.clone()),
-                    None => server.bind(address),
-                };
-                server = bound.map_err(|source| listen_failed("[node] listen", *address, source))?;
-            }
+        .disable_signals()
+        .workers(settings.threads());
+    let server = match apart {
+        Apart::Operations(address) => {
+            server.bind(address).map_err(|source| listen_failed("[node] metrics", address, source))?
         }
-        At::Operations(address) => {
-            server = server.bind(address).map_err(|source| listen_failed("[node] metrics", address, source))?;
-        }
-        At::Socket(config) => {
+        Apart::Socket(config) => {
             let failed = |source| ServeError::Socket { path: config.path.clone(), source };
-            server = server.listen_uds(socket::bind(config).map_err(failed)?).map_err(failed)?;
+            server.listen_uds(socket::bind(config).map_err(failed)?).map_err(failed)?
         }
-    }
+    };
     let addresses = server.addrs();
     Ok((server.run(), addresses))
 }
 
-fn listen_failed(member: &'static str, address: SocketAddr, source: io::Error) -> ServeError {
+pub(super) fn listen_failed(member: &'static str, address: SocketAddr, source: io::Error) -> ServeError {
     ServeError::Listen { member, address, source }
 }
 
@@ -357,6 +379,14 @@ impl Drop for OpenConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_take_one_more_than_there_are_places() {
+        for (max_connections, workers, places) in [(4096, 2, 7_678), (64, 1, 59), (4, 1, 3), (2, 3, 3), (1, 1, 1)] {
+            let settings = Settings { max_connections, workers: Some(workers), ..Settings::default() };
+            assert_eq!(settings.places(), places, "{max_connections} for each of {workers}");
+        }
+    }
 
     #[test]
     fn a_server_that_gets_no_threads_is_refused() {

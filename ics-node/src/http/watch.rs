@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use super::answer::TLOG_SIZE;
 use super::answer::VERDICT;
+use super::everybody;
 use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use super::pages::Pages;
@@ -42,7 +43,12 @@ pub(super) async fn watch(
         report(&response, started.elapsed());
         Ok(response)
     };
-    answered.instrument(span).await
+    everybody::keep(true);
+    let answered = answered.instrument(span).await;
+    // Who listens for news is being answered for as long as he does; any other answer is there.
+    let listens = matches!(&answered, Ok(response) if response.response().body().size() == BodySize::Stream);
+    everybody::keep(listens);
+    answered
 }
 
 async fn answer(

@@ -15,9 +15,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::hot::Hot;
 use super::search::Place;
-use super::seats::Seated;
 use super::session::{Next, Session};
 use super::work::Working;
+use crate::seats::Seated;
 use crate::tls::{KeyPin, proven_key};
 
 /// What all connections share.
@@ -154,7 +154,7 @@ impl Connection {
         loop {
             let next = self.session.next();
             // Each time: who never waits, since he pipelines, is known as well.
-            self.seated.set_known(self.session.is_known());
+            self.seated.keep(self.session.is_known());
             match next {
                 Next::Wait => {
                     self.send().await?;

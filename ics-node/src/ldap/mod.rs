@@ -23,7 +23,6 @@ mod paging;
 mod rests;
 mod schema;
 mod search;
-mod seats;
 mod server;
 mod session;
 mod sync;

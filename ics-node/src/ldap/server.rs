@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::Abortable;
 use ics_core::limits;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -14,12 +15,12 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
 use super::search::Place;
-use super::seats::Seats;
 use super::sync::Room;
 use super::tree::{Suffix, Tree};
 use crate::accepted;
 use crate::app::App;
 use crate::config::TlsConfig;
+use crate::seats::Seats;
 use crate::tls::{self, ShownCertificate, TlsError};
 
 /// Where and how a node serves LDAP.
@@ -174,10 +175,9 @@ async fn accept_all(
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
         // Whoever finds no room is not answered: an answer would cost what there is none of.
-        let Some(seated) = seats.take(address.ip()) else { continue };
-        let (shared, stopped, number) = (Arc::clone(&shared), stopped.clone(), seated.number());
-        let task = serving.spawn(Connection::serve(shared, stream, secure, stopped, seated));
-        seats.served_by(number, task);
+        let Some((seated, cut)) = seats.take(address.ip()) else { continue };
+        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        serving.spawn(Abortable::new(Connection::serve(shared, stream, secure, stopped, seated), cut));
     }
     let grace = shared.patience;
     let _ = tokio::time::timeout(grace, async { while serving.join_next().await.is_some() {} }).await;

@@ -87,7 +87,8 @@ pub fn is_read_by_writing(dir: &Path) -> bool {
     read.is_ok() && head.last() == Some(&2)
 }
 
-/// Copies the files that putting a store back reads, unchanged; no process may be using it.
+/// Copies, byte for byte, those files of a store that [`put_back`] reads from a copy; no process may be using the
+/// store.
 ///
 /// # Errors
 /// When a file cannot be read or written.

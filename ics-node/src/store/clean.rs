@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 use super::error::StoreError;
 use super::schema;
 use super::scrub::Scrub;
 use super::writer::Writer;
 
-/// The time between two attempts to empty the write-ahead log.
+/// The time between two attempts to empty the write-ahead log, and before anything that failed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long a closing store continues with this. The next start does what is left.
 const AT_CLOSE: Duration = Duration::from_secs(2);
@@ -24,25 +24,36 @@ pub(crate) struct Cleaning {
     /// The present pass over the file's pages.
     scrub: Option<Scrub>,
     tried: Instant,
+    /// Whether the last attempt failed; only the first of several failures is logged as a warning.
+    has_failed: bool,
 }
 
 impl Cleaning {
     /// What a process that was killed may have left to do.
     pub(crate) fn after_start(log: &Connection) -> Result<Self, StoreError> {
         let scrub = is_due(log)?.then(Scrub::new);
-        Ok(Self { wal_holds_erased: true, scrub, tried: Instant::now() })
+        Ok(Self { wal_holds_erased: true, scrub, tried: Instant::now(), has_failed: false })
     }
 
-    /// When to continue; `None` if there is nothing to do.
+    /// How long the next step waits for a pause between writes; `None` if there is nothing to do.
     pub(crate) fn next(&self) -> Option<Duration> {
         match self {
-            Self { wal_holds_erased: true, .. } => Some(AGAIN),
+            Self { wal_holds_erased: true, .. } | Self { scrub: Some(_), has_failed: true, .. } => Some(AGAIN),
             Self { scrub: Some(_), .. } => Some(BETWEEN),
             _ => None,
         }
     }
 
-    /// Whether this must not wait any longer for a pause between writes.
+    /// Notes a failure, and logs a warning unless the step before failed too: a full disk stays full for hours.
+    fn note_failure(&mut self, error: &StoreError, what: &str) {
+        if core::mem::replace(&mut self.has_failed, true) {
+            tracing::debug!(%error, "{what}");
+        } else {
+            tracing::warn!(%error, "{what}");
+        }
+    }
+
+    /// Whether the next step is taken although jobs wait: if something always comes in, there is no other time.
     pub(crate) fn is_overdue(&self) -> bool {
         self.next().is_some() && self.tried.elapsed() >= AGAIN
     }
@@ -55,19 +66,22 @@ impl Writer {
         self.cleaning.scrub = Some(self.cleaning.scrub.map_or(Scrub::new(), Scrub::again));
     }
 
-    /// Finishes cleaning if that does not take long: what a command erases that opens the store itself is gone when it
-    /// ends.
+    /// Finishes cleaning before the store closes, unless that takes long: what a command erases that opens the store
+    /// itself is gone when it ends. What fails is left to the next start.
     pub(crate) fn end_cleaning(&mut self) {
         let begun = Instant::now();
         while self.cleaning.next().is_some() && self.may_copy_wal() && begun.elapsed() < AT_CLOSE {
             self.clean();
+            if self.cleaning.has_failed {
+                break;
+            }
             if self.cleaning.wal_holds_erased {
                 std::thread::sleep(BETWEEN);
             }
         }
     }
 
-    /// Continues with what remains. Everything that was committed must be on disk.
+    /// Takes the next step. Everything that was committed must be on disk, since it may be copied into the database.
     pub(crate) fn clean(&mut self) {
         self.cleaning.tried = Instant::now();
         if !self.may_copy_wal() {
@@ -80,38 +94,51 @@ impl Writer {
         }
     }
 
-    /// Empties the write-ahead log. If a reader is in the way, this is tried again.
+    /// Empties the write-ahead log. While a reader needs it, this is tried again.
     fn empty_wal(&mut self) {
         match truncate_wal(&self.log) {
-            Ok(true) => self.cleaning.wal_holds_erased = false,
+            Ok(true) => (self.cleaning.wal_holds_erased, self.cleaning.has_failed) = (false, false),
             Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
             // This syncs like any commit: after a failure the data may be lost even though the next sync reports
             // success.
             Err(error) => {
                 let error = self.assess(error);
-                tracing::warn!(%error, "an erased entry is still in the write-ahead log");
+                self.cleaning.note_failure(&error, "an erased entry is still in the write-ahead log");
             }
         }
     }
 
-    /// Cleans some pages. What is zeroed there reaches the file through the write-ahead log.
+    /// Cleans the next pages. What is zeroed there reaches the file when the write-ahead log is emptied, which comes
+    /// next.
     fn scrub(&mut self) {
         let Some(mut round) = self.cleaning.scrub else { return };
         let done = super::writer::sync_with_commit(&self.log, true).and_then(|()| round.step(&self.log, end));
         match done {
             Ok(zeroed) => {
-                self.cleaning.wal_holds_erased = zeroed > 0;
+                (self.cleaning.wal_holds_erased, self.cleaning.has_failed) = (zeroed > 0, false);
                 self.cleaning.scrub = (!round.has_ended()).then_some(round);
             }
             Err(error) => {
-                let error = self.assess(error);
-                tracing::warn!(%error, "copies of erased entries may be left in the database");
+                // A pass reads every page, also those that nobody may ever ask for. If one unreadable page stopped all
+                // writes, the node would end at each of its starts, which go through the pages again.
+                let error = if is_of_reading(&error) { error } else { self.assess(error) };
+                self.cleaning.note_failure(&error, "copies of erased entries may be left in the database");
                 // Any other obstacle would recur: the next start tries again.
                 if !matches!(error, StoreError::NoRoom) {
-                    self.cleaning.scrub = None;
+                    (self.cleaning.scrub, self.cleaning.has_failed) = (None, false);
                 }
             }
         }
+    }
+}
+
+/// Whether a page could not be read or is damaged, which says nothing about what was written. If the disk itself
+/// reports that it failed to read, that too is damage to SQLite.
+fn is_of_reading(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt { .. } => true,
+        StoreError::Sqlite { source } => source.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_READ),
+        _ => false,
     }
 }
 
@@ -139,4 +166,33 @@ pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> 
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     connection.busy_timeout(schema::BUSY)?;
     Ok(busy? == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a full disk would be tried again, and logged, two hundred times a second.
+    #[test]
+    fn what_has_failed_waits_longer_until_it_is_tried_again() {
+        let cleaning = |has_failed| Cleaning {
+            wal_holds_erased: false,
+            scrub: Some(Scrub::new()),
+            tried: Instant::now(),
+            has_failed,
+        };
+        assert_eq!([false, true].map(|has_failed| cleaning(has_failed).next()), [Some(BETWEEN), Some(AGAIN)]);
+        assert_eq!(Cleaning { scrub: None, ..cleaning(true) }.next(), None, "it was given up");
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_told_from_one_that_cannot_be_written() {
+        let sqlite = |code| StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_IOERR_READ, ffi::SQLITE_CORRUPT] {
+            assert!(is_of_reading(&sqlite(code)), "{code}");
+        }
+        for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_FULL] {
+            assert!(!is_of_reading(&sqlite(code)), "{code}");
+        }
+    }
 }

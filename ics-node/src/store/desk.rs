@@ -5,7 +5,6 @@ use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
-use super::clean::note_due;
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
@@ -267,18 +266,14 @@ impl Store {
         })
     }
 
-    /// Deletes a request, whatever its state, from the write-ahead log too.
+    /// Deletes a request, whatever its state, with all that the files still hold of it.
     ///
     /// # Errors
     /// When there is none with this id, or the database fails.
     pub fn forget_enrolment(&self, id: u64) -> Result<(), StoreError> {
-        self.desk(move |log| match log.execute("DELETE FROM enrolment WHERE id = ?1", [id.cast_signed()])? {
+        self.desk_erasing(move |log| match log.execute("DELETE FROM enrolment WHERE id = ?1", [id.cast_signed()])? {
             0 => Err(StoreError::not_found(format!("enrolment {id}"))),
-            _ => note_due(log),
-        })?;
-        self.with_writer(|writer| {
-            writer.note_erased();
-            Ok(())
+            _ => Ok(((), true)),
         })
     }
 

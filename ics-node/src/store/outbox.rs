@@ -26,6 +26,13 @@ pub struct Posted {
     pub done: Option<(Timestamp, String)>,
 }
 
+/// Deletes what is kept of a body if its receipt is for an erased entry, which has its remnant in the place of the
+/// header. If there is neither, this node may not read the entry, and the receipt is all that it has of it.
+const FORGET_LATE: &str = "DELETE FROM outbox WHERE id = ?1 AND CASE WHEN json_valid(result) THEN EXISTS (\
+                           SELECT 1 FROM entry \
+                           WHERE position = (outbox.domain << 40) + json_extract(outbox.result, '$.receipt.index') \
+                           AND body IS NULL AND salt IS NULL AND length(header) > 0) END";
+
 const COLUMNS: &str = "id, at, attempts, last_error, done_at, result";
 
 impl Store {
@@ -97,7 +104,7 @@ impl Store {
     }
 
     /// Records the home's results for bodies. The last [`limits::OUTBOX_DONE`] receipts and as many refusals are kept:
-    /// a refusal is recorded nowhere else.
+    /// a refusal is recorded nowhere else. Nothing is kept of what was erased before its receipt came.
     ///
     /// # Errors
     /// When the database fails.
@@ -107,11 +114,14 @@ impl Store {
         results: Vec<(u64, String)>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.desk(move |log| {
+        self.desk_erasing(move |log| {
             let sql = "UPDATE outbox SET done_at = ?2, result = ?3, body = NULL, last_error = NULL WHERE id = ?1";
             let mut statement = log.prepare_cached(sql)?;
+            let mut forget = log.prepare_cached(FORGET_LATE)?;
+            let mut late = 0;
             for (id, result) in &results {
                 statement.execute(params![id.cast_signed(), at.as_millis().cast_signed(), result])?;
+                late += forget.execute([id.cast_signed()])?;
             }
             let old = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
                        AND (json_extract(result, '$.problem') IS NULL) = ?3 \
@@ -120,7 +130,7 @@ impl Store {
             for receipts in [true, false] {
                 log.execute(old, params![domain.get(), kept, receipts])?;
             }
-            Ok(())
+            Ok(((), late > 0))
         })
     }
 

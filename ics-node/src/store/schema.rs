@@ -140,8 +140,9 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether nobody can change a file and everything committed is in it: it was closed properly, and its disk is mounted
-/// read-only. The file is not opened to find out, since closing it would release this process's locks on it.
+/// Whether a file cannot change and has everything committed in it: its disk is mounted read-only, and there is nothing
+/// in a write-ahead log beside it. The file is not opened to find out, since closing it again would release all locks
+/// that this process has on it (fcntl(2)).
 fn is_frozen(path: &Path) -> bool {
     let is_on_read_only_disk = rustix::fs::access(path, Access::WRITE_OK) == Err(Errno::ROFS);
     let has_commits_beside_it = std::fs::metadata(wal_of(path)).is_ok_and(|wal| wal.len() > 0);

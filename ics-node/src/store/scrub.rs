@@ -21,11 +21,15 @@ const AT_ONCE: u32 = 1024;
 /// page number, whose high byte is not that of a tree page below this.
 const MOST_PAGES: u32 = 2 << 24;
 
-/// The state of a pass through the pages. Copies arise only from what is in the tree, never from other copies: what was
-/// deleted before a pass began is gone when it has ended, whatever is written meanwhile.
+/// The state of a pass through the pages.
+///
+/// One pass is enough, whatever is written meanwhile: SQLite moves cells that are in a tree, and never what lies
+/// between pointers and cells. So no further copy arises of a cell that was deleted before the pass began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scrub {
+    /// The next page to look at; SQLite counts from 1.
     next: u32,
+    /// How many pages are left to look at; `None` until the first step has counted them.
     left: Option<u32>,
 }
 
@@ -34,7 +38,7 @@ impl Scrub {
         Self { next: 1, left: None }
     }
 
-    /// The pass after another deletion: all pages again, starting from the present one.
+    /// The pass after another deletion: all pages once more, starting with the one that was to be next.
     pub(crate) const fn again(self) -> Self {
         Self { left: None, ..self }
     }
@@ -44,8 +48,8 @@ impl Scrub {
         self.left == Some(0)
     }
 
-    /// Looks at the next pages, and runs `at_end` in the same transaction if they were the last; returns how many were
-    /// partly zeroed. After an error the pass is where it was.
+    /// Cleans the next pages, and runs `at_end` in the same transaction if they were the last; returns how many of them
+    /// had to be cleaned. After an error the pass is where it was.
     pub(crate) fn step(
         &mut self,
         connection: &Connection,
@@ -74,7 +78,7 @@ impl Scrub {
     }
 }
 
-/// Goes through all pages of a file; returns how many were partly zeroed.
+/// Goes through all pages of a file; returns how many of them had to be cleaned.
 pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     let (mut round, mut zeroed) = (Scrub::new(), 0);
     while !round.has_ended() {
@@ -83,7 +87,7 @@ pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     Ok(zeroed)
 }
 
-/// Zeroes the space between a page's pointers and cells; returns whether anything was there.
+/// Zeroes the space between a page's pointers and cells; returns whether there was anything but zeros.
 fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreError> {
     let mut read = connection.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
     let found = read.query_row([page], |row| Ok(without_copies(page, row.get_ref(0)?.as_blob()?)))?;
@@ -93,7 +97,7 @@ fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreErr
     Ok(true)
 }
 
-/// A page with zeros between its pointers and its cells; `None` if it is already like that.
+/// A page with zeros between its pointers and its cells; `None` if it has nothing else there.
 fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let between = unallocated(page, bytes)?;
     if bytes.get(between.clone())?.iter().all(|byte| *byte == 0) {
@@ -104,8 +108,8 @@ fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(clean)
 }
 
-/// The unallocated space of a tree page, as in "B-tree Pages" of SQLite's "Database File Format"; `None` for other
-/// pages.
+/// The bytes of a page between its pointers and its cells, by "B-tree Pages" of SQLite's "Database File Format"; `None`
+/// if the page belongs to no tree or is damaged.
 fn unallocated(page: u32, bytes: &[u8]) -> Option<Range<usize>> {
     // The first page begins with the file's own header.
     let header = if page == 1 { 100 } else { 0 };

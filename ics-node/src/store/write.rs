@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::Store;
+use super::clean::note_due;
 use super::error::{Full, StoreError, WriteError};
 use super::state::DomainState;
 use super::table;
@@ -113,12 +114,27 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.with_writer(move |writer| at_desk(writer, work))
+    }
+
+    /// As [`Store::desk`], for work that may delete what must not survive in the files: it returns, beside its result,
+    /// whether it has.
+    pub(crate) fn desk_erasing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(T, bool), StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         self.with_writer(move |writer| {
-            let before = writer.log.total_changes();
-            let done = in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))?;
-            // If nothing was changed, no room was needed.
-            if writer.log.total_changes() != before {
-                writer.shared.note_room(true);
+            let (done, erases) = at_desk(writer, |log| {
+                let (done, erases) = work(log)?;
+                if erases {
+                    note_due(log)?;
+                }
+                Ok((done, erases))
+            })?;
+            // Before the writer does anything else: a pass through the pages that ends in between would delete the note
+            // that another is due.
+            if erases {
+                writer.note_erased();
             }
             Ok(done)
         })
@@ -185,6 +201,16 @@ impl Store {
             Ok(())
         })
     }
+}
+
+fn at_desk<T>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let before = writer.log.total_changes();
+    let done = in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))?;
+    // If nothing was changed, no room was needed.
+    if writer.log.total_changes() != before {
+        writer.shared.note_room(true);
+    }
+    Ok(done)
 }
 
 /// Runs a job; a panic in it is returned as an error.

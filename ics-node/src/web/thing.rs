@@ -367,7 +367,7 @@ fn event(record: &Record, listed: &Listed) -> Markup {
             p .detail {
                 "as " (capacity(&listed.by, explain::is_of_owners(listed)))
                 @if !stands {
-                    @if record.is_to_come(listed) { "; does not count yet: " } @else { "; no longer counts: " }
+                    @if listed.is_to_come() { "; does not count yet: " } @else { "; no longer counts: " }
                     bdi { (clean(&listed.because)) }
                     @if let Some(ended) = ended { ", entry " (ended.by.index) }
                 }

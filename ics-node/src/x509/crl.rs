@@ -129,15 +129,6 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     Ok(ReadList { number, this_update, next_update: time::timestamp(next_update) })
 }
 
-/// When a list was made, DER; whose it is, nobody looks at.
-///
-/// # Errors
-/// When it is none.
-pub fn list_made_at(der: &[u8]) -> Result<Timestamp, String> {
-    let list = CertificateList::from_der(der).map_err(|error| error.to_string())?;
-    Ok(time::timestamp(list.tbs_cert_list.this_update))
-}
-
 /// What stands in a list, DER, that this authority has signed, wherever it is.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ pub use self::authority::{
     issue_authority,
 };
 pub use self::cms::certs_only;
-pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, list_made_at, read_list, read_revoked};
+pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
 pub use self::csr::{Csr, Proof, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{
@@ -36,7 +36,7 @@ pub use self::revocation::{Reason, State, because, is_key_compromised, is_only_o
 pub use self::shown::Shown;
 pub use self::signature::{SignError, algorithm as signature_algorithm, sign, verify};
 pub use self::subject::{certificate_pem, pem_block};
-pub use self::taken_back::{TakenBack, asked_for, is_permitted_after, is_permitted_since, sets_status};
+pub use self::taken_back::{AskedBy, TakenBack, asked_for, is_permitted_after, is_permitted_since, sets_status};
 
 use der::Decode as _;
 use sha2::{Digest as _, Sha256};

@@ -96,8 +96,10 @@ pub const PASSWORD_BASED_MAC: ObjectIdentifier = oid("1.2.840.113533.7.66.13");
 pub const PBMAC1: ObjectIdentifier = oid("1.2.840.113549.1.5.14");
 /// id-PBKDF2 (RFC 8018, A.2).
 pub const PBKDF2: ObjectIdentifier = oid("1.2.840.113549.1.5.12");
-/// id-it-implicitConfirm of CMP.
+/// id-it-implicitConfirm of CMP (RFC 9810, 5.1.1.1).
 pub const CMP_IMPLICIT_CONFIRM: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.13");
+/// id-it-confirmWaitTime of CMP (RFC 9810, 5.1.1.2).
+pub const CMP_CONFIRM_WAIT_TIME: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.14");
 /// id-it-caCerts of CMP (RFC 9810, 5.3.19.14).
 pub const CMP_CA_CERTS: ObjectIdentifier = oid("1.3.6.1.5.5.7.4.17");
 /// id-it-rootCaKeyUpdate of CMP (RFC 9810, 5.3.19.15).

@@ -280,7 +280,8 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
 }
 
 /// What blocked the thing for ever after a certificate was issued to it, whether it still does or that is over since: the
-/// owners have lifted it, or declared its signer compromised, or it holds for the thing no more. By index.
+/// owners have lifted it, or declared its signer compromised, or it holds for the thing no more. What began first comes
+/// first: it may have been planned before others, and of what was erased the index is that of its erasure.
 fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
     // Who had no role over a group blocked nothing by what he said of it.
     let is_entitled = |it: &Listed| it.by.group.is_none() || it.entitled_by.is_some();
@@ -298,7 +299,7 @@ fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
     let was_issued_before = |it: &&Listed| it.void_since.is_some_and(|void| issued.by.index < void.index);
     let former = record.formerly_blocked.iter().filter(was_issued_before);
     let mut all: Vec<&Listed> = record.statements.iter().filter(blocks).filter(counts).chain(former).collect();
-    all.sort_by_key(|it| it.by.index);
+    all.sort_by_key(|it| (it.begins_at(), it.by.index));
     all.dedup_by_key(|it| it.by.index);
     all
 }
@@ -318,10 +319,13 @@ fn says_compromised(it: &Listed) -> bool {
     it.status.as_ref().is_some_and(|status| status.as_str() == "compromised")
 }
 
-/// Whether two signers in two roles say that the thing is compromised.
+/// Whether two signers in two roles say that the thing is compromised. An erasure may name who had said what it erased, but
+/// not in which role: that somebody else says so as well is enough then.
 fn is_agreed(blocks: &[&Listed]) -> bool {
     let says = || blocks.iter().filter(|it| says_compromised(it));
-    says().any(|a| says().any(|b| a.by.signer != b.by.signer && a.by.role != b.by.role))
+    let signer = |it: &Listed| it.said_by.as_ref().map_or(it.by.signer, |by| by.signer);
+    let in_one_role = |a: &Listed, b: &Listed| a.said_by.is_none() && b.said_by.is_none() && a.by.role == b.by.role;
+    says().any(|a| says().any(|b| signer(a) != signer(b) && !in_one_role(a, b)))
 }
 
 /// Whether nothing says any more whose a key is but certificates that are revoked for good: it shows no longer who comes.

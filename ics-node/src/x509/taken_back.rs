@@ -15,12 +15,28 @@ use super::revocation::is_same_key;
 const ASKED: &str = "; asked by ";
 /// Who asks because he may have certificates for the names.
 const NAMES: &str = "who may have its names";
+/// What stands behind a signer who sets no status of the thing.
+const REQUESTS: &str = ", who may ask for its certificates";
 
-/// The reason as the log says it, with the signer who asks for what is not his; without one, because he may have
-/// certificates for the names.
+/// Who has a certificate revoked that is not his own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedBy {
+    /// An account that may have certificates for its names.
+    Names,
+    /// A signer who may ask for certificates of the thing, and sets no status of it.
+    Requester(Fingerprint),
+    /// A signer who sets the status of the thing: by that he keeps it from getting others.
+    StatusSetter(Fingerprint),
+}
+
+/// The reason as the log says it, with who asks for what is not his.
 #[must_use]
-pub fn asked_for(reason: Reason, signer: Option<Fingerprint>) -> String {
-    signer.map_or_else(|| format!("{reason}{ASKED}{NAMES}"), |signer| format!("{reason}{ASKED}{signer}"))
+pub fn asked_for(reason: Reason, by: AskedBy) -> String {
+    match by {
+        AskedBy::Names => format!("{reason}{ASKED}{NAMES}"),
+        AskedBy::Requester(signer) => format!("{reason}{ASKED}{signer}{REQUESTS}"),
+        AskedBy::StatusSetter(signer) => format!("{reason}{ASKED}{signer}"),
+    }
 }
 
 /// That a certificate was taken back because somebody asked for it whose it was not.
@@ -53,10 +69,11 @@ impl<'r> TakenBack<'r> {
         !is_permitted_after(record, self.index)
     }
 
-    /// Whether the thing gets none now, whatever its key: a signer has said that it shall not.
+    /// Whether the thing gets none now, whatever its key: a signer who sets its status has said that it shall not.
     #[must_use]
     pub fn bars_thing(&self, record: &Record) -> bool {
-        self.asked_by != NAMES && self.stands(record)
+        let by_its_status = self.asked_by != NAMES && !self.asked_by.ends_with(REQUESTS);
+        by_its_status && self.stands(record)
     }
 
     /// Whether the certificate of a later statement should not have been issued: its request and this were under way at

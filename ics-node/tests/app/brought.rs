@@ -69,6 +69,52 @@ async fn of_what_anybody_may_copy_nothing_is_left_out_on_the_way() {
     assert_eq!(copy.peers()[0].pulls[0].state, "by-hand");
 }
 
+/// Nor is it hidden at first, where the rest of the log is still to come, and called erased in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_anybody_may_copy_nothing_is_called_erased_on_the_way() {
+    let (maker, site) = (Party::found("devices.acme.example"), Party::found("plant.example"));
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let block = maker.submit_one(&home, blocked(&maker, &home, 1, "stolen", None)).await.expect("admitted");
+    maker.publish(&home, &device(2), "urn:dev:os:32473-2", "L2").await;
+    let (copy, domain) = (by_hand(&site, &home, &maker), &maker.domain);
+    let left = Remnant { statement: block.id, identity: IdentityId::Key(device(1).fingerprint()) };
+    let bring = |is_honest: bool| {
+        let mut said = Carried::Begin;
+        loop {
+            let wanted = tokio::task::block_in_place(|| copy.carried(domain, said)).expect("taken");
+            said = match wanted {
+                Wanted::Descriptors { from } => Carried::Descriptors(home.descriptors(domain, from).expect("here")),
+                Wanted::Checkpoint => Carried::Checkpoint(home.checkpoint(domain).expect("signed")),
+                Wanted::Page { from, until, .. } => {
+                    let mut page = home.entries(Reader::Anonymous, domain, from, 4, Some(until)).expect("a page");
+                    if from == 0 && !is_honest {
+                        hide(&mut page, block.index);
+                    }
+                    Carried::Page(page)
+                }
+                Wanted::Again(again) => {
+                    let mut shown = home.entries_again(Reader::Anonymous, domain, &again).expect("shown");
+                    for entry in shown.entries.iter_mut().filter(|_| !is_honest) {
+                        *entry = Entry::Erased { leaf: entry.leaf_data(), remnant: left };
+                    }
+                    Carried::Shown(shown)
+                }
+                Wanted::Nothing(reached) => return reached,
+            };
+        }
+    };
+    for _ in 0..2 {
+        let reached = bring(false);
+        let why = reached.trouble.unwrap_or_default();
+        assert!(why.contains("was erased, and no erasure that is here says so"), "{why}");
+        assert_eq!((reached.size, reached.as_of), (block.index + 1, None), "nothing of it is shown");
+    }
+    let reached = bring(true);
+    assert_eq!((reached.trouble, reached.unconfirmed, reached.size), (None, false, block.index + 2));
+    assert_eq!(status_of(&copy, &maker, 1).as_deref(), Some("stolen"));
+}
+
 /// What others may not read of a domain nobody but its home could tell, and nobody has signed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_part_that_is_brought_it_is_said_upon_whose_word_it_rests() {

@@ -200,6 +200,48 @@ async fn only_who_holds_a_copy_says_that_nothing_was_lost() {
     }
 }
 
+/// The address of who shows a checkpoint, and says to all else that he does not hold the domain.
+async fn shows_no_more_than(checkpoint: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let mut asked = [0; 4096];
+            let length = caller.read(&mut asked).await.unwrap_or_default();
+            let (status, kind, body) = match String::from_utf8_lossy(&asked[..length]).contains("/checkpoint ") {
+                true => ("200 OK", "text/plain", checkpoint.as_str()),
+                false => ("404 Not Found", "application/problem+json", r#"{"type":"urn:ics:problem:unknown-domain"}"#),
+            };
+            let head = format!("content-type: {kind}\r\ncontent-length: {}\r\nconnection: close", body.len());
+            let _ = caller.write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}").as_bytes()).await;
+        }
+    });
+    url
+}
+
+/// Who is asked next may know nothing of it, and a home that goes on would sign another history.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_is_kept_in_mind_where_it_is_shown_and_not_given() {
+    let loss = Loss::of(Party::found("devices.acme.example"), false).await;
+    let (maker, whole) = (&loss.maker, loss.who_has_it());
+    let signed = whole.checkpoint(&maker.domain).expect("signed");
+    std::fs::remove_file(maker.data().join("heads").join(maker.domain.as_str())).expect("lost as well");
+    drop(maker.open());
+    let before = copied(maker);
+    let (home, lesser) = (maker.open(), maker.open_with(|setup| setup.data = before.path().to_owned()));
+    home.hold().expect("held back");
+    let url = shows_no_more_than(signed).await;
+    let client = ics_sync::http::client_builder(&url).build().expect("a client");
+    let peer = ics_sync::http::HttpPeer::new(&url, client).expect("a peer").into();
+    let breaks_off = Source::Peer { name: "who breaks off".to_owned(), peer };
+    let has_less = Source::Copy { name: "who has less".to_owned(), app: lesser };
+    let (answers, goes_on) = loss.ask(&home, &[breaks_off, has_less]).await;
+    assert_eq!(answers, [Ok(None), Ok(Some(0))]);
+    assert!(!goes_on, "more was signed than is here");
+    let all = Source::Copy { name: "who has it all".to_owned(), app: whole };
+    assert_eq!(loss.ask(&home, &[all]).await, (vec![Ok(Some(2))], true));
+}
+
 /// Whom it is to ask the operator says while the node runs: it needs no restart. He may name another one next, who has more
 /// than the first: so the silence does not end at once.
 #[tokio::test(flavor = "multi_thread")]

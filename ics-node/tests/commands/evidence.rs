@@ -228,6 +228,19 @@ fn what_another_machine_allows_over_plain_http_lets_nothing_happen() {
     }
 }
 
+/// Without its time nobody can tell for how long an answer of the node is good.
+#[test]
+fn a_node_that_is_older_than_its_gateway_is_to_be_upgraded() {
+    let stage = Stage::new();
+    let check = serde_json::json!({"answers": [{"verdict": "allow", "reason": "permitted", "view": ""}]});
+    let older = stands_in(move |_| check.to_string());
+    let description = stage.write("sw-description", "software = {}");
+    let ended = stage.run_alone("nobody", &["--node", &older, "gate", "swupdate", &description]);
+    let (message, _) = ended.failure();
+    assert!(ended.code != 0 && message.contains("missing field `time`"), "{ended:?}");
+    assert!(message.contains("upgrade the node"), "{message}");
+}
+
 /// Whoever serves a file chooses its bytes: they must not choose what is asked of it.
 #[test]
 fn a_document_in_the_place_of_software_is_refused_with_the_command_that_checks_it() {

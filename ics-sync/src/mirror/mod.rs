@@ -256,16 +256,21 @@ impl Mirror {
         let review = Review::of(&page, held, self.unsettled, word, question(from, now));
         let is_home = word.is_home;
         let extended = held.extend(page, target, self.reached.as_ref(), word);
-        let Some((next, page)) = self.or_stop(extended) else { return };
+        let Some((mut next, mut page)) = self.or_stop(extended) else { return };
         if let Some(statement) = next.belied(&page) {
             return self.fail(Trouble::Unerased { statement, size }, now);
         }
-        // Descriptors that come with the pages before may have changed that.
-        if page.checkpoint.is_some() && page.rights.is_some() && !is_home && next.charter.is_public() {
+        let is_part_of_public = page.rights.is_some() && !is_home && next.charter.is_public();
+        if is_part_of_public && page.checkpoint.is_some() {
             return self.fail(Trouble::Public { size }, now);
         }
+        if let Some(held) = self.held.as_ref().filter(|_| is_part_of_public) {
+            // A descriptor between here and the checkpoint may change who may copy. Until then nothing that is held is given
+            // up on this word.
+            next.leave_rights(&mut page, held);
+        }
         self.pending = Some((Arc::new(page), next));
-        (self.review, self.pause) = (review, Pause::default());
+        (self.review, self.pause) = (review.filter(|_| !is_part_of_public), Pause::default());
     }
 
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.

@@ -64,6 +64,14 @@ pub enum VerifiedEntry {
 }
 
 impl VerifiedPage {
+    /// What the erasures among its entries say is left, and where.
+    pub(super) fn erasures(&self) -> impl Iterator<Item = (u64, Remnant)> {
+        self.entries.iter().filter_map(|entry| match entry {
+            VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
+            VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
+        })
+    }
+
     /// One without entries, for what is said of those that are held.
     pub(super) fn dating(held: &Held, checkpoint: Option<SignedCheckpoint>) -> Self {
         let (size, root) = (held.tree.size(), held.tree.root());
@@ -120,12 +128,18 @@ impl Held {
     /// between is judged by whose the erased one was.
     pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
         self.erased.range(page.from..).next()?;
-        let erasures = page.entries.iter().filter_map(|entry| match entry {
-            VerifiedEntry::Whole { header, entry } if header.kind == EntryKind::Erasure => left_by(&entry.body),
-            VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
-        });
-        let mut told = erasures.filter(|(index, _)| *index >= page.from);
+        let mut told = page.erasures().filter(|(index, _)| *index >= page.from);
         told.find_map(|(index, _)| self.erased.get(&index)).map(|left| left.statement)
+    }
+
+    /// Takes a page without what it says of this mirror's rights: they stay what they were, and what it hides is in doubt.
+    pub(super) fn leave_rights(&mut self, page: &mut VerifiedPage, former: &Self) {
+        self.rights.clone_from(&former.rights);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.from = former.doubt.as_ref().map_or(page.from, |former| former.from.min(page.from));
+        }
+        (page.rights, page.doubt, page.settles) = (self.rights.clone(), self.doubt.clone(), false);
+        page.ended.clear();
     }
 
     /// Whether somebody decides what may be read of a page: the home does, and whoever is asked where no home is known.

@@ -4,6 +4,7 @@
 use ics_core::limits;
 use ics_core::time::Timestamp;
 
+use super::review::Review;
 use super::stop::Trouble;
 use super::{Action, Mirror};
 
@@ -60,6 +61,9 @@ impl Mirror {
         let was_a_page = self.target.is_some() && self.pending.is_none() && self.wanted_descriptor().is_none();
         if was_a_page {
             self.portion = self.portion.after_failure();
+        }
+        if self.review.as_ref().is_some_and(Review::is_testing_erased) {
+            return self.is_not_erased(what, now);
         }
         self.fail(Trouble::Failure(what.to_owned()), now);
     }

@@ -5,12 +5,13 @@
 //! longer be read is noted. Only then the page is applied, and with it all that was filled in: so a copy goes from one
 //! whole state to the next, and its checkpoint never stands for an identity of which it has a part.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::entry::{Entry, EntryKind, Header};
+use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 
 use super::Mirror;
@@ -50,6 +51,9 @@ pub struct Fill {
     pub lost: Vec<u64>,
     /// Where the home shows here what others have said may not be read: who, and from which entry on.
     pub doubt: Option<Doubt>,
+    /// What the peer says is left of erased statements, by index, where no more than the leaf is here and all may be read.
+    /// Nobody has signed that: the fill is to be refused if no erasure that is held, filled in or not, says the same.
+    pub erased: Vec<(u64, Remnant)>,
 }
 
 /// A look that is under way.
@@ -68,6 +72,8 @@ pub(super) struct Review {
     hidden: BTreeSet<u64>,
     question: u64,
     asked: Vec<Seen>,
+    /// What was said to be left of erased statements of which no more than the leaf is here.
+    erased: BTreeMap<u64, Remnant>,
     fill: Option<Arc<Fill>>,
 }
 
@@ -93,15 +99,19 @@ impl Review {
         let earlier = sight.map(|sight| sight.earlier.iter().copied().filter(|index| *index < from).collect());
         let mut needed: BTreeSet<u64> = earlier.unwrap_or_default();
         let doubt = held.doubt.clone().filter(|_| word.is_home);
-        let rest = match (unsettled || held.has_other_rights(page), &doubt) {
+        // Whoever shows all answers for what others have hidden as well: after him nobody knows any more that they did.
+        let ends_doubt = |_: &&Doubt| word.is_home || sight.is_none();
+        let doubted = held.doubt.as_ref().filter(ends_doubt).map(|doubt| doubt.from);
+        let rest = match (unsettled || held.has_other_rights(page), doubted) {
             (true, _) => Survey { from: 0, among: None },
-            (false, Some(doubt)) => Survey { from: doubt.from, among: None },
+            (false, Some(from)) => Survey { from, among: None },
             (false, None) if needed.is_empty() => return None,
             (false, None) => Survey { from: 0, among: Some(Arc::new(core::mem::take(&mut needed))) },
         };
         let is_hidden = |(_, entry): &(u64, &wire::Entry)| matches!(entry, wire::Entry::Hidden(_));
         let hidden = (from..).zip(&page.entries).filter(is_hidden).map(|(index, _)| index).collect();
-        Some(Self { rights, rest, doubt, hidden, needed, size: from, question, asked: Vec::new(), fill: None })
+        let (asked, erased) = (Vec::new(), BTreeMap::new());
+        Some(Self { rights, rest, doubt, hidden, needed, size: from, question, asked, erased, fill: None })
     }
 
     pub(super) fn step(&self) -> Step {
@@ -133,7 +143,9 @@ impl Review {
         // What was named and is here needs no question; only a change of rights can take it away.
         let named = self.rest.among.is_some();
         let Some(last) = seen.last() else {
-            let needed = core::mem::take(&mut self.needed);
+            let mut needed = core::mem::take(&mut self.needed);
+            // What is gone would be asked for without end.
+            needed.retain(|index| !self.erased.contains_key(index));
             self.rest = Survey { from: 0, among: Some(Arc::new(needed)) };
             return self.rest.among.as_ref().is_some_and(|needed| !needed.is_empty());
         };
@@ -159,6 +171,10 @@ impl Review {
         if let Some(index) = shown.lost.iter().find(|index| again.held.binary_search(index).is_err()) {
             return Err(Trouble::NotAsked(format!("that entry {index} may not be read")).into());
         }
+        // Who may read everything may go on reading what he holds.
+        if let Some(index) = shown.lost.first().filter(|_| self.rights.is_none()) {
+            return Err(Trouble::Withheld { from: *index, size: self.size }.into());
+        }
         // What did not fit comes next.
         if let Some(next) = again.hidden.get(shown.entries.len()) {
             self.rest.from = *next;
@@ -168,7 +184,7 @@ impl Review {
             return Err(Trouble::Failure(words).into());
         }
         self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
-        let (mut entries, mut lost) = (Vec::with_capacity(shown.entries.len()), shown.lost);
+        let (mut entries, mut lost, mut erased) = (Vec::with_capacity(shown.entries.len()), shown.lost, Vec::new());
         for (seen, entry) in self.asked.iter().filter(|seen| self.wants(seen)).zip(shown.entries) {
             match revealed(*seen, entry)? {
                 Revealed::Now(index, header, entry) if !seen.is_whole => entries.push((index, *header, entry)),
@@ -181,16 +197,41 @@ impl Review {
                     return Err(Trouble::Withheld { from: seen.index, size: self.size }.into());
                 }
                 Revealed::Not if seen.is_whole => lost.push(seen.index),
-                Revealed::Now(..) | Revealed::Not | Revealed::Gone => {}
+                Revealed::Gone(left) if !seen.is_whole => erased.push((seen.index, left)),
+                Revealed::Now(..) | Revealed::Not | Revealed::Gone(_) => {}
             }
         }
+        self.erased.extend(erased);
         self.asked = Vec::new();
         if !entries.is_empty() || !lost.is_empty() {
             lost.sort_unstable();
             let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
-            self.fill = Some(Arc::new(Fill { entries, lost, doubt }));
+            self.fill = Some(Arc::new(Fill { entries, lost, doubt, erased: Vec::new() }));
         }
         Ok(())
+    }
+
+    /// At the end: has some of what was said to be erased held against the log, if there is any of which the page that waits
+    /// does not say the same. Who left something out could else call it erased when he is asked for it. Who may not read all
+    /// cannot tell, as the erasure may be hidden from him.
+    fn tests_erased(&mut self, page: &VerifiedPage) -> bool {
+        if self.rights.is_some() || self.erased.is_empty() {
+            return false;
+        }
+        for (index, left) in page.erasures() {
+            if self.erased.get(&index) == Some(&left) {
+                self.erased.remove(&index);
+            }
+        }
+        let erased: Vec<_> = core::iter::from_fn(|| self.erased.pop_first()).take(limits::FEED_ENTRIES).collect();
+        let is_any = !erased.is_empty();
+        self.fill = is_any.then(|| Arc::new(Fill { entries: Vec::new(), lost: Vec::new(), doubt: None, erased }));
+        is_any
+    }
+
+    /// Whether that is what is done now.
+    pub(super) fn is_testing_erased(&self) -> bool {
+        self.fill.as_ref().is_some_and(|fill| !fill.erased.is_empty())
     }
 
     /// The fill is stored.
@@ -215,8 +256,8 @@ impl From<Trouble> for Refused {
 enum Revealed {
     Now(u64, Box<Header>, Entry),
     Not,
-    /// There is nothing left to be shown; the owners' erasure says what stays.
-    Gone,
+    /// There is nothing left to be shown but this; the owners' erasure says what stays.
+    Gone(Remnant),
 }
 
 /// An entry that was hidden, if it is shown now; it must be what its leaf in the home's log says.
@@ -228,7 +269,7 @@ fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
     }
     match entry {
         wire::Entry::Hidden(_) => Ok(Revealed::Not),
-        wire::Entry::Erased { .. } => Ok(Revealed::Gone),
+        wire::Entry::Erased { remnant, .. } => Ok(Revealed::Gone(remnant)),
         wire::Entry::Whole(entry) => match entry.header() {
             // Nobody hides these, and what came behind was judged without it.
             Ok(header) if !seen.is_whole && matches!(header.kind, EntryKind::Descriptor | EntryKind::Certificate) => {
@@ -277,10 +318,28 @@ impl Mirror {
         }
     }
 
+    /// Takes the news that nothing in the log says of an entry that it was erased, as the peer does. Behind a page that leads to
+    /// no checkpoint the erasure may be to come: so that page is taken without what it says of this mirror's rights, and the
+    /// next one has all looked at again. Else it waits for another checkpoint, or for another peer.
+    pub(super) fn is_not_erased(&mut self, what: &str, now: Timestamp) {
+        if let (Some((page, next)), Some(held)) = (&mut self.pending, &self.held)
+            && page.checkpoint.is_none()
+        {
+            let page = Arc::make_mut(page);
+            (page.rights, page.doubt) = (held.rights.clone(), held.doubt.clone());
+            (next.rights, next.doubt) = (held.rights.clone(), held.doubt.clone());
+            self.review = None;
+            return;
+        }
+        self.fail(Trouble::Failure(what.to_owned()), now);
+        self.asks_rights = false;
+    }
+
     /// Takes what is held of the entries that [`super::Action::Survey`] asks about, in ascending order; none when there are no
     /// more.
     pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
-        if self.review.as_mut().is_some_and(|review| !review.surveyed(seen)) {
+        let (Some(review), Some((page, _))) = (&mut self.review, &self.pending) else { return };
+        if !review.surveyed(seen) && !review.tests_erased(page) {
             self.review = None;
         }
     }

@@ -40,10 +40,12 @@ impl Mirror {
             return;
         }
         if (1..self.size()).contains(&theirs) {
+            // The tree here has no roots of earlier sizes: whoever stores the entries can tell.
             (self.earlier, self.pause, self.resting) = (Some(checkpoint), Pause::default(), false);
             return;
         }
-        // What is known may be nowhere any more: less of it is of use where it is more than what is held.
+        // A larger checkpoint, which another peer has shown, may lead nowhere now because nobody has those entries any more.
+        // Without a target a smaller one is of use as well, as long as it is ahead of what is held.
         let leads_on = self.target.is_none() && theirs > self.size();
         if theirs < ours.max(1) && !leads_on {
             return self.fail(Trouble::Stale { ours, theirs }, now);
@@ -63,15 +65,15 @@ impl Mirror {
         }
     }
 
-    /// Takes the answer to [`Action::RootAt`](super::Action::RootAt). Whoever shows an early head of what is held lags behind;
-    /// one that is no head of it is a fork, as one of the same size is.
+    /// Takes the answer to [`Action::RootAt`](super::Action::RootAt). If what is held begins with that root, the peer only
+    /// lags behind. If it does not, the home has signed another log than this one: a fork, as with two roots of one size.
     pub fn handle_root(&mut self, root: &Hash, now: Timestamp) {
         let Some(earlier) = self.earlier.take() else { return };
         let (ours, theirs) = (self.known(), earlier.checkpoint.size);
         if *root == earlier.checkpoint.root {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
-        // A head says nothing of what stands behind it.
+        // The proof is a checkpoint of as many entries or more. A smaller one says nothing of those that come behind it.
         let covers = |reached: &&SignedCheckpoint| reached.checkpoint.size >= theirs;
         let ours = self.reached.as_ref().filter(covers).map(|reached| reached.note.clone());
         self.stopped = Some(Stop::Fork { size: theirs, ours, theirs: earlier.note });
@@ -119,7 +121,8 @@ impl Mirror {
 
     /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
     pub(super) fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
-        // What was not believed when it came is no news once its time has come: who withholds news could show it then.
+        // A time that was not believed when it came makes the same checkpoint no newer once that time has come: whoever
+        // withholds news could keep it until then.
         let is_newer = self.reached.as_ref().is_none_or(|reached| {
             reached.checkpoint.size < checkpoint.checkpoint.size
                 || reached.claimed < checkpoint.claimed
@@ -128,8 +131,11 @@ impl Mirror {
         if self.awaits_home(now) || self.doubt_erasures(now) {
             return;
         }
-        if self.unsettled {
-            // A checkpoint alone must not let a part of it take effect.
+        // What others hid from a mirror that knew the home, and does so no longer; or a part of what anybody may copy, which
+        // was to be followed by the rest. An early head would else make do with it.
+        let is_left_out = |held: &Held| held.doubt.is_some() && (held.rights.is_none() || held.charter.is_public());
+        if self.unsettled || self.held.as_ref().is_some_and(is_left_out) {
+            // With a checkpoint alone, what was filled in so far would take effect, and what is missing would never be asked for.
             self.asks_rights = true;
             return self.rest(now);
         }

@@ -127,6 +127,25 @@ fn only_what_others_have_shown_is_asked_for_again() {
     assert_eq!(memory.left_out, [doubt(10)]);
 }
 
+/// As where a bundle is brought to a node that has peers as well: it would count as all that there is.
+#[test]
+fn what_was_left_out_is_asked_for_where_the_home_is_known_no_longer() {
+    for more in 0..2 {
+        let mut home = home();
+        home.hidden.clear();
+        let (mut mirror, mut memory) = began(&home, true);
+        ask(&mut mirror, &mut memory, 0, &home.keeping_back([4, 5]), at(NOW));
+        assert_eq!((memory.size(), memory.sealed, &memory.rights), (10, 0, &None));
+        let mut full = home.for_reader(false).into_owned();
+        full.append_many(more, "true", at(LATER));
+        full.sign(at(LATER));
+        mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, false));
+        ask(&mut mirror, &mut memory, 0, &full, at(LATER));
+        assert_eq!((mirror.status().trouble, mirror.status().doubt), (None, None));
+        assert!(memory.shown().eq(0..10 + more) && memory.sealed == 10 + more, "{:?}", memory.kept);
+    }
+}
+
 #[test]
 fn an_honest_peer_is_only_confirmed() {
     let home = home();
@@ -225,6 +244,80 @@ fn who_may_read_all_is_shown_all_of_what_was_hidden() {
     };
     assert_eq!(trouble, Some(Trouble::Withheld { from: 3, size: 10 }));
     assert_eq!(memory.sealed, 10);
+}
+
+/// It would be deleted, and all answers about it `unknown`.
+#[test]
+fn of_what_anybody_may_copy_nothing_that_is_held_goes() {
+    let mut home = home();
+    home.hidden.clear();
+    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
+    home.amend(at(NOW), |next| next.access.push_str(public));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = began(&home, false);
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(NOW));
+    assert_eq!((memory.sealed, &memory.rights), (11, &None));
+    home.append_many(2, "true", at(LATER));
+    home.sign(at(LATER));
+    let now = at(LATER);
+    loop {
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from: 11, until, .. } => {
+                let mut page = home.page(11, 1, until).expect("within the log");
+                page.sight.iter_mut().for_each(|sight| sight.ended = vec![1, 2, 3]);
+                mirror.handle_page(page, now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::FetchPage { .. } => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(memory.shown().eq(0..11) && memory.rights.is_none(), "{:?}", memory.kept);
+    assert_eq!(memory.doubt, Some(doubt(11)), "of what came before nobody else has said anything");
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(LATER));
+    assert!(memory.shown().eq(0..13) && mirror.status().doubt.is_none(), "{:?}", memory.kept);
+}
+
+/// A page that others follow is taken for as much as it shows; its part of the log counts for nothing by itself.
+#[test]
+fn of_what_anybody_may_copy_no_part_counts_under_an_early_head() {
+    let mut home = home();
+    let public = "@id(\"anyone-copies\") permit (principal, action == Action::\"mirror\", resource);\n";
+    home.amend(at(NOW), |next| next.access.push_str(public));
+    home.sign(at(NOW));
+    let early = home.keeping_back([4]);
+    home.append_many(1, "true", at(NOW));
+    home.sign(at(NOW));
+    let mut part = home.keeping_back([4]);
+    part.page_limit = 11;
+    let (mut mirror, mut memory) = began(&home, false);
+    loop {
+        match mirror.poll_action(at(NOW)) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&part.descriptors(from), at(NOW)),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&part.note, at(NOW)),
+            Action::FetchPage { from: 0, limit, until } => {
+                mirror.handle_page(part.page(0, limit, until).expect("within the log"), at(NOW));
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(at(NOW));
+            }
+            Action::FetchPage { .. } => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((memory.size(), memory.sealed, &memory.doubt), (11, 0, &Some(doubt(0))));
+    let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, false));
+    ask(&mut mirror, &mut memory, 0, &early, at(LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed), (Some(Trouble::Public { size: 11 }), 0));
+    ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(EVEN_LATER));
+    assert_eq!((mirror.status().trouble, memory.sealed, &memory.rights), (None, 12, &None));
 }
 
 /// The rules say who may read, and are signed by the owners: nobody but the home may say that they hide something.

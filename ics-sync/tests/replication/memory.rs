@@ -10,6 +10,7 @@ use ics_core::log::entry::{Entry, EntryKind};
 use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::log::{Hash, LeafData};
 use ics_core::statement::Remnant;
+use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_sync::Applier;
 use ics_sync::mirror::{Doubt, Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
@@ -155,6 +156,15 @@ impl Memory {
         if self.failures > 0 {
             self.failures -= 1;
             return Err("the disk is full".to_owned());
+        }
+        for (index, left) in &fill.erased {
+            let says_so = |entry: &Entry| match body::parse(&entry.body) {
+                Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((*index, *left)),
+                _ => false,
+            };
+            if !self.entries.iter().flatten().any(says_so) {
+                return Err(format!("nothing says that entry {index} was erased"));
+            }
         }
         for (index, _, entry) in &fill.entries {
             assert_eq!(entry.leaf_data(), self.leaves[*index as usize], "only what the home signed is filled in");

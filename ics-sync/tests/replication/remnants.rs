@@ -109,3 +109,110 @@ fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwi
         assert_eq!((mirror.status().trouble, memory.sealed), (Some(trouble), 0), "{lie:?}");
     }
 }
+
+/// Entries from which on a peer shows all that he has, whatever he hid of those before.
+const WHOLE: u64 = 5;
+
+/// Asks a peer who hides the erased entry in what comes before [`WHOLE`], as if it might not be read, and calls it erased
+/// when he is asked for it again, because then it may; until there is nothing to do but wait.
+fn ask_again(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) {
+    let mut part = home.clone();
+    part.partial = true;
+    let part = part.keeping_back([ERASED as usize]);
+    for _ in 0..100 {
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from, limit, until } => {
+                let shown = if from < WHOLE { &part } else { home };
+                mirror.handle_page(shown.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) => {
+                let mut shown = home.again(&again).expect("within the log");
+                for (_, entry) in again.hidden.iter().zip(&mut shown.entries).filter(|(index, _)| **index == ERASED) {
+                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
+                }
+                mirror.handle_shown(shown, now);
+            }
+            Action::Fill(fill) => match memory.take(&fill) {
+                Ok(()) => mirror.handle_filled(),
+                Err(problem) => mirror.handle_failure(&problem, now),
+            },
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::Wait { .. } | Action::Listen { .. } => return,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the mirror does not come to rest: {:?}", mirror.status());
+}
+
+/// Whoever brings a log could else hide a block at first, say then that all may be read, and call the block erased.
+#[test]
+fn what_was_hidden_is_not_believed_to_be_erased_unless_the_log_says_so() {
+    let home = home(5);
+    for lie in lies() {
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask_again(&mut mirror, &mut memory, &home, lie, at(NOW));
+        let why = mirror.status().trouble.map(|trouble| trouble.to_string()).unwrap_or_default();
+        assert!(why.contains("entry 4 was erased"), "{lie:?}: {why}");
+        assert_eq!((memory.size(), memory.sealed, memory.rights.is_some()), (10, 0, true), "{lie:?}");
+        // Nor by whoever begins anew with that.
+        let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER));
+        ask_again(&mut mirror, &mut memory, &home, lie, at(LATER));
+        assert_eq!((memory.size(), memory.sealed), (10, 0), "{lie:?}");
+        let mut mirror = memory.mirror(&home.origin, SETTINGS, at(LATER));
+        ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
+        assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 11, None), "{lie:?}");
+    }
+}
+
+#[test]
+fn what_was_hidden_is_believed_to_be_erased_where_the_erasure_is_held_or_comes_along() {
+    for page_limit in [5, 100] {
+        let mut home = home(page_limit);
+        let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+        ask_again(&mut mirror, &mut memory, &home, truth(), at(NOW));
+        assert_eq!((mirror.status().trouble, memory.sealed), (None, 11), "{page_limit} entries at once");
+        assert_eq!(memory.rights.is_some(), page_limit == 100, "all of it came in the first page, or did not");
+        home.append_many(1, "true", at(LATER));
+        home.sign(at(LATER));
+        ask_again(&mut mirror, &mut memory, &home, truth(), at(LATER));
+        assert_eq!((mirror.status().trouble, memory.sealed, memory.rights), (None, 12, None), "{page_limit}");
+    }
+}
+
+/// It would be deleted, and nobody would ask for it again.
+#[test]
+fn who_may_read_all_loses_nothing_that_he_holds() {
+    let home = home(5);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let mut part = home.clone();
+    part.partial = true;
+    let now = at(NOW);
+    let trouble = loop {
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from, limit, until } => {
+                let shown = if from < WHOLE { &part } else { &home };
+                mirror.handle_page(shown.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) => {
+                let shown = home.again(&again).expect("within the log");
+                mirror.handle_shown(wire::Shown { lost: vec![ERASED], ..shown }, now);
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::Wait { .. } => break mirror.status().trouble,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((trouble, memory.size()), (Some(Trouble::Withheld { from: ERASED, size: 5 }), 5));
+}

@@ -37,7 +37,7 @@ pub(super) fn cmp(bytes: &[u8]) {
     }
     let answer = request.map_or_else(Answer::Refused, |_| Answer::Confirmed);
     let Some(authority) = &*AUTHORITY else { return };
-    let (to, from) = (&message.header, &authority.name);
+    let (to, from) = (&message, &authority.name);
     let reply = Reply { to, from, answer, chain: &[], nonce: [7; 16], now: AT };
     let by = if matches!(protection, Ok(Protection::Secret)) { Protector::Secret(SECRET) } else { Protector::None };
     let Ok(reply) = reply.to_der(&by) else { return };

@@ -13,7 +13,7 @@ use ics_node::keys::{Algorithm, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphras
 use serde_json::json;
 
 use crate::client::{Client, first_der};
-use crate::support::Server;
+use crate::support::{Server, eventually};
 use crate::world::{CREATED, DOMAIN, TOKEN, controller, maker, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
@@ -251,6 +251,25 @@ fn accounts_are_found_again_changed_and_given_up() {
     device.order(&[URN]).fails(403, "unauthorized");
     device.register(&json!({})).fails(403, "unauthorized");
     Client::new(&server, 99).register(&json!({"onlyReturnExisting": true})).fails(400, "accountDoesNotExist");
+}
+
+/// Nobody asks the operator to have it deleted.
+#[test]
+fn whom_to_write_to_is_nowhere_once_an_account_is_given_up() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let account = device.kid.borrow().clone().expect("an account");
+    let contact = "mailto:whom-to-write-to@acme.example";
+    device.post_to(&account, &json!({"contact": [contact]})).is(200);
+    let is_there = || {
+        let read = |name: &str| std::fs::read(server.world.database().with_file_name(name)).unwrap_or_default();
+        let files = ["acme.db", "acme.db-wal"].map(read).concat();
+        files.windows(contact.len()).any(|part| part == contact.as_bytes())
+    };
+    assert!(is_there());
+    let given_up = device.post_to(&account, &json!({"status": "deactivated"})).is(200);
+    assert_eq!(given_up.json()["contact"], json!([]));
+    eventually("it is deleted", || !is_there());
 }
 
 #[test]

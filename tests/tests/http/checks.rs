@@ -33,7 +33,9 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
     assert_eq!(told(&allowed), (204, "allow", "permitted"));
     assert_eq!(allowed.header("ics-view"), "devices.acme.example=6 care.acme.example=1");
     assert_eq!(allowed.header("cache-control"), "no-store");
-    assert!(allowed.header("ics-fresh-until") > allowed.header("ics-as-of"), "{:?}", allowed.headers);
+    let time = |name| Timestamp::parse(allowed.header(name)).expect("a time");
+    let good = time("ics-as-of")..time("ics-fresh-until");
+    assert!(good.contains(&time("ics-time")), "for how long it is good can be told: {:?}", allowed.headers);
     let device = fingerprint(10);
     for (query, expected) in [
         ("serial=SN-12&use=connect", (403, "deny", "blocked")),
@@ -56,6 +58,7 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
     }
     let unknown = check("serial=SN-99&use=connect").await;
     assert_eq!(unknown.header("ics-fresh-until"), "", "nothing can be relied on");
+    assert!(Timestamp::parse(unknown.header("ics-time")).is_ok(), "{:?}", unknown.headers);
 }
 
 /// Whoever installs what nobody knows must not be told so of what is withdrawn where he may not look.
@@ -231,7 +234,7 @@ async fn an_answer_out_of_memory_is_the_answer() {
         for other in [&hot, &routed] {
             assert_eq!(other.status, first.status, "{path}");
             let mut headers = other.headers.clone();
-            for changing in ["date", "ics-as-of", "ics-fresh-until"] {
+            for changing in ["date", "ics-as-of", "ics-fresh-until", "ics-time"] {
                 if let Some(value) = first.headers.get(changing) {
                     headers.insert(changing, value.clone());
                 }

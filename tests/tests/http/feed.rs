@@ -11,6 +11,7 @@ use ics_sync::http::{EventStream, HttpPeer, client_builder};
 use ics_sync::news::News;
 use ics_sync::wire::{Entry, Page};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::support::{Node, settings};
@@ -127,6 +128,22 @@ async fn strangers_take_half_of_the_places_of_listeners() {
     node.get(&waiting).await.is_problem("their half is taken", (503, "busy"));
     let known = node.call("GET", &waiting, |request| request.bearer_auth(TOKEN)).await;
     assert_eq!(known.status, 200, "the other half is there for who is known");
+}
+
+/// Who waits for news asks for nothing, and yet he is being answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_keeps_his_place() {
+    let node = Node::of_with(World::founded, &Settings { max_connections: 4, ..settings() }).await;
+    let mut listener = peer(&node).stream(&domain(), 0).await.expect("a stream");
+    next(&mut listener).await;
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        idle.push(TcpStream::connect(node.addresses[0]).await.expect("connects"));
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(10), node.get("/livez")).await.expect("there is a place");
+    assert_eq!(answer.status, 200);
+    publish(node.app(), 10..12).await;
+    assert_eq!(page(&mut listener).await.from, 1);
 }
 
 /// A node that copies the domain from another one.

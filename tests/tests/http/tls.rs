@@ -13,6 +13,7 @@ use ics_node::http::{self, ServeError, Settings};
 use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, ShownCertificate, TlsError};
 use ics_sync::http::client_builder;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::support::{Node, settings};
@@ -56,6 +57,21 @@ async fn curl_speaks_tls_with_a_node() {
     assert!(curl(&node, &files, &["--tls-max", "1.1"]).await.contains("000"));
     let other = certificate(directory.path(), "other").await;
     assert!(curl(&node, &other, &[]).await.contains("000"), "another certificate is not trusted");
+}
+
+/// Neither where all places are taken, nor where only so many begin a handshake as actix would wait for.
+#[tokio::test]
+async fn who_begins_no_handshake_keeps_nobody_out() {
+    let directory = TempDir::new().expect("directory");
+    let files = certificate(directory.path(), "node").await;
+    for (max_connections, idle) in [(4, 12), (4096, 300)] {
+        let node = Node::start(&Settings { max_connections, tls: Some(files.clone()), ..settings() });
+        let mut silent = Vec::new();
+        for _ in 0..idle {
+            silent.push(TcpStream::connect(node.addresses[0]).await.expect("connects"));
+        }
+        assert_eq!(curl(&node, &files, &[]).await, "ok\n1.1 200", "beside {idle}");
+    }
 }
 
 /// The certificate's key, as an operator takes it from there to pin it.

@@ -259,6 +259,57 @@ async fn whoever_reads_nothing_is_cut() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
+/// A dozen who say this and no more.
+async fn dozen(node: &Node, said: &[u8]) -> Vec<TcpStream> {
+    let mut dozen = Vec::new();
+    for _ in 0..12 {
+        let mut one = TcpStream::connect(node.addresses[0]).await.expect("connects");
+        one.write_all(said).await.expect("sends");
+        dozen.push(one);
+    }
+    dozen
+}
+
+/// Somebody else is answered beside them.
+async fn answers(node: &Node) {
+    let answer = tokio::time::timeout(Duration::from_secs(10), node.get("/livez")).await.expect("there is a place");
+    assert_eq!(answer.status, 200);
+}
+
+/// Nobody holds a place that somebody else needs: the usual time in which a request must be there is half a minute.
+#[tokio::test]
+async fn whoever_comes_finds_a_place() {
+    let node = Node::start(&Settings { max_connections: 4, ..settings() });
+    let mut silent = dozen(&node, b"").await;
+    answers(&node).await;
+    let cut = tokio::time::timeout(Duration::from_secs(10), silent[0].read(&mut [0])).await.expect("in time");
+    assert_eq!(cut.expect("ends"), 0, "the oldest has left");
+    // For the head of a second request actix sets no time at all.
+    let _begun = dozen(&node, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nG").await;
+    answers(&node).await;
+}
+
+/// Whoever is being answered keeps his place, however many come.
+#[tokio::test]
+async fn whoever_waits_for_an_answer_keeps_his_place() {
+    let node = Node::start(&Settings { max_connections: 4, ..settings() });
+    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let body = br#"{"statements": []}"#;
+    let head = format!(
+        "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let _silent = dozen(&node, b"").await;
+    answers(&node).await;
+    slow.write_all(body).await.expect("sends");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+}
+
 #[tokio::test]
 async fn what_is_not_http_gets_400() {
     let node = Node::start(&settings());

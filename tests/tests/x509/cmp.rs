@@ -1,5 +1,6 @@
 //! CMP as openssl speaks it.
 
+mod refused;
 mod told;
 
 use core::num::NonZeroU32;
@@ -317,7 +318,11 @@ fn whoever_could_not_read_the_answer_is_heard() {
     let more = ["-disable_confirm", "-reqout", "request.der", "-rspout", "response.der"];
     site.gets("", IDEVID, &[&new[..], &more].concat());
     assert_eq!(site.revoked(), Vec::<String>::new());
-    let (request, nonce) = (site.bench.read("request.der"), part(&site.bench.read("response.der"), 0xa5));
+    let (request, response) = (site.bench.read("request.der"), site.bench.read("response.der"));
+    let nonce = part(&response, 0xa5);
+    // confirmWaitTime, 1.3.6.1.5.5.7.4.14.
+    let kind = [0x2b, 6, 1, 5, 5, 7, 4, 14];
+    assert!(part(&response, 0xa8).windows(kind.len()).any(|part| part == kind), "until when it is waited for");
     // error: a rejection.
     let error = tlv(0xb7, &tlv(0x30, &tlv(0x30, &[2, 1, 2])));
     let read = site.changed(&request, &tlv(0xa6, &nonce), &error);

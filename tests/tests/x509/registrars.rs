@@ -69,6 +69,10 @@ fn a_signer_asks_for_the_thing_that_his_request_names() {
     site.gets("", LINE, &named);
     site.gets("", LINE, &["-cmd", "rr", "-oldcert", "ldevid.pem", "-revreason", "4"]);
     assert_eq!(site.revoked().iter().filter(|it| *it == "superseded").count(), 1);
+    // He sets no status: the thing gets others, only this key gets none.
+    site.is_refused("", LINE, &named, "badCertTemplate");
+    site.bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out other.key");
+    site.gets("", &LINE[..7], &[&named[..], &["-newkey", "other.key"]].concat());
 
     let from_index = site.world.size();
     site.world.change(|descriptor| descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index }]);

@@ -1,6 +1,7 @@
 //! What rests on other domains gives fewer rights, by both programs alike.
 
 use super::*;
+use crate::statement::Erasure;
 
 /// The rules of the templates about what rests on other domains.
 const ELSEWHERE: &str = r#"
@@ -10,13 +11,21 @@ when { (context.adopted || context.granted_elsewhere) && context.grants != Role:
 when { context.granted_elsewhere && context.lifts };
 "#;
 
+/// The domain with these rules.
+fn guarded() -> Domain {
+    changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE))
+}
+
 /// The rule of [`ELSEWHERE`] by which the last draft is refused, if it is: by both programs alike.
 fn refused_by(drafts: &[Draft]) -> Option<String> {
-    let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
-    match decided(guarded, drafts) {
+    rule_of(decided(guarded(), drafts))
+}
+
+fn rule_of(decided: Result<Admitted, Refusal>) -> Option<String> {
+    match decided {
         Ok(_) => None,
         Err(Refusal::NotPermitted { rules, .. }) => Some(rules.join(" ")),
-        Err(refusal) => panic!("{refusal}: {drafts:#?}"),
+        Err(refusal) => panic!("{refusal}"),
     }
 }
 
@@ -119,13 +128,35 @@ fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
     }
 }
 
+/// What came from a source and was erased here is lifted by who may there, as before: its erasure says where it came from.
+/// One that names nobody has made it a word of this domain.
+#[test]
+fn a_source_lifts_what_came_from_there_also_once_that_is_erased() {
+    let sold = grant(2, MAKER, "manufacturer", BUYER, "owner").adopted().log();
+    let suspended = status(3, CONTROLLER, "security-controller", "suspended").adopted().log();
+    let about = [sold, suspended];
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = guarded().erasure_of(&about[1], &context, time(4)).expect("it may be erased");
+    let in_use = status(5, BUYER, "owner", "in-use").ends(3);
+    let refused = Some("elsewhere-lifts-nothing".to_owned());
+    for (what, erasure, lift, expected) in [
+        ("from there", erasure.clone(), in_use.clone().adopted(), None),
+        ("said here", erasure.clone(), in_use.clone(), refused.clone()),
+        ("of the owners' own word", Erasure { said_by: None, ..erasure }, in_use.adopted(), refused),
+    ] {
+        let left = Logged::of_erasure(4, time(4), &erasure, HEIR).expect("it is about the device");
+        let before = [about[0].clone(), left];
+        assert_eq!(rule_of(decided_behind(guarded(), &before, &lift.log())), expected, "{what}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Whoever says what in whatever order, here or at a source: both programs admit the same of it under these rules.
     #[test]
     fn what_is_from_elsewhere_is_found_twice(drafts in logs(), adopted in vec(any::<bool>(), 20)) {
-        let guarded = changed(0, |descriptor| descriptor.access.push_str(ELSEWHERE));
+        let guarded = guarded();
         let at_source = |(draft, is_adopted): (Draft, bool)| if is_adopted { draft.adopted() } else { draft };
         let said: Vec<Draft> = drafts.into_iter().zip(adopted).map(at_source).collect();
         for last in 1..said.len() {

@@ -1,7 +1,8 @@
 //! What a record answers about itself.
 
 use super::*;
-use crate::record::resolve;
+use crate::domain::Context;
+use crate::record::{Logged, resolve};
 use crate::samples::*;
 
 fn record(drafts: &[Draft]) -> Record {
@@ -83,6 +84,7 @@ fn what_is_to_come_is_told_from_what_has_ended_before() {
         (vec![later(1), sold.clone()], false),
         (vec![later(1), sold.clone().until(3_000_000)], true),
         (vec![later(1).until(2_500_000), sold.clone().until(3_000_000)], false),
+        (vec![later(1).until(3_000_000), sold.clone().until(3_000_000)], false),
         (vec![later(1), sold.from(1_500_000)], true),
     ] {
         let expected = if is_to_come { vec![(BUYER, 1)] } else { Vec::new() };
@@ -105,6 +107,46 @@ fn what_is_to_come_of_a_group_ends_where_it_was_said() {
     let to_come =
         |count: usize| record(&drafts[..count]).grants_to_come().map(|(_, it)| it.by.index).collect::<Vec<_>>();
     assert_eq!([4, 5].map(to_come), [vec![2], Vec::new()]);
+}
+
+/// Who has sold a thing says nothing of it any more by the order that it is of: whom he gives the order later is not its
+/// owner to be.
+#[test]
+fn nobody_is_to_own_by_its_order_what_was_sold_before() {
+    let all = group("all P1", &[(Attribute::Model, "P1")]);
+    let sold = grant(2, BUYER, "owner", KEEPER, "owner").ends(1);
+    for (case, second, expected) in [("it is sold", sold, vec![]), ("it is not", introduce(2), vec![3])] {
+        let drafts = [
+            introduce(0).attribute(Attribute::Model, "P1"),
+            grant(1, MAKER, "manufacturer", BUYER, "owner").on(&all),
+            second,
+            grant(3, BUYER, "owner", HEIR, "owner").from(2_000_000).on(&all),
+        ];
+        let record = record(&drafts);
+        let found: Vec<_> = record.grants_to_come().map(|(_, it)| it.by.index).collect();
+        assert_eq!(found, expected, "{case}");
+        let because = &record.statement_at(3).expect("listed").because;
+        assert_eq!(because.contains("does not cover"), expected.is_empty(), "{case}: {because}");
+    }
+}
+
+/// What is left of an erased statement falls when its signer takes it back, and what it had ended comes.
+#[test]
+fn what_an_erased_statement_had_ended_is_to_come_once_that_is_taken_back() {
+    let planned = status(1, KEEPER, "maintainer", "suspended").from(2_000_000);
+    let (mut about, _) = split(&[introduce(0), planned, status(2, KEEPER, "maintainer", "in-use").ends(1)]);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = domain().erasure_of(&about[2], &context, time(3)).expect("it may be erased");
+    about[2] = Logged::of_erasure(3, time(3), &erasure, HEIR).expect("it is about the device");
+    let taken_back = say(4, KEEPER, "maintainer", Act::Withdrawal).ends(2).log();
+    let is_to_come = |about: &[Logged], at: Timestamp| {
+        let record = resolve(&domain(), &device(), about, &[], at).expect("something was said");
+        (record.statement_at(1).expect("listed").is_to_come(), record.effect().blocks())
+    };
+    assert_eq!(is_to_come(&about, now()), (false, false), "the erased one has ended it");
+    about.push(taken_back);
+    assert_eq!(is_to_come(&about, now()), (true, false), "nothing has");
+    assert_eq!(is_to_come(&about, time(2_000_000)), (false, true), "it has come");
 }
 
 #[test]

@@ -107,7 +107,8 @@ fn key_of<'a>(held: &'a Certificate, statement: &Statement, header: &Header) -> 
     held.key_for(&statement.issuer(), purpose, header.keys_judged_at())
 }
 
-/// A key that may no longer sign says nothing new; what already stands in the log keeps its receipt.
+/// Refuses anything new if the key may no longer sign. If the entry already stands in the log, sending it in again
+/// still gives its receipt.
 fn if_by(key: Result<&PublicKey, KeyRefusal>, judged: Judgement) -> Judgement {
     match (judged, key) {
         (Judgement::Admitted(_), Err(error)) => Judgement::Refused(Problem::of(Code::SignerKey, error.to_string())),
@@ -315,7 +316,7 @@ fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result
 }
 
 /// Whether the remnant in the place of an entry agrees with an erasure that has effect.
-fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
+pub(in crate::app) fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
     let found = entries.find(&[Posting::Statement(told.statement)], limits::PAGE_ITEMS)?;
     let said = |content: &Content| match body::parse(&content.body) {
         Ok(Body::Erasure(signed)) => signed.erasure.leaves() == Some((index, *told)),

@@ -25,8 +25,8 @@ use crate::background::breathe_among;
 use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
 /// How much work ([`Line::work`]) one job of the writer does before other jobs get their turn: a whole batch about
-/// things with short records is less, and a batch about the longest record makes one job for every 64 statements.
-const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
+/// things with short records is less, and a batch about the longest record is cut into jobs of 64 statements.
+pub(in crate::app) const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
 
 /// What became of one body in the writer.
 #[derive(Debug)]
@@ -261,7 +261,7 @@ impl App {
 /// The outcomes of bodies in the writer, and the domain with them.
 type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
 
-/// The result of one job, and the bodies that it leaves to another.
+/// The result of one job, and the bodies that it leaves to the next.
 type Turn = (Admitted, Vec<Incoming>);
 
 /// A submission that is on disk.
@@ -319,7 +319,8 @@ pub(crate) fn append_all(
     append_some(tx, hosted, &mut incoming.into_iter(), clock, usize::MAX)
 }
 
-/// As [`append_all`], stopping after `most` work ([`Line::work`]), but not before the first body.
+/// As [`append_all`], stopping after `most` work ([`Line::work`]), but not before the first body. The bodies that are
+/// not taken are left in `incoming`.
 pub(in crate::app) fn append_some(
     tx: &mut WriteTx<'_>,
     hosted: &Hosted,
@@ -383,8 +384,8 @@ fn append_one(
     Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
 }
 
-/// Judges what comes in. If the rules keep out a certificate, whatever in it ends the one in the log is judged alone;
-/// the source's proof does not cover that part.
+/// Judges what comes in. If the rules keep out a certificate by which its holder revokes the key, the revocation is
+/// judged alone: it ends the state that stands in the log. It is not what the source has logged, so no source is named.
 fn judge_or_end(
     log: &impl Log,
     domain: Option<&Domain>,

@@ -60,7 +60,8 @@ pub(super) fn united_late(
     Ok(whole.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body)))
 }
 
-/// The part of a certificate that is accepted even if the rules keep it out: its holder's revocation of the key.
+/// The state of a certificate that stands in the log, united with the holder's revocation of its key from a certificate
+/// that the rules keep out: the revocation is accepted all the same.
 pub(super) fn revocation_alone(
     domain: &Domain,
     entries: &impl Entries,

@@ -135,7 +135,7 @@ impl App {
                         mirror.handle_applied(self.clock().now());
                         hosted.moved.send_modify(|moves| *moves += 1);
                     }
-                    // A peer was faster: what it brought need not be brought again.
+                    // A peer was faster, or part of the page was stored: what is here need not be brought again.
                     Err(_) if self.store().head(hosted.number)?.size != page.from => {
                         *mirror = self.resume_carried(hosted)?;
                     }
@@ -143,10 +143,12 @@ impl App {
                 },
                 Action::RootAt { size } => mirror.handle_root(&self.store().root_at(hosted.number, size)?, now),
                 Action::Survey(survey) => mirror.handle_surveyed(self.survey(hosted, &survey)?),
-                Action::Fill(fill) => {
-                    self.take_fill(hosted, &fill)?;
-                    mirror.handle_filled();
-                }
+                Action::Fill(fill) => match self.take_fill(hosted, &fill) {
+                    Ok(()) => mirror.handle_filled(),
+                    // What it says does not hold.
+                    Err(AppError::Problem { detail, .. }) => mirror.handle_failure(&detail, now),
+                    Err(error) => return Err(error),
+                },
                 Action::Stopped(stop) => {
                     return match OtherLog::of(&stop) {
                         Some(other) => Ok((other.wanted(), Some(Asking::Begins(Box::new(other))))),

@@ -72,8 +72,9 @@ struct Told {
 }
 
 impl Told {
-    /// Whether this report also covers the present reason for stopping. A mirror that is shown another log is stopped
-    /// by its head or by its entries, depending on which log is longer at the time.
+    /// Whether this report also covers the present reason for stopping, so that it need not be repeated. A mirror that
+    /// is shown another log may stop at a checkpoint of that log while it is the shorter one ([`Stop::Fork`]), and the
+    /// next time at its entries, because it has become the longer one ([`Stop::Unproven`]): that is the same news.
     fn covers(&self, reason: &Stop, seal: Option<&String>) -> bool {
         let is_other_log = |stop: &Stop| matches!(stop, Stop::Fork { .. } | Stop::Unproven { .. });
         let is_alike =

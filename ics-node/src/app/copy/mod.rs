@@ -1,5 +1,6 @@
 //! Copies of domains: what a home serves to its mirrors, and how this node mirrors the domains of others.
 
+pub(super) mod arriving;
 pub(super) mod carry;
 pub(super) mod copying;
 pub(super) mod erased_copies;

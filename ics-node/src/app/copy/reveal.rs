@@ -9,14 +9,16 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::record::Posting;
+use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_sync::mirror::{Fill, Seen, Survey};
 
 use super::feed::decode;
 use crate::api::Problem;
+use crate::api::problem::Code;
 use crate::app::admit::check::{Checked, check_logged};
-use crate::app::admit::judge::{Judgement, judge_earlier, why_without_effect};
+use crate::app::admit::judge::{Judgement, is_borne_out, judge_earlier, why_without_effect};
 use crate::app::entries::{Entries as _, Line, Snapshot, keys_of, keys_of_missed};
 use crate::app::hosted::Hosted;
 use crate::app::open::take;
@@ -45,9 +47,14 @@ impl App {
     /// precedes it. Later entries about the same identities are judged again, because they may depend on it.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
         let judging = self.judging(hosted, fill)?;
-        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
+        let (lost, erased, alarm) = (fill.lost.clone(), fill.erased.clone(), left_out(fill));
         let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
+            for (index, left) in erased {
+                if !is_borne_out(&*tx, index, &left)? {
+                    return Err(AppError::new(Code::Refused, not_erased(index, &left)));
+                }
+            }
             writer.forget_line();
             if let Some(first) = judging.first() {
                 writer.note_filled(first.index, tx.sight().unsettled);
@@ -56,7 +63,7 @@ impl App {
             if let Some(alarm) = &alarm {
                 tx.alarm(now, "left-out", alarm);
             }
-            judge_all(tx, judging, now)
+            Ok::<_, AppError>(judge_all(tx, judging, now)?)
         };
         self.store().write(hosted.number, job)?.wait()?;
         Ok(())
@@ -138,6 +145,15 @@ pub(crate) fn lose(tx: &mut WriteTx<'_>, index: u64) -> Result<(), StoreError> {
         Some(content) => tx.lose(index, keys_of_missed(&content.body)),
         None => Ok(()),
     }
+}
+
+/// Why it is not believed that an entry was erased.
+fn not_erased(index: u64, left: &Remnant) -> String {
+    format!(
+        "the peer says that entry {index}, the statement {}, was erased, and no erasure that is here says so: it is still to \
+         come, or the peer withholds the entry",
+        left.statement
+    )
 }
 
 /// Reports what the home shows although others had said that it may not be read. Those others need not have lied: a

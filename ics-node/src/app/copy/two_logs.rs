@@ -36,8 +36,8 @@ impl App {
         }
     }
 
-    /// Whether a log, by its own checkpoint, begins differently from the one held here; `None` if that is not proven.
-    /// Both checkpoints were verified when they came.
+    /// Whether the log of the checkpoint `theirs` begins differently from the one held here, by a consistency proof
+    /// from the peer; `None` if that proves nothing. The signatures of both checkpoints were verified when they came.
     async fn begins_otherwise(&self, hosted: &Arc<Hosted>, peer: &Peer, (ours, theirs): (&str, &str)) -> Option<bool> {
         let (ours, theirs) = (claimed(ours)?, claimed(theirs)?);
         let size = provable(ours.size)?;

@@ -25,16 +25,18 @@ const READ: usize = 16;
 /// What is kept about a domain from one admission to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// The last thing that nobody had mentioned before, and all that is said about its groups; valid until something
-    /// more is said about any group.
+    /// The first statement about the last new thing, and all that is said about its groups: the next thing off a
+    /// factory line belongs to the same groups. Forgotten as soon as something more is said about any group.
     last: Option<(Logged, Vec<Logged>)>,
+    /// Statements of long records.
     kept: Kept,
+    /// See [`Line::work`].
     work: usize,
 }
 
 impl Line {
-    /// Drops what is kept if the judged entry changes it. A statement changes no earlier one; an erasure does, and a
-    /// certificate may decide whose statements they are.
+    /// Forgets what the judged entry may have changed. A statement changes no earlier one; an erasure does, and a
+    /// certificate may show that statements are somebody else's.
     pub(crate) fn take(&mut self, what: &What, is_admitted: bool) {
         match what {
             What::Statement(statement) if is_about_group(statement.subject()) => self.last = None,
@@ -44,7 +46,7 @@ impl Line {
         }
     }
 
-    /// Drops everything: entries that stand in the log have changed.
+    /// Forgets everything: entries that stand in the log have changed.
     pub(crate) fn forget(&mut self) {
         (self.last, self.kept) = (None, Kept::default());
     }
@@ -59,9 +61,9 @@ impl Line {
         self.work
     }
 
-    /// All that is said about the subject of a statement to be admitted, and about its groups. A thing that nobody has
-    /// mentioned belongs to the groups that the statement itself gives, and the next one off a factory line to the
-    /// same, so what is said about those is read once.
+    /// All that is said about the subject of a statement to be admitted, and about its groups. For a thing that is new
+    /// to the log the statement itself names the groups, and the next thing off a factory line names the same ones, so
+    /// what is said about those is read once.
     pub(crate) fn before(
         &mut self,
         entries: &impl Entries,
@@ -152,8 +154,8 @@ impl Line {
         of_groups(candidates, |posting, limit| self.find(entries, domain, posting, limit))
     }
 
-    /// The statements at these indices, to which a posting has led, in log order, and the remnants of others.
-    /// Statements at hand are not read again.
+    /// The statements that have a posting, among the entries to which it has led, in log order, and the remnants of
+    /// those that were erased. Statements at hand are not read again.
     fn at(
         &mut self,
         entries: &impl Entries,
@@ -218,7 +220,9 @@ mod tests {
     use ics_core::vocabulary::Act;
 
     use super::*;
+    use crate::app::hosted::Hosted;
     use crate::fixture::{SALT, device, signer, word};
+    use crate::store::{DomainNumber, Part};
 
     fn statement(index: u64) -> Logged {
         let said = Claims::new(Act::Identity, word("manufacturer"), word("devices.acme.example"));
@@ -247,5 +251,25 @@ mod tests {
         kept.keep(&said[7..], &all[3..], most);
         assert_eq!(held(&kept), [3, 4, 5, 6], "there is no room for more of the same");
         assert_eq!(kept.bytes, most);
+    }
+
+    #[test]
+    fn what_is_at_hand_of_a_domain_that_rests_is_forgotten() {
+        let said = statement(0);
+        let number = DomainNumber::new(1).expect("in range");
+        let hosted = Hosted::new(number, word("devices.acme.example"), Part::Mirror, None);
+        let mut line = Line { last: Some((said.clone(), Vec::new())), ..Line::default() };
+        line.kept.keep(core::slice::from_ref(&said), &[0], KEPT_BYTES);
+        hosted.set_working(None, line);
+        let is_at_hand = || {
+            let (domain, line) = hosted.working_at(0).expect("nothing is under way");
+            let found = (line.last.is_some(), line.kept.statements.len());
+            hosted.set_working(domain, line);
+            found
+        };
+        hosted.forget_line_if_idle();
+        assert_eq!(is_at_hand(), (true, 1), "something came in since the start");
+        hosted.forget_line_if_idle();
+        assert_eq!(is_at_hand(), (false, 0));
     }
 }

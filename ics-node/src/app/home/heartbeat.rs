@@ -35,6 +35,7 @@ impl App {
             let beat = move || {
                 app.beat_once();
                 app.store().look_over(LOOKED_OVER);
+                app.all_hosted().iter().for_each(|hosted| hosted.forget_line_if_idle());
                 if let Err(error) = app.forget_certified(app.clock().now()) {
                     tracing::error!(%error, "what stands in certificates that are over was not forgotten");
                 }

@@ -90,8 +90,7 @@ enum NoAnswer {
 type Erased = BTreeMap<u64, Remnant>;
 
 impl App {
-    /// The domains of this node that may not be written, because more was signed for them than is held or because they
-    /// were restored from a copy.
+    /// This node's domains that may not be written: more was signed than is held, or they were restored from a copy.
     #[must_use]
     pub fn silent(&self) -> Vec<DomainName> {
         let silent = |hosted: &Arc<Hosted>| self.is_silent(hosted).unwrap_or(true);
@@ -118,8 +117,7 @@ impl App {
         Ok(self.store().doubt_what_was_cosigned(true)?)
     }
 
-    /// All peers that can be asked, as configured now: only they know which of them holds a copy of what this node has
-    /// lost.
+    /// All peers that can be asked, as configured now: only they know which of them holds a copy of what was lost.
     #[must_use]
     pub fn who_may_have_it(&self) -> Vec<Source> {
         let source = |(name, peer)| Source::Peer { name, peer };
@@ -256,7 +254,11 @@ impl App {
         loop {
             let now = self.clock().now();
             let answer = match mirror.poll_action(now) {
-                Action::Stopped(stop) => return Err(self.why_stopped(hosted, &stop)),
+                Action::Stopped(stop) => {
+                    let why = self.why_stopped(hosted, &stop);
+                    self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;
+                    return Err(why);
+                }
                 Action::RootAt { size } => {
                     let root = self.store().root_at(hosted.number, size).map_err(|error| error.to_string())?;
                     mirror.handle_root(&root, now);
@@ -284,16 +286,16 @@ impl App {
                 }
                 action => source.answer(&mut mirror, action, self).await,
             };
-            match answer {
-                Ok(()) => {}
-                Err(NoAnswer::NotHeld) => return Ok((fetched > 0).then_some(fetched)),
-                Err(NoAnswer::Failed(problem)) => return Err(problem),
-            }
+            let Err(none) = answer else { continue };
+            self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;
+            return match none {
+                NoAnswer::NotHeld => Ok((fetched > 0).then_some(fetched)),
+                NoAnswer::Failed(problem) => Err(problem),
+            };
         }
     }
 
-    /// Why a source is not asked any further. The proof of a fork is stored; a page that leads nowhere could be
-    /// anybody's work.
+    /// Why a source is asked no further. A fork's proof is stored; a page that leads nowhere may be anybody's work.
     fn why_stopped(&self, hosted: &Hosted, stop: &Stop) -> String {
         let kept = if matches!(stop, Stop::Fork { .. }) { self.keep_fork(hosted, stop) } else { Ok(()) };
         kept.map_or_else(|error| error.to_string(), |()| stop.to_string())
@@ -309,8 +311,9 @@ impl App {
         self.resume_at(hosted, &origin, 60_000, false)
     }
 
-    /// Looks through all that a source would give from here on, keeping only what the log says was erased: the erasure
-    /// may come long after the statement, and a leaf that was taken back would stay.
+    /// Looks through all that a source would give from here on, keeping only what the log says was erased. The erasure
+    /// may come many pages after the statement, and a bare leaf that was taken back in the statement's place would stay
+    /// for good: so the page with the statement is taken back only once the erasure has been seen.
     async fn look_ahead(&self, hosted: &Hosted, source: &Source, mut mirror: Mirror) -> Result<Erased, String> {
         let mut erased = Erased::new();
         loop {
@@ -340,7 +343,8 @@ impl App {
         }
     }
 
-    /// Before anything is accepted or refused, it is put on file that this much was signed.
+    /// Puts on file that this much was signed: before anything is accepted or refused, and also if a source shows the
+    /// checkpoint and nothing more. The next source asked may not know of it, and the silence would end.
     async fn put_on_file(&self, hosted: &Arc<Hosted>, known: Option<SignedCheckpoint>) -> Result<(), AppError> {
         let Some(known) = known else { return Ok(()) };
         let hosted = Arc::clone(hosted);
@@ -365,8 +369,7 @@ impl App {
     }
 
     /// Begins a new epoch of a domain with the owners' descriptor, which cites the head that is left and names this
-    /// node's new key as the home's. After that nobody can get back what was lost. The caller checks whether the domain
-    /// is silent.
+    /// node's new key. After that nobody can get back what was lost. The caller checks whether the domain is silent.
     ///
     /// # Errors
     /// When the descriptor is refused, or cites another head.

@@ -21,12 +21,18 @@ impl Copied {
         maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
         let data = tempfile::tempdir().expect("directory");
         let copy = copy(data.path(), &home, &maker.domain, &[("home", &served(&home))]);
+        let copied = Self { maker, home, copy, data };
+        copied.catch_up().await;
+        copied
+    }
+
+    /// Copies until the copy has everything, then stops.
+    async fn catch_up(&self) {
         let (stop, stopped) = watch::channel(false);
-        let replicating = tokio::spawn(copy.clone().replicate(stopped));
-        catches_up(&copy, &home, &maker.domain).await;
+        let replicating = tokio::spawn(self.copy.clone().replicate(stopped));
+        catches_up(&self.copy, &self.home, &self.maker.domain).await;
         stop.send_replace(true);
         replicating.await.expect("ends");
-        Self { maker, home, copy, data }
     }
 
     fn introduce(&self, number: u8) -> Vec<u8> {
@@ -74,4 +80,28 @@ async fn who_submits_again_what_is_soon_kept_no_longer_gets_its_receipt() {
         panic!("{results:?}")
     };
     assert_eq!(again.index, receipt.index);
+}
+
+/// The home's answer took longer to arrive than the erasure of the entry that it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_was_erased_before_its_receipt_came_none_is_kept() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let body = copied.introduce(2);
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![body.clone()]));
+    let Ok(Ok(posted)) = posted else { panic!("it is not taken in") };
+    let receipt = copied.maker.submit_one(&copied.home, body.clone()).await.expect("admitted");
+    copied.maker.erase(&copied.home, receipt.index).await;
+    copied.catch_up().await;
+
+    let answer = Ok(vec![Outcome::Receipt(serde_json::to_value(&receipt).expect("JSON"))]);
+    let results = tokio::task::block_in_place(|| {
+        copied.copy.note(&hosted, &[(posted[0].id, body.clone())], answer).expect("noted");
+        copied.copy.results_of(&posted).expect("told").results
+    });
+    let [SubmissionResult::Problem(problem)] = results.as_slice() else { panic!("{results:?}") };
+    assert_eq!((problem.code(), problem.is_final()), ("upstream", false), "it may be submitted once more");
+    let again = copied.copy.submit(&copied.maker.domain, vec![body]).await.expect("is answered").results;
+    let [SubmissionResult::Problem(problem)] = again.as_slice() else { panic!("{again:?}") };
+    assert_eq!(problem.code(), "statement-erased", "so says the home");
 }

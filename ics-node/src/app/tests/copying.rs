@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
+use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::statement::make::sign_descriptor;
 use ics_core::vocabulary::DomainName;
-use ics_sync::mirror::{Action, Mirror};
+use ics_sync::mirror::{Action, Mirror, VerifiedPage};
 use tokio::sync::watch;
 
 use crate::api::SubmissionResult;
@@ -68,11 +69,10 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     assert_eq!(vouched(&open(), &maker, 1), Some(1), "what is behind it has effect, after a restart as well");
 }
 
-/// Does what a mirror says, with the home's answers to a stranger, until it has stored this many more pages.
-fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pages: usize) {
+/// Does what a mirror says, with the home's answers to a stranger, until there is a page to store.
+fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> Arc<VerifiedPage> {
     let hosted = copied.hosted(of).expect("copied");
-    let mut stored = 0;
-    while stored < pages {
+    loop {
         let now = copied.clock().now();
         match mirror.poll_action(now) {
             Action::FetchDescriptors { from } => {
@@ -83,11 +83,7 @@ fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pa
                 let page = home.entries(Reader::Anonymous, of, from, limit.min(PAGE), Some(until));
                 mirror.handle_page(page.expect("a page"), now);
             }
-            Action::Apply(page) => {
-                copied.take_page(&hosted, &page, None).expect("is stored");
-                mirror.handle_applied(now);
-                stored += 1;
-            }
+            Action::Apply(page) => return page,
             Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
             Action::FetchAgain(again) => {
                 let shown = home.entries_again(Reader::Anonymous, of, &again).expect("is shown");
@@ -100,6 +96,60 @@ fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pa
             other => panic!("{other:?}; {:?}", mirror.status()),
         }
     }
+}
+
+/// Does what a mirror says, as [`next_page`], until it has stored this many more pages.
+fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pages: usize) {
+    let hosted = copied.hosted(of).expect("copied");
+    for _ in 0..pages {
+        let page = next_page(home, copied, of, mirror);
+        copied.take_page(&hosted, &page, None).expect("is stored");
+        mirror.handle_applied(copied.clock().now());
+    }
+}
+
+/// Other writers wait for one part of the page only. If a part cannot be stored, the copier starts anew from what is
+/// here: otherwise it would try for ever to store the whole page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_takes_long_is_stored_in_parts_and_shown_as_a_whole() {
+    let maker = Party::found("devices.acme.example");
+    let (home, of) = (maker.open(), &maker.domain);
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, of, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(of).expect("copied");
+    let origin = home.domain(of).expect("here").info.origin;
+    let goes_on = || copied.resume_at(&hosted, &origin, 1_000, false).expect("goes on");
+    let held = || copied.store().head(hosted.number).expect("here").size;
+    let there = || (1..8).map(|number| vouched(&copied, &maker, number).is_some()).collect::<Vec<_>>();
+    let copies = || tokio::task::block_in_place(|| copy_pages(&home, &copied, of, &mut goes_on(), 1));
+    // The descriptor, the certificate and a device.
+    copies();
+    for number in 2..5 {
+        maker.publish(&home, &device(number), &format!("urn:dev:os:32473-{number}"), "L2").await;
+    }
+    let moved = hosted.moved.subscribe();
+    tokio::task::block_in_place(|| {
+        let mut page = VerifiedPage::clone(&next_page(&home, &copied, of, &mut goes_on()));
+        assert_eq!((page.entries.len(), page.checkpoint.is_some()), (PAGE, true));
+        page.checkpoint.iter_mut().for_each(|reached| reached.checkpoint.root = Hash([9; 32]));
+        copied.take_page_in_jobs(&hosted, &Arc::new(page), None, 1).expect_err("it does not lead there");
+    });
+    assert_eq!(held(), 5, "two of three");
+    assert_eq!(there(), [true, false, false, false, false, false, false]);
+    assert!(moved.has_changed().expect("still there"), "whoever copies from a peer begins anew");
+
+    copies();
+    assert_eq!((held(), there()), (6, vec![true, true, true, true, false, false, false]));
+    for number in 5..8 {
+        maker.publish(&home, &device(number), &format!("urn:dev:os:32473-{number}"), "L5").await;
+    }
+    tokio::task::block_in_place(|| {
+        let page = next_page(&home, &copied, of, &mut goes_on());
+        copied.take_page_in_jobs(&hosted, &page, None, 1).expect("is stored");
+    });
+    assert_eq!((held(), there()), (9, vec![true; 7]));
+    assert_eq!(copied.domain(of).expect("copied").alarms, []);
 }
 
 /// Admits another descriptor of a party's domain, with another condition for reading.

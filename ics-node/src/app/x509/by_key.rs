@@ -37,7 +37,7 @@ impl App {
         let &Applicant { domain, profile, issuer, requester, identity, proven } = applicant;
         let unknown = || CertifyError::UnknownProfile { domain: domain.clone(), profile: excerpt(profile) };
         let profile: ProfileName = profile.parse().map_err(|_| unknown())?;
-        // A key that others may also have does not show who is asking.
+        // A key that others may have as well does not show who is asking.
         if let (Requester::Identity(_), Some(proven)) = (requester, proven) {
             self.check_shows(domain, &identity, *proven.as_bytes())?;
         }
@@ -75,9 +75,10 @@ impl App {
         )
     }
 
-    /// Checks the subject of a request. It may be anything, and none of it enters the certificate; but it must not name
-    /// another thing (RFC 7030, 4.2.1), or the client takes the certificate for one of that thing. Things that the
-    /// client may not read are ignored: a refusal would reveal them.
+    /// Checks the common names of a request that are not hosts. They may be anything, and none of them enters the
+    /// certificate; but they must not name another thing than the one that shows itself (RFC 9483, 4.1), or the client
+    /// takes the certificate for one of that thing. Things that the client may not read are ignored: a refusal would
+    /// reveal them.
     fn check_subject(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<(), CertifyError> {
         let reader = match (applicant.requester, applicant.proven) {
             (Requester::Operator, _) => Reader::Operator,
@@ -149,7 +150,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        // Anybody may show any key, so what it may do is checked only for certificates that have it.
+        // Anybody may show any key, so whether one may sign is checked only for the certificates that have this key.
         let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
         let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
         Ok(its.map(Certificate::primary))

@@ -12,6 +12,7 @@ use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::Name;
 use ics_core::record::Logged;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
@@ -67,6 +68,7 @@ enum Outcome {
         asked: Box<Enrolment>,
         issued: Box<Issued>,
         is_confirmed: bool,
+        waits_until: Option<Timestamp>,
     },
     Revoked,
     /// Whether this confirmation is the first.
@@ -119,18 +121,19 @@ impl App {
         };
         let chain = beside(authority, outcome);
         let answer = match outcome {
-            Ok(Outcome::Issued { asked, issued, is_confirmed }) => Answer::Issued {
+            Ok(Outcome::Issued { asked, issued, is_confirmed, waits_until }) => Answer::Issued {
                 asked,
                 certificate: &issued.certificate,
                 is_as_asked: is_as_asked(asked, issued),
                 is_confirmed: *is_confirmed,
+                waits_until: *waits_until,
             },
             Ok(Outcome::Revoked) => Answer::Revoked,
             Ok(Outcome::Confirmed { .. }) => Answer::Confirmed,
             Ok(Outcome::Told(told)) => Answer::Told(told),
             Err(failure) => Answer::Refused(failure.clone()),
         };
-        let (to, from, now) = (&message.header, &authority.name, self.clock().now());
+        let (to, from, now) = (message, &authority.name, self.clock().now());
         let reply = Reply { to, from, answer, chain: &chain, nonce, now };
         reply.to_der(&protector).map_err(|error| AppError::Internal(error.to_string()))
     }
@@ -154,21 +157,21 @@ impl App {
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
-            // A client that cannot read our answer does not accept the certificate in it. It is answered even if none
-            // is waiting, or no longer (RFC 9810, 5.3.21).
+            // A client that could not read our answer does not accept the certificate in it. The error is acknowledged
+            // even if no certificate is waiting, or no longer (RFC 9810, 5.3.21).
             Request::Error if self.0.cmp.is_waiting(party, transaction, now) => {
                 self.cmp_confirm(&asked.domain, message, sender, None).await
             }
             Request::Error => Ok(Outcome::Confirmed { is_new: false }),
             Request::Enrolment(enrolment) => {
                 let issued = self.cmp_enrol(asked, message, sender, &enrolment).await?;
-                let is_confirmed = header.wants_no_confirmation();
+                let (is_confirmed, mut waits_until) = (header.wants_no_confirmation(), None);
                 if !is_confirmed {
                     let (algorithm, hash) = digest(&issued.certificate)?;
                     let waiting = Waiting { nonce, hash, algorithm, serial: issued.serial };
-                    self.0.cmp.wait(party, transaction, waiting);
+                    waits_until = self.0.cmp.wait(party, transaction, waiting);
                 }
-                Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed })
+                Ok(Outcome::Issued { asked: enrolment, issued: Box::new(issued), is_confirmed, waits_until })
             }
             Request::Revocation(revocation) => self.cmp_revoke(&asked.domain, message, sender, &revocation).await,
         }
@@ -193,7 +196,7 @@ impl App {
         let profile = asked.profile(&message.header)?;
         self.cmp_begin(domain, message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
-            // Somebody who asks on behalf of a thing has another key.
+            // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
             self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
@@ -218,8 +221,9 @@ impl App {
         self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
     }
 
-    /// How many transactions a signer may have. Somebody who asks on behalf of things asks often; but a signer who was
-    /// merely granted a role over one thing is in the log as well.
+    /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many
+    /// things. The log also has certificates of signers who were merely granted a role over one thing: they may have no
+    /// more than a thing may.
     fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
         let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
         let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
@@ -331,8 +335,8 @@ impl App {
         Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// Revokes a certificate that its holder rejects. A client that got it on behalf of a thing gives it back as the
-    /// thing would: this is not the revocation of another's certificate.
+    /// Revokes a certificate that its holder rejects. A signer who got it on behalf of a thing gives it back as the
+    /// thing would: the log must not name the signer as one who revoked another's certificate.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
             Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
@@ -405,7 +409,7 @@ fn refused(error: CertifyError) -> Failure {
             _ => FailureInfo::BadCertTemplate,
         },
         CertifyFault::Key | CertifyFault::Name => FailureInfo::BadCertTemplate,
-        // Whoever the requester is, there is no such profile (RFC 9810, 5.2.3).
+        // Nobody would be entitled to it: there is no such profile (RFC 9810, 5.2.3).
         CertifyFault::Denied if matches!(error, CertifyError::UnknownProfile { .. }) => FailureInfo::BadRequest,
         CertifyFault::Denied => FailureInfo::NotAuthorized,
         CertifyFault::Reason => FailureInfo::BadRequest,

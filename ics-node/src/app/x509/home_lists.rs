@@ -70,9 +70,10 @@ struct Kept {
 
 impl Kept {
     fn new(read: &ReadList, der: Vec<u8>, size: u64, at: Option<Instant>) -> Self {
-        let list = SignedList { der: der.into(), number: read.number, next_update: read.next_update };
-        let half = read.next_update.millis_since(read.this_update) / 2;
-        Self { list, renew_at: read.this_update.plus_millis(half), size, at }
+        let ReadList { number, this_update, next_update } = *read;
+        let list = SignedList { der: der.into(), number, this_update, next_update };
+        let half = next_update.millis_since(this_update) / 2;
+        Self { list, renew_at: this_update.plus_millis(half), size, at }
     }
 
     /// Whether its home has only just sent it.
@@ -294,7 +295,8 @@ mod tests {
 
     /// A list of this many bytes that is valid until then.
     fn kept(bytes: usize, until: u64) -> Kept {
-        let list = SignedList { der: vec![0; bytes].into(), number: 7, next_update: Timestamp::from_seconds(until) };
+        let (this_update, next_update) = (Timestamp::default(), Timestamp::from_seconds(until));
+        let list = SignedList { der: vec![0; bytes].into(), number: 7, this_update, next_update };
         Kept { list, renew_at: Timestamp::from_seconds(until / 2), size: 1, at: Some(Instant::now()) }
     }
 

@@ -36,7 +36,7 @@ impl App {
         if over.is_empty() { Ok(()) } else { Ok(self.store().forget_certified(hosted.number, over)?) }
     }
 
-    /// False for entries that cannot be read.
+    /// Whether the certificate that an entry names ended long ago; false for entries that cannot be read.
     fn is_long_over(&self, hosted: &Hosted, index: u64, now: Timestamp) -> bool {
         let content = self.store().entry(hosted.number, index).ok().and_then(|entry| entry.content);
         let until = match content.map(|content| statement::parse(&content.body)) {

@@ -48,6 +48,8 @@ pub struct SignedList {
     pub der: Arc<[u8]>,
     /// Its number: only identical lists share a number.
     pub number: u64,
+    /// The time as of which it was made.
+    pub this_update: Timestamp,
     /// Until when it is valid.
     pub next_update: Timestamp,
 }

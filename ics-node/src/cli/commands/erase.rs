@@ -31,10 +31,11 @@ other domains have adopted; requests for enrolment, which `ics enroll forget KEY
 same thing say, in a reason for example: they are read by whoever may read the thing, until they are erased too.
 
 Nor does it reach what cannot be erased: the reasons of withdrawals, and the name of the thing in one that takes back an
-introduction or an approval; what the node remembers of certificates beside the log: names in them until 30 days after
-their end, orders of ACME clients about as long, contacts of their accounts until the client deactivates the account or
-`ics acme revoke` takes it away; the certificates themselves; and what the node has written to its own log (hosts of ACME
-clients at level `debug`).
+introduction or an approval, and in grants and statements about issued certificates that an earlier version of this
+program, or another program, has signed; what the node remembers of certificates beside the log: names in them until 30
+days after their end, orders of ACME clients about as long, contacts of their accounts until the client deactivates the
+account or `ics acme revoke` takes it away; the certificates themselves; and what the node has written to its own log
+(hosts of ACME clients at level `debug`).
 
 Maker, model, product and lot stay with an erased introduction. Where a rule of reading can look at more, like location or
 destination, the thing is shown from then on only to whom everything is shown. To have it read as before, replace the
@@ -217,7 +218,8 @@ fn stays(erasure: &Erasure) -> String {
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());
     if erasure.identity.is_some_and(|it| it.kind.has_key()) {
-        lines.push("its name in what cannot be erased: withdrawals of introductions and approvals".to_owned());
+        lines.push("its name in what cannot be erased: withdrawals of introductions and approvals,".to_owned());
+        lines.push("and grants and issued certificates that an earlier version of this program has signed".to_owned());
     }
     if erasure.act == Some(Act::Identity) {
         lines.push("what rules of reading hide by what goes: only whom everything is shown reads it then".to_owned());

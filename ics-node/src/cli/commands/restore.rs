@@ -169,6 +169,10 @@ fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), 
 }
 
 fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
+    for (path, error) in restore::remove_left(&context.home) {
+        let path = path.display();
+        context.output.note(&format!("{path} is left of a restore that was killed, and cannot be removed: {error}"));
+    }
     context.output.note("reading the copy …");
     let copy = CopyOfHome::open(copy, &context.home)?;
     let files = restore::missing_files(&copy, &context.home)?;

@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::print;
 use crate::cli::{files, memory};
+use crate::client::restore;
 use crate::config::{Config, EXAMPLE_AT, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::{ServeError, change_signals, stop_signal};
 use crate::keys::{KeyError, StoredKey, file};
@@ -82,6 +83,7 @@ impl Serve {
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let file = context.home.join(FILE_NAME);
         warn_of_readers(&file, &config);
+        remove_left(&context.home);
         open_files::raise();
         let ended = runtime.block_on(async {
             // Not earlier: whoever is asked for a passphrase may end it.
@@ -121,6 +123,13 @@ fn warn_of_readers(path: &Path, config: &Config) {
         let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it its \
                     owner's alone (chmod 600), and let the receiver give another address";
         tracing::warn!(path = %path.display(), "{text}");
+    }
+}
+
+/// A restore that was killed before it had begun to replace anything leaves a copy of a store, and the node can start.
+fn remove_left(home: &Path) {
+    for (path, error) in restore::remove_left(home) {
+        tracing::warn!(path = %path.display(), %error, "a killed restore has left this, and it cannot be removed");
     }
 }
 

@@ -182,7 +182,7 @@ impl Withdraw {
         let named = record.statements.iter().filter(|it| {
             // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
             // it for them.
-            let stands = it.standing == Standing::Stands || record.is_to_come(it);
+            let stands = it.standing == Standing::Stands || it.is_to_come();
             // What is left of an erased one may stand no longer, and end others all the same.
             let ends = it.standing == Standing::Erased && !it.supersedes.is_empty();
             let may_stand = stands || ends || (is_group && it.standing == Standing::Replaced);

@@ -24,7 +24,7 @@ pub(crate) fn called(it: &Listed) -> String {
 pub(crate) fn said_by<'a>(signing: &Signing, found: &'a Found) -> Vec<&'a Listed> {
     let signer = signing.fingerprint();
     let Some(record) = found.own.as_ref().map(|answer| &answer.record) else { return Vec::new() };
-    let comes = |it: &Listed| it.standing == Standing::Stands || record.is_to_come(it);
+    let comes = |it: &Listed| it.standing == Standing::Stands || it.is_to_come();
     let is_own = |it: &&Listed| it.by.signer == signer && it.by.group.is_none() && comes(it);
     record.statements.iter().filter(is_own).collect()
 }

@@ -55,8 +55,9 @@ struct Known {
 }
 
 impl Known {
-    /// What was answered to a question that was sent `asked` after the machine's start. The node said `time` later than
-    /// that, so no answer is held for longer than it is good by the node's own clock, whatever this machine's shows.
+    /// What was answered to a question that was sent so long (`asked`) after the machine's start. It is good from `time`,
+    /// which the node's clock showed when it answered, to `fresh_until`. This machine counts as long from when it asked,
+    /// which was earlier: so it never holds the answer for too long, whatever its own clock shows.
     fn new(answer: CheckAnswer, time: Timestamp, asked: Duration) -> Self {
         let check = taken(answer);
         let good_for = check.fresh_until.map_or(0, |until| until.millis_since(time));

@@ -31,6 +31,7 @@ use crate::http::request::{Asking, Reading};
 const REASON: HeaderName = HeaderName::from_static("ics-reason");
 const AS_OF: HeaderName = HeaderName::from_static("ics-as-of");
 const FRESH_UNTIL: HeaderName = HeaderName::from_static("ics-fresh-until");
+const TIME: HeaderName = HeaderName::from_static("ics-time");
 const VIEW: HeaderName = HeaderName::from_static("ics-view");
 
 /// What a query string asks.
@@ -98,22 +99,25 @@ pub(super) async fn check(
 ) -> Result<HttpResponse, Failure> {
     let question = Question::read(request.query_string())?;
     if let Some(check) = question.answer(&face.app, reader.0, Depth::Memory) {
-        return Ok(respond(&check));
+        return Ok(respond(&face.app, &check));
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
     face.app.roam(asking.0, &question.usage, &things).await;
     let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
-    check.map(|check| respond(&check)).ok_or_else(|| Failure::internal("the store was not asked"))
+    check.map(|check| respond(&face.app, &check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
 
 /// The answer to a query string, if memory has it.
 pub(in crate::http) fn hot(face: &Face, query: &str) -> Option<HttpResponse> {
     let question = Question::read(query).ok()?;
-    question.answer(&face.app, Reader::Anonymous, Depth::Memory).map(|check| respond(&check))
+    question.answer(&face.app, Reader::Anonymous, Depth::Memory).map(|check| respond(&face.app, &check))
 }
 
 /// 204 for yes, 403 for no, 503 for nobody can tell: what nginx's `auth_request` and its kind look at.
-fn respond(check: &Check) -> HttpResponse {
+///
+/// The node's time goes along, and is read after the answer was made, as in a batch. The header `Date` would not do: it is
+/// the machine's clock, which may be behind the time by which the node decides.
+fn respond(app: &App, check: &Check) -> HttpResponse {
     let mut response = HttpResponse::new(match check.verdict {
         Outcome::Allow => StatusCode::NO_CONTENT,
         Outcome::Deny => StatusCode::FORBIDDEN,
@@ -126,6 +130,7 @@ fn respond(check: &Check) -> HttpResponse {
     let rest = [
         (AS_OF, check.as_of.and_then(time)),
         (FRESH_UNTIL, check.fresh_until.and_then(time)),
+        (TIME, time(app.clock().now())),
         (VIEW, HeaderValue::from_str(&check.view).ok()),
     ];
     for (name, value) in rest {
@@ -151,7 +156,8 @@ pub(super) async fn checks(
     roam_for_all(&face.app, asking.0, &questions).await;
     face.json(move |app| {
         let answers = questions.iter().map(|question| one(app, reader.0, question)).collect();
-        // Only now: by a time from before the clock was led on, what is answered after that would be good for longer.
+        // The time is read after the answers are made. News may set the node's clock forward in between; by a time from
+        // before, an answer from after would seem to be good for longer than it is.
         Ok(CheckAnswers { answers, time: app.clock().now() })
     })
     .await

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::api::problem::Code;
 use crate::api::{IdentityPage, ListQuery};
 use crate::app::{self, Extent};
+use crate::background;
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
 use crate::http::face::Face;
@@ -150,7 +151,9 @@ pub(super) async fn attestation(
         Some(attested) => attested,
         None => face.app.relay(reader.0, &domain.0, &asked, (query.hops.unwrap_or_default(), seen)).await?,
     };
-    let json = attested.encode().map_err(|error| {
+    // Apart: all that is said of a thing may be long, and is spelt before its length is known.
+    let json = background::spawn(move || attested.encode()).await.map_err(Failure::internal)?;
+    let json = json.map_err(|error| {
         let domain = &domain.0;
         Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for who keeps no copy: {error}"))
     })?;

@@ -182,11 +182,11 @@ fn ocsp(der: Vec<u8>) -> HttpResponse {
     answer::bytes(OCSP_RESPONSE, der)
 }
 
-/// What a path names: the domain, the profile if it names one, and the issuer if it is to be another one than that of now.
+/// What a path names: the domain; the profile, if it names one; the issuer, if another than the present one is meant.
 type Label = (DomainName, Option<String>, Option<String>);
 
-/// Where EST and CMP are to be found, for whoever asks for it, or for something beside it, where nothing is; the API's description
-/// does not say.
+/// Where EST and CMP are to be found. Whoever asks for a path like theirs, at which there is nothing, is told so: the
+/// description of the API says nothing about them.
 pub(super) fn instead(path: &str) -> &'static str {
     let is_below = |scope: &str| path.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if is_below("/.well-known/cmp") {

@@ -278,14 +278,20 @@ impl Shared {
     /// Removes what was forgotten from the write-ahead log and the file's pages, then removes the mark. If a reader is
     /// in the way, this is tried again.
     fn end_forgetting(&self, connection: &Connection, path: &Path) {
-        if !self.tail().holds_forgotten() {
+        if !self.tail().must_clear() {
             return;
         }
         self.tail().tries_to_empty();
         match is_cleared(connection) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return tracing::warn!(%error, "the index may still hold what erased entries were found by"),
+            Err(error) => {
+                // A full disk may have room again later; other failures would recur.
+                if !matches!(error, StoreError::NoRoom) {
+                    self.tail().give_up();
+                }
+                return tracing::warn!(%error, "the index may still hold what erased entries were found by");
+            }
         }
         let mut tail = self.tail();
         tail.emptied_wal();
@@ -310,7 +316,7 @@ impl Shared {
                 return tail.begin_merge();
             }
             // The store is idle, or it is time to try again after a failure.
-            let works = tail.len() > 0 || tail.holds_forgotten();
+            let works = tail.len() > 0 || tail.must_clear();
             if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && works {
                 return tail.begin_merge();
             }

@@ -162,6 +162,8 @@ pub(crate) struct Tail {
     wal_holds_forgotten: bool,
     /// When emptying it was last tried.
     tried_to_empty: Option<Instant>,
+    /// Whether clearing the file has failed for a reason that stays.
+    gave_up: bool,
     /// All keys in the file and in memory, once those of the file have been read.
     keys: Option<Filter>,
 }
@@ -214,7 +216,7 @@ impl Tail {
     /// Begins merging all that waits, or repeats a failed merge.
     pub(crate) fn begin_merge(&mut self) -> Option<Arc<Batch>> {
         let works = !self.waiting.progress.is_empty() || !self.waiting.forgotten.is_empty();
-        if self.merging.is_none() && (works || self.wal_holds_forgotten && !self.stopped) {
+        if self.merging.is_none() && (works || self.must_clear() && !self.stopped) {
             self.merging = Some(Arc::new(core::mem::take(&mut self.waiting)));
         }
         self.merging.clone()
@@ -256,6 +258,13 @@ impl Tail {
 
     pub(crate) const fn must_empty_wal(&mut self) {
         self.wal_holds_forgotten = true;
+        self.gave_up = false;
+    }
+
+    /// Stops trying until something else is forgotten: a page that cannot be read stays unreadable, and each attempt
+    /// reads all the others. The mark of erasures stays, so that the next start rebuilds the index.
+    pub(crate) const fn give_up(&mut self) {
+        self.gave_up = true;
     }
 
     /// Records an attempt to empty the write-ahead log.
@@ -265,15 +274,16 @@ impl Tail {
 
     /// Whether the write-ahead log must be emptied and that was not tried for `after`.
     pub(crate) fn must_try_again(&self, after: Duration) -> bool {
-        self.wal_holds_forgotten && self.tried_to_empty.is_none_or(|tried| tried.elapsed() >= after)
+        self.must_clear() && self.tried_to_empty.is_none_or(|tried| tried.elapsed() >= after)
     }
 
     pub(crate) const fn emptied_wal(&mut self) {
         self.wal_holds_forgotten = false;
     }
 
-    pub(crate) const fn holds_forgotten(&self) -> bool {
-        self.wal_holds_forgotten
+    /// Whether the file must be cleared of what was forgotten.
+    pub(crate) const fn must_clear(&self) -> bool {
+        self.wal_holds_forgotten && !self.gave_up
     }
 
     /// Whether everything that was to be forgotten is gone.

@@ -273,3 +273,18 @@ fn runs_stay_few_and_keep_their_order() {
     assert_eq!(postings.len(), postings.runs().map(Vec::len).sum::<usize>());
     assert!(postings.len() < 10_000 && postings.of(Key(3), position(0), position(10_000)).next().is_none());
 }
+
+/// Otherwise one page that cannot be read would cause all others to be read every few seconds.
+#[test]
+fn clearing_that_fails_is_given_up_until_more_is_forgotten_and_the_mark_stays() {
+    let mut tail = Tail::default();
+    tail.must_empty_wal();
+    assert!(tail.must_clear() && tail.must_try_again(Duration::ZERO));
+    tail.give_up();
+    assert!(!tail.must_clear() && !tail.must_try_again(Duration::ZERO) && tail.begin_merge().is_none());
+    assert!(!tail.has_forgotten(), "the next start builds the index again");
+    tail.must_empty_wal();
+    assert!(tail.must_clear(), "it is tried with what is forgotten next");
+    tail.emptied_wal();
+    assert!(tail.has_forgotten());
+}

@@ -5,7 +5,7 @@ use ics_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Reason, State, because, is_only_of_revoked};
-use crate::x509::{TakenBack, asked_for};
+use crate::x509::{AskedBy, TakenBack, asked_for};
 
 const MAKER: &str = "0101010101010101010101010101010101010101";
 const KEEPER: &str = "0202020202020202020202020202020202020202";
@@ -241,6 +241,27 @@ fn erasing_what_blocks_for_ever_revokes_no_later() {
 }
 
 #[test]
+fn it_is_revoked_since_the_first_of_what_blocks_for_ever_began() {
+    let planned = blocks(4, BY_MAKER, "destroyed", json!({ "from": time(30) }));
+    let both = record(&[issued(1, 'a'), planned, blocks(6, BY_KEEPER, "destroyed", json!({}))]);
+    assert_eq!(State::of(&both, 1), revoked(6, Reason::CessationOfOperation), "the one before it began later");
+    let left = blocks(20, BY_KEEPER, "destroyed", json!({ "erased": true, "from": time(5) }));
+    let erased = record(&[issued(1, 'a'), blocks(6, BY_KEEPER, "compromised", json!({})), left]);
+    assert_eq!(State::of(&erased, 1), revoked(5, Reason::CessationOfOperation), "as before it was erased");
+}
+
+/// What is left of it was signed by the owner who erased it.
+#[test]
+fn erasing_what_one_of_two_said_of_a_key_changes_nothing() {
+    let says = |index, by, more| blocks(index, by, "compromised", more);
+    let said_by = |signer: &str| json!({ "signer": signer, "index": 5 });
+    let left = || says(20, BY_KEEPER, json!({ "erased": true, "from": time(5), "said_by": said_by(MAKER) }));
+    let state = |other: Value| State::of(&record(&[issued(1, 'a'), other, left()]), 1);
+    assert_eq!(state(says(6, BY_KEEPER, json!({}))), revoked(5, Reason::KeyCompromise), "the owner says so himself");
+    assert_eq!(state(says(6, BY_MAKER, json!({}))), revoked(5, Reason::PrivilegeWithdrawn), "one had said so twice");
+}
+
+#[test]
 fn a_key_of_revoked_certificates_alone_shows_nothing() {
     let destroyed = || blocks(5, BY_MAKER, "destroyed", lifted(8));
     let shows = |statements: &[Value]| {
@@ -253,6 +274,24 @@ fn a_key_of_revoked_certificates_alone_shows_nothing() {
     assert!(shows(&[issued(1, 'a'), destroyed(), issued(9, 'a')]), "it has another one");
 }
 
+/// A production line, say: it would keep a thing from all certificates by taking one of them back.
+#[test]
+fn who_sets_no_status_of_a_thing_bars_its_key_only() {
+    let signer = KEEPER.parse().expect("a fingerprint");
+    for (by, bars) in
+        [(AskedBy::Names, false), (AskedBy::Requester(signer), false), (AskedBy::StatusSetter(signer), true)]
+    {
+        let (first, end) = (format!("{:064x}", 1), format!("{:064x}", 3));
+        let ended = with(issued(1, 'a'), json!({ "standing": "withdrawn", "ended_by": end }));
+        let reason = asked_for(Reason::Superseded, by);
+        let withdrawal = json!({ "act": "withdrawal", "supersedes": [first], "reason": reason });
+        let record = record(&[ended, listed(3, ISSUER, "issuer", withdrawal)]);
+        let ends: Vec<_> = TakenBack::all(&record).map(|end| (end.stands(&record), end.bars_thing(&record))).collect();
+        assert_eq!(ends, [(true, bars)], "{by:?}");
+        assert_eq!(State::of(&record, 1), revoked(3, Reason::Superseded), "{by:?}");
+    }
+}
+
 /// After a clock that was ahead the time of the log stands still for as long as that; its order does not.
 #[test]
 fn a_newer_status_lifts_what_was_taken_back_at_the_same_time() {
@@ -261,7 +300,8 @@ fn a_newer_status_lifts_what_was_taken_back_at_the_same_time() {
         let says = json!({ "act": "status", "status": "in-use", "effect": "permits" });
         listed(index, KEEPER, "owner", with(says, same(index)))
     };
-    let reason = asked_for(Reason::PrivilegeWithdrawn, Some(KEEPER.parse().expect("a fingerprint")));
+    let by = AskedBy::StatusSetter(KEEPER.parse().expect("a fingerprint"));
+    let reason = asked_for(Reason::PrivilegeWithdrawn, by);
     let (first, end) = (format!("{:064x}", 1), format!("{:064x}", 3));
     let withdrawal = json!({ "act": "withdrawal", "supersedes": [first], "reason": reason });
     let ended = with(issued(1, 'a'), json!({ "standing": "withdrawn", "ended_by": end }));

@@ -56,6 +56,39 @@ fn the_receipt_of_what_is_erased_goes_with_it() {
     assert_eq!(ids.iter().map(is_kept).collect::<Vec<_>>(), [true, false, true]);
 }
 
+/// The home's answer was on its way for longer than the erasure.
+#[test]
+fn a_receipt_that_comes_after_the_erasure_is_not_kept() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let copy = store.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let secret = "personal".repeat(200);
+    append(&store, copy, &["first", &secret, "third"]).expect("append");
+    let hidden = |tx: &mut WriteTx<'_>| {
+        let content = NewContent::Leaf([7; 32]);
+        tx.append(NewEntry { header: Vec::new(), content, keys: Vec::new(), effective: false })
+    };
+    assert_eq!(store.write(copy, hidden).expect("queue").wait().expect("a leaf").value, 3);
+    let at = Timestamp::from_seconds(1);
+    let bodies = ["first", secret.as_str(), "third", "hidden", "to come"].map(|body| body.as_bytes().to_vec());
+    let posted = store.post(copy, bodies.to_vec(), at, false).expect("taken in");
+    let ids: Vec<u64> = posted.iter().map(|it| it.id).collect();
+    let goes = |tx: &mut WriteTx<'_>| {
+        tx.erase(1, b"left".to_vec())?;
+        tx.lose(2, vec![key("third")])
+    };
+    store.write(copy, goes).expect("queue").wait().expect("erased, and read no longer");
+    let receipt = |index: usize| {
+        let salt = if index == 1 { "personalpersonal" } else { "of another" };
+        format!(r#"{{"receipt":{{"index":{index},"salt":"{salt}"}}}}"#)
+    };
+    store.post_done(copy, ids.iter().copied().zip((0..5).map(receipt)).collect(), at).expect("noted");
+    let is_kept = |id: &u64| store.posted(*id).expect("read").is_some();
+    assert_eq!(ids.iter().map(is_kept).collect::<Vec<_>>(), [true, false, true, true, true]);
+    drop(store);
+    assert_nowhere(dir.path(), b"personalpersonal");
+}
+
 /// Else each later start would build the index again, whatever was erased in between.
 #[test]
 fn an_erasure_that_cannot_be_stored_leaves_no_mark() {

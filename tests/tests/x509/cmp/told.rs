@@ -40,18 +40,21 @@ fn a_root_has_no_newer_certificate() {
 fn revocation_lists_are_told_by_place_and_issuer() {
     let site = Site::new();
     let authority = authority(&[&site.world.issuer, &site.world.root]);
-    let lists: Vec<_> =
-        (0..4).map(|shard| site.world.list(&issuer_id(&authority), shard).expect("a list").der).collect();
+    let lists: Vec<_> = (0..4).map(|shard| site.world.list(&issuer_id(&authority), shard).expect("a list")).collect();
     let has = |answer: &[u8], list: &[u8]| answer.windows(list.len()).any(|part| part == list);
     // CRLSource: [0] { fullName { a URI } }, or [1] { { a directoryName } }.
     let url = format!("http://pki.acme.example/x509/{DOMAIN}/crl/{}/1.crl", issuer_id(&authority));
     let place = tlv(0xa0, &tlv(0xa0, &tlv(0x86, url.as_bytes())));
     let issuer = tlv(0xa1, &tlv(0x30, &tlv(0xa4, subject(&site.world.issuer))));
     let elsewhere = tlv(0xa0, &tlv(0xa0, &tlv(0x86, b"http://pki.acme.example/none.crl")));
-    let [old, new] = ["260101000000Z", "490101000000Z"].map(|time| tlv(0x17, time.as_bytes()));
+    // 2026-01-01T00:00:00Z is 260101000000Z there.
+    let made = lists[1].this_update.whole_seconds().to_string();
+    let own: String = made.chars().filter(char::is_ascii_digit).skip(2).chain(['Z']).collect();
+    let [old, own, new] = ["260101000000Z", own.as_str(), "490101000000Z"].map(|time| tlv(0x17, time.as_bytes()));
     for (source, known, expected) in [
         (&place, &[][..], &[1][..]),
         (&place, &old[..], &[1][..]),
+        (&place, &own[..], &[][..]),
         (&place, &new[..], &[][..]),
         (&issuer, &old[..], &[0, 1, 2, 3][..]),
         (&elsewhere, &[][..], &[][..]),
@@ -60,7 +63,7 @@ fn revocation_lists_are_told_by_place_and_issuer() {
         let (code, answer) = told(&site, 22, &tlv(0x30, &status));
         // crls, 1.3.6.1.5.5.7.4.23.
         assert!(code == "200" && has(&answer, &[0x2b, 6, 1, 5, 5, 7, 4, 23]), "{known:?}");
-        let came: Vec<usize> = (0..4).filter(|shard| has(&answer, &lists[*shard])).collect();
+        let came: Vec<usize> = (0..4).filter(|shard| has(&answer, &lists[*shard].der)).collect();
         assert_eq!(came, expected, "{known:?}");
     }
 }

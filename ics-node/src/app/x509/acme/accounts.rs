@@ -1,5 +1,8 @@
 //! ACME accounts: created for holders that the node knows, changed and given up by them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
@@ -17,6 +20,16 @@ use crate::x509::sha256;
 
 /// How many orders are listed on one page.
 const ORDERS_LISTED: u32 = 100;
+
+/// Rounds through acme.db that remove what was deleted. Each reads the whole file, so they run one after the other, and
+/// one round that has yet to begin is enough for all accounts that end before it does.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// Whether a round is waiting to begin.
+    waits: AtomicBool,
+    /// Held by the round that is under way.
+    round: Mutex<()>,
+}
 
 impl App {
     /// Creates an account, or finds the one with this key (RFC 8555, 7.3).
@@ -112,8 +125,30 @@ impl App {
                 tx.put_account(id, &account)?;
                 Ok(account)
             })?;
+            if account.status == AccountStatus::Deactivated {
+                self.acme_clean();
+            }
         }
         Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
+    }
+
+    /// Removes copies of the contacts of ended accounts that may be left in acme.db: in the background, since the
+    /// client need not wait for that.
+    fn acme_clean(&self) {
+        let Some(acme) = &self.0.acme else { return };
+        if acme.rounds.waits.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let app = self.clone();
+        drop(crate::background::spawn(move || {
+            let Some(acme) = &app.0.acme else { return };
+            let _round = acme.rounds.round.lock().unwrap_or_else(PoisonError::into_inner);
+            // Accounts that end from now on need another round.
+            acme.rounds.waits.store(false, Ordering::SeqCst);
+            if let Err(error) = acme.store.clean() {
+                tracing::warn!(%error, "contacts of accounts that have ended may be left in acme.db or its log");
+            }
+        }));
     }
 
     /// The newest orders of an account (RFC 8555, 7.1.2.1).

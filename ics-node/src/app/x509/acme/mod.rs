@@ -31,6 +31,7 @@ use crate::config::AcmeConfig;
 use crate::store::{AcmeStore, Durability, StoreError};
 use crate::x509::sha256;
 
+use self::accounts::Rounds;
 use self::look::Looks;
 use self::orders::UnderWay;
 pub use look::Look;
@@ -53,6 +54,7 @@ pub(crate) struct Acme {
     under_way: UnderWay,
     looks: Arc<Looks>,
     challenges: Challenges,
+    rounds: Rounds,
 }
 
 /// The answer to a client.
@@ -120,6 +122,7 @@ impl Acme {
             under_way: UnderWay::default(),
             looks: Arc::default(),
             challenges: Challenges::default(),
+            rounds: Rounds::default(),
         })
     }
 }

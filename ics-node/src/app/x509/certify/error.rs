@@ -90,7 +90,7 @@ pub enum CertifyError {
     /// The subject of the request names another thing than the one that has proved itself.
     #[error(
         "the subject of the request is the name of another thing than the one that gets the certificate (`{0}`): ask with \
-         one of its own names, with its id, or with an empty subject (RFC 7030, 4.2.1)"
+         one of its own names, with its id, or with an empty subject"
     )]
     Subject(String),
     /// A registrar names one thing, and the request names another.

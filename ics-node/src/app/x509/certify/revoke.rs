@@ -18,7 +18,7 @@ use crate::app::answer::read::Sight;
 use crate::app::entries::{find_logged, keys, restore};
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
-use crate::x509::{Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
+use crate::x509::{AskedBy, Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
 
 /// What has to be done to revoke a certificate.
 enum Step {
@@ -42,10 +42,14 @@ pub enum Revoker {
 impl Revoker {
     /// The reason as the log states it. Somebody who revokes another's certificate is named, so that the log is the
     /// only audit trail needed.
-    fn told(self, reason: Reason) -> String {
+    fn told(self, domain: &Domain, record: &Record, reason: Reason) -> String {
         match self {
-            Self::Names => asked_for(reason, None),
-            Self::Requester(Requester::Signer(signer)) => asked_for(reason, Some(signer)),
+            Self::Names => asked_for(reason, AskedBy::Names),
+            Self::Requester(Requester::Signer(signer)) => {
+                let sets_it = roles_to_ask(domain, record, &signer).iter().any(sets_status);
+                let by = if sets_it { AskedBy::StatusSetter(signer) } else { AskedBy::Requester(signer) };
+                asked_for(reason, by)
+            }
             Self::Key | Self::Requester(Requester::Identity(_) | Requester::Operator) => reason.to_string(),
         }
     }
@@ -149,7 +153,7 @@ impl App {
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
         revoker.check(&sight.domain, rules, &record, reason)?;
-        let told = revoker.told(reason);
+        let told = revoker.told(&sight.domain, &record, reason);
         let waiting = self.waiting_withdrawals(&sight, &issued)?;
         let is_same = |it: &Logged| it.claims().reason.as_deref() == Some(told.as_str());
         let same = waiting.iter().find(|it| is_same(it));

@@ -11,7 +11,7 @@ use super::{CmpRequest, failed};
 use crate::api::problem::Code;
 use crate::app::{App, AppError, Listing};
 use crate::cmp::{Failure, FailureInfo, Header, ListSource, ListsAsked, Question, Told};
-use crate::x509::{Authority, issuer_id, list_made_at};
+use crate::x509::{Authority, issuer_id};
 
 impl App {
     /// The answer to a question.
@@ -38,11 +38,11 @@ impl App {
         })
     }
 
-    /// The requested revocation lists, as DER, without those that the client already has and those that are not signed
-    /// here.
+    /// The requested revocation lists, as DER, without those that the client already has and those that are signed at
+    /// other nodes.
     fn lists_asked(&self, domain: &DomainName, asked: &ListsAsked) -> Result<Vec<Vec<u8>>, AppError> {
         let are_meant = |authority: &Authority, urls: &[String]| match &asked.source {
-            ListSource::Places(places) => places.iter().any(|place| urls.contains(place)),
+            ListSource::Places(places) => urls.iter().any(|url| places.contains(url)),
             ListSource::Issuer(name) => authority.name == *name,
         };
         let meant = self.lists_that(domain, are_meant)?;
@@ -61,8 +61,9 @@ impl App {
         known: Option<Timestamp>,
     ) -> Result<Option<Arc<[u8]>>, AppError> {
         let Listing::Signed(list) = self.list_here(domain, issuer, shard)? else { return Ok(None) };
-        let made_at = list_made_at(&list.der).map_err(AppError::Internal)?;
-        Ok(known.is_none_or(|known| known < made_at).then_some(list.der))
+        // Lists state their time in whole seconds.
+        let is_newer = known.is_none_or(|known| known < list.this_update.whole_seconds());
+        Ok(is_newer.then_some(list.der))
     }
 }
 

@@ -176,7 +176,7 @@ impl List {
         let number = number(now);
         let list = RevocationList { authority, urls: &urls, revoked: &revoked, number, this_update, next_update };
         let der = list.sign(&*key.signer)?;
-        let signed = SignedList { der: der.into(), number, next_update };
+        let signed = SignedList { der: der.into(), number, this_update, next_update };
         self.signed = Some((signed.clone(), now.plus_millis(next_update.millis_since(now) / 2)));
         Ok(signed)
     }

@@ -1,0 +1,167 @@
+//! The server at the addresses for everybody, at which whoever comes finds a place.
+//!
+//! It is put together here from actix's parts. Its `HttpServer` takes so many connections and then no more until one of
+//! them ends, and shows none of them before its TLS handshake: whoever opened that many and asked for nothing would keep
+//! all others out, and for ever by beginning a second request that he never ends, for which actix sets no time. Here each
+//! connection has a seat from its first moment on ([`crate::seats`]), and keeps it while its client waits for an answer or
+//! listens for news.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::{HttpService, Request, Response, TlsAcceptorConfig};
+use actix_service::{Service, ServiceFactory, apply_fn_factory, map_config};
+use actix_tls::accept::max_concurrent_tls_connect;
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::Error;
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Extensions, Server};
+use actix_web::rt::net::TcpStream;
+use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::server::{ServeError, Settings, listen_failed};
+use crate::seats::{Seated, Seats};
+
+/// Connections that the system holds ready until they are accepted.
+const BACKLOG: i32 = 1024;
+/// In which time a connection that ends must have ended.
+const ENDING: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// The seat of the connection that is being served, if it has one.
+    static SEAT: Option<Seated>;
+}
+
+/// Says whether the connection whose request is looked at keeps its place from now on. Elsewhere than in a request that
+/// came to this server it does nothing.
+pub(super) fn keep(is_kept: bool) {
+    let _ = SEAT.try_with(|seat| seat.iter().for_each(|seat| seat.keep(is_kept)));
+}
+
+/// Listens at these addresses, with TLS where there is some; the server, and the addresses with the ports that they got.
+///
+/// # Errors
+/// When an address cannot be had.
+pub(super) fn serve<F, S>(
+    settings: &Settings,
+    (addresses, tls): (&[SocketAddr], Option<&ServerConfig>),
+    app: F,
+    begin: impl Fn(&dyn Any, &mut Extensions) + Clone + Send + 'static,
+) -> Result<(Server, Vec<SocketAddr>), ServeError>
+where
+    F: Fn() -> S + Clone + Send + 'static,
+    S: ServiceFactory<Request, Config = AppConfig, Response = Response<BoxBody>, Error = Error> + 'static,
+    S::InitError: Debug,
+    S::Future: 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+{
+    // Handshakes that do not go on would use up a bound of their own, behind which others wait. Places bound them.
+    max_concurrent_tls_connect(usize::MAX);
+    let mut server = Server::build()
+        .workers(settings.threads())
+        .max_concurrent_connections(settings.max_connections)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .disable_signals();
+    let stops = server.graceful_shutdown_signal();
+    let parts = Parts {
+        app: move || map_config::<S, S, Request, _, ()>(app(), |()| AppConfig::default()),
+        begin,
+        stopped: move || {
+            let stops = stops.clone();
+            async move { stops.notified().await }
+        },
+        keep_alive: settings.keep_alive,
+        patience: settings.request_timeout,
+    };
+    let seats = Arc::new(Seats::new(settings.places()));
+    let mut bound = Vec::new();
+    for address in addresses {
+        let failed = |source| listen_failed("[node] listen", *address, source);
+        let listener = bind(*address).map_err(failed)?;
+        bound.push(listener.local_addr().map_err(failed)?);
+        let (parts, seats) = (parts.clone(), Arc::clone(&seats));
+        let listens = match tls.cloned() {
+            Some(tls) => server.listen("everybody", listener, move || {
+                let patience = TlsAcceptorConfig::default().handshake_timeout(parts.patience);
+                seated(parts.http::<TlsStream<TcpStream>>().rustls_0_23_with_config(tls.clone(), patience), &seats)
+            }),
+            None => server.listen("everybody", listener, move || seated(parts.http::<TcpStream>().tcp(), &seats)),
+        };
+        server = listens.map_err(failed)?;
+    }
+    Ok((server.run(), bound))
+}
+
+/// What each thread makes its service of.
+#[derive(Clone)]
+struct Parts<A, B, C> {
+    /// Makes what answers requests.
+    app: A,
+    /// Looks at a connection as it begins.
+    begin: B,
+    /// Makes what is ready once the server is to stop.
+    stopped: C,
+    keep_alive: Duration,
+    patience: Duration,
+}
+
+impl<A, B, C, S, Stopped> Parts<A, B, C>
+where
+    A: Fn() -> S,
+    B: Fn(&dyn Any, &mut Extensions) + Clone + 'static,
+    C: Fn() -> Stopped + Clone + 'static,
+    S: ServiceFactory<Request, Config = (), Response = Response<BoxBody>, Error = Error> + 'static,
+    S::InitError: Debug,
+    <S::Service as Service<Request>>::Future: 'static,
+    Stopped: Future<Output = ()> + 'static,
+{
+    /// HTTP/1.1 over connections of this type.
+    fn http<T: 'static>(&self) -> HttpService<T, S, BoxBody> {
+        let begin = self.begin.clone();
+        HttpService::<T, S, BoxBody>::build()
+            .graceful_shutdown_signal(self.stopped.clone())
+            .keep_alive(self.keep_alive)
+            .client_request_timeout(self.patience)
+            .client_disconnect_timeout(ENDING)
+            .on_connect_ext(move |io: &T, extensions: &mut Extensions| begin(io as &dyn Any, extensions))
+            .finish::<S, BoxBody>((self.app)())
+    }
+}
+
+/// What serves connections, each in a seat. Where all seats are kept, one more has none: beyond what actix takes nobody is
+/// let in.
+fn seated<C>(
+    connections: C,
+    seats: &Arc<Seats>,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = C::Error, InitError = C::InitError> + use<C>
+where
+    C: ServiceFactory<TcpStream, Config = (), Response = ()>,
+{
+    let seats = Arc::clone(seats);
+    let serve = move |connection: TcpStream, service: &C::Service| {
+        let seat = connection.peer_addr().ok().and_then(|from| seats.take(from.ip()));
+        let (seat, cut) = match seat {
+            Some((seat, cut)) => (Some(seat), cut),
+            None => (None, AbortHandle::new_pair().1),
+        };
+        // Without a block of `async`, which would hold the connection's state twice.
+        Abortable::new(SEAT.scope(seat, service.call(connection)), cut).map(|ended| ended.unwrap_or(Ok(())))
+    };
+    apply_fn_factory::<C, C, _, _, TcpStream, TcpStream, (), C::Error>(connections, serve)
+}
+
+/// Listens also where connections of before have not ended yet.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
