@@ -1,4 +1,4 @@
-//! Who reads, and what he may: every face asks here, and here alone.
+//! Who is reading and what they may read: every face asks here, and only here.
 
 use std::collections::BTreeSet;
 
@@ -19,20 +19,20 @@ use crate::tls::KeyPin;
 pub enum Reader {
     /// Anybody.
     Anonymous,
-    /// Whoever proved to hold this key. Whose it is, the configuration says at the time of each decision; a key that
-    /// stands there no more is anybody's.
+    /// A client that has proved to hold this key. The configuration says at each decision whose key it is; a key that
+    /// is no longer configured counts as anonymous.
     Key(KeyPin),
-    /// Whoever has the operator's token: reads all that the node holds.
+    /// A client with the operator's token: may read everything that the node holds.
     Operator,
 }
 
-/// Who holds a key, for access rules.
+/// The holder of a key, as access rules see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
     /// The peer's name: `principal.node`.
     pub node: String,
-    /// The signer on whose behalf it reads, by primary fingerprint: `principal.fingerprint`. It has the roles that the
-    /// domain gives this signer.
+    /// The signer on whose behalf the peer reads, by primary fingerprint: `principal.fingerprint`. The peer has the
+    /// roles that the domain gives this signer.
     pub signer: Option<Fingerprint>,
 }
 
@@ -46,7 +46,7 @@ impl App {
         }
     }
 
-    /// Whether a reader may copy a whole domain, with whatever `read` hides.
+    /// Whether a reader may copy a whole domain, including what `read` hides.
     #[must_use]
     pub(crate) fn may_mirror(&self, reader: Reader, hosted: &Hosted) -> bool {
         let Some(domain) = hosted.domain() else { return reader == Reader::Operator };
@@ -55,37 +55,38 @@ impl App {
         domain.policy().decide_again(Request { principal, action: Action::Mirror, resource }).allow
     }
 
-    /// Whether a reader may read what a domain says of an identity, all of it.
+    /// Whether a reader may read all that a domain says about an identity.
     #[must_use]
     pub(crate) fn may_read(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
         self.may_with_all(reader, domain, &Action::Read, record)
     }
 
-    /// Whether a reader may read anything of what a domain says. Where not, nothing of it is looked up for him: that would
-    /// take longer where there is something than where there is nothing.
+    /// Whether a reader may read anything at all in a domain. If not, nothing in it is looked up for them: the
+    /// look-up's duration would reveal whether something is there.
     #[must_use]
     pub(crate) fn may_read_any(&self, reader: Reader, domain: &Domain) -> bool {
         self.principal_of(reader, domain, None).is_none_or(|principal| domain.policy().shows_any(&principal))
     }
 
-    /// Whether a reader may surely read all that a domain says, also of what this node has not met yet.
+    /// Whether a reader is certain to be shown everything in a domain, including what this node has not seen yet.
     #[must_use]
     pub(crate) fn is_shown_all(&self, reader: Reader, domain: &Domain) -> bool {
         self.principal_of(reader, domain, None).is_none_or(|principal| domain.policy().shows_all(&principal))
     }
 
-    /// Whether surely all of a domain is here: its home may have told its copy so, or its rules do.
+    /// Whether this node certainly holds all of a domain: because the home told its copy so, or because the rules imply
+    /// it.
     pub(crate) fn holds_all(&self, hosted: &Hosted, domain: &Domain) -> Result<bool, AppError> {
         Ok(self.is_whole(hosted)? || domain.policy().shows_all(&self.as_asker()))
     }
 
-    /// Who this node is for the rules of a domain elsewhere, as far as it knows: homes know peers by roles as well.
+    /// This node as a principal under another domain's rules, as far as it knows: homes also know their peers by roles.
     pub(crate) fn as_asker(&self) -> Principal {
         Principal { node: Some(self.0.keys.name.clone()), ..Principal::default() }
     }
 
-    /// Whether a domain of this node may take over what another one says of an identity: by the rules of that one. The
-    /// owners of the domain that follows ask, or this node.
+    /// Whether a domain of this node (`target`) may take over what `source` says about an identity, under the rules of
+    /// `source`. The request counts as coming from any owner of `target`, or from the node itself.
     #[must_use]
     pub(crate) fn may_follow(&self, target: &Domain, source: &Domain, record: &Record) -> bool {
         let owners = target.descriptor().owners.keys.iter().map(|owner| Some(owner.fingerprint));
@@ -96,14 +97,14 @@ impl App {
         })
     }
 
-    /// Whether a reader may take over what a domain says of an identity, as far as this node knows him: whoever takes over
-    /// asks for himself ([`App::may_follow`]).
+    /// Whether a reader may take over what a domain says about an identity, as far as this node knows the reader. The
+    /// node that takes it over asks for itself as well ([`App::may_follow`]).
     #[must_use]
     pub(crate) fn may_take_over(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
         self.may_with_all(reader, domain, &Action::Follow, record)
     }
 
-    /// Who a reader is, if the configuration knows him.
+    /// The configured party behind a reader, if there is one.
     pub(crate) fn party_of(&self, reader: Reader) -> Option<Party> {
         match reader {
             Reader::Key(key) => self.party(key),
@@ -111,7 +112,7 @@ impl App {
         }
     }
 
-    /// Whether a reader is anybody: neither the operator nor whom the configuration knows.
+    /// Whether a reader is neither the operator nor a party that the configuration knows.
     pub(crate) fn is_stranger(&self, reader: Reader) -> bool {
         match reader {
             Reader::Anonymous => true,
@@ -120,13 +121,14 @@ impl App {
         }
     }
 
-    /// The one decision about readers of a thing: the domain's access rules, by the descriptor that rules now.
+    /// The one decision about readers of a thing, under the access rules of the descriptor in force.
     fn may_with_all(&self, reader: Reader, domain: &Domain, action: &Action, record: &Record) -> bool {
         let principal = self.principal_of(reader, domain, Some(record));
         principal.is_none_or(|principal| permits_with_all(domain, &principal, action, record))
     }
 
-    /// Who a reader is for a domain's rules; `None` for who is above them: the operator, and the domain's home.
+    /// A reader as a principal under a domain's rules; `None` for the operator and the domain's home, to whom no rules
+    /// apply.
     fn principal_of(&self, reader: Reader, domain: &Domain, record: Option<&Record>) -> Option<Principal> {
         match reader {
             Reader::Operator => None,
@@ -137,7 +139,7 @@ impl App {
     }
 }
 
-/// Whether a domain's rules permit it with all that the thing may be to readers.
+/// Whether a domain's rules permit an action under every reading of the thing that a reader might have.
 fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, record: &Record) -> bool {
     let Identity { id, kind } = record.identity;
     let policy = domain.policy();
@@ -150,15 +152,16 @@ fn permits_with_all(domain: &Domain, principal: &Principal, action: &Action, rec
     record.readings().is_some_and(|readings| readings.into_iter().all(permits))
 }
 
-/// Whether a key is that of a domain's home, by the descriptor in force: all that is said there was written by it, and it
-/// may have to get it back from its copies.
+/// Whether a key is that of the domain's home, by the descriptor in force. The home has written all of the log itself,
+/// and after a loss it may have to get it back from its copies.
 fn is_home(key: KeyPin, domain: &Domain) -> bool {
     let home: Option<[u8; 32]> =
         STANDARD.decode(&domain.descriptor().home.key).ok().and_then(|bytes| bytes.try_into().ok());
     home.is_some_and(|home| KeyPin::of_ed25519(&home) == key)
 }
 
-/// A known party with the roles that it has over the resource: the descriptor's, and over an identity those granted.
+/// The principal of a known party, with the roles that it has over the resource: those of the descriptor and, for an
+/// identity, also those granted.
 fn principal(party: Party, domain: &Domain, record: Option<&Record>) -> Principal {
     let roles = party.signer.map_or_else(BTreeSet::new, |signer| match record {
         Some(record) => record.roles_of(domain.descriptor(), &signer),

@@ -1,4 +1,4 @@
-//! Alarms about damage, alarms and forks about no domain here, and acknowledging alarms.
+//! Alarms about damage, alarms and forks that concern no domain held here, and their acknowledgement.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -7,8 +7,8 @@ use super::{App, AppError};
 use crate::api::{Acknowledged, Alarm, ForkNotes};
 
 impl App {
-    /// The last alarms about no domain that is here: of peers that lied when they were asked about a thing, of a witness
-    /// that keeps silent, of forks of what this node only cosigns.
+    /// The latest alarms that concern no domain held here: peers that lied when asked about a thing, witnesses that do
+    /// not answer, forks of logs that this node only cosigns.
     ///
     /// # Errors
     /// When the store fails.
@@ -16,7 +16,8 @@ impl App {
         self.alarms_about(None)
     }
 
-    /// The first forks of logs of which nothing is here: they were shown when a thing was asked about, or a cosignature was.
+    /// The first forks found in logs that this node does not hold: they were shown in answers about a thing or in
+    /// requests for cosignatures.
     ///
     /// # Errors
     /// When the store fails.
@@ -24,11 +25,11 @@ impl App {
         self.forks_about(None)
     }
 
-    /// Deletes the alarms about a domain, or about none, that were raised until a time: the operator has seen them. What is
-    /// looked at again and is as it was is alarmed again.
+    /// Deletes the alarms raised until `until` about a domain, or about none: the operator has seen them. Whatever is
+    /// checked again and is unchanged raises its alarm again.
     ///
     /// # Errors
-    /// When the domain is not here or the store fails.
+    /// When the domain is not held here, or the store fails.
     pub fn acknowledge(&self, domain: Option<&DomainName>, until: Timestamp) -> Result<Acknowledged, AppError> {
         let number = domain.map(|domain| Ok::<_, AppError>(self.hosted(domain)?.number)).transpose()?;
         let alarms = self.store().acknowledge_alarms(number, until)?;
@@ -37,7 +38,7 @@ impl App {
         Ok(Acknowledged { alarms })
     }
 
-    /// Alarms of the damage that was met since the start.
+    /// Raises alarms about the damage found since the start.
     pub(super) fn alarm_of_damage(&self) {
         for hosted in self.all_hosted() {
             for text in self.store().damage_met(hosted.number) {

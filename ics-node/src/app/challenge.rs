@@ -1,7 +1,7 @@
-//! Challenges: a device shows that it holds the key of its record.
+//! Challenges: how a device shows that it holds the key of its record.
 //!
 //! The node makes a message that nobody has seen before, the device signs it, and the node checks the signature against
-//! the key that its domains know. A message serves once, for one identity, for a minute.
+//! the key that its domains know. A message can be used once, for one identity, within a minute.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,10 +27,11 @@ use crate::shares::Shares;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
 
-/// Budgets of those who ask: 32 KiB.
+/// How many askers' budgets are kept: 32 KiB.
 const ASKERS: usize = 4_096;
 
-/// The challenges that wait for their answer, and how many each asker may have made: nobody uses up what all have.
+/// The challenges waiting for their answers, and how many each asker may request, so that nobody can use up all of
+/// them.
 pub(crate) struct Challenges {
     waiting: Mutex<Table>,
     shares: Shares,
@@ -44,7 +45,7 @@ impl Default for Challenges {
     }
 }
 
-/// Challenges by their nonces, those of strangers apart.
+/// Challenges by nonce; those requested by strangers are kept apart.
 #[derive(Debug, Default)]
 struct Table {
     known: HashMap<String, Waiting>,
@@ -58,7 +59,8 @@ struct Waiting {
 }
 
 impl Table {
-    /// Whether there is room for one more. Strangers leave half of the places to whoever this node knows.
+    /// Whether there is room for one more. Strangers may take only half of the places; the rest is kept for parties
+    /// that this node knows.
     fn has_room(&self, is_stranger: bool) -> bool {
         let is_half_taken = self.strangers.len() >= limits::CHALLENGES_WAITING / 2;
         self.len() < limits::CHALLENGES_WAITING && !(is_stranger && is_half_taken)
@@ -85,7 +87,7 @@ impl Table {
 }
 
 impl Challenges {
-    /// A challenge for the holder of an identity's key; `message` says what he is to sign.
+    /// Makes a challenge for the holder of an identity's key; `message` gives the text to be signed.
     pub(crate) fn make(
         &self,
         asker: Asker,
@@ -102,7 +104,7 @@ impl Challenges {
         Ok(Challenge { message: message(&id, &nonce), id: id.to_string(), nonce, expires })
     }
 
-    /// Whose challenge it is that somebody answers; it serves once.
+    /// The identity for which an answered challenge was made. Each challenge can be used once.
     pub(crate) fn answered(&self, nonce: &str, now: Timestamp) -> Result<IdentityId, AppError> {
         self.take(nonce, now).ok_or_else(|| {
             let detail = format!("there is no such challenge: it serves once, within {} s", limits::CHALLENGE_SECONDS);
@@ -110,7 +112,7 @@ impl Challenges {
         })
     }
 
-    /// Takes a challenge out: whoever guesses wrongly needs a new one.
+    /// Removes a challenge: after a wrong answer a new one is needed.
     fn take(&self, nonce: &str, now: Timestamp) -> Option<IdentityId> {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = all.known.remove(nonce).or_else(|| all.strangers.remove(nonce))?;
@@ -122,8 +124,8 @@ impl App {
     /// A message for the holder of an identity's key to sign.
     ///
     /// # Errors
-    /// When nothing that the reader may read is known of the identity, it has no key, the asker has used up what he may, or
-    /// too many challenges wait.
+    /// When nothing that the reader may read is known about the identity, it has no key, the asker has used up their
+    /// budget, or too many challenges are waiting.
     pub fn challenge(&self, reader: Reader, asker: Asker, query: &Query) -> Result<Challenge, AppError> {
         let sources = self.open_to(reader, self.sources(self.all_hosted())?);
         let gathered = self.gather(query, &sources, (Depth::Store, self.clock().now()))?.unwrap_or_default();
@@ -135,8 +137,8 @@ impl App {
         self.0.challenges.make(asker, id, self.clock().now(), |id, nonce| self.message(id, nonce))
     }
 
-    /// What is signed: it names the purpose and the node, so that no signature for something else, or for another node,
-    /// serves.
+    /// What is signed. It names the purpose and the node, so that a signature made for another purpose or another node
+    /// is useless.
     fn message(&self, id: &IdentityId, nonce: &str) -> String {
         format!("ICS challenge\n{}\n{id}\n{nonce}\n", self.0.keys.name)
     }
@@ -144,7 +146,7 @@ impl App {
     /// Whether the answer to a challenge proves that the device holds the identity's key.
     ///
     /// # Errors
-    /// When there is no such challenge (any more), the signature is not good, or the store fails.
+    /// When there is no such challenge or it has expired, the signature is not good, or the store fails.
     pub fn prove_possession(&self, answer: &ChallengeAnswer) -> Result<Proven, AppError> {
         let unproven = |detail: String| AppError::new(Code::NotProven, detail);
         let now = self.clock().now();
@@ -156,7 +158,8 @@ impl App {
         Ok(Proven { id: id.to_string(), at: now })
     }
 
-    /// The key of an identity, from any statement about it: its fingerprint is the id, so it does not matter whose.
+    /// The key of an identity, from any statement about it. The id is the key's fingerprint, so it does not matter
+    /// whose statement that is.
     fn key_of(&self, id: &IdentityId) -> Result<Option<PublicKey>, AppError> {
         for hosted in self.all_hosted() {
             if let Some(key) = self.key_in(&hosted, id)? {
@@ -174,8 +177,8 @@ impl App {
     }
 }
 
-/// The key of an identity and the statement that it is taken from, of all about it: an introduction that counts, if there
-/// is one.
+/// The key of an identity, and the statement it is taken from, among all those about it: preferably an introduction
+/// that counts.
 pub(super) fn key_among(about: &[Logged]) -> Option<(&PublicKey, &Logged)> {
     let rank = |it: &&Logged| (it.is_refused(), it.claims().act != Act::Identity);
     let said = about.iter().filter(|it| !it.is_erased()).min_by_key(rank)?;
@@ -216,7 +219,7 @@ mod tests {
     fn one_stranger_does_not_use_up_what_all_have() {
         let challenges = Challenges::default();
         let (one, other) = (Asker::Address(Some(1)), Asker::Address(Some(2)));
-        // Some are earned meanwhile: what the next one would get is not certain.
+        // Some budget is earned back meanwhile, so whether the next request succeeds is not certain.
         let refused = (0..limits::CHALLENGES_WAITING).find_map(|_| make(&challenges, one, NOW).err());
         assert_eq!(refused, Some(Code::TooManyRequests));
         assert_eq!(make(&challenges, other, NOW).map(drop), Ok(()));

@@ -1,8 +1,9 @@
-//! Where time enters: everything below takes it as an argument.
+//! The only source of time: everything below takes time as an argument.
 //!
-//! A machine without a battery for its clock begins in 1970, or where it was switched off. It is later than any time that
-//! was verified: that is the floor below which this clock never goes. What homes have cosigned counts as verified, and
-//! nothing else; no home alone leads a clock that is behind further than [`LEAP_MILLIS`] beyond what all others say.
+//! A machine without a battery for its clock starts in 1970, or at the time when it was switched off. The true time is
+//! later than every time that was verified, so this clock never shows less than that floor. Only what homes have
+//! cosigned counts as verified, and no single home can lead a clock that is behind by more than [`LEAP_MILLIS`] beyond
+//! what all others say.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,22 +14,22 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-/// 2024-01-01T00:00:00Z: nothing of this network is older, so no clock is right that shows less.
+/// 2024-01-01T00:00:00Z: nothing in this network is older, so a clock that shows less is wrong.
 const EARLIEST_MILLIS: u64 = 1_704_067_200_000;
-/// Milliseconds by which one home may lead this clock beyond what all others say: ten years. A device may lie in a store
-/// for some; a time that is further ahead is a mistake or a lie.
+/// How many milliseconds one home may lead this clock beyond what all others say: ten years. A device may lie in a
+/// warehouse for some years; a time further ahead is a mistake or a lie.
 const LEAP_MILLIS: u64 = 3_653 * 24 * 60 * 60 * 1000;
 
-/// The node's clock. It never goes back while the node runs, and never below what was verified.
+/// The node's clock. It never goes back while the node runs, and never below the newest verified time.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     started: Instant,
-    /// The latest time that was given.
+    /// The latest time that this clock has shown.
     given: AtomicU64,
-    /// The floor as it would have been when the clock was started: it rises as time goes on.
+    /// The floor, converted to the moment when the clock was started: it rises as time passes.
     floor: AtomicU64,
     /// The newest verified time of each domain.
     vouched: Mutex<BTreeMap<DomainName, u64>>,
@@ -46,21 +47,21 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The system's time; or the floor, or the latest time that this clock has given, if the system's is behind.
+    /// The system's time, or the floor or the latest time shown, if the system's clock is behind them.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let millis = system_millis().max(self.floor_millis());
         Timestamp::from_millis(self.0.given.fetch_max(millis, Ordering::AcqRel).max(millis))
     }
 
-    /// Lets so many milliseconds pass.
+    /// Lets this many milliseconds pass.
     #[cfg(test)]
     pub(crate) fn pass(&self, millis: u64) {
         let later = self.now().as_millis() + millis;
         self.0.given.fetch_max(later, Ordering::AcqRel);
     }
 
-    /// What the system's clock shows, where it is behind what was verified.
+    /// What the system's clock shows, if it is behind the newest verified time.
     #[must_use]
     pub fn behind(&self) -> Option<Timestamp> {
         let system = system_millis();
@@ -68,15 +69,16 @@ impl Clock {
         is_behind.then(|| Timestamp::from_millis(system))
     }
 
-    /// What the system's clock shows, where this one is ahead of it: because it is behind what was verified, or was set back
-    /// while the node ran.
+    /// What the system's clock shows, if this clock is ahead of it: because the system's clock is behind what was
+    /// verified, or was set back while the node ran.
     #[must_use]
     pub fn outrun(&self) -> Option<Timestamp> {
         let (system, now) = (system_millis(), self.now().as_millis());
         (system.saturating_add(limits::CLOCK_SKEW_MILLIS) < now).then(|| Timestamp::from_millis(system))
     }
 
-    /// The domain with the newest verified time, and that time: from there this clock goes on where the system's is behind.
+    /// The domain with the newest verified time, and that time: this clock continues from there if the system's is
+    /// behind.
     #[must_use]
     pub fn led_by(&self) -> Option<(DomainName, Timestamp)> {
         let vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +86,9 @@ impl Clock {
         Some((domain.clone(), Timestamp::from_millis(*millis)))
     }
 
-    /// Begins anew with the system's time and what the homes of other domains than these have cosigned. Only somebody who
-    /// has looked at the machine's clock can tell that it was ahead and is right now: a clock that is behind looks the same.
+    /// Starts again from the system's time and from what the homes of domains other than `own` have cosigned. Only a
+    /// person who has looked at the machine's clock can tell that it was ahead and is right now; to the program that
+    /// looks like a clock that is behind.
     pub(crate) fn forget(&self, own: &[DomainName]) {
         let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
         vouched.retain(|domain, _| !own.contains(domain));
@@ -94,11 +97,11 @@ impl Clock {
         self.0.given.store(0, Ordering::Release);
     }
 
-    /// Takes note of a time that the home of a domain has cosigned; false if it is not believed.
+    /// Takes note of a time that the home of a domain has cosigned; returns false if it is not believed.
     ///
-    /// A clock that is not known to be behind is believed more than any home. One that is behind follows.
+    /// A clock that is not known to be behind is believed more than any home. One that is behind follows the home.
     pub fn learn(&self, domain: &DomainName, time: Timestamp) -> bool {
-        // Held against the system's clock and not against the floor, which would rise a little with each.
+        // Compared with the system's clock and not with the floor, which would otherwise rise a little each time.
         let is_near = time.as_millis() <= system_millis().saturating_add(limits::CLOCK_SKEW_MILLIS);
         if !is_near && self.behind().is_none() {
             return false;
@@ -106,7 +109,8 @@ impl Clock {
         self.learn_stored(domain, time)
     }
 
-    /// The same of what this node had verified before it was started: its clock may have been right then.
+    /// As [`Clock::learn`], for a time that this node had verified before it was started: its clock may have been right
+    /// then.
     pub fn learn_stored(&self, domain: &DomainName, time: Timestamp) -> bool {
         let millis = time.as_millis();
         let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +169,7 @@ mod tests {
         assert!(clock.outrun().is_some_and(|shows| shows.as_millis() < ahead), "it was set back while the node ran");
     }
 
-    /// The tests run on a machine whose clock is right: what is verified by a time to come makes it one that is behind.
+    /// The tests run on a machine whose clock is right: verifying a time in the future makes it a clock that is behind.
     #[test]
     fn a_clock_that_is_behind_follows_what_is_verified() {
         let clock = Clock::default();
@@ -194,7 +198,7 @@ mod tests {
         assert_eq!(clock.behind(), None);
         assert!(clock.learn_stored(&one, at(now + YEAR)));
         for years in [9, 10, 12, 20, 40] {
-            // However often it tries, it gets no further than a leap beyond the others.
+            // However often the liar tries, the clock gets no further than one leap beyond the others.
             clock.learn(&liar, at(now + years * YEAR));
         }
         assert!(clock.now().as_millis() <= now + YEAR + LEAP_MILLIS + 60_000);

@@ -18,9 +18,9 @@ use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
 
 pub(crate) use line::Line;
 
-/// Where entries are looked up: the durable log, or the log with what a commit in progress adds.
+/// Where entries are looked up: the durable log, or the log including what a commit in progress adds.
 pub(crate) trait Entries {
-    /// Where the first `limit` entries are, in log order, that have all of these postings or collide with them.
+    /// The indices, in log order, of the first `limit` entries that have all of these postings or collide with them.
     fn indices(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError>;
 
     /// The entries at these indices.
@@ -31,22 +31,23 @@ pub(crate) trait Entries {
         self.entries_at(&self.indices(postings, limit)?)
     }
 
-    /// The damage of an index that has led to an entry which says nothing of what is looked for: it is noted.
+    /// Notes that the index is damaged, because it led to an entry that says nothing of what was looked for; returns
+    /// the error.
     fn misled_to(&self, index: u64) -> StoreError;
 }
 
-/// The log before an entry that is judged.
+/// The log as it stands before the entry that is being judged.
 pub(crate) trait Log: Entries {
     /// The domain's name.
     fn name(&self) -> &DomainName;
 
-    /// How many entries stand before it.
+    /// How many entries precede it.
     fn count(&self) -> u64;
 
-    /// The first of them that has a key, or collides with one that has.
+    /// The first of these entries that has a key, or collides with one that has.
     fn first(&self, key: Key) -> Result<Option<u64>, StoreError>;
 
-    /// One of them.
+    /// The one of these entries that has this index.
     fn at(&self, index: u64) -> Result<StoredEntry, StoreError>;
 }
 
@@ -57,16 +58,16 @@ pub(crate) struct Snapshot<'s> {
     pub(crate) size: u64,
 }
 
-/// Bytes of nearly every posting.
+/// Enough bytes for nearly every posting.
 const POSTING_BYTES: usize = 96;
 
-/// The store's keys of postings.
+/// The keys under which the store files these postings.
 pub(crate) fn keys(postings: &[Posting]) -> Vec<Key> {
     let mut bytes = Vec::with_capacity(POSTING_BYTES);
     postings.iter().map(|posting| key(posting, &mut bytes)).collect()
 }
 
-/// The same of one, written into a buffer that may hold another.
+/// The key of one posting; `bytes` is a scratch buffer, whose contents are overwritten.
 fn key(posting: &Posting, bytes: &mut Vec<u8>) -> Key {
     bytes.clear();
     posting.write(bytes);
@@ -119,7 +120,7 @@ impl Log for WriteTx<'_> {
     }
 }
 
-/// The log before an entry, with what a commit in progress adds.
+/// The log before an entry, including what a commit in progress adds.
 pub(crate) struct Before<'a, 'w> {
     pub(crate) tx: &'a WriteTx<'w>,
     pub(crate) end: u64,
@@ -141,23 +142,22 @@ impl Entries for Before<'_, '_> {
     }
 }
 
-/// All statements about an identity, and all those about the groups that it may belong to: what resolution and
-/// admission take.
+/// All statements about an identity and about the groups that it may belong to: the input of resolution and admission.
 #[derive(Default)]
 pub(crate) struct Said {
     pub(crate) about: Vec<Logged>,
     pub(crate) groups: Vec<Logged>,
-    /// Whether there is more about it, of which only the remnant came here and the erasure is still to come.
+    /// Whether more was said that is missing here: its remnant has come, and the erasure is still to come.
     pub(crate) unseen: bool,
 }
 
 impl Said {
-    /// Reads what was said of an identity.
+    /// Reads what was said about an identity.
     pub(crate) fn read(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<Self, StoreError> {
         Self::of(entries, domain, id, &entries_about(entries, id)?)
     }
 
-    /// The same, where the entries about it are at hand.
+    /// As [`Said::read`], when the entries about it are at hand.
     pub(crate) fn of(
         entries: &impl Entries,
         domain: &Domain,
@@ -169,7 +169,7 @@ impl Said {
         Ok(Self { about, groups, unseen })
     }
 
-    /// The same with what some erasures restate of it, which stand behind the entries that are looked at.
+    /// Adds what some erasures restate about the identity; these erasures stand after the entries that are looked at.
     pub(crate) fn with_left(
         self,
         entries: &impl Entries,
@@ -191,7 +191,7 @@ impl Said {
     }
 }
 
-/// All statements about these groups, as `find` finds the first of a posting.
+/// All statements about these groups; `find` returns the first ones that have a posting.
 fn of_groups(
     candidates: &CandidateGroups,
     mut find: impl FnMut(&Posting, usize) -> Result<Vec<Logged>, StoreError>,
@@ -215,7 +215,8 @@ pub(crate) fn about(entries: &impl Entries, domain: &Domain, id: &IdentityId) ->
     find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_STATEMENTS + 1)
 }
 
-/// Whether an earlier statement is about the same identity, as far as one look tells; `false` where that is not certain.
+/// Whether an earlier statement is about the same identity, as far as a single look-up tells; `false` if that is
+/// uncertain.
 pub(crate) fn is_spoken_of_before(
     entries: &impl Entries,
     domain: &Domain,
@@ -226,13 +227,13 @@ pub(crate) fn is_spoken_of_before(
     Ok(first.first().is_some_and(|first| first.index() < statement.index()))
 }
 
-/// The entries about an identity, in log order, and those that collide with them.
+/// The entries about an identity, in log order, including any that collide with it.
 pub(crate) fn entries_about(entries: &impl Entries, id: &IdentityId) -> Result<Vec<StoredEntry>, StoreError> {
     entries.find(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)
 }
 
-/// All statements about an identity among these entries, and whether there is more, of which only the remnant came here
-/// and the erasure is still to come.
+/// All statements about an identity among these entries, and whether there is more, of which only the remnant has come
+/// here and the erasure is still to come.
 fn about_with_remnants(
     entries: &impl Entries,
     domain: &Domain,
@@ -244,13 +245,13 @@ fn about_with_remnants(
     Ok((about, unseen))
 }
 
-/// Whether there is more about an identity than these statements: a remnant whose erasure is still to come.
+/// Whether more was said about an identity than these statements: a remnant whose erasure is still to come shows it.
 fn is_more_about(id: &IdentityId, about: &[Logged], remnants: &[Remnant]) -> bool {
     let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
     remnants.iter().any(|remnant| remnant.identity == *id && !told.contains(&remnant.statement))
 }
 
-/// The statements among entries to which a posting has led, and what is left of others.
+/// The statements among the entries to which a posting has led, and the remnants of others.
 fn restored(
     entries: &impl Entries,
     posting: &Posting,
@@ -267,13 +268,13 @@ fn restored(
     Ok((logged, remnants))
 }
 
-/// Whether something about an identity is gone of which nothing is left to be seen: what its erasure restates stands behind
-/// the entries that are shown.
+/// Whether something said about an identity is gone while what its erasure restates cannot be seen yet, because the
+/// erasure stands after the entries that are shown.
 pub(crate) fn is_unseen(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<bool, StoreError> {
     Ok(about_with_remnants(entries, domain, id, &entries_about(entries, id)?)?.1)
 }
 
-/// The first statements with a posting, in log order. What the index found by a collision is left out.
+/// The first statements with a posting, in log order. Entries found only because their keys collide are left out.
 pub(crate) fn find_logged(
     entries: &impl Entries,
     domain: &Domain,
@@ -287,7 +288,7 @@ pub(crate) fn find_logged(
     Ok(logged)
 }
 
-/// The same, of which some may be at hand: they are not read again.
+/// As [`find_logged`], without reading again the statements that are at hand.
 pub(crate) fn find_besides(
     entries: &Snapshot<'_>,
     domain: &Domain,
@@ -307,9 +308,9 @@ pub(crate) fn find_besides(
     Ok(logged)
 }
 
-/// The statement that a stored entry holds to which a posting has led, if it has that posting. Others may have the same key
-/// by chance. One that has not even the key was led to by a damaged index, and where the right one would have been, which
-/// may be a block, nobody knows.
+/// The statement in a stored entry to which a posting has led, if the entry has that posting; others may have the same
+/// key by chance. If the entry has not even the key, the index is damaged, and nobody knows where the right entry would
+/// have been, which may be a block.
 fn restore_by(
     entries: &impl Entries,
     posting: &Posting,
@@ -317,7 +318,7 @@ fn restore_by(
     entry: &StoredEntry,
 ) -> Result<Option<Logged>, StoreError> {
     let found = restore(domain, entry)?.filter(|statement| posting.is_of(statement));
-    // What is left of an erased entry is found by its former keys until the index has forgotten them.
+    // The remnant of an erased entry is found under its former keys until the index has dropped them.
     if let (None, Some(content)) = (&found, &entry.content) {
         let header = Header::decode(&entry.header);
         let keys = header.map_or_else(|_| Vec::new(), |header| keys_of(&header, &content.body));
@@ -328,7 +329,7 @@ fn restore_by(
     Ok(found)
 }
 
-/// The statement that a stored entry holds, if it holds one.
+/// The statement in a stored entry, if there is one.
 pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Logged>, StoreError> {
     let damaged = |what: String| StoreError::corrupt(format!("entry {}: {what}", entry.index));
     let Some(content) = &entry.content else { return Ok(None) };
@@ -340,31 +341,33 @@ pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Log
             let left = left.map_err(|error| damaged(error.to_string()))?;
             return Ok(left.map(|left| if entry.effective { left } else { left.refused() }));
         }
-        // What was damaged on the disk may have been a block. Only what has no effect may be something that nobody can read.
+        // What was damaged on disk may have been a block. Only an entry without effect may be one that nobody can
+        // parse.
         Err(error) if entry.effective => return Err(damaged(error.to_string())),
         _ => return Ok(None),
     };
-    // An entry without effect may be by somebody whom the domain does not know.
+    // An entry without effect may be by a signer whom the domain does not know.
     let signer = domain.signer(&kept.issuer()).map_or_else(|_| kept.issuer(), Certificate::primary);
     let header = Header::decode(&entry.header).map_err(|error| damaged(error.to_string()))?;
     let logged = Logged::from_store(entry.index, &header, &kept, signer).map_err(|error| damaged(error.to_string()))?;
     Ok(Some(if entry.effective { logged } else { logged.refused() }))
 }
 
-/// Whose certificate an entry is a state of, if it is one and counts.
+/// The primary key of the certificate that an entry holds, if it holds one and has effect.
 pub(crate) fn certificate_of(entry: &StoredEntry) -> Option<Fingerprint> {
     let content = entry.content.as_ref().filter(|_| entry.effective)?;
     let is_one = Header::decode(&entry.header).is_ok_and(|header| header.kind == EntryKind::Certificate);
     if is_one { openpgp_key_of(&content.body) } else { None }
 }
 
-/// By what an entry is found: a function of its header and body alone, so that the index can be made again at any time.
+/// The keys under which an entry is found. They depend on its header and body alone, so the index can be rebuilt at any
+/// time.
 pub(crate) fn keys_of(header: &Header, body: &[u8]) -> Vec<Key> {
     body::parse(body).map_or_else(|_| Vec::new(), |body| keys_of_body(header.kind, &body, &mut Hashed::default()))
 }
 
-/// The postings of the last statement of a batch, with their keys: those off one factory line share half of them, and a
-/// hash takes longer than to see that.
+/// The postings of the previous statement of a batch, with their keys. Statements from one factory line share half of
+/// them, and comparing is faster than hashing.
 #[derive(Default)]
 pub(crate) struct Hashed(Vec<(Posting, Key)>);
 
@@ -387,7 +390,7 @@ impl Hashed {
     }
 }
 
-/// The same of a body that was parsed, in an entry of this kind.
+/// As [`keys_of`], for a parsed body in an entry of this kind.
 pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) -> Vec<Key> {
     match body {
         Body::Statement(statement) => keys_of_statement(kind, statement, hashed),
@@ -396,8 +399,8 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) ->
             vec![kind_key(EntryKind::Certification), body_key(&certification.id())]
         }
         Body::Descriptor(descriptor) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
-        // Beside its own id under that of what it erases, which is never admitted again, and under all that it restates:
-        // what looks for the erased statement finds what stands in its place.
+        // Besides its own id, an erasure is filed under the id of the statement that it erases, which is never admitted
+        // again, and under all that it restates: a look-up of the erased statement finds what stands in its place.
         Body::Erasure(signed) => {
             let erasure = &signed.erasure;
             let mut keys = keys(&postings_of_erasure(signed));
@@ -410,8 +413,8 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) ->
     }
 }
 
-/// The same of a statement. The certificate of the issuer is not at hand: statements are filed under the key that signed
-/// them.
+/// The keys of a statement. The issuer's certificate is not at hand here, so statements are filed under the key that
+/// signed them.
 pub(crate) fn keys_of_statement(kind: EntryKind, statement: &Unverified, hashed: &mut Hashed) -> Vec<Key> {
     let mut keys = hashed.keys(kind, postings_of(statement));
     keys.sort_unstable();
@@ -419,13 +422,14 @@ pub(crate) fn keys_of_statement(kind: EntryKind, statement: &Unverified, hashed:
     keys
 }
 
-/// What is left of an erased entry is found by: the same keys that it had for its id and its subject.
+/// The keys of a remnant: those that the erased entry had for its id and its subject.
 pub(crate) fn keys_of_remnant(remnant: &Remnant) -> Vec<Key> {
     vec![body_key(&remnant.statement), subject_key(&remnant.identity)]
 }
 
-/// What is deleted because this node may read it no longer is missed by: its id, what it was about, and which things that
-/// selects, so that nobody takes for all that is said of a thing what is not.
+/// The keys under which something is known to be missing after this node had to delete it, because it may no longer
+/// read it: its id, its subject, and the things that it selects. So nobody takes what is left for all that was said
+/// about a thing.
 pub(crate) fn keys_of_missed(body: &[u8]) -> Vec<Key> {
     match body::parse(body) {
         Ok(Body::Statement(statement)) => {
@@ -447,7 +451,7 @@ pub(crate) fn subject_key(id: &IdentityId) -> Key {
     Key::of(&Posting::Subject(*id).to_bytes())
 }
 
-/// The key under which all entries of a kind are found: certificates and descriptors, to know a domain again.
+/// The key under which all entries of a kind are found; a domain is rebuilt from its certificates and descriptors.
 pub(crate) fn kind_key(kind: EntryKind) -> Key {
     Key::of(&[0, kind.code()])
 }

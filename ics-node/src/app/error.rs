@@ -6,10 +6,10 @@ use crate::api::Problem;
 use crate::api::problem::Code;
 use crate::store::{Full, StoreError, WriteError};
 
-/// Why a use case gave no answer: whose fault it is follows from the code.
+/// Why a use case gave no answer. The code says whose fault it is.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppError {
-    /// The caller asked for something that is not, or is not allowed; the text is for him.
+    /// The caller asked for something that does not exist or is not allowed; the text is for the caller.
     #[error("{detail}")]
     Problem {
         /// The public code.
@@ -17,15 +17,15 @@ pub enum AppError {
         /// What was wrong: which field, limit or rule.
         detail: String,
     },
-    /// The store could not; the text is for the operator.
+    /// The store failed or refused; the text is for the operator.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something that must not happen did; the text is for the operator.
+    /// Something happened that must not happen; the text is for the operator.
     #[error("{0}")]
     Internal(String),
 }
 
-/// What everybody is told of a store that takes no more writes: the reason names files of the node.
+/// What everybody is told about a store that takes no more writes: the real reason would name files of the node.
 pub(super) const HALTED: &str = "the store takes no more writes until the node is started again; its log says why";
 
 impl AppError {
@@ -47,7 +47,7 @@ impl AppError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Problem { code, .. } => *code,
-            // Whoever waits for an operator has no second to come back in.
+            // An operator has to act first, so coming back in a second is of no use.
             Self::Store(StoreError::Full(Full::Enrolments(_))) => Code::TooManyRequests,
             Self::Store(StoreError::Full(Full::Writes(_) | Full::Turn | Full::Outbox { .. } | Full::Files)) => {
                 Code::Busy

@@ -1,4 +1,4 @@
-//! Reading a whole store and comparing: what `ics fsck` does.
+//! Reads a whole store and checks it against itself: what `ics fsck` does.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::store::{
     self, DomainInfo, Fork, Inspector, Options, Part, Replay, Report, Seal, Store, StoreError, StoredEntry, inspect,
 };
 
-/// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
-/// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name and with the times that these
-/// have signed, the index with the entries, and which of them have effect with what the log itself says of that.
-/// `progress` is told how many of how many entries of a domain have been read.
+/// Reads the store in a directory, which a node may be using, and cross-checks everything: entries with leaves, tiles,
+/// roots and checkpoints; checkpoints with the home keys that descriptors name and with the times that these have
+/// signed; the index with the entries; and which entries have effect with what the log itself implies. `progress` is
+/// given the number of entries read and the total, for each domain.
 ///
 /// # Errors
 /// When there is no store, or it cannot be read at all.
@@ -34,34 +34,34 @@ pub fn fsck(data: &Path, progress: impl FnMut(u64, u64)) -> Result<Report, AppEr
     Ok(report.map_err(|error| error.of_disk(data))?)
 }
 
-/// Builds the index of a store anew; no node may be using it.
+/// Rebuilds the index of a store; no node may be using it.
 ///
 /// # Errors
-/// When one is, or the log cannot be read.
+/// When a node is using the store, or the log cannot be read.
 pub fn rebuild_index(data: &Path) -> Result<(), AppError> {
     let nobody = |_: &DomainInfo, _: u64, _: &ics_core::log::Hash| Err("nothing is signed while repairing".to_owned());
     Ok(Store::rebuild_index(data, Options::new(Arc::new(stored_keys), Arc::new(nobody)))?)
 }
 
-/// Empties the copy of a domain in a store, so that it is copied again from its peers when the node starts; says how many
-/// entries it had. The node must not run.
+/// Empties the copy of a domain in a store, so that it is copied again from its peers when the node starts; returns how
+/// many entries it had. The node must not be running.
 ///
 /// # Errors
-/// When it runs, is the domain's home or has no such copy, or the store cannot be written.
+/// When the node is running, is the domain's home or has no such copy, or the store cannot be written.
 pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
     Ok(store::empty_copy(data, domain)?)
 }
 
-/// Gives up what a node has seen of the log of a domain by what others have answered, or shown to it as a witness; how
-/// many entries that were, if it has seen any. The node must not run.
+/// Forgets the head of a domain's log that a node has seen in the answers of others, or was shown as a witness; returns
+/// its size, if there was one. The node must not be running.
 ///
 /// # Errors
-/// When it runs, or the store cannot be written.
+/// When the node is running, or the store cannot be written.
 pub fn forget_seen(data: &Path, domain: &DomainName) -> Result<Option<u64>, AppError> {
     Ok(store::forget_seen(data, domain)?)
 }
 
-/// Whether a node that need not run has a domain.
+/// Whether a node, running or not, holds a domain.
 ///
 /// # Errors
 /// When its store cannot be read.
@@ -69,7 +69,7 @@ pub fn is_held(data: &Path, domain: &DomainName) -> Result<bool, AppError> {
     Ok(store::held(data, domain)?.is_some())
 }
 
-/// What a node that need not run has seen of forks of a domain.
+/// The forks of a domain that a node, running or not, has recorded.
 ///
 /// # Errors
 /// When its store cannot be read.
@@ -78,10 +78,10 @@ pub fn kept_forks(data: &Path, domain: &DomainName) -> Result<Vec<KeptFork>, App
     Ok(store::forks_in(data, domain)?.into_iter().map(kept).collect())
 }
 
-/// Whether a node that does not run will copy this log, by what is in its store.
+/// Checks that a node that is not running will copy this log, given what is in its store.
 ///
 /// # Errors
-/// When it holds another one of that name, or the store cannot be read.
+/// When the store holds another log of that name, or cannot be read.
 pub fn may_copy(data: &Path, origin: &Origin) -> Result<(), AppError> {
     match store::held(data, &origin.domain)? {
         Some((info, size)) => refuse_other_log(&info, size, origin),
@@ -93,9 +93,9 @@ pub fn may_copy(data: &Path, origin: &Origin) -> Result<(), AppError> {
 struct Reading<P> {
     /// The homes that its descriptors have named.
     homes: Vec<NodeKey>,
-    /// Who decides about its entries again.
+    /// Judges its entries again.
     judge: Judge,
-    /// For the verification of many signatures at once.
+    /// The seed for verifying many signatures at once.
     seed: [u8; 32],
     progress: P,
 }
@@ -105,14 +105,14 @@ impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
         if entry.index == 0 {
             self.homes.clear();
         }
-        // Of an entry that a mirror may not see there is nothing but the leaf.
+        // Of an entry that a mirror may not see there is only the leaf.
         let content = entry.content.as_ref()?;
         let header = match Header::decode(&entry.header) {
             Ok(header) => header,
             Err(error) => return Some(format!("its header is malformed: {error}")),
         };
         match body::parse(&content.body) {
-            // A mirror keeps what its home should not have admitted, without effect.
+            // A mirror keeps, without effect, what its home should not have admitted.
             Err(_) if !entry.effective => None,
             Err(error) => Some(format!("its body is malformed: {error}")),
             Ok(body) if body.kind() != header.kind && entry.effective => {
@@ -139,7 +139,7 @@ impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
         if (signed.size, signed.root) != (seal.size, seal.root) {
             return Some(format!("what was signed is of {} entries with root {}", signed.size, signed.root));
         }
-        // One that came from the head's file was stored without.
+        // A checkpoint that was taken from the head's file was stored without a time.
         let stored = seal.cosigned_at?;
         match cosigned_at(&seal.note, home) {
             Some(time) if is_time_of(domain.part, stored, time) => None,
@@ -160,21 +160,21 @@ impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
     }
 }
 
-/// The checkpoint, if this home has signed it.
+/// The signed checkpoint, if this home has signed it.
 fn opened(note: &str, origin: &Origin, home: &NodeKey) -> Option<Checkpoint> {
     let key = origin.key(&home.verifying_key()?.to_bytes()).ok()?;
     Checkpoint::open(note, &key).ok()
 }
 
-/// The time with which this home has cosigned it, if it has.
+/// The time at which this home has cosigned it, if it has.
 fn cosigned_at(note: &str, home: &NodeKey) -> Option<Timestamp> {
     let key = VerifierKey::new(&home.name, Algorithm::Cosignature, &home.verifying_key()?.to_bytes()).ok()?;
     cosignature::times(note, [&key]).ok()?.first().map(|(_, time)| *time)
 }
 
-/// Whether the time that is stored may be that of the home's cosignature: at the home it is, to the second, of which the
-/// first versions stored fractions. A mirror counts what is a little ahead of its own clock as now, so there it may be a
-/// little less.
+/// Whether the stored time can be that of the home's cosignature. At the home they are equal to the second; early
+/// versions stored fractions. A mirror counts a time slightly ahead of its own clock as now, so there the stored one
+/// may be a little earlier.
 fn is_time_of(part: Part, stored: Timestamp, signed: Timestamp) -> bool {
     match part {
         Part::Home => stored.whole_seconds() == signed,

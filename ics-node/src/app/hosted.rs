@@ -21,7 +21,7 @@ use crate::api::MirrorInfo;
 use crate::config::PeerName;
 use crate::store::{DomainNumber, Full, Part, StoreError};
 
-/// Things of one source that are remembered because it does not let them be followed: half a megabyte.
+/// How many things of one source are remembered as not allowed to be followed: half a megabyte.
 const BARRED_KEPT: usize = 10_000;
 
 /// One domain of this node.
@@ -30,45 +30,46 @@ pub(crate) struct Hosted {
     pub(crate) number: DomainNumber,
     pub(crate) name: DomainName,
     pub(crate) part: Part,
-    /// What is durable: every reader's view.
+    /// The durable state: what every reader sees.
     published: RwLock<Option<Arc<Domain>>>,
-    /// What the writer has admitted, perhaps not durable yet, and what it has at hand of that log. Only jobs of the writer
-    /// change it; what is at hand anybody may forget.
+    /// What the writer has admitted, perhaps not yet durable, and what it keeps at hand of that log. Only the writer's
+    /// jobs change it, but anybody may have what is at hand forgotten.
     working: Mutex<(Option<Arc<Domain>>, Line)>,
-    /// How many entries there were when it was last asked whether any came in.
+    /// The number of entries when it was last asked whether any came in.
     rested_at: AtomicU64,
-    /// The first entry that was filled in, or judged anew, and has not taken effect yet. Only jobs of the writer touch it.
+    /// The first entry that was filled in or judged again and has not taken effect yet. Only the writer's jobs touch
+    /// it.
     filled: Mutex<Option<u64>>,
-    /// How the copy is doing, for operators.
+    /// The state of the copy, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
-    /// Whether the node's log says last that nothing can be copied.
+    /// Whether the last message about copying in the node's own log was that nothing can be copied.
     pub(super) copy_fails: AtomicBool,
-    /// Entries that can be proven, for those who listen.
+    /// How many entries can be proven, for those who wait for more.
     pub(crate) sealed: watch::Sender<u64>,
-    /// Entries that are held, for whoever has them cosigned.
+    /// How many entries are held, for the task that has them cosigned.
     pub(crate) grown: watch::Sender<u64>,
     /// What the witnesses have done, for operators.
     witnessing: Mutex<BTreeMap<PeerName, Witnessing>>,
-    /// The newest event that many listeners got.
+    /// The newest event that was sent to many listeners.
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
-    /// Why other domains are not followed now, by their names.
+    /// Why other domains cannot be followed at present, by their names.
     follow_errors: Mutex<BTreeMap<DomainName, String>>,
-    /// The things that the rules of other domains do not let it follow, by the names of these.
+    /// The things that other domains' rules do not let this domain follow, by the names of those domains.
     barred: Mutex<BTreeMap<DomainName, BTreeSet<IdentityId>>>,
-    /// What was compared with the descriptors of its sources, by their names.
+    /// What was compared with the descriptors of its sources, by source.
     compared: Mutex<BTreeMap<DomainName, Compared>>,
-    /// With which versions of its sources' descriptors it was looked for what they have lost, by their names.
+    /// The version of each source's descriptor under which what the source has lost was last looked for.
     searched: Mutex<BTreeMap<DomainName, u64>>,
-    /// Who is asking somebody that brings news by hand.
+    /// The request under way to somebody who brings news by hand.
     pub(crate) carrying: Mutex<Option<Asking>>,
-    /// Counts what was stored otherwise than whoever copies from a peer knows, because it was brought so, or because a page
-    /// of his was stored in part: he begins anew behind it.
+    /// Counts what was stored without the knowledge of the copier of a peer, because it was brought by hand or because
+    /// only part of the copier's page was stored: the copier starts anew after it.
     pub(crate) moved: watch::Sender<u64>,
-    /// What the last look at its certificates has found.
+    /// The result of the last check of its certificates for expiry.
     pub(super) expiries: Mutex<Option<Expiries>>,
-    /// From which entry on it is looked next for certificates that are over.
+    /// The entry from which the next search for certificates that are over begins.
     pub(super) certified_from: AtomicU64,
-    /// When what is submitted here is sent to the home; held by whoever sends.
+    /// When submissions taken in here are next sent to the home; locked by whoever is sending.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
 
@@ -101,7 +102,7 @@ impl Hosted {
         }
     }
 
-    /// What is durable; `None` before entry 0 has arrived.
+    /// The durable state; `None` before entry 0 has arrived.
     pub(crate) fn domain(&self) -> Option<Arc<Domain>> {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -110,17 +111,17 @@ impl Hosted {
         self.domain().map(|domain| domain.origin())
     }
 
-    /// What the next job of the writer builds upon: what the domain is with `size` entries, and what the last one has left at
+    /// What the writer's next job builds upon: the domain at `size` entries, and what the previous job has left at
     /// hand.
     ///
-    /// After a commit that failed, what its jobs had made is longer than the log; then what is durable counts again.
+    /// After a failed commit, what its jobs had made is longer than the log; then the durable state is used again.
     ///
     /// # Errors
-    /// When whoever waits for the last commit has not yet said that it is durable.
+    /// When the last commit is not yet known to be durable.
     pub(crate) fn working_at(&self, size: u64) -> Result<(Option<Arc<Domain>>, Line), StoreError> {
         let (working, line) = {
             let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-            // A job that gives up does not give it back, and what it has read of its own entries is forgotten with them.
+            // A job that gives up does not put it back, so what it has read of its own entries is forgotten with them.
             (working.0.clone(), core::mem::take(&mut working.1))
         };
         if length(&working) == size {
@@ -130,18 +131,18 @@ impl Hosted {
         durable.map(|domain| (domain, Line::default())).ok_or(StoreError::Full(Full::Turn))
     }
 
-    /// What a job of the writer has made of it, and leaves at hand.
+    /// Stores what a job of the writer has made of the domain, and what it leaves at hand.
     pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>, line: Line) {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = (domain, line);
     }
 
-    /// Forgets what is at hand: a job of the writer changes entries that stand in the log.
+    /// Forgets what is at hand, because a job of the writer is changing entries that stand in the log.
     pub(crate) fn forget_line(&self) {
         self.working.lock().unwrap_or_else(PoisonError::into_inner).1.forget();
     }
 
-    /// The same where nothing came in since this was called last. It is some megabytes for each domain, and a node may copy
-    /// many that rest most of the time.
+    /// As [`Hosted::forget_line`], if nothing came in since the last call. The line is some megabytes for each domain,
+    /// and a node may copy many domains that rest most of the time.
     pub(crate) fn forget_line_if_idle(&self) {
         let size = length(&self.domain());
         if self.rested_at.swap(size, Ordering::Relaxed) == size {
@@ -149,20 +150,20 @@ impl Hosted {
         }
     }
 
-    /// Notes that an entry was filled in or judged anew. In a round that was under way before, those before it may have
-    /// been forgotten over a restart: then it may be any.
+    /// Notes that an entry was filled in or judged again. If a round was already under way at the last start, earlier
+    /// ones may have been forgotten by the restart, so it counts from entry 0.
     pub(crate) fn note_filled(&self, index: u64, is_under_way: bool) {
         let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
         let before = filled.or(is_under_way.then_some(0));
         *filled = Some(before.map_or(index, |before| before.min(index)));
     }
 
-    /// The first entry that takes effect now, if one was noted.
+    /// Takes the first entry that takes effect now, if one was noted.
     pub(crate) fn take_filled(&self) -> Option<u64> {
         self.filled.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The commit is durable: what the job made becomes what readers see, unless a later commit already did.
+    /// Makes what a job has made visible to readers, now that its commit is durable, unless a later commit already is.
     pub(crate) fn publish(&self, domain: Option<Arc<Domain>>) {
         let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
         if length(&published) <= length(&domain) {
@@ -170,13 +171,13 @@ impl Hosted {
         }
     }
 
-    /// What a witness has done.
+    /// What a witness has done so far.
     pub(crate) fn witnessing(&self, name: &PeerName) -> Witnessing {
         let all = self.witnessing.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(name).cloned().unwrap_or_default()
     }
 
-    /// A witness that does not cosign, for a reason which does not pass by itself, and what that is.
+    /// A witness that does not cosign for a reason that will not pass by itself, and that reason.
     pub(crate) fn estranged(&self) -> Option<(PeerName, String)> {
         let all = self.witnessing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lasting = all.iter().filter(|(_, witnessing)| witnessing.lasts);
@@ -191,7 +192,7 @@ impl Hosted {
         self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
     }
 
-    /// Keeps why another domain is not followed now; whether that is another reason than before.
+    /// Records why another domain cannot be followed now; returns whether the reason has changed.
     pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) -> bool {
         let mut errors = self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match &error {
@@ -201,13 +202,13 @@ impl Hosted {
         before != error
     }
 
-    /// How many things another domain does not let this one follow, of those that were looked at since the start.
+    /// How many things another domain does not let this one follow, among those checked since the start.
     pub(crate) fn barred(&self, source: &DomainName) -> usize {
         self.barred.lock().unwrap_or_else(PoisonError::into_inner).get(source).map_or(0, BTreeSet::len)
     }
 
-    /// Notes which things another domain lets this one follow, and which not; whether there were any of these before. Of
-    /// very many not all are remembered.
+    /// Records which things another domain lets this one follow and which it does not; returns whether any were barred
+    /// before. At most [`BARRED_KEPT`] are remembered.
     pub(crate) fn note_rights(&self, source: &DomainName, looked: &BTreeMap<IdentityId, bool>) -> bool {
         let mut all = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
         let barred = all.entry(source.clone()).or_default();
@@ -222,7 +223,7 @@ impl Hosted {
         were_any
     }
 
-    /// Forgets them.
+    /// Forgets what was recorded by [`Hosted::note_rights`].
     pub(crate) fn forget_rights(&self, source: &DomainName) {
         self.barred.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
     }
@@ -260,7 +261,7 @@ fn length(domain: &Option<Arc<Domain>>) -> u64 {
 mod tests {
     use super::*;
 
-    /// It is asked four times a second whether a domain can be followed: the log tells of each reason once.
+    /// Whether a domain can be followed is checked four times a second: the log mentions each reason once.
     #[test]
     fn a_reason_not_to_follow_is_told_when_it_is_another_one() {
         let name = |text: &str| text.parse::<DomainName>().expect("a name");

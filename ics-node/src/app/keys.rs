@@ -1,5 +1,5 @@
-//! Keys as OpenPGP's directories know them, for the faces of key servers (HKP, LDAP): found by fingerprint, key id, User
-//! ID or mail address, put together from everything that the reader may read of them, and taken in (`sent`).
+//! Keys as OpenPGP directories know them, for the key server faces (HKP, LDAP): found by fingerprint, key id, User ID
+//! or mail address, assembled from everything that the reader may read about them, and taken in (`sent`).
 
 mod sent;
 
@@ -25,14 +25,14 @@ pub enum KeySearch {
     Fingerprint(Fingerprint),
     /// The key id of a primary key or a subkey (RFC 9580, 5.5.4).
     KeyId([u8; 8]),
-    /// The last four octets of one. Anybody can make a key with the same.
+    /// The last four octets of a key id. Anybody can make a key that has the same ones.
     ShortKeyId([u8; 4]),
-    /// A mail address, exactly, but for case.
+    /// A mail address, exact except for case.
     Mail(String),
-    /// A User ID as a whole, or the mail address in it, exactly, but for case; of devices also a name.
+    /// A whole User ID or the mail address in it, exact except for case; for devices also a name.
     UserId(String),
-    /// Any part of the User ID of a certificate, without regard to case; of everything else what [`KeySearch::UserId`]
-    /// finds, since there may be millions of them.
+    /// Any part of a certificate's User ID, regardless of case. For everything else what [`KeySearch::UserId`] finds,
+    /// since there may be millions of those.
     Text(String),
 }
 
@@ -43,9 +43,9 @@ pub struct FoundKey {
     pub fingerprint: Fingerprint,
     /// The key with everything on it, a transferable public key in canonical form.
     pub openpgp: Vec<u8>,
-    /// What a directory says of it.
+    /// What a directory says about it.
     pub about: Description,
-    /// Whether a status blocks it in some domain here: then no client should be led to it as if it were good.
+    /// Whether a status blocks it in some domain here; if so, no client should be led to it as if it were good.
     pub is_blocked: bool,
     /// When the newest entry about it was admitted.
     pub modified: Timestamp,
@@ -67,7 +67,7 @@ impl KeySearch {
         }
     }
 
-    /// Whether a certificate fits it.
+    /// Whether a certificate matches.
     fn fits(&self, certificate: &Certificate) -> bool {
         let user_ids = certificate.user_ids();
         match self {
@@ -86,7 +86,7 @@ impl KeySearch {
         }
     }
 
-    /// The key id that certificates are looked up by, where it has a whole one.
+    /// The key id by which certificates are looked up, if the search has a whole one.
     const fn key_id(&self) -> Option<[u8; 8]> {
         match self {
             Self::Fingerprint(fingerprint) => Some(fingerprint.key_id()),
@@ -95,7 +95,7 @@ impl KeySearch {
         }
     }
 
-    /// The postings of statements that introduce what fits it.
+    /// The posting of statements that introduce matching keys.
     fn posting(&self) -> Posting {
         match self {
             Self::Fingerprint(fingerprint) => Posting::Subject(IdentityId::Key(*fingerprint)),
@@ -104,7 +104,7 @@ impl KeySearch {
         }
     }
 
-    /// Whether a key, found by its posting, fits it.
+    /// Whether a key that was found by the posting matches.
     fn fits_key(&self, key: &Fingerprint) -> bool {
         match self {
             Self::KeyId(id) => key.key_id() == *id,
@@ -114,13 +114,13 @@ impl KeySearch {
 }
 
 impl App {
-    /// The keys that fit, by fingerprint, at most `limit`; whoever wants to know whether there are more asks for one more.
+    /// The matching keys, by fingerprint, at most `limit`; to learn whether there are more, ask for one more.
     ///
-    /// With `only`, keys of that OpenPGP version alone, and on them signatures of that version alone.
+    /// With `only`, just keys of that OpenPGP version, and on them just signatures of that version.
     ///
     /// # Errors
-    /// When the node cannot read, or nothing is found while a domain of it is silent. What is not here and what the reader
-    /// may not read are both simply not found.
+    /// When the node cannot read, or nothing is found while one of its domains is silent. Keys that are not here and
+    /// keys that the reader may not read are both simply not found.
     pub fn keys(
         &self,
         reader: Reader,
@@ -134,8 +134,8 @@ impl App {
         }
     }
 
-    /// The same, and why there may be more, while a domain is silent: for whoever adds a key, to whom it is enough that it is
-    /// not here.
+    /// As [`App::keys`], with the reason why there may be more while a domain is silent. Used when a key is added,
+    /// where it is enough to know that the key is not here.
     ///
     /// # Errors
     /// When the node cannot read.
@@ -158,9 +158,9 @@ impl App {
         Ok((found, silent))
     }
 
-    /// The next keys that fit, behind one of them and at most `limit`, also those of which no more is known than that the
-    /// reader may read something of their domain: for whoever asks for each by [`App::key`] and tells nobody of the others.
-    /// Beside them, why nobody may say that there are no more, while a domain is silent.
+    /// The next matching keys after a given one, at most `limit`. It includes keys of which it is only known that the
+    /// reader may read something in their domain, so the caller must ask for each with [`App::key`] and tell nobody
+    /// about the others. The second value says why there may be more keys, if a domain is silent.
     ///
     /// # Errors
     /// When the node cannot read.
@@ -178,7 +178,7 @@ impl App {
         Ok((keys.filter(|key| after.is_none_or(|after| *key > after)).take(limit).collect(), silent))
     }
 
-    /// One key, if the reader may read anything of it; with `only` as in [`App::keys`].
+    /// One key, if the reader may read anything about it; `only` as in [`App::keys`].
     ///
     /// # Errors
     /// When the node cannot read.
@@ -192,7 +192,7 @@ impl App {
         self.whole_key(reader, &self.sights(&hosted).0, fingerprint, only)
     }
 
-    /// The keys that fit in any domain, whether or not each may be read.
+    /// The matching keys in all domains, whether or not each may be read.
     fn keys_in_all(
         &self,
         reader: Reader,
@@ -208,7 +208,7 @@ impl App {
         Ok(keys)
     }
 
-    /// The keys of one domain that fit; where the reader may read nothing of it, those that are for all.
+    /// The matching keys of one domain; if the reader may read nothing in it, only those that everybody may see.
     fn keys_in(
         &self,
         reader: Reader,

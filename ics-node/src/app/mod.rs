@@ -81,29 +81,29 @@ struct Inner {
     peers: Peers,
     trust: Option<Arc<TrustPolicy>>,
     operator_token: Option<Zeroizing<String>>,
-    /// What is kept of identities.
+    /// Cached answers and what they were made of, by identity.
     memory: Arc<Memory>,
-    /// Counts commits, for those who wait for news of whatever domain.
+    /// Counts commits, for those who wait for news of any domain.
     news: watch::Sender<u64>,
     challenges: Challenges,
-    /// How often devices may ask to be introduced.
+    /// Limits how often devices may ask to be introduced.
     enrolling: admit::enrol::Enrolling,
-    /// Signed answers about certificates, and how many each may have signed for himself.
+    /// Signed OCSP answers, and each client's budget of signatures.
     ocsp: x509::ocsp::Answers,
-    /// Transactions of CMP.
+    /// CMP transactions under way.
     cmp: crate::cmp::Transactions,
-    /// Issuers as descriptors name them.
+    /// The issuers that the descriptors name, as parsed.
     authorities: x509::authorities::Authorities,
-    /// Revocation lists.
+    /// What is known about the revocation lists of domains, from their logs.
     lists: x509::revocation::Lists,
-    /// Revocation lists that issuers sign elsewhere.
+    /// Revocation lists that are signed at the issuers' own homes.
     home_lists: x509::home_lists::HomeLists,
     denied: answer::denied::Denials,
-    /// What other nodes have answered about things of which no copy is here.
+    /// What other nodes have answered about things that this node has no copy of.
     roaming: roam::Roaming,
     alerts: x509::alerts::Alerts,
     submissions: admit::submit::Submissions,
-    /// The domains of which this node is the home, and which its configuration names no more.
+    /// The domains of which this node is the home but which its configuration no longer names.
     closed: OnceLock<BTreeSet<DomainName>>,
     /// The ACME server, if there is one.
     acme: Option<x509::acme::Acme>,
@@ -133,10 +133,10 @@ impl App {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Does work that blocks, on a thread for such.
+    /// Runs blocking work on a thread meant for it.
     ///
     /// # Errors
-    /// Those of the work, and when it panics.
+    /// Those of the work itself; also when the work panics.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, AppError> + Send + 'static,
@@ -146,21 +146,21 @@ impl App {
         ended.unwrap_or_else(|error| Err(AppError::Internal(format!("what was asked for was given up: {error}"))))
     }
 
-    /// Whether anybody can show to be the operator.
+    /// Whether an operator token is configured, so that anybody can act as the operator at all.
     #[must_use]
     pub fn has_operator(&self) -> bool {
         self.0.operator_token.is_some()
     }
 }
 
-/// Bytes from the operating system's generator.
+/// Random bytes from the operating system's generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], AppError> {
     let mut bytes = [0; N];
     fill(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Fills bytes from the operating system's generator.
+/// Fills a buffer from the operating system's generator.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), AppError> {
     getrandom::fill(bytes).map_err(|error| AppError::Internal(format!("no randomness: {error}")))
 }

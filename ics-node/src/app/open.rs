@@ -1,4 +1,4 @@
-//! Opening a node: its store, the domains in it, and what they know of themselves.
+//! Opening a node: its store, and its domains with what their own logs say about them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,32 +32,33 @@ use crate::config::PeerConfig;
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
 use crate::tls::{ClientTls, NodeCertificate};
 
-/// The node's name and key: it signs checkpoints of its domains and cosigns.
+/// The node's name and key, with which it signs its domains' checkpoints and cosigns.
 #[derive(Clone)]
 pub struct NodeKeys {
-    /// Formed as a DNS name; its cosignatures carry it.
+    /// In the form of a DNS name; its cosignatures carry it.
     pub name: String,
-    /// Its Ed25519 key, in memory or in a token. It is used on the writer's thread and never on the runtime's.
+    /// Its Ed25519 key, in memory or in a token. It is used on the writer's thread, never on the runtime's.
     pub key: Arc<dyn NoteKey + Send + Sync>,
     /// The keys with which it issues X.509 certificates.
     pub issuers: Vec<IssuerKey>,
 }
 
-/// What a node is made of.
+/// All that a node is opened with.
 pub struct Setup {
     /// The directory of its store.
     pub data: PathBuf,
     /// Its name and key.
     pub keys: NodeKeys,
-    /// Its peers: what it copies from them, and who reads under which key.
+    /// Its peers: what is copied from them, and who reads under which key.
     pub peers: Vec<PeerConfig>,
-    /// The configuration in which changes of the peers are written; without one they last as long as the node runs.
+    /// The configuration file to which changes of the peers are written; without one they last only while the node
+    /// runs.
     pub config_file: Option<PathBuf>,
-    /// Whom it trusts when it decides.
+    /// The trust policy by which it decides.
     pub trust: Option<Arc<TrustPolicy>>,
-    /// What operators show; without one nobody is an operator.
+    /// The token that operators present; without one nobody is an operator.
     pub operator_token: Option<Zeroizing<String>>,
-    /// Bytes of memory that answers may take.
+    /// How many bytes of memory cached answers may take.
     pub memory_bytes: u64,
     /// The ACME server; without it there is none.
     pub acme: Option<AcmeSetup>,
@@ -117,7 +118,7 @@ impl App {
         Ok(app)
     }
 
-    /// A domain of the store, with what its log says of it.
+    /// A domain of the store, with what its log says about it.
     pub(crate) fn host(&self, info: &DomainInfo) -> Result<Arc<Hosted>, AppError> {
         let empty = Hosted::new(info.number, info.name.clone(), info.part, None);
         let hosted = Hosted::new(info.number, info.name.clone(), info.part, self.known_if_sound(&empty)?);
@@ -125,8 +126,8 @@ impl App {
         Ok(Arc::new(hosted))
     }
 
-    /// When the last of the entries was admitted of which the header is here: hidden and erased ones have none. The same as was
-    /// said before the node was started anew.
+    /// When the last entry whose header is held here was admitted; hidden and erased entries have no header. After a
+    /// restart this gives the same time as before.
     pub(super) fn last_admitted(&self, hosted: &Hosted, size: u64, at_least: Timestamp) -> Result<Timestamp, AppError> {
         const LOOK: u64 = 64;
         let mut end = size;
@@ -134,7 +135,7 @@ impl App {
             let start = end.saturating_sub(LOOK);
             let indices: Vec<u64> = (start..end).rev().collect();
             let entries = self.store().entries_at(hosted.number, &indices)?;
-            // What is left of an erased entry stands in the place of its header.
+            // The remnant of an erased entry stands in the place of its header.
             let is_erased = |it: &StoredEntry| it.content.is_none() && Remnant::from_bytes(&it.header).is_some();
             let has_header = |it: &&StoredEntry| !it.header.is_empty() && !is_erased(it);
             let last = entries.iter().filter(has_header).max_by_key(|entry| entry.index);
@@ -146,8 +147,8 @@ impl App {
         Ok(at_least)
     }
 
-    /// What a domain's log says of itself; nothing where an entry is damaged: that may have been anything, a later
-    /// descriptor or the revocation of a key as well. So that domain is silent, and all others go on.
+    /// What a domain's log says about itself; nothing if an entry is damaged, since that entry may have been anything,
+    /// even a later descriptor or the revocation of a key. Such a domain falls silent, and all others continue.
     fn known_if_sound(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         if self.store().check_sound(hosted.number).is_err() {
             return Ok(None);
@@ -158,7 +159,7 @@ impl App {
         }
     }
 
-    /// What a domain's log says of itself: its descriptors, certificates and certifications, in order.
+    /// What a domain's log says about itself: its descriptors, certificates and certifications, in order.
     fn known(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         let mut domain = None;
         for entry in self.own_entries(hosted)? {
@@ -172,13 +173,13 @@ impl App {
     }
 }
 
-/// How a node opens its store: what entries are found by, and who signs the checkpoints.
+/// How a node opens its store: under which keys entries are found, and who signs the checkpoints.
 #[must_use]
 pub fn store_options(keys: &NodeKeys, clock: &Clock) -> Options {
     Options::new(Arc::new(stored_keys), sealer(keys, clock))
 }
 
-/// The newest times that were verified before: of what this node is the home of, and of what it still copies.
+/// Tells the clock the newest times verified before: those of the domains at home here and of those still copied.
 fn learn_times(store: &Store, clock: &Clock, peers: &[PeerConfig]) {
     let copied = |info: &DomainInfo| peers.iter().flat_map(|peer| &peer.mirror).any(|of| of.domain == info.name);
     for info in store.domains().into_iter().filter(|info| info.part == Part::Home || copied(info)) {
@@ -189,12 +190,12 @@ fn learn_times(store: &Store, clock: &Clock, peers: &[PeerConfig]) {
     }
 }
 
-/// That the clock is behind, for people.
+/// Tells people that the clock is behind.
 pub(super) fn clock_words(shows: Timestamp) -> String {
     format!("this machine's clock shows {shows}, less than was verified or told before: the newest time counts")
 }
 
-/// What the domain of this name says of itself with one entry more.
+/// Adds one more entry to what the domain of this name says about itself.
 pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &StoredEntry) -> Result<(), AppError> {
     let damaged = |what: String| {
         AppError::Internal(format!(
@@ -219,7 +220,8 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
             Ok(())
         }
         (Body::Certification(certification), Some(known)) => {
-            // Of two keys with one id only one has made it, and only the quota of the other would be charged.
+            // If two keys share an id, only one of them made the certification, so it is charged to the quota of one
+            // only.
             let signer =
                 known.may_have_issued(&certification.issuer()).first().map(|certificate| certificate.primary());
             if let Some(signer) = signer {
@@ -231,7 +233,7 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
     }
 }
 
-/// Makes room for a domain that is to be copied, or pins an empty copy to the log that is meant now.
+/// Makes room for a domain that is to be copied, or pins a copy that is still empty to the log that is meant now.
 pub(crate) fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
     match room_for(store, origin)? {
         None => drop(store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0))?),
@@ -241,8 +243,7 @@ pub(crate) fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppEr
     Ok(())
 }
 
-/// The domain of that name as it is here, if it is. Refuses to copy what [`prepare_mirror`] would refuse, and changes
-/// nothing.
+/// The domain of that name, if it is here. Refuses what [`prepare_mirror`] would refuse to copy, and changes nothing.
 pub(super) fn room_for(store: &Store, origin: &Origin) -> Result<Option<DomainInfo>, AppError> {
     let known = store.domains().into_iter().find(|info| info.name == origin.domain);
     if let Some(info) = &known {
@@ -251,8 +252,8 @@ pub(super) fn room_for(store: &Store, origin: &Origin) -> Result<Option<DomainIn
     Ok(known)
 }
 
-/// Refuses to copy a log into what holds entries of another one, or is at home here. Of what nothing has arrived the origin
-/// may have been mistyped.
+/// Refuses to copy a log into a domain that holds entries of another one or is at home here. While nothing has arrived,
+/// the origin may simply have been mistyped, so it may change.
 pub(super) fn refuse_other_log(info: &DomainInfo, size: u64, origin: &Origin) -> Result<(), AppError> {
     let refused = |detail: String| Err(AppError::new(Code::PeerRefused, detail));
     let name = &info.name;
@@ -269,7 +270,7 @@ pub(super) fn refuse_other_log(info: &DomainInfo, size: u64, origin: &Origin) ->
     }
 }
 
-/// By what a stored entry is found; the same as was said when it was appended.
+/// The keys under which a stored entry is found; the same as when it was appended.
 pub(super) fn stored_keys(entry: &StoredEntry) -> Vec<Key> {
     match (&entry.content, Header::decode(&entry.header)) {
         (Some(content), Ok(header)) => keys_of(&header, &content.body),

@@ -1,4 +1,4 @@
-//! What a node's operator looks at: what is waiting, what goes wrong, what was denied.
+//! What a node's operator looks at: what is waiting, what has gone wrong, what was denied.
 
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::note::Note;
@@ -12,41 +12,41 @@ use super::{App, AppError};
 use crate::api::{Alarm, DomainInfo, Enrolment, ForkNotes, IdentitySummary, NodeInfo, PageQuery, PeerInfo};
 use crate::store::Part;
 
-/// Forks of a domain, things to approve, and denied verdicts that are shown.
+/// How many forks of a domain, things to approve and denied verdicts are shown.
 const SHOWN: usize = 20;
 
 /// The state of a node, for its operator.
 #[derive(Debug, Clone)]
 pub struct Operations {
-    /// Who it is.
+    /// Which node this is.
     pub node: NodeInfo,
-    /// When this was so.
+    /// The time of this state.
     pub at: Timestamp,
-    /// Why it does not answer yet, if it does not.
+    /// Why it does not answer requests yet, if it does not.
     pub not_ready: Option<String>,
     /// Its domains.
     pub domains: Vec<DomainInfo>,
-    /// Its peers: what is copied from each, and what each has taken.
+    /// Its peers: what is copied from each, and what each has fetched.
     pub peers: Vec<PeerInfo>,
-    /// The first devices that ask to be introduced, by domain.
+    /// The first devices that are asking to be introduced, by domain.
     pub enrolments: Vec<(DomainName, Enrolment)>,
     /// Things that wait for an approval.
     pub to_approve: Vec<ToApprove>,
-    /// What waits for the homes of other domains; domains for which nothing does are left out.
+    /// What is waiting for the homes of other domains; domains with nothing waiting are left out.
     pub waiting: Vec<Waiting>,
-    /// Alarms about no domain that is here: above all, peers that lied when they were asked about a thing.
+    /// Alarms that concern no domain held here, above all peers that lied when asked about a thing.
     pub alarms: Vec<Alarm>,
-    /// Two roots for one size, with both notes kept as evidence.
+    /// Pairs of roots for one size, with both notes kept as evidence.
     pub forks: Vec<KeptFork>,
-    /// What the last look at the certificates of its domains has found.
+    /// The results of the last checks of its domains' certificates for expiry.
     pub expiries: Vec<Expiries>,
-    /// Until when this node answers OCSP in the place of issuers, by domain.
+    /// Until when this node may answer OCSP requests on behalf of issuers, by domain.
     pub responders: Vec<(DomainName, Timestamp)>,
-    /// Verdicts that were no yes, newest first.
+    /// Verdicts that were not `allow`, newest first.
     pub denied: Vec<Denied>,
 }
 
-/// A thing that nobody has approved in a domain in which somebody could.
+/// A thing that nobody has approved yet, in a domain where somebody could.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToApprove {
     /// The domain.
@@ -69,7 +69,7 @@ pub struct KeptFork {
 }
 
 impl App {
-    /// The state of the node. It is for its operator: whoever calls this has asked [`App::is_operator`].
+    /// The state of the node, for its operator only: the caller must have checked [`App::is_operator`].
     ///
     /// # Errors
     /// When the store fails.
@@ -117,7 +117,7 @@ impl App {
 }
 
 impl KeptFork {
-    /// One of a log of which nothing is here: whose it is its notes say.
+    /// A fork of a log that this node does not hold; the notes name the domain.
     fn of_none(ForkNotes { at, ours, theirs }: ForkNotes) -> Option<Self> {
         let note = Note::parse(&theirs).ok()?;
         let domain = Checkpoint::parse(note.text()).ok()?.origin.domain;
@@ -125,7 +125,7 @@ impl KeptFork {
     }
 }
 
-/// Approvals are waited for where the descriptor names somebody who integrates things into a system.
+/// Whether approvals are expected: they are if the descriptor names an integrator.
 fn has_integrator(domain: &ics_core::domain::Domain) -> bool {
     let integrator = "integrator".parse::<Role>();
     let roles = &domain.descriptor().roles;

@@ -1,13 +1,13 @@
-//! Submissions for domains whose home is another node: kept until the home has answered, sent in the order in which they
-//! came in, again and again, ever more slowly.
+//! Submissions for domains whose home is another node. They are kept until the home has answered, and are sent in the
+//! order in which they came in, with growing pauses after failures.
 //!
-//! Only what a known signer has signed is kept; a stranger's submission is passed on at once or not at all, so that
-//! nobody fills the outbox of another.
+//! Only what a known signer has signed is kept. A stranger's submission is passed on at once or not at all, so that
+//! nobody can fill the outbox at others' expense.
 //!
-//! Of what is refused as a batch less is sent at once, until it is known which body that was.
+//! If the home refuses a batch as a whole, smaller batches are sent until the offending body is found.
 //!
-//! With the home's answer the body is deleted, so a receipt must prove that it stands in the log: whoever is on the way to
-//! the home could send any.
+//! The body is deleted once the home has answered, so the receipt must prove that the body stands in the log: anybody
+//! on the way to the home could send some receipt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,14 +37,14 @@ use crate::api::problem::Code;
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};
 
-/// How long whoever submits waits for the home's answer, before he is told that it is pending.
+/// How long a submitter waits for the home's answer before being told that the submission is pending.
 const ANSWER: Duration = Duration::from_secs(8);
-/// How often it is looked whether something is to be sent again.
+/// How often to check whether something is to be sent again.
 const TICK: Duration = Duration::from_millis(500);
-/// The first pause after a failure, which doubles with each, and the longest.
+/// The first pause after a failure, which doubles with each further one, and the longest.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
-/// Items of each domain that are shown.
+/// How many items of each domain are shown.
 const SHOWN: usize = 500;
 
 /// When a domain's outbox is sent next.
@@ -53,7 +53,7 @@ pub(crate) struct Retry {
     failures: u32,
     next: Option<Instant>,
     last: Option<Instant>,
-    /// Bodies of a batch at most, where one was refused as a whole.
+    /// How many bodies a batch may hold, after one was refused as a whole.
     most: Option<usize>,
 }
 
@@ -61,12 +61,12 @@ impl Retry {
     fn failed(&mut self, jitter: u8) {
         let doubled = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST_RETRY);
         self.failures = self.failures.saturating_add(1);
-        // Between half and all of it, so that nodes which failed together do not return together.
+        // Between half of the pause and all of it, so that nodes that failed together do not come back together.
         let pause = doubled / 2 + doubled / 2 * u32::from(jitter) / 255;
         self.next = Some(Instant::now() + pause);
     }
 
-    /// As much again is sent at once, and a little more of what was too much.
+    /// After an answer, full batches are sent again; after a batch that was too large, the size grows by one each time.
     fn answered(&mut self) {
         let most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
         *self = Self { last: self.last, most, ..Self::default() };
@@ -94,32 +94,32 @@ pub struct Waiting {
     pub since: Option<Timestamp>,
 }
 
-/// How a batch was sent.
+/// How sending a batch ended.
 enum Sent {
-    /// The home has answered, and more may wait.
+    /// The home has answered, and more may be waiting.
     Answered,
-    /// It takes the batch not as a whole: less of it may be sent at once.
+    /// The home does not take the batch as a whole: send less at once.
     TooMuch,
-    /// It is to be sent later.
+    /// Send it later.
     Rest,
-    /// It is to be sent later, and less of it at once.
+    /// Send it later, and less at once.
     RestOfLess,
 }
 
-/// Whether a statement blocks what it is about, by the descriptor that is known here.
+/// Whether a statement blocks its subject, by the descriptor that is known here.
 fn blocks(domain: &Domain, statement: &Statement) -> bool {
     let effect = |status| domain.descriptor().effect(status, statement.subject().kind());
     statement.claims().status.as_ref().and_then(effect).is_some_and(Effect::blocks)
 }
 
-/// What is kept of a body that the home has refused. Whoever submitted it may be gone: the operator is told.
+/// The result to keep for a body that the home has refused. The submitter may be gone, so the operator is told.
 fn refused(hosted: &Hosted, id: u64, problem: Problem) -> Result<(u64, String), AppError> {
     tracing::warn!(domain = %hosted.name, id, why = %problem.detail, "the home refused what waited for it");
     Ok((id, json(&SubmissionResult::Problem(problem))?))
 }
 
 impl App {
-    /// Submits bodies to the domain's home: kept until it has answered, if they are those of known signers.
+    /// Submits bodies to the domain's home; those of known signers are kept until it has answered.
     pub(crate) async fn forward(
         &self,
         hosted: &Arc<Hosted>,
@@ -131,7 +131,7 @@ impl App {
             Err(bodies) => return self.pass_on(hosted, bodies).await,
         };
         let (app, of) = (self.clone(), Arc::clone(hosted));
-        // Goes on when whoever submits goes away or has waited long enough.
+        // This continues after the submitter has gone away or has waited long enough.
         let sending = tokio::spawn(async move { app.send_waiting(&of, true).await });
         if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
             tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
@@ -139,11 +139,11 @@ impl App {
         self.blocking(move |app| app.results_of(&posted)).await
     }
 
-    /// Takes bodies into the outbox; gives them back if one is a stranger's.
+    /// Takes bodies into the outbox; returns them if one of them is a stranger's.
     fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<Posted>, Vec<Vec<u8>>>, AppError> {
         let Some(domain) = hosted.domain() else { return Ok(Err(bodies)) };
         let waiting = self.store().waiting(hosted.number, 0)?.into_iter().map(|(_, body)| body);
-        // Certificates that wait serve the statements behind them.
+        // Certificates that are waiting serve the statements behind them.
         let before: Vec<Vec<u8>> =
             waiting.filter(|body| matches!(body::parse(body), Ok(Body::Certificate(_)))).collect();
         let (now, first) = (self.clock().now(), before.len());
@@ -171,7 +171,7 @@ impl App {
         }
     }
 
-    /// Whether the domain knows of a signer: it holds his certificate, or something gives him a role.
+    /// Whether the domain knows a signer: it holds their certificate, or something gives them a role.
     fn is_known(&self, hosted: &Hosted, domain: &Domain, signer: &Fingerprint) -> Result<bool, AppError> {
         if domain.certificate(signer).is_some() || !domain.descriptor().roles_of(signer).is_empty() {
             return Ok(true);
@@ -193,7 +193,7 @@ impl App {
         self.towards_home(&hosted.name).ok_or_else(missing)
     }
 
-    /// Sends a stranger's bodies, which are kept nowhere.
+    /// Passes on a stranger's bodies, which are not kept.
     async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
         let outcomes = self.home_of(hosted)?.submit(&hosted.name, bodies).await;
@@ -202,10 +202,10 @@ impl App {
         Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
     }
 
-    /// Sends what waits for a domain's home, batch by batch, until nothing waits or the home does not answer.
+    /// Sends what is waiting for a domain's home, batch by batch, until nothing is waiting or the home does not answer.
     async fn send_waiting(&self, hosted: &Arc<Hosted>, urged: bool) -> Result<(), AppError> {
         let mut retry = match urged {
-            // Whoever urges has been answered by then; what he has left here is sent all the same.
+            // By then the submitter has been answered; what they left here is sent all the same.
             true => match tokio::time::timeout(ANSWER, hosted.retry.lock()).await {
                 Ok(retry) => retry,
                 Err(_) => return Ok(()),
@@ -223,7 +223,8 @@ impl App {
             let count = batch.len();
             let sent = match self.send(hosted, batch).await {
                 Ok(sent) => sent,
-                // What the home answered was not kept, so the same is sent again, and a store may fail for long.
+                // The home's answer was not stored, so the same batch is sent again; the store may fail for a long
+                // time.
                 Err(error) => {
                     let [jitter] = random()?;
                     retry.failed(jitter);
@@ -256,7 +257,7 @@ impl App {
         self.blocking(move |app| app.note(&hosted, &batch, answer)).await
     }
 
-    /// Keeps what the home, or a mirror on the way to it, has answered.
+    /// Stores what the home, or a mirror on the way to it, has answered.
     fn note(
         &self,
         hosted: &Hosted,
@@ -314,8 +315,8 @@ impl App {
         Ok(if rests { Sent::Rest } else { Sent::Answered })
     }
 
-    /// Whether a receipt proves that a body stands in the log of the home, by the key that this copy knows for it. Where
-    /// the home has a new one, that is so when the copy has come so far.
+    /// Checks that a receipt proves that a body stands in the home's log, by the home's key as this copy knows it. If
+    /// the home has a new key, that succeeds once the copy has got that far.
     fn check_receipt(&self, hosted: &Hosted, body: &[u8], receipt: &Receipt) -> Result<(), String> {
         let domain = hosted.domain().ok_or("nothing of the domain is here")?;
         if receipt.origin != domain.origin() {
@@ -329,14 +330,14 @@ impl App {
         let key = receipt.origin.key(home.as_bytes()).map_err(|error| error.to_string())?;
         match receipt.verify(&body, &key) {
             Ok(_) => Ok(()),
-            // Descriptors and erasures that say the same may have other signatures, and a certificate goes in with all that
-            // the home has of it: then the copy has it, soon.
+            // Descriptors and erasures that say the same may bear other signatures, and the home enters a certificate
+            // together with all that it has of it. In these cases the copy will soon have the entry.
             Err(EvidenceError::Leaf) if self.holds(hosted, receipt, &body) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    /// Whether the entry that a receipt names is here, and is what it says and what was sent.
+    /// Whether the entry that a receipt names is held here, and is what the receipt says and what was sent.
     fn holds(&self, hosted: &Hosted, receipt: &Receipt, sent: &[u8]) -> bool {
         let held = self.store().entry(hosted.number, receipt.index).ok();
         let content = held.filter(|held| held.leaf == receipt.leaf).and_then(|held| held.content);
@@ -346,8 +347,8 @@ impl App {
         is_named && stands_for(&domain, &log, &content.body, sent)
     }
 
-    /// What has become of bodies so far. What was done when they were taken in may have been among the oldest that are
-    /// kept, and be kept no longer. What was done since is gone where it was erased, or was refused and came once more.
+    /// The results of bodies so far. A body that was already done when it was taken in may since have been dropped as
+    /// one of the oldest results. One that was done since is gone if it was erased, or was refused and came once more.
     fn results_of(&self, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
         let gone = || {
             let detail = "the home's answer is kept no longer, as where it was erased meanwhile: submit it once more";
@@ -363,7 +364,7 @@ impl App {
         Ok(SubmissionResults { results })
     }
 
-    /// Sends what waits in the outboxes of all domains, until `stop` says true.
+    /// Sends what is waiting in the outboxes of all domains, until `stop` becomes true.
     pub async fn send_outboxes(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         loop {
@@ -372,7 +373,7 @@ impl App {
                 _ = ticks.tick() => {}
             }
             for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror) {
-                // Whoever holds it is sending.
+                // If the lock is held, its holder is sending.
                 let is_due = hosted.retry.try_lock().is_ok_and(|retry| retry.may_send(false));
                 if is_due && self.store().count_waiting(hosted.number).is_ok_and(|(waiting, _)| waiting > 0) {
                     let app = self.clone();
@@ -386,7 +387,7 @@ impl App {
         }
     }
 
-    /// What waits for homes of other domains, and what became of what waited before.
+    /// What is waiting for the homes of other domains, and what became of earlier submissions.
     ///
     /// # Errors
     /// When the store fails.
@@ -408,7 +409,7 @@ impl App {
         Ok(items)
     }
 
-    /// How much waits for the home of each domain that this node copies.
+    /// How much is waiting for the home of each domain that this node copies.
     ///
     /// # Errors
     /// When the store fails.
@@ -422,7 +423,7 @@ impl App {
     }
 }
 
-/// The id of a body, and the bytes that the log has of it.
+/// The id of a body, and its bytes as the log holds them.
 fn canonical(body: &[u8]) -> Option<(StatementId, Vec<u8>)> {
     if let Ok(parsed) = body::parse(body) {
         return Some((parsed.id(), body.to_vec()));
@@ -432,8 +433,8 @@ fn canonical(body: &[u8]) -> Option<(StatementId, Vec<u8>)> {
     Some((body::parse(body).ok()?.id(), body.clone()))
 }
 
-/// Whether sending the same again would get the same answer: a node says so itself. What stands before it, such as a proxy
-/// that takes no more than so many bytes, knows nothing of what it refuses.
+/// Whether sending the same again would get the same answer: that is so if the node itself says it. Something in front
+/// of the node, such as a proxy with a size limit, knows nothing about what it refuses.
 fn is_final(error: &PeerError) -> bool {
     matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
 }

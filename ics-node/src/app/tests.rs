@@ -1,4 +1,4 @@
-//! What memory may not do: leave its bound, answer what the evidence does not bear out, or keep what has ended.
+//! What memory must not do: exceed its bound, give answers that the evidence does not support, or keep what has ended.
 
 mod checking;
 mod copying;
@@ -45,7 +45,7 @@ fn policy(app: &App, maker: &Party, rules: &str) -> TrustPolicy {
         .expect("a policy")
 }
 
-/// A node that knows these devices, decides by these rules, and remembers so much.
+/// A node that knows these devices, decides by these rules, and has this much memory.
 async fn node(maker: &Party, known: &[PublicKey], rules: &str, memory_bytes: u64) -> App {
     let founded = maker.open();
     let trust = Arc::new(policy(&founded, maker, rules));
@@ -68,7 +68,8 @@ fn alarms(app: &App, domain: DomainNumber, kind: &str) -> Vec<String> {
     all.into_iter().filter(|alarm| alarm.kind == kind).map(|alarm| alarm.text).collect()
 }
 
-/// Whatever puts a wrong answer into memory, nobody gets it: in builds for tests each passes the checker, with its evidence.
+/// Whatever puts a wrong answer into memory, nobody gets it: in test builds each answer passes the checker with its
+/// evidence.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_evidence_does_not_bear_out_leaves_nobody() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
@@ -91,7 +92,7 @@ async fn what_the_evidence_does_not_bear_out_leaves_nobody() {
     }
 }
 
-/// More is asked than fits: memory stays within what it was given, every answer is right, and what was asked last is there.
+/// More is asked for than fits: memory stays within its bound, every answer is right, and the latest ones are there.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_within_its_bound_when_more_is_asked_than_fits() {
     const BYTES: u64 = 64 * 1024;
@@ -113,7 +114,7 @@ async fn memory_stays_within_its_bound_when_more_is_asked_than_fits() {
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "what has gone is read again");
 }
 
-/// What cannot be read any more may have been a block.
+/// What can no longer be read may have been a block.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_damaged_on_the_disk_lets_nothing_through() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
@@ -130,7 +131,7 @@ async fn what_was_damaged_on_the_disk_lets_nothing_through() {
     assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
 }
 
-/// What parses may say something else than what was logged, and nothing of itself tells that.
+/// A changed entry that still parses may say something else than was logged, and shows no sign of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_on_the_disk_and_still_parses_lets_nothing_through() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
@@ -163,7 +164,7 @@ async fn what_was_changed_on_the_disk_and_still_parses_lets_nothing_through() {
     assert_eq!(alarms.len(), 1, "it is told once: {alarms:?}");
 }
 
-/// Of what an index that is made anew cannot read nobody knows what it spoke about.
+/// Nobody knows what an entry was about that cannot be read when the index is rebuilt.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
@@ -194,7 +195,7 @@ async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() 
     }
 }
 
-/// What it is itself a domain cannot say without what is damaged: its last entries tell its time. The node starts all the same.
+/// A domain cannot be loaded without a damaged entry if that entry tells its time. The node starts all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_of_which_the_end_is_damaged_is_silent_from_the_next_start_on() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
@@ -215,7 +216,7 @@ async fn a_domain_of_which_the_end_is_damaged_is_silent_from_the_next_start_on()
     }
 }
 
-/// Where an index leads to what does not have the key, nobody knows what it should have led to: a block may be.
+/// If an index leads to an entry without the key, nobody knows where it should have led: perhaps to a block.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_leads_elsewhere_lets_nothing_through() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
@@ -224,7 +225,7 @@ async fn an_index_that_leads_elsewhere_lets_nothing_through() {
     let trust = Arc::new(policy(&app, &maker, PERMITS));
     drop(app);
     let index = rusqlite::Connection::open(maker.data().join("index.db")).expect("open");
-    // Of what has two entries, the second one is now the one behind the first.
+    // For keys with two entries, the second one is now the one right after the first.
     let sql = "UPDATE posting SET more = x'01' WHERE length(more) = 1 AND more <> x'01'";
     assert!(index.execute(sql, []).expect("damaged") > 0);
     drop(index);
@@ -244,7 +245,7 @@ async fn an_index_that_leads_elsewhere_lets_nothing_through() {
     assert_eq!(app.ready(), Ok(()));
 }
 
-/// The same where the row that leads there is whole: then only what it leads to tells.
+/// As above, with a well-formed index row: only the entry to which it leads shows the damage.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_leads_to_another_thing_lets_nothing_through() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
@@ -266,7 +267,8 @@ async fn an_index_that_leads_to_another_thing_lets_nothing_through() {
     assert_eq!(app.ready(), Ok(()));
 }
 
-/// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.
+/// What waits for witnesses, or for the rest of a log that is being copied, becomes visible without a commit that
+/// contains it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_start() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
@@ -298,7 +300,7 @@ async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_s
     assert!(is_shown(), "and now it is");
 }
 
-/// A name that fits several says so to whoever may read them all. To others it is the name of nobody.
+/// Readers who may read them all are told that a name fits several things. For others it is nobody's name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_does_not_tell_that_a_name_fits_what_is_hidden() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(2));
@@ -315,7 +317,7 @@ async fn a_check_does_not_tell_that_a_name_fits_what_is_hidden() {
     assert_eq!(reason(Reader::Anonymous, "serial:SN-0"), reason(Reader::Anonymous, "serial:SN-9"));
 }
 
-/// A look at the index costs what it gives, and what was left out on the way: not all that is behind it.
+/// A look-up in the index costs what it returns and what was skipped on the way, not everything after that.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_looked_at_is_not_counted() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(12));
@@ -330,7 +332,8 @@ async fn what_was_not_looked_at_is_not_counted() {
     assert_eq!(after, None);
 }
 
-/// The newest devices of a domain that a stranger may read, each with its first entry; and whether more was not looked at.
+/// The newest devices of a domain that a stranger may read, each with its first entry; and whether the search was cut
+/// short.
 fn newest(app: &App, maker: &Party, most: usize) -> (Vec<(IdentityId, u64)>, bool) {
     let hosted = app.hosted(&maker.domain).expect("is here");
     let sight = app.sight(&hosted).expect("can be read");
@@ -341,7 +344,7 @@ fn newest(app: &App, maker: &Party, most: usize) -> (Vec<(IdentityId, u64)>, boo
     (found, is_cut)
 }
 
-/// What is introduced again does not hide what is newer, nor become newer itself.
+/// What is introduced again neither hides newer things nor becomes newer itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_introduced_again_hides_nothing_of_the_newest() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(3));
@@ -356,7 +359,7 @@ async fn what_is_introduced_again_hides_nothing_of_the_newest() {
     assert_eq!(newest(&app, &maker, 3), (vec![(id(0), 2), (id(1), 3), (id(2), 4)], false));
     assert_eq!(newest(&app, &maker, 1), (vec![(id(0), 2), (id(2), 4)], false));
     assert_eq!(newest(&app, &maker, 9), newest(&app, &maker, 3), "there are no more");
-    // More than is looked at for one.
+    // More than are looked at for one.
     again(22..32).await;
     assert_eq!(newest(&app, &maker, 1), (vec![(id(0), 2)], true));
     assert_eq!(newest(&app, &maker, 3).0.len(), 3);
@@ -378,12 +381,12 @@ async fn what_is_hidden_does_not_keep_the_newest_from_a_reader() {
     assert_eq!((ids, is_cut), (open, false));
 }
 
-/// A full disk is a reason of its own, for as long as it is full.
+/// A full disk is reported as such for as long as it is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_until_there_is_room_again() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(64));
     let app = node(&maker, &[], PERMITS, 1 << 20).await;
-    // No fewer pages than there are.
+    // The limit must not be below the present number of pages.
     let limit = |pages: i64| {
         let set = || {
             app.store().with_writer(move |writer| {
@@ -441,7 +444,7 @@ async fn the_desk_is_read_page_by_page() {
     let last = page(first.next.expect("another page"));
     assert_eq!((last.items.len(), last.next), (5, None));
 
-    // What nobody can read stands behind what an operator sees first.
+    // The unreadable one comes after those that an operator sees first.
     app.store().enrol(own, "damaged", b"no request".to_vec(), now).expect("kept");
     assert_eq!(app.operations().expect("operations").enrolments.len(), 20);
     assert!(app.enrolments(&maker.domain, PageQuery::default()).is_err());
@@ -452,7 +455,8 @@ async fn the_desk_is_read_page_by_page() {
     app.enrol(Asker::Own, &maker.domain, &request).expect("taken");
 }
 
-/// What can be proven is there a moment before the domain says it of itself: evidence of that moment lacks no certificate.
+/// What can be proven is there a moment before the domain itself knows it: evidence from that moment must not lack a
+/// certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_rests_on_certificates_that_the_domain_does_not_know_yet() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));

@@ -1,8 +1,8 @@
 //! What the ACME server has to remember: credentials, accounts, orders, authorizations, certificates, blocks.
 //!
-//! A file of its own, `acme.db`, because its clients make most of what stands in it and nothing in it is needed to know
-//! what is true. Accounts and blocks are fsynced before they are acknowledged. All else is written together, a few times in
-//! a second: a crash may take the last orders, whose clients begin anew.
+//! It is kept in a file of its own, `acme.db`, because ACME clients cause most of its contents, and none of it is
+//! needed to know what is true. Accounts and blocks are synced before they are acknowledged. Everything else is written
+//! together, a few times a second: a crash may lose the latest orders, whose clients then begin again.
 
 mod holders;
 pub(super) mod keeping;
@@ -29,54 +29,54 @@ use crate::acme::identifier::Identifier;
 use crate::acme::order::Order;
 
 pub(crate) const FILE: &str = "acme.db";
-/// Milliseconds for which what has ended is kept, so that its client can still ask what became of it.
+/// How many milliseconds something is kept after its end, so that its client can still ask what became of it.
 const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
-/// How many orders, or authorizations without one, come before one that has something cleared away, and how many rows of
-/// each table that does.
+/// How many orders, or authorizations without an order, are added between two clearings, and how many rows of each
+/// table a clearing deletes.
 const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 
-/// Statements that are kept prepared: all that there are.
+/// The size of the statement cache: all statements that there are.
 const STATEMENTS: usize = 49;
 
-/// Accounts that are kept in memory: every request is by one.
+/// How many accounts are kept in memory; every request comes from one.
 const ACCOUNTS: usize = 4096;
 
 /// The open file.
 #[derive(Debug)]
 pub struct AcmeStore {
     together: Together,
-    /// By number. They come in and go while a job runs, so that none is older than the file.
+    /// By number. They are added and removed while a job runs, so that none is older than the file.
     accounts: Accounts,
 }
 
 type Accounts = quick_cache::sync::Cache<u64, (DomainName, Arc<Account>)>;
 
-/// How soon what a transaction wrote must be on the disk.
+/// How soon what a transaction wrote must be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Before it is acknowledged.
     Now,
-    /// With the next one that must, or soon: until then everybody here sees it, and a crash takes it.
+    /// With the next one that must be, or soon: until then everybody here sees it, but a crash loses it.
     Soon,
 }
 
-/// A secret that makes one account, for somebody whom the node knows.
+/// A secret with which somebody known to the node can create one account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Its id.
+    /// Its key id.
     pub kid: String,
     /// The domain in which it counts.
     pub domain: DomainName,
-    /// For whom its account will speak.
+    /// The signer or thing for whom its account will speak.
     pub holder: Holder,
-    /// The key of HS256.
+    /// The HS256 key.
     pub secret: Zeroizing<Vec<u8>>,
     /// Until when it can be used.
     pub expires: Timestamp,
 }
 
-/// Without the secret.
+/// Shows everything but the secret.
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kid, domain, holder, secret: _, expires } = self;
@@ -86,20 +86,20 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// A certificate that an account got.
+/// A certificate that was issued to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Issued {
     /// The account's number.
     pub account: u64,
-    /// The certificate and those above it up to the root, PEM.
+    /// The certificate and its issuers up to the root, as PEM.
     pub pem: String,
-    /// What it was ordered for.
+    /// The identifiers for which it was ordered.
     pub identifiers: Vec<Identifier>,
 }
 
 impl Issued {
-    /// The chains in which its client may have it: without the root, as servers send them, and with it. Of a certificate
-    /// that the root itself has issued there is one, with it.
+    /// The chains in which the client may have it: without the root, as servers send them, and with it. If the root
+    /// itself issued the certificate, there is only the chain with the root.
     #[must_use]
     pub fn chains(&self) -> Vec<&str> {
         let begins: Vec<usize> = self.pem.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
@@ -111,12 +111,12 @@ impl Issued {
     }
 }
 
-/// That an account must get no other certificate for an identifier.
+/// A block: an account must not get another certificate for an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// When that was noted.
+    /// When the block was noted.
     pub since: Timestamp,
-    /// The last entry of the log that lifts nothing; none if it was noted by a version that knew only the time.
+    /// The last entry of the log that cannot lift it; `None` if it was noted by a version that recorded only the time.
     pub follows: Option<u64>,
     /// Why.
     pub why: String,
@@ -126,7 +126,7 @@ pub struct Block {
 pub struct AcmeTx<'c>(&'c Connection, &'c Accounts);
 
 impl AcmeStore {
-    /// Opens the file in the store's directory, and makes it if it is missing.
+    /// Opens the file in the store's directory, creating it if it is missing.
     ///
     /// # Errors
     /// As [`super::Store::open`].
@@ -137,10 +137,10 @@ impl AcmeStore {
         Ok(Self { together: Together::new(connection)?, accounts: Accounts::new(ACCOUNTS) })
     }
 
-    /// Runs a job that only reads; it sees what all others have written.
+    /// Runs a job that only reads; it sees everything that others have written.
     ///
     /// # Errors
-    /// What the job says.
+    /// Those of the job.
     pub fn look<T, E>(&self, job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>) -> Result<T, E> {
         self.together.look(|connection| job(&AcmeTx(connection, &self.accounts)))
     }
@@ -162,11 +162,11 @@ impl AcmeStore {
         })
     }
 
-    /// Runs a job, alone; nothing of it stays when it fails. One that may be written [`Durability::Soon`] decides before it
-    /// writes: of what fails later the whole transaction is given up, with what others have in it.
+    /// Runs a job, alone; if it fails, nothing of it remains. A job with [`Durability::Soon`] must decide before it
+    /// writes: if it fails after that, the whole transaction is rolled back, including what others have written in it.
     ///
     /// # Errors
-    /// What the job says, or when the database fails.
+    /// Those of the job, and when the database fails.
     pub fn with<T, E: From<StoreError>>(
         &self,
         durability: Durability,
@@ -175,8 +175,8 @@ impl AcmeStore {
         self.together.run(durability, |connection| job(&AcmeTx(connection, &self.accounts)))
     }
 
-    /// Takes what was deleted out of the unallocated parts of the file's pages, and out of the write-ahead log. It reads
-    /// the whole file: for operators.
+    /// Removes deleted data from the unallocated parts of the file's pages and from the write-ahead log. This reads the
+    /// whole file; it is meant for operators.
     ///
     /// # Errors
     /// When the database fails, or somebody is reading the write-ahead log.
@@ -186,10 +186,10 @@ impl AcmeStore {
 }
 
 impl AcmeTx<'_> {
-    /// Adds an order; gives its number.
+    /// Adds an order and returns its number.
     ///
     /// # Errors
-    /// When the database fails; so for all others.
+    /// When the database fails, here and below.
     pub fn add_order(&self, order: &Order, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "INSERT INTO orders (account, created, expires, document) VALUES (?1, ?2, ?3, ?4)";
         let row = params![order.account.cast_signed(), millis(now), millis(order.expires), text(order)?];
@@ -227,7 +227,7 @@ impl AcmeTx<'_> {
         Ok(ids.map(|id| id.map(i64::cast_unsigned)).collect::<Result<_, _>>()?)
     }
 
-    /// Adds an authorization; gives its number.
+    /// Adds an authorization and returns its number.
     ///
     /// # Errors
     /// As above.
@@ -238,7 +238,7 @@ impl AcmeTx<'_> {
         self.insert(sql, row)
     }
 
-    /// Adds an authorization without an order; gives its number.
+    /// Adds an authorization without an order and returns its number.
     ///
     /// # Errors
     /// As above.
@@ -270,7 +270,7 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// The newest authorizations of an account for an identifier that have not ended.
+    /// The newest authorizations of an account for an identifier that have not expired.
     ///
     /// # Errors
     /// As above.
@@ -287,7 +287,7 @@ impl AcmeTx<'_> {
         Ok(numbered(&mut statement, row)?.into_iter().map(|(_, authorization)| authorization).collect())
     }
 
-    /// Adds a certificate by its SHA-256; gives its number.
+    /// Adds a certificate under its SHA-256 and returns its number.
     ///
     /// # Errors
     /// As above.
@@ -312,7 +312,7 @@ impl AcmeTx<'_> {
         self.document(sql, params![id.cast_signed(), domain.as_str()])
     }
 
-    /// A certificate, by its SHA-256, and the number of the last order that names it as the one that it succeeds.
+    /// A certificate by its SHA-256, and the number of the last order that names it as the one to be replaced.
     ///
     /// # Errors
     /// As above.
@@ -328,7 +328,7 @@ impl AcmeTx<'_> {
         found.map(|(document, order)| Ok((read(&document)?, by(order)))).transpose()
     }
 
-    /// An order succeeds a certificate.
+    /// Records that an order replaces a certificate.
     ///
     /// # Errors
     /// As above.
@@ -338,7 +338,8 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// An account must get no other certificate for an identifier. Of two blocks the one stays that holds longer.
+    /// Blocks an account from getting another certificate for an identifier. Of two blocks, the one that holds longer
+    /// stays.
     ///
     /// # Errors
     /// As above.
@@ -354,7 +355,7 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// Since when, and why, an account must get no other certificate for an identifier.
+    /// The block on an account for an identifier, if there is one.
     ///
     /// # Errors
     /// As above.
@@ -364,12 +365,12 @@ impl AcmeTx<'_> {
         Ok(self.0.prepare_cached(sql)?.query_row(row, read_block).optional()?)
     }
 
-    /// Clears something away with each of so many rows.
+    /// Clears old rows each time another [`CLEARED_EACH`] rows have been added.
     fn clear_sometimes(&self, id: u64, now: Timestamp) -> Result<(), StoreError> {
         if id.is_multiple_of(CLEARED_EACH) { self.clear(now) } else { Ok(()) }
     }
 
-    /// Clears some of what ended long ago.
+    /// Deletes some of what ended long ago.
     fn clear(&self, now: Timestamp) -> Result<(), StoreError> {
         let before = Timestamp::from_millis(now.as_millis().saturating_sub(KEPT_MILLIS));
         for table in ["orders", "authorization", "certificate"] {
@@ -406,7 +407,7 @@ fn text(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::corrupt(format!("acme.db: {error}")))
 }
 
-/// What a query for numbers and documents finds.
+/// The numbers and documents that a query finds.
 fn numbered<T: DeserializeOwned>(statement: &mut Statement<'_>, of: impl Params) -> Result<Vec<(u64, T)>, StoreError> {
     let rows = statement.query_map(of, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
     let mut found = Vec::new();

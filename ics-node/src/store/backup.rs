@@ -19,25 +19,25 @@ use super::{
 };
 
 impl Store {
-    /// Copies the log, the heads' files and what the ACME server remembers into a directory, which must not hold a store,
-    /// while the node goes on. The index is derived and left out.
+    /// Copies the log, the heads' files and what the ACME server remembers into a directory that holds no store, while
+    /// the node goes on. The index is derived and left out.
     ///
-    /// The copy is a store that can be opened. Its home domains are held ([`Store::hold`]): whoever puts it back asks
-    /// the mirrors before he signs.
+    /// The copy is a store that can be opened. Its home domains are held ([`Store::hold`]): a node on which it is put
+    /// back asks the mirrors before it signs.
     ///
     /// # Errors
-    /// When the directory holds a store, or cannot be written, or the database fails.
+    /// When the directory holds a store or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         refuse_store(to)?;
         let copied = keeping::copy(self.dir(), to)
             .and_then(|()| list_numbers::raise(&self.dir().join(HEADS_DIR), &to.join(HEADS_DIR)))
             .and_then(|()| self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to)));
-        // Of the disk that the copy is for: the node's own may have room.
+        // The error is about the copy's disk: the node's own may have room.
         copied.map_err(|error| error.of_disk(to))
     }
 }
 
-/// Copies the store in a directory like [`Store::backup`], without opening it: another process may use it meanwhile.
+/// Copies the store in a directory like [`Store::backup`], without opening it; another process may be using it.
 ///
 /// # Errors
 /// When there is no store, and as [`Store::backup`].
@@ -51,10 +51,10 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     copied.map_err(|error| error.of_disk(to))
 }
 
-/// Reads a copy and compares like [`Store::check`], but leaves out the index, which a copy has not.
+/// Reads and checks a copy like [`Store::check`], but without the index, which a copy does not have.
 ///
 /// # Errors
-/// When there is no store, or it cannot be read. What does not fit is in the report.
+/// When there is no store, or it cannot be read. Inconsistencies are in the report.
 pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     let log = open_log(dir)?;
     let published = state::load(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?)?;
@@ -63,7 +63,7 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
-/// When a copy was made, at the earliest: its node had vouched for a domain then.
+/// When a copy was made at the earliest: the newest time at which its node had vouched for a domain.
 ///
 /// # Errors
 /// When there is no copy, or it cannot be read.
@@ -76,18 +76,19 @@ pub fn copied_at(dir: &Path) -> Result<Option<Timestamp>, StoreError> {
     Ok(newest)
 }
 
-/// Whether a store can only be read where something can be written beside it: SQLite shares memory by a file there with
-/// whoever else uses a database with a write-ahead log. What [`backup`] has made has none; what was copied otherwise
-/// has.
+/// Whether a store can be read only if a file can be written beside it: for a database with a write-ahead log, SQLite
+/// keeps memory shared with other users in such a file. What [`backup`] makes has no write-ahead log; a copy made in
+/// another way does.
 #[must_use]
 pub fn is_read_by_writing(dir: &Path) -> bool {
-    // The 20th byte is the version for reading, 2 with a write-ahead log (sqlite.org/fileformat2.html, 1.3).
+    // The 20th byte is the version needed for reading, 2 with a write-ahead log (sqlite.org/fileformat2.html, 1.3).
     let mut head = [0; 20];
     let read = File::open(dir.join(LOG_FILE)).and_then(|mut file| file.read_exact(&mut head));
     read.is_ok() && head.last() == Some(&2)
 }
 
-/// Copies those files of a store that [`put_back`] reads of a copy, byte for byte. No process may use the store.
+/// Copies, byte for byte, those files of a store that [`put_back`] reads from a copy; no process may be using the
+/// store.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -107,23 +108,24 @@ pub fn copy_files(dir: &Path, to: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Copies a file, but not its mode: what lies on a read-only medium is often closed to whoever writes.
+/// Copies a file, but not its mode: files on read-only media often forbid writing.
 pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut source = File::open(from).map_err(StoreError::io(from))?;
     let copied = File::create(to).and_then(|mut target| std::io::copy(&mut source, &mut target));
     copied.map(|_| ()).map_err(StoreError::io(to))
 }
 
-/// The file in a store's directory that says that a copy is being put there, and where what was in its way lies.
+/// The file in a store's directory that says that a copy is being put there, and where what was there before has been
+/// moved.
 const RESTORING: &str = "restoring";
-/// What the names of directories begin with in which a former store lies.
+/// The prefix of the names of directories to which a former store is moved.
 const REPLACED: &str = "replaced-";
-/// The line of that file which says that the former store is out of the way.
+/// The line of that file which says that the former store has been moved.
 const MOVED: &str = "moved";
 
-/// Says of a directory that a copy comes there, before a home directory gets what else it lacks: until [`put_back`] has
-/// ended, nobody opens a store in it. A node would found its domains anew there, with other origins. Where there is a
-/// store already, it stays in use until it is replaced.
+/// Marks a directory as about to get a copy, before the rest of a home directory is put there: until [`put_back`] has
+/// ended, nobody opens a store in it. A node would otherwise found its domains anew there, with other origins. A store
+/// that is already there stays in use until it is replaced.
 ///
 /// # Errors
 /// When there is no copy, another process uses the store, or a file fails.
@@ -134,7 +136,7 @@ pub fn begin_put_back(copy: &Path, dir: &Path) -> Result<(), StoreError> {
     if dir.join(LOG_FILE).exists() { Ok(()) } else { mark(dir) }
 }
 
-/// Makes the mark; what one says that an earlier attempt has left stays.
+/// Makes the mark; what an earlier attempt has written in it stays.
 fn mark(dir: &Path) -> Result<(), StoreError> {
     let mark = dir.join(RESTORING);
     let file = std::fs::File::options().create(true).append(true).open(&mark);
@@ -142,8 +144,8 @@ fn mark(dir: &Path) -> Result<(), StoreError> {
     sync_names(dir)
 }
 
-/// What the mark says: the places to which things were moved, that of the former store first and then those of what
-/// attempts that did not end had put here, and whether the former store is out of the way.
+/// What the mark says: the places to which things were moved (first that of the former store, then those of what
+/// unfinished attempts had put here), and whether the former store has been moved.
 fn marked(dir: &Path) -> Result<(Vec<PathBuf>, bool), StoreError> {
     let mark = dir.join(RESTORING);
     let said = std::fs::read_to_string(&mark).map_err(StoreError::io(&mark))?;
@@ -152,7 +154,7 @@ fn marked(dir: &Path) -> Result<(Vec<PathBuf>, bool), StoreError> {
     Ok((places, said.lines().any(|line| line == MOVED)))
 }
 
-/// Adds a line to the mark, durably. It begins anew behind one that was cut off.
+/// Adds a line to the mark, durably. It starts with a line break, in case the last line was cut off.
 fn say(dir: &Path, line: &str) -> Result<(), StoreError> {
     let mark = dir.join(RESTORING);
     let file = std::fs::File::options().append(true).open(&mark);
@@ -169,7 +171,7 @@ fn unmark(dir: &Path) -> Result<(), StoreError> {
     sync_names(dir)
 }
 
-/// Refuses a store in whose place a copy is being put.
+/// Refuses a store for which a restore has begun and not ended.
 pub(crate) fn refuse_unfinished(dir: &Path) -> Result<(), StoreError> {
     let mark = dir.join(RESTORING);
     if !mark.exists() {
@@ -186,24 +188,24 @@ pub fn is_anything_in(dir: &Path) -> bool {
     [LOG_FILE, HEADS_DIR, SEEN_DIR].iter().any(|name| dir.join(name).exists())
 }
 
-/// What a copy has taken the place of.
+/// What a copy has replaced.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Moved {
-    /// Where the former store lies, if there was one.
+    /// Where the former store is now, if there was one.
     pub former: Option<PathBuf>,
-    /// Where that lies which attempts that did not end had put here: parts of copies, of no use.
+    /// Where the remains of unfinished attempts are now: parts of copies, of no use.
     pub attempts: Vec<PathBuf>,
 }
 
-/// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
-/// path is given, also where an attempt that was interrupted has moved it. Heads' files stay where they are, and of those
-/// in the copy only higher ones count: what was ever signed is never forgotten. What this node has cosigned since the copy
-/// only the files beside the database know; where they are gone, it says so ([`Store::may_have_cosigned_more`]). What the
-/// ACME server remembers is put back only if it is gone or damaged.
+/// Puts a copy in the place of a store that no process is using. What is there is moved to a directory beside it, whose
+/// path is returned, even if an interrupted attempt moved it. Heads' files stay where they are, and only higher ones
+/// are taken from the copy: what was ever signed is never forgotten. Only the files beside the database know what this
+/// node has cosigned since the copy was made; if they are gone, the store says so ([`Store::may_have_cosigned_more`]).
+/// What the ACME server remembers is put back only if it is gone or damaged.
 ///
 /// # Errors
-/// When there is no copy, another process uses the store, or a file fails. Whoever is interrupted on the way leaves a store
-/// that nobody opens until a copy was put back as a whole.
+/// When there is no copy, another process uses the store, or a file fails. After an interruption nobody can open the
+/// store until a copy has been put back completely.
 pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreError> {
     drop(open_log(copy)?);
     make_private(dir)?;
@@ -213,7 +215,7 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreE
     let log = open_log(copy)?;
     let (copies, heads) = (HeadFiles::open(&copy.join(HEADS_DIR))?, HeadFiles::open(&dir.join(HEADS_DIR))?);
     let seen = HeadFiles::open(&dir.join(SEEN_DIR))?;
-    // Before the database: whoever is interrupted here asks once too often, never too seldom.
+    // Before the database: an interruption here leads to one question too many, never to one too few.
     if !is_where_it_was(&log, &copies, (&heads, &seen))? {
         seen.doubt(None)?;
     }
@@ -232,15 +234,15 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreE
     Ok(Moved { former: Some(aside).filter(|aside| aside.exists()), attempts })
 }
 
-/// A name that nothing has in a directory: where the clock went back, there may be a former store of the same time.
+/// A name that is unused in a directory: if the clock went back, there may be a former store with the same time.
 fn unused(dir: &Path, name: &str) -> String {
     let others = (1_u64..).map(|number| format!("{name}-{number}"));
     let mut names = core::iter::once(name.to_owned()).chain(others);
     names.find(|name| !dir.join(name).exists()).unwrap_or_default()
 }
 
-/// Moves away what is in the way of a copy; gives the place of the former store. Once that is out of the way, what is
-/// found here was put here by an attempt that did not end, and goes to a place of its own.
+/// Moves away what is in the way of a copy, and returns the place of the former store. Once that has been moved,
+/// anything found here comes from an unfinished attempt and is moved to a place of its own.
 fn move_aside(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
     let (places, was_moved) = marked(dir)?;
     let files = [LOG_FILE, INDEX_FILE].into_iter();
@@ -265,8 +267,8 @@ fn move_aside(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
     Ok(places.into_iter().next().unwrap_or(to))
 }
 
-/// Whether a copy goes back to where it was made: the files beside the database know all that it knows. Elsewhere they
-/// do not know what was cosigned since, and where the copy knows nothing that is on file, nobody can tell.
+/// Whether a copy goes back to where it was made: the files beside the database then know all that the copy knows.
+/// Elsewhere they do not know what was cosigned since; and if nothing that the copy knows is on file, nobody can tell.
 fn is_where_it_was(
     log: &Connection,
     copies: &HeadFiles,
@@ -306,11 +308,11 @@ fn refuse_store(to: &Path) -> Result<(), StoreError> {
     if path.exists() { Err(StoreError::Exists { what: format!("`{}`", path.display()) }) } else { Ok(()) }
 }
 
-/// The database comes last: a copy that was cut off holds no store.
+/// The database comes last: an interrupted copy does not look like a store.
 fn copy_store(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
     make_private(to)?;
     let path = to.join(LOG_FILE);
-    // The heads before the log, so that they do not show more than the copy has.
+    // Heads before the log, so that they do not show more than the copy has.
     copy_heads(log, heads, &to.join(HEADS_DIR))?;
     let unfinished = to.join(".new");
     copy(log, &unfinished)?;
@@ -335,8 +337,8 @@ fn copy(log: &Connection, to: &Path) -> Result<(), StoreError> {
     one_file(&target)
 }
 
-/// All that a database has, also what is only in the write-ahead log beside it, as where its node was killed: SQLite reads
-/// both. In one step: a copy in several would begin again with every commit in between.
+/// Copies the whole database, including what is only in its write-ahead log (as after a kill): SQLite reads both. In a
+/// single step: a copy in several steps would restart with every commit in between.
 fn pages(log: &Connection, to: &Path) -> Result<Connection, StoreError> {
     for end in ["", "-journal", "-wal", "-shm"] {
         let mut left = to.as_os_str().to_owned();
@@ -350,7 +352,7 @@ fn pages(log: &Connection, to: &Path) -> Result<Connection, StoreError> {
     Ok(target)
 }
 
-/// What an attempt that did not end has left would be taken for the beginning of this one.
+/// Removes what an unfinished attempt has left, which would be taken for the beginning of this copy.
 fn remove(left: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(left) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(left)(error)),
@@ -358,7 +360,7 @@ fn remove(left: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Leaves no write-ahead log beside a copy; opening the store turns that on again.
+/// Makes a copy a single file without a write-ahead log; opening the store turns that on again.
 fn one_file(target: &Connection) -> Result<(), StoreError> {
     Ok(target.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?)
 }

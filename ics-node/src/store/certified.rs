@@ -1,6 +1,6 @@
-//! For whom and what the certificates are that were issued here. The log does not say: what is signed and copied nobody
-//! takes back. It is kept by the commit that has the statement which names the certificate, and is in backups, not in copies.
-//! Long after the certificate's end it is forgotten.
+//! For whom and what the certificates issued here are. The log does not say so, since what is signed and copied cannot
+//! be taken back. It is stored by the commit of the statement that names the certificate; it is part of backups, but
+//! not of what mirrors copy. Long after the certificate has ended it is deleted.
 
 use std::collections::BTreeSet;
 
@@ -14,20 +14,20 @@ use super::error::StoreError;
 use super::transaction::WriteTx;
 use super::types::{DOMAIN_ENTRIES, DomainNumber, Position};
 
-/// What stands in a certificate.
+/// The contents of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certified {
     /// The names.
     pub names: BTreeSet<Name>,
     /// What it is for.
     pub uses: BTreeSet<CertificateUse>,
-    /// Whether its key shows that the thing comes: the thing itself, the registrar or a signer of the domain has asked for
-    /// it, and not whoever had a role over the thing or held the place of its host.
+    /// Whether its key shows that the thing itself is connecting: true if the thing, the registrar or a signer of the
+    /// domain asked for it, and not just somebody with a role over the thing or in control of its host.
     pub shows: bool,
 }
 
 impl Store {
-    /// What stands in the certificate that an entry of a domain names, if that was issued here and is known.
+    /// What is in the certificate that an entry of a domain names, if it was issued here and is known.
     ///
     /// # Errors
     /// When the database fails.
@@ -36,12 +36,12 @@ impl Store {
             let mut statement = reader.log.prepare_cached("SELECT document FROM certified WHERE position = ?1")?;
             let position = Position::new(domain, entry).0;
             let found = statement.query_row([position], |row| row.get::<_, String>(0)).optional()?;
-            // What is damaged is not known: nothing true hangs on it.
+            // Damaged data count as unknown: nothing true depends on them.
             Ok(found.and_then(|document| serde_json::from_str(&document).ok()))
         })
     }
 
-    /// The next entries of a domain that name certificates of which it is kept what stands in them, from one on.
+    /// The next entries of a domain, from one on, that name certificates whose contents are stored.
     ///
     /// # Errors
     /// When the database fails.
@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    /// Forgets what stands in the certificates that these entries name.
+    /// Deletes the contents of the certificates that these entries name.
     ///
     /// # Errors
     /// When the database fails.
@@ -73,13 +73,13 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Keeps what stands in the certificate that an entry of this job names.
+    /// Stores what is in the certificate that an entry of this job names.
     pub fn certify(&mut self, entry: u64, certified: Certified) {
         self.draft.certified.push((entry, certified));
     }
 }
 
-/// Writes it with the entries.
+/// Writes them together with the entries.
 pub(crate) fn keep(log: &Connection, domain: DomainNumber, all: &[(u64, Certified)]) -> Result<(), StoreError> {
     for (entry, certified) in all {
         let document = serde_json::to_string(certified);

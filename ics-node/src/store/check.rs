@@ -1,4 +1,4 @@
-//! Walking the whole log.
+//! Checks the whole log.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,31 +23,32 @@ use super::table;
 use super::types::{DomainInfo, Key, Part, Position, Seal, StoredEntry};
 use super::{HEADS_DIR, INDEX_FILE, KeysOf, Store};
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Entries that were read.
+    /// How many entries were read.
     pub entries: u64,
-    /// Entries of which only the leaf is there: erased or withheld.
+    /// How many of these have only a leaf here: they were erased or withheld.
     pub without_content: u64,
-    /// What does not fit, 100 findings at most; empty if all is well.
+    /// What is inconsistent, at most 100 findings; empty if all is well.
     pub findings: Vec<String>,
-    /// What does not fit in the index alone, which is made again from the log; 100 findings at most.
+    /// What is inconsistent only in the index, which can be rebuilt from the log; at most 100 findings.
     pub index: Vec<String>,
-    /// There is no index, as in a copy, or the next start makes it again anyway. Nothing is wrong with that.
+    /// Whether there is no index, as in a copy, or the next start rebuilds it anyway. Neither is an error.
     pub without_index: bool,
 }
 
-/// Looks at what [`inspect`] reads: the store knows neither signatures nor what bodies say.
+/// Examines what [`inspect`] reads: the store knows neither signatures nor the meaning of bodies.
 pub trait Inspector {
-    /// An entry with its header; what is wrong with it, if anything.
+    /// Examines an entry with its header; returns what is wrong with it, if anything.
     fn entry(&mut self, domain: &DomainInfo, entry: &StoredEntry) -> Option<String>;
 
-    /// A signed checkpoint that the store keeps, after all entries of its domain; what is wrong with it, if anything.
+    /// Examines a signed checkpoint that the store keeps, after all entries of its domain; returns what is wrong with
+    /// it, if anything.
     fn checkpoint(&mut self, domain: &DomainInfo, seal: &Seal) -> Option<String>;
 
-    /// The next entries of a log, with what stands before them: where something else is stored than what the log itself
-    /// leads to. Nothing is asked where anything else was found.
+    /// Examines the next entries of a log, given what precedes them, and returns where something else is stored than
+    /// the log itself implies. Not called if anything else was found wrong.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -55,11 +56,11 @@ pub trait Inspector {
         Ok(Vec::new())
     }
 
-    /// So many of so many entries have been read.
+    /// Reports progress: `done` of `of` entries have been read.
     fn progress(&mut self, done: u64, of: u64);
 }
 
-/// For whoever only wants to know whether what is stored fits together.
+/// For callers who only want to know whether what is stored is consistent.
 struct Nobody;
 
 impl Inspector for Nobody {
@@ -74,10 +75,10 @@ impl Inspector for Nobody {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-/// Findings after which a check writes no more of them down.
+/// After this many findings, no more are recorded.
 const FINDINGS: usize = 100;
 
-/// Entries that are read in one transaction.
+/// How many entries are read in one transaction.
 const PART: usize = 10_000;
 
 impl Report {
@@ -97,11 +98,11 @@ fn push(findings: &mut Vec<String>, finding: String) {
 }
 
 impl Store {
-    /// Reads everything and compares: SQLite's own structures, the leaves with the entries, the tiles and roots with
-    /// the leaves, the look-ups with the entries. Takes seconds for every million entries; the node goes on meanwhile.
+    /// Reads and checks everything: SQLite's own structures, leaves against entries, tiles and roots against leaves,
+    /// look-ups against entries. Takes seconds for every million entries; the node goes on meanwhile.
     ///
     /// # Errors
-    /// When the database cannot be read. What does not fit is in the report.
+    /// When the database cannot be read. Inconsistencies are in the report.
     pub fn check(&self) -> Result<Report, StoreError> {
         self.shared.pool.read(|reader| {
             let mut report = check_log(&reader.log, &self.shared.published)?;
@@ -134,7 +135,7 @@ impl Store {
     }
 }
 
-/// What [`Store::check`] does about the log.
+/// The part of [`Store::check`] that concerns the log.
 pub(crate) fn check_log(log: &Connection, published: &Published) -> Result<Report, StoreError> {
     let mut report = Report::default();
     check_file("log", log, &mut report)?;
@@ -145,12 +146,12 @@ pub(crate) fn check_log(log: &Connection, published: &Published) -> Result<Repor
     Ok(report)
 }
 
-/// Reads the store in a directory without opening it, and compares all that it holds: SQLite's own structures, leaves,
-/// tiles, roots, checkpoints, the heads' files, what waits for other homes, and the index as far as it goes. Another
-/// process may use the store.
+/// Reads the store in a directory without opening it, and checks everything that it holds: SQLite's own structures,
+/// leaves, tiles, roots, checkpoints, the heads' files, what waits for other homes, and the index as far as it goes.
+/// Another process may be using the store.
 ///
 /// # Errors
-/// When there is no store, or it cannot be read at all. What does not fit is in the report.
+/// When there is no store, or it cannot be read at all. Inconsistencies are in the report.
 pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> Result<Report, StoreError> {
     let log = open_log(dir)?;
     let mut report = Report::default();
@@ -166,7 +167,7 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
         Some(path) => check_index_file(path, &log, &keys_of, &mut report)?,
         None => report.without_index = true,
     }
-    // What rests on damaged entries, or is found by a damaged index, says nothing.
+    // Whatever rests on damaged entries or a damaged index would mean nothing.
     if report.findings.is_empty() && report.index.is_empty() {
         replay(&log, index.as_deref(), &keys_of, inspector, &mut report)?;
     }
@@ -177,7 +178,7 @@ fn index_file(dir: &Path) -> Option<PathBuf> {
     Some(dir.join(INDEX_FILE)).filter(|path| path.exists() && !build::is_stale(path))
 }
 
-/// A domain as its log has it now.
+/// The present state of a domain, from its log.
 fn state_of(log: &Connection, info: DomainInfo) -> Result<DomainState, StoreError> {
     let mut state = DomainState::empty(info);
     if let Some(head) = table::head(log, state.info.number)? {
@@ -186,7 +187,8 @@ fn state_of(log: &Connection, info: DomainInfo) -> Result<DomainState, StoreErro
     Ok(state)
 }
 
-/// The head's file is read before the log: what is signed is logged before, so whatever comes in between adds to the log.
+/// The head's file is read before the log: what is signed was logged before, so anything added in between only makes
+/// the log longer.
 fn check_domain(
     log: &Connection,
     info: DomainInfo,
@@ -216,8 +218,8 @@ fn check_domain(
     Ok(())
 }
 
-/// Every key of every entry is in the index, and nothing else is; in one transaction, because a running node merges. Of
-/// the log is read then what it has by now: an entry comes into the index after it came into the log.
+/// Checks that every key of every entry is in the index, and nothing else. This is one transaction, because a running
+/// node merges. The log is read in its newest state, which is safe: an entry enters the index after it enters the log.
 fn check_index_file(path: &Path, log: &Connection, keys_of: &KeysOf, report: &mut Report) -> Result<(), StoreError> {
     let result = compare_index(path, log, keys_of, report);
     match result {
@@ -278,8 +280,8 @@ fn check_file(name: &str, connection: &Connection, report: &mut Report) -> Resul
     Ok(())
 }
 
-/// All entries in order, for as long as `take` wants more; in parts, so that no transaction keeps the write-ahead log
-/// from being emptied.
+/// Passes all entries in order to `take` until it returns false; in parts, so that no transaction keeps the write-ahead
+/// log from being emptied.
 fn walk(
     log: &Connection,
     state: &DomainState,
@@ -300,7 +302,7 @@ fn walk(
     Ok(())
 }
 
-/// `sealed` are sizes and the roots that were signed for them.
+/// `sealed` holds sizes and the roots that were signed for them.
 fn check_tree(
     log: &Connection,
     state: &DomainState,

@@ -1,4 +1,5 @@
-//! What was erased must survive nowhere: not in the write-ahead log, and not in the unallocated parts of the file's pages.
+//! Makes sure that erased data survive nowhere: neither in the write-ahead log nor in the unallocated parts of the
+//! file's pages.
 
 use std::time::{Duration, Instant};
 
@@ -9,32 +10,32 @@ use super::schema;
 use super::scrub::Scrub;
 use super::writer::Writer;
 
-/// Between two attempts to empty the write-ahead log, and before anything that has failed is tried again.
+/// The time between two attempts to empty the write-ahead log, and before anything that failed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How long a store that closes goes on with it. What is left then is done by the next start.
+/// How long a closing store continues with this. The next start does what is left.
 const AT_CLOSE: Duration = Duration::from_secs(2);
-/// Between two lots of pages, for whoever wants to write or to read the disk.
+/// The pause between two batches of pages, for others who want to write or to use the disk.
 const BETWEEN: Duration = Duration::from_millis(5);
 
-/// What there is still to do.
+/// What remains to be done.
 pub(crate) struct Cleaning {
-    /// Whether the write-ahead log may still hold what was erased.
+    /// Whether the write-ahead log may still hold erased data.
     wal_holds_erased: bool,
-    /// The round through the file's pages.
+    /// The present pass over the file's pages.
     scrub: Option<Scrub>,
     tried: Instant,
-    /// Whether the last attempt has failed. That is told once.
+    /// Whether the last attempt failed; only the first of several failures is logged as a warning.
     has_failed: bool,
 }
 
 impl Cleaning {
-    /// What a process that was killed may have left.
+    /// What a process that was killed may have left to do.
     pub(crate) fn after_start(log: &Connection) -> Result<Self, StoreError> {
         let scrub = is_due(log)?.then(Scrub::new);
         Ok(Self { wal_holds_erased: true, scrub, tried: Instant::now(), has_failed: false })
     }
 
-    /// How long the next step waits for a time when nobody writes; `None` if there is nothing to do.
+    /// How long the next step waits for a pause between writes; `None` if there is nothing to do.
     pub(crate) fn next(&self) -> Option<Duration> {
         match self {
             Self { wal_holds_erased: true, .. } | Self { scrub: Some(_), has_failed: true, .. } => Some(AGAIN),
@@ -43,7 +44,7 @@ impl Cleaning {
         }
     }
 
-    /// Notes that something stands in the way, and tells of it unless it did before: a full disk is one for hours.
+    /// Notes a failure, and logs a warning unless the step before failed too: a full disk stays full for hours.
     fn note_failure(&mut self, error: &StoreError, what: &str) {
         if core::mem::replace(&mut self.has_failed, true) {
             tracing::debug!(%error, "{what}");
@@ -52,21 +53,21 @@ impl Cleaning {
         }
     }
 
-    /// Whether the next step is taken although jobs wait: where something always comes in, there is no other time.
+    /// Whether the next step is taken although jobs wait: if something always comes in, there is no other time.
     pub(crate) fn is_overdue(&self) -> bool {
         self.next().is_some() && self.tried.elapsed() >= AGAIN
     }
 }
 
 impl Writer {
-    /// Notes that something was deleted that must not survive. The transaction of the deletion has said [`note_due`].
+    /// Notes that something was deleted that must not survive. The transaction of the deletion has called [`note_due`].
     pub(crate) fn note_erased(&mut self) {
         self.cleaning.wal_holds_erased = true;
         self.cleaning.scrub = Some(self.cleaning.scrub.map_or(Scrub::new(), Scrub::again));
     }
 
-    /// Does what is left to do before the store closes, unless that takes long: what a command erases that opens the store
-    /// for itself is gone when it ends. What fails is left to the next start.
+    /// Finishes cleaning before the store closes, unless that takes long: what a command erases that opens the store
+    /// itself is gone when it ends. What fails is left to the next start.
     pub(crate) fn end_cleaning(&mut self) {
         let begun = Instant::now();
         while self.cleaning.next().is_some() && self.may_copy_wal() && begun.elapsed() < AT_CLOSE {
@@ -80,7 +81,7 @@ impl Writer {
         }
     }
 
-    /// Takes the next step. All that was committed must be on the disk: it may be copied into the database.
+    /// Takes the next step. Everything that was committed must be on disk, since it may be copied into the database.
     pub(crate) fn clean(&mut self) {
         self.cleaning.tried = Instant::now();
         if !self.may_copy_wal() {
@@ -93,12 +94,13 @@ impl Writer {
         }
     }
 
-    /// Empties the write-ahead log. While a reader needs it, that is tried again.
+    /// Empties the write-ahead log. While a reader needs it, this is tried again.
     fn empty_wal(&mut self) {
         match truncate_wal(&self.log) {
             Ok(true) => (self.cleaning.wal_holds_erased, self.cleaning.has_failed) = (false, false),
             Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
-            // It syncs as any commit does: what could not be written may be gone, and the next sync say that all is well.
+            // This syncs like any commit: after a failure the data may be lost even though the next sync reports
+            // success.
             Err(error) => {
                 let error = self.assess(error);
                 self.cleaning.note_failure(&error, "an erased entry is still in the write-ahead log");
@@ -106,7 +108,8 @@ impl Writer {
         }
     }
 
-    /// Cleans the next pages. What is zeroed there reaches the file when the write-ahead log is emptied, which comes next.
+    /// Cleans the next pages. What is zeroed there reaches the file when the write-ahead log is emptied, which comes
+    /// next.
     fn scrub(&mut self) {
         let Some(mut round) = self.cleaning.scrub else { return };
         let done = super::writer::sync_with_commit(&self.log, true).and_then(|()| round.step(&self.log, end));
@@ -116,11 +119,11 @@ impl Writer {
                 self.cleaning.scrub = (!round.has_ended()).then_some(round);
             }
             Err(error) => {
-                // A round reads every page, also those that nobody may ever ask for. To take no more writes because of one
-                // would end the node at each of its starts, which go through the pages again.
+                // A pass reads every page, also those that nobody may ever ask for. If one unreadable page stopped all
+                // writes, the node would end at each of its starts, which go through the pages again.
                 let error = if is_of_reading(&error) { error } else { self.assess(error) };
                 self.cleaning.note_failure(&error, "copies of erased entries may be left in the database");
-                // What else stands in the way will do so again: the next start tries it.
+                // Any other obstacle would recur: the next start tries again.
                 if !matches!(error, StoreError::NoRoom) {
                     (self.cleaning.scrub, self.cleaning.has_failed) = (None, false);
                 }
@@ -129,8 +132,8 @@ impl Writer {
     }
 }
 
-/// Whether a page could not be read, or is damaged, which says nothing of what was written. A disk that says itself that
-/// it failed to read is damage to SQLite as well.
+/// Whether a page could not be read or is damaged, which says nothing about what was written. If the disk itself
+/// reports that it failed to read, that too is damage to SQLite.
 fn is_of_reading(error: &StoreError) -> bool {
     match error {
         StoreError::Corrupt { .. } => true,
@@ -139,7 +142,8 @@ fn is_of_reading(error: &StoreError) -> bool {
     }
 }
 
-/// Has the transaction that deletes what must not survive say so: a start after a crash goes through the pages, too.
+/// Has the transaction that deletes something record that the pages must be cleaned, so that a start after a crash does
+/// it.
 pub(crate) fn note_due(log: &Connection) -> Result<(), StoreError> {
     log.execute("INSERT OR IGNORE INTO unscrubbed VALUES (1)", [])?;
     Ok(())
@@ -156,9 +160,9 @@ fn end(log: &Connection) -> Result<(), StoreError> {
 
 /// Copies the write-ahead log into the database and empties it; false if somebody is in the way.
 pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> {
-    // Nobody is to be waited for: it is tried again.
+    // Nobody is waited for: this is tried again.
     connection.busy_timeout(Duration::ZERO)?;
-    // The first column is 1 when somebody was in the way: that is no error for SQLite.
+    // The first column is 1 if somebody was in the way: SQLite does not report that as an error.
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     connection.busy_timeout(schema::BUSY)?;
     Ok(busy? == 0)
@@ -168,7 +172,7 @@ pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> 
 mod tests {
     use super::*;
 
-    /// Else a full disk would be tried, and told of, two hundred times in a second.
+    /// Otherwise a full disk would be tried again, and logged, two hundred times a second.
     #[test]
     fn what_has_failed_waits_longer_until_it_is_tried_again() {
         let cleaning = |has_failed| Cleaning {

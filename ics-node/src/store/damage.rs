@@ -1,10 +1,10 @@
 //! Entries that are not what was logged.
 //!
-//! Nobody can tell what such an entry spoke about: an index that is made anew would find it by nothing, or by what its
-//! damaged bytes say now, and what it blocked would be let through. So it is filed as damaged, and nothing is answered of
-//! its domain, nor written to it, until `ics restore` or `ics domain recopy` has put that right. What is damaged after it
-//! came into the index is found as before, and met by whoever reads it ([`Met`]). Where a domain cannot say what it is
-//! itself without such an entry, it is silent too, from the start on that has met it.
+//! Nobody can tell what such an entry was about: a rebuilt index would not find it at all, or only by what its damaged
+//! bytes say now, and what it blocked would be let through. So it is filed as damaged, and its domain answers nothing
+//! and takes no writes until `ics restore` or `ics domain recopy` has put this right. An entry damaged after it was
+//! indexed is found as before, and its readers notice ([`Met`]). If a domain cannot be loaded without a damaged entry,
+//! it is silent from that start on.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,8 +28,8 @@ pub(crate) fn is_sound(entry: &StoredEntry) -> bool {
     entry.content.as_ref().is_none_or(fits)
 }
 
-/// An entry that was read, if it is what was logged: one that says something else now may parse as well as before. If it is
-/// stored as one without effect, that must have been said of it: it may have been a block.
+/// Returns an entry if it is what was logged: a damaged one may parse just as well. If it is stored as one without
+/// effect, a separate record must confirm that, since it may have been a block.
 pub(crate) fn checked(log: &Connection, entry: StoredEntry) -> Result<StoredEntry, StoreError> {
     if !is_sound(&entry) {
         return Err(StoreError::corrupt(format!("entry {} is not what was logged", entry.index)));
@@ -40,17 +40,17 @@ pub(crate) fn checked(log: &Connection, entry: StoredEntry) -> Result<StoredEntr
     Ok(entry)
 }
 
-/// By what damaged entries are found. No other key begins with this tag.
+/// The key under which damaged entries are filed. No other key's input begins with this byte.
 pub(crate) fn key() -> Key {
     Key::of(&[0xff])
 }
 
-/// What entries are found by, where those that are damaged are found as such and by nothing else.
+/// Gives the keys of sound entries unchanged, and files damaged ones under the key of damage alone.
 pub(crate) fn filed(keys_of: KeysOf) -> KeysOf {
     Arc::new(move |entry: &StoredEntry| if is_sound(entry) { keys_of(entry) } else { vec![key()] })
 }
 
-/// Notes which domains have a damaged entry, after the index was brought up to date.
+/// Marks the domains that have a damaged entry, after the index was brought up to date.
 pub(crate) fn note(published: &Published, log: &Connection, index: &Connection) -> Result<(), StoreError> {
     for state in published.all() {
         if let Some(entry) = first(log, index, state.info.number)? {
@@ -60,7 +60,7 @@ pub(crate) fn note(published: &Published, log: &Connection, index: &Connection) 
     Ok(())
 }
 
-/// Has nothing answered of a domain of which an entry is damaged, nor written to it.
+/// Silences a domain with a damaged entry: it answers nothing and takes no writes.
 pub(crate) fn silence(published: &Published, state: &DomainState, entry: u64) {
     let damaged = state.with_damage(entry);
     if let Err(error) = damaged.check_sound() {
@@ -85,7 +85,7 @@ pub(crate) fn seek(log: &Connection, state: &DomainState) -> Result<Option<u64>,
     Ok(found)
 }
 
-/// The first damaged entry of a domain, among those that came with the log and those that were filled in.
+/// The first damaged entry of a domain, among those appended and those filled in.
 pub(crate) fn first(log: &Connection, index: &Connection, domain: DomainNumber) -> Result<Option<u64>, StoreError> {
     let (start, end) = (Position::new(domain, 0), Position::new(domain, DOMAIN_ENTRIES));
     let logged = file::read(index, key(), start, end, 1)?.positions;
@@ -101,7 +101,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What it means, and the way back.
+    /// What the damage means, and how to repair it.
     const fn advice(self) -> &'static str {
         match self {
             Self::Index => {
@@ -117,14 +117,14 @@ impl Place {
     }
 }
 
-/// The damage of an index that leads to an entry which says nothing of what is looked for. Nobody notes it where its file
-/// is being checked.
+/// The error for an index that leads to an entry which says nothing of what is looked for. While its file is being
+/// checked, nothing is recorded.
 pub(crate) fn misled(entry: u64) -> StoreError {
     StoreError::corrupt(format!("the index leads to entry {entry}, which says nothing of what is looked for"))
 }
 
-/// The damage that was met since the start: the first of a domain in either place. It is told to the log once; the node is
-/// not ready while there is any, and raises alarms of it.
+/// The damage found since the start, the first for each domain and place. It is logged once; while there is any, the
+/// node is not ready and raises alarms.
 #[derive(Debug)]
 pub(crate) struct Met {
     /// The path of the index file.
@@ -137,7 +137,7 @@ impl Met {
         Self { index, found: Mutex::new(BTreeMap::new()) }
     }
 
-    /// A result as it is; if it tells of damage, that is noted.
+    /// Passes on a result; if it reports damage, that is recorded.
     pub(crate) fn noted<T>(
         &self,
         domain: &DomainInfo,
@@ -150,7 +150,7 @@ impl Met {
         result
     }
 
-    /// The same of an index that answers: it is noted.
+    /// Records that the index led to a wrong entry, and returns the error.
     pub(crate) fn misled(&self, domain: &DomainInfo, entry: u64) -> StoreError {
         let damage = misled(entry);
         if let StoreError::Corrupt { what } = &damage {
@@ -159,14 +159,14 @@ impl Met {
         damage
     }
 
-    /// The same of an index that does not lead to an entry by what that says.
+    /// Records that the index does not lead to an entry under one of its keys, and returns the error.
     pub(crate) fn unfound(&self, domain: &DomainInfo, entry: u64) -> StoreError {
         let what = format!("entry {entry} is not found by one of its keys");
         self.note(domain, Place::Index, &what);
         StoreError::corrupt(what)
     }
 
-    /// What was met in a domain, in words.
+    /// The damage found in a domain, in words.
     pub(crate) fn of(&self, domain: DomainNumber) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.range((domain, Place::Index)..=(domain, Place::Log)).map(|(_, text)| text.clone()).collect()

@@ -1,4 +1,4 @@
-//! What lies beside the log: alarms, evidence of forks, requests for enrolment.
+//! What is kept beside the log: alarms, evidence of forks, enrolment requests.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -8,10 +8,10 @@ use super::Store;
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
-/// Alarms that are kept of each domain, and of those about none; older ones go.
+/// How many alarms are kept of each domain, and of those about no domain; older ones are deleted.
 const ALARMS_KEPT: i64 = 10_000;
 
-/// After so many alarms is looked for those that go: it takes a look at all.
+/// After this many new alarms, old ones are deleted, which means looking at all of them.
 const ALARMS_BETWEEN: i64 = 1_000;
 
 /// Something that an operator has to know.
@@ -19,7 +19,7 @@ const ALARMS_BETWEEN: i64 = 1_000;
 pub struct Alarm {
     /// When it was raised.
     pub at: Timestamp,
-    /// A stable word for what it is.
+    /// A fixed word for its kind.
     pub kind: String,
     /// What happened.
     pub text: String,
@@ -28,17 +28,17 @@ pub struct Alarm {
 /// Two checkpoints of one domain that cannot both be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
-    /// The domain; of a log of which nothing is here there is none, and the notes say whose it is.
+    /// The domain; `None` for a log that this node does not hold, whose domain the notes name.
     pub domain: Option<DomainNumber>,
     /// When it was seen.
     pub at: Timestamp,
-    /// The signed note to which this node's log leads.
+    /// The signed note that agrees with this node's log.
     pub ours: String,
     /// The signed note that contradicts it.
     pub theirs: String,
 }
 
-/// How far a request for enrolment has come.
+/// The state of an enrolment request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnrolmentState {
     /// Nobody has decided.
@@ -64,17 +64,17 @@ impl EnrolmentState {
 /// A device's request for an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enrolment {
-    /// Rises with every request.
+    /// Increases with every request.
     pub id: u64,
-    /// What it sent.
+    /// The request itself.
     pub request: Vec<u8>,
-    /// How far it has come.
+    /// Its state.
     pub state: EnrolmentState,
     /// When it came in.
     pub at: Timestamp,
     /// When it was decided.
     pub decided_at: Option<Timestamp>,
-    /// What the operator answered, such as the reason of a refusal.
+    /// The operator's answer, such as the reason for a refusal.
     pub answer: Option<String>,
 }
 
@@ -88,8 +88,8 @@ impl Store {
         self.desk(move |log| insert_alarm(log, domain, at, &kind, &text))
     }
 
-    /// Raises one, unless the same is among those that are kept: of what is looked at again and is as it was. Whether it was
-    /// raised.
+    /// Raises an alarm unless the same one is already kept, for conditions that are checked repeatedly. Returns whether
+    /// it was raised.
     ///
     /// # Errors
     /// When the database fails.
@@ -104,8 +104,8 @@ impl Store {
         })
     }
 
-    /// Raises one of a kind about something for which it will be looked again, in the place of what was said about the same
-    /// before; whether that is anything else.
+    /// Raises an alarm about something that will be checked again, in place of what was said about it before; returns
+    /// whether that was something else.
     ///
     /// # Errors
     /// When the database fails.
@@ -125,7 +125,7 @@ impl Store {
                 return Ok(false);
             }
             end_alarms(log, domain, &kind, core::slice::from_ref(&about))?;
-            // An earlier version did not know what it is about.
+            // An earlier version did not record what an alarm is about.
             let sql = "UPDATE alarm SET about = ?4 WHERE domain = ?1 AND kind = ?2 AND text = ?3 AND about IS NULL";
             if log.execute(sql, params![domain.get(), kind, text, about])? > 0 {
                 return Ok(false);
@@ -136,7 +136,7 @@ impl Store {
         })
     }
 
-    /// What the alarms of a kind are about that are kept of a domain.
+    /// What the kept alarms of a kind in a domain are about.
     ///
     /// # Errors
     /// When the database fails.
@@ -149,7 +149,7 @@ impl Store {
         })
     }
 
-    /// Takes back alarms of a kind that are about this: what they tell of is over.
+    /// Withdraws the alarms of a kind about these, because their cause has gone.
     ///
     /// # Errors
     /// When the database fails.
@@ -158,7 +158,8 @@ impl Store {
         self.desk(move |log| end_alarms(log, domain, &kind, &about))
     }
 
-    /// Deletes the alarms about a domain, or about none, that were raised until a time, and says how many there were.
+    /// Deletes the alarms about a domain, or about none, that were raised until a time, and returns how many there
+    /// were.
     ///
     /// # Errors
     /// When the database fails.
@@ -169,7 +170,7 @@ impl Store {
         })
     }
 
-    /// The last `limit` alarms about a domain, or about none, newest first.
+    /// The latest `limit` alarms about a domain, or about none, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -184,7 +185,7 @@ impl Store {
         })
     }
 
-    /// Keeps the evidence of a fork; the same evidence once only.
+    /// Stores the evidence of a fork; the same evidence only once.
     ///
     /// # Errors
     /// When the database fails.
@@ -198,7 +199,7 @@ impl Store {
         })
     }
 
-    /// The evidence of forks of a domain, or of logs of which nothing is here, oldest first, `limit` at most.
+    /// The evidence of forks of a domain, or of logs that this node does not hold, oldest first, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
@@ -206,10 +207,11 @@ impl Store {
         self.shared.pool.read(|reader| forks_of(&reader.log, domain, limit))
     }
 
-    /// Takes in a request for enrolment, in the place of one that was refused; gives its id.
+    /// Stores an enrolment request, replacing one that was refused, and returns its id.
     ///
     /// # Errors
-    /// When the token is in use otherwise, as many wait as may wait ([`limits::ENROLMENTS_WAITING`]), or the database fails.
+    /// When the token is already in use, as many requests as allowed are waiting ([`limits::ENROLMENTS_WAITING`]), or
+    /// the database fails.
     pub fn enrol(&self, domain: DomainNumber, token: &str, request: Vec<u8>, at: Timestamp) -> Result<u64, StoreError> {
         let token = token.to_owned();
         self.desk(move |log| {
@@ -241,7 +243,7 @@ impl Store {
         })
     }
 
-    /// Requests of a domain in one state with ids above `after`, oldest first, `limit` at most.
+    /// The requests of a domain in one state with ids above `after`, oldest first, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
@@ -264,7 +266,7 @@ impl Store {
         })
     }
 
-    /// Deletes a request, in whatever state it is, with all that the files still have of it.
+    /// Deletes a request, whatever its state, with all that the files still hold of it.
     ///
     /// # Errors
     /// When there is none with this id, or the database fails.
@@ -275,10 +277,10 @@ impl Store {
         })
     }
 
-    /// Decides a request that waits.
+    /// Decides a waiting request.
     ///
     /// # Errors
-    /// When there is none with this id that waits, or the database fails.
+    /// When no request with this id is waiting, or the database fails.
     pub fn decide_enrolment(
         &self,
         id: u64,
@@ -298,7 +300,7 @@ impl Store {
     }
 }
 
-/// The evidence of forks of a domain, oldest first, `limit` at most.
+/// The evidence of forks of a domain, or of logs that this node does not hold, oldest first, at most `limit`.
 pub(super) fn forks_of(log: &Connection, domain: Option<DomainNumber>, limit: usize) -> Result<Vec<Fork>, StoreError> {
     let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
     let mut statement = log.prepare_cached(sql)?;
@@ -309,7 +311,7 @@ pub(super) fn forks_of(log: &Connection, domain: Option<DomainNumber>, limit: us
     Ok(forks.collect::<Result<_, _>>()?)
 }
 
-/// No domain has this number: under it stand forks of logs of which nothing is here.
+/// The number that stands for no domain, under which forks of logs not held here are stored.
 fn number(domain: Option<DomainNumber>) -> u32 {
     domain.map_or(0, DomainNumber::get)
 }
@@ -321,7 +323,7 @@ fn end_alarms(log: &Connection, domain: DomainNumber, kind: &str, about: &[Strin
     Ok(())
 }
 
-/// Whether an alarm is among those that are kept.
+/// Whether an alarm is among those kept.
 pub(crate) fn is_alarmed(log: &Connection, domain: DomainNumber, kind: &str, text: &str) -> Result<bool, StoreError> {
     let mut known = log.prepare_cached("SELECT 1 FROM alarm WHERE domain = ?1 AND kind = ?2 AND text = ?3")?;
     Ok(known.exists(params![domain.get(), kind, text])?)
@@ -341,7 +343,7 @@ pub(crate) fn insert_alarm(
     if log.last_insert_rowid() % ALARMS_BETWEEN == 0 { forget_alarms(log) } else { Ok(()) }
 }
 
-/// Each domain has room of its own: of one that goes wrong all the time nobody else's alarms go.
+/// Each domain has its own share, so that one with constant trouble does not displace the alarms of others.
 fn forget_alarms(log: &Connection) -> Result<(), StoreError> {
     let numbered = "SELECT id, row_number() OVER (PARTITION BY domain ORDER BY id DESC) AS number FROM alarm";
     let sql = format!("DELETE FROM alarm WHERE id IN (SELECT id FROM ({numbered}) WHERE number > ?1)");
@@ -351,7 +353,7 @@ fn forget_alarms(log: &Connection) -> Result<(), StoreError> {
 
 const ENROLMENT_COLUMNS: &str = "id, request, state, at, decided_at, answer";
 
-/// A row of the table; `None` if a constraint of the schema was broken by other hands.
+/// An enrolment from a row; `None` if somebody else broke a constraint of the schema.
 fn enrolment(row: &Row<'_>) -> rusqlite::Result<Option<Enrolment>> {
     let word: String = row.get(2)?;
     let states = [EnrolmentState::Waiting, EnrolmentState::Approved, EnrolmentState::Refused];

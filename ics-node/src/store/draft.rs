@@ -1,5 +1,5 @@
-//! What the jobs of one group commit want to add to one domain. Nothing of it is in the database yet, so giving up a
-//! job means no more than forgetting the end of the draft.
+//! What the jobs of one group commit want to add to one domain. None of it is in the database yet, so undoing a job
+//! just means cutting off the end of the draft.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,42 +16,42 @@ use super::sight::Amendments;
 use super::state::DomainState;
 use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Seal, Standing, StoredEntry};
 
-/// What storing an entry takes beside header and body: leaf, salt, place, and its part of tiles.
+/// How many bytes an entry takes besides header and body: leaf, salt, position, and its share of tiles.
 const ENTRY_BYTES: usize = 128;
 
-/// A page of the database as it stands in the write-ahead log.
+/// How many bytes a page of the database takes in the write-ahead log.
 const PAGE_BYTES: usize = 8192 + 24;
 
-/// Pages that a commit changes of each domain that it changes, if only by a checkpoint: its head, the ends of its entries
-/// and tiles, and what leads there.
+/// How many pages a commit changes for each domain involved, even by a checkpoint alone: its head, the ends of its
+/// entries and tiles, and the pages that lead there.
 const DOMAIN_PAGES: usize = 4;
 
 /// Appended entries, erasures, alarms and a checkpoint, in memory.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) base: Arc<DomainState>,
-    /// Changes of jobs that have ended well.
+    /// The tree with the changes of the jobs that have succeeded.
     pub(crate) tree: Tree,
     pub(crate) entries: Vec<(StoredEntry, Vec<Key>)>,
-    /// The indices of those entries by what they are found by, each in order.
+    /// The indices of these entries by their keys, each list in order.
     postings: HashMap<Key, Indices, Scatter>,
-    /// The indices of erased entries, and what takes the place of their headers.
+    /// The indices of erased entries, with the remnants that replace their headers.
     pub(crate) erased: BTreeMap<u64, Vec<u8>>,
     pub(crate) alarms: Vec<DraftAlarm>,
-    /// Grants for which the domain looks again at what it follows.
+    /// Grants after which the domain looks again at what it follows.
     pub(crate) granted: Vec<Granted>,
-    /// What stands in certificates that entries name, by their indices.
+    /// The contents of certificates that entries name, by the entries' indices.
     pub(crate) certified: Vec<(u64, Certified)>,
     pub(crate) seal: Option<Seal>,
-    /// Whether the checkpoint over what is appended is not to be shown before witnesses have cosigned it.
+    /// Whether the checkpoint over the appended entries must not be shown before witnesses have cosigned it.
     pub(crate) waits: bool,
-    /// What becomes of earlier entries.
+    /// Changes to earlier entries.
     pub(crate) amendments: Amendments,
-    /// Bytes of headers and bodies.
+    /// The size of headers and bodies in bytes.
     pub(crate) bytes: usize,
 }
 
-/// Indices in order: of most keys there is one, and it takes no memory of its own.
+/// Indices in order; most keys have just one, which takes no memory of its own.
 #[derive(Debug)]
 enum Indices {
     One(u64),
@@ -67,7 +67,7 @@ impl Indices {
     }
 
     fn insert(&mut self, index: u64) {
-        // Nearly always behind all others.
+        // Nearly always it comes after all others.
         if let Self::Many(indices) = self
             && indices.last().is_some_and(|last| *last < index)
         {
@@ -90,8 +90,9 @@ impl Indices {
     }
 }
 
-/// Places keys in a table. They are hashes, but everybody can make the same: a number that nobody knows keeps them from
-/// being made to meet. The hash of the standard library would take longer than all else that is done to file a key.
+/// The hasher for keys in the table. Keys are hashes themselves, but anybody can make ones that collide in a table with
+/// a known hash function; a secret factor prevents that. The standard library's hash would take longer than everything
+/// else that filing a key takes.
 #[derive(Debug)]
 struct Scatter(u64);
 
@@ -109,7 +110,7 @@ impl BuildHasher for Scatter {
     }
 }
 
-/// The two halves of the product, added without carry: each bit depends on all.
+/// The two halves of the product, combined by XOR: each bit depends on all input bits.
 struct Scattered {
     by: u64,
     hash: u64,
@@ -171,7 +172,7 @@ impl Draft {
         }
     }
 
-    /// Whether there is anything to store.
+    /// Whether there is nothing to store.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
             && self.erased.is_empty()
@@ -183,7 +184,8 @@ impl Draft {
             && self.amendments.doubt.is_none()
     }
 
-    /// Bytes that it adds to the write-ahead log, about. A page is written whole, however little of it has changed.
+    /// Roughly how many bytes it adds to the write-ahead log. A page is written whole, however little of it has
+    /// changed.
     pub(crate) fn wal_bytes(&self) -> usize {
         let Amendments { filled, judged, lost, .. } = &self.amendments;
         let keys = filled.values().map(|(_, keys)| keys).chain(lost.values()).map(|keys| 1 + keys.len()).sum::<usize>();
@@ -207,7 +209,7 @@ impl Draft {
         }
     }
 
-    /// Forgets everything since the mark.
+    /// Undoes everything since the mark.
     pub(crate) fn roll_back(&mut self, mark: Mark) {
         for (entry, keys) in self.entries.drain(mark.entries..) {
             for key in keys {
@@ -237,7 +239,7 @@ impl Draft {
         self.bytes = mark.bytes;
     }
 
-    /// Adds an entry; gives its index and leaf data.
+    /// Adds an entry; returns its index and leaf data.
     pub(crate) fn append(&mut self, new: NewEntry) -> Result<(u64, [u8; 32]), StoreError> {
         let (domain, index) = (self.base.info.number, self.tree.size());
         let (content, leaf) = match new.content {
@@ -256,7 +258,7 @@ impl Draft {
         Ok((index, leaf))
     }
 
-    /// Has an entry found by its keys.
+    /// Files an entry under its keys.
     pub(crate) fn file(&mut self, keys: &[Key], index: u64) {
         for key in keys {
             self.postings.entry(*key).and_modify(|indices| indices.insert(index)).or_insert(Indices::One(index));
@@ -281,15 +283,15 @@ impl Draft {
         }
     }
 
-    /// Whether this node signs the checkpoints of the domain now.
+    /// Whether this node signs the checkpoints of the domain at present.
     pub(crate) fn is_own(&self) -> bool {
         self.base.info.part == Part::Home && self.base.standing == Standing::Current
     }
 
-    /// Checks and keeps a checkpoint that the job brings along.
+    /// Checks and stores a checkpoint that the job provides.
     ///
-    /// At the home one of an earlier size has waited for its witnesses: `leads_to` says whether the stored log has its
-    /// root.
+    /// At the home, one for an earlier size is one that has waited for its witnesses: `leads_to` tells whether the
+    /// stored log has its root.
     pub(crate) fn seal(
         &mut self,
         seal: Seal,
@@ -330,7 +332,7 @@ impl Draft {
         self.entries.get(offset).map(|(entry, _)| entry)
     }
 
-    /// When the size that was signed is reached again, the root must be the one that was signed.
+    /// Checks that a log restored to the signed size has the root that was signed.
     pub(crate) fn check_restored(&self) -> Result<(), StoreError> {
         match &self.base.standing {
             Standing::Behind { signed: Some(signed) }

@@ -1,4 +1,5 @@
-//! Copies in a store that is not open: how much they hold, and emptying one, so that all of it is copied again.
+//! Copies of domains in a store that is not open: how much they hold, and emptying one so that all of it is copied
+//! again.
 
 use std::path::Path;
 
@@ -16,13 +17,13 @@ use super::types::{DOMAIN_ENTRIES, DomainInfo, Part, Position, StoredEntry};
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, SEEN_DIR, index, lock, open_log_to_write, table, witnessed};
 
-/// Forks of a domain that are read at once.
+/// How many forks of a domain are read at once.
 const FORKS_READ: usize = 20;
-/// The same of all domains of which nothing is here.
+/// How many forks of all domains not held here are read at once.
 const FORKS_OF_OTHERS: usize = 10_000;
 
-/// A domain in the store of a directory, and how many entries it has; nothing where there is no store, or none of that name
-/// in it. Another process may use the store.
+/// A domain in the store of a directory, and how many entries it has; `None` if there is no store, or no domain of that
+/// name in it. Another process may be using the store.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -37,8 +38,8 @@ pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, 
     Ok(Some((info, size)))
 }
 
-/// The first forks of a domain that were seen, by the store in a directory, also where nothing of it is here. Another
-/// process may use the store.
+/// The first forks of a domain that were seen, according to the store in a directory, even if the domain is not held
+/// there. Another process may be using the store.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -54,14 +55,14 @@ pub fn forks_in(dir: &Path, name: &DomainName) -> Result<Vec<Fork>, StoreError> 
     }
 }
 
-/// Whether a note says that it is of a log of that domain.
+/// Whether a note names a log of that domain as its origin.
 fn is_of(note: &str, name: &DomainName) -> bool {
     let origin = note.lines().next().and_then(|line| line.parse::<Origin>().ok());
     origin.is_some_and(|origin| origin.domain == *name)
 }
 
-/// Shows all entries of a domain in the store of a directory, in order, those that wait to be shown included; none where it
-/// does not know the domain. Another process may use the store.
+/// Passes all entries of a domain in the store of a directory to `take`, in order, including those not shown yet; none
+/// if the store does not know the domain. Another process may be using the store.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -73,10 +74,10 @@ pub fn scan_copy(dir: &Path, name: &DomainName, mut take: impl FnMut(StoredEntry
     })
 }
 
-/// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin (until another is
-/// given, [`super::Store::pin`]), its alarms, what was seen of forks and what waits to be sent to its home stay. Whoever
-/// follows it here begins again: what stands there then need not be what stood there. The next start builds the index
-/// again; no other process may use the store.
+/// Empties the copy of a domain in the store of a directory, and returns how many entries it had. What stays is its pin
+/// (until another is given, [`super::Store::pin`]), its alarms, the evidence of forks, and what waits to be sent to its
+/// home. Domains here that follow it begin again, since the new copy need not match the old one. The next start
+/// rebuilds the index; no other process may be using the store.
 ///
 /// # Errors
 /// When there is no such domain, this node is its home, another process uses the store, or the database fails.
@@ -93,15 +94,15 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
         return Err(StoreError::refused(format!("this node is the home of `{name}`: nobody else can give it anew")));
     }
     let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
-    // Before the log: what it would find there is gone.
+    // Before the log is emptied: what the index leads to will be gone.
     index::build::mark_stale(&dir.join(INDEX_FILE))?;
     in_transaction(&mut log, |log| empty(log, &info))?;
     Ok(size)
 }
 
-/// Gives up what the store in a directory knows of the logs of a domain that others have shown, so that another one is
-/// taken; how many entries that were, nothing where it knows of none. Whoever follows the domain here begins again. No
-/// other process may use the store.
+/// Forgets what the store in a directory knows about logs of a domain that others have shown, so that another log is
+/// accepted. Returns the size of the largest, or `None` if it knew of none. Domains here that follow it begin again. No
+/// other process may be using the store.
 ///
 /// # Errors
 /// When there is no store, another process uses it, or the database or a file fails.
@@ -116,7 +117,7 @@ pub fn forget_seen(dir: &Path, name: &DomainName) -> Result<Option<u64>, StoreEr
         follow_from_the_start(log, name)?;
         witnessed::forget(log, name)
     })?;
-    // What stands in one of both only is known as well: this may be repeated.
+    // What is in only one of the two places counts too, since this may be repeated after a failure.
     let on_file = HeadFiles::open(&dir.join(SEEN_DIR))?.forget(name)?;
     Ok(known.max(on_file))
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in the store, sorted by whose fault it is.
+//! What can go wrong in the store, by whose fault it is.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use rusqlite::ErrorCode;
 
 use crate::open_files::are_short;
 
-/// Why the store did not do what it was asked.
+/// Why the store did not do what was asked.
 ///
 /// Cheap to clone: one failed commit is reported to every job that shared it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such thing (yet).
+    /// There is no such thing, or not yet.
     #[error("there is no {what}")]
     NotFound {
         /// What was asked for.
@@ -32,7 +32,8 @@ pub enum StoreError {
         /// The rule.
         rule: String,
     },
-    /// The database knows less than this node has signed, or was restored from a backup: signing now could fork.
+    /// The database knows less than this node has signed, or was restored from a backup: signing now could fork the
+    /// log.
     #[error(
         "domain `{domain}` holds {size} entries, fewer than this node may have signed{}; it stays silent until the \
          lost tail is back", .signed.map_or(String::new(), |signed| format!(" ({signed})"))
@@ -40,12 +41,12 @@ pub enum StoreError {
     Behind {
         /// The domain.
         domain: DomainName,
-        /// Entries in the database.
+        /// The number of entries in the database.
         size: u64,
-        /// Entries under the highest checkpoint ever signed, where that is known.
+        /// The number of entries under the highest checkpoint ever signed, if that is known.
         signed: Option<u64>,
     },
-    /// Two histories of one domain: what is stored does not lead to a checkpoint that was signed.
+    /// There are two histories of one domain: what is stored does not lead to a checkpoint that was signed.
     #[error("domain `{domain}` has another root at size {size} than the checkpoint that was signed for it")]
     Forked {
         /// The domain.
@@ -53,7 +54,7 @@ pub enum StoreError {
         /// The size at which the roots differ.
         size: u64,
     },
-    /// There waits as much as may wait: come back later.
+    /// As much is waiting as is allowed: the caller may come back later.
     #[error("{0}")]
     Full(Full),
     /// The checkpoint could not be signed, so nothing of the batch was stored.
@@ -73,17 +74,17 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
-    /// A copy is being put in the place of this store, or was and did not come to its end.
+    /// A copy is being put in the place of this store, or that was begun and not finished.
     #[error(
         "`{mark}` says that a restore was begun here and did not end: `ics restore` with the copy again ends it{former}"
     )]
     Unfinished {
         /// The file that says so.
         mark: PathBuf,
-        /// Where the former store is, in words to be put behind; empty where there was none.
+        /// Where the former store is, in words to be appended; empty if there was none.
         former: String,
     },
-    /// Made by a newer version of this program.
+    /// Written by a newer version of this program.
     #[error("`{file}` has schema version {found}, this program knows {known}: use a newer version of ics")]
     Newer {
         /// The database file.
@@ -99,7 +100,7 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
-    /// What an entry said cannot be read any more, and may have been a block.
+    /// What an entry said can no longer be read; it may have been a block.
     #[error(
         "entry {entry} of `{domain}` is damaged on this node's disk and may have blocked anything, so nothing is \
          answered of the domain: `ics fsck` shows what is damaged, `ics restore COPY` puts a copy back, and `ics \
@@ -111,17 +112,17 @@ pub enum StoreError {
         /// The index of the entry, the first if there are several.
         entry: u64,
     },
-    /// The writer has stopped: after a failed fsync nobody knows what is on the disk, and a thread that has panicked does
-    /// not come back. A restart reads it afresh; a node that serves ends for it.
+    /// The writer has stopped: after a failed fsync nobody knows what is on the disk, and a thread that has panicked
+    /// does not come back. A restart reads it afresh; a serving node exits so that it is restarted.
     #[error("the store takes no more writes until it is restarted: {why}")]
     Halted {
         /// What made it stop.
         why: String,
     },
-    /// Nothing of it was stored, and the next write may find room again.
+    /// Nothing was stored; the next write may find room again.
     #[error("the node's disk is full: nothing is stored until there is room on it again")]
     NoRoom,
-    /// The disk has no room, or fails, while the store is opened or so that it takes no more writes.
+    /// The disk is full or failing while the store is opened, or so badly that the store takes no more writes.
     #[error("the disk of `{path}` {trouble}")]
     Disk {
         /// The file, or the directory of the store.
@@ -151,7 +152,7 @@ pub enum Full {
     /// The writer's queue.
     #[error("{0} writes wait for the node's store, which is the limit; it has room again in a moment")]
     Writes(usize),
-    /// The turn after the last commit, which its job has not told of.
+    /// The place after the last commit, which has not been published yet.
     #[error("what was logged last has not taken effect yet, and one commit may wait for that; it has in a moment")]
     Turn,
     /// What waits for the home of a domain.
@@ -160,15 +161,15 @@ pub enum Full {
          them, `ics peer status` why they wait", .bytes >> 20
     )]
     Outbox {
-        /// Bodies that may wait.
+        /// How many bodies may wait.
         bodies: usize,
-        /// Bytes of them.
+        /// How many bytes they may have.
         bytes: usize,
     },
     /// Requests for enrolment in a domain.
     #[error("{0} requests wait for an operator already, which is the limit: `ics enroll list` shows them to him")]
     Enrolments(usize),
-    /// What the system lets the node have open.
+    /// The files and connections that the system lets the node have open.
     #[error(
         "as many files and connections are open as the system lets the node have (`LimitNOFILE=` of its unit, `ulimit \
          -n`); it goes on once some are closed"
@@ -176,19 +177,20 @@ pub enum Full {
     Files,
 }
 
-/// Whether there is no room on a disk, or no more for this user.
+/// Whether an error means that a disk, or this user's quota on it, is full.
 pub(crate) const fn is_full(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 impl StoreError {
-    /// Of the operating system, about one file.
+    /// An error of the operating system about one file.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source: Arc::new(source) }
     }
 
-    /// What went wrong with the disk, of the store in a directory: SQLite names no file, and calls a full disk a failing one
-    /// where it cannot make the memory that its processes share, which is what a start needs first.
+    /// Turns an error about the disk of a store into one that names the store's directory: SQLite names no file, and
+    /// reports a full disk as a failing one if it cannot create the memory shared by its processes, which a start needs
+    /// first.
     pub(crate) fn of_disk(self, dir: &Path) -> Self {
         let is_io = |source: &rusqlite::Error| source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         match self {
@@ -237,10 +239,10 @@ impl From<rusqlite::Error> for StoreError {
 /// Why a write was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<E> {
-    /// The job itself said no; nothing of it was stored.
+    /// The job itself refused; nothing of it was stored.
     #[error("{0}")]
     Job(E),
-    /// The store could not.
+    /// The store failed or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -252,7 +254,7 @@ mod tests {
 
     use super::*;
 
-    /// A start on a full disk is told of as one, whatever SQLite or the system calls it.
+    /// A start on a full disk is reported as that, whatever SQLite or the system calls it.
     #[test]
     fn a_disk_that_is_full_or_fails_is_named() {
         let dir = Path::new("/var/lib/ics/data");

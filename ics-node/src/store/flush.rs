@@ -1,8 +1,8 @@
-//! The thread that makes commits durable and tells of them, while the writer goes on.
+//! The thread that makes commits durable and publishes them while the writer goes on.
 //!
-//! Syncing takes as long as judging some hundred statements. So the writer commits without it and hands on what it has
-//! committed; here that is synced, goes to the heads' files, becomes visible, and only then are its jobs answered. What
-//! is handed on comes to its end in order: an answer may rest on what was committed before.
+//! A sync takes as long as judging some hundred statements. So the writer commits without syncing and hands the commit
+//! over; here it is synced, its heads go to the heads' files, it becomes visible, and only then are its jobs answered.
+//! Commits are finished in order, because an answer may rest on earlier ones.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,24 +22,24 @@ use super::{Shared, sync_names, wal_of};
 use crate::background;
 use crate::open_files::open_patiently;
 
-/// Commits that may wait here: while one is synced, the next is made.
+/// How many commits may wait here: while one is synced, the next is made.
 const COMMITS: usize = 1;
 
-/// A group of jobs that is committed and perhaps not durable.
+/// A group of jobs that is committed but perhaps not durable yet.
 #[derive(Default)]
 pub(crate) struct Committed {
-    /// What the commit leads to, and by what.
+    /// The states that the commit leads to, and the drafts that did it.
     pub(crate) changed: Vec<(DomainState, Draft)>,
-    /// Their new checkpoints, written beside the heads' files.
+    /// Their new checkpoints, already written beside the heads' files.
     pub(crate) staged: BTreeMap<DomainNumber, Staged>,
-    /// The heads of the domains that it left as they were, or why it has none.
+    /// The heads of domains that it left unchanged, or why there is none.
     pub(crate) outcomes: BTreeMap<DomainNumber, Result<Head, StoreError>>,
     pub(crate) answers: Vec<(DomainNumber, Answer)>,
 }
 
 enum Task {
     Commit(Committed),
-    /// Is dropped when all before it is done.
+    /// Dropped when everything before it is done.
     Mark(SyncSender<()>),
 }
 
@@ -47,12 +47,12 @@ enum Task {
 pub(crate) struct Flusher {
     tasks: Option<SyncSender<Task>>,
     thread: Option<JoinHandle<()>>,
-    /// Commits that were handed on and are not yet durable and visible.
+    /// The number of commits handed over that are not yet durable and visible.
     under_way: Arc<AtomicUsize>,
 }
 
 impl Flusher {
-    /// Starts it for the store with this log.
+    /// Starts the thread for the store with this log.
     pub(crate) fn start(log: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let (tasks, waiting) = sync_channel(COMMITS);
         let under_way = Arc::new(AtomicUsize::new(0));
@@ -68,22 +68,22 @@ impl Flusher {
         Ok(Self { tasks: Some(tasks), thread: Some(thread), under_way })
     }
 
-    /// Hands a commit on. If the thread is gone, the jobs are told so by that.
+    /// Takes over a commit. If the thread is gone, dropping the answers tells the jobs.
     pub(crate) fn take(&self, committed: Committed) {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         self.send(Task::Commit(committed));
     }
 
-    /// Whether all that was handed on is durable and visible, or has failed.
+    /// Whether everything handed over is durable and visible, or has failed.
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
     }
 
-    /// Waits until all that was handed on is durable and visible, or the store takes no more writes.
+    /// Waits until everything handed over is durable and visible, or the store takes no more writes.
     pub(crate) fn wait(&self) {
         let (mark, reached) = sync_channel(0);
         self.send(Task::Mark(mark));
-        // Nothing is ever sent: it ends when the mark is dropped.
+        // Nothing is ever sent: this returns when the mark is dropped.
         let _ = reached.recv();
     }
 
@@ -103,10 +103,10 @@ impl Drop for Flusher {
     }
 }
 
-/// The checkpoint that a commit brings a home, which goes to the head's file.
+/// The checkpoint that a commit brings for a home domain, which goes to the head's file.
 pub(crate) fn new_seal<'a>(state: &'a DomainState, draft: &Draft) -> Option<&'a Seal> {
     let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
-    // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
+    // One that has waited for its witnesses went to the file when it was signed; a higher one may have followed since.
     let is_new = |seal: &&Seal| seal.size > before && seal.size == state.head.size;
     state.head.seal.as_ref().filter(is_new).filter(|_| state.info.part == Part::Home)
 }
@@ -146,8 +146,8 @@ impl Flush {
         }
     }
 
-    /// In the database, and then in the heads' files. If that fails, or has failed before, the entries may be stored but
-    /// must not be acknowledged: only a restart puts this right.
+    /// Makes a commit durable in the database, and then in the heads' files. If that fails, or has failed before, the
+    /// entries may be stored but must not be acknowledged: only a restart puts this right.
     fn make_durable(
         &mut self,
         changed: &[(DomainState, Draft)],
@@ -167,14 +167,14 @@ impl Flush {
         Ok(())
     }
 
-    /// Also where it is room that is missing: what a sync could not write the system may have dropped, and call the file
-    /// clean. So it is told of as a full disk, and taken for a broken one.
+    /// This applies even if only room is missing: the system may have dropped what a sync could not write, and call the
+    /// file clean. So it is reported as a full disk, but handled like a broken one.
     fn halt(&self, error: StoreError) -> StoreError {
         self.shared.halt(&error.of_disk(&self.wal_path))
     }
 
-    /// Syncs the write-ahead log, in which the commit is. The first time its name as well: SQLite would do that when it
-    /// syncs the file itself.
+    /// Syncs the write-ahead log, which holds the commit. The first time its name is synced too: SQLite would do that
+    /// only when it syncs the file itself.
     fn sync(&mut self) -> Result<(), StoreError> {
         let io = || StoreError::io(&self.wal_path);
         match &self.wal {
@@ -189,8 +189,8 @@ impl Flush {
         }
     }
 
-    /// Lets readers know; before it whoever remembers answers, so that none is given under a head that has ended it. Their
-    /// entries are found since the commit.
+    /// Makes a commit visible to readers; caches are told first, so that no answer is given under a head that has ended
+    /// it. The entries can be found in the index since the commit.
     fn publish(&self, state: DomainState, draft: &Draft) {
         let amends = !draft.erased.is_empty() || draft.amendments.shows();
         let (domain, size) = (state.info.number, state.head.size);

@@ -1,4 +1,4 @@
-//! What domains of this node take over from others by themselves, and how far they have come.
+//! What domains of this node automatically take over from others, and how far they have come.
 
 use ics_core::vocabulary::DomainName;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -10,30 +10,30 @@ use super::transaction::WriteTx;
 use super::types::DomainNumber;
 use super::write::in_transaction;
 
-/// What a domain follows in another one: an identity's id, or what begins with `{`, a choice by attributes.
+/// What a domain follows in another one: ids of identities, and choices by attributes, which begin with `{`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Following {
     /// The domain that is followed.
     pub source: DomainName,
-    /// Entries of its log that were looked at by the rules that are in force.
+    /// The entries of its log that were looked at under the rules in force.
     pub upto: u64,
-    /// Entries of which what was refused was told before, or passed over: more than those above once the domain looks
-    /// again by its own next descriptor.
+    /// The entries for which refusals were already reported or passed over: more than `upto` once the domain looks
+    /// again after a new descriptor of its own.
     pub told: u64,
-    /// Entries that were looked at by whatever rules: what stands behind them is news, and does not wait until those between
-    /// `upto` and here were looked at again.
+    /// The entries that were looked at under any rules: what comes after them is news, and does not wait until those
+    /// between `upto` and here have been looked at again.
     pub news: u64,
-    /// What its home has last said to stand for the rights of this node there, where there is no copy of it here.
+    /// What its home last told about the rights of this node there, if no copy of it is held here.
     pub rights: Option<RightsMark>,
-    /// Identities that are followed one by one.
+    /// The number of identities that are followed individually.
     pub identities: u64,
     /// Choices by attributes.
     pub choices: Vec<String>,
 }
 
 impl Store {
-    /// Has a domain follow things in another one from `upto` on, or from where it is with others if that is before. Where it
-    /// follows some already, its news go on as they come.
+    /// Makes a domain follow things in another one from `upto` on, or from its present place there if that is earlier.
+    /// If it already follows things there, news continue to arrive as before.
     ///
     /// # Errors
     /// When the database fails.
@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    /// Ends that; gives how many of them were followed.
+    /// Stops following these things; returns how many of them were followed.
     ///
     /// # Errors
     /// When the database fails.
@@ -130,7 +130,7 @@ impl Store {
         })
     }
 
-    /// The ids of what a domain follows one by one in another one.
+    /// The ids of the identities that a domain follows individually in another one.
     ///
     /// # Errors
     /// When the database fails.
@@ -143,9 +143,9 @@ impl Store {
         })
     }
 
-    /// Says that the log of a domain that is not here was looked at from `from` up to `upto`, be it news or once more, by
-    /// whoever had begun after `returns` of the domain that follows it and with these rights; false where there are
-    /// others, or nothing is followed from there any more.
+    /// Records that the log of a domain that is not held here was looked at from `from` to `upto`, as news or again.
+    /// `returns` and `rights` are those at the beginning of that look; false if they have changed, or nothing is
+    /// followed there any more.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -171,9 +171,9 @@ impl Store {
         })
     }
 
-    /// Notes what stands for the rights in a domain that is not here. With others than before, all that is followed
-    /// there is looked at again, beside the news: what was passed may be shown only now. False where that is noted
-    /// already.
+    /// Records the rights that this node has in a domain that is not held here. If they have changed, everything
+    /// followed there is looked at again, besides the news: what was passed over may be visible only now. False if they
+    /// are already recorded.
     ///
     /// # Errors
     /// When the database fails.
@@ -192,8 +192,8 @@ impl Store {
         })
     }
 
-    /// The same of a domain that is held here, by whoever has begun after `returns`, which are those of both domains; false
-    /// also where there were more since: what the source shows now, or the domain takes, may be behind `from`.
+    /// As [`Store::follow_upto`], for a source held here; `returns` counts those of both domains. False also if there
+    /// were more since: what the source shows now, or the domain accepts, may be before `from`.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -205,7 +205,7 @@ impl Store {
         upto: u64,
     ) -> Result<bool, StoreError> {
         self.with_writer(move |writer| {
-            // All that is committed is published by now.
+            // By now everything committed is published.
             let state = writer.shared.published.get(source)?;
             if state.returns + writer.shared.published.get(domain)?.returns != returns {
                 return Ok(false);
@@ -215,11 +215,11 @@ impl Store {
         })
     }
 
-    /// How often since the start a domain was sent back in what it follows: by the source, if that is here, or by its own
-    /// next descriptor.
+    /// How often since the start a domain was sent back in what it follows, by the source (if that is held here) or by
+    /// its own next descriptor.
     ///
     /// # Errors
-    /// When one of them is not here.
+    /// When one of them is not held here.
     pub fn follow_returns(&self, domain: DomainNumber, source: Option<DomainNumber>) -> Result<u64, StoreError> {
         let of_source = source.map(|source| self.shared.published.get(source)).transpose()?;
         Ok(self.shared.published.get(domain)?.returns + of_source.map_or(0, |source| source.returns))
@@ -227,27 +227,29 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Has all who follow the domain look at its log again from an index on, by the commit that shows what they have
-    /// passed: after a crash between the two nobody would look there.
+    /// Makes all that follow the domain look at its log again from an index on. This is part of the commit that shows
+    /// what they have passed over: after a crash between the two, nobody would look there.
     pub fn follow_back(&mut self, index: u64) {
         let before = &mut self.draft.amendments.follow_back;
         *before = Some(before.map_or(index, |before| before.min(index)));
     }
 
-    /// Has the domain look again at all that it follows, by the commit that lets it take what it has refused.
+    /// Makes the domain look again at everything that it follows, as part of the commit that lets it accept what it has
+    /// refused.
     pub fn follow_anew(&mut self) {
         self.draft.amendments.follows_anew = true;
     }
 }
 
-/// Has a domain look again at all that it follows, beside its news. What it has told of, or passed over, it knows.
+/// Makes a domain look again at everything that it follows, besides its news. It still knows what it has reported or
+/// passed over.
 pub(crate) fn follow_anew(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
     log.prepare_cached("UPDATE follow_cursor SET size = 0 WHERE domain = ?1")?.execute([domain.get()])?;
     Ok(())
 }
 
-/// The news go on from there, or what is looked at again, or both where they have met. A home that has less than it told of
-/// brings all of them back.
+/// Advances the position of the news, or of what is looked at again, or both once they have met. If a home has fewer
+/// entries than it said, all positions go back.
 fn advance(
     log: &Connection,
     domain: DomainNumber,
@@ -262,8 +264,8 @@ fn advance(
     Ok(log.execute(sql, params![domain.get(), source.as_str(), from.cast_signed(), upto.cast_signed()])? > 0)
 }
 
-/// Has all who follow a domain look again from an index on. What they follow is named, not numbered: it may be followed
-/// before there is a copy of it.
+/// Makes all that follow a domain look again from an index on. The source is identified by its name, not its number: it
+/// may be followed before there is a copy of it.
 pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) -> Result<(), StoreError> {
     let sql = "UPDATE follow_cursor SET size = min(size, ?2), told = min(told, ?2) \
                WHERE source = (SELECT name FROM domain WHERE number = ?1) AND told > ?2";
@@ -271,7 +273,7 @@ pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) ->
     Ok(())
 }
 
-/// Has all who follow a domain begin again: all that its copy will show, or its home tell, is news.
+/// Makes all that follow a domain begin again: everything that its copy will show, or its home will say, is news.
 pub(crate) fn follow_from_the_start(log: &Connection, source: &DomainName) -> Result<(), StoreError> {
     let sql = "UPDATE follow_cursor SET size = 0, told = 0, news = 0 WHERE source = ?1";
     log.prepare_cached(sql)?.execute([source.as_str()])?;

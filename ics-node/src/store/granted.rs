@@ -1,8 +1,8 @@
-//! Grants for which a domain of this node looks again at what it follows: what the grantee had said there, and was refused
-//! for want of the role, may be taken over now.
+//! Grants after which a domain of this node looks again at what it follows: what the grantee said there, and was
+//! refused because the role was missing, may be taken over now.
 //!
-//! They are noted by the commit that has the grant, for each domain that is followed, and go when it has looked: so neither
-//! a crash nor a restart loses one, and a hundred of them cost one look at each thing that they are about.
+//! They are stored by the commit of the grant, for each followed domain, and deleted when the domain has looked. So
+//! neither a crash nor a restart loses one, and a hundred of them cost one look at each thing concerned.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -13,10 +13,10 @@ use super::error::StoreError;
 use super::transaction::WriteTx;
 use super::types::DomainNumber;
 
-/// Grants of a kind that are heeded at once, at most.
+/// How many grants of each kind are handled at once, at most.
 const AT_ONCE: i64 = 500;
 
-/// A grant of a draft.
+/// A grant in a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Granted {
     entry: u64,
@@ -24,12 +24,12 @@ pub(crate) struct Granted {
     begins: Timestamp,
 }
 
-/// Grants of a domain for which it is still to look again at another one.
+/// Grants of a domain after which it still has to look again at another one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unheeded {
-    /// Those over things: where they stand in the domain's log, and the ids of the things.
+    /// The grants over things: their indices in the domain's log, and the ids of the things.
     pub things: Vec<(u64, String)>,
-    /// Where those over groups stand.
+    /// The indices of grants over groups.
     pub groups: Vec<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Unheeded {
 }
 
 impl Store {
-    /// The first grants of a domain for which it is to look again at another one, of those that hold by now.
+    /// The first grants of a domain, already in force, after which it still has to look again at another one.
     ///
     /// # Errors
     /// When the database fails.
@@ -64,7 +64,7 @@ impl Store {
         })
     }
 
-    /// Says that a domain has looked again at another one for these grants.
+    /// Records that a domain has looked again at another one because of these grants.
     ///
     /// # Errors
     /// When the database fails.
@@ -73,8 +73,8 @@ impl Store {
         self.desk(move |log| forget(log, domain, &source, &entries))
     }
 
-    /// Has a domain look again, for these grants, at all that another one says; false where it is still at the beginning:
-    /// what it has looked at there it might have looked at before it had them.
+    /// Makes a domain look again at everything that another one says because of these grants; false if it is still at
+    /// the beginning there, since it may have looked before it had the grants.
     ///
     /// # Errors
     /// When the database fails.
@@ -92,14 +92,14 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Has the domain look again, for a grant of its own that stands there, at a thing in all domains that it follows; without
-    /// one, at all that they say. It does so from when on the grant holds.
+    /// Makes the domain look again, because of one of its own grants, at a thing in all domains that it follows, or at
+    /// everything that they say if `thing` is `None`. It does so once the grant is in force.
     pub fn follow_granted(&mut self, entry: u64, thing: Option<String>, begins: Timestamp) {
         self.draft.granted.push(Granted { entry, thing: thing.unwrap_or_default(), begins });
     }
 }
 
-/// Notes grants for each domain that is followed.
+/// Stores grants for each followed domain.
 pub(crate) fn note(log: &Connection, domain: DomainNumber, granted: &[Granted]) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO follow_grant \
                SELECT domain, source, ?2, ?3, ?4 FROM follow_cursor WHERE domain = ?1";

@@ -1,8 +1,8 @@
 //! The highest checkpoint that this node has signed for each of its domains, in a file outside the database.
 //!
-//! A database that is put back from a copy has forgotten what it signed since; signing on from there would be a fork.
-//! The file is what tells, so it must not be part of what is put back. For the same reason a
-//! witness keeps here what it has seen of the logs of others.
+//! A database restored from a copy has forgotten what it signed since; signing on from there would be a fork. The file
+//! tells, so it must not be part of what is restored. For the same reason a witness keeps here what it has seen of the
+//! logs of others.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -21,43 +21,45 @@ use super::types::Seal;
 use super::{make_private, replace_file, sync_names};
 use crate::open_files::open_patiently;
 
-/// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
+/// The name of a new file before it replaces the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
-/// With what the names begin of new files that wait for their commit.
+/// The prefix of new files that wait for their commit.
 const STAGED: &str = ".new-";
 
-/// The file that says that these may not be all, see [`HeadFiles::doubt`]. The others' names do not begin with a dot.
+/// The file that says that these files may be incomplete, see [`HeadFiles::doubt`]. No other name here begins with a
+/// dot.
 const DOUBTED: &str = ".doubted";
 
-/// In the place of a key in that file, where it is not known which one it was.
+/// Stands for a key in that file if it is not known which one it was.
 const ANY_KEY: &str = "*";
 
-/// The directory of those files. A file has the domain's name and holds the signed note as it was published.
+/// The directory of these files. A file is named after the domain and holds the signed note as it was published.
 #[derive(Debug)]
 pub(crate) struct HeadFiles {
     dir: PathBuf,
-    /// Counts those that were staged: their names.
+    /// Counts staged files, for their names.
     staged: AtomicU64,
 }
 
-/// A checkpoint that is written, and takes the place of a head's file later: a disk that is full by then has room for it.
+/// A checkpoint that is already written and replaces a head's file later: even if the disk is full by then, it has its
+/// room.
 #[derive(Debug)]
 pub(crate) struct Staged {
     size: u64,
     file: File,
-    /// Where it is until then.
+    /// Its path until then.
     new: Option<PathBuf>,
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // What is left of one that was not needed is in nobody's way.
+        // If this fails, the leftover file is in nobody's way.
         let _ = self.new.take().map(fs::remove_file);
     }
 }
 
 impl HeadFiles {
-    /// Makes the directory in the place where one was lost, in doubt from the first moment on.
+    /// Makes the directory in place of one that was lost, in doubt from the first moment on.
     pub(crate) fn make_doubted(dir: &Path) -> Result<(), StoreError> {
         let unfinished = dir.with_extension("new");
         Self::open(&unfinished)?.doubt(None)?;
@@ -76,7 +78,7 @@ impl HeadFiles {
         self.read_as(domain.as_str(), |origin| origin.domain == *domain)
     }
 
-    /// The same of a file with another name; `is_of` says whether the log is the one that was meant.
+    /// As [`HeadFiles::read`], for a file of any name; `is_of` says whether its log is the one meant.
     fn read_as(&self, name: &str, is_of: impl FnOnce(&Origin) -> bool) -> Result<Option<Seal>, StoreError> {
         let path = self.dir.join(name);
         match open_patiently(|| fs::read_to_string(&path)) {
@@ -88,18 +90,18 @@ impl HeadFiles {
         }
     }
 
-    /// The largest checkpoint that was seen of somebody else's log. Two domains may have one name, so it is not by this
-    /// that the file is named.
+    /// The largest checkpoint seen of another node's log. Two domains may share a name, so the file is named after the
+    /// origin.
     pub(crate) fn seen(&self, origin: &Origin) -> Result<Option<Seal>, StoreError> {
         self.read_as(&name_of(origin), |found| found == origin)
     }
 
-    /// Puts what was seen of somebody else's log on file, durably.
+    /// Stores durably what was seen of another node's log.
     pub(crate) fn see(&self, origin: &Origin, note: &str) -> Result<(), StoreError> {
         self.replace(&name_of(origin), note)
     }
 
-    /// Deletes, durably, what was seen of logs of a domain that is somebody else's; how many entries that were at most.
+    /// Deletes durably what was seen of other nodes' logs of a domain; returns the largest size among them.
     pub(crate) fn forget(&self, domain: &DomainName) -> Result<Option<u64>, StoreError> {
         let mut most = None;
         for file in fs::read_dir(&self.dir).map_err(StoreError::io(&self.dir))? {
@@ -114,14 +116,14 @@ impl HeadFiles {
         Ok(most)
     }
 
-    /// Puts a checkpoint on file, durably, where none as high is there: what was signed once stays so, also where less of
-    /// it has come back.
+    /// Stores a checkpoint durably unless one at least as high is on file: what was once signed stays, even if less of
+    /// the log has come back.
     pub(crate) fn raise(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
         let is_higher = self.read(domain)?.is_none_or(|on_file| seal.size > on_file.size);
         if is_higher { self.write(domain, seal) } else { Ok(()) }
     }
 
-    /// Writes a checkpoint that is to be put on file by [`HeadFiles::raise_staged`], not yet durably.
+    /// Writes a checkpoint, not yet durably, for a later [`HeadFiles::raise_staged`].
     pub(crate) fn stage(&self, seal: &Seal) -> Result<Staged, StoreError> {
         let new = self.dir.join(format!("{STAGED}{}", self.staged.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&new).map_err(StoreError::io(&new))?;
@@ -130,8 +132,8 @@ impl HeadFiles {
         Ok(staged)
     }
 
-    /// Removes what a crash has left of staged checkpoints. Only for whoever holds the store's lock: those of a node that
-    /// runs are still to take their places.
+    /// Removes staged checkpoints left by a crash. Only for the holder of the store's lock: those of a running node are
+    /// still to be used.
     pub(crate) fn sweep(&self) -> Result<(), StoreError> {
         for file in fs::read_dir(&self.dir).map_err(StoreError::io(&self.dir))? {
             let file = file.map_err(StoreError::io(&self.dir))?;
@@ -142,9 +144,9 @@ impl HeadFiles {
         Ok(())
     }
 
-    /// [`HeadFiles::raise`] with what was written before. What is on file is read each time, not remembered: the file is
-    /// what outlives a database that is put back, so it must not fall, whoever raised it meanwhile (a hand that puts
-    /// files back beside a running node, or the proof that a witness brings). Beside two syncs the reading costs nothing.
+    /// As [`HeadFiles::raise`], with a checkpoint that was staged. What is on file is read each time rather than
+    /// remembered: it must never decrease, whoever raised it meanwhile (somebody who restores files beside a running
+    /// node, or the proof that a witness provides). Compared with two syncs the reading costs nothing.
     pub(crate) fn raise_staged(&self, domain: &DomainName, mut staged: Staged) -> Result<(), StoreError> {
         if self.read(domain)?.is_some_and(|on_file| on_file.size >= staged.size) {
             return Ok(());
@@ -154,23 +156,23 @@ impl HeadFiles {
         self.rename(&new, domain.as_str())
     }
 
-    /// Puts a checkpoint on file, durably, whatever is there: for a new epoch, and for proof of another history.
-    /// Everything else goes by [`HeadFiles::raise`].
+    /// Stores a checkpoint durably, whatever is on file: for a new epoch, and for proof of another history. Everything
+    /// else uses [`HeadFiles::raise`].
     ///
-    /// A crash before the rename leaves the old file, after it the new one, never a part of either.
+    /// A crash before the rename leaves the old file, one after it the new file, never a part of either.
     pub(crate) fn write(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
         self.replace(domain.as_str(), &seal.note)
     }
 
-    /// Notes, durably, that more was cosigned than these files show: they were lost, or are themselves put back. By which
-    /// key, where that is known: a new one has cosigned nothing.
+    /// Records durably that more may have been cosigned than these files show, because they were lost or themselves
+    /// restored. `key` is the key concerned, if known: a new key has cosigned nothing.
     pub(crate) fn doubt(&self, key: Option<&[u8; 32]>) -> Result<(), StoreError> {
         let mut doubted = self.doubted()?.unwrap_or_default();
         doubted.insert(key.map_or_else(|| ANY_KEY.to_owned(), |key| HEXLOWER.encode(key)));
         self.write_doubted(&doubted)
     }
 
-    /// Lets what is in doubt for any key be so for this one, which is the one that was here when it was found.
+    /// Assigns a doubt about an unknown key to this one, which was in use when the doubt arose.
     pub(crate) fn tie_doubt(&self, key: &[u8; 32]) -> Result<(), StoreError> {
         let Some(mut doubted) = self.doubted()?.filter(|doubted| doubted.contains(ANY_KEY)) else { return Ok(()) };
         doubted.remove(ANY_KEY);
@@ -178,7 +180,7 @@ impl HeadFiles {
         self.write_doubted(&doubted)
     }
 
-    /// Whether they may show less than was cosigned by a key. What cannot be read is in doubt.
+    /// Whether more may have been cosigned with a key than these files show. If that cannot be read, the answer is yes.
     pub(crate) fn are_doubted(&self, key: Option<&[u8; 32]>) -> bool {
         match (self.doubted(), key) {
             (Ok(None), _) => false,
@@ -187,7 +189,7 @@ impl HeadFiles {
         }
     }
 
-    /// Takes the doubt about a key back, or all of it.
+    /// Withdraws the doubt about a key, or all doubts.
     pub(crate) fn trust(&self, key: Option<&[u8; 32]>) -> Result<(), StoreError> {
         let mut others = key.and(self.doubted()?).unwrap_or_default();
         others.remove(ANY_KEY);
@@ -202,7 +204,7 @@ impl HeadFiles {
         }
     }
 
-    /// The keys in doubt, if there are any; an empty file says no key, and counts for all.
+    /// The keys in doubt, if any; an empty file names no key and stands for all.
     fn doubted(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
         let path = self.dir.join(DOUBTED);
         match fs::read_to_string(&path) {
@@ -225,7 +227,7 @@ impl HeadFiles {
     fn rename(&self, new: &Path, name: &str) -> Result<(), StoreError> {
         let path = self.dir.join(name);
         fs::rename(new, &path).map_err(StoreError::io(&path))?;
-        // Without this a power cut may bring the old file back.
+        // Without this, a power cut may bring the old file back.
         sync_names(&self.dir)
     }
 }
@@ -234,7 +236,7 @@ fn name_of(origin: &Origin) -> String {
     HEXLOWER.encode(&Sha256::digest(origin.to_string()))
 }
 
-/// Not verified: the file is as much our own as the database is.
+/// The note is not verified: the file is as much our own as the database is.
 fn parse(note: String, is_of: impl FnOnce(&Origin) -> bool) -> Option<Seal> {
     let checkpoint = Checkpoint::parse(Note::parse(&note).ok()?.text()).ok()?;
     let Checkpoint { origin, size, root } = checkpoint;

@@ -1,10 +1,10 @@
-//! The numbers of this node's revocation lists: a later list has a larger one (RFC 5280, 5.2.3), or whoever compares
-//! lists stays with what was revoked before.
+//! The numbers of this node's revocation lists: a later list must have a larger number (RFC 5280, 5.2.3); otherwise
+//! clients that compare lists keep what was revoked before.
 //!
-//! A number is the time, and what the clock has gone back by altogether since the first list: that of a clock that
-//! was ahead and was put right goes on from there. The file lies beside the heads' files, and for the same reason:
-//! what is put back has forgotten what was given since. What a copy says of it counts where the file is gone; with
-//! the time that has passed since, its numbers are larger than those that were given meanwhile.
+//! A number is the time plus the total by which the clock has gone back since the first list, so numbers continue to
+//! grow after a clock that was ahead is put right. The file is beside the heads' files, for the same reason: what is
+//! restored from a copy has forgotten what was issued since. If the file is gone, the copy's version is used; with the
+//! time passed since, its numbers are larger than those issued in between.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,35 +16,36 @@ use ics_core::time::Timestamp;
 use super::error::StoreError;
 use super::{make_private, replace_file};
 
-/// The names of the other files there that stay do not begin with a dot.
+/// The names of the other permanent files there do not begin with a dot.
 const FILE: &str = ".lists";
-/// What a crash leaves of it is swept away with the heads' own.
+/// If a crash leaves it behind, it is removed together with the heads' temporary files.
 const NEW: &str = ".new-lists";
 
-/// What was given, and the file of it.
+/// The numbers issued so far, and their file.
 #[derive(Debug)]
 pub(crate) struct ListNumbers {
     dir: PathBuf,
     given: Mutex<Given>,
 }
 
-/// What was given.
+/// The state of the numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Given {
-    /// The highest number.
+    /// The highest number issued.
     highest: u64,
-    /// By how much numbers are ahead of the time, in milliseconds.
+    /// How far numbers are ahead of the time, in milliseconds.
     lead: u64,
 }
 
 impl ListNumbers {
-    /// Reads what was given. Of a damaged file nothing is known: a node that gives no list for that would do more harm.
+    /// Reads what was issued. A damaged file counts as missing: a node that issued no lists because of it would do more
+    /// harm.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         Ok(Self { dir: dir.to_owned(), given: Mutex::new(read(dir)?) })
     }
 
-    /// The number of a list that is signed now. Where the disk takes no file it counts all the same: a list that is not
-    /// given would be worse than one whose number a later start may have forgotten.
+    /// The number of a list that is signed now. It is used even if the file cannot be written: not issuing the list
+    /// would be worse than a number that a later start may have forgotten.
     pub(crate) fn next(&self, now: Timestamp) -> u64 {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         *given = given.next(now);
@@ -67,7 +68,7 @@ impl Given {
     }
 }
 
-/// Has the file of one directory say no less than that of another one.
+/// Raises the file of one directory to at least what that of another one says.
 pub(crate) fn raise(from: &Path, to: &Path) -> Result<(), StoreError> {
     let (there, here) = (read(from)?, read(to)?);
     let both = Given { highest: there.highest.max(here.highest), lead: there.lead.max(here.lead) };
@@ -113,7 +114,7 @@ mod tests {
         let numbers = open();
         let mut given = vec![numbers.next(at(1_000)), numbers.next(at(1_000)), numbers.next(at(9_000))];
         assert_eq!((given[0], given[1]), (1_000_000, 1_000_001), "the time, and none twice");
-        // The clock was ahead, and the node is started again with one that is right.
+        // The clock was ahead, and the node is restarted with one that is right.
         drop(numbers);
         let numbers = open();
         given.extend([numbers.next(at(1_001)), numbers.next(at(1_002))]);
@@ -127,14 +128,14 @@ mod tests {
         let [home, copy, elsewhere] = [(); 3].map(|()| tempfile::tempdir().expect("dir"));
         let numbers = ListNumbers::open(home.path()).expect("opens");
         numbers.next(at(9_000));
-        // Put right.
+        // The clock was put right.
         numbers.next(at(1_000));
         raise(home.path(), copy.path()).expect("copies");
         let last = numbers.next(at(1_500));
         raise(copy.path(), elsewhere.path()).expect("puts back");
         let next = ListNumbers::open(elsewhere.path()).expect("opens").next(at(1_600));
         assert!(last < next, "{last} {next}");
-        // Where it was made, what was given since is known.
+        // In the original place, what was issued since is known.
         raise(copy.path(), home.path()).expect("puts back");
         assert!(last < ListNumbers::open(home.path()).expect("opens").next(at(1_100)));
     }

@@ -1,5 +1,5 @@
-//! Revocation lists that issuers have signed at other nodes, as files: a node that starts where no link is has what it had.
-//! Whoever takes one of them out verifies it again; nothing is believed because it stands here.
+//! Revocation lists that issuers have signed at other nodes, as files, so that a node that starts without a network has
+//! what it had. Whoever reads one verifies it again; nothing is believed because it is stored here.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
@@ -12,12 +12,12 @@ use super::error::StoreError;
 use super::{Store, make_private, replace_file};
 
 const DIR: &str = "lists";
-/// Bytes of the line before a list: a number.
+/// The greatest length in bytes of the line before a list, which holds a number.
 const SIZE_BYTES: usize = 21;
 
 impl Store {
-    /// The list of that name, DER, and how many entries of the domain were here when it was asked for. A damaged file is
-    /// none: its home gives it again.
+    /// The list of that name, as DER, and how many entries of the domain were held here when it was fetched. A damaged
+    /// file counts as missing: the home sends the list again.
     pub(crate) fn kept_list(&self, domain: &DomainName, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let path = self.lists_of(domain).join(name);
         let most = (limits::REVOCATION_LIST_BYTES + SIZE_BYTES) as u64;
@@ -29,27 +29,27 @@ impl Store {
         }
     }
 
-    /// Keeps a list, durably, in the place of the one of that name.
+    /// Stores a list durably, replacing the one of that name.
     pub(crate) fn keep_list(&self, domain: &DomainName, name: &str, size: u64, der: &[u8]) -> Result<(), StoreError> {
         let dir = self.lists_of(domain);
         make_private(&dir)?;
-        // What a crash leaves of it is nobody's list, and swept away as such.
+        // What a crash leaves behind has a name that is not a list's, so it is swept away.
         replace_file(&dir, &format!(".{name}"), name, &[format!("{size}\n").as_bytes(), der].concat())
     }
 
-    /// Forgets a list.
+    /// Deletes a list.
     pub(crate) fn forget_list(&self, domain: &DomainName, name: &str) -> Result<(), StoreError> {
         let path = self.lists_of(domain).join(name);
         gone(&path, fs::remove_file(&path))
     }
 
-    /// Forgets those of a domain that are none of its lists any more.
+    /// Deletes the files of a domain that are no longer any of its lists.
     pub(crate) fn sweep_lists(&self, domain: &DomainName, is_list: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let mut others = names_in(&self.lists_of(domain))?.into_iter().filter(|(name, _)| !is_list(name));
         others.try_for_each(|(_, path)| gone(&path, fs::remove_file(&path)))
     }
 
-    /// Forgets those of domains that are not here any more.
+    /// Deletes the lists of domains that are no longer held here.
     pub(crate) fn sweep_domains_of_lists(&self, is_here: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let mut others = names_in(&self.dir().join(DIR))?.into_iter().filter(|(name, _)| !is_here(name));
         others.try_for_each(|(_, path)| gone(&path, fs::remove_dir_all(&path)))
@@ -66,7 +66,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
     Some((core::str::from_utf8(size).ok()?.parse().ok()?, der.get(1..)?.to_vec()))
 }
 
-/// What is in a directory; nothing, where it is not there.
+/// The names in a directory; none if it does not exist.
 fn names_in(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let listed = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -78,7 +78,7 @@ fn names_in(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     listed.map(name).collect::<Result<_, _>>().map_err(StoreError::io(dir))
 }
 
-/// Whether what was to be removed is gone, be it since before.
+/// Succeeds if what was to be removed is gone, even if it was gone before.
 fn gone(path: &Path, removed: std::io::Result<()>) -> Result<(), StoreError> {
     match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),

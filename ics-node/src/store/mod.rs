@@ -1,15 +1,15 @@
-//! The store of a node: logs of domains in SQLite, durable before they are acknowledged.
+//! The store of a node: the logs of its domains in SQLite, durable before they are acknowledged.
 //!
-//! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
-//! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
-//! domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/` (the highest that was
-//! seen of the logs of others), `lists/` (revocation lists that are signed elsewhere), `told` (until when alerts were told),
-//! `round` (how far the log was looked over), `lock`, and `restoring` while a copy is put there.
-//! Access is by (domain, index) or by key, so that domains can be spread over several stores.
+//! Its directory holds `ics.db` (the logs, and what cannot be derived), `index.db` (what entries are found by,
+//! derived), `acme.db` (what ACME clients were told, if there is an ACME server), `heads/` (the highest checkpoint
+//! signed for each domain, see [`heads`], and the highest number of a revocation list, see [`list_numbers`]), `seen/`
+//! (the highest checkpoints seen of other nodes' logs), `lists/` (revocation lists that are signed elsewhere), `told`
+//! (until when alerts were sent), `round` (how far the log was checked for damage), `lock`, and `restoring` while a
+//! copy is being put there. Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
-//! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
-//! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
-//! `spawn_blocking`, or [`Pending::done`] for the result of a write.
+//! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; waiting
+//! jobs share one commit. Reading never waits for writing. All calls block; asynchronous callers use `spawn_blocking`,
+//! or [`Pending::done`] for the result of a write.
 
 mod acme;
 mod backup;
@@ -98,20 +98,20 @@ use round::Round;
 use state::Published;
 use writer::{Task, Writer};
 
-/// Says what an entry is found by: for catching up with the log, the same as was said when it was appended. An entry
-/// without content has the keys that its header gives.
+/// Gives the keys under which an entry is found. They must be the same whenever the index is rebuilt from the log as
+/// when the entry was appended. An entry without content has the keys that its header gives.
 pub type KeysOf = Arc<dyn Fn(&StoredEntry) -> Vec<Key> + Send + Sync>;
 
-/// Signs the checkpoint of a domain of which this node is the home, for a size and root; or says why it cannot.
+/// Signs the checkpoint of a domain that is at home at this node, for a size and root, or says why it cannot.
 pub type Sealer = Arc<dyn Fn(&DomainInfo, u64, &Hash) -> Result<SignedNote, String> + Send + Sync>;
 
-/// Is told of every commit, before readers can see it: whoever remembers answers forgets those that it ends.
+/// Called with every commit before readers can see it, so that cached answers which it ends are forgotten.
 pub type Announce = Arc<dyn Fn(&Change<'_>) + Send + Sync>;
 
-/// What a sealer makes.
+/// What a [`Sealer`] makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedNote {
-    /// The checkpoint as signed note.
+    /// The checkpoint as a signed note.
     pub note: String,
     /// The time of the node's own cosignature in it, if it has one.
     pub cosigned_at: Option<Timestamp>,
@@ -120,18 +120,18 @@ pub struct SignedNote {
 /// How to open a store.
 #[derive(Clone)]
 pub struct Options {
-    /// What entries are found by.
+    /// Gives the keys under which an entry is found.
     pub keys_of: KeysOf,
-    /// The signer of checkpoints.
+    /// Signs checkpoints.
     pub sealer: Sealer,
-    /// Is told of commits.
+    /// Called with every commit.
     pub announce: Announce,
-    /// The key by which the node cosigns the logs of others; what is in doubt about it says nothing about another one.
+    /// The key with which the node cosigns others' logs. Doubt about what one key has cosigned concerns no other key.
     pub cosigner: Option<[u8; 32]>,
-    /// Connections for reading: how many threads can read at a time. Each costs up to 4 MiB of page caches, and what it has
-    /// mapped of its two files.
+    /// The number of connections for reading, and so of threads that can read at a time. Each costs up to 4 MiB of page
+    /// caches, and what it has mapped of its two files.
     pub readers: usize,
-    /// Writes that may wait; the next one is refused.
+    /// How many writes may wait; further ones are refused.
     pub queue: usize,
 }
 
@@ -160,21 +160,21 @@ pub(crate) struct Shared {
     pool: Pool,
     index: Index,
     index_path: PathBuf,
-    /// What was met of damage.
+    /// The damage found since the start.
     met: Met,
-    /// How far the log has been looked over for it.
+    /// How far the log has been checked for damage.
     round: Round,
     heads: HeadFiles,
     list_numbers: ListNumbers,
-    /// What was seen of the logs of others.
+    /// The largest heads seen of other nodes' logs.
     seen: HeadFiles,
     cosigner: Option<[u8; 32]>,
     sealer: Sealer,
     announce: Announce,
     keys_of: KeysOf,
-    /// Why no more writes are taken.
+    /// Why no more writes are taken, if so.
     halted: watch::Sender<Option<StoreError>>,
-    /// Whether the last write found no room on the disk.
+    /// Whether the disk was full at the last write.
     lacks_room: AtomicBool,
 }
 
@@ -192,7 +192,7 @@ impl Shared {
         }
     }
 
-    /// Takes no more writes until a restart.
+    /// Stops taking writes until a restart.
     fn halt(&self, why: &impl core::fmt::Display) -> StoreError {
         tracing::error!(error = %why, "the store takes no more writes");
         let mut halted = StoreError::Halted { why: why.to_string() };
@@ -200,7 +200,7 @@ impl Shared {
         halted
     }
 
-    /// Does the work of a thread without which nothing is written: where it panics, that is over.
+    /// Runs a thread that writing depends on: if it panics, no more writes are taken.
     fn or_halt(&self, work: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             self.halt(&write::GONE);
@@ -210,11 +210,11 @@ impl Shared {
 }
 
 impl Store {
-    /// Opens the store in a directory, which is made (for the owner only) if it is missing; brings its schema and its
-    /// index up to date. A million entries take well below a second, an index built anew some seconds.
+    /// Opens the store in a directory, which is created (for the owner only) if it is missing; brings its schema and
+    /// index up to date. With a million entries this takes well below a second; rebuilding the index, some seconds.
     ///
     /// # Errors
-    /// When another process uses it, a newer version has made it, it is damaged, the disk is full or fails, or the
+    /// When another process uses it, a newer version has written it, it is damaged, the disk is full or failing, or the
     /// operating system refuses.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         Self::start(dir, options).map_err(|error| error.of_disk(dir))
@@ -225,7 +225,7 @@ impl Store {
         let lock = lock(dir)?;
         backup::refuse_unfinished(dir)?;
         let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
-        // Before the database is made, which would hide that all is gone.
+        // Before the database is created, which would hide that everything is gone.
         let seen = open_seen(dir, options.cosigner.as_ref())?;
         let log = open_log_to_write(&log_path)?;
         witnessed::make_good(&log, &seen)?;
@@ -269,7 +269,7 @@ impl Store {
         Ok(Self { shared, tasks, writer, queue, dir: dir.to_owned(), _lock: lock })
     }
 
-    /// Builds the index of the store in a directory anew from its log; no other process may use the store.
+    /// Rebuilds the index of the store in a directory from its log; no other process may be using the store.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -280,25 +280,25 @@ impl Store {
         Self::open(dir, options).map(drop)
     }
 
-    /// Whether it takes writes.
+    /// Checks that the store takes writes.
     ///
     /// # Errors
-    /// Why it takes none until it is opened again.
+    /// With the reason why it takes none until it is opened again.
     pub(crate) fn writable(&self) -> Result<(), StoreError> {
         self.shared.check_writable()
     }
 
-    /// Whether the last write found no room on the disk.
+    /// Whether the disk was full at the last write.
     pub(crate) fn lacks_room(&self) -> bool {
         self.shared.lacks_room.load(Ordering::Relaxed)
     }
 
-    /// A number for a revocation list that is signed now, larger than all before.
+    /// A number for a revocation list that is signed now, larger than all earlier ones.
     pub(crate) fn number_list(&self, now: Timestamp) -> u64 {
         self.shared.list_numbers.next(now)
     }
 
-    /// Ready once it takes no more writes until it is opened again, with the reason.
+    /// Waits until the store takes no more writes until it is opened again, and returns the reason.
     pub(crate) async fn until_halted(&self) -> StoreError {
         let mut halts = self.shared.halted.subscribe();
         let halted = halts.wait_for(Option::is_some).await.ok().and_then(|halted| halted.clone());
@@ -315,16 +315,16 @@ impl Store {
 const LOG_FILE: &str = "ics.db";
 const INDEX_FILE: &str = "index.db";
 const HEADS_DIR: &str = "heads";
-/// Whoever makes a node with a new key makes this directory: that it is there says that nothing was cosigned and lost.
+/// Made together with a node's new key: if it exists, no cosignature was made and forgotten.
 pub(crate) const SEEN_DIR: &str = "seen";
 const LOCK_FILE: &str = "lock";
 
-/// Bytes of the write-ahead log that a start writes at once.
+/// How many bytes of the write-ahead log a start rewrites at once.
 const AT_ONCE: usize = 1 << 20;
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Readers first: SQLite tidies up when the last connection that can write is the last of all.
+        // Readers first: SQLite cleans up if the last connection to close is the one that can write.
         self.shared.pool.close();
         self.shared.round.keep();
         drop(self.tasks.take());
@@ -334,7 +334,8 @@ impl Drop for Store {
     }
 }
 
-/// What was seen of the logs of others. Where it is gone together with the database, nobody knows what was cosigned.
+/// Opens the record of heads seen of others' logs. If it is gone together with the database, nobody knows what was
+/// cosigned.
 fn open_seen(dir: &Path, cosigner: Option<&[u8; 32]>) -> Result<HeadFiles, StoreError> {
     let path = dir.join(SEEN_DIR);
     if !path.exists() && !dir.join(LOG_FILE).exists() {
@@ -345,8 +346,8 @@ fn open_seen(dir: &Path, cosigner: Option<&[u8; 32]>) -> Result<HeadFiles, Store
     Ok(seen)
 }
 
-/// Makes a directory that others cannot read, because entries in it may be hidden by policy; durably: a directory whose
-/// name a power cut takes away takes all that is synced in it along.
+/// Makes a directory that others cannot read, because entries in it may be hidden by policy. It is made durable: a
+/// power cut that removes the directory's name would take everything synced in it along.
 pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
     let mut builder = std::fs::DirBuilder::new();
@@ -363,14 +364,14 @@ pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
     open_patiently(|| File::open(dir)).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
 }
 
-/// Puts a small file into a directory, durably, in the place of the one with that name. A crash before the rename leaves
-/// the old file, after it the new one, never a part of either.
+/// Replaces a small file in a directory, durably. A crash before the rename leaves the old file, one after it the new
+/// file, never a part of either.
 fn replace_file(dir: &Path, new: &str, name: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), StoreError> {
     let (new, path) = (dir.join(new), dir.join(name));
     let mut file = File::create(&new).map_err(StoreError::io(&new))?;
     file.write_all(content.as_ref()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
     std::fs::rename(&new, &path).map_err(StoreError::io(&path))?;
-    // Without this a power cut may bring the old file back.
+    // Without this, a power cut may bring the old file back.
     sync_names(dir)
 }
 
@@ -381,16 +382,16 @@ pub(crate) fn wal_of(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens the log for writing. What is left in its write-ahead log is made durable before SQLite may copy it into the
-/// database.
+/// Opens the log for writing. What is left in its write-ahead log is made durable first, before SQLite may copy it into
+/// the database.
 fn open_log_to_write(log: &Path) -> Result<rusqlite::Connection, StoreError> {
     sync_wal(log)?;
     schema::open_writer(schema::File::Log, log)
 }
 
-/// Makes durable what a process has committed and not synced: it was killed, or a sync of it failed. It is about to be read
-/// as what is there, and heads' files are made good by it: after a power cut they would be ahead of the database, which is
-/// the sign of a restore.
+/// Makes durable what a process committed without syncing, because it was killed or a sync failed. This is about to be
+/// read as the present state, and heads' files are raised by it; after a power cut they would then be ahead of the
+/// database, which is the sign of a restore.
 fn sync_wal(log: &Path) -> Result<(), StoreError> {
     let path = wal_of(log);
     match write_again(&path) {
@@ -400,9 +401,9 @@ fn sync_wal(log: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Writes a file over itself, durably; a crash meanwhile leaves each byte as it was. To sync it is not enough: after a sync
-/// that failed the system may hold what never came to the disk for written, show it to whoever reads, and say the next time
-/// that all is well.
+/// Writes a file over itself, durably; a crash meanwhile leaves each byte as it was. Just syncing is not enough: after
+/// a failed sync, the system may consider data written that never reached the disk, show it to readers, and report
+/// success the next time.
 fn write_again(path: &Path) -> std::io::Result<()> {
     let mut file = File::options().read(true).write(true).open(path)?;
     let mut part = vec![0; AT_ONCE];
@@ -427,7 +428,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Has the index of a store that is not open lead from a key to these entries and no others, by rows that are whole.
+/// Makes the index of a store that is not open lead from a key to exactly these entries, with well-formed rows.
 #[cfg(test)]
 pub(crate) fn lead(dir: &Path, domain: DomainNumber, key: Key, to: &[u64]) -> Result<(), StoreError> {
     let mut index = schema::open_writer(schema::File::Index, &dir.join(INDEX_FILE))?;
@@ -475,7 +476,7 @@ mod tests {
         assert!(!path.exists());
     }
 
-    /// Else all would be refused, and nothing would say that the node is to be started again.
+    /// Otherwise everything would be refused, and nothing would say that the node has to be restarted.
     #[tokio::test]
     async fn a_store_without_one_of_its_threads_takes_no_more_writes_and_says_so() {
         let cases: [(Sealer, Announce); 2] =

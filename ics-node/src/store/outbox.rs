@@ -1,4 +1,5 @@
-//! Submissions that wait for the home of a domain: durable before anybody is told that they wait, in order, bounded.
+//! Submissions that wait for the home of a domain: durable before anybody is told that they wait, in order, and
+//! bounded.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -10,23 +11,23 @@ use super::check::Report;
 use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
-/// A body on its way to the home of its domain, or what became of it.
+/// A body on its way to the home of its domain, or its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// Rises with every body that is taken in.
+    /// Increases with every body that is taken in.
     pub id: u64,
     /// When it was taken in.
     pub at: Timestamp,
-    /// How often it was sent in vain.
+    /// How often sending it has failed.
     pub attempts: u32,
-    /// Why the last attempt was in vain.
+    /// Why the last attempt failed.
     pub last_error: Option<String>,
-    /// When the home answered, and the receipt or problem that it gave, as JSON; absent while it waits.
+    /// When the home answered, and the receipt or problem that it gave, as JSON; absent while the body waits.
     pub done: Option<(Timestamp, String)>,
 }
 
-/// Deletes what is kept of a body if its receipt is for an entry that is erased: the remnant stands in the place of the
-/// header. Where nothing does, this node may not read what stands in the log, and the receipt is all that there is of it.
+/// Deletes what is kept of a body if its receipt is for an erased entry, which has its remnant in the place of the
+/// header. If there is neither, this node may not read the entry, and the receipt is all that it has of it.
 const FORGET_LATE: &str = "DELETE FROM outbox WHERE id = ?1 AND CASE WHEN json_valid(result) THEN EXISTS (\
                            SELECT 1 FROM entry \
                            WHERE position = (outbox.domain << 40) + json_extract(outbox.result, '$.receipt.index') \
@@ -35,13 +36,13 @@ const FORGET_LATE: &str = "DELETE FROM outbox WHERE id = ?1 AND CASE WHEN json_v
 const COLUMNS: &str = "id, at, attempts, last_error, done_at, result";
 
 impl Store {
-    /// Takes bodies into the outbox of a domain, one behind the other. One that waits there already keeps its place, and
-    /// one that was admitted keeps its receipt; one that was refused is tried again. They are given as they are then: what
-    /// is done may be among the oldest that are kept, and go with the next that is.
+    /// Takes bodies into the outbox of a domain, one after another. A body that already waits there keeps its place,
+    /// one that was admitted keeps its receipt, and one that was refused is tried again. They are returned in their
+    /// present state, since a finished one may be among the oldest that are kept, and be dropped next.
     ///
     /// # Errors
-    /// When the outbox of the domain is full ([`limits::OUTBOX_BODIES`], [`limits::OUTBOX_BYTES`], a tenth more if they
-    /// `block`; then nothing of it is taken in), or the database fails.
+    /// When the outbox of the domain is full ([`limits::OUTBOX_BODIES`], [`limits::OUTBOX_BYTES`], a tenth more for
+    /// statements that `block`; then none of them is taken in), or the database fails.
     pub fn post(
         &self,
         domain: DomainNumber,
@@ -65,7 +66,7 @@ impl Store {
         })
     }
 
-    /// The bodies of a domain that wait behind an id, in order: as many as fit a batch.
+    /// The bodies of a domain that wait after an id, in order: as many as fit a batch.
     ///
     /// # Errors
     /// When the database fails.
@@ -89,7 +90,7 @@ impl Store {
         })
     }
 
-    /// Notes that bodies were sent in vain.
+    /// Records that sending bodies has failed.
     ///
     /// # Errors
     /// When the database fails.
@@ -102,8 +103,8 @@ impl Store {
         })
     }
 
-    /// Notes what the home made of bodies; of receipts and of refusals the last [`limits::OUTBOX_DONE`] each are kept: a
-    /// refusal is told nowhere else. Of what was erased before its receipt came nothing is kept.
+    /// Records the home's results for bodies. The last [`limits::OUTBOX_DONE`] receipts and as many refusals are kept:
+    /// a refusal is recorded nowhere else. Nothing is kept of what was erased before its receipt came.
     ///
     /// # Errors
     /// When the database fails.
@@ -133,8 +134,8 @@ impl Store {
         })
     }
 
-    /// Ends what waits of a domain and was refused: SHA-256 of each body, and the problem as JSON. How many that were; what
-    /// waits no longer stays as it is.
+    /// Ends waiting bodies of a domain that were refused, given the SHA-256 of each and the problem as JSON; returns
+    /// how many there were. Bodies that no longer wait stay as they are.
     ///
     /// # Errors
     /// When the database fails.
@@ -157,7 +158,7 @@ impl Store {
         })
     }
 
-    /// One of them; `None` if it is kept no longer.
+    /// One body by its id; `None` if it is no longer kept.
     ///
     /// # Errors
     /// When the database fails.
@@ -168,8 +169,8 @@ impl Store {
         })
     }
 
-    /// The outbox of a domain: what waits in order, then what was refused and what is in the log, newest first; `limit` of
-    /// each at most.
+    /// The outbox of a domain: what waits, in order; then what was refused, and what is in the log, newest first; at
+    /// most `limit` of each.
     ///
     /// # Errors
     /// When the database fails.
@@ -191,7 +192,7 @@ impl Store {
         })
     }
 
-    /// How many bodies of a domain wait, and since when the first of them does.
+    /// How many bodies of a domain wait, and since when the first of them has waited.
     ///
     /// # Errors
     /// When the database fails.
@@ -206,8 +207,8 @@ impl Store {
     }
 }
 
-/// Forgets the receipt of an entry that is erased, and the digest of what was sent: with its salt and header whoever
-/// guesses the body could show that it was this one. What cannot be read is no receipt.
+/// Deletes the receipt of an erased entry, and the digest of what was sent: with the receipt's salt and header,
+/// somebody who guesses the body could prove that it was this one. What cannot be parsed is not a receipt.
 pub(crate) fn forget(log: &Connection, domain: DomainNumber, entry: u64) -> Result<(), StoreError> {
     let sql = "DELETE FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
                AND CASE WHEN json_valid(result) THEN json_extract(result, '$.receipt.index') = ?2 END";
@@ -215,8 +216,8 @@ pub(crate) fn forget(log: &Connection, domain: DomainNumber, entry: u64) -> Resu
     Ok(())
 }
 
-/// Compares what waits with the digest under which it was taken in, which then could be parsed, and looks whether what
-/// became of the rest can be read. A store that no newer version has opened has no outbox yet.
+/// Checks that what waits still has the digest under which it was taken in (and so can be parsed), and that the results
+/// of the rest can be parsed. A store last opened by an older version may have no outbox yet.
 pub(crate) fn check(log: &Connection, report: &mut Report) -> Result<(), StoreError> {
     if !log.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'outbox'")?.exists([])? {
         return Ok(());
@@ -244,7 +245,7 @@ pub(crate) fn check(log: &Connection, report: &mut Report) -> Result<(), StoreEr
 
 fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Result<Posted, StoreError> {
     let hash: [u8; 32] = Sha256::digest(body).into();
-    // A refusal need not be the last word: what was missing may be there by now.
+    // A refusal need not be final: what was missing may be there by now.
     let refused =
         "DELETE FROM outbox WHERE domain = ?1 AND hash = ?2 AND json_extract(result, '$.problem') IS NOT NULL";
     log.prepare_cached(refused)?.execute(params![domain.get(), hash])?;

@@ -21,7 +21,7 @@ impl Reader {
     }
 }
 
-/// At most `limit` readers at a time; who comes later waits until one is free.
+/// At most `limit` readers at a time; further ones wait until one is free.
 #[derive(Debug)]
 pub(crate) struct Pool {
     log: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct Pool {
 struct State {
     idle: Vec<Reader>,
     lent: usize,
-    /// Who waits for a place.
+    /// How many threads wait for a place.
     waiting: usize,
 }
 
@@ -61,7 +61,7 @@ impl Pool {
         Ok(result)
     }
 
-    /// Closes the readers that are idle.
+    /// Closes the idle readers.
     pub(crate) fn close(&self) {
         self.state().idle.clear();
     }
@@ -95,7 +95,7 @@ impl Drop for Place<'_> {
             state.lent -= 1;
             state.waiting > 0
         };
-        // To wake one is a call of the system, also where nobody sleeps.
+        // Waking a thread is a system call even if nobody sleeps.
         if is_awaited {
             self.pool.freed.notify_one();
         }

@@ -41,8 +41,8 @@ impl Store {
         Ok(self.shared.published.get(domain)?.head.clone())
     }
 
-    /// How far answers from a domain go: its last checkpoint, unless the domain is behind what this node has signed, or
-    /// damaged.
+    /// How far answers from a domain reach: its last checkpoint, unless the domain is damaged or behind what this node
+    /// has signed.
     ///
     /// # Errors
     /// When there is no such domain.
@@ -61,17 +61,17 @@ impl Store {
         Ok(self.shared.published.get(domain)?.standing.clone())
     }
 
-    /// Whether a domain can be read, as far as is known since the index was last made or caught up: an entry that is
-    /// damaged may have been a block.
+    /// Checks that a domain can be read, as far as is known since the index was last built or caught up: a damaged
+    /// entry may have been a block.
     ///
     /// # Errors
-    /// With the damage; when there is no such domain.
+    /// The damage; or when there is no such domain.
     pub fn check_sound(&self, domain: DomainNumber) -> Result<(), StoreError> {
         self.shared.published.get(domain)?.check_sound()
     }
 
-    /// Has a domain fall silent of which an entry is damaged, and says whether there is one: for whoever could not make of
-    /// its log what it says of itself. Reads all of it.
+    /// Silences a domain if one of its entries is damaged, and returns whether one is: for callers who could not load
+    /// the domain from its log. Reads all of the log.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -84,12 +84,12 @@ impl Store {
         Ok(damaged.is_some())
     }
 
-    /// What was met in a domain since the start that is damaged, with the way back, for its operator.
+    /// The damage found in a domain since the start, with the way to repair it, for the operator.
     pub(crate) fn damage_met(&self, domain: DomainNumber) -> Vec<String> {
         self.shared.met.of(domain)
     }
 
-    /// The damage of an index that has led to an entry which says nothing of what is looked for.
+    /// Records that the index led to an entry that says nothing of what was looked for, and returns the error.
     pub(crate) fn misled(&self, domain: DomainNumber, entry: u64) -> StoreError {
         self.shared.published.get(domain).map_or_else(|error| error, |state| self.shared.met.misled(&state.info, entry))
     }
@@ -115,7 +115,7 @@ impl Store {
         let show = Show::Settled(state.sight.settled);
         let missing = |index| StoreError::not_found(format!("entry {index} in `{}`", state.info.name));
         let entries = self.shared.pool.read(|reader| {
-            // One transaction for all: SQLite then asks for its locks once. A single look has its own.
+            // One transaction for all, so that SQLite takes its locks only once. A single read has its own.
             let _transaction = (indices.len() > 1).then(|| reader.log.unchecked_transaction()).transpose()?;
             let read = |index: &u64| {
                 if *index >= state.head.size {
@@ -129,8 +129,8 @@ impl Store {
         self.shared.met.noted(&state.info, Place::Log, entries)
     }
 
-    /// Entries from `from` on, in order: `limit` at most, and no more than fit `max_bytes` of headers and bodies, but
-    /// one at least if there is one.
+    /// The entries from `from` on, in order: at most `limit`, and at most `max_bytes` of headers and bodies, but at
+    /// least one if there is one.
     ///
     /// # Errors
     /// When there is no such domain, one of them is not what was logged, or the database fails.
@@ -159,7 +159,7 @@ impl Store {
         Ok(entries)
     }
 
-    /// Leaf data of the entries in a range, as far as the log goes: what entry bundles are made of.
+    /// The leaf data of the entries in a range, as far as the log goes: what entry bundles are made of.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -168,7 +168,7 @@ impl Store {
         self.shared.pool.read(|reader| table::leaves(&reader.log, domain, range.start, end))
     }
 
-    /// The bytes of a tile of the tree, 32 times its width; partial ones of earlier sizes included.
+    /// The bytes of a tile of the tree, 32 times its width; also partial tiles of earlier sizes.
     ///
     /// # Errors
     /// When the tree does not reach that far, or the database fails.
@@ -177,7 +177,7 @@ impl Store {
         found.ok_or_else(|| StoreError::not_found(format!("{tile}")))
     }
 
-    /// The tree over the entries so far, to go on from.
+    /// The tree over the present entries, to which more can be added.
     ///
     /// # Errors
     /// When there is no such domain.
@@ -185,7 +185,7 @@ impl Store {
         Ok(self.shared.published.get(domain)?.tree.clone())
     }
 
-    /// The proof that an entry stands in the tree of `size` entries with which this one began, or is.
+    /// The proof that an entry is in the tree of the first `size` entries.
     ///
     /// # Errors
     /// When index or size lie outside the log, or the database fails.
@@ -193,7 +193,7 @@ impl Store {
         self.with_tree(domain, |state, read| state.tree.inclusion_proof(index, size, read))
     }
 
-    /// Proofs of several entries for one size; reads every tile once.
+    /// Inclusion proofs of several entries for one size; reads every tile once.
     ///
     /// # Errors
     /// As [`Store::inclusion_proof`].
@@ -213,7 +213,7 @@ impl Store {
         })
     }
 
-    /// The proof that the tree of `old` entries is the beginning of the one of `new`.
+    /// The proof that the tree of `old` entries is a prefix of the one of `new` entries.
     ///
     /// # Errors
     /// When the sizes lie outside the log or are in the wrong order, or the database fails.
@@ -241,12 +241,13 @@ impl Store {
         self.shared.pool.read(|reader| with_tiles(&reader.log, domain, |read| work(&state, read)))
     }
 
-    /// The first `limit` entries in a range of indices, in log order, that have all the keys or collide with them:
-    /// whoever asks compares the bodies. The range is cut to what the log has; a page may be short and yet have a next.
+    /// The first `limit` entries in a range of indices, in log order, that have all the keys or collide with them: the
+    /// caller must compare the bodies. The range is cut to what the log has; a page may be short and yet have a next
+    /// one.
     ///
     /// # Errors
-    /// When there is no such domain or it is damaged, or the database fails. If the index is damaged, the next start builds
-    /// it again.
+    /// When there is no such domain or it is damaged, or the database fails. If the index is damaged, the next start
+    /// rebuilds it.
     pub fn positions(
         &self,
         domain: DomainNumber,
@@ -268,8 +269,8 @@ impl Store {
         met.noted(&state.info, Place::Log, all)
     }
 
-    /// The same, through as many pages as it takes: fewer than `limit` are all that there are. Who must not decide by an
-    /// empty page asks this.
+    /// As [`Store::positions`], through as many pages as it takes: fewer than `limit` are all that there are. For
+    /// callers who must not decide by an empty page.
     ///
     /// # Errors
     /// As [`Store::positions`].

@@ -1,4 +1,4 @@
-//! A log as it was when each of its entries was decided about, without a store that is open.
+//! A log as it was when each of its entries was judged, without an open store.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,22 +14,22 @@ use super::sight::Show;
 use super::table;
 use super::types::{DomainInfo, Key, Position, StoredEntry};
 
-/// Entries that are decided about at once.
+/// How many entries are judged at once.
 const PAGE: u64 = 1_000;
 
-/// What stands in a domain's log before an entry, found by keys.
+/// The part of a domain's log before an entry, searchable by keys.
 #[derive(Debug)]
 pub struct Replay<'c> {
     log: &'c Connection,
     index: Option<&'c Connection>,
     info: DomainInfo,
-    /// Entries that the index knows.
+    /// How many entries the index covers.
     upto: u64,
-    /// What those behind them are found by, in order.
+    /// The postings of the entries after those, in order.
     behind: Vec<(Key, Position)>,
-    /// The entry whose turn it is.
+    /// The index of the entry to be judged next.
     next: u64,
-    /// Earlier entries that were decided otherwise than it is stored.
+    /// Earlier entries that were judged otherwise than is stored.
     otherwise: BTreeMap<u64, bool>,
 }
 
@@ -58,12 +58,12 @@ impl<'c> Replay<'c> {
         &self.info
     }
 
-    /// How many entries stand before the one whose turn it is.
+    /// How many entries precede the one to be judged next.
     pub(crate) const fn size(&self) -> u64 {
         self.next
     }
 
-    /// The first of them that have a key, in log order.
+    /// The first of these that have a key, in log order.
     pub(crate) fn positions(&self, key: Key, limit: usize) -> Result<Vec<u64>, StoreError> {
         let number = self.info.number;
         let (start, end) = (Position::new(number, 0), Position::new(number, self.next.min(self.upto)));
@@ -77,7 +77,7 @@ impl<'c> Replay<'c> {
         Ok(found.into_iter().take(limit).map(Position::index).collect())
     }
 
-    /// An entry, with what was decided about it.
+    /// An entry, with the effect that it was judged to have.
     pub(crate) fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
         let missing = || StoreError::not_found(format!("entry {index} in `{}`", self.info.name));
         let entry = table::entry(self.log, self.info.number, index, Show::Logged)?.ok_or_else(missing)?;
@@ -85,7 +85,7 @@ impl<'c> Replay<'c> {
         Ok(StoredEntry { effective, ..entry })
     }
 
-    /// Goes on behind an entry.
+    /// Continues after an entry.
     pub(crate) fn pass(&mut self, entry: &StoredEntry, effective: bool) {
         if entry.effective != effective {
             self.otherwise.insert(entry.index, effective);
@@ -94,8 +94,8 @@ impl<'c> Replay<'c> {
     }
 }
 
-/// Has all entries decided about again. A mirror that may read a part, or could once read less, has decided with what it
-/// had then, and again with what came since: there is no way from the log alone to that.
+/// Has all entries judged again. A mirror that may read only a part, or could once read less, judged with what it had
+/// then, and again with what came since; that cannot be reconstructed from the log alone.
 pub(super) fn replay(
     log: &Connection,
     index: Option<&Path>,
@@ -104,7 +104,7 @@ pub(super) fn replay(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let index = index.map(schema::open_reader).transpose()?;
-    // What a running node merges meanwhile counts for the log behind it: nothing is found twice.
+    // What a running node merges meanwhile belongs to the log after that, so nothing is found twice.
     let index = index.as_ref().map(Connection::unchecked_transaction).transpose()?;
     for (info, _) in table::domains(log)? {
         if table::sight(log, info.number)?.is_partial() {

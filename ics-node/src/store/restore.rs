@@ -1,7 +1,8 @@
-//! Coming back after the database was put back from a copy.
+//! Recovery after the database was restored from a copy.
 //!
 //! A home that may have signed more than it knows stays silent: nothing is appended until the lost tail has been
-//! fetched from mirrors. [`Store::hold`] is for the operator who says that he has restored; a backup comes with it.
+//! fetched from mirrors. [`Store::hold`] is for an operator who says that a copy was restored; a backup is held from
+//! the start.
 
 use super::Store;
 use super::error::{StoreError, WriteError};
@@ -13,11 +14,11 @@ use super::types::{DomainNumber, Part, Seal, Standing};
 use super::write::{Pending, in_transaction};
 
 impl Store {
-    /// Runs a job that appends lost entries to a domain which is behind, as a mirror would. At the size that was
-    /// signed the root must be the one that was signed; the domain then is current again, unless it is held.
+    /// Runs a job that appends lost entries to a domain which is behind, as a mirror would. At the signed size the root
+    /// must be the signed one; then the domain is current again, unless it is held.
     ///
     /// # Errors
-    /// As [`Store::write`]; that the domain is not behind comes with the result.
+    /// As [`Store::write`]; if the domain is not behind, that is reported with the result.
     pub fn restore<T, E>(
         &self,
         domain: DomainNumber,
@@ -30,7 +31,7 @@ impl Store {
         self.queue(domain, true, job)
     }
 
-    /// Silences a home domain until [`Store::release`], over restarts.
+    /// Silences a home domain until [`Store::release`], even across restarts.
     ///
     /// # Errors
     /// When there is no such domain or this node is not its home, or the database fails.
@@ -45,10 +46,10 @@ impl Store {
         })
     }
 
-    /// Ends the silence, when the mirrors have been asked and no later checkpoint is known.
+    /// Ends the silence, once the mirrors have been asked and no later checkpoint is known.
     ///
     /// # Errors
-    /// When a later checkpoint is known and not yet reached, or the history is another one; or the database fails.
+    /// When a later checkpoint is known and not yet reached, or the history differs; or the database fails.
     pub fn release(&self, domain: DomainNumber) -> Result<(), StoreError> {
         self.change(domain, |state, log, _| {
             if !matches!(state.standing, Standing::Current | Standing::Behind { signed: None }) {
@@ -61,13 +62,13 @@ impl Store {
         })
     }
 
-    /// Begins a new epoch of a domain whose lost tail nobody has: runs a job that puts the owners' descriptor behind what
-    /// is left, and lets its checkpoint take the place of the higher one that is on file, also where it waits for its
-    /// witnesses. From then on it may go on. A domain that is not silent loses nothing by it. Nobody else may write it
-    /// meanwhile: until this has ended, whatever comes in is signed as if nothing had been lost.
+    /// Begins a new epoch of a domain whose lost tail nobody has: runs a job that appends the owners' descriptor to
+    /// what is left, and lets its checkpoint replace the higher one on file, even if it waits for its witnesses. From
+    /// then on the domain may continue. If the domain is not silent, nothing is lost by this. Nobody else may write to
+    /// it meanwhile: until this has ended, whatever comes in is signed as if nothing had been lost.
     ///
     /// # Errors
-    /// As [`Store::write`]; then it is as silent as before.
+    /// As [`Store::write`]; then the domain is as silent as before.
     pub fn begin_anew<T, E>(
         &self,
         domain: DomainNumber,
@@ -77,13 +78,13 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static,
     {
-        // In memory alone: a crash before the commit leaves the file, and with it the silence.
+        // Only in memory: a crash before the commit leaves the file, and so the silence.
         self.change(domain, |state, _, _| {
             state.standing = Standing::Current;
             Ok(())
         })?;
         let written = self.write(domain, job).map_err(WriteError::from).and_then(Pending::wait);
-        // What waits for its witnesses was not signed with the commit, and its head is not on file yet.
+        // A checkpoint that waits for its witnesses was not signed with the commit, so it is not on file yet.
         let signed = written.as_ref().ok().map(|_| self.sign_head(domain)).transpose();
         let head = signed.as_ref().ok().cloned().flatten();
         self.change(domain, move |state, log, files| {
@@ -122,16 +123,17 @@ impl Store {
         })
     }
 
-    /// Silences a domain by a checkpoint that this node's key has signed and to which what is stored does not lead; the
-    /// caller has verified it. It goes to the head's file, and so the silence lasts over restarts: also where a higher one
-    /// is there, because two histories were signed then, and nothing that is added to this one leads to the other.
+    /// Silences a domain because of a checkpoint that this node's key has signed but to which the stored log does not
+    /// lead; the caller has verified it. It goes to the head's file, so the silence survives restarts. That is done
+    /// even if a higher one is on file, because then two histories were signed, and nothing added to this one leads to
+    /// the other.
     ///
     /// # Errors
     /// When there is no such domain or this node is not its home, or the database or file fails.
     pub fn heed(&self, domain: DomainNumber, seal: Seal) -> Result<(), StoreError> {
         self.change(domain, move |state, log, files| {
             let leads = seal.size <= state.head.size && leads_to(log, state, &seal)?;
-            // What a silent domain is to get back it knows already.
+            // A domain that is already silent knows what it has to get back.
             if leads || state.standing != Standing::Current {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! A slow round through the log while a node runs: whether each entry is what was logged, and is found by all of its keys.
-//! Whoever looks for something does not meet a row of the index that is gone, or has come under another key.
+//! A slow pass through the log while a node runs, checking that each entry is what was logged and is found under all of
+//! its keys. A look-up does not notice an index row that is missing or has moved to another key.
 
 use core::ops::Range;
 use std::fs;
@@ -13,30 +13,30 @@ use super::{Store, replace_file};
 
 const FILE: &str = "round";
 const NEW: &str = ".new-round";
-/// Parts after which the place is kept: what a crash has forgotten is looked at once more.
+/// After this many parts the place is stored; what was checked since is checked again after a crash.
 const KEPT_EVERY: u32 = 10;
 
-/// How far the round has come, over restarts: of a large log a node that is started anew each day would look at the
-/// beginning only.
+/// How far the pass has come, across restarts: a node that is restarted daily would otherwise check only the beginning
+/// of a large log.
 #[derive(Debug)]
 pub(crate) struct Round {
     dir: PathBuf,
     at: Mutex<At>,
 }
 
-/// Where the round goes on.
+/// The place where the pass continues.
 #[derive(Debug, Default)]
 struct At {
     /// The number of a domain, and an index in it.
     next: (u32, u64),
-    /// What the file says.
+    /// The place stored in the file.
     kept: (u32, u64),
-    /// Parts since that was written.
+    /// How many parts were checked since it was stored.
     parts: u32,
 }
 
 impl Round {
-    /// Goes on where the file says, or at the beginning: a place that is not there is passed over.
+    /// Continues at the place in the file, or at the beginning; a place that does not exist is skipped.
     pub(crate) fn open(dir: &Path) -> Self {
         let text = fs::read_to_string(dir.join(FILE)).unwrap_or_default();
         let place = |(number, index): (&str, &str)| Some((number.parse().ok()?, index.parse().ok()?));
@@ -44,7 +44,7 @@ impl Round {
         Self { dir: dir.to_owned(), at: Mutex::new(At { next, kept: next, parts: 0 }) }
     }
 
-    /// Keeps the place. Where it cannot be written, the next start begins further in front.
+    /// Stores the place. If that fails, the next start begins at an earlier one.
     pub(crate) fn keep(&self) {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         at.parts = 0;
@@ -58,14 +58,14 @@ impl Round {
         }
     }
 
-    /// Whether so many parts were looked at that the place is to be kept.
+    /// Whether enough parts were checked to store the place.
     fn is_far(&self) -> bool {
         self.at.lock().unwrap_or_else(PoisonError::into_inner).parts >= KEPT_EVERY
     }
 }
 
 impl Store {
-    /// Looks at the next entries of the round, `most` of them. What does not fit is noted as if a reader had met it.
+    /// Checks the next entries of the pass, at most `most`. Damage is recorded as if a reader had found it.
     pub fn look_over(&self, most: u64) {
         let Some((state, part)) = self.next_part(most) else { return };
         for index in part {
@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// Nothing once all domains were gone through: then it begins again.
+    /// `None` once all domains have been checked; then the pass begins again.
     fn next_part(&self, most: u64) -> Option<(Arc<DomainState>, Range<u64>)> {
         let mut at = self.shared.round.at.lock().unwrap_or_else(PoisonError::into_inner);
         at.parts = at.parts.saturating_add(1);
@@ -97,11 +97,11 @@ impl Store {
 
     fn look_at(&self, state: &DomainState, index: u64) -> Result<(), StoreError> {
         let is_found = || self.is_found(&self.entry(state.info.number, index)?);
-        // Between the two looks it may have been erased, and the index have forgotten it.
+        // Between the two look-ups it may have been erased, and dropped from the index.
         if is_found()? || is_found()? { Ok(()) } else { Err(self.shared.met.unfound(&state.info, index)) }
     }
 
-    /// Of an entry that is not here whole the index need not know anything.
+    /// If an entry is not complete here, the index need not know anything about it.
     fn is_found(&self, entry: &StoredEntry) -> Result<bool, StoreError> {
         let keys = if entry.content.is_some() { (self.shared.keys_of)(entry) } else { Vec::new() };
         for key in keys {

@@ -1,4 +1,4 @@
-//! Connections and schema: pragmas in the order that SQLite demands, migrations forward only.
+//! Connections and schemas: pragmas in the order that SQLite requires; migrations go forward only.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -17,8 +17,8 @@ const LOG_APPLICATION: i64 = 0x4943_536c;
 const INDEX_APPLICATION: i64 = 0x4943_5378;
 const ACME_APPLICATION: i64 = 0x4943_5361;
 
-/// The steps from an empty file to the newest schema of `ics.db`; step n leads to `user_version` n + 1. Never changed,
-/// only added to: the steps are what other installations have already gone through.
+/// The steps from an empty file to the newest schema of `ics.db`; step n leads to `user_version` n + 1. They are never
+/// changed, only added to: other installations have already gone through them.
 const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-1.sql"),
     include_str!("schema/log-2.sql"),
@@ -56,30 +56,30 @@ const ACME_STEPS: &[&str] = &[
     include_str!("schema/acme-5.sql"),
 ];
 
-/// Page cache of a connection: inner pages of the trees stay there. A million entries have some 150 of 8 KiB, and each
-/// look-up brings a leaf along that nobody will ask for again.
+/// The page cache of a connection, in which the trees' inner pages stay. With a million entries there are some 150 of
+/// them, of 8 KiB each, and each look-up also brings in a leaf that nobody will ask for again.
 const CACHE_KIB: i64 = 4096;
 
-/// The part of each file that a connection reads through a memory map; beyond it the page cache serves. The writing ones
-/// map as much as SQLite takes. The pages that readers have touched count as the node's, for each connection anew: of a
-/// large store they would be more than all that is kept of it in memory, and copying a page costs a microsecond.
+/// How much of each file a connection maps into memory; the rest goes through the page cache. Writing connections map
+/// as much as SQLite allows. Pages touched by readers count as the node's memory, separately for each connection: with
+/// a large store they would exceed everything else that it keeps, while copying a page takes only a microsecond.
 const WRITER_MAP_BYTES: i64 = 0x7fff_0000;
 const READER_MAP_BYTES: i64 = 8 << 20;
 
 /// How long a connection waits for another one's lock.
 pub(crate) const BUSY: Duration = Duration::from_secs(10);
 
-/// What is kept of the write-ahead log's file once it has been copied into the database.
+/// How much of the write-ahead log's file is kept after it was copied into the database.
 const WAL_KEPT_BYTES: i64 = 16 << 20;
 
 /// The files of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum File {
-    /// `ics.db`: the log and all else that cannot be derived. Acknowledged means fsynced.
+    /// `ics.db`: the log and everything else that cannot be derived. What is acknowledged has been fsynced.
     Log,
-    /// `index.db`: derived. A power cut may take its last transactions, never its consistency.
+    /// `index.db`: derived. A power cut may lose its last transactions, but never its consistency.
     Index,
-    /// `acme.db`: what ACME clients were told. Each transaction says whether it must be on the disk.
+    /// `acme.db`: what ACME clients were told. Each transaction says whether it must be on disk.
     Acme,
 }
 
@@ -108,11 +108,11 @@ impl File {
     }
 }
 
-/// Opens a file for writing, makes it if it is missing, and brings it to the newest schema.
+/// Opens a file for writing, creates it if it is missing, and brings it to the newest schema.
 pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_CREATE)?;
     connection.busy_timeout(BUSY)?;
-    // The page size counts only before anything is written, the journal's change included.
+    // The page size takes effect only before anything is written, even by changing the journal mode.
     connection.pragma_update(None, "page_size", 8192)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -140,26 +140,26 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether a file cannot change and has all that was committed: its disk is mounted read-only, and nothing is in a
-/// write-ahead log beside it. The file is not opened to find out: to close it again would end all locks that this process
-/// has on it (fcntl(2)).
+/// Whether a file cannot change and has everything committed in it: its disk is mounted read-only, and there is nothing
+/// in a write-ahead log beside it. The file is not opened to find out, since closing it again would release all locks
+/// that this process has on it (fcntl(2)).
 fn is_frozen(path: &Path) -> bool {
     let is_on_read_only_disk = rustix::fs::access(path, Access::WRITE_OK) == Err(Errno::ROFS);
     let has_commits_beside_it = std::fs::metadata(wal_of(path)).is_ok_and(|wal| wal.len() > 0);
     is_on_read_only_disk && !has_commits_beside_it
 }
 
-/// The name by which SQLite makes no files beside a database, which it needs to share it with others.
+/// The URI with which SQLite creates no files beside a database; it needs those only to share the database with others.
 fn immutable(path: &Path) -> String {
     format!("file:{}?immutable=1", percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC))
 }
 
-/// Has a connection map as much of its file as the writing ones do: for the one that the writer reads by.
+/// Makes a connection map as much of its file as the writing ones do: for the one with which the writer reads.
 pub(crate) fn map_all(connection: &Connection) -> Result<(), StoreError> {
     Ok(connection.pragma_update_and_check(None, "mmap_size", WRITER_MAP_BYTES, |_| Ok(()))?)
 }
 
-/// What SQLite says of the file's structure: `ok`, or the first thing that is wrong.
+/// SQLite's verdict on the file's structure: `ok`, or the first thing that is wrong.
 pub(crate) fn quick_check(connection: &Connection) -> Result<String, StoreError> {
     Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?)
 }
@@ -177,7 +177,7 @@ fn tune(connection: &Connection, map_bytes: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses databases of other programs and of newer versions of this one; gives the version of the schema.
+/// Refuses databases of other programs and of newer versions of this one; returns the version of the schema.
 pub(crate) fn check_known(file: File, path: &Path, connection: &Connection) -> Result<i64, StoreError> {
     let (found, known) = (pragma(connection, "user_version")?, newest(file));
     let application = pragma(connection, "application_id")?;
@@ -195,8 +195,8 @@ pub(crate) fn newest(file: File) -> i64 {
     i64::try_from(file.steps().len()).unwrap_or(i64::MAX)
 }
 
-/// Takes the missing steps, each in a transaction of its own together with its version number: a crash leaves the
-/// schema before or after a step.
+/// Applies the missing steps, each in its own transaction together with its version number: after a crash the schema is
+/// as before or after a step.
 fn migrate(file: File, path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
     let found = check_known(file, path, connection)?;
     for (version, step) in (1..).zip(file.steps()).skip_while(|(version, _)| *version <= found) {
@@ -275,7 +275,8 @@ mod tests {
         former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
         former.pragma_update(None, "user_version", 6).expect("set");
         former.execute_batch("INSERT INTO sight VALUES (1, zeroblob(16), 3, 1)").expect("inserted");
-        // As ever; read no longer; shown again in a round that is settled, and in one that is not.
+        // In order: unchanged; no longer readable; shown again in a settled round; shown again in one that is not
+        // settled.
         for (index, shown) in (0_i64..).zip([None, Some(-1), Some(3), Some(4)]) {
             let sql = "INSERT INTO entry VALUES ((1 << 40) + ?1, 1, zeroblob(32), x'01', x'02', x'03', 2, ?2)";
             former.execute(sql, rusqlite::params![index, shown]).expect("inserted");
@@ -296,7 +297,7 @@ mod tests {
         LOG_STEPS[..15].iter().for_each(|step| former.execute_batch(step).expect("a step"));
         former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
         former.pragma_update(None, "user_version", 15).expect("set");
-        // As ever, erased, and one that may not be read.
+        // In order: unchanged, erased, not readable.
         for (index, header, salt) in [(0, "header", Some("salt")), (1, "remnant", None), (2, "", None)] {
             let sql = "INSERT INTO entry (position, effective, leaf, header, salt, body) \
                        VALUES ((1 << 40) + ?1, 1, zeroblob(32), CAST(?2 AS BLOB), CAST(?3 AS BLOB), CAST(?3 AS BLOB))";

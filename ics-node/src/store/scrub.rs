@@ -1,12 +1,12 @@
-//! Copies of deleted cells, taken out of a file's pages.
+//! Removes copies of deleted cells from a file's pages.
 //!
-//! `secure_delete` has SQLite zero each cell that it frees. But where it spreads the cells of neighbouring pages anew, those
-//! that went to another page stay on the old one as well, in the space between its cell pointers and its cells, and there
-//! nothing zeroes them when the cell itself is deleted later. That space means nothing to SQLite: here it is zeroed, on the
-//! pages where it is not.
+//! `secure_delete` makes SQLite zero each cell that it frees. But when it redistributes cells among neighbouring pages,
+//! copies of those that moved to another page stay on the old one, in the space between its cell pointers and its
+//! cells, and nothing zeroes them when the cell itself is deleted later. That space has no meaning for SQLite: here it
+//! is zeroed wherever it is not zero.
 //!
-//! Pages are read and written by the virtual table `sqlite_dbpage`, in transactions like any other: so neither caches nor
-//! the write-ahead log know a page that is not the file's. `.cargo/config.toml` has SQLite compiled with it.
+//! Pages are read and written through the virtual table `sqlite_dbpage`, in ordinary transactions, so caches and the
+//! write-ahead log stay consistent with the file. `.cargo/config.toml` has SQLite compiled with it.
 
 use std::ops::Range;
 
@@ -14,22 +14,22 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::error::StoreError;
 
-/// Pages that are looked at in one transaction: 8 MiB. Writers wait so long for it.
+/// How many pages are looked at in one transaction: 8 MiB. Writers wait that long.
 const AT_ONCE: u32 = 1024;
 
-/// Pages of a file up to which the first byte tells pages of trees from others (256 GiB). Others begin with the number of a
-/// page, whose high byte is not that of a tree below this.
+/// Up to this many pages (256 GiB), the first byte of a page distinguishes tree pages from others. Others begin with a
+/// page number, whose high byte is not that of a tree page below this.
 const MOST_PAGES: u32 = 2 << 24;
 
-/// How far a round through the pages has come.
+/// The state of a pass through the pages.
 ///
-/// One round is enough, whatever is written meanwhile: SQLite moves cells that are in a tree, and never what lies between
-/// pointers and cells. So of a cell that was deleted before the round began no further copy arises.
+/// One pass is enough, whatever is written meanwhile: SQLite moves cells that are in a tree, and never what lies
+/// between pointers and cells. So no further copy arises of a cell that was deleted before the pass began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scrub {
-    /// The page that is looked at next; SQLite counts from 1.
+    /// The next page to look at; SQLite counts from 1.
     next: u32,
-    /// Pages that are still to be looked at; `None` until the first step has counted them.
+    /// How many pages are left to look at; `None` until the first step has counted them.
     left: Option<u32>,
 }
 
@@ -38,18 +38,18 @@ impl Scrub {
         Self { next: 1, left: None }
     }
 
-    /// The round after another deletion: all pages once more, beginning with the one that was to be next.
+    /// The pass after another deletion: all pages once more, starting with the one that was to be next.
     pub(crate) const fn again(self) -> Self {
         Self { left: None, ..self }
     }
 
-    /// Whether all pages were looked at.
+    /// Whether all pages have been looked at.
     pub(crate) fn has_ended(self) -> bool {
         self.left == Some(0)
     }
 
-    /// Looks at the next pages; gives how many of them had to be cleaned. If they were the last, `at_end` runs in the same
-    /// transaction. After an error the round stands where it stood.
+    /// Cleans the next pages, and runs `at_end` in the same transaction if they were the last; returns how many of them
+    /// had to be cleaned. After an error the pass is where it was.
     pub(crate) fn step(
         &mut self,
         connection: &Connection,
@@ -78,7 +78,7 @@ impl Scrub {
     }
 }
 
-/// Goes through all pages of a file; gives how many of them had to be cleaned.
+/// Goes through all pages of a file; returns how many of them had to be cleaned.
 pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     let (mut round, mut zeroed) = (Scrub::new(), 0);
     while !round.has_ended() {
@@ -87,7 +87,7 @@ pub(crate) fn all(connection: &Connection) -> Result<usize, StoreError> {
     Ok(zeroed)
 }
 
-/// Zeroes what is between pointers and cells of a page; gives whether there was anything but zeros.
+/// Zeroes the space between a page's pointers and cells; returns whether there was anything but zeros.
 fn zero_unallocated(connection: &Connection, page: u32) -> Result<bool, StoreError> {
     let mut read = connection.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
     let found = read.query_row([page], |row| Ok(without_copies(page, row.get_ref(0)?.as_blob()?)))?;
@@ -108,10 +108,10 @@ fn without_copies(page: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(clean)
 }
 
-/// The bytes of a page between its pointers and its cells, by "B-tree Pages" of SQLite's "Database File Format"; `None` of
-/// a page that belongs to no tree, or is damaged.
+/// The bytes of a page between its pointers and its cells, by "B-tree Pages" of SQLite's "Database File Format"; `None`
+/// if the page belongs to no tree or is damaged.
 fn unallocated(page: u32, bytes: &[u8]) -> Option<Range<usize>> {
-    // The file's own header stands on its first page.
+    // The first page begins with the file's own header.
     let header = if page == 1 { 100 } else { 0 };
     let pointers = header
         + match bytes.get(header)? {
@@ -135,7 +135,8 @@ mod tests {
     use super::*;
     use crate::store::schema;
 
-    /// Of each of two lots, which come in by turns: all that come into the first push others from page to page.
+    /// The number of rows in each of two sets, which are inserted alternately: each row of the first set pushes others
+    /// from page to page.
     const ROWS: usize = 400;
 
     fn secret(row: usize) -> String {
@@ -154,7 +155,7 @@ mod tests {
         log
     }
 
-    /// The rows of the first lot that the file has.
+    /// The rows of the first set that the file still contains.
     fn held(path: &std::path::Path, log: &Connection) -> Vec<usize> {
         log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("checkpoint");
         let bytes = std::fs::read(path).expect("read");

@@ -1,8 +1,8 @@
 //! What a mirror holds of a domain of which it may not read everything.
 //!
-//! An entry that came as a bare leaf may be filled in later, and one that may be read no longer is deleted. What was
-//! filled in is kept from readers until its round is settled, together with the page that made it readable; so they see
-//! each identity whole or not at all.
+//! An entry that came as a bare leaf may be filled in later, and one that may no longer be read is deleted. What was
+//! filled in is kept from readers until its round is settled, which happens together with the page that made it
+//! readable; so they see each identity completely or not at all.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use super::table;
 use super::transaction::WriteTx;
 use super::types::{Content, DomainNumber, Key, StoredEntry};
 
-/// What stands for the rights of a reader: see `ics_sync::wire::Rights`.
+/// A mark that stands for the rights of a reader: see `ics_sync::wire::Rights`.
 pub type RightsMark = [u8; 16];
 
-/// What a mirror may read of a domain, and how far that has taken effect.
+/// What a mirror may read of a domain, and how far changes of that have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sight {
-    /// Its rights; absent where it may read all.
+    /// Its rights; `None` if it may read everything.
     pub rights: Option<RightsMark>,
     /// The last round of filling in that has taken effect.
     pub settled: i64,
@@ -39,7 +39,7 @@ impl Sight {
     }
 }
 
-/// An entry as it is held.
+/// How an entry is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
     /// Its index.
@@ -50,7 +50,7 @@ pub struct Holding {
     pub is_whole: bool,
 }
 
-/// An entry to fill in, where only the leaf is.
+/// The content of an entry that is held only as a leaf.
 #[derive(Debug, Clone)]
 pub struct Filling {
     /// Its index.
@@ -59,18 +59,18 @@ pub struct Filling {
     pub header: Vec<u8>,
     /// Salt and body.
     pub content: Content,
-    /// What it is found by.
+    /// The keys under which it is found.
     pub keys: Vec<Key>,
 }
 
-/// Which entries' contents a look into the table gives.
+/// Which entries' contents a read of the table returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Show {
-    /// Those that may be read when this round is settled.
+    /// Those that may be read once this round is settled.
     Settled(i64),
-    /// Those that may be read, or may be when the present round is settled: all that are there.
+    /// All that are there: those that may be read, and those that may be when the present round is settled.
     Unsettled,
-    /// Those that came with the log: the index holds what they are found by.
+    /// Those that came with the log, whose postings are in the index.
     Logged,
 }
 
@@ -91,7 +91,7 @@ impl Store {
         self.shared.pool.read(|reader| table::doubt(&reader.log, domain))
     }
 
-    /// How the next entries from an index on are held, `limit` at most; only those at `among`, if that is given.
+    /// How the next entries from an index on are held, at most `limit`; only those in `among`, if that is given.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -115,8 +115,8 @@ impl Store {
         })
     }
 
-    /// Whether one of the entries that have a key is gone because this mirror may read it no longer: then what is here of
-    /// the thing is not all that there is.
+    /// Whether any of the entries with a key was deleted because this mirror may no longer read it: then what is held
+    /// about the thing is not complete.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -134,7 +134,7 @@ impl Store {
     }
 }
 
-/// A page of a search with what was filled in since the index was made.
+/// Completes a page of a search with entries that were filled in since the index was built.
 pub(crate) fn with_filled(
     log: &Connection,
     domain: DomainNumber,
@@ -159,21 +159,22 @@ pub(crate) fn with_filled(
     Ok(Page { indices, next })
 }
 
-/// What a group commit changes in earlier entries.
+/// The changes that a group commit makes to earlier entries.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Amendments {
     pub(crate) filled: BTreeMap<u64, (StoredEntry, Vec<Key>)>,
-    /// Entries that are judged anew, and whether they have effect.
+    /// Entries that were judged again, and whether they have effect.
     pub(crate) judged: BTreeMap<u64, bool>,
-    /// Those that go because they may be read no longer, and what they are missed by.
+    /// Entries that are deleted because they may no longer be read, with the keys under which they are known to be
+    /// missing.
     pub(crate) lost: BTreeMap<u64, Vec<Key>>,
-    /// The rights from now on; with them everything filled in takes effect.
+    /// The rights from now on; setting them makes everything filled in take effect.
     pub(crate) rights: Option<Option<RightsMark>>,
-    /// What rests on the word of others than the home from now on.
+    /// What from now on rests on the word of others than the home.
     pub(crate) doubt: Option<Option<String>>,
-    /// From where whoever follows the domain looks again.
+    /// From which index domains that follow this one must look again.
     pub(crate) follow_back: Option<u64>,
-    /// Whether the domain looks again at all that it follows, from the beginning.
+    /// Whether the domain must look again, from the beginning, at everything that it follows.
     pub(crate) follows_anew: bool,
 }
 
@@ -182,12 +183,12 @@ impl Amendments {
         self.filled.is_empty() && self.judged.is_empty() && self.lost.is_empty() && self.rights.is_none()
     }
 
-    /// Whether readers see anything else with it in what was there before.
+    /// Whether it changes what readers see of earlier entries.
     pub(crate) fn shows(&self) -> bool {
         !self.judged.is_empty() || !self.lost.is_empty() || self.rights.is_some()
     }
 
-    /// Writes what is filled in: before what is erased.
+    /// Writes what is filled in; must precede erasures.
     pub(crate) fn fill(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
         let round = sight.settled + i64::from(self.rights.is_none());
         for (entry, keys) in self.filled.values() {
@@ -199,7 +200,7 @@ impl Amendments {
         Ok(())
     }
 
-    /// Writes all else: what is lost is erased before, with all that it was found by.
+    /// Writes everything else; lost entries have already been erased, with their keys.
     pub(crate) fn write(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
         for (index, effective) in &self.judged {
             table::set_effective(log, domain, *index, *effective)?;
@@ -224,7 +225,7 @@ impl Amendments {
 }
 
 impl Draft {
-    /// The sight that the draft leads to.
+    /// The sight that the draft results in.
     pub(crate) fn sight(&self) -> Sight {
         let before = self.base.sight;
         match self.amendments.rights {
@@ -241,7 +242,7 @@ impl WriteTx<'_> {
         self.draft.base.sight
     }
 
-    /// Fills in an entry of which only the leaf is here; readers see it when the round is settled.
+    /// Fills in an entry that is held only as a leaf; readers see it when the round is settled.
     ///
     /// # Errors
     /// When there is no such entry, the content does not have its leaf, or the database fails.
@@ -262,7 +263,7 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Says anew whether an entry has effect: what was filled in before it may have changed that.
+    /// Records again whether an entry has effect: entries filled in before it may have changed that.
     pub fn judge_again(&mut self, index: u64, effective: bool) {
         match self.draft.amendments.filled.get_mut(&index) {
             Some((entry, _)) => entry.effective = effective,
@@ -270,8 +271,8 @@ impl WriteTx<'_> {
         }
     }
 
-    /// Deletes header, salt and body of an entry that this mirror may read no longer, and all that it is found by. `keys`
-    /// is what it is missed by from now on.
+    /// Deletes header, salt and body of an entry that this mirror may no longer read, and all its keys. `keys` are
+    /// those under which it is known to be missing from now on.
     ///
     /// # Errors
     /// When there is no such entry.
@@ -281,8 +282,8 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Says what this mirror may read from now on, and what of it rests on the word of others than the home, as JSON;
-    /// everything that was filled in takes effect with it. With other rights, more may be followed too.
+    /// Sets what this mirror may read from now on, and what of it rests on the word of others than the home, as JSON;
+    /// everything filled in takes effect. With other rights, there may also be more to follow.
     pub fn settle(&mut self, rights: Option<RightsMark>, doubt: Option<String>) {
         if self.draft.base.sight.rights != rights {
             self.follow_back(0);
@@ -293,7 +294,7 @@ impl WriteTx<'_> {
         self.doubt(doubt);
     }
 
-    /// Says what rests on the word of others than the home, as JSON; nothing takes effect with it.
+    /// Sets what rests on the word of others than the home, as JSON; nothing takes effect by this.
     pub fn doubt(&mut self, doubt: Option<String>) {
         self.draft.amendments.doubt = Some(doubt);
     }

@@ -1,4 +1,4 @@
-//! What is known of every domain without asking the database: as of the last commit that is durable everywhere.
+//! What is known of every domain without reading the database: as of the last commit that is durable everywhere.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,16 +19,16 @@ use super::types::{DomainInfo, DomainNumber, Head, Part, Seal, Standing};
 pub(crate) struct DomainState {
     pub(crate) info: DomainInfo,
     pub(crate) head: Head,
-    /// The tree of the head, with its full tiles in the database.
+    /// The tree of the head; its full tiles are in the database.
     pub(crate) tree: Tree,
     pub(crate) standing: Standing,
-    /// Put back from a backup, and not yet released.
+    /// Whether it was restored from a backup and has not been released.
     pub(crate) held: bool,
-    /// An entry that is not what was logged, see [`super::damage`].
+    /// An entry that is not what was logged; see [`super::damage`].
     damaged: Option<u64>,
     /// What this node may read of it.
     pub(crate) sight: Sight,
-    /// How often since the start it has sent back whoever follows it.
+    /// How often since the start it has made its followers look again.
     pub(crate) returns: u64,
 }
 
@@ -49,18 +49,18 @@ impl DomainState {
         Ok(())
     }
 
-    /// The same with a damaged entry.
+    /// The same domain, marked as damaged.
     pub(crate) fn with_damage(&self, entry: u64) -> Self {
         Self { damaged: Some(entry), ..self.clone() }
     }
 
-    /// Refuses where an entry is damaged: it may have been a block of anything.
+    /// Refuses if an entry is damaged: it may have blocked anything.
     pub(crate) fn check_sound(&self) -> Result<(), StoreError> {
         let damaged = |entry| StoreError::Damaged { domain: self.info.name.clone(), entry };
         self.damaged.map_or(Ok(()), |entry| Err(damaged(entry)))
     }
 
-    /// Refuses where signing could fork, and where nobody can tell what has been said.
+    /// Refuses if signing could fork the log, or nobody can tell what has been said.
     pub(crate) fn check_current(&self) -> Result<(), StoreError> {
         let domain = self.info.name.clone();
         match &self.standing {
@@ -74,8 +74,8 @@ impl DomainState {
     }
 }
 
-/// The domains as readers see them. The writer replaces a state only when the commit is durable in the database and in
-/// the head's file, so nobody ever publishes what a crash could take back.
+/// The domains as readers see them. A state is replaced only when the commit is durable in the database and in the
+/// head's file, so nobody ever publishes what a crash could take back.
 #[derive(Debug, Default)]
 pub(crate) struct Published(RwLock<BTreeMap<DomainNumber, Arc<DomainState>>>);
 
@@ -101,7 +101,7 @@ impl Published {
     }
 }
 
-/// Reads all domains at the start. Costs some hundred tiles for each, not its entries.
+/// Loads all domains at the start. Reads some hundred tiles of each, not its entries.
 pub(crate) fn load(connection: &Connection, files: &HeadFiles) -> Result<Published, StoreError> {
     let published = Published::default();
     for (info, held) in table::domains(connection)? {
@@ -138,7 +138,7 @@ fn standing(connection: &Connection, files: &HeadFiles, state: &DomainState) -> 
             return Ok(Standing::Forked { signed });
         }
     }
-    // A crash after the commit and before the file, or the file was lost: it is made good.
+    // A crash between commit and file, or the loss of the file, is made good here.
     if let Some(seal) = state.head.seal.as_ref().filter(|seal| seal.size > on_file) {
         files.write(&state.info.name, seal)?;
     }
@@ -151,7 +151,7 @@ pub(crate) fn leads_to(connection: &Connection, state: &DomainState, seal: &Seal
     Ok(root == seal.root)
 }
 
-/// Does work on a tree whose full tiles, and leaves of the partial tile of level 0, come from the database.
+/// Runs work on a tree whose full tiles, and the leaves of the partial tile of level 0, come from the database.
 pub(crate) fn with_tiles<T>(
     connection: &Connection,
     domain: DomainNumber,

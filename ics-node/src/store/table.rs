@@ -1,4 +1,4 @@
-//! The tables of the log: rows to values and back. No rule is decided here.
+//! The tables of the log: converts rows to values and back. No rule is decided here.
 
 use core::ops::Range;
 
@@ -12,7 +12,7 @@ use super::sight::{Holding, RightsMark, Show, Sight};
 use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
 use crate::background::breathe_among;
 
-/// All domains, with whether they are held back after a restore.
+/// All domains, and whether each is held after a restore.
 pub(crate) fn domains(connection: &Connection) -> Result<Vec<(DomainInfo, bool)>, StoreError> {
     let mut statement = connection.prepare("SELECT number, name, part, entry0, held FROM domain ORDER BY number")?;
     let mut rows = statement.query([])?;
@@ -86,7 +86,7 @@ pub(crate) fn put_head(connection: &Connection, domain: DomainNumber, head: &Hea
     Ok(())
 }
 
-/// Adds entries; SQL is looked up once for all.
+/// Adds entries, with one prepared statement for all.
 pub(crate) fn insert_entries<'e>(
     connection: &Connection,
     entries: impl ExactSizeIterator<Item = &'e StoredEntry>,
@@ -112,21 +112,22 @@ pub(crate) fn insert_entries<'e>(
     Ok(())
 }
 
-/// Never taken back: who reads an entry beside a commit that gives it effect would else take that for damage.
+/// This record is never deleted: a reader concurrent with the commit that gives an entry effect would otherwise take it
+/// for damaged.
 fn note_without_effect(connection: &Connection, domain: DomainNumber, index: u64) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO without_effect VALUES (?1)")?;
     statement.execute([Position::new(domain, index).0])?;
     Ok(())
 }
 
-/// Whether a whole entry that is stored as one without effect was ever said to have none.
+/// Whether an entry that is stored with its content as one without effect was ever recorded as such.
 pub(crate) fn is_without_effect(connection: &Connection, entry: &StoredEntry) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM without_effect WHERE position = ?1")?;
     Ok(statement.exists([Position::new(entry.domain, entry.index).0])?)
 }
 
-/// Takes header, salt and body of an entry away for good, also from the receipt that its home gave; `secure_delete`
-/// overwrites them.
+/// Deletes header, salt and body of an entry for good, and the receipt that its home gave; `secure_delete` overwrites
+/// them.
 pub(crate) fn erase_entry(
     connection: &Connection,
     domain: DomainNumber,
@@ -153,7 +154,7 @@ pub(crate) fn entry(
     Ok(statement.query_row([position], |row| stored_entry(domain, show, row)).optional()?)
 }
 
-/// Entries in a range, in order, for as long as `take` wants more.
+/// Passes the entries in a range to `take`, in order, until it returns false.
 pub(crate) fn scan_entries(
     connection: &Connection,
     domain: DomainNumber,
@@ -181,7 +182,7 @@ fn stored_entry(domain: DomainNumber, show: Show, row: &Row<'_>) -> rusqlite::Re
         Show::Settled(round) => filled <= round,
     };
     let (salt, body): (Option<[u8; 16]>, Option<Vec<u8>>) = (row.get(4)?, row.get(5)?);
-    // Of what is erased both are gone. Where one is, the leaf tells that it is damaged.
+    // An erased entry has neither. If just one is missing, the leaf shows that it is damaged.
     let is_whole = is_shown && (salt.is_some() || body.is_some());
     let content = is_whole.then(|| Content { salt: salt.unwrap_or_default(), body: body.unwrap_or_default() });
     Ok(StoredEntry {
@@ -189,13 +190,13 @@ fn stored_entry(domain: DomainNumber, show: Show, row: &Row<'_>) -> rusqlite::Re
         index: Position(row.get(0)?).index(),
         effective: row.get(1)?,
         leaf: row.get(2)?,
-        // What is left of an erased entry that was filled in, the index does not know either.
+        // The index does not know the remnant of an erased entry that had been filled in, either.
         header: if show == Show::Logged && filled > 0 { Vec::new() } else { row.get(3)? },
         content,
     })
 }
 
-/// Leaf data of the entries from `from` on to below `end`.
+/// The leaf data of the entries from `from` up to `end` (exclusive).
 pub(crate) fn leaves(
     connection: &Connection,
     domain: DomainNumber,
@@ -238,7 +239,7 @@ pub(crate) fn sight(connection: &Connection, domain: DomainNumber) -> Result<Sig
     Ok(connection.query_row(sql, [domain.get()], read).optional()?.unwrap_or_default())
 }
 
-/// The JSON of what rests on the word of others than the home.
+/// What rests on the word of others than the home, as JSON.
 pub(crate) fn doubt(connection: &Connection, domain: DomainNumber) -> Result<Option<String>, StoreError> {
     let sql = "SELECT document FROM doubt WHERE domain = ?1";
     Ok(connection.query_row(sql, [domain.get()], |row| row.get(0)).optional()?)
@@ -265,7 +266,7 @@ pub(crate) fn put_sight(connection: &Connection, domain: DomainNumber, sight: Si
     Ok(())
 }
 
-/// Puts header, salt and body where only the leaf was, for readers from a round on.
+/// Stores header, salt and body of an entry of which there was only the leaf; readers see it from a round on.
 pub(crate) fn fill_entry(connection: &Connection, entry: &StoredEntry, round: i64) -> Result<(), StoreError> {
     let sql = "UPDATE entry SET effective = ?2, header = ?3, salt = ?4, body = ?5, filled = ?6, shown = NULL \
                WHERE position = ?1";
@@ -291,7 +292,7 @@ pub(crate) fn insert_filled(
     Ok(())
 }
 
-/// Takes a key from all entries of a domain that were filled in.
+/// Removes a key from all filled-in entries of a domain.
 pub(crate) fn remove_filled(connection: &Connection, domain: DomainNumber, key: Key) -> Result<(), StoreError> {
     let range = [key.0, Position::new(domain, 0).0, Position::new(domain, DOMAIN_ENTRIES).0];
     connection.execute("DELETE FROM filled WHERE key = ?1 AND position >= ?2 AND position < ?3", range)?;
@@ -309,14 +310,14 @@ pub(crate) fn set_effective(
     if effective { Ok(()) } else { note_without_effect(connection, domain, index) }
 }
 
-/// Notes that an entry is gone because it may be read no longer.
+/// Records that an entry was deleted because it may no longer be read.
 pub(crate) fn set_lost(connection: &Connection, domain: DomainNumber, index: u64) -> Result<(), StoreError> {
     let sql = "UPDATE entry SET shown = -1, filled = NULL WHERE position = ?1";
     connection.prepare_cached(sql)?.execute([Position::new(domain, index).0])?;
     Ok(())
 }
 
-/// Indices of all entries that are found, or missed, by keys beside the log.
+/// The indices of all entries that are found, or known to be missing, by keys beside the log.
 pub(crate) fn all_filled(connection: &Connection, domain: DomainNumber) -> Result<Vec<u64>, StoreError> {
     let sql = "SELECT DISTINCT position FROM filled WHERE position >= ?1 AND position < ?2";
     let mut statement = connection.prepare_cached(sql)?;
@@ -325,7 +326,7 @@ pub(crate) fn all_filled(connection: &Connection, domain: DomainNumber) -> Resul
     Ok(positions.collect::<Result<_, _>>()?)
 }
 
-/// Indices in a range of the filled entries that have all the keys, in order.
+/// The indices, in order, of the filled-in entries in a range that have all the keys.
 pub(crate) fn filled(
     connection: &Connection,
     domain: DomainNumber,
@@ -352,7 +353,7 @@ pub(crate) fn filled(
     Ok(found)
 }
 
-/// How the entries in a range are held, `limit` at most.
+/// How the entries in a range are held, at most `limit`.
 pub(crate) fn holdings(
     connection: &Connection,
     domain: DomainNumber,
@@ -368,7 +369,7 @@ pub(crate) fn holdings(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Whether an entry was here whole and is gone, because it may be read no longer.
+/// Whether an entry was held with its content and was deleted because it may no longer be read.
 pub(crate) fn is_lost(connection: &Connection, domain: DomainNumber, index: u64) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM entry WHERE position = ?1 AND shown = -1")?;
     Ok(statement.exists([Position::new(domain, index).0])?)

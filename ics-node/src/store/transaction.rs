@@ -16,8 +16,8 @@ use super::state::leads_to;
 use super::table;
 use super::types::{DomainInfo, Head, Key, NewEntry, Seal, StoredEntry};
 
-/// One job's view of its domain: everything that is stored, and everything that the jobs before it in the same group
-/// commit have added. No other job runs at the same time.
+/// One job's view of its domain: everything stored, and everything that earlier jobs of the same group commit have
+/// added. No other job runs at the same time.
 #[derive(Debug)]
 pub struct WriteTx<'w> {
     pub(crate) draft: &'w mut Draft,
@@ -40,7 +40,7 @@ impl WriteTx<'_> {
         &self.draft.base.head
     }
 
-    /// Entries so far: the index that the next one gets.
+    /// The number of entries so far, which is the index of the next one.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.draft.tree.size()
@@ -95,7 +95,7 @@ impl WriteTx<'_> {
         Ok(indices.into_iter().take(limit).collect())
     }
 
-    /// The same of the log before this group commit.
+    /// As [`WriteTx::lookup`], in the log before this group commit.
     fn stored(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
         let mut indices = Vec::new();
         let mut from = Some(0);
@@ -114,12 +114,12 @@ impl WriteTx<'_> {
         Ok(indices)
     }
 
-    /// The damage of an index that has led to an entry which says nothing of what is looked for.
+    /// Records that the index led to an entry that says nothing of what was looked for, and returns the error.
     pub(crate) fn misled(&self, entry: u64) -> StoreError {
         self.met.misled(self.domain(), entry)
     }
 
-    /// Appends an entry and gives its index.
+    /// Appends an entry and returns its index.
     ///
     /// # Errors
     /// When the domain is at its limit, entry 0 is not the one that was pinned, or a restored domain would grow beyond
@@ -128,7 +128,7 @@ impl WriteTx<'_> {
         self.append_with_leaf(entry).map(|(index, _)| index)
     }
 
-    /// The same; gives the leaf data of the entry, too.
+    /// As [`WriteTx::append`]; also returns the entry's leaf data.
     ///
     /// # Errors
     /// As [`WriteTx::append`].
@@ -136,8 +136,8 @@ impl WriteTx<'_> {
         self.draft.append(entry)
     }
 
-    /// Deletes salt, body and header of an entry, and all that it is found by but what `keys_of` says of `remnant`, which
-    /// takes the place of the header; the leaf stays.
+    /// Deletes salt, body and header of an entry, and all its keys except those that `keys_of` gives for `remnant`,
+    /// which replaces the header; the leaf stays.
     ///
     /// # Errors
     /// When there is no such entry.
@@ -147,19 +147,19 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Keeps a checkpoint: at a mirror the home's, which must be for this size or a larger one; at the home one for
-    /// this very size with new cosignatures, or one of a committed size that has waited for its witnesses.
+    /// Stores a checkpoint: at a mirror the home's, which must be for this size or a larger one; at the home one for
+    /// exactly this size with new cosignatures, or one for a committed size that has waited for its witnesses.
     ///
     /// # Errors
-    /// When it is for another size, or has another root: then nothing is stored if the job gives up.
+    /// When it is for another size or has another root; nothing is stored if the job then gives up.
     pub fn seal(&mut self, seal: Seal) -> Result<(), StoreError> {
         let log = self.log;
         self.draft.seal(seal, |state, seal| leads_to(log, state, seal))
     }
 
     /// Says whether the checkpoint over what is appended needs witnesses. If so, it is not signed with the commit but
-    /// when they are asked ([`Store::sign_head`](super::Store::sign_head)), and the last one that had them goes on to
-    /// be shown.
+    /// when they are asked ([`Store::sign_head`](super::Store::sign_head)), and until then the last witnessed one is
+    /// still shown.
     pub const fn wait_for_witnesses(&mut self, waits: bool) {
         self.draft.waits = waits;
     }
@@ -169,7 +169,7 @@ impl WriteTx<'_> {
         self.draft.alarms.push(DraftAlarm { at, kind: kind.to_owned(), text: text.to_owned() });
     }
 
-    /// The same, unless it is among those that are kept already.
+    /// Raises an alarm unless the same one is already kept.
     ///
     /// # Errors
     /// When the database fails.

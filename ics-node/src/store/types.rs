@@ -5,13 +5,13 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest, Sha256};
 
-/// Bits of a position that count entries; the bits above them number the domain.
+/// How many bits of a position hold the entry's index; the bits above them hold the domain's number.
 const INDEX_BITS: u32 = 40;
 
-/// The most entries of one domain: 2^40.
+/// The greatest number of entries in one domain: 2^40.
 pub const DOMAIN_ENTRIES: u64 = 1 << INDEX_BITS;
 
-/// A domain's number within this store, from 1 to 2^23 - 2; it means nothing outside.
+/// A domain's number within this store, from 1 to 2^23 - 2; it has no meaning elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainNumber(u32);
 
@@ -19,7 +19,7 @@ impl DomainNumber {
     /// A number, if it is in range.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        // SQLite's integers are signed: number and index, and the end of the range, must fit 63 bits.
+        // SQLite's integers are signed: number and index, and the end of the range, must fit in 63 bits.
         if number >= 1 && number < (1 << 23) - 1 { Some(Self(number)) } else { None }
     }
 
@@ -30,12 +30,12 @@ impl DomainNumber {
     }
 }
 
-/// Where an entry stands: number of its domain << 40 | its index. The order of positions in one domain is log order.
+/// The position of an entry: domain number << 40 | index. Within a domain, positions are in log order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position(pub(crate) i64);
 
 impl Position {
-    /// Of an index below [`DOMAIN_ENTRIES`]; a larger one is held at that bound, the end of the domain's range.
+    /// For an index below [`DOMAIN_ENTRIES`]; a larger one is clamped to that bound, the end of the domain's range.
     pub(crate) fn new(domain: DomainNumber, index: u64) -> Self {
         Self((i64::from(domain.0) << INDEX_BITS) + index.min(DOMAIN_ENTRIES).cast_signed())
     }
@@ -50,12 +50,12 @@ impl Position {
     }
 }
 
-/// What an entry is found by: 64 bits of a hash. Hashes collide, so whoever looks up verifies the hit.
+/// A key under which an entry is found: 64 bits of a hash. Hashes collide, so every hit must be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub(crate) i64);
 
 impl Key {
-    /// Of bytes that begin with a tag which keeps the sorts of keys apart (id, name, model, signer…).
+    /// From bytes that begin with a tag for the sort of key (id, name, model, signer…).
     #[must_use]
     pub fn of(tagged: &[u8]) -> Self {
         Self::with_rest(tagged).0
@@ -67,7 +67,7 @@ impl Key {
         self.0.cast_unsigned()
     }
 
-    /// Of the same, with 64 more bits of the hash: no two bytes have both in common.
+    /// The key, and 64 more bits of the hash: no two inputs share both.
     #[must_use]
     pub fn with_rest(tagged: &[u8]) -> (Self, u64) {
         let digest: [u8; 32] = Sha256::digest(tagged).into();
@@ -109,7 +109,8 @@ pub struct DomainInfo {
     pub entry0: Option<[u8; 32]>,
 }
 
-/// What is hidden in a leaf: the salt and the body. The salt travels with the body, or the body could be guessed.
+/// What the leaf hides: the salt and the body. The salt always travels with the body; without the salt, the body could
+/// be guessed from the leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// The 16 random bytes of this entry.
@@ -121,17 +122,17 @@ pub struct Content {
 /// An entry of the log as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
-    /// The domain that it belongs to.
+    /// The domain to which it belongs.
     pub domain: DomainNumber,
     /// Its index in the domain, from 0.
     pub index: u64,
-    /// Whether this node's own reading of the policy admits it; false leaves it in the log without effect.
+    /// Whether the policy, as this node applies it, admits the entry; if false, it stands in the log without effect.
     pub effective: bool,
     /// Leaf data, SHA-256(salt ‖ header ‖ body).
     pub leaf: [u8; 32],
     /// The header as admitted.
     pub header: Vec<u8>,
-    /// Salt and body; absent where erased, or withheld by the node that it was copied from.
+    /// Salt and body; absent if erased, or withheld by the node from which it was copied.
     pub content: Option<Content>,
 }
 
@@ -142,9 +143,9 @@ pub struct NewEntry {
     pub header: Vec<u8>,
     /// Salt and body, or only the leaf data of an entry whose content this node may not have.
     pub content: NewContent,
-    /// What the entry is to be found by; the same as the store's `keys_of` says of it.
+    /// The keys under which the entry is to be found; the same as the store's `keys_of` gives.
     pub keys: Vec<Key>,
-    /// Whether it has effect; a mirror appends what its policy would not admit without.
+    /// Whether it has effect; a mirror appends without effect what its policy would not admit.
     pub effective: bool,
 }
 
@@ -160,20 +161,20 @@ pub enum NewContent {
 /// A signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
-    /// Entries under it.
+    /// How many entries it covers.
     pub size: u64,
     /// The root at that size.
     pub root: Hash,
     /// The C2SP signed note, cosignatures included.
     pub note: String,
-    /// When the node last added its own timestamped cosignature: the proof of freshness.
+    /// When the node last added its own timestamped cosignature, which proves freshness.
     pub cosigned_at: Option<Timestamp>,
 }
 
-/// How far a domain's log goes.
+/// The head of a domain's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Entries.
+    /// The number of entries.
     pub size: u64,
     /// The Merkle root over them.
     pub root: Hash,
@@ -182,10 +183,10 @@ pub struct Head {
     pub seal: Option<Seal>,
 }
 
-/// What of a head answers are given by.
+/// How far answers reach: what they take from a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
-    /// Entries under the last checkpoint.
+    /// The number of entries under the last checkpoint.
     pub size: u64,
     /// The root over them.
     pub root: Hash,
@@ -193,16 +194,16 @@ pub struct Reach {
     pub cosigned_at: Option<Timestamp>,
 }
 
-/// What a commit adds to a domain, told before anybody can see it.
+/// What a commit adds to a domain, announced before anybody can see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Change<'a> {
     /// The domain.
     pub domain: DomainNumber,
-    /// Entries that it has with the commit.
+    /// The number of entries after the commit.
     pub size: u64,
-    /// What is added, each with what it is found by.
+    /// The entries added, each with its keys.
     pub entries: &'a [(StoredEntry, Vec<Key>)],
-    /// Whether earlier entries say something else now: some were erased, filled in, or are no longer shown.
+    /// Whether earlier entries have changed: some were erased, filled in, or are no longer shown.
     pub amends: bool,
 }
 
@@ -218,7 +219,7 @@ pub enum Standing {
     },
     /// The database holds another history than the one that this node has signed.
     Forked {
-        /// The checkpoint to which it does not lead.
+        /// The signed checkpoint to which it does not lead.
         signed: Seal,
     },
 }

@@ -15,9 +15,9 @@ use super::types::{DomainNumber, Seal};
 /// The largest tree of a log that this node has seen as a witness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witnessed {
-    /// Entries.
+    /// The number of entries.
     pub size: u64,
-    /// Their root.
+    /// The root over them.
     pub root: Hash,
     /// The checkpoint, as the log signed it.
     pub note: String,
@@ -26,11 +26,11 @@ pub struct Witnessed {
 }
 
 impl Store {
-    /// Decides about a checkpoint of a log with what was seen of it, and keeps durably what is seen from then on; no
-    /// other decision comes in between. `decide` gives what to keep, if anything changes, and the answer.
+    /// Decides about a checkpoint of a log, given what was seen of it so far, and durably stores what has been seen by
+    /// then; no other decision comes in between. `decide` returns what to store, if anything changes, and the answer.
     ///
     /// # Errors
-    /// When the database fails: then nobody may be answered.
+    /// When the database fails: then no answer may be given.
     pub fn witness<T: Send + 'static>(
         &self,
         origin: &Origin,
@@ -45,7 +45,8 @@ impl Store {
                 if next.size < before {
                     return Err(StoreError::refused("what a witness has seen never grows smaller"));
                 }
-                // Before the database: if that fails, or is put back from a copy, more was seen than was cosigned, never less.
+                // Before the database: if that fails, or is restored from a copy, more is recorded as seen than was
+                // cosigned, never less.
                 if on_file < next.size {
                     shared.seen.see(&origin, &next.note)?;
                 }
@@ -63,26 +64,26 @@ impl Store {
         self.shared.pool.read(|reader| Ok(all_seen(&reader.log, &self.shared.seen, origin)?.0))
     }
 
-    /// Whether this node may have cosigned more than it knows of with its key, because it was put back from a copy or has
+    /// Whether this node may have cosigned more with its key than it knows, because it was restored from a copy or has
     /// lost its store.
     #[must_use]
     pub fn may_have_cosigned_more(&self) -> bool {
         self.shared.seen.are_doubted(self.shared.cosigner.as_ref())
     }
 
-    /// Says whether it may, over restarts.
+    /// Sets or withdraws that doubt, across restarts.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn doubt_what_was_cosigned(&self, doubt: bool) -> Result<(), StoreError> {
-        // As all that is written there: each file is new in the same place first.
+        // On the writer's thread, like all writing there: new files share one temporary name.
         self.with_writer(move |writer| {
             let (seen, key) = (&writer.shared.seen, writer.shared.cosigner.as_ref());
             if doubt { seen.doubt(key) } else { seen.trust(key) }
         })
     }
 
-    /// The checkpoint over all that is stored of a domain of this node, for its witnesses: the one that is shown, or a
+    /// The checkpoint over everything stored of a domain of this node, for its witnesses: the one that is shown, or a
     /// new one, which goes to the head's file before anybody can see it.
     ///
     /// # Errors
@@ -102,7 +103,7 @@ impl Store {
     }
 }
 
-/// What was seen of a log, in the database or, where that was put back from a copy, in its file; and the size that the
+/// What was seen of a log, from the database or, if that was restored from a copy, from its file; and the size that the
 /// file has.
 fn all_seen(log: &Connection, files: &HeadFiles, origin: &Origin) -> Result<(Option<Witnessed>, u64), StoreError> {
     let known = read(log, &origin.to_string())?;
@@ -114,9 +115,9 @@ fn all_seen(log: &Connection, files: &HeadFiles, origin: &Origin) -> Result<(Opt
     Ok((Some(Witnessed { size, root, note, contradiction }), size))
 }
 
-/// Whether files know at least what a copy of the database knows, and how many logs that are.
+/// Whether the files know at least what a copy of the database knows, and how many logs that concerns.
 pub(crate) fn covered(copy: &Connection, files: &HeadFiles) -> Result<(bool, usize), StoreError> {
-    // A copy of the first release has no such table, and a node of that release was no witness.
+    // A copy made by the first release has no such table; a node of that release could not be a witness.
     if !copy.table_exists(None, "witnessed")? {
         return Ok((true, 0));
     }
@@ -127,8 +128,8 @@ pub(crate) fn covered(copy: &Connection, files: &HeadFiles) -> Result<(bool, usi
     Ok((all, rows.len()))
 }
 
-/// Writes the files of what only the database knows: a node that cosigned before there were such files has none of a log
-/// that has not grown since.
+/// Writes the files for what only the database knows: a node that cosigned before there were such files has none for a
+/// log that has not grown since.
 pub(crate) fn make_good(log: &Connection, files: &HeadFiles) -> Result<(), StoreError> {
     for (origin, size, note) in rows(log)? {
         if files.seen(&origin)?.is_none_or(|seen| seen.size < size) {
@@ -138,7 +139,7 @@ pub(crate) fn make_good(log: &Connection, files: &HeadFiles) -> Result<(), Store
     Ok(())
 }
 
-/// Deletes what a database knows of logs of a domain; how many entries that were at most.
+/// Deletes what a database knows about logs of a domain; returns the largest size among them.
 pub(crate) fn forget(log: &Connection, domain: &DomainName) -> Result<Option<u64>, StoreError> {
     let mut most = None;
     for (origin, size, _) in rows(log)?.into_iter().filter(|(origin, ..)| origin.domain == *domain) {
@@ -148,7 +149,7 @@ pub(crate) fn forget(log: &Connection, domain: &DomainName) -> Result<Option<u64
     Ok(most)
 }
 
-/// What a database knows of logs of which there is anything: an empty one can contradict nothing, and has no file.
+/// What a database knows about logs that are not empty: an empty one cannot be contradicted, and has no file.
 fn rows(log: &Connection) -> Result<Vec<(Origin, u64, String)>, StoreError> {
     let mut statement = log.prepare("SELECT origin, size, note FROM witnessed WHERE size > 0")?;
     let rows = statement.query_map([], |row| {

@@ -1,4 +1,4 @@
-//! Handing work to the writer and getting the result.
+//! Handing jobs to the writer and getting their results.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::TrySendError;
@@ -16,16 +16,16 @@ use super::transaction::WriteTx;
 use super::types::{DomainInfo, DomainNumber, Head, Part};
 use super::writer::{Answer, DeskWork, Done, Job, Task, Write, Writer};
 
-/// The result of a job, durable.
+/// The result of a job, which is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written<T> {
-    /// What the job gave.
+    /// What the job returned.
     pub value: T,
-    /// The head of the commit that holds what it added, with its checkpoint; other jobs may have added to it, too.
+    /// The head of the commit that holds what the job added, with its checkpoint; other jobs may have added to it, too.
     pub head: Head,
 }
 
-/// A job on its way. Dropping it does not stop the job.
+/// A job under way. Dropping this does not stop the job.
 #[derive(Debug)]
 pub struct Pending<T, E>(oneshot::Receiver<Result<Written<T>, WriteError<E>>>);
 
@@ -33,13 +33,13 @@ impl<T, E> Pending<T, E> {
     /// Waits for the commit.
     ///
     /// # Errors
-    /// What the job refused, or why the store failed; nothing of the job is stored then, except after
-    /// [`StoreError::Halted`], when only a restart can tell.
+    /// The job's refusal, or why the store failed. In both cases nothing of the job is stored, except that after
+    /// [`StoreError::Halted`] only a restart can tell.
     pub async fn done(self) -> Result<Written<T>, WriteError<E>> {
         self.0.await.unwrap_or_else(|_| Err(gone().into()))
     }
 
-    /// Waits for the commit; for threads outside an asynchronous runtime, in which it would panic.
+    /// Waits for the commit, blocking; panics inside an asynchronous runtime.
     ///
     /// # Errors
     /// As [`Pending::done`].
@@ -48,7 +48,7 @@ impl<T, E> Pending<T, E> {
     }
 }
 
-/// Why nothing is written where a thread that does has ended.
+/// Why nothing is written after a thread on which writing depends has ended.
 pub(super) const GONE: &str = "the writer is gone";
 
 pub(super) fn gone() -> StoreError {
@@ -56,12 +56,13 @@ pub(super) fn gone() -> StoreError {
 }
 
 impl Store {
-    /// Runs a job on a domain: the critical section of admission. It sees all earlier entries, those of the group
-    /// commit under way included, and no other job runs meanwhile. If it gives an error or panics, nothing of it stays.
+    /// Runs a job on a domain: the critical section of admission. It sees all earlier entries, including those of the
+    /// group commit under way, and no other job runs meanwhile. If it returns an error or panics, nothing of it
+    /// remains.
     ///
     /// # Errors
-    /// When as many writes wait as may wait. Everything else comes with the result, also that there is no such domain
-    /// or that it is behind what was signed for it.
+    /// When as many writes as allowed are waiting. All other errors come with the result, even that there is no such
+    /// domain or that it is behind what was signed for it.
     pub fn write<T, E>(
         &self,
         domain: DomainNumber,
@@ -85,7 +86,7 @@ impl Store {
         E: Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        // Whoever has stopped waiting does not want to know.
+        // A caller that has stopped waiting does not want to know.
         let send = move |result| drop(sender.send(result));
         let job: Job = Box::new(move |tx| match run(tx, job) {
             Ok(value) => Done { keep: true, answer: answer_with(send, |head| Ok(Written { value, head })) },
@@ -108,7 +109,7 @@ impl Store {
         })
     }
 
-    /// Work on the writer's connection in a transaction of its own.
+    /// Runs work on the writer's connection in a transaction of its own.
     pub(crate) fn desk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -116,7 +117,8 @@ impl Store {
         self.with_writer(move |writer| at_desk(writer, work))
     }
 
-    /// The same of work that may delete what must not survive in the files: beside its result it says whether it has.
+    /// As [`Store::desk`], for work that may delete what must not survive in the files: it returns, beside its result,
+    /// whether it has.
     pub(crate) fn desk_erasing<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<(T, bool), StoreError> + Send + 'static,
@@ -129,8 +131,8 @@ impl Store {
                 }
                 Ok((done, erases))
             })?;
-            // Before the writer does anything else: a round through the pages that ends in between would take away what
-            // says that there is one to be made.
+            // Before the writer does anything else: a pass through the pages that ends in between would delete the note
+            // that another is due.
             if erases {
                 writer.note_erased();
             }
@@ -138,7 +140,7 @@ impl Store {
         })
     }
 
-    /// Work that only the writer may do, between two group commits.
+    /// Runs work that only the writer may do, between two group commits.
     pub(crate) fn with_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
@@ -149,12 +151,12 @@ impl Store {
         receiver.recv().map_err(|_| gone())?
     }
 
-    /// Makes a domain without entries. `entry0`, leaf data, pins its identity: another entry 0 is refused.
+    /// Creates a domain without entries. `entry0` is leaf data and pins its identity: another entry 0 is refused.
     ///
-    /// A home whose database is lost but not its head's file is behind from the start, and can only be restored.
+    /// A home whose database is lost, but not its head's file, is behind from the start and can only be restored.
     ///
     /// # Errors
-    /// When there is one of this name, or the database fails.
+    /// When there is already one of this name, or the database fails.
     pub fn create_domain(
         &self,
         name: &DomainName,
@@ -170,7 +172,8 @@ impl Store {
             let number = DomainNumber::new(last + 1).ok_or_else(|| StoreError::refused("too many domains"))?;
             let info = DomainInfo { number, name, part, entry0 };
             let mut state = DomainState::empty(info.clone());
-            // Before it is stored: where its head's file cannot be read there is no domain, in memory as on the disk.
+            // Before it is stored: if its head's file cannot be read, there must be no domain, neither in memory nor on
+            // disk.
             state.take_standing(&writer.log, &writer.shared.heads)?;
             let result = in_transaction(&mut writer.log, |log| table::insert_domain(log, &info));
             result.map_err(|error| writer.assess(error))?;
@@ -179,7 +182,8 @@ impl Store {
         })
     }
 
-    /// Pins a mirror to another entry 0. It must be empty: what it holds is of the log that it was pinned to.
+    /// Pins a mirror to another entry 0. The mirror must be empty: what it holds belongs to the log to which it was
+    /// pinned.
     ///
     /// # Errors
     /// When there is no such domain, it is not an empty mirror, or the database fails.
@@ -202,27 +206,27 @@ impl Store {
 fn at_desk<T>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let before = writer.log.total_changes();
     let done = in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))?;
-    // What changes nothing needs no room.
+    // If nothing was changed, no room was needed.
     if writer.log.total_changes() != before {
         writer.shared.note_room(true);
     }
     Ok(done)
 }
 
-/// Runs a job; a panic in it is an error like others.
+/// Runs a job; a panic in it is returned as an error.
 fn run<T, E>(
     tx: Result<&mut WriteTx<'_>, StoreError>,
     job: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>,
 ) -> Result<T, WriteError<E>> {
     let tx = tx?;
-    // What the job had in hand is thrown away: the draft is rolled back to where the job began.
+    // Whatever the job was doing is discarded: the draft is rolled back to where the job began.
     match catch_unwind(AssertUnwindSafe(|| job(tx))) {
         Ok(result) => result.map_err(WriteError::Job),
         Err(_) => Err(StoreError::Panicked.into()),
     }
 }
 
-/// An answer that holds only if the commit came through: even a refusal may rest on what was to be committed with it.
+/// An answer that is valid only if the commit succeeded: even a refusal may rest on what was to be committed with it.
 fn answer_with<T, E>(
     send: impl FnOnce(Result<Written<T>, WriteError<E>>) + Send + 'static,
     outcome: impl FnOnce(Head) -> Result<Written<T>, WriteError<E>> + Send + 'static,

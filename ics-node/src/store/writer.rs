@@ -37,50 +37,50 @@ use super::transaction::WriteTx;
 use super::types::{DomainNumber, Head, Key, Position, Seal, Standing, StoredEntry};
 use crate::open_files::are_short;
 
-/// Jobs, bytes and entries above which no further job joins a commit.
+/// The numbers of jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_ENTRIES: usize = 10_000;
 
-/// Entries above which none joins either if nothing is being synced: judging so many takes as long as a sync. Else all who
-/// submit in bulk would wait for the same commit, and then all have their next statements checked at once, while the
-/// writer has nothing to do.
+/// The number of entries above which no job joins even if nothing is being synced: judging this many takes as long as a
+/// sync. Otherwise all bulk submitters would wait for the same commit, and then all have their next statements checked
+/// at once while the writer is idle.
 const WORTH_ENTRIES: usize = 500;
 
-/// Bytes in the write-ahead log after which it is copied into the database.
+/// How many bytes may be in the write-ahead log before it is copied into the database.
 const CHECKPOINT_BYTES: usize = 8 << 20;
 
-/// What waits for the writer.
+/// A task for the writer.
 pub(crate) enum Task {
     /// A job on one domain, to share a commit with others.
     Write(Write),
-    /// Something else, in a transaction of its own.
+    /// Other work, in a transaction of its own.
     Desk(DeskWork),
 }
 
-/// Something other than appending that only the writer may do.
+/// Work other than appending that only the writer may do.
 pub(crate) type DeskWork = Box<dyn FnOnce(Result<&mut Writer, StoreError>) + Send>;
 
 /// A job on one domain.
 pub(crate) struct Write {
     pub(crate) domain: DomainNumber,
-    /// Whether it brings back the lost tail of a domain that is behind.
+    /// Whether it restores the lost tail of a domain that is behind.
     pub(crate) restoring: bool,
     pub(crate) job: Job,
 }
 
-/// Runs on the domain's draft, or is told why it cannot; then says how to answer.
+/// Runs on the domain's draft, or is told why it cannot; then says how it is to be answered.
 pub(crate) type Job = Box<dyn FnOnce(Result<&mut WriteTx<'_>, StoreError>) -> Done + Send>;
 
 /// The end of a job.
 pub(crate) struct Done {
-    /// Whether what it did is to stay.
+    /// Whether its changes are to be kept.
     pub(crate) keep: bool,
-    /// Answers it once the commit is through, or has failed.
+    /// Answers the job once the commit has succeeded or failed.
     pub(crate) answer: Answer,
 }
 
-/// Takes the new head, or why there is none.
+/// Takes the new head, or the reason why there is none.
 pub(crate) type Answer = Box<dyn FnOnce(Result<Head, StoreError>) + Send>;
 
 /// The writer's own connections and state.
@@ -89,11 +89,11 @@ pub(crate) struct Writer {
     reading: Reading,
     pub(crate) shared: Arc<Shared>,
     flusher: Flusher,
-    /// What the domains are with all that is committed; readers may not know it yet.
+    /// The states of domains with everything committed; readers may not see it yet.
     ahead: BTreeMap<DomainNumber, Arc<DomainState>>,
-    /// Bytes in the write-ahead log that may not be in the database, about.
+    /// Roughly how many bytes of the write-ahead log may not be in the database.
     since_checkpoint: usize,
-    /// What erased entries have left behind.
+    /// The removal of erased data.
     pub(crate) cleaning: Cleaning,
 }
 
@@ -138,7 +138,7 @@ impl Writer {
                     }
                     Task::Desk(work) => {
                         self.finish(core::mem::take(&mut group));
-                        // What it finds and leaves is what readers see.
+                        // It must find, and leave, the state that readers see.
                         self.flusher.wait();
                         self.ahead.clear();
                         let ready = self.shared.check_writable().and_then(|()| sync_with_commit(&self.log, true));
@@ -148,12 +148,12 @@ impl Writer {
             }
             self.finish(group);
             if self.cleaning.is_overdue() {
-                // Where something always waits, there is no other time for it.
+                // If something is always waiting, there is no better time for this.
                 self.flusher.wait();
                 self.clean();
             }
         }
-        // What was committed must be on the disk before the last connection tidies up.
+        // What was committed must be on disk before the last connection cleans up.
         self.flusher.wait();
         self.end_cleaning();
         if !self.may_copy_wal()
@@ -163,14 +163,14 @@ impl Writer {
         }
     }
 
-    /// Whether the write-ahead log may be copied into the database: not where a sync of it has failed. SQLite would sync it
-    /// once more and believe that, and a power cut might leave a part of a commit whose rest is nowhere.
+    /// Whether the write-ahead log may be copied into the database: not after a sync of it has failed. SQLite would
+    /// sync it again and believe the result, and a power cut might leave part of a commit whose rest is nowhere.
     pub(crate) fn may_copy_wal(&self) -> bool {
         self.shared.check_writable().is_ok()
     }
 
-    /// A further task for a group, if one waits. While another group is being synced, a small one is not worth a commit of
-    /// its own: it would be made durable no sooner than with all who come until then.
+    /// Takes another task into a group, if one waits. While another group is being synced, a small one is not worth a
+    /// commit of its own: it would become durable no sooner than together with all that come until then.
     fn another(&self, group: &Group, tasks: &Receiver<Task>) -> Option<Task> {
         tasks.try_recv().ok().or_else(|| {
             if group.entries() >= WORTH_ENTRIES || self.flusher.is_idle() {
@@ -181,7 +181,7 @@ impl Writer {
         })
     }
 
-    /// The next task; `None` when the store closes. Meanwhile what was erased is cleared away.
+    /// The next task; `None` when the store closes. In pauses, erased data are cleared away.
     fn next(&mut self, tasks: &Receiver<Task>) -> Option<Task> {
         while let Some(wait) = self.cleaning.next() {
             match tasks.recv_timeout(wait) {
@@ -277,7 +277,7 @@ impl Writer {
         }
     }
 
-    /// Writes the heads' new files, which take their places when the commit is durable: where the disk has no room for
+    /// Writes the new heads' files, which are put in place when the commit is durable: if the disk has no room for
     /// them, or the system no file, nothing is committed.
     fn stage(&self, changed: &[(DomainState, Draft)]) -> Result<BTreeMap<DomainNumber, Staged>, StoreError> {
         let new = changed.iter().filter_map(|(state, draft)| Some((state.info.number, new_seal(state, draft)?)));
@@ -288,7 +288,7 @@ impl Writer {
         })
     }
 
-    /// Copies the write-ahead log into the database, as far as readers allow. All of it must be on the disk.
+    /// Copies the write-ahead log into the database, as far as readers allow. All of it must be on disk.
     fn checkpoint(&mut self) {
         if !self.may_copy_wal() {
             return;
@@ -301,7 +301,7 @@ impl Writer {
         }
     }
 
-    /// The state that the draft leads to, with its checkpoint.
+    /// The state that the draft results in, with its checkpoint.
     fn sealed(&self, draft: &Draft) -> Result<DomainState, StoreError> {
         let mut state = DomainState::clone(&draft.base);
         let (size, root) = (draft.tree.size(), draft.tree.root());
@@ -319,7 +319,7 @@ impl Writer {
         if let Standing::Behind { signed: Some(signed) } = &state.standing
             && signed.size == size
         {
-            // Its root is the same: the job was checked. All that was signed is here again.
+            // Its root is the same, since the job was checked. Everything that was signed is here again.
             state.head.seal = Some(signed.clone());
             state.standing = if state.held { Standing::Behind { signed: None } } else { Standing::Current };
         }
@@ -338,20 +338,21 @@ impl Writer {
         Ok(Seal { size, root, note: signed.note, cosigned_at: signed.cosigned_at })
     }
 
-    /// Writes drafts to the database, and lets the index know. What erases is durable with it: the index forgets at once.
+    /// Writes drafts to the database and updates the index. Erasures are durable at once, because the index forgets at
+    /// once.
     fn commit(&mut self, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
         if changed.is_empty() {
             return Ok(());
         }
         let forgotten = self.to_forget(changed)?;
         if !forgotten.is_empty() {
-            // A crash before the index has forgotten makes the next start build it again.
+            // After a crash before the index has forgotten, the next start rebuilds it.
             self.shared.index.will_forget(&self.shared.index_path).map_err(|error| self.assess(error))?;
         }
         let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
         let stored = sync_with_commit(&self.log, erases).and_then(|()| store(&mut self.log, changed));
         if let Err(error) = stored.map_err(|error| self.assess(error)) {
-            // Of what a broken disk has left only a restart can tell: then the index must be built again.
+            // After a disk failure only a restart can tell what was written; then the index must be rebuilt.
             if !forgotten.is_empty() && self.shared.check_writable().is_ok() {
                 self.shared.index.will_not_forget(&self.shared.index_path);
             }
@@ -372,7 +373,7 @@ impl Writer {
         Ok(())
     }
 
-    /// What erased entries are found by and are not to be found by any more.
+    /// The keys under which erased entries must no longer be found.
     fn to_forget(&self, changed: &[(DomainState, Draft)]) -> Result<Vec<(Key, Position)>, StoreError> {
         let mut forgotten = Vec::new();
         for (state, draft) in changed {
@@ -393,8 +394,9 @@ impl Writer {
         Ok(forgotten)
     }
 
-    /// A full disk can be emptied and a rule kept. After a failed fsync the kernel may have dropped what it could not
-    /// write and report success the next time, so nothing that follows could be relied upon.
+    /// Decides what an error means for the store. Room can be made on a full disk, and rules can be kept. But after a
+    /// failed fsync the kernel may have dropped what it could not write and report success the next time, so nothing
+    /// afterwards could be relied upon.
     pub(crate) fn assess(&self, error: StoreError) -> StoreError {
         match &error {
             StoreError::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
@@ -406,7 +408,7 @@ impl Writer {
                 self.shared.note_room(false);
                 error
             }
-            // Of a file beside the database, before anything was committed.
+            // This concerns a file beside the database, before anything was committed.
             StoreError::Io { source, .. } if is_full(source.kind()) => {
                 self.shared.note_room(false);
                 StoreError::NoRoom
@@ -417,10 +419,11 @@ impl Writer {
     }
 }
 
-/// Says whether a commit syncs what it has written. To be said before each transaction: if it fails, nothing has happened.
+/// Sets whether a commit syncs what it has written. To be called before each transaction: if it fails, nothing has
+/// happened.
 ///
-/// Who leaves the syncing to others must not copy the write-ahead log into the database either: SQLite syncs it for that,
-/// and tells nobody if that fails.
+/// A caller that leaves syncing to others must not copy the write-ahead log into the database either: SQLite syncs it
+/// for that, and does not report a failure.
 pub(crate) fn sync_with_commit(log: &Connection, syncs: bool) -> Result<(), StoreError> {
     let (synchronous, pages) = if syncs { ("FULL", 1000) } else { ("NORMAL", 0) };
     log.pragma_update(None, "synchronous", synchronous)?;
@@ -437,7 +440,7 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
             table::insert_tile(&transaction, number, tile, &hashes)?;
         }
         super::certified::keep(&transaction, number, &draft.certified)?;
-        // What was filled in and is erased by the same commit must not come back.
+        // What is filled in and erased by the same commit must not come back.
         draft.amendments.fill(&transaction, number, state.sight)?;
         for (index, remnant) in &draft.erased {
             table::erase_entry(&transaction, number, *index, remnant)?;

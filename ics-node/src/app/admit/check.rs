@@ -1,4 +1,4 @@
-//! What a body is before any policy is asked: parsed, and its signatures verified, a batch at a time.
+//! Checks of a body that need no policy: it is parsed and its signatures are verified, a batch at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::background::breathe_among;
 use crate::parallel;
 use crate::store::{Key, StoreError};
 
-/// A body whose signatures are good; whether the policy admits it is for the writer to say.
+/// A body whose signatures are good; whether the policy admits it is decided in the writer.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) body: Vec<u8>,
     pub(crate) what: What,
-    /// What its entry will be found by.
+    /// The keys under which its entry will be found.
     pub(crate) keys: Vec<Key>,
 }
 
@@ -37,9 +37,9 @@ pub(crate) enum What {
     Statement(Box<Statement>),
     Certificate(Box<Certificate>),
     Certification(Box<Certification>),
-    /// Its signatures are counted when the descriptor before it is at hand.
+    /// Its signatures are counted once the preceding descriptor is at hand.
     Descriptor(Box<SignedDescriptor>),
-    /// Its signatures are counted by the descriptor that rules.
+    /// Its signatures are counted under the descriptor in force.
     Erasure(Box<SignedErasure>),
 }
 
@@ -56,22 +56,23 @@ impl What {
     }
 }
 
-/// Bodies below which a thread more is not worth its start: of those with RSA, and of others.
+/// Below this many bodies another thread is not worth starting: bodies with RSA signatures, and others.
 const SLOW: usize = 16;
 const QUICK: usize = 250;
 
-/// Signatures that are verified in one piece where there are few: then others are let in. Large pieces cost less for each,
-/// and are for those who bring many.
+/// How many signatures of a small batch are verified in one piece, after which others get their turn. Large pieces cost
+/// less per signature and are for those who bring many.
 const PIECE: usize = 16;
 
-/// A body that is legal by itself, in canonical form.
+/// A body that is well formed by itself, with its bytes in canonical form.
 pub(super) type Parsed = Result<(Body, Vec<u8>), Problem>;
 
-/// Parses bodies and verifies their signatures, all of a batch together; each as of the time given with it, at which the
-/// keys behind it are judged.
+/// Parses bodies and verifies their signatures, a whole batch together. The keys behind a body are judged as of the
+/// time given with it.
 ///
-/// A certificate serves the statements behind it, before the earlier state of it that the domain holds: as if each body had
-/// come alone. Whether it is admitted is not known here, so the writer looks again.
+/// A certificate serves the statements behind it in the batch, in preference to the earlier state that the domain
+/// holds, as if each body had come alone. Whether the certificate is admitted is not known here, so the writer checks
+/// again.
 pub(crate) fn check_bodies(
     domain: Option<&Domain>,
     bodies: Vec<(Vec<u8>, Timestamp)>,
@@ -81,7 +82,8 @@ pub(crate) fn check_bodies(
     check_parsed(domain, parse_all(bodies), times, seed)
 }
 
-/// The same of what is sent in: a certificate counts together with all that the log has of it, as it will go in.
+/// As [`check_bodies`], for bodies that are sent in: a certificate is first united with all that the log has of it, as
+/// it will be appended.
 pub(crate) fn check_sent(
     domain: Option<&Domain>,
     entries: &impl Entries,
@@ -96,7 +98,7 @@ pub(crate) fn check_sent(
     Ok(check_parsed(domain, parsed, times, seed))
 }
 
-/// The same of a statement that was signed here a moment ago, by a signer whom the domain knows.
+/// As [`check_bodies`], for a statement that was signed here a moment ago by a signer whom the domain knows.
 pub(crate) fn check_signed(
     domain: &Domain,
     (body, signed): (Vec<u8>, SignedHere),
@@ -146,8 +148,8 @@ fn check_parsed(
     collect(results, verify_all(batch, seed))
 }
 
-/// The same of what a log holds. There only the canonical form counts, as for whoever reads the log later: a home logs
-/// nothing else.
+/// As [`check_bodies`], for what a log holds. There only the canonical form is accepted, as by every later reader of
+/// the log: a home logs nothing else.
 pub(crate) fn check_logged(
     domain: Option<&Domain>,
     bodies: &[(&[u8], Timestamp)],
@@ -165,8 +167,8 @@ pub(crate) fn check_logged(
     check_bodies(domain, owned, seed).into_iter().zip(bodies).map(as_logged).collect()
 }
 
-/// Of the bodies that are certificates, those that serve what stands behind them: of a signer who has none yet, or another
-/// state of his that goes beyond the one there. An older one, as stands in many a keyring, the log does not take.
+/// Of the bodies that are certificates, those that serve the statements behind them: one of a signer who has none yet,
+/// or a state that extends the present one. An older state, as many keyrings hold, is not taken by the log.
 fn serving(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timestamp]) -> Vec<Option<Arc<Certificate>>> {
     let mut newest: BTreeMap<Fingerprint, Arc<Certificate>> = BTreeMap::new();
     let mut serving = Vec::with_capacity(parsed.len());
@@ -188,13 +190,13 @@ fn serving(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timestamp]) -> V
     serving
 }
 
-/// For each statement, the certificate under which it is verified.
+/// The certificate under which each statement is verified.
 fn certificates_of(
     domain: Option<&Domain>,
     parsed: &[Parsed],
     serving: &[Option<Arc<Certificate>>],
 ) -> Vec<Option<Arc<Certificate>>> {
-    // By issuer: what stands before in the batch, or else what the domain holds.
+    // By issuer: the certificate earlier in the batch, or else the one that the domain holds.
     let mut known: BTreeMap<Fingerprint, Option<Arc<Certificate>>> = BTreeMap::new();
     let held = |issuer| domain.and_then(|domain| domain.signer(&issuer).ok()).cloned().map(Arc::new);
     let mut certificates = Vec::with_capacity(parsed.len());
@@ -213,8 +215,9 @@ fn certificates_of(
     certificates
 }
 
-/// The certifications of a batch, verified, each under the certificate of whoever has made it: one that stands before it
-/// in the batch, or that the domain holds. On all processors: most of them are by RSA, which has no batches.
+/// Verifies the certifications of a batch, each under its maker's certificate: one earlier in the batch, or one that
+/// the domain holds. All processors are used, since most of these signatures are RSA, which cannot be verified in
+/// batches.
 fn certifications_of(
     domain: Option<&Domain>,
     parsed: &[Parsed],
@@ -236,7 +239,7 @@ fn certifications_of(
     parallel::map(tasks, SLOW, verify_certification)
 }
 
-/// Key ids collide, if somebody wants them to: whoever's key makes the signature good has made it.
+/// Key ids collide if somebody wants them to, so the maker is the one whose key verifies the signature.
 fn verify_certification(
     (certification, under, at): (&UnverifiedCertification, Vec<&Certificate>, Timestamp),
 ) -> Result<What, Problem> {
@@ -261,7 +264,7 @@ const fn code_of_certification(error: &CertificationError) -> Code {
     }
 }
 
-/// A result, or a body whose statement is in the batch.
+/// A result, or a body whose statement has been put into the batch.
 enum Sorted {
     Known(Result<Checked, Problem>),
     Batched { body: Vec<u8>, keys: Vec<Key> },
@@ -280,7 +283,7 @@ fn collect(results: Vec<Sorted>, verified: Vec<Result<Box<Statement>, VerifyErro
     results.into_iter().map(next).collect()
 }
 
-/// A body that needs no batch: its signatures were verified as it was parsed, or are counted later.
+/// A body that needs no batch: its signatures were verified while it was parsed, or are counted later.
 pub(in crate::app) fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
     let keys = keys_of_body(body.kind(), &body, &mut Hashed::default());
     let what = match body {
@@ -294,15 +297,15 @@ pub(in crate::app) fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Pro
     Ok(Checked { body: bytes, what, keys })
 }
 
-/// A certificate is verified as it is parsed, most of them by RSA; statements wait for their batch.
+/// Certificates, most of them RSA, are verified while they are parsed; statements wait for their batch.
 fn parse_all(bodies: Vec<Vec<u8>>) -> Vec<Parsed> {
-    // Of so many every processor gets a share anyway.
+    // With more than these, every processor gets a share anyway.
     let is_slow = bodies.len() <= QUICK && bodies.iter().any(|body| is_certificate(body));
     let least = if is_slow { SLOW } else { QUICK };
     parallel::map(bodies, least, parse_one)
 }
 
-/// Verifies on all processors, or, of what comes in as it arises, a little at a time.
+/// Verifies a large batch on all processors; a small one, as statements come in one by one, in small pieces.
 fn verify_all(
     batch: Vec<(Box<Unverified>, &Certificate, Timestamp)>,
     seed: [u8; 32],
@@ -312,15 +315,17 @@ fn verify_all(
     let (mut batch, mut parts, mut seed) = (batch.into_iter(), Vec::new(), seed);
     while batch.len() > 0 {
         parts.push((batch.by_ref().take(share).collect(), seed));
-        // Coefficients must not be known beforehand; another seed draws others.
+        // The coefficients of a batch must not be predictable; another seed gives others.
         seed[0] = seed[0].wrapping_add(1);
     }
-    // A large one is for the pool even where it is the only one: so no more of them are under way than there are processors.
+    // A large piece goes to the pool even if it is the only one, so that no more of them run at once than there are
+    // processors.
     let least = if is_small { parts.len() } else { 0 };
     parallel::map(parts, least, |(part, seed)| verify_batch(part, seed)).into_iter().flatten().collect()
 }
 
-/// Exactly one body in any legal framing. What is canonical already, and nearly everything is, is kept as it came.
+/// Parses exactly one body in any legal framing. If it is already canonical, as nearly all are, its bytes are kept as
+/// they are.
 fn parse_one(bytes: Vec<u8>) -> Parsed {
     let refused = |error: BodyError| Problem::of(code_of_body(&error), error.to_string());
     let first = match body::parse(&bytes) {
@@ -333,8 +338,8 @@ fn parse_one(bytes: Vec<u8>) -> Parsed {
     }
 }
 
-/// A signature over other bytes is found out by two octets when it is read, and once in 65,536 times only when it is
-/// verified: one code for both.
+/// A signature over other bytes is usually noticed when it is read, by its two-octet prefix, and once in 65,536 times
+/// only when it is verified: both cases have one code.
 const fn code_of_body(error: &BodyError) -> Code {
     match error {
         BodyError::Signature(SignatureError::Prefix) => Code::BadSignature,

@@ -1,5 +1,5 @@
-//! Enrolment: a device without a secure element makes its key at set-up time and asks to be introduced; an operator
-//! looks at it and lets a signer introduce it.
+//! Enrolment: a device without a secure element generates its key during set-up and asks to be introduced; an operator
+//! examines the request and has a signer introduce the device.
 
 use std::collections::BTreeSet;
 
@@ -23,10 +23,10 @@ use crate::app::{App, AppError, Asker};
 use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};
 
-/// Budgets of those who ask: 32 KiB.
+/// How many askers' budgets are kept: 32 KiB.
 const ASKERS: usize = 4_096;
 
-/// How often each may leave a request, so that nobody alone fills the operator's desk.
+/// Limits how often each asker may leave a request, so that nobody alone fills the operator's list.
 pub(in crate::app) struct Enrolling(Shares);
 
 impl Default for Enrolling {
@@ -37,12 +37,12 @@ impl Default for Enrolling {
 }
 
 impl App {
-    /// Keeps a device's request. Asking again with the same key gives the request that is there, unless that was refused:
+    /// Stores a device's request. Asking again with the same key returns the stored request, unless that was refused:
     /// what was wrong with it may have been put right.
     ///
     /// # Errors
-    /// When the asker has used up what he may, the domain has its home elsewhere, too many requests wait, too much is
-    /// asked for, or the certificate does not prove possession of its key.
+    /// When the asker has used up their budget, the domain has its home elsewhere, too many requests are waiting, too
+    /// much is asked for, or the certificate does not prove possession of its key.
     pub fn enrol(
         &self,
         asker: Asker,
@@ -57,8 +57,8 @@ impl App {
         let certificate = certificate(request).map_err(malformed)?;
         let token = token(&hosted, &certificate.primary().to_string());
         match self.store().enrol(hosted.number, &token, json, self.clock().now()) {
-            // One that is there already is the same request: its key is the same.
-            // Whose it is the certificate does not show: it may have been published.
+            // A stored request with the same key is the same request. The certificate does not show who is asking: it
+            // may have been published.
             Ok(_) | Err(StoreError::Exists { .. }) => {
                 self.enrolment(domain, &certificate.primary().to_string()).map(EnrolmentAnswer::from)
             }
@@ -66,10 +66,11 @@ impl App {
         }
     }
 
-    /// A page of the requests that wait for an operator. A request whose device has been introduced meanwhile is approved.
+    /// A page of the requests that wait for an operator. If the device has been introduced meanwhile, the request is
+    /// marked as approved.
     ///
     /// # Errors
-    /// When the domain has its home elsewhere, or no page is so long.
+    /// When the domain has its home elsewhere, or the page asked for is too long.
     pub fn enrolments(&self, domain: &DomainName, query: PageQuery) -> Result<EnrolmentPage, AppError> {
         let limit = page_items(query.limit)?;
         let hosted = self.home(domain)?;
@@ -96,10 +97,10 @@ impl App {
         Ok(enrolment)
     }
 
-    /// Refuses a request that waits.
+    /// Refuses a waiting request.
     ///
     /// # Errors
-    /// When there is none of this key.
+    /// When there is none for this key.
     pub fn refuse_enrolment(&self, domain: &DomainName, id: &str, why: &str) -> Result<Enrolment, AppError> {
         let enrolment = self.enrolment(domain, id)?;
         let why: String = why.chars().take(limits::TEXT_BYTES / 4).collect();
@@ -109,11 +110,11 @@ impl App {
         self.enrolment(domain, id)
     }
 
-    /// Deletes a request, in whatever state it is, and says how it stood: what it asks for may name people, and no erasure
-    /// of a statement reaches it. The device may ask again.
+    /// Deletes a request, whatever its state, and returns what it was: it may name people, and erasing a statement does
+    /// not reach it. The device may ask again.
     ///
     /// # Errors
-    /// When there is none of this key.
+    /// When there is none for this key.
     pub fn forget_enrolment(&self, domain: &DomainName, id: &str) -> Result<EnrolmentAnswer, AppError> {
         let enrolment = self.enrolment(domain, id)?;
         self.store().forget_enrolment(enrolment.number)?;
@@ -153,8 +154,9 @@ impl App {
         Ok(Enrolment { number: stored.id, id, state, reason, received_at: stored.at, request, same_key })
     }
 
-    /// The things that have, or had, a key under other fingerprints: one that is blocked would come back so. Whoever asks
-    /// is not told, since things may be hidden, and the certificate need not be his; the operator decides.
+    /// The things that have or had this key under another fingerprint: a blocked device could come back that way. This
+    /// is told to the operator, who decides, but not to the asker, since things may be hidden and the certificate need
+    /// not be the asker's.
     fn same_key(&self, hosted: &Hosted, certificate: &Certificate) -> Result<Vec<String>, AppError> {
         let primary = certificate.primary();
         let key = certificate.public_keys().find(|key| key.fingerprint() == primary);
@@ -175,7 +177,8 @@ impl App {
     }
 }
 
-/// A request as it is kept. What strangers leave waits until an operator has looked at it, so each has little room.
+/// A request as it is stored. Requests of strangers wait until an operator has looked at them, so each gets little
+/// room.
 fn bounded(request: &EnrolmentRequest) -> Result<Vec<u8>, AppError> {
     let json = serde_json::to_vec(request).map_err(|error| AppError::Internal(error.to_string()))?;
     if json.len() > limits::ENROLMENT_BYTES {
@@ -185,7 +188,7 @@ fn bounded(request: &EnrolmentRequest) -> Result<Vec<u8>, AppError> {
     Ok(json)
 }
 
-/// Whether names, attributes and kind are such as a device may ask for.
+/// Checks that a device may ask for these names, attributes and kind.
 fn check_wanted(request: &EnrolmentRequest) -> Result<(), String> {
     if !request.kind.has_key() {
         return Err(format!("a {} has no key to enrol with", request.kind));
@@ -222,7 +225,7 @@ fn unknown(id: &str) -> AppError {
     AppError::new(Code::UnknownEnrolment, format!("there is no enrolment request of `{id}`"))
 }
 
-/// By what the store finds a request: one for each key in each domain.
+/// The key under which the store finds a request: one for each key in each domain.
 fn token(hosted: &Hosted, id: &str) -> String {
     format!("{}/{id}", hosted.name)
 }

@@ -1,5 +1,5 @@
-//! Erasing what a statement says: the node proposes the erasure that the owners have to sign, so that nothing is
-//! unblocked by it.
+//! Erasing what a statement says: the node proposes the erasure that the owners have to sign, made so that it unblocks
+//! nothing.
 
 use ics_core::domain::Context;
 use ics_core::statement::Erasure;

@@ -1,4 +1,4 @@
-//! The part of admission that runs in the writer: a home and its mirrors judge an entry in the same way, at the same
+//! The part of admission that runs in the writer. A home and its mirrors judge an entry in the same way, at the same
 //! place in the log.
 
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::api::problem::Code;
 use crate::app::entries::{Before, Entries, Line, Log, body_key, restore};
 use crate::store::{Content, Part, StoreError, WriteTx};
 
-/// What the policy says of an entry.
+/// How the policy judges an entry.
 pub(crate) enum Judgement {
     /// It has effect.
     Admitted(Admission),
-    /// It stands in the log already, at this index.
+    /// It already stands in the log, at this index.
     Present(u64),
-    /// It has none, and why.
+    /// It has no effect, for this reason.
     Refused(Problem),
 }
 
@@ -40,20 +40,20 @@ pub(crate) struct Admission {
     change: Change,
 }
 
-/// What an entry changes in what the domain knows of itself.
+/// How an entry changes what the domain knows about itself.
 enum Change {
     Nothing,
     Certificate(Box<Certificate>),
     Certification(Box<Certification>),
     Descriptor(Box<Descriptor>),
-    /// The index of the entry that is erased, and what is left of it.
+    /// The index of the erased entry, and its remnant.
     Erase(u64, Remnant),
-    /// Nothing, but it is noted at the domain's home.
+    /// Nothing, but something is noted at the domain's home.
     Noted(Box<Notes>),
 }
 
-/// Judges what would become the entry at the log's present end, with this header. Whoever judges one entry after the other
-/// keeps `line` from one to the next.
+/// Judges what would become the next entry of the log, with this header. A caller that judges one entry after another
+/// passes the same `line` each time.
 pub(crate) fn judge(
     log: &impl Log,
     domain: Option<&Domain>,
@@ -74,8 +74,8 @@ fn judge_next(
     line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     match (domain, &checked.what) {
-        // The certificate by which it was verified may have been refused since, or have gone on to another state. The
-        // key is the same: what the certificate that is there by now says of it counts.
+        // The certificate by which it was verified may have been refused since, or replaced by another state. The key
+        // is the same, and what the certificate now held says about it counts.
         (Some(domain), What::Statement(statement)) => match domain.signer(&statement.issuer()) {
             Ok(held) if held.primary() == statement.signer() => {
                 let key = key_of(held, statement, header);
@@ -100,14 +100,15 @@ fn judge_next(
     }
 }
 
-/// The signer's key, if it may make the statement at the time of its admission. A home verifies before it is the writer's
-/// turn, and gives the time then; everybody else verifies as of that time, so it must hold here too.
+/// The signer's key, if it may make the statement at the time of admission. A home verifies before the writer's turn
+/// comes and only then assigns the time; everybody else verifies as of that time, so the key must be good here too.
 fn key_of<'a>(held: &'a Certificate, statement: &Statement, header: &Header) -> Result<&'a PublicKey, KeyRefusal> {
     let purpose = if statement.subject().kind().has_key() { Purpose::Certify } else { Purpose::Sign };
     held.key_for(&statement.issuer(), purpose, header.keys_judged_at())
 }
 
-/// Refuses what is new where the key may not sign by now. Who sends in again what stands in the log gets its receipt still.
+/// Refuses anything new if the key may no longer sign. If the entry already stands in the log, sending it in again
+/// still gives its receipt.
 fn if_by(key: Result<&PublicKey, KeyRefusal>, judged: Judgement) -> Judgement {
     match (judged, key) {
         (Judgement::Admitted(_), Err(error)) => Judgement::Refused(Problem::of(Code::SignerKey, error.to_string())),
@@ -119,8 +120,9 @@ fn refused(code: Code, detail: impl Into<String>) -> Judgement {
     Judgement::Refused(Problem::of(code, detail.into()))
 }
 
-/// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements and
-/// their erasures are ever hidden; anything else that was has no effect. Whoever judges one after the other keeps `line`.
+/// Judges an entry that already stands in the log, at its own place; `domain` is the domain as it was there. Only
+/// statements and their erasures are ever hidden, so anything else that was hidden has no effect. Callers pass the same
+/// `line` from one entry to the next.
 pub(crate) fn judge_earlier(
     tx: &WriteTx<'_>,
     index: u64,
@@ -168,7 +170,7 @@ fn judge_statement(
     })
 }
 
-/// An adopted entry is proven by a checkpoint of the home that the descriptor pins for its source.
+/// Verifies that an adopted entry is proven by a checkpoint of the home that the descriptor pins for its source.
 fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Judgement> {
     let Some(pinned) = domain.source(&source.origin) else {
         let detail = format!("the descriptor lists no source `{}`", source.origin);
@@ -252,7 +254,7 @@ fn judge_erasure(
     line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     if header.source.is_some() {
-        // What was taken over before stays, until the owners here erase it as well.
+        // What was taken over before stays until the owners of this domain erase it as well.
         if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure)? {
             return Ok(Judgement::Present(taken.index()));
         }
@@ -263,18 +265,19 @@ fn judge_erasure(
         );
         return Ok(refused(Code::StatementErased, detail));
     }
-    // Nothing is read for one that the owners have not signed.
+    // Nothing is read for an erasure that the owners have not signed.
     if let Err(refusal) = domain.check_erasure_signed(signed, header.admitted_at) {
         return Ok(Judgement::Refused(Problem::refused(&refusal)));
     }
-    // By its own bytes nobody looks for one; that it stands there already, what it erased says.
+    // Nobody looks up an erasure by its own bytes; whether it already stands in the log is seen from the statement that
+    // it erases.
     let id = signed.erasure.statement;
     let mut erasable = find_erasable(entries, domain, &signed.erasure)?;
     if matches!(erasable, Found::Nothing) {
         erasable = withheld(log, entries, &signed.erasure)?;
     }
     let subject = match &erasable {
-        // It is over already, and nothing more is asked.
+        // It has already been erased, so nothing more is read.
         Found::Statement(logged) if logged.is_erased() => None,
         Found::Statement(logged) => Some(logged.subject_id()),
         Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
@@ -286,7 +289,7 @@ fn judge_erasure(
         Ok(index) => {
             let remnant = subject.map(|identity| Remnant { statement: id, identity });
             let remnant = remnant.ok_or_else(|| StoreError::corrupt("what is erased is about nothing"))?;
-            // Of what was hidden from this node nothing is here that could go.
+            // What was hidden from this node is not held here, so nothing can be deleted.
             let is_here = !matches!(erasable, Found::Withheld(..));
             let change = if is_here { Change::Erase(index, remnant) } else { Change::Nothing };
             Judgement::Admitted(Admission { kind: EntryKind::Erasure, change })
@@ -296,8 +299,9 @@ fn judge_erasure(
     })
 }
 
-/// The entry that an erasure names, where this node got no more of it than the leaf: it could not read what is gone. What a
-/// peer said of it besides is nothing against the word of the owners, who would else block nothing any more.
+/// The entry that an erasure names, if this node got no more of it than the leaf because it could not read it. What a
+/// peer claimed about that entry counts for nothing against the owners' signed word; otherwise their block would be
+/// lost.
 fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result<Found, StoreError> {
     let Some((index, remnant)) = erasure.leaves() else { return Ok(Found::Nothing) };
     if index >= log.count() {
@@ -311,7 +315,7 @@ fn withheld(log: &impl Log, entries: &impl Entries, erasure: &Erasure) -> Result
     Ok(if entry.content.is_none() && is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
 }
 
-/// Whether what stands in the place of an entry is what an erasure says that has effect.
+/// Whether the remnant in the place of an entry agrees with an erasure that has effect.
 pub(in crate::app) fn is_borne_out(entries: &impl Entries, index: u64, told: &Remnant) -> Result<bool, StoreError> {
     let found = entries.find(&[Posting::Statement(told.statement)], limits::PAGE_ITEMS)?;
     let said = |content: &Content| match body::parse(&content.body) {
@@ -321,13 +325,13 @@ pub(in crate::app) fn is_borne_out(entries: &impl Entries, index: u64, told: &Re
     Ok(found.iter().any(|entry| entry.effective && entry.content.as_ref().is_some_and(said)))
 }
 
-/// Whether the erasure at an index is this very one.
+/// Whether the erasure at an index is exactly this one.
 fn stands_there(entries: &impl Entries, signed: &SignedErasure, index: u64) -> Result<bool, StoreError> {
     let found = entries.find(&[Posting::Statement(signed.id())], limits::PAGE_ITEMS)?;
     Ok(found.iter().any(|entry| entry.index == index))
 }
 
-/// What an erasure may find under the id that it names.
+/// What may be found under the id that an erasure names.
 enum Found {
     Statement(Box<Logged>),
     Remnant(u64, Remnant),
@@ -347,15 +351,15 @@ impl Found {
     }
 }
 
-/// The entry that an erasure means: what stands of it, or the erasure that ended it, or what came here of it, if that is the
-/// same.
+/// The entry that an erasure means: the statement if it still stands, or the erasure that ended it, or the remnant that
+/// came here, if it matches.
 fn find_erasable(entries: &impl Entries, domain: &Domain, erasure: &Erasure) -> Result<Found, StoreError> {
     let (id, leaves) = (erasure.statement, erasure.leaves());
     let (mut left, mut other) = (Found::Nothing, Found::Nothing);
-    // Few entries have one id: itself and its erasure, and what collides with it.
+    // Few entries share an id: the statement, its erasure, and what collides with it.
     for entry in entries.find(&[Posting::Statement(id)], limits::PAGE_ITEMS)? {
         if let Some(logged) = restore(domain, &entry)?.filter(|logged| logged.id() == id) {
-            // An erasure that had no effect erased nothing.
+            // An erasure without effect erased nothing.
             if !(logged.is_erased() && logged.is_refused()) {
                 return Ok(Found::Statement(Box::new(logged)));
             }
@@ -395,7 +399,7 @@ fn judge_descriptor(
 }
 
 impl Admission {
-    /// The index of the entry that it erases, and what is left of it.
+    /// The index of the entry that it erases, and the remnant of that.
     pub(crate) const fn erases(&self) -> Option<(u64, Remnant)> {
         match self.change {
             Change::Erase(index, remnant) => Some((index, remnant)),
@@ -403,8 +407,7 @@ impl Admission {
         }
     }
 
-    /// What the domain is with this entry at its end, and what of the log goes with it. Only after the entry was
-    /// appended.
+    /// Applies this entry to the domain and to the log. To be called only after the entry was appended.
     pub(crate) fn extend(
         self,
         tx: &mut WriteTx<'_>,
@@ -415,7 +418,8 @@ impl Admission {
     ) -> Result<(), StoreError> {
         match (&self.change, domain.is_some()) {
             (Change::Descriptor(_), true) => {
-                // By its rules, what was passed may be followed, and what was refused may be taken over.
+                // Under the new rules, entries that were passed over may be followed, and entries that were refused may
+                // be taken over.
                 tx.follow_back(0);
                 tx.follow_anew();
             }
@@ -433,7 +437,7 @@ impl Admission {
         self.pass(domain, index, header, leaf)
     }
 
-    /// The same of a log that is only read: what the domain is with this entry.
+    /// Applies this entry to the domain only, for a log that is just being read.
     pub(crate) fn pass(
         self,
         domain: &mut Option<Arc<Domain>>,
@@ -463,14 +467,15 @@ impl Admission {
     }
 }
 
-/// Why an entry has no effect, for an alarm: that names no thing, because it is for all to read; the node's log says more.
+/// Why an entry has no effect, as the text of an alarm. Everybody can read alarms, so it names no thing; the node's own
+/// log says more.
 pub(crate) fn why_without_effect(tx: &WriteTx<'_>, index: u64, problem: &Problem) -> String {
     let (domain, detail) = (&tx.domain().name, &problem.detail);
     tracing::warn!(%domain, index, %detail, "an entry has no effect");
     problem.in_general()
 }
 
-/// The domain has one entry more, with effect or without.
+/// The domain has one more entry, with or without effect.
 pub(crate) fn grow(domain: &mut Option<Arc<Domain>>, index: u64, admitted_at: Timestamp) {
     if let Some(domain) = domain {
         Arc::make_mut(domain).grow_to(index + 1, admitted_at);

@@ -1,4 +1,4 @@
-//! Admission at a home: what a body is, whether it may stand in the log, enrolment requests, and erasures.
+//! Admission at a home: what a body is, whether it may enter the log, enrolment requests, and erasures.
 
 pub(super) mod check;
 pub(super) mod enrol;

@@ -1,5 +1,5 @@
-//! What a home notes when it admits a statement, besides appending it: it raises alarms about what somebody can do
-//! something about, and after a grant it has followed things looked at again.
+//! What a home does besides appending when it admits a statement: it raises alarms where somebody can do something
+//! about them, and after a grant it has the followed things looked at again.
 
 use ics_core::domain::{Admitted, Domain, Nearing};
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -12,21 +12,21 @@ use ics_core::vocabulary::Role;
 use crate::api::SIGNER_REVOKED;
 use crate::store::{StoreError, WriteTx};
 
-/// What is to be noted of an admitted statement.
+/// What is to be noted about an admitted statement.
 pub(in crate::app) struct Notes {
     signer: Fingerprint,
-    /// He can soon no longer block that thing.
+    /// The signer will soon no longer be able to block that thing.
     nears: Option<Nearing>,
-    /// So much is said of that thing that soon nobody can say much more.
+    /// So much is said about that thing that soon hardly anybody can say more.
     fills: bool,
-    /// gpg gives no heed to this block of his.
+    /// gpg will ignore this block.
     is_unheeded: bool,
     /// The thing over which it grants a role, and from when on.
     grants: Option<(IdentityId, Timestamp)>,
 }
 
 impl Notes {
-    /// `about` is what was said of the same before.
+    /// `about` is what was said about the same thing before.
     pub(in crate::app) fn of(entry: &Logged, about: &[Logged], admitted: &Admitted) -> Option<Self> {
         let Admitted { nears, fills, .. } = *admitted;
         let grants = entry.grant().map(|_| (entry.subject_id(), entry.claims().from.unwrap_or_default()));
@@ -34,7 +34,7 @@ impl Notes {
         (notes.nears.is_some() || notes.fills || notes.is_unheeded || notes.grants.is_some()).then_some(notes)
     }
 
-    /// Raises alarms, and has the domain look again, for a grant, at what it follows.
+    /// Raises the alarms and, after a grant, has the domain look again at what it follows.
     pub(in crate::app) fn write(&self, tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), StoreError> {
         if let Some(nears) = self.nears {
             warn_of_quota(tx, index, at, &self.signer, nears)?;
@@ -53,8 +53,9 @@ impl Notes {
     }
 }
 
-/// Whether an entry revokes nothing to gpg, which goes by the times of signatures: the same signer has certified the same
-/// User ID with a later one before. The home goes by its own order, so it is no reason to refuse the block.
+/// Whether gpg, which goes by the times of signatures, will ignore this revocation, because the same signer has earlier
+/// certified the same User ID with a later time. The home goes by its own order, so this is no reason to refuse the
+/// block.
 fn is_unheeded(entry: &Logged, about: &[Logged]) -> bool {
     let outlives = |it: &Logged| {
         it.signer() == entry.signer()
@@ -65,7 +66,8 @@ fn is_unheeded(entry: &Logged, about: &[Logged]) -> bool {
     entry.revokes() && about.iter().any(outlives)
 }
 
-/// The alarm names no thing, because it is for all to read, and stands once for each signer; the node's log names the entry.
+/// Warns that a signer's quota for a thing is nearly used up. Everybody can read alarms, so it names no thing, and
+/// there is one per signer; the node's own log names the entry.
 fn warn_of_quota(
     tx: &mut WriteTx<'_>,
     index: u64,
@@ -83,8 +85,8 @@ fn warn_of_quota(
     tx.alarm_once(at, "quota", &text)
 }
 
-/// The same of a thing, be it that its certificates fill the record or that somebody does who gives roles over it to keys of
-/// his own: the alarm stands once for each domain.
+/// Warns that the record of a thing is nearly full, either with its certificates or because somebody grants roles over
+/// it to keys of their own. There is one such alarm per domain.
 fn warn_of_room(tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), StoreError> {
     let domain = tx.domain().name.clone();
     tracing::warn!(%domain, index, statements = limits::RECORD_STATEMENTS_NEAR, "the record of a thing fills");
@@ -100,7 +102,7 @@ fn warn_of_room(tx: &mut WriteTx<'_>, index: u64, at: Timestamp) -> Result<(), S
     tx.alarm_once(at, "record-nearly-full", &text)
 }
 
-/// The same of a signer whose clock is behind, or was ahead before.
+/// Warns of a signer whose clock is behind, or was ahead before.
 fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Fingerprint) -> Result<(), StoreError> {
     let domain = tx.domain().name.clone();
     tracing::warn!(%domain, index, %signer, "a block bears an earlier time than what its signer has said before");
@@ -111,9 +113,9 @@ fn warn_of_clock(tx: &mut WriteTx<'_>, index: u64, at: Timestamp, signer: &Finge
     tx.alarm_once(at, "signer-clock", &text)
 }
 
-/// Tells the owners of a signer of theirs who revokes his key. What he has said stands by the order of the log, also where
-/// gpg no longer calls it good: what of it ends, only they can say. `domain` is what it was before this state of the
-/// certificate.
+/// Tells the owners that one of their signers has revoked their key. What the signer has said stands by the order of
+/// the log, even where gpg no longer calls it good; only the owners can decide which of it ends. `domain` is the domain
+/// before this state of the certificate.
 pub(in crate::app) fn warn_of_revoked(
     tx: &mut WriteTx<'_>,
     domain: &Domain,
@@ -164,7 +166,8 @@ mod tests {
     use super::*;
     use crate::store::{DomainInfo, Options, Part, SignedNote, Store, StoredEntry};
 
-    /// However many things that are: the alarm says what to do, the node's log which these are.
+    /// There is one alarm, however many things are concerned: it says what to do, and the node's log says which things
+    /// they are.
     #[test]
     fn that_records_fill_is_alarmed_once() {
         let dir = tempfile::tempdir().expect("dir");

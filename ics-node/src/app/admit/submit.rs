@@ -24,8 +24,8 @@ use crate::app::{App, AppError, fill, random};
 use crate::background::breathe_among;
 use crate::store::{Certified, Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
-/// How much work a job of the writer does before those of others have their turn, as [`Line::work`] counts it. A batch
-/// about things with short records takes less; one about the longest record is cut into jobs of 64 statements.
+/// How much work ([`Line::work`]) one job of the writer does before other jobs get their turn: a whole batch about
+/// things with short records is less, and a batch about the longest record is cut into jobs of 64 statements.
 pub(in crate::app) const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
 
 /// What became of one body in the writer.
@@ -33,13 +33,13 @@ pub(in crate::app) const JOB_WORK: usize = 64 * limits::RECORD_STATEMENTS;
 pub(crate) enum Outcome {
     /// It was appended.
     Appended(Unproven),
-    /// It stood there before, at this index.
+    /// It already stood in the log, at this index.
     Present(u64),
     /// The policy does not admit it, or it is not what it claims to be.
     Refused(Problem),
 }
 
-/// One body for the writer, where it was adopted from, and the salt of its entry.
+/// One body for the writer, the source that it was adopted from, and the salt of its entry.
 pub(crate) struct Incoming {
     pub(crate) checked: Result<Checked, Problem>,
     pub(crate) source: Option<Source>,
@@ -51,7 +51,8 @@ pub(crate) struct Incoming {
 pub(crate) struct Submissions(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Submissions {
-    /// Counts what became of each. The home of a copied domain says itself what it refused, and is not to make up outcomes.
+    /// Counts results by their outcome. The home of a copied domain chooses the codes of its refusals, and must not be
+    /// able to invent outcomes here.
     fn hear(&self, results: &[SubmissionResult]) {
         for result in results {
             let outcome = match result {
@@ -71,25 +72,25 @@ impl Submissions {
 }
 
 impl App {
-    /// How many statements were submitted, by whatever way, and what became of them: `accepted`, `pending` or the code of
-    /// the problem. A certificate that is sent in as a key is submitted to each domain whose home is here.
+    /// How many statements were submitted, in whatever way, by outcome: `accepted`, `pending` or the code of the
+    /// problem. A certificate that is sent in as a key is submitted to every domain at home here.
     #[must_use]
     pub fn submission_counts(&self) -> Vec<(&'static str, u64)> {
         let counts = self.0.submissions.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(outcome, count)| (*outcome, *count)).collect()
     }
 
-    /// Counts so many parts of what was submitted that became no body.
+    /// Counts parts of a submission that did not become bodies.
     pub(in crate::app) fn count_malformed(&self, parts: usize) {
         self.0.submissions.add(Code::MalformedStatement.as_str(), parts as u64);
     }
 
-    /// Submits bodies to a domain: admits them if this node is its home, forwards them if it mirrors it.
+    /// Submits bodies to a domain: admits them if this node is its home, forwards them if it is a mirror.
     ///
-    /// Each body has a result of its own, in the order given. What gets a receipt is on disk and in the log.
+    /// Each body gets its own result, in the given order. What gets a receipt is on disk and in the log.
     ///
     /// # Errors
-    /// When the batch as a whole goes past a limit, the domain is not here, or the node cannot write.
+    /// When the batch as a whole exceeds a limit, the domain is not held here, or the node cannot write.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let count = bodies.len() as u64;
         let taken = self.take_in(domain, bodies).await;
@@ -115,12 +116,12 @@ impl App {
         self.blocking(move |app| app.results(&hosted, outcomes)).await
     }
 
-    /// The place of a submission to these domains, which has held one until it was there. Where it goes on to another node,
-    /// which may take its time or not answer at all, it waits among its like, in one of `forwards`, and not in the way of
-    /// others.
+    /// The place that a submission to these domains occupies while it is handled; so far it occupies `held`. A
+    /// submission that goes on to another node, which may be slow or not answer at all, waits in one of `forwards`,
+    /// where it is not in the way of others.
     ///
     /// # Errors
-    /// At once when all of those are taken.
+    /// At once, when all of `forwards` are taken.
     pub(crate) fn submission_place<'a>(
         &self,
         domains: impl IntoIterator<Item = &'a DomainName>,
@@ -136,7 +137,7 @@ impl App {
     }
 
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
-        // Else each body would be refused for good by a domain that knows nobody.
+        // Otherwise a silent domain, which knows nobody, would refuse each body for good.
         self.store().check_sound(hosted.number)?;
         let now = self.clock().now();
         let timed = bodies.into_iter().map(|body| (body, now)).collect();
@@ -148,22 +149,23 @@ impl App {
         let incoming = |(checked, salt)| Incoming { checked, source: None, salt };
         let incoming = checked.into_iter().zip(salts).map(incoming).collect();
         let outcomes = self.append(hosted, incoming)?;
-        // A receipt under a checkpoint that lacks the witnesses which the domain demands would acknowledge too much.
+        // A receipt under a checkpoint that lacks the witnesses demanded by the domain would acknowledge too much.
         if *hosted.sealed.borrow() < reach(&outcomes) {
             return Ok(Taken::Waits(outcomes));
         }
         self.results(hosted, outcomes).map(Taken::Shown)
     }
 
-    /// Lets the writer admit and append. What it returns is durable.
+    /// Has the writer admit and append. What this returns is durable.
     ///
-    /// What takes long goes in several jobs, between which the writer does those of others. If a later one fails, what the
-    /// former have appended stays, as after a commit of which nobody was told: who submits it again gets its receipts.
+    /// Much work is split into several jobs, between which the writer does those of others. If a later job fails, what
+    /// earlier ones have appended stays, as after a commit that nobody was told of: submitting it again gives its
+    /// receipts.
     pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
         self.append_in_jobs(hosted, incoming, JOB_WORK)
     }
 
-    /// The same, in jobs of no more work than this, but of one body at least.
+    /// As [`App::append`], in jobs of at most `most` work, but at least one body each.
     pub(in crate::app) fn append_in_jobs(
         &self,
         hosted: &Arc<Hosted>,
@@ -183,8 +185,8 @@ impl App {
         }
     }
 
-    /// The same of one or two, in one job, without a thread that waits; with what stands in the certificate that the last of
-    /// them names, if it is of one that was issued.
+    /// As [`App::append`], for one or two bodies in a single job, without a blocked thread. If the last of them is the
+    /// statement by which a certificate is issued, `certified` holds the contents of the certificate.
     pub(crate) async fn append_in_turns(
         &self,
         hosted: &Arc<Hosted>,
@@ -217,7 +219,7 @@ impl App {
         Ok(self.store().write(hosted.number, job)?)
     }
 
-    /// What became of those that are durable now, and what is left to be handed in again.
+    /// The outcomes of what is durable now, and what is left to be submitted in another job.
     fn appended(&self, hosted: &Arc<Hosted>, written: Written<Turn>) -> (Vec<Outcome>, Vec<Incoming>) {
         let ((outcomes, domain), left) = written.value;
         hosted.publish(domain);
@@ -225,7 +227,8 @@ impl App {
         (outcomes, left)
     }
 
-    /// Receipts under the newest checkpoint, made after the commit. Only what stood there before is read for it.
+    /// Receipts under the newest checkpoint, made after the commit. Only entries that stood there before are read for
+    /// them.
     fn results(&self, hosted: &Hosted, outcomes: Vec<Outcome>) -> Result<SubmissionResults, AppError> {
         let mut logged = Vec::with_capacity(outcomes.len());
         let mut results = Vec::with_capacity(outcomes.len());
@@ -237,7 +240,7 @@ impl App {
                     None
                 }
                 Outcome::Present(index) => match self.store().entry(hosted.number, index)? {
-                    // Perhaps by what came with it: all else that came has its receipts.
+                    // Perhaps by something in the same batch, the rest of which still gets its receipts.
                     entry if entry.content.is_none() => Some(SubmissionResult::Problem(erased_since(index))),
                     entry => {
                         logged.push(Unproven::stored(entry)?);
@@ -255,26 +258,26 @@ impl App {
     }
 }
 
-/// What became of bodies in the writer, and what the domain is with them.
+/// The outcomes of bodies in the writer, and the domain with them.
 type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
 
-/// The same of one job, and the bodies that it leaves to the next.
+/// The result of one job, and the bodies that it leaves to the next.
 type Turn = (Admitted, Vec<Incoming>);
 
 /// A submission that is on disk.
 enum Taken {
     /// It can be acknowledged.
     Shown(SubmissionResults),
-    /// Its witnesses are missing.
+    /// It still lacks its witnesses.
     Waits(Vec<Outcome>),
 }
 
-/// Of a body that stood in the log when it was judged, and for which there is no receipt any more.
+/// For a body that stood in the log when it was judged, and has been erased since.
 fn erased_since(index: u64) -> Problem {
     Problem::of(Code::StatementErased, format!("entry {index} was erased"))
 }
 
-/// Entries that a checkpoint must have for the receipts of these.
+/// How many entries a checkpoint must cover for the receipts of these outcomes.
 pub(in crate::app) fn reach(outcomes: &[Outcome]) -> u64 {
     let index = |outcome: &Outcome| match outcome {
         Outcome::Appended(unproven) => Some(unproven.index),
@@ -284,7 +287,7 @@ pub(in crate::app) fn reach(outcomes: &[Outcome]) -> u64 {
     outcomes.iter().filter_map(index).max().map_or(0, |index| index + 1)
 }
 
-/// Salts for so many entries, drawn at once.
+/// Random salts for this many entries, drawn at once.
 fn salts(count: usize) -> Result<Vec<Salt>, AppError> {
     let mut salts: Vec<Salt> = vec![[0; 16]; count];
     fill(salts.as_flattened_mut())?;
@@ -306,7 +309,7 @@ fn check_batch(bodies: &[Vec<u8>]) -> Result<(), AppError> {
     Ok(())
 }
 
-/// In the writer: admits what the policy allows, one after the other, each seeing those before it.
+/// In the writer: admits what the policy allows, one after the other, each judged after those before it.
 pub(crate) fn append_all(
     tx: &mut WriteTx<'_>,
     hosted: &Hosted,
@@ -316,7 +319,8 @@ pub(crate) fn append_all(
     append_some(tx, hosted, &mut incoming.into_iter(), clock, usize::MAX)
 }
 
-/// The same until so much work is done ([`Line::work`]), of one at least. What is not taken is left in `incoming`.
+/// As [`append_all`], stopping after `most` work ([`Line::work`]), but not before the first body. The bodies that are
+/// not taken are left in `incoming`.
 pub(in crate::app) fn append_some(
     tx: &mut WriteTx<'_>,
     hosted: &Hosted,
@@ -351,7 +355,7 @@ fn append_one(
         (Ok(sent), Some(domain)) => {
             let from_source = source.as_ref().map(|_| sent.what.id());
             let whole = united_late(domain, &*tx, sent)?;
-            // Of what became more than its source has, that proves nothing.
+            // The source's proof does not cover a certificate that has become more than the source has.
             let is_more = whole.as_ref().is_ok_and(|it| from_source.is_some_and(|id| it.what.id() != id));
             (whole, source.filter(|_| !is_more))
         }
@@ -380,8 +384,8 @@ fn append_one(
     Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
 }
 
-/// Judges what comes in. Where the rules keep out a certificate by which its holder revokes his key, the revocation is
-/// judged alone: it ends the state that stands in the log. That is not what the source has logged, so none is named.
+/// Judges what comes in. If the rules keep out a certificate by which its holder revokes the key, the revocation is
+/// judged alone: it ends the state that stands in the log. It is not what the source has logged, so no source is named.
 fn judge_or_end(
     log: &impl Log,
     domain: Option<&Domain>,
@@ -399,8 +403,9 @@ fn judge_or_end(
     Ok((header, checked, judgement))
 }
 
-/// When an entry is admitted: never earlier than the one before. A further state of a certificate may revoke its key, so it
-/// has a time of its own: by that, and not by its place, a domain that adopts what stands before it knows that it did.
+/// When an entry is admitted: never earlier than the entry before it. A further state of a certificate may revoke its
+/// key, so it gets a time of its own: a domain that adopts earlier entries knows only by this time, not by the place,
+/// that they precede it.
 fn admission(domain: Option<&Domain>, what: &What, now: Timestamp) -> Timestamp {
     let Some(domain) = domain else { return now };
     let last = domain.last_admitted_at();
@@ -412,7 +417,7 @@ fn admission(domain: Option<&Domain>, what: &What, now: Timestamp) -> Timestamp 
     }
 }
 
-/// The kind of entry in which something stands.
+/// The kind of entry that a body becomes.
 fn entry_kind(what: &What) -> EntryKind {
     match what {
         What::Statement(statement) => statement.subject().entry_kind(),
@@ -427,7 +432,7 @@ fn entry_kind(what: &What) -> EntryKind {
 mod tests {
     use super::*;
 
-    /// The codes that a remote home gives are not all of this program.
+    /// A remote home may give codes that this program does not know.
     #[test]
     fn invented_codes_are_one_outcome() {
         let result = |code: &str| {

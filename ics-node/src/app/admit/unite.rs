@@ -1,8 +1,8 @@
-//! Unites a certificate that is sent in with what the home's log has of it already, and appends the union.
+//! Unites a certificate that is sent in with what the home's log already has of it, and appends the union.
 //!
-//! The log takes a state only if it has everything of the one before: anybody could send in one without its revocations.
-//! But programs forget former self-signatures, so whoever extends or revokes his key with them sends a state that lacks
-//! some. So does a source from which it is adopted, of what stands here alone.
+//! The log accepts a state only if it includes everything in the previous one; otherwise anybody could send one without
+//! its revocations. But programs drop former self-signatures, so a holder who extends or revokes a key with them sends
+//! a state that lacks some. A source from which a certificate is adopted likewise lacks what only this domain has.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::store::StoreError;
 /// A state of a certificate and its body.
 type State = (Certificate, Vec<u8>);
 
-/// The bodies of a batch, each certificate together with the state of it that stands before it there, or else in the log.
+/// The bodies of a batch, each certificate united with its state earlier in the batch, or else with that in the log.
 pub(super) fn united(domain: &Domain, entries: &impl Entries, parsed: Vec<Parsed>) -> Result<Vec<Parsed>, StoreError> {
     let mut newest: BTreeMap<Fingerprint, State> = BTreeMap::new();
     let mut united = Vec::with_capacity(parsed.len());
@@ -46,7 +46,7 @@ pub(super) fn united(domain: &Domain, entries: &impl Entries, parsed: Vec<Parsed
     Ok(united)
 }
 
-/// What was looked at before it was its turn in the writer: the log may have gone on since.
+/// Unites again, in the writer, what was united before its turn came: the log may have grown since.
 pub(super) fn united_late(
     domain: &Domain,
     entries: &impl Entries,
@@ -60,8 +60,8 @@ pub(super) fn united_late(
     Ok(whole.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body)))
 }
 
-/// The state of a certificate that stands in the log, with what revokes its key in one that the rules keep out: that goes
-/// in all the same.
+/// The state of a certificate that stands in the log, united with the holder's revocation of its key from a certificate
+/// that the rules keep out: the revocation is accepted all the same.
 pub(super) fn revocation_alone(
     domain: &Domain,
     entries: &impl Entries,
@@ -75,21 +75,21 @@ pub(super) fn revocation_alone(
     Ok(ended.and_then(|(certificate, body)| checked(Body::Certificate(certificate), body).ok()))
 }
 
-/// Whether a state that is sent revokes its key as a former one does not: else nothing need be put together, which takes
-/// long.
+/// Whether a state that is sent revokes its key in a way that the former one does not; only then is it worth the work
+/// of putting them together.
 fn is_revoked_anew(former: &Certificate, sent: &Certificate) -> bool {
     sent.revoked().is_some() && !former.is_revoked_as(sent)
 }
 
-/// A state of the log with what revokes its key in one that is sent, if that ends it.
+/// A state from the log together with what revokes its key in one that is sent, if that ends it.
 fn ended(former: &Certificate, body: &[u8], sent: &[u8]) -> Option<State> {
     let body = Certificate::with_revocations(body, sent).ok()?;
     let certificate = Certificate::parse(&body).ok()?;
     certificate.ends(former).then_some((certificate, body))
 }
 
-/// Whether a body of the log is what was sent: it says the same, or is a state of a certificate that has all of it, or
-/// all that revokes its key, where the rules keep out the rest.
+/// Whether a body in the log stands for what was sent: it says the same, or is a state of the certificate that has all
+/// of it, or all that revokes its key if the rules keep out the rest.
 pub(in crate::app) fn stands_for(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]) -> bool {
     match (body::parse(logged), body::parse(sent)) {
         (Ok(Body::Certificate(held)), Ok(Body::Certificate(whole))) => {
@@ -101,8 +101,8 @@ pub(in crate::app) fn stands_for(domain: &Domain, entries: &impl Entries, logged
     }
 }
 
-/// Whether the rules of a domain keep out what is sent of a certificate and is not in the state that stands there. What
-/// revoked its key may have been there long before.
+/// Whether a domain's rules keep out the parts of a sent certificate that the logged state lacks. What revoked its key
+/// may have been there long before.
 fn keeps_out(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]) -> Result<bool, StoreError> {
     let both = Certificate::union(logged, sent).and_then(|both| Certificate::parse(&both));
     let Ok(both) = both else { return Ok(true) };
@@ -110,13 +110,13 @@ fn keeps_out(domain: &Domain, entries: &impl Entries, logged: &[u8], sent: &[u8]
     Ok(domain.check_certificate(&both, &[], &grants).is_err())
 }
 
-/// The state that a certificate follows: in its batch, or else in the log.
+/// The state that a certificate follows: one earlier in its batch, or else the one in the log.
 fn former<'a>(domain: &'a Domain, before: Option<&'a State>, primary: &Fingerprint) -> Option<&'a Certificate> {
     let held = || domain.certificate(primary).map(|(_, held)| held);
     before.map(|(certificate, _)| certificate).or_else(held)
 }
 
-/// What goes into the log of a certificate that is sent. A state that stands there keeps its place.
+/// What goes into the log for a certificate that is sent. A state that already stands there keeps its place.
 fn whole(
     domain: &Domain,
     entries: &impl Entries,
@@ -141,18 +141,18 @@ fn whole(
 fn body_of(entries: &impl Entries, certificate: &Certificate) -> Result<Option<Vec<u8>>, StoreError> {
     let found = entries.find(&[Posting::Statement(certificate.id())], limits::PAGE_ITEMS)?;
     let mut bodies = found.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
-    // Something else may have the same key in the index.
+    // Something else may collide with its key in the index.
     let is_it = |body: &Vec<u8>| certificate.id() == StatementId(Sha256::digest(body).into());
     Ok(bodies.find(is_it))
 }
 
-/// Both states in one, as long as the domain takes it; else what ends the former one.
+/// Both states in one, if the domain accepts that; otherwise what ends the former one.
 fn together(domain: &Domain, former: State, sent: &State) -> Result<State, Problem> {
     if former.0.covers(&sent.0) {
         return Ok(former);
     }
     match joined(domain, &former, sent) {
-        // The same signatures in other bytes are nothing new.
+        // The same signatures encoded differently are nothing new.
         Ok((both, _)) if former.0.covers(&both) => Ok(former),
         Err(problem) if is_revoked_anew(&former.0, &sent.0) => ended(&former.0, &former.1, &sent.1).ok_or(problem),
         both => both,

@@ -1,4 +1,4 @@
-//! Statements as stock OpenPGP programs give them: in one piece, in any legal framing.
+//! Statements as ordinary OpenPGP programs write them: all in one piece, in any legal framing.
 
 use ics_core::statement::body::BodyError;
 use ics_core::statement::split;
@@ -9,10 +9,10 @@ use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::app::{App, AppError};
 
 impl App {
-    /// Submits OpenPGP as it comes, binary or armored, several bodies one behind the other, whole certificates with the
-    /// certifications on them: split into bodies, each of which is submitted as by [`App::submit`].
+    /// Submits OpenPGP data as it comes, binary or armored: several bodies in a row, or whole certificates with the
+    /// certifications on them. It is split into bodies, each of which is submitted as by [`App::submit`].
     ///
-    /// The results follow the order of the bodies; behind them stand the parts that became none.
+    /// The results are in the order of the bodies, followed by those of the parts that did not become bodies.
     ///
     /// # Errors
     /// When nothing in it can be read, and as [`App::submit`].

@@ -1,7 +1,7 @@
 //! Look-ups through memory: answers that are already encoded, and what they are made of.
 //!
-//! Everything here works at two depths: [`Depth::Memory`] answers at once or not at all, on any thread; [`Depth::Store`]
-//! reads what memory lacks, and blocks.
+//! Everything here works at two depths: [`Depth::Memory`] answers at once or not at all, on any thread;
+//! [`Depth::Store`] reads what memory lacks, and blocks.
 
 use core::fmt::Write as _;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Reach};
 
-/// How far an answer may be sought.
+/// How far to go for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// In memory: at once, or not at all.
+    /// Memory only: answers at once or not at all.
     Memory,
-    /// In the store: blocks.
+    /// The store as well: blocks.
     Store,
 }
 
@@ -37,12 +37,12 @@ pub enum Extent {
     Whole,
 }
 
-/// What somebody looks up, read once.
+/// A look-up, parsed once.
 #[derive(Debug, Clone)]
 pub struct Query {
     text: String,
     lookup: Lookup,
-    /// By what the entries that give the name are found.
+    /// The key under which the entries that give the name are found.
     name: Option<(Key, u64)>,
 }
 
@@ -51,18 +51,18 @@ pub struct Query {
 pub struct Encoded {
     /// The JSON.
     pub json: Vec<u8>,
-    /// What it says, in few letters: the same answer has the same, however old it is.
+    /// A short tag of what it says: equal answers have equal tags, however old they are.
     pub tag: String,
 }
 
-/// A domain of which something can be said now, and how far its log goes.
+/// A domain that can answer now, and how far its log reaches.
 pub(crate) struct Source {
     pub(crate) hosted: Arc<Hosted>,
     pub(crate) domain: Arc<Domain>,
     pub(crate) reach: Reach,
 }
 
-/// What one domain says of an identity, and how far it was read.
+/// What one domain says about an identity, and up to where the log was read.
 #[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) hosted: Arc<Hosted>,
@@ -71,7 +71,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Whether something else may have taken the identity's place, which the store knows.
+    /// Whether something else may have taken the identity's place; the store knows what.
     fn is_over(&self) -> bool {
         self.kept.known().is_some_and(|known| known.over)
     }
@@ -85,7 +85,7 @@ impl Told {
             (None, _) => Ok(false),
             (Some(_), Reader::Operator) => Ok(true),
             (Some(known), Reader::Anonymous) => Ok(known.open),
-            // What a known party may read hangs on the roles that the record gives it.
+            // What a known party may read depends on the roles that the record gives it.
             (Some(_), Reader::Key(_)) => {
                 let (record, domain) = (self.kept.record()?, self.hosted.domain());
                 Ok(record.zip(domain).is_some_and(|(record, domain)| app.may_read(reader, &domain, &record)))
@@ -94,18 +94,18 @@ impl Told {
     }
 }
 
-/// Whom a query means, and what memory gave by the way: it need not be asked twice.
+/// The identities that a query means, and what memory returned along the way, so that it need not be asked twice.
 #[derive(Default)]
 struct Meant {
     ids: Vec<IdentityId>,
     hot: Vec<(DomainNumber, Arc<Kept>)>,
 }
 
-/// The identities that a query means, each with what the domains say of it.
+/// The identities that a query means, each with what the domains say about it.
 pub(crate) type Gathered = Vec<(IdentityId, Vec<Told>)>;
 
 impl Query {
-    /// Reads an id or a name.
+    /// Parses an id or a name.
     ///
     /// # Errors
     /// When it is neither.
@@ -118,7 +118,7 @@ impl Query {
         Ok(Self { text: text.to_owned(), lookup, name })
     }
 
-    /// By an id.
+    /// A query by id.
     pub(crate) fn of(id: &IdentityId) -> Self {
         Self { text: id.to_string(), lookup: Lookup::Ids(vec![*id]), name: None }
     }
@@ -131,7 +131,7 @@ impl Query {
         }
     }
 
-    /// Whether it is asked for by a name, which several may have.
+    /// Whether it asks by a name, which several identities may have.
     pub(crate) const fn is_by_name(&self) -> bool {
         matches!(self.lookup, Lookup::Name(_))
     }
@@ -140,7 +140,7 @@ impl Query {
         &self.lookup
     }
 
-    /// As it was asked.
+    /// The query as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -148,11 +148,11 @@ impl Query {
 }
 
 impl App {
-    /// What a domain says of an identity, asked for by id or name; `None` if that is deeper than `depth`.
+    /// What a domain says about an identity, asked for by id or name; `None` if that needs more than `depth`.
     ///
     /// # Errors
-    /// When the domain is not here, or says nothing of it that the reader may read, which looks alike; when a name fits
-    /// several; when the store fails.
+    /// When the domain is not held here; when it says nothing about the identity or nothing that the reader may read,
+    /// which are indistinguishable; when a name fits several identities; when the store fails.
     pub fn answer(
         &self,
         reader: Reader,
@@ -163,7 +163,7 @@ impl App {
     ) -> Result<Option<Encoded>, AppError> {
         let hosted = self.hosted(domain)?;
         if self.store().reach(hosted.number)?.is_none() {
-            // Says why nothing can be said.
+            // This returns the reason why the domain cannot answer.
             self.seal(&hosted)?;
         }
         let sources = self.open_to(reader, self.sources([hosted])?);
@@ -180,10 +180,10 @@ impl App {
         Ok(Some(encoded))
     }
 
-    /// What every domain here says of an identity, side by side; `None` if that is deeper than `depth`.
+    /// What every domain here says about an identity, side by side; `None` if that needs more than `depth`.
     ///
     /// # Errors
-    /// When nothing that the reader may read is known of it, or the store fails.
+    /// When nothing that the reader may read is known about it, or the store fails.
     pub fn answer_view(
         &self,
         reader: Reader,
@@ -212,20 +212,21 @@ impl App {
         Ok(Some(encoded))
     }
 
-    /// The domains here of which nothing can be said now: nothing of them has arrived, or they are silent.
+    /// The domains here that cannot answer now: nothing of them has arrived, or they are silent.
     pub(crate) fn unheard_domains(&self) -> Result<Vec<DomainName>, AppError> {
         let hosted = self.all_hosted();
         Ok(self.missed(&hosted, &self.sources(hosted.iter().cloned())?))
     }
 
-    /// Those of these domains that are no source, and of which this node should know.
+    /// Those of these domains that are not among the sources although this node should know them.
     fn missed(&self, hosted: &[Arc<Hosted>], sources: &[Source]) -> Vec<DomainName> {
         let is_source = |hosted: &Hosted| sources.iter().any(|source| source.hosted.number == hosted.number);
         let missed = hosted.iter().filter(|hosted| !is_source(hosted) && self.is_awaited(hosted));
         missed.map(|hosted| hosted.name.clone()).collect()
     }
 
-    /// The identities of which the reader may read anything, with what that is: of others he is not told that they are there.
+    /// The identities about which the reader may read anything, with what that is. The reader is not told that others
+    /// exist.
     pub(crate) fn readable_of(&self, reader: Reader, gathered: Gathered) -> Result<Gathered, AppError> {
         let mut known = Gathered::new();
         for (id, told) in gathered {
@@ -259,7 +260,7 @@ impl App {
             encoded.json.extend(text(&id.to_string())?);
         }
         encoded.json.extend_from_slice(b"],\"records\":[");
-        // A name that fits several says nothing of any.
+        // If a name fits several identities, nothing is said about any of them.
         let told: &[Told] = match known.as_slice() {
             [(_, told)] => told,
             _ => &[],
@@ -270,8 +271,8 @@ impl App {
         }
         encoded.json.extend_from_slice(b"]}");
         if told.is_empty() {
-            // Whom the name fits is all that it says: others are another answer, also where they are as many.
-            // Writing to a string cannot fail.
+            // The tag covers which identities the name fits, even if another answer has equally many. Writing to a
+            // string cannot fail.
             let _ = write!(encoded.tag, "{:x}", digest(&encoded.json));
         }
         Ok(encoded)
@@ -303,7 +304,8 @@ impl App {
         Ok(())
     }
 
-    /// Appends what has taken its place. That hangs on what is said of others, so it is not kept with the thing.
+    /// Appends what has taken the thing's place. That depends on statements about other things, so it is not kept with
+    /// this one.
     fn write_successors(&self, reader: Reader, told: &Told, encoded: &mut Encoded) -> Result<(), AppError> {
         let mut successors = self.successors(reader, &self.sight(&told.hosted)?, &told.kept.id)?;
         successors.retain(|given| given.by.index < told.reach.size);
@@ -318,7 +320,7 @@ impl App {
         Ok(())
     }
 
-    /// Those of these domains of which something can be said now.
+    /// Those of these domains that can answer now.
     pub(crate) fn sources(&self, hosted: impl IntoIterator<Item = Arc<Hosted>>) -> Result<Vec<Source>, AppError> {
         let mut sources = Vec::new();
         for hosted in hosted {
@@ -331,13 +333,13 @@ impl App {
         Ok(sources)
     }
 
-    /// Those of which the reader may read anything: in the others nothing is looked up for him.
+    /// The sources in which the reader may read anything; in the others nothing is looked up.
     pub(crate) fn open_to(&self, reader: Reader, mut sources: Vec<Source>) -> Vec<Source> {
         sources.retain(|source| self.may_read_any(reader, &source.domain));
         sources
     }
 
-    /// The identities that a query means in any of these domains, each with what all of them say of it.
+    /// The identities that a query means in any of these domains, each with what all of them say about it.
     pub(crate) fn gather(
         &self,
         query: &Query,
@@ -367,7 +369,7 @@ impl App {
         Ok(Some(gathered))
     }
 
-    /// Adds the identities that a query means in one domain; false if that is deeper than `depth`.
+    /// Adds the identities that a query means in one domain; false if that needs more than `depth`.
     fn whom(
         &self,
         query: &Query,
@@ -386,7 +388,7 @@ impl App {
         Ok(true)
     }
 
-    /// The same, of what is kept; false if that is not all.
+    /// Adds them from memory; false if memory does not know them all.
     fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Meant) -> bool {
         let memory = self.memory();
         let mut add = |kept: Arc<Kept>, is_meant: bool| {
@@ -414,7 +416,7 @@ impl App {
         }
     }
 
-    /// What a domain says of an identity, with how far that goes.
+    /// What a domain says about an identity, and up to where its log was read.
     fn kept_at(
         &self,
         source: &Source,
@@ -438,10 +440,10 @@ impl App {
 }
 
 impl Encoded {
-    /// Says in an object which domains were not heard; an answer that was heard of more is another one.
+    /// Adds to the JSON object which domains could not be heard; the tag changes with them.
     fn add_unheard(&mut self, unheard: &[DomainName]) -> Result<(), AppError> {
         let names = serde_json::to_vec(unheard).map_err(|error| AppError::Internal(error.to_string()))?;
-        // Its closing brace comes behind them.
+        // The closing brace is put back after them.
         self.json.pop();
         self.json.extend_from_slice(b",\"unheard\":");
         self.json.extend_from_slice(&names);

@@ -1,4 +1,4 @@
-//! A verdict with everything that proves it.
+//! A verdict with all the evidence for it.
 
 use std::collections::BTreeSet;
 
@@ -16,24 +16,24 @@ use crate::api::problem::Code;
 use crate::api::{Check, Evidence};
 use crate::app::{App, AppError, Reader};
 
-/// How often a verdict is tried anew while the logs that it rests on go on.
+/// How often a verdict is tried again while the logs that it rests on keep growing.
 const TRIES: usize = 4;
 
-/// Why there is no verdict with its evidence, if nothing was rejected.
+/// Why there is no verdict with its evidence, if the checker rejected nothing.
 const RENEWED: &str = "what other nodes answer is renewed faster than it is read";
 
-/// Whoever builds and tests this program sees every answer checked, a gateway's too: none leaves it that the checker
-/// rejects. At run time that would cost what memory is there to save. What rests on more than is checked is answered all the
-/// same, as at run time.
+/// In debug builds every answer is checked, a gateway's too, and none is given that the checker rejects. At run time
+/// that would cost what the cache is there to save. An answer that rests on more than the checker accepts is given
+/// unchecked, as at run time.
 pub(super) const EVERY_ANSWER: bool = cfg!(debug_assertions);
 
 impl App {
-    /// Whether a thing may be used so, by this node's trust policy, now, with the evidence: what anybody can check without
-    /// a network. No case leaves this node that its own checker rejects.
+    /// Whether a thing may be used in this way, now, by this node's trust policy, with the evidence, which anybody can
+    /// check without a network. No case leaves this node that its own checker rejects.
     ///
     /// # Errors
-    /// As [`App::verdict`]; when there is no trust policy; when a domain says more of one of the two than is checked; when
-    /// the logs go on faster than they are read.
+    /// As [`App::verdict`]; when there is no trust policy; when a domain says more about one of the two things than the
+    /// checker accepts; when the logs grow faster than they are read.
     pub fn case(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Case, AppError> {
         check_use(usage)?;
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
@@ -44,7 +44,7 @@ impl App {
         Ok(self.proven(&Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() })?.1)
     }
 
-    /// The verdict as people read it. Where every answer is checked, the checker has accepted it.
+    /// The verdict for people. Where every answer is checked, the checker has accepted it.
     pub(super) fn answered(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Verdict, AppError> {
         if EVERY_ANSWER {
             match self.proven(matter) {
@@ -55,22 +55,22 @@ impl App {
         Ok(verdict(&self.question(matter, now)?, matter.policy, now))
     }
 
-    /// The verdict as people read it, and as a case that the checker has accepted.
+    /// The verdict for people, and as a case that the checker has accepted.
     pub(in crate::app) fn proven(&self, matter: &Matter<'_>) -> Result<(Verdict, Case), AppError> {
         let mut why = RENEWED.to_owned();
         for _ in 0..TRIES {
             let Some((verdict, case)) = self.make_case(matter, self.clock().now())? else { continue };
             match case.check() {
                 Ok(()) => return Ok((verdict, case)),
-                // The log may have gone on between the answer and the evidence for it.
+                // The log may have grown between the answer and the evidence for it.
                 Err(rejected) => why = rejected.to_string(),
             }
         }
         Err(AppError::Internal(format!("the checker rejects the verdict on `{}`: {why}", matter.thing.text())))
     }
 
-    /// A gateway's answer, which the checker has accepted with the evidence for it: the answer itself, out of memory where
-    /// it comes from there, held against what the evidence comes to at the same moment.
+    /// A gateway's answer, possibly from memory, after the checker has accepted the evidence at the same moment and
+    /// that gives the same answer.
     pub(super) fn proven_check(&self, matter: &Matter<'_>, depth: Depth) -> Result<Option<Check>, AppError> {
         let mut why = RENEWED.to_owned();
         for _ in 0..TRIES {
@@ -83,7 +83,7 @@ impl App {
             let Some((verdict, case)) = made else { continue };
             match case.check() {
                 Ok(()) if says(&check, &verdict) => return Ok(Some(check)),
-                // The log, or its home's word that this is all of it, may have come in between.
+                // The log may have grown in between, or its home may have confirmed that this is all of it.
                 Ok(()) => why = format!("{check:?} is not {:?}, {:?}", verdict.outcome, verdict.reason),
                 Err(rejected) => why = rejected.to_string(),
             }
@@ -91,7 +91,7 @@ impl App {
         Err(AppError::Internal(format!("the checker rejects the answer on `{}`: {why}", matter.thing.text())))
     }
 
-    /// `None` if another node's answer, which the verdict rests on, was renewed before its evidence was taken.
+    /// `None` if the answer of another node, on which the verdict rests, was renewed before its evidence was taken.
     fn make_case(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Option<(Verdict, Case)>, AppError> {
         let question = self.question(matter, now)?;
         let Some(thing) = self.exhibits(&question.thing)? else { return Ok(None) };
@@ -133,14 +133,14 @@ impl App {
         Ok(heard.map(|heard| Shown { asked, candidates, heard }))
     }
 
-    /// As of when this node counts a domain, where its home has signed a later time: it was still to come when it reached
-    /// this node, by its clock.
+    /// The time as of which this node counts a domain, if the home has signed a later one: by this node's clock that
+    /// time was still in the future when it arrived.
     fn believed(&self, it: &Testimony, evidence: &Evidence) -> Result<Option<Timestamp>, AppError> {
         let Some(domain) = self.hosted(&it.origin.domain)?.domain() else { return Ok(None) };
         Ok(less_than_signed(&domain, &evidence.checkpoint, it.as_of))
     }
 
-    /// What a domain says of an identity, or no more than how far it reaches.
+    /// The evidence for what a domain says about an identity; without an id, only for how far the domain reaches.
     fn exhibit(&self, domain: &DomainName, id: Option<IdentityId>, asked: &str) -> Result<Evidence, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
@@ -155,8 +155,8 @@ impl App {
     }
 }
 
-/// Whether a domain says no more of a thing than is checked of a case: whoever is told so need not wait until all of it is
-/// proven.
+/// Checks that a domain says no more about a thing than the checker accepts in a case, so that the caller is told
+/// before all of it is proven.
 fn check_entries(domain: &DomainName, entries: usize) -> Result<(), AppError> {
     if entries <= limits::CASE_ENTRIES {
         return Ok(());
@@ -169,7 +169,7 @@ fn is_too_much(error: &AppError) -> bool {
     error.code() == Code::TooMuchSaid
 }
 
-/// As of when a checkpoint counts, where its home has signed a later time.
+/// The time as of which a checkpoint counts, if its home has signed a later one.
 fn less_than_signed(domain: &Domain, checkpoint: &str, as_of: Timestamp) -> Option<Timestamp> {
     let signed = domain.descriptor().vouched_at(checkpoint).ok().flatten();
     signed.filter(|signed| as_of < *signed).map(|_| as_of)
@@ -189,7 +189,7 @@ fn says(check: &Check, verdict: &Verdict) -> bool {
 mod tests {
     use super::*;
 
-    /// It is nobody's failure, and says which bound that is.
+    /// This is nobody's failure, and the message names the limit.
     #[test]
     fn more_than_is_checked_makes_no_case() {
         let domain: DomainName = "devices.acme.example".parse().expect("a name");

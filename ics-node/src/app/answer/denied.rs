@@ -1,4 +1,4 @@
-//! What this node has recently not allowed, for its operator. It is kept in memory only, because it says whom somebody
+//! What this node has recently not allowed, for its operator. It is kept only in memory, because it shows what people
 //! asked about.
 
 use std::collections::VecDeque;
@@ -10,25 +10,25 @@ use ics_core::trust::{Outcome, Verdict};
 
 use crate::api::Check;
 
-/// Verdicts that are kept.
+/// How many verdicts are kept.
 const KEPT: usize = 100;
-/// Reasons that are kept of each.
+/// How many reasons are kept of each.
 const REASONS: usize = 4;
-/// Characters of a reason that are kept.
+/// How many characters of a reason are kept.
 const REASON_CHARACTERS: usize = 400;
 
-/// A verdict that was no yes.
+/// A verdict other than `allow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
-    /// When it was given last.
+    /// When it was last given.
     pub at: Timestamp,
-    /// How often in a row, with nothing else between.
+    /// How often it was given in a row, with no other one in between.
     pub times: u64,
     /// What was asked about, as it was asked.
     pub thing: String,
-    /// What it was to deal with.
+    /// The peer that it was to be used with.
     pub peer: Option<String>,
-    /// What for.
+    /// The intended use.
     pub usage: String,
     /// `deny` or `unknown`.
     pub outcome: Outcome,
@@ -36,19 +36,20 @@ pub struct Denied {
     pub reasons: Vec<String>,
 }
 
-/// The last of them, newest first.
+/// The latest ones, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct Denials(Mutex<VecDeque<Denied>>);
 
 impl Denials {
-    /// Keeps a verdict that is no yes. A client that asks again and again pushes nobody else's out.
+    /// Keeps a verdict unless it is `allow`. A client that asks the same again and again does not push out those of
+    /// others.
     pub(crate) fn note(&self, thing: &str, peer: Option<&str>, verdict: &Verdict) {
         let brief = |reason: &String| reason.chars().take(REASON_CHARACTERS).collect();
         let reasons = || verdict.reasons.iter().take(REASONS).map(brief).collect();
         self.keep((thing, peer, &verdict.usage), verdict.outcome, verdict.at, reasons);
     }
 
-    /// The same of a check, which has its reason in one word.
+    /// Keeps a check in the same way; its reason is a single word.
     pub(crate) fn note_check(&self, asked: (&str, Option<&str>, &str), check: &Check, at: Timestamp) {
         self.keep(asked, check.verdict, at, || vec![check.reason.as_str().replace('-', " ")]);
     }
@@ -77,7 +78,7 @@ impl Denials {
         kept.truncate(KEPT);
     }
 
-    /// The last `limit` of them.
+    /// The latest `limit` of them.
     pub(crate) fn last(&self, limit: usize) -> Vec<Denied> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().take(limit).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! What directories (LDAP) are made of: things one by one, found by what is said of them, with the bodies of the
+//! What directories (LDAP) are made of: things one by one, found by what is said about them, with the bodies of the
 //! statements.
 
 use std::sync::Arc;
@@ -16,58 +16,59 @@ use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Standing};
 
-/// What a domain says of one identity, and how complete and fresh that is.
+/// What a domain says about one identity, and how complete and fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thing {
-    /// The as-of.
+    /// How complete and fresh it is.
     pub as_of: AsOf,
     /// The record.
     pub record: Record,
-    /// The number that the domain has at this node.
+    /// The domain's number at this node.
     pub domain: DomainNumber,
 }
 
-/// What was known of an identity in a domain when it was looked up; as long as the mark stands, the same is.
+/// A mark of what was known about an identity in a domain when it was looked up; as long as it stands, nothing has
+/// changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// The number that the domain has at this node.
+    /// The domain's number at this node.
     pub domain: DomainNumber,
     rests_on: RestsOn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RestsOn {
-    /// What is kept of an identity.
+    /// What is kept about an identity.
     Kept { id: IdentityId, generation: u64 },
-    /// The descriptor of this version, whose rules show the reader nothing: nothing was looked up for him.
+    /// The descriptor of this version, whose rules show the reader nothing, so nothing was looked up.
     Rules(u64),
 }
 
-/// What a look-up by id came to, also if that is nothing.
+/// The result of a look-up by id, even if nothing was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Looked {
-    /// The thing, if the reader may read what the domain says of it.
+    /// The thing, if the reader may read what the domain says about it.
     pub thing: Option<Thing>,
-    /// What that rests on, apart from what time alone changes; none where the text is no id.
+    /// What the result rests on, except for what changes with time alone; empty if the text is not an id.
     pub marks: Vec<Mark>,
 }
 
-/// Some of a domain's identities, in the order in which the log first speaks of them in the way asked for.
+/// Some of a domain's identities, in the order in which the log first mentions them in the way asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThingPage {
     /// Those that the reader may read.
     pub things: Vec<Thing>,
-    /// What to go on behind, if there may be more; a page may be empty and yet have a next one.
+    /// Where to continue, if there may be more; even an empty page may have a next one.
     pub next: Option<u64>,
-    /// Entries of the log that were looked at.
+    /// How many entries of the log were looked at.
     pub looked: usize,
 }
 
 impl App {
-    /// The thing with exactly this id, if the reader may read what the domain says of it.
+    /// The thing with exactly this id, if the reader may read what the domain says about it.
     ///
     /// # Errors
-    /// When the domain cannot answer now. A domain that is not here says nothing.
+    /// When the domain cannot answer now. If the domain is not held here, the result is empty.
     pub fn thing(&self, reader: Reader, domain: &DomainName, id: &str) -> Result<Looked, AppError> {
         let Ok(Lookup::Ids(ids)) = parse(id) else { return Ok(Looked::default()) };
         if !ids.iter().any(|known| known.to_string() == id) {
@@ -95,7 +96,7 @@ impl App {
                 known.push(Told { hosted: Arc::clone(&hosted), reach: sight.reach(), kept });
             }
         }
-        // Of two identities with one text neither is answered for, as for any name that fits several.
+        // If two identities have the same text as id, neither is returned, as for any name that fits several.
         if let [told] = known.as_slice()
             && told.is_readable(self, reader)?
         {
@@ -105,7 +106,7 @@ impl App {
         Ok(looked)
     }
 
-    /// Whether what was known when a mark was made is known still.
+    /// Whether what was known when a mark was made is still so.
     #[must_use]
     pub fn stands(&self, mark: &Mark) -> bool {
         match mark.rests_on {
@@ -121,8 +122,8 @@ impl App {
         }
     }
 
-    /// How complete and how fresh a domain is now; `None` while it is silent or not here. Asked for before a mark is
-    /// looked at, it never promises more than the mark stands for.
+    /// How complete and fresh a domain is now; `None` while it is silent or not held here. If this is called before a
+    /// mark is checked, it never promises more than the mark stands for.
     #[must_use]
     pub fn as_of_domain(&self, number: DomainNumber) -> Option<AsOf> {
         let hosted = self.all_hosted().into_iter().find(|hosted| hosted.number == number)?;
@@ -130,10 +131,10 @@ impl App {
         Some(self.as_of_reach(&reach, hosted.domain()?.descriptor_at(reach.size).freshness.default))
     }
 
-    /// The next things of a domain that have one of the postings, `limit` at most.
+    /// The next things of a domain that have one of the postings, at most `limit`.
     ///
     /// # Errors
-    /// When the domain is not here or cannot answer now.
+    /// When the domain is not held here or cannot answer now.
     pub fn things(
         &self,
         reader: Reader,
@@ -149,7 +150,7 @@ impl App {
         Ok(self.things_of(&sight, found))
     }
 
-    /// The next of all things that a domain speaks of, `limit` at most: first what it introduces.
+    /// The next of all things that a domain mentions, at most `limit`: first those that it introduces.
     ///
     /// # Errors
     /// As [`App::things`].
@@ -169,7 +170,7 @@ impl App {
     fn things_of(&self, sight: &Sight<'_>, found: Found) -> ThingPage {
         let as_of = self.as_of(sight);
         let thing = |record| Thing { as_of: as_of.clone(), record, domain: sight.hosted.number };
-        // Of two identities with one text neither is answered for, as for any name that fits several.
+        // If two identities have the same text as id, neither is returned, as for any name that fits several.
         let alone = |record: &Record| {
             let ids = IdentityId::candidates(&record.identity.id.to_string()).unwrap_or_default();
             let others = ids.into_iter().filter(|id| *id != record.identity.id).collect();
@@ -179,7 +180,7 @@ impl App {
         ThingPage { things, next: found.next, looked: found.looked }
     }
 
-    /// The bodies of entries that a record which the reader may read lists.
+    /// The bodies of entries that are listed in a record which the reader may read.
     ///
     /// # Errors
     /// When the store fails.
@@ -189,10 +190,10 @@ impl App {
         Ok(entries.into_iter().map(|entry| entry.content.map(|content| content.body)).collect())
     }
 
-    /// A number that differs whenever what this node has to say may differ, apart from what time alone changes; `None`
-    /// while a domain is silent.
+    /// A number that changes whenever what this node has to say may have changed, except with time alone; `None` while
+    /// a domain is silent.
     ///
-    /// It counts entries and cosignatures of all domains, and both only grow.
+    /// It is made of the numbers of entries and the cosignature times of all domains, which only grow.
     #[must_use]
     pub fn stamp(&self) -> Option<u128> {
         let mut stamp = 0_u128;

@@ -1,8 +1,8 @@
-//! Lists everything that a domain speaks of, a page at a time.
+//! Lists everything that a domain mentions, a page at a time.
 //!
-//! First comes what it introduces, and then all else: what others have introduced is spoken of too, by whoever approves,
-//! labels or blocks it. Nearly all that is said is about what was introduced, so it is looked through only when the former
-//! has come to its end, and a domain that introduces all its things lists as fast as if there were nothing else.
+//! First come the things that it introduces, then all others: what other domains have introduced is also mentioned when
+//! somebody approves, labels or blocks it here. Nearly all statements are about introduced things, so the rest is
+//! searched only after the first part has ended, and a domain that introduces all its things is listed quickly.
 
 use ics_core::record::{Logged, Posting, Record};
 use ics_core::statement::openpgp_key_of;
@@ -14,21 +14,22 @@ use super::read::Sight;
 use crate::app::entries::{is_spoken_of_before, restore};
 use crate::app::{App, AppError, Reader};
 
-/// What is added to a place in the log once a listing goes through what nobody introduces: no log is so long, and whoever
-/// reads JSON has such numbers whole.
+/// Added to a place in the log once a listing has reached the part that nobody introduces. No log is that long, and
+/// JSON readers keep numbers of this size exact.
 const REST: u64 = 1 << 52;
 
-/// What may be the first that is said of somebody, whether or not anybody may read it.
+/// Entries that may be the first to mention some identity, whether or not anybody may read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mentions {
-    /// The places of the entries, and the ids of whom they are about: see [`crate::app::Then::is_found_at`].
+    /// The indices of the entries, and the ids of the identities that they are about: see
+    /// [`crate::app::Then::is_found_at`].
     pub found: Vec<(u64, String)>,
-    /// Where to go on, if there may be more.
+    /// Where to continue, if there may be more.
     pub next: Option<u64>,
 }
 
 impl App {
-    /// The records of a page of everything that a domain speaks of.
+    /// The records of one page of everything that a domain mentions.
     pub(in crate::app) fn everything(
         &self,
         reader: Reader,
@@ -47,7 +48,7 @@ impl App {
                 return Ok(page);
             }
         }
-        // A full page has a next one only for what its reader may read: that is looked for here.
+        // A full page has a next one only if there is more that its reader may read: this look-up finds out.
         let left = limit.saturating_sub(page.records.len());
         let rest = self.found_by(reader, sight, &Filter::rest(), after.filter(|_| is_rest), left)?;
         page.records.extend(rest.records);
@@ -56,7 +57,7 @@ impl App {
         Ok(page)
     }
 
-    /// The first `most` records that are introduced behind a place, through as many looks as it takes.
+    /// The first `most` records introduced after a place, in as many look-ups as that takes.
     pub(super) fn first_introduced(
         &self,
         reader: Reader,
@@ -76,7 +77,7 @@ impl App {
         Ok(records)
     }
 
-    /// By what everything is found that a domain speaks of at a moment, from a place on; 0 is the first.
+    /// The entries by which everything that a domain mentions at a moment is found, from a place on; 0 is the start.
     ///
     /// # Errors
     /// When the store fails.
@@ -97,7 +98,7 @@ impl App {
                 }
                 continue;
             }
-            // Who has a key is known by its packet; the rest is read with all that is said of him.
+            // The id of a thing with a key follows from its key packet; others need the whole statement.
             let key = entry.content.as_ref().and_then(|content| openpgp_key_of(&content.body));
             let id = match key {
                 Some(key) => Some(key.to_string()),
@@ -119,17 +120,17 @@ pub(super) fn is_introduction(statement: &Logged) -> bool {
     statement.claims().act == Act::Identity
 }
 
-/// What introduces somebody.
+/// The postings of statements that introduce an identity.
 pub(super) fn introducing() -> Vec<Vec<Posting>> {
     vec![vec![Posting::Act(Act::Identity)]]
 }
 
-/// What is said of somebody without introducing him.
+/// The postings of statements about an identity that do not introduce it.
 pub(super) fn not_introducing() -> Vec<Vec<Posting>> {
     Act::ALL.iter().filter(|act| **act != Act::Identity).map(|act| vec![Posting::Act(*act)]).collect()
 }
 
-/// Whether a listing goes through what nobody introduces, and where in the log.
+/// Whether a listing has reached the part that nobody introduces, and where it is in the log.
 const fn place(cursor: u64) -> (bool, u64) {
     match cursor.checked_sub(REST) {
         Some(index) => (true, index),

@@ -1,4 +1,4 @@
-//! Why this node answers what it answers, in the words of [`crate::explain`].
+//! Why this node gives the answers it gives, in the words of [`crate::explain`].
 
 use super::read::ambiguous;
 use crate::api::{Explanation, assessment};
@@ -6,11 +6,11 @@ use crate::app::{App, AppError, Reader};
 use crate::explain;
 
 impl App {
-    /// Why the domains here say of a thing what they say; with a use, why this node's verdict is what it is.
+    /// Why the domains here say what they say about a thing; with a use, why this node's verdict is what it is.
     ///
     /// # Errors
-    /// As [`App::view`] and [`App::verdict`], and when the thing is asked for by a name that fits several and no use is
-    /// given.
+    /// As [`App::view`] and [`App::verdict`], and when no use is given and the thing is asked for by a name that fits
+    /// several.
     pub fn explain(
         &self,
         reader: Reader,

@@ -19,63 +19,64 @@ use crate::app::entries::{about, find_logged, is_spoken_of_before, keys, restore
 use crate::app::{App, AppError, Reader};
 use crate::store::DomainNumber;
 
-/// Items in a page unless told.
+/// How many items a page has by default.
 const DEFAULT_ITEMS: usize = 100;
-/// Entries that are looked at for one page; a page may then be short, or empty, and still have a next one.
+/// How many entries are looked at for one page; it may then be short or even empty, and still have a next one.
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
-/// Entries that are read at once at least.
+/// The least number of entries that are read at once.
 const ENTRIES_AT_ONCE: usize = 50;
-/// So many times the index is asked at most for the newest entries.
+/// How many times at most the index is asked for the newest entries.
 const LOOKS_FOR_NEWEST: usize = 12;
-/// From so many entries of a log it gives all at once that it finds, however many these are: it breaks off behind more than
-/// 1024 that wait in memory. Of a longer stretch it is asked where few were found.
+/// Within a range of this many entries the index surely returns all that it finds: it breaks off after more than 1024
+/// that wait in memory. The range is extended where few are found.
 const FIRST_SPAN: u64 = 1_000;
-/// Entries that are looked at for each of the newest identities: most may speak again of the same, or of what is hidden.
+/// How many entries are looked at for each of the newest identities: most may mention the same ones again, or hidden
+/// ones.
 const ENTRIES_FOR_EACH: usize = 20;
-/// Pieces of software of which the devices that run them are looked for because the software has a status.
+/// For how many pieces of software with a given status the devices running them are searched.
 const SOFTWARE_PER_PAGE: usize = 64;
-/// Statements that give a status or a label to groups of which the members are looked for: each is read, and looked up by,
-/// for every page.
+/// For how many statements that give a status or label to a group the members are searched: for every page, each
+/// statement is read and its members are looked up.
 const SAID_OF_GROUPS: usize = 1_000;
 
-/// A query, read: what the index finds, and what must hold of the record.
+/// A parsed query: what to look up in the index, and what the record must satisfy.
 pub(super) struct Filter {
-    /// An entry is found that has all postings of one of these.
+    /// An entry is found if it has all the postings of one of these.
     alternatives: Vec<Vec<Posting>>,
     kind: Option<Kind>,
     model: Option<String>,
     lot: Option<String>,
     status: Option<StatusName>,
     signer: Option<Fingerprint>,
-    /// Software, one piece of which is installed on what fits.
+    /// Software, one piece of which must be installed on the thing.
     runs: Option<BTreeSet<[u8; 32]>>,
-    /// The group to which what fits belongs.
+    /// The group to which the thing must belong.
     members: Option<Members>,
-    /// A part of what it is called, in small letters. The index does not have it: what else is asked for is looked
+    /// A part of its title, in lower case. The index does not have titles, so what the other criteria find is searched
     /// through.
     title: Option<String>,
-    /// Whether nobody must introduce it.
+    /// Whether only things that nobody introduces are wanted.
     is_rest: bool,
 }
 
-/// What one look at the index has found.
+/// The result of one look-up in the index.
 pub(in crate::app) struct Found {
     pub(in crate::app) records: Vec<Record>,
-    /// `after` for the next look, if there may be more.
+    /// The `after` of the next look-up, if there may be more.
     pub(in crate::app) next: Option<u64>,
-    /// Entries that were looked at to find them.
+    /// How many entries were looked at.
     pub(in crate::app) looked: usize,
 }
 
-/// Since when a log speaks of an identity in the way asked for, and at which entry: the later, the newer.
+/// When, and at which entry, a log first mentioned an identity in the way asked for: the later, the newer.
 pub(in crate::app) type Since = (Timestamp, u64);
 
 impl App {
-    /// A page of a domain's identities, in the order in which the log first speaks of them in the way asked for; of all of
-    /// them those that it introduces come first.
+    /// A page of a domain's identities, in the order in which the log first mentions them in the way asked for. If all
+    /// are asked for, those that the domain introduces come first.
     ///
     /// # Errors
-    /// When the domain is not here or a filter is malformed.
+    /// When the domain is not held here, or a filter is malformed.
     pub fn list(&self, reader: Reader, domain: &DomainName, query: &ListQuery) -> Result<IdentityPage, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
@@ -83,7 +84,7 @@ impl App {
         Ok(IdentityPage { as_of: self.as_of(&sight), items: records.iter().map(summary).collect(), next })
     }
 
-    /// The records of a page, and `after` for the next one.
+    /// The records of a page, and the `after` of the next one.
     pub(crate) fn page(
         &self,
         reader: Reader,
@@ -101,9 +102,9 @@ impl App {
         Ok((page.records, page.next))
     }
 
-    /// The identities that fit, and since when each does, from the last entry backwards: `most` of them that are newer than
-    /// whatever is left out, and those that were met with them. And whether they are fewer because no more is looked at:
-    /// what is hidden counts.
+    /// The matching identities and since when each matches, searched from the last entry backwards: those found include
+    /// the `most` newest ones, if there are as many. The flag says whether there may be more because the search was cut
+    /// short; hidden identities count towards that.
     pub(in crate::app) fn newest(
         &self,
         reader: Reader,
@@ -118,7 +119,7 @@ impl App {
             let start = end.saturating_sub(span);
             let (indices, reached) = self.search(sight, &filter, start..end)?;
             if reached < end {
-                // It finds the first of many, and the last are asked for.
+                // A full search returns the first of many, but the last ones are wanted.
                 span = FIRST_SPAN;
                 continue;
             }
@@ -133,7 +134,7 @@ impl App {
                         newest.extend(self.since(reader, sight, &filter, &statement.subject_id())?);
                     }
                 }
-                // What was only spoken of again is older, and others before this may be newer.
+                // An identity that was merely mentioned again is older than that, so others before this may be newer.
                 let first = indices.first().copied().unwrap_or(start);
                 if newest.iter().filter(|(_, (_, since))| *since >= first).count() >= most {
                     return Ok((newest, false));
@@ -147,13 +148,13 @@ impl App {
         Ok((newest, true))
     }
 
-    /// What a query asks for. Of a domain of which the reader may read nothing it finds nothing.
+    /// The filter of a query. In a domain where the reader may read nothing, it finds nothing.
     fn filter(&self, reader: Reader, sight: &Sight<'_>, query: &ListQuery) -> Result<Filter, AppError> {
         let is_open = self.may_read_any(reader, &sight.domain);
         Filter::read(query, sight, is_open, self.running(reader, query)?, self.members(reader, query)?)
     }
 
-    /// The software that a query asks for. What its status is, any domain here may say.
+    /// The software that a query asks for. Any domain here may have given it the status.
     fn running(&self, reader: Reader, query: &ListQuery) -> Result<Option<BTreeSet<[u8; 32]>>, AppError> {
         let Some(runs) = query.runs.as_deref() else { return Ok(None) };
         if let Ok(digest) = runs.parse::<Digest>() {
@@ -168,7 +169,7 @@ impl App {
         Ok(Some(software))
     }
 
-    /// Adds the software of a domain that has a status, and what was looked at to find it.
+    /// Adds the software to which a domain gives a status, and the number of entries looked at.
     fn software_with(
         &self,
         reader: Reader,
@@ -179,7 +180,7 @@ impl App {
         let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
         let (kind, status) = (Some(Kind::Software), Some(status.clone()));
         let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
-        // A lot, of which the refusal speaks, is no help here: it would be that of the devices.
+        // The refusal suggests asking for a lot, which is no help here: the lot would be that of the devices.
         let is_open = self.may_read_any(reader, &sight.domain);
         let any_of = Filter::any_of(sight, is_open, &said).map_err(|error| match error.code() {
             Code::OutOfRange => ask(format!("more than {SAID_OF_GROUPS} statements give that status to groups")),
@@ -222,12 +223,14 @@ impl App {
         let start = after.map_or(0, |after| after.saturating_add(1));
         let (indices, end) = self.search(sight, filter, start..sight.seal.size)?;
         let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
-        // About as many are read at once as may be given: most that is found is given. One more tells whether there is more.
+        // About as many entries are read at once as may be returned, since most are. One more tells whether there is a
+        // next page.
         for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE) + 1) {
             for entry in self.store().entries_at(sight.hosted.number, indices)? {
                 let statement = restore(&sight.domain, &entry)?.filter(|it| seen.insert(it.subject_id()));
                 let record = statement.map(|it| self.listed(reader, sight, filter, &it)).transpose()?.flatten();
-                // A full page has a next one only for what its reader may read: else its end told him of the rest.
+                // A full page has a next one only if there is more that its reader may read; otherwise its end would
+                // reveal hidden items.
                 if records.len() == limit && record.is_some() {
                     return Ok(Found { records, next: entry.index.checked_sub(1), looked });
                 }
@@ -235,17 +238,18 @@ impl App {
                 looked += 1;
             }
         }
-        // Where nothing was found, too, there may be more behind the place where the search broke off.
+        // Even if nothing was found, there may be more after the place where the search broke off.
         let next = end.checked_sub(1).filter(|_| end < sight.seal.size);
         Ok(Found { records, next, looked })
     }
 
-    /// The entries of a range that one of the filter's alternatives finds, and up to where these are all.
+    /// The entries of a range that any of the filter's alternatives finds, and the place up to which these are
+    /// complete.
     fn search(&self, sight: &Sight<'_>, filter: &Filter, range: Range<u64>) -> Result<(Vec<u64>, u64), AppError> {
         self.spoken(sight.hosted.number, &filter.alternatives, range, ENTRIES_PER_PAGE)
     }
 
-    /// The same of any alternatives, `limit` entries at most.
+    /// As `search`, for any alternatives, at most `limit` entries.
     pub(in crate::app) fn spoken(
         &self,
         domain: DomainNumber,
@@ -258,9 +262,9 @@ impl App {
         for postings in alternatives {
             let page = self.store().positions(domain, &keys(postings), start..end, limit)?;
             indices.extend(page.indices);
-            // Nothing behind the place where one alternative broke off is complete.
+            // After the place where one alternative broke off, nothing is complete.
             end = page.next.unwrap_or(end);
-            // Nor is more held at once, however many alternatives there are, than one page looks at.
+            // However many alternatives there are, no more is held at once than one page looks at.
             while indices.len() > limit
                 && let Some(last) = indices.pop_last()
             {
@@ -270,7 +274,7 @@ impl App {
         Ok((indices.into_iter().take_while(|index| *index < end).collect(), end))
     }
 
-    /// The record of an identity if it belongs into the listing, and not on an earlier page of it.
+    /// The record of an identity, if it belongs in the listing and was not on an earlier page.
     fn listed(
         &self,
         reader: Reader,
@@ -282,7 +286,7 @@ impl App {
         if !filter.fits_statement(statement) {
             return Ok(None);
         }
-        // Nearly all is about what was spoken of before, and one look tells.
+        // Nearly all statements are about things mentioned before, which one look-up tells.
         if filter.is_rest && is_spoken_of_before(&sight.entries, &sight.domain, statement)? {
             return Ok(None);
         }
@@ -295,7 +299,7 @@ impl App {
         self.fitting(reader, sight, filter, &id)
     }
 
-    /// The record of an identity, if the reader may read it and it fits.
+    /// The record of an identity, if the reader may read it and it matches.
     fn fitting(
         &self,
         reader: Reader,
@@ -307,7 +311,7 @@ impl App {
         Ok(record.filter(|record| filter.fits(record)))
     }
 
-    /// Since when an identity is spoken of in the way asked for, if it belongs into the listing.
+    /// Since when an identity is mentioned in the way asked for, if it belongs in the listing.
     fn since(
         &self,
         reader: Reader,
@@ -323,7 +327,7 @@ impl App {
     }
 }
 
-/// How many items a page has at most, by what is asked for.
+/// The greatest number of items on a page, given what was asked for.
 pub(in crate::app) fn page_items(limit: Option<usize>) -> Result<usize, AppError> {
     let limit = limit.unwrap_or(DEFAULT_ITEMS);
     if (1..=limits::PAGE_ITEMS).contains(&limit) {
@@ -343,12 +347,12 @@ fn first_of(sight: &Sight<'_>, filter: &Filter, id: &IdentityId) -> Result<Optio
 }
 
 impl Filter {
-    /// Whatever somebody introduces.
+    /// Everything that somebody introduces.
     pub(in crate::app) fn introduced() -> Self {
         Self::of(introducing(), None)
     }
 
-    /// Whatever is spoken of and introduced by nobody.
+    /// Everything that is mentioned but introduced by nobody.
     pub(in crate::app) fn rest() -> Self {
         Self { is_rest: true, ..Self::of(not_introducing(), None) }
     }
@@ -368,7 +372,7 @@ impl Filter {
         }
     }
 
-    /// Whatever has one of the postings; nothing where the domain is not open to the reader.
+    /// Everything that has one of the postings; nothing if the reader may read nothing in the domain.
     pub(super) fn any_of(sight: &Sight<'_>, is_open: bool, postings: &[Posting]) -> Result<Self, AppError> {
         let mut alternatives = Vec::new();
         for posting in postings.iter().filter(|_| is_open) {
@@ -399,7 +403,7 @@ impl Filter {
         postings.extend(kind.map(Posting::Kind));
         postings.extend(query.model.clone().map(|model| Posting::Attribute(Attribute::Model, model)));
         postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
-        // A status and its signer are mostly said elsewhere than the attributes, in a statement of their own.
+        // Statuses are mostly given in statements of their own, apart from the attributes and by other signers.
         let alternatives = match (&status, signer) {
             _ if !is_open => Vec::new(),
             _ if runs.is_some() => runs.iter().flatten().map(|it| vec![Posting::Installed(*it)]).collect(),
@@ -414,7 +418,7 @@ impl Filter {
         Ok(Self { kind, model, lot, status, runs, members, title, ..Self::of(alternatives, signer) })
     }
 
-    /// Whether a statement has the postings that were looked for: hashes collide.
+    /// Whether a statement really has the postings that were looked up, since hashes collide.
     fn fits_statement(&self, statement: &Logged) -> bool {
         if self.runs.is_none() && self.members.is_none() && self.signer == Some(statement.signer()) {
             return true;
@@ -440,8 +444,9 @@ impl Filter {
     }
 }
 
-/// What is said of a group holds for its members: those that it selects and those that name it are found as well. Of more
-/// groups than are looked up nothing is found, rather than a part of their members.
+/// What is said about a group holds for its members, so things that it selects and things that name it are found as
+/// well. If there are too many groups to look up, the query is refused rather than answered for only some of the
+/// members.
 fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>>, AppError> {
     let mut alternatives = vec![vec![posting.clone()]];
     let (of_groups, what) = match posting {
@@ -466,7 +471,7 @@ fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>
     Ok(alternatives)
 }
 
-/// Entries are filed under the key that signed them: a signer has as many as his certificate.
+/// Entries are filed under the key that signed them, so a signer has as many keys as their certificate.
 fn by_signer(sight: &Sight<'_>, signer: Fingerprint) -> Vec<Vec<Posting>> {
     match sight.domain.signer(&signer) {
         Ok(certificate) => certificate.keys().map(|key| vec![Posting::Signer(key)]).collect(),
@@ -474,7 +479,7 @@ fn by_signer(sight: &Sight<'_>, signer: Fingerprint) -> Vec<Vec<Posting>> {
     }
 }
 
-/// One line for a record.
+/// The one-line summary of a record.
 pub(crate) fn summary(record: &Record) -> IdentitySummary {
     let attributes = record.agreed_attributes();
     IdentitySummary {

@@ -1,4 +1,4 @@
-//! Members of a group, for listings: those that it selects and those that name it.
+//! Members of a group, for listings: the things that it selects and the things that name it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::app::{App, AppError, Reader};
 /// What makes a thing a member.
 pub(super) struct Members {
     group: [u8; 32],
-    /// What the group selects by; empty if only those are members that name it.
+    /// What the group selects by; if empty, only things that name the group are members.
     attributes: BTreeMap<Attribute, String>,
 }
 
@@ -24,7 +24,7 @@ impl Members {
         Self { group: id, attributes: group.attributes.clone() }
     }
 
-    /// What the index finds them by.
+    /// The postings under which the index finds them.
     pub(super) fn alternatives(&self) -> Vec<Vec<Posting>> {
         let selected = self.attributes.iter().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
         let mut alternatives = vec![vec![Posting::Member(self.group)], selected.collect()];
@@ -32,7 +32,7 @@ impl Members {
         alternatives
     }
 
-    /// Whether a record is that of one of them, perhaps: signers may contradict each other.
+    /// Whether the record's thing may be a member; it need not be, since signers may contradict each other.
     pub(super) fn include(&self, record: &Record) -> bool {
         let has = |(attribute, value): (&Attribute, &String)| {
             record.attributes.get(attribute).is_some_and(|given| given.iter().any(|it| it.value == *value))
@@ -43,8 +43,8 @@ impl Members {
 }
 
 impl App {
-    /// The members that a query asks for. What the group selects any domain here may say of which the reader may read
-    /// anything: its id is the hash of that.
+    /// The members that a query asks for. Any domain here in which the reader may read anything can say what the group
+    /// selects, because the group's id is the hash of that.
     pub(super) fn members(&self, reader: Reader, query: &ListQuery) -> Result<Option<Members>, AppError> {
         let Some(text) = query.group.as_deref() else { return Ok(None) };
         let group = text.parse::<Digest>().map_err(malformed)?.0;

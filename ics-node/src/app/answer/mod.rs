@@ -1,4 +1,4 @@
-//! Answering: look-ups, verdicts and what they rest on, at the moment and as of others.
+//! Answering: look-ups, verdicts and what they rest on, as of now and as of other moments.
 
 pub(super) mod answers;
 pub(super) mod case;

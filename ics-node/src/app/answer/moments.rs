@@ -24,39 +24,40 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
 
-/// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment. What may be read,
-/// the newest rules say; what stands, those that the log shows.
+/// A domain as it was at a size of its log and a time, under the policy and certificates of a moment. The newest rules
+/// decide what may be read; the rules that the log shows decide what stands.
 #[derive(Clone)]
 pub struct Moment {
     hosted: Arc<Hosted>,
     domain: Arc<Domain>,
-    /// The same as of what the log shows.
+    /// The domain under the rules that the log shows.
     shown: Arc<Domain>,
     seal: Seal,
-    /// Entries by which the rules are known: at a home that waits for its witnesses, more than the log shows.
+    /// Up to which entry the rules are known: at a home that waits for its witnesses, further than the log is shown.
     ruled_upto: u64,
-    /// How often entries that were hidden from this node have been filled in: what the log said before is then another.
+    /// How often entries that had been hidden from this node were filled in: each time what the log said before
+    /// changes.
     pub filled: i64,
-    /// When the last entry was admitted: it never goes back as the log grows.
+    /// When the last entry was admitted; never decreases as the log grows.
     pub admitted_at: Timestamp,
-    /// How old the last entry was, in steps: see [`steps`].
+    /// The age of the last entry at that moment, in steps: see [`steps`].
     age: u32,
-    /// The time at which statements are judged: as many steps after the last entry.
+    /// The time as of which statements are judged: that many steps after the last entry.
     at: Timestamp,
-    /// Look-ups that find nothing then.
+    /// Look-ups that find nothing at that moment.
     nothing: Arc<Mutex<HashSet<Key>>>,
 }
 
-/// What may be another than it was.
+/// What may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Touched {
     /// These identities, by their ids.
     These(BTreeSet<String>),
-    /// Any: policy, certificates, or what is said of groups has changed, or too much else.
+    /// Any identity: policy, certificates or what is said about groups has changed, or too much else has.
     Any,
 }
 
-/// What a reader could see of an identity at some time, and no more.
+/// What a reader could once see about an identity, and no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
     /// The identity.
@@ -65,17 +66,17 @@ pub struct Gone {
     pub statements: Vec<StatementId>,
 }
 
-/// Combinations of sizes and times at which an identity is looked at, to know whether it could ever be seen.
+/// How many combinations of size and time are tried to find out whether an identity could ever be seen.
 const LOOKS: usize = 256;
-/// Steps of a second; there is room for 97 days of them.
+/// The first steps are seconds; there is room for 97 days of them.
 const SECONDS: u64 = 1 << 23;
-/// Then steps of a minute; there is room for 16 years of them, in which nothing is logged.
+/// Further steps are minutes; there is room for 16 years of them without a new entry.
 const STEPS: u64 = (1 << 24) - 1;
 
-/// Since the last entry, as whole steps and as the milliseconds of these.
+/// Converts milliseconds since the last entry to whole steps, and those steps back to milliseconds.
 ///
-/// Within a step time changes nothing, so that the state of a copy has a number that grows: entries of the log, then
-/// steps.
+/// Within a step, time changes nothing. So the state of a copy is a number that only grows: the entries of the log,
+/// then steps.
 fn steps(millis: u64) -> (u32, u64) {
     let seconds = millis / 1000;
     let minutes = (seconds.saturating_sub(SECONDS) / 60).min(STEPS - SECONDS);
@@ -84,7 +85,7 @@ fn steps(millis: u64) -> (u32, u64) {
     (age, millis_of(age))
 }
 
-/// The milliseconds of so many steps: see [`Moment::age`].
+/// The milliseconds of this many steps: see [`Moment::age`].
 #[must_use]
 pub const fn millis_of(age: u32) -> u64 {
     let age = age as u64;
@@ -92,29 +93,29 @@ pub const fn millis_of(age: u32) -> u64 {
     (if minutes == 0 { age } else { SECONDS + 60 * minutes }) * 1000
 }
 
-/// Hours back in which statements are looked for that begin or cease to hold.
+/// How many hours back are searched for statements that begin or end.
 const HOURS: u64 = 24 * 366;
 
 impl Moment {
-    /// Entries of the log.
+    /// The number of entries in the log.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.seal.size
     }
 
-    /// The root over them.
+    /// The root of the log.
     #[must_use]
     pub const fn root(&self) -> Hash {
         self.seal.root
     }
 
-    /// How many steps of time after the last entry it is; it takes 24 bits.
+    /// How many steps of time after the last entry the moment is; fits 24 bits.
     #[must_use]
     pub const fn age(&self) -> u32 {
         self.age
     }
 
-    /// The number that the domain has at this node, and at this node only.
+    /// The domain's number at this node, which has no meaning elsewhere.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.hosted.number.get()
@@ -130,17 +131,17 @@ impl Moment {
         self.domain.origin().to_string()
     }
 
-    /// What ruled then.
+    /// The rules in force, which decide what may be read.
     pub(in crate::app) fn rules(&self) -> &Domain {
         &self.domain
     }
 
-    /// By what statements are judged.
+    /// The rules by which statements are judged.
     pub(in crate::app) fn shown_rules(&self) -> &Domain {
         &self.shown
     }
 
-    /// The time at which statements are judged.
+    /// The time as of which statements are judged.
     pub(in crate::app) const fn at(&self) -> Timestamp {
         self.at
     }
@@ -151,18 +152,18 @@ impl Moment {
         self.domain.certificates().map(Certificate::primary).collect()
     }
 
-    /// When the home last vouched for the size.
+    /// When the home last vouched for this size.
     #[must_use]
     pub const fn cosigned_at(&self) -> Option<Timestamp> {
         self.seal.cosigned_at
     }
 }
 
-/// Look-ups that find nothing of which a moment keeps note: a page of memory.
+/// How many look-ups that find nothing a moment remembers: a page of memory.
 const NOTHING: usize = 4_096;
 
-/// The log of a domain at a moment. Most groups that a thing may belong to are none, and the next thing may belong to the
-/// same: they are looked for once.
+/// The log of a domain at a moment. Most candidate groups of a thing do not exist, and the next thing may have the same
+/// candidates, so each is looked up only once.
 pub(super) struct LogThen<'m> {
     pub(in crate::app) snapshot: Snapshot<'m>,
     nothing: &'m Mutex<HashSet<Key>>,
@@ -196,11 +197,11 @@ impl Entries for LogThen<'_> {
 }
 
 impl App {
-    /// A domain as it is now; `None` while that is not settled: before anything of it has arrived, and for a moment after
-    /// a commit.
+    /// A domain as it is now; `None` while that is not settled: before anything of it has arrived, and for a moment
+    /// after a commit.
     ///
     /// # Errors
-    /// When the domain is not here, or cannot answer now.
+    /// When the domain is not held here, or cannot answer now.
     pub fn moment(&self, domain: &DomainName) -> Result<Option<Moment>, AppError> {
         let hosted = self.hosted(domain)?;
         let Some(domain) = hosted.domain() else { return Ok(None) };
@@ -228,10 +229,11 @@ impl App {
         }))
     }
 
-    /// The same domain when its log was shorter, so many steps after its last entry then, by the policy of `now`.
+    /// The same domain when its log was shorter, `age` steps after the last entry of that time, under the policy of
+    /// `now`.
     ///
     /// # Errors
-    /// When it was never so long, or the store fails.
+    /// When it never had that size, or the store fails.
     pub fn earlier(&self, now: &Moment, size: u64, admitted_at: Timestamp, age: u32) -> Result<Moment, AppError> {
         let root = self.store().root_at(now.hosted.number, size)?;
         let seal = Seal { size, root, note: String::new(), cosigned_at: None };
@@ -244,8 +246,9 @@ impl App {
         LogThen { snapshot, nothing: &moment.nothing }
     }
 
-    /// What erasures restate of an identity that are not shown yet, for want of witnesses: the bodies are gone already, and
-    /// no moment shows a thing without the block that was on it. What was erased before now is as at [`Self::erased`].
+    /// What erasures that still wait for witnesses restate about an identity: the erased bodies are already gone, and
+    /// no moment may show a thing without the block that was on it. For what was erased before now, see
+    /// [`Self::erased`].
     pub(super) fn left_unshown(&self, moment: &Moment, id: &IdentityId) -> Result<Vec<Logged>, AppError> {
         let (number, shown) = (moment.number_here(), self.seal(&moment.hosted)?.size);
         let whole = Snapshot { store: self.store(), number, size: self.store().head(number)?.size };
@@ -254,16 +257,16 @@ impl App {
         Ok(left)
     }
 
-    /// Told whenever any domain here has grown.
+    /// Notifies whenever any domain here has grown.
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.0.news.subscribe()
     }
 
-    /// What the node says of a domain, as of a moment, and its checkpoint.
+    /// What the node says about a domain, as of a moment, and its checkpoint.
     ///
     /// # Errors
-    /// When the domain is not here or the store fails.
+    /// When the domain is not held here, or the store fails.
     pub fn domain_then(&self, moment: &Moment) -> Result<(DomainInfo, String), AppError> {
         let mut info = self.domain(&moment.hosted.name)?;
         info.root = moment.seal.root.to_string();
@@ -272,7 +275,7 @@ impl App {
         Ok((info, moment.seal.note.clone()))
     }
 
-    /// What may be another at a later moment than it was: what entries between are about, and what has begun or ceased
+    /// What may have changed between two moments: what the entries between them are about, and what has begun or ceased
     /// to hold.
     ///
     /// # Errors
@@ -288,12 +291,12 @@ impl App {
             let room = usize::try_from(to.ruled_upto - next).unwrap_or(usize::MAX).min(limits::FEED_ENTRIES);
             for entry in self.store().entries(to.hosted.number, next, room, limits::FEED_BYTES)? {
                 next = entry.index + 1;
-                // Statements count as far as the log shows. Rules count for readers as soon as they are known, and for
-                // what stands once the log shows them.
+                // Statements count as far as the log shows them. New rules count for readers as soon as they are known,
+                // and for what stands once the log shows them.
                 let harmless = match restore(&to.domain, &entry)? {
                     Some(statement) => entry.index >= to.seal.size || touch(&statement, &mut ids),
                     None => {
-                        // A certification changes the one key that it stands on.
+                        // A certification changes only the key to which it belongs.
                         let body = entry.content.as_ref().map(|content| content.body.as_slice());
                         ids.extend(body.and_then(openpgp_key_of).map(|key| key.to_string()));
                         let is_known = entry.index < from.ruled_upto;
@@ -309,8 +312,8 @@ impl App {
         self.turned(from.at, to, ids)
     }
 
-    /// What statements were about that were erased between two moments: what was said of these before nobody can read any
-    /// more.
+    /// The identities whose statements were erased between two moments: nobody can read any more what was said about
+    /// them before.
     ///
     /// # Errors
     /// When the store fails.
@@ -348,11 +351,11 @@ impl App {
         Ok(Touched::These(ids))
     }
 
-    /// What a copy may still have of an identity that the reader cannot read at `to`: nothing, if he never could since
-    /// `from`. Of what was hidden all the time not even the name is told.
+    /// What a copy may still have about an identity that the reader cannot read at `to`; nothing if the reader could
+    /// not read it at any time since `from`. If it was hidden all the time, not even its name is told.
     ///
-    /// Both moments must have the same rules: see [`Touched::These`]. As error `None`: there are too many moments
-    /// between to look at.
+    /// Both moments must have the same rules: see [`Touched::These`]. The outer `None` means that there are too many
+    /// moments between the two to look at.
     ///
     /// # Errors
     /// When the store fails.
@@ -370,7 +373,7 @@ impl App {
         }
         let seen = sizes.iter().any(|size| {
             let about: Vec<Logged> = said.about.iter().filter(|it| it.index() < *size).cloned().collect();
-            // What an erasure hides from now on could be seen until then, as far as anybody knows.
+            // As far as anybody knows, what an erasure hides from now on could be seen until then.
             let record = |at: &Timestamp| {
                 let record = resolve(&to.shown, &id, &about, &said.groups, *at)?;
                 Some(Record { forgotten: false, ..record })
@@ -386,14 +389,14 @@ fn bounds(statement: &Logged) -> impl Iterator<Item = Timestamp> {
     [statement.claims().from, statement.claims().until].into_iter().flatten()
 }
 
-/// Notes what a statement is about; `false`: about a group, and so about whoever belongs to it.
+/// Adds the subject of a statement; false if that is a group, which concerns all its members.
 fn touch(statement: &Logged, ids: &mut BTreeSet<String>) -> bool {
     let id = statement.subject_id();
     ids.insert(id.to_string());
     !matches!(id, IdentityId::Group(_))
 }
 
-/// Whether an entry that is no statement changes what others come to.
+/// Whether an entry that is not a statement changes how others are judged.
 fn changes_rules(header: &[u8]) -> bool {
     Header::decode(header).is_ok_and(|header| header.kind != EntryKind::Certification)
 }

@@ -15,8 +15,8 @@ use crate::app::{App, AppError};
 use crate::store::Key;
 
 impl App {
-    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now and
-    /// which have not given it up to a successor.
+    /// The identities of a domain that a look-up means. For a name, those to which an entitled signer gives it now,
+    /// without those that have given it up to a successor.
     pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
         let name = match lookup {
             Lookup::Ids(ids) => {
@@ -45,8 +45,8 @@ impl App {
         without_replaced(name, &named)
     }
 
-    /// Whether a name that an identity has means no other one. Mostly only one was ever called so; statements at hand are
-    /// not read again.
+    /// Whether a name that an identity has means no other one. Usually only one identity was ever given it. Statements
+    /// at hand are not read again.
     pub(in crate::app) fn means_only(
         &self,
         sight: &Sight<'_>,
@@ -62,14 +62,14 @@ impl App {
         Ok(candidates == one || self.identities(sight, &Lookup::Name(name.clone()))? == one)
     }
 
-    /// What is kept of the identity that has a name now, which nothing is if none has; `None` if that is not known.
+    /// What is kept about the identity that has a name now: `Some(None)` if none has it, `None` if that is not known.
     pub(super) fn called_in_memory(&self, sight: &Sight<'_>, name: (Key, u64)) -> Option<Option<Arc<Kept>>> {
         let named = self.memory().recall_named(sight.hosted.number, name, self.clock().now())?;
         Some(named.filter(|kept| kept.is_called(name.0)))
     }
 
-    /// The statements that ever gave a name, and the identities that they are about, which are kept if there is no more
-    /// than one; statements at hand are not read again.
+    /// The statements that ever gave a name, and the identities that they are about. If that is at most one, it is kept
+    /// in memory. Statements at hand are not read again.
     pub(in crate::app) fn giving(
         &self,
         sight: &Sight<'_>,
@@ -87,7 +87,7 @@ impl App {
         Ok((giving, candidates))
     }
 
-    /// Keeps whom a name means in a domain, if it is not known; statements at hand are not read again.
+    /// Keeps in memory what a name means in a domain, if that is not known; statements at hand are not read again.
     pub(super) fn know_name(&self, sight: &Sight<'_>, name: &Name, at_hand: &[Logged]) -> Result<(), AppError> {
         if self.memory().recall_name(sight.hosted.number, name_key(name)).is_none() {
             self.giving(sight, name, at_hand)?;
@@ -96,7 +96,7 @@ impl App {
     }
 }
 
-/// Those of several that have a name still: see [`Record::gives_up`].
+/// Those of several identities that still have a name: see [`Record::gives_up`].
 fn without_replaced(name: &Name, named: &[Arc<Kept>]) -> Result<BTreeSet<IdentityId>, AppError> {
     if named.len() < 2 {
         return Ok(named.iter().map(|kept| kept.id).collect());

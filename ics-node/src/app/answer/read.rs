@@ -21,19 +21,20 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
 
-/// One domain's durable log as far as it can be proven, and what it says of itself at that size.
+/// One domain's durable log as far as it can be proven, and what it says about itself at that size.
 pub(crate) struct Sight<'a> {
     pub(crate) hosted: &'a Hosted,
-    /// As its rules are now: they say who may read and what is admitted, and may wait to be shown.
+    /// The domain under its newest rules, which say who may read and what is admitted; they may not be shown yet.
     pub(crate) domain: Arc<Domain>,
-    /// As they are where the log that is read ends: by these its statements are judged.
+    /// The domain under the rules at the end of the log that is read, by which its statements are judged.
     pub(crate) shown: Arc<Domain>,
     pub(crate) seal: Seal,
     pub(crate) entries: Snapshot<'a>,
 }
 
 impl Sight<'_> {
-    /// Whether what the domain says of itself goes as far as the log that is read: it is published a moment later.
+    /// Whether what the domain says about itself reaches as far as the log that is read; it is published a moment
+    /// later.
     pub(crate) fn is_whole(&self) -> bool {
         self.domain.size() >= self.seal.size
     }
@@ -54,8 +55,9 @@ impl App {
         Ok(Sight { hosted, domain, shown, seal, entries })
     }
 
-    /// The domains that can be read; and why one cannot of which this node should know, be it damaged, at home here, or
-    /// copied as configured now: of what is not found nobody may say then that nothing is known of it.
+    /// The domains that can be read; and why one cannot be read that this node should know, because it is damaged, at
+    /// home here, or copied under the present configuration. In that case nobody may say of what is not found that it
+    /// is unknown.
     pub(crate) fn sights<'a>(&'a self, hosted: &'a [Arc<Hosted>]) -> (Vec<Sight<'a>>, Option<AppError>) {
         let (mut sights, mut silent) = (Vec::with_capacity(hosted.len()), None);
         for hosted in hosted {
@@ -70,8 +72,8 @@ impl App {
         (sights, silent)
     }
 
-    /// Whether this node should know of a domain that cannot be read. Of a copy whose peer was removed before anything came
-    /// nothing ever will.
+    /// Whether this node should know a domain that cannot be read. If a copy's peer was removed before anything
+    /// arrived, nothing will ever come.
     pub(crate) fn is_awaited(&self, hosted: &Hosted) -> bool {
         let is_damaged = || self.store().check_sound(hosted.number).is_err();
         hosted.part == Part::Home || self.peers_table().copies(&hosted.name) || is_damaged()
@@ -82,7 +84,7 @@ impl App {
         self.as_of_reach(&sight.reach(), sight.shown.descriptor().freshness.default)
     }
 
-    /// The same of answers that go so far.
+    /// As `as_of`, for answers from a log of this reach.
     pub(super) fn as_of_reach(&self, reach: &Reach, fresh_for_seconds: u64) -> AsOf {
         let time = reach.cosigned_at;
         AsOf {
@@ -94,10 +96,10 @@ impl App {
         }
     }
 
-    /// What a domain says of an identity, asked for by id or name.
+    /// What a domain says about an identity, asked for by id or name.
     ///
     /// # Errors
-    /// When the domain is not here, or says nothing of it that the reader may read; both look alike.
+    /// When the domain is not held here, or says nothing about it that the reader may read; both look alike.
     pub fn record(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<RecordAnswer, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
@@ -108,13 +110,13 @@ impl App {
         });
         let record = readable.ok_or_else(|| AppError::unknown_identity(query))?;
         let succeeded_by = self.successors_of(reader, &sight, &record)?;
-        // What memory keeps was judged a while ago, and would be judged the same now.
+        // What memory keeps was resolved a while ago, and would give the same now.
         let record = Record { at: self.clock().now(), ..record };
         Ok(RecordAnswer { as_of: self.as_of(&sight), record, succeeded_by })
     }
 
-    /// What a domain holds of an identity, as OpenPGP; only objects of one version, because clients of version 4 stop
-    /// at the first of version 6.
+    /// What a domain holds about an identity, as OpenPGP; only objects of one version, because clients that know only
+    /// version 4 stop at the first object of version 6.
     ///
     /// # Errors
     /// As [`App::record`].
@@ -132,11 +134,11 @@ impl App {
         openpgp(query, &bodies, version)
     }
 
-    /// What every domain here says of an identity, side by side.
+    /// What every domain here says about an identity, side by side.
     ///
     /// # Errors
-    /// When the text is neither id nor name, or nothing that the reader may read is known of it, or cannot be known while
-    /// a domain of this node is silent.
+    /// When the text is neither an id nor a name, or nothing that the reader may read is known about it, or that cannot
+    /// be known because a domain of this node is silent.
     pub fn view(&self, reader: Reader, query: &str) -> Result<ViewAnswer, AppError> {
         let (ids, records) = self.records(reader, query)?;
         let answers = if ids.len() == 1 { records } else { Vec::new() };
@@ -148,7 +150,7 @@ impl App {
         })
     }
 
-    /// The identities that a text fits, in any domain here, and the records that the reader may read of them.
+    /// The identities that a text means in any domain here, and the records about them that the reader may read.
     pub(crate) fn records(
         &self,
         reader: Reader,
@@ -179,7 +181,7 @@ impl App {
         Ok((known, answers))
     }
 
-    /// What is kept of the one identity that a text fits; a name in memory leads to it at once.
+    /// What is kept about the one identity that a text means; a name in memory leads to it directly.
     fn kept_meant_by(&self, reader: Reader, sight: &Sight<'_>, query: &str) -> Result<Arc<Kept>, AppError> {
         let lookup = parse(query)?;
         if let Lookup::Name(name) = &lookup
@@ -191,7 +193,8 @@ impl App {
         self.kept(sight, &self.meant_by(reader, sight, query, &lookup)?)
     }
 
-    /// The one identity that a text fits, of those that the reader may read: of others he is not told that they are there.
+    /// The one identity that a text means, among those that the reader may read; the reader is not told that others
+    /// exist.
     fn meant_by(
         &self,
         reader: Reader,
@@ -202,7 +205,8 @@ impl App {
         only(query, self.identities_for(reader, sight, lookup)?)
     }
 
-    /// The identities that a text fits, if the reader may read anything at all; of several those that he may read.
+    /// The identities that a text means, if the reader may read anything at all; if there are several, only those that
+    /// the reader may read.
     pub(crate) fn identities_for(
         &self,
         reader: Reader,
@@ -223,7 +227,7 @@ impl App {
         Ok(shown)
     }
 
-    /// What every domain here holds of an identity, as OpenPGP.
+    /// What every domain here holds about an identity, as OpenPGP.
     ///
     /// # Errors
     /// As [`App::view`], and when the name fits several.
@@ -236,7 +240,8 @@ impl App {
         for sight in sights.iter().filter(|sight| self.may_read_any(reader, &sight.domain)) {
             ids.extend(self.identities(sight, &lookup)?);
         }
-        // Only then, because a domain that gives no names may block what another one calls so.
+        // Only after all ids are known, because a domain that does not give this name may block what another one calls
+        // by it.
         for sight in &sights {
             for id in &ids {
                 let of_id = self.bodies(reader, sight, id)?;
@@ -253,7 +258,7 @@ impl App {
         openpgp(query, &bodies, version)
     }
 
-    /// Everything that a domain's log says of an identity, standing or not.
+    /// Everything that a domain's log says about an identity, standing or not.
     ///
     /// # Errors
     /// As [`App::record`].
@@ -262,8 +267,8 @@ impl App {
         Ok(History { as_of, id: record.identity.id.to_string(), items: record.statements })
     }
 
-    /// What a verifier without a network needs to make the record himself: from its home with the record head, which says
-    /// that this is all.
+    /// What a verifier without a network needs to rebuild the record. From the home it includes the record head, which
+    /// proves that this is everything.
     ///
     /// # Errors
     /// As [`App::record`].
@@ -271,7 +276,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         if hosted.part == Part::Home {
             match self.attested_evidence(reader, domain, &Query::parse(query)?) {
-                // A log that goes on too fast for it is no reason to give nothing.
+                // If the log grows too fast for a record head, the evidence is given without one.
                 Err(error) if error.code() == Code::Busy => {}
                 attested => return attested,
             }
@@ -282,7 +287,7 @@ impl App {
         self.evidence_of(&sight, id.to_string(), Some(said))
     }
 
-    /// The same; `None` where no copy of the domain is here.
+    /// As [`App::evidence`]; `None` if no copy of the domain is held here.
     ///
     /// # Errors
     /// As [`App::record`].
@@ -298,13 +303,13 @@ impl App {
         self.evidence(reader, domain, query).map(Some)
     }
 
-    /// Evidence for what was said; without, of how far the domain reaches.
+    /// Evidence for what was said; if `said` is `None`, only for how far the domain reaches.
     pub(crate) fn evidence_of(&self, sight: &Sight<'_>, id: String, said: Option<Said>) -> Result<Evidence, AppError> {
         let indices = self.rests_on(sight, said.unwrap_or_default())?;
         self.evidence_at(sight, id, &indices)
     }
 
-    /// The same, where it is known upon which entries it rests.
+    /// As `evidence_of`, when the entries on which it rests are known.
     pub(crate) fn evidence_at(&self, sight: &Sight<'_>, id: String, indices: &[u64]) -> Result<Evidence, AppError> {
         let hosted = sight.hosted;
         let entries = self.prove(hosted, self.store().entries_at(hosted.number, indices)?)?;
@@ -313,7 +318,7 @@ impl App {
         Ok(Evidence { version: 1, id, domain: hosted.name.clone(), checkpoint, head: None, entries })
     }
 
-    /// The entries upon which a record rests: what was said, all descriptors, and the certificates of the signers.
+    /// The entries on which a record rests: what was said, all descriptors, and the certificates of the signers.
     pub(crate) fn rests_on(&self, sight: &Sight<'_>, said: Said) -> Result<Vec<u64>, AppError> {
         let statements = with_groups(sight, said)?;
         let grantees = statements.iter().filter_map(|it| it.claims().grant.as_ref().map(|grant| grant.grantee));
@@ -325,8 +330,8 @@ impl App {
         Ok(indices.into_iter().filter(|index| *index < sight.seal.size).collect())
     }
 
-    /// Every state of the certificates of these signers: an old one may have made a statement that still counts. The domain
-    /// knows where they stand, so nothing is read of the certificates of others.
+    /// The indices of all states of these signers' certificates: an old state may have made a statement that still
+    /// counts. The domain knows where they are, so nothing is read about other certificates.
     pub(crate) fn certificates_of(
         &self,
         sight: &Sight<'_>,
@@ -340,7 +345,8 @@ impl App {
         Ok(indices)
     }
 
-    /// The entries of a kind that can be read, and of which the domain says nothing yet: it is published a moment later.
+    /// The entries of a kind that can be read but that the domain does not know yet, because it is published a moment
+    /// later.
     fn not_known_yet(&self, sight: &Sight<'_>, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
         if sight.is_whole() {
             return Ok(Vec::new());
@@ -370,7 +376,8 @@ impl App {
         Ok(found)
     }
 
-    /// What a domain says of an identity now, if the reader may read it. Nothing is read of it where he may read nothing.
+    /// What a domain says about an identity now, if the reader may read it. If the reader may read nothing in the
+    /// domain, nothing is looked up.
     pub(crate) fn readable(
         &self,
         reader: Reader,
@@ -384,7 +391,7 @@ impl App {
         Ok(resolved.filter(|(record, _)| self.may_read(reader, &sight.domain, record)))
     }
 
-    /// The OpenPGP bodies about an identity that the reader may read: certificates of its signers are not among them.
+    /// The OpenPGP bodies about an identity that the reader may read, without the certificates of its signers.
     pub(crate) fn bodies(&self, reader: Reader, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let own = self.own_certificate(sight, id)?;
         let Some((_, said)) = self.readable(reader, sight, id)? else { return Ok(own) };
@@ -394,7 +401,7 @@ impl App {
         Ok(own.into_iter().chain(bodies).collect())
     }
 
-    /// The certificate of a signer, who is looked up like anything else that has a key.
+    /// The certificate of a signer, which can be looked up like anything else that has a key.
     fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
         let indices = certificate_at(&sight.domain, fingerprint, sight.seal.size);
@@ -403,14 +410,14 @@ impl App {
     }
 }
 
-/// A domain as of what is shown of it. A descriptor that waits for witnesses, or for the rest of a copy, rules nothing that
-/// anybody could prove.
+/// A domain under the rules that are shown. A descriptor that waits for witnesses, or for the rest of a copy, has no
+/// force yet, because nobody could prove it.
 pub(super) fn as_shown(domain: &Arc<Domain>, size: u64) -> Arc<Domain> {
     if domain.size() <= size { Arc::clone(domain) } else { Arc::new(domain.shown_at(size)) }
 }
 
-/// Where a signer's certificate stands in a log of that size: its latest state, and what others have certified of it. A home
-/// that waits for its witnesses knows of more than it shows.
+/// Where a signer's certificate stands in a log of this size: its latest state, and what others have certified on it. A
+/// home that waits for its witnesses knows more than it shows.
 pub(super) fn certificate_at(domain: &Domain, fingerprint: &Fingerprint, size: u64) -> Vec<u64> {
     let is_shown = |index: &u64| *index < size;
     let Some(state) = domain.certificate_states(fingerprint).filter(is_shown).last() else { return Vec::new() };
@@ -418,7 +425,7 @@ pub(super) fn certificate_at(domain: &Domain, fingerprint: &Fingerprint, size: u
     core::iter::once(state).chain(certified).collect()
 }
 
-/// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.
+/// All statements that a verifier needs, including those about groups of groups, because roles are granted over them.
 pub(crate) fn with_groups(sight: &Sight<'_>, said: Said) -> Result<Vec<Logged>, AppError> {
     let mut statements = said.about;
     let mut waiting = said.groups;
@@ -432,12 +439,13 @@ pub(crate) fn with_groups(sight: &Sight<'_>, said: Said) -> Result<Vec<Logged>, 
     Ok(statements)
 }
 
-/// What somebody looks up.
+/// Parses what somebody looks up.
 pub(crate) fn parse(query: &str) -> Result<Lookup, AppError> {
     query.parse().map_err(|error: ics_core::name::NameError| AppError::new(Code::MalformedId, error.to_string()))
 }
 
-/// The one identity that a name must fit; they are all told, so they must be those that the reader may read.
+/// The one identity that a name must mean. If there are several, the error lists them, so they must be ones that the
+/// reader may read.
 pub(crate) fn only(query: &str, ids: BTreeSet<IdentityId>) -> Result<IdentityId, AppError> {
     let mut all = ids.iter();
     match (all.next(), all.next()) {

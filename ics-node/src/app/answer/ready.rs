@@ -1,8 +1,8 @@
-//! Making memory ready before anybody asks: a gateway's first question about a thing is to be answered as fast as the
-//! next one.
+//! Fills memory before anybody asks, so that a gateway's first question about a thing is answered as fast as the next
+//! one.
 //!
-//! What is kept of identities is made in the background, of the newest first, after a start and after news, for as long
-//! as there is room for it. A domain that grows faster than that has to wait until it is at rest.
+//! This happens in the background after a start and after news, newest identities first, as long as there is room. A
+//! domain that grows faster than this has to wait until it is at rest.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -21,14 +21,14 @@ use crate::app::{App, AppError};
 use crate::background::{self, breathe};
 use crate::store::DomainNumber;
 
-/// How long nothing is made ready once all is, or all that there is time and room for.
+/// The pause once everything is ready, or as much as time and room allow.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Entries that are read at once, and their bytes at most.
+/// How many entries are read at once, and how many bytes at most.
 const PAGE: u64 = 256;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// The entries of a domain of which the subjects were made ready, in one era.
+/// The range of a domain's entries whose subjects have been made ready, within one era.
 struct Done {
     era: Arc<Era>,
     from: u64,
@@ -40,7 +40,7 @@ impl Done {
         Self { era: Arc::clone(era), from: size, upto: size }
     }
 
-    /// The next page of a log of this size: news first, then what is older.
+    /// The next page in a log of this size: news first, then older entries.
     fn next(&self, size: u64) -> Option<Range<u64>> {
         let page = if self.upto < size {
             self.upto..size.min(self.upto + PAGE)
@@ -55,11 +55,11 @@ impl Done {
     }
 }
 
-/// How far the domains were made ready.
+/// How far each domain has been made ready.
 type Progress = BTreeMap<DomainNumber, Done>;
 
 impl App {
-    /// Keeps memory ready until `stop` says true.
+    /// Keeps memory filled until `stop` becomes true.
     pub async fn stay_ready(self, mut stop: watch::Receiver<bool>) {
         let mut progress = Progress::new();
         loop {
@@ -68,7 +68,7 @@ impl App {
                 app.ready_all(&mut progress, &|| *told.borrow());
                 progress
             });
-            // What panicked begins anew.
+            // After a panic, progress starts again.
             progress = going_on.await.unwrap_or_default();
             tokio::select! {
                 () = stopped(&mut stop) => return,
@@ -77,8 +77,8 @@ impl App {
         }
     }
 
-    /// Makes memory ready once, as far as it has room. Blocks: a million identities take a minute or two. Gives the entries
-    /// of which the subjects were made ready.
+    /// Fills memory once, as far as there is room, and returns how many entries' subjects were made ready. Blocks: a
+    /// million identities take a minute or two.
     pub fn make_ready(&self) -> u64 {
         let mut progress = Progress::new();
         self.ready_all(&mut progress, &|| false);
@@ -93,7 +93,7 @@ impl App {
         }
     }
 
-    /// Makes ready what a domain says of all things, as far as memory has room.
+    /// Fills memory with what a domain says about all things, as far as there is room.
     fn ready_domain(&self, hosted: &Hosted, progress: &mut Progress, stop: &dyn Fn() -> bool) -> Result<(), AppError> {
         while !stop() && self.memory().has_room() {
             let Some(size) = self.reaches(hosted)? else { return Ok(()) };
@@ -118,7 +118,7 @@ impl App {
         Ok(self.store().reach(hosted.number)?.map(|reach| reach.size))
     }
 
-    /// The same for the subjects of a page of entries, or those of them that fit; false if the log does not go so far.
+    /// Makes ready the subjects of a page of entries, as far as they fit; false if the log does not reach that far.
     fn ready_page(&self, hosted: &Hosted, page: Range<u64>) -> Result<bool, AppError> {
         let sight = self.sight(hosted)?;
         let mut from = page.start;

@@ -1,4 +1,4 @@
-//! What a domain says of one identity: read, judged with what is said of its groups, and kept in memory.
+//! What a domain says about one identity: read, resolved with what is said about its groups, and kept in memory.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ struct Judged {
 }
 
 impl App {
-    /// What a domain says of an identity now, from memory or kept there from now on.
+    /// What a domain says about an identity now, from memory if it is there; otherwise it is kept there from now on.
     pub(crate) fn kept(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Arc<Kept>, AppError> {
         self.kept_besides(sight, id, &[])
     }
 
-    /// The same; statements at hand are not read again.
+    /// As `kept`, without reading again the statements at hand.
     pub(super) fn kept_besides(
         &self,
         sight: &Sight<'_>,
@@ -52,12 +52,12 @@ impl App {
         Ok(kept)
     }
 
-    /// What a domain says of an identity now, and the statements by which it does.
+    /// What a domain says about an identity now, and the statements on which that rests.
     pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
         self.resolve_at(sight, id, &[], self.clock().now())
     }
 
-    /// The same at another time; statements at hand are not read again.
+    /// As `resolve`, at another time and without reading again the statements at hand.
     pub(in crate::app) fn resolve_at(
         &self,
         sight: &Sight<'_>,
@@ -71,7 +71,7 @@ impl App {
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
 
-    /// The same now, where it is asked for twice in a moment; statements at hand are not read again.
+    /// As `resolve`, for an identity that will be asked about again in a moment; statements at hand are not read again.
     pub(in crate::app) fn resolve_again(
         &self,
         sight: &Sight<'_>,
@@ -107,8 +107,8 @@ impl App {
         Ok(Judged { record, about, around })
     }
 
-    /// Whether this node holds something about an identity, or about its groups, and is no longer shown the rest; or does not
-    /// show it yet: an erasure deletes at once, and what it restates, a block perhaps, may wait for witnesses.
+    /// Whether this node holds something about an identity or its groups but is no longer shown the rest, or does not
+    /// show it yet: an erasure deletes at once, while what it restates, perhaps a block, may still wait for witnesses.
     fn is_withheld(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
         if sight.domain.size() > sight.seal.size && is_unseen(&sight.entries, &sight.domain, id)? {
             return Ok(true);
@@ -126,7 +126,7 @@ impl App {
         Ok(false)
     }
 
-    /// What is said of the groups that an identity may belong to.
+    /// What is said about the groups that an identity may belong to.
     fn around(&self, sight: &Sight<'_>, era: &Era, about: &[Logged]) -> Result<Arc<Around>, AppError> {
         let (arounds, number) = (self.memory().arounds(), sight.hosted.number);
         let candidates = candidate_groups(about);
@@ -146,7 +146,7 @@ fn about_besides(sight: &Sight<'_>, id: &IdentityId, at_hand: &[Logged]) -> Resu
     find_besides(&sight.entries, &sight.domain, &Posting::Subject(*id), limit, at_hand)
 }
 
-/// By what the statements are found about groups to which something may belong.
+/// The postings of statements about groups to which something may belong.
 fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
     let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
     named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))

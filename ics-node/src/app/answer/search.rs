@@ -1,4 +1,4 @@
-//! Looking something up the way people do: by what they can read off a thing, in whatever spelling.
+//! Look-ups the way people do them: by what they can read off a thing, in whatever spelling.
 
 use ics_core::gs1::{DigitalLink, Gtin};
 use ics_core::limits;
@@ -11,7 +11,7 @@ use crate::api::problem::Code;
 use crate::app::{App, AppError, Reader};
 
 impl App {
-    /// The canonical spelling of what somebody typed, such that something readable is known under it.
+    /// The canonical spelling of what somebody typed, chosen so that something readable is known under it.
     ///
     /// # Errors
     /// When nothing that the reader may read is known under any spelling of it.
@@ -27,11 +27,11 @@ impl App {
         Err(AppError::unknown_identity(text))
     }
 
-    /// The piece of a product that a GS1 Digital Link names: it has the serial number as a name, the GTIN as its product
-    /// id, and the lot if the link gives one. What does not fit all of it is not the thing.
+    /// The item that a GS1 Digital Link names: the thing that has the serial number as a name, the GTIN as its product
+    /// id, and the lot if the link gives one. All of these must match.
     ///
     /// # Errors
-    /// As [`App::public_thing`]; also when the link names no single piece.
+    /// As [`App::public_thing`]; also when the link does not name a single item.
     pub fn thing_of_link(&self, reader: Reader, link: &DigitalLink) -> Result<Found, AppError> {
         let unknown = || AppError::unknown_identity(&format!("GTIN {}", link.gtin));
         let serial = link.serial.as_ref().ok_or_else(unknown)?;
@@ -68,13 +68,13 @@ fn spellings(text: &str) -> Vec<String> {
     spellings
 }
 
-/// The serial number behind its scheme.
+/// The serial number after its scheme.
 fn serial_of(text: &str) -> Option<&str> {
     text.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("serial")).map(|(_, serial)| serial)
 }
 
-/// A serial number all in capitals and all in small letters, where that is another one. Two things may differ by that
-/// alone, so what was typed comes first; but most makers print capitals, and few people type them.
+/// A serial number all in capitals and all in lower case, unless it already is. Two things may differ in case alone, so
+/// what was typed comes first; but most makers print capitals, and few people type them.
 fn other_cases(serial: &str) -> impl Iterator<Item = String> {
     let other = move |spelt: &String| spelt != serial;
     [serial.to_ascii_uppercase(), serial.to_ascii_lowercase()]
@@ -83,7 +83,8 @@ fn other_cases(serial: &str) -> impl Iterator<Item = String> {
         .map(|serial| format!("serial:{serial}"))
 }
 
-/// A MAC-48 or EUI-64 with its separators, as RFC 9039 (4.1) writes it: 16 hex digits, the short form filled up by `fffe`.
+/// A MAC-48 or EUI-64 written with separators, in the form of RFC 9039 (4.1): 16 hex digits, the short form padded with
+/// `fffe`.
 fn hardware_address(text: &str) -> Option<String> {
     let hex: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect::<String>().to_ascii_lowercase();
     if !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {

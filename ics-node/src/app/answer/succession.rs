@@ -1,4 +1,4 @@
-//! Who has taken the place of a thing.
+//! What has taken the place of a thing.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ use super::read::Sight;
 use crate::app::entries::find_logged;
 use crate::app::{App, AppError, Reader};
 
-/// Statements that are looked at: a thing has one successor as a rule.
+/// How many statements are looked at: a thing normally has one successor.
 const LOOKED_AT: usize = 64;
 
-/// Whether a thing's time is over, as a domain sees it: only then is it asked who has taken its place.
+/// Whether a domain considers a thing's time over: only then is its successor looked for.
 pub(crate) fn is_over(record: &Record) -> bool {
     record.effect().blocks() || record.vouched.is_empty()
 }
 
 impl App {
-    /// The identities that a domain says have taken the place of one, of those that the reader may read. That hangs on
-    /// what is said of them, so it is no part of the thing's own record.
+    /// The identities that, according to a domain, have taken the place of another, among those that the reader may
+    /// read. This depends on statements about them, so it is not part of the thing's own record.
     pub(crate) fn successors(
         &self,
         reader: Reader,
@@ -38,7 +38,7 @@ impl App {
         Ok(successors)
     }
 
-    /// The same of a record that was read.
+    /// As `successors`, for a record that was read.
     pub(crate) fn successors_of(
         &self,
         reader: Reader,

@@ -1,5 +1,5 @@
-//! A thing as of an earlier moment: reads once what its domain had said of it by then, for everything that is answered
-//! from it.
+//! A thing as of an earlier moment: what its domain had said about it by then is read once, for all answers made from
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use super::moments::Moment;
 use crate::app::entries::{Said, entries_about};
 use crate::app::{App, AppError, Reader};
 
-/// What a domain said of an identity at a moment.
+/// What a domain said about an identity at a moment.
 pub struct Then {
     pub(in crate::app) id: IdentityId,
     pub(in crate::app) said: Said,
-    /// The bodies of the statements about it, by their places in the log.
+    /// The bodies of the statements about it, by their indices in the log.
     pub(in crate::app) bodies: BTreeMap<u64, Vec<u8>>,
-    /// What that comes to, if the reader could read it.
+    /// The record that results, if the reader could read it.
     pub(in crate::app) readable: Option<Record>,
 }
 
 impl Then {
-    /// Whether the entry at this place is the one by which whoever looks at everything finds it: the first that introduces it,
-    /// or, where nobody has introduced it, the first at all.
+    /// Whether a listing of everything finds the thing by the entry at this index: the first that introduces it, or, if
+    /// nothing introduces it, the first about it at all.
     #[must_use]
     pub fn is_found_at(&self, index: u64) -> bool {
         let about = &self.said.about;
@@ -37,7 +37,7 @@ impl Then {
         self.readable.as_ref()
     }
 
-    /// The body of a statement that the record lists as one about the thing itself, if it is here.
+    /// The body of a statement that the record lists as one about the thing itself, if it is held here.
     #[must_use]
     pub fn body(&self, index: u64) -> Option<&[u8]> {
         self.bodies.get(&index).map(Vec::as_slice)
@@ -45,7 +45,7 @@ impl Then {
 }
 
 impl App {
-    /// What a domain said of the identity with this id; as ever, nothing of two identities with one id.
+    /// What a domain said about the identity with this id; as always, nothing if two identities share the id.
     ///
     /// # Errors
     /// When the store fails.

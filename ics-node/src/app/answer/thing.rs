@@ -1,5 +1,5 @@
-//! One thing for a page or a look-up: the records of all domains here, what they come to together, and the newest
-//! software for it.
+//! One thing, for a page or a look-up: the records of all domains here, their joint assessment, and the newest software
+//! for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,77 +15,78 @@ use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer, assessme
 use crate::app::{App, AppError, Reader};
 use crate::{explain, openpgp};
 
-/// Pieces of software that are shown of each sort for one thing.
+/// How many pieces of software of each sort are shown for one thing.
 const SOFTWARE: usize = 24;
-/// Pieces that are looked at, the newest first, to find those that may be used.
+/// How many pieces are looked at, newest first, to find those that may be used.
 const SOFTWARE_LOOKED_AT: usize = 4 * SOFTWARE;
 
-/// What a look-up by a person comes to.
+/// The result of a person's look-up.
 #[derive(Debug, Clone)]
 pub enum Found {
     /// The thing.
     Thing(Box<PublicThing>),
-    /// The name fits several.
+    /// The name fits several things.
     Several(Vec<Namesake>),
 }
 
-/// One of several things of one name.
+/// One of several things with the same name.
 #[derive(Debug, Clone)]
 pub struct Namesake {
-    /// What it is, as the first domain says that knows it.
+    /// What it is, according to the first domain that knows it.
     pub summary: IdentitySummary,
-    /// What all domains come to.
+    /// The joint assessment of all domains.
     pub assessment: Assessment,
 }
 
-/// A thing, and all that a person is told of it.
+/// A thing, and all that a person is told about it.
 #[derive(Debug, Clone)]
 pub struct PublicThing {
     /// Its id and kind.
     pub identity: Identity,
     /// What people call it.
     pub title: String,
-    /// What the domains come to.
+    /// The joint assessment of the domains.
     pub assessment: Assessment,
-    /// What each domain says, by domain.
+    /// What each domain says.
     pub answers: Vec<RecordAnswer>,
     /// The attributes on which all domains agree.
     pub attributes: BTreeMap<Attribute, String>,
     /// What is installed on it.
     pub installed: Vec<Software>,
-    /// Software for its model whose use is permitted, the newest of it.
+    /// The newest software for its model whose use is permitted.
     pub allowed: Vec<Software>,
-    /// Whether there may be more of that.
+    /// Whether there may be more such software.
     pub allows_more: bool,
     /// Why all this is so.
     pub explanation: Explanation,
 }
 
-/// A piece of software as far as it matters beside a device.
+/// What matters about a piece of software next to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Software {
-    /// Name and version, or its id where nothing is known of it.
+    /// Name and version, or its id if nothing is known about it.
     pub title: String,
     /// Its id.
     pub id: String,
     /// Its status.
     pub status: Option<String>,
-    /// What that comes to; absent where nothing is known of it here.
+    /// What the status amounts to; absent if nothing is known about it here.
     pub outlook: Option<Outlook>,
 }
 
 impl App {
-    /// What a person is told who looks something up.
+    /// What a person who looks something up is told.
     ///
     /// # Errors
-    /// When the text is neither id nor name, or nothing that the reader may read is known of it: what is hidden and what
-    /// is unknown look alike.
+    /// When the text is neither an id nor a name, or nothing that the reader may read is known about it: what is hidden
+    /// and what is unknown look alike.
     pub fn public_thing(&self, reader: Reader, query: &str) -> Result<Found, AppError> {
         let (ids, answers) = self.records(reader, query)?;
         self.shown(reader, ids.len(), answers)
     }
 
-    /// The same of records that were read; `candidates` is of how many identities they are.
+    /// As [`App::public_thing`], for records that were read; `candidates` is the number of identities that they are
+    /// about.
     pub(crate) fn shown(
         &self,
         reader: Reader,
@@ -97,7 +98,7 @@ impl App {
             Some(first) if candidates == 1 => first.record.clone(),
             _ => return Ok(Found::Several(namesakes(&answers, &unheard))),
         };
-        // Who introduces a thing knows best what it is called.
+        // The domain that introduces a thing knows best what it is called.
         let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
         let attributes = agreed(&answers);
         let assessment = assessment(&answers, &unheard);
@@ -122,7 +123,7 @@ impl App {
         ids.into_iter().map(|id| self.software(reader, id, unheard)).collect()
     }
 
-    /// The newest software of the same model that somebody vouches for and a status permits, and whether there may be
+    /// The newest software for the same model that somebody vouches for and a status permits, and whether there may be
     /// more. While a domain is not heard, none is known to be permitted.
     fn allowed(
         &self,
@@ -140,12 +141,12 @@ impl App {
         let mut found: BTreeMap<IdentityId, Since> = BTreeMap::new();
         let mut is_cut = false;
         for sight in hosted.iter().filter_map(|hosted| self.sight(hosted).ok()) {
-            // One more tells here as well whether there is more.
+            // Here, too, one more tells whether there is more.
             let (newest, more) = self.newest(reader, &sight, &query, SOFTWARE_LOOKED_AT + 1)?;
-            // More may be what is hidden: who may not read all is not told of it.
+            // What is left may be hidden, so a reader who may not read everything is not told of it.
             is_cut |= more && self.is_shown_all(reader, &sight.domain);
             for (id, since) in newest {
-                // It is as old as the first word of it: others adopt it later.
+                // It is as old as its first mention anywhere: others adopt it later.
                 found.entry(id).and_modify(|first| *first = since.min(*first)).or_insert(since);
             }
         }
@@ -163,7 +164,7 @@ impl App {
         Ok((allowed, is_cut))
     }
 
-    /// The digest of a piece of software may be that of a group as well; then it is not known what is meant.
+    /// A piece of software by its digest. A group may have the same digest; then it is not known which is meant.
     fn software(&self, reader: Reader, id: String, unheard: &[DomainName]) -> Software {
         let answers = match self.records(reader, &id) {
             Ok((ids, answers)) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => answers,
@@ -178,11 +179,11 @@ impl App {
         }
     }
 
-    /// What gpg takes to check a thing without this node, or sq where it is of version 6: of one with a key a keyring
-    /// with the certificates of those who speak about it, of another those certificates.
+    /// What gpg (or sq, for version 6) needs to check a thing without this node: for a thing with a key, a keyring with
+    /// that key and the certificates of those who speak about it; for others, those certificates alone.
     ///
     /// # Errors
-    /// As [`App::record`], and when all that is said of it is of another OpenPGP version than its key.
+    /// As [`App::record`], and when all that is said about it is of another OpenPGP version than its key.
     pub fn keyring(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<Vec<u8>, AppError> {
         let pack = self.evidence(reader, domain, query)?;
         let verified = evidence::verify(&pack, None, self.clock().now())
@@ -198,8 +199,8 @@ impl App {
         })
     }
 
-    /// Whether things wait for an approval in a domain: somebody vouches for them, and nobody has approved or blocked
-    /// them. Only what was introduced lately is looked at.
+    /// The things that wait for an approval in a domain: somebody vouches for them, and nobody has approved or blocked
+    /// them. Only recently introduced ones are looked at.
     pub(crate) fn to_approve(&self, sight: &Sight<'_>, limit: usize) -> Result<Vec<IdentitySummary>, AppError> {
         const WINDOW: u64 = 2_000;
         let after = sight.seal.size.saturating_sub(WINDOW).checked_sub(1);
@@ -225,7 +226,7 @@ fn namesakes(answers: &[RecordAnswer], unheard: &[DomainName]) -> Vec<Namesake> 
     once.map(namesake).collect()
 }
 
-/// The attributes of which every domain that gives them gives the same value.
+/// The attributes for which all domains that give them give the same value.
 fn agreed(answers: &[RecordAnswer]) -> BTreeMap<Attribute, String> {
     let mut values: BTreeMap<Attribute, BTreeSet<&str>> = BTreeMap::new();
     for (attribute, given) in answers.iter().flat_map(|it| &it.record.attributes) {

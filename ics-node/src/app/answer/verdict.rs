@@ -1,7 +1,7 @@
-//! What this node answers when it is asked whether a thing may be used.
+//! What this node answers when asked whether a thing may be used.
 //!
-//! [`App::check`] is the gateway's question at run time: answered from memory, in a word and a reason, and never with
-//! `allow` where anything failed. [`App::verdict`] is the same answer with all that it rests on.
+//! [`App::check`] answers a gateway's question at run time: from memory, in one word with a reason, and never `allow`
+//! if anything failed. [`App::verdict`] gives the same answer with everything that it rests on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::app::roam::{Answer, Need};
 use crate::app::{App, AppError, Reader};
 use crate::store::{DomainNumber, Key, Reach};
 
-/// That nobody can tell.
+/// The answer that nobody can tell.
 const fn unknown(reason: Reason) -> Check {
     Check { verdict: Outcome::Unknown, reason, as_of: None, fresh_until: None, view: String::new() }
 }
@@ -41,44 +41,44 @@ struct Looking {
     candidates: usize,
     id: Option<IdentityId>,
     told: Vec<Told>,
-    /// What others have answered of it, for domains of which no copy is here.
+    /// What other nodes have answered about it, for domains of which no copy is here.
     elsewhere: Vec<Arc<Answer>>,
-    /// Domains here that say nothing of it, which tells nothing: they may keep things back from whoever asks.
+    /// Domains here whose silence about it means nothing, because they may keep things back from the reader.
     mute: Vec<DomainNumber>,
 }
 
 impl Looking {
-    /// A number for the thing: where anything is told of it, memory has it at hand.
+    /// A number for the thing; if anything is told about it, memory has the number at hand.
     fn key(&self) -> u64 {
         let told = self.told.first().map(|told| told.kept.place.0);
         told.or_else(|| self.id.as_ref().map(subject_key)).map_or(0, Key::bits)
     }
 }
 
-/// What is asked: whether a thing may be used so, by a policy, as far as a reader may know.
+/// The question: whether a thing may be used in a certain way, under a policy, as far as a reader may know.
 #[derive(Clone, Copy)]
 pub(in crate::app) struct Matter<'a> {
     pub(in crate::app) reader: Reader,
     pub(in crate::app) policy: &'a TrustPolicy,
     pub(in crate::app) usage: &'a str,
     pub(in crate::app) thing: &'a Query,
-    /// The one that it is to deal with.
+    /// The peer that the thing is to be used with.
     pub(in crate::app) peer: Option<&'a Query>,
 }
 
-/// Where a thing is looked for, and what for.
+/// Where and for which use a thing is looked up.
 struct Scope<'p> {
     policy: &'p TrustPolicy,
     usage: &'p str,
     heard: Vec<Source>,
-    /// The domains that count and are not here, of which others may be asked.
+    /// The domains that count and are not held here, about which others may be asked.
     away: Vec<Origin>,
     now: Timestamp,
 }
 
 impl App {
-    /// Whether a thing may be used so, by this node's trust policy, now; `None` if that is deeper than `depth`. Never
-    /// fails: what cannot be told is `unknown`, with the reason.
+    /// Whether a thing may be used in this way, now, by this node's trust policy; `None` if that needs more than
+    /// `depth`. Never fails: what cannot be decided is `unknown`, with the reason.
     #[must_use]
     pub fn check(
         &self,
@@ -106,7 +106,7 @@ impl App {
         check
     }
 
-    /// The answer to a gateway, at a time.
+    /// The answer to a gateway, as of a time.
     pub(in crate::app) fn decided(
         &self,
         matter: &Matter<'_>,
@@ -132,7 +132,7 @@ impl App {
         Ok(Scope { policy, usage, heard, away, now })
     }
 
-    /// The domains that count, of which anything was heard.
+    /// The domains that count and that anything was heard from.
     pub(in crate::app) fn heard(&self, policy: &TrustPolicy) -> Result<Vec<Source>, AppError> {
         let mut heard = Vec::with_capacity(policy.domains().len());
         for origin in policy.domains() {
@@ -144,9 +144,9 @@ impl App {
         Ok(heard)
     }
 
-    /// A thing as these domains describe it to a reader. An answer that left out what he may not read could allow what is
-    /// blocked: to whoever may not read all of it, nothing is known, nor how many it is that a name fits. Nor is he told
-    /// that nobody knows it, where somebody may.
+    /// A thing as these domains describe it to a reader. An answer that left out what the reader may not read could
+    /// allow what is blocked. So a reader who may not read all of it is told nothing, not even how many things a name
+    /// fits; nor that nobody knows the thing, if somebody may.
     fn look(
         &self,
         reader: Reader,
@@ -174,13 +174,13 @@ impl App {
             None => (None, Vec::new()),
         };
         if candidates > 1 {
-            // Of several nobody says anything.
+            // If several identities match, nothing is said about any of them.
             elsewhere.retain(|answer| answer.identity().is_none());
         }
         Ok(Some(Looking { candidates, id, told, elsewhere, mute: Vec::new() }))
     }
 
-    /// What a reader learns whom nobody tells anything. It is the same whether there is nothing or he may not read it.
+    /// What a reader learns who is told nothing: the same whether there is nothing or the reader may not read it.
     fn nothing_told(
         &self,
         reader: Reader,
@@ -192,8 +192,8 @@ impl App {
         Ok(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere, mute })
     }
 
-    /// Whether a reader may read whatever these domains say of these identities. What this node itself may read no longer is
-    /// told of to whoever surely may read all: to anybody else it may be what is hidden.
+    /// Whether a reader may read all that these domains say about these identities. What this node may itself no longer
+    /// read is mentioned only to readers who certainly may read everything: for anybody else it may be hidden.
     fn may_read_all(&self, reader: Reader, gathered: &Gathered) -> Result<bool, AppError> {
         for one in gathered.iter().flat_map(|(_, told)| told) {
             let may = match (one.kept.known(), one.kept.withheld) {
@@ -208,7 +208,7 @@ impl App {
         Ok(true)
     }
 
-    /// What is to be answered as long as the records stay as they are.
+    /// The ruling that holds as long as the records stay as they are.
     fn ruling(
         &self,
         looking: &[(&Query, Looking)],
@@ -217,7 +217,7 @@ impl App {
         let rests_on = || looking.iter().flat_map(|(_, it)| it.told.iter().map(|told| &told.kept));
         let elsewhere = || looking.iter().flat_map(|(_, it)| &it.elsewhere).filter_map(|answer| answer.changes_at());
         let changes_at = rests_on().filter_map(|kept| kept.changes_at()).chain(elsewhere()).min();
-        // What others have answered is no part of what memory ends.
+        // The answers of other nodes are not among the things whose change ends a ruling in memory.
         let certain = looking.iter().all(|(_, it)| it.id.is_some() && it.elsewhere.is_empty());
         let key = |number: usize| looking.get(number).map_or(0, |(_, it)| it.key());
         let asked = Asked { usage: word(usage), thing: key(0), peer: key(1) };
@@ -238,11 +238,11 @@ impl App {
         Ok((ruling, changes_at))
     }
 
-    /// Whether a thing may be used so, by this node's trust policy, now, with all that the answer rests on. The thing and
-    /// its peer are asked for by id or name.
+    /// Whether a thing may be used in this way, now, by this node's trust policy, with all that the answer rests on.
+    /// The thing and its peer are named by id or name.
     ///
     /// # Errors
-    /// When a text is neither id nor name, or the store fails.
+    /// When a text is neither an id nor a name, or the store fails.
     pub fn verdict(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
         check_use(usage)?;
         let asked = (thing, peer);
@@ -270,7 +270,7 @@ impl App {
         Ok(verdict)
     }
 
-    /// What is asked, with all that the domains here say of the two.
+    /// The question, with all that the domains here say about the thing and its peer.
     pub(in crate::app) fn question(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Question, AppError> {
         let Matter { reader, policy, usage, thing, peer } = *matter;
         let scope = self.scope(policy, usage, now)?;
@@ -284,7 +284,7 @@ impl App {
         Ok(Question { usage: usage.to_owned(), thing: all(thing)?, peer: peer.map(all).transpose()? })
     }
 
-    /// The domains from whose silence nothing follows for a reader: he may not read all of them, or this node may not.
+    /// The domains whose silence means nothing to a reader: either the reader or this node may not read all of them.
     fn mute<'s>(&self, reader: Reader, heard: &'s [Source]) -> Result<Vec<&'s Source>, AppError> {
         let mut mute = Vec::new();
         for it in heard {
@@ -295,7 +295,7 @@ impl App {
         Ok(mute)
     }
 
-    /// These domains, and what he can do.
+    /// These domains, in words, and what the reader can do about it.
     fn kept_back_in_words(&self, reader: Reader, heard: &[Source]) -> Result<Vec<String>, AppError> {
         let words = |it: &Source| match self.is_shown_all(reader, &it.domain) {
             true => format!("{} may keep things back from this node, which has no whole copy of it", it.hosted.name),
@@ -308,7 +308,7 @@ impl App {
         Ok(self.mute(reader, heard)?.into_iter().map(words).collect())
     }
 
-    /// The domains whose homes claim a time to come, so that nothing that they say makes their copies fresher.
+    /// The domains whose homes claim a time in the future, so that nothing that they say makes their copies fresher.
     fn ahead_in_words(&self, heard: &[Source], now: Timestamp) -> Result<Vec<String>, AppError> {
         let mut words = Vec::new();
         for it in heard.iter().filter(|it| it.reach.cosigned_at.is_none()) {
@@ -320,15 +320,15 @@ impl App {
         Ok(words)
     }
 
-    /// The domains that count and are silent because an entry of theirs is damaged.
+    /// The domains that count but are silent because one of their entries is damaged.
     fn damaged_in_words(&self, policy: &TrustPolicy) -> Vec<String> {
         let here = policy.domains().iter().filter_map(|origin| self.hosted(&origin.domain).ok());
         let damage = here.filter_map(|hosted| self.store().check_sound(hosted.number).err());
         damage.map(|damage| damage.to_string()).collect()
     }
 
-    /// The domains that count and whose copies here have stopped, at a fork say: what their homes have said since is missing
-    /// from any answer. Why, and how they go on, is the operator's.
+    /// The domains that count but whose copies here have stopped, for example at a fork: what their homes have said
+    /// since is missing from every answer. Only the operator is told why.
     fn stopped_in_words(&self, reader: Reader, policy: &TrustPolicy) -> Vec<String> {
         let here = policy.domains().iter().filter_map(|origin| self.hosted(&origin.domain).ok());
         let words = |hosted: Arc<Hosted>| {
@@ -343,7 +343,7 @@ impl App {
         here.filter_map(words).collect()
     }
 
-    /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.
+    /// The domains here that do not count: they are named so that nobody wonders why they were not heard.
     fn unheard(&self, heard: &[Source]) -> Result<Vec<Testimony>, AppError> {
         let mut unheard = Vec::new();
         for hosted in self.all_hosted() {
@@ -357,11 +357,11 @@ impl App {
     }
 }
 
-/// Refuses a use that is no word or too long for one, and one that is a known word but for the case of its letters: it
-/// would be another use, for which neither the rules nor the freshness of that word count.
+/// Refuses a use that is empty or too long, or that differs from a known one only in the case of its letters: it would
+/// be another use, to which neither the rules nor the freshness bounds of the known one apply.
 ///
 /// # Errors
-/// When it is.
+/// When the use is refused.
 pub fn check_use(usage: &str) -> Result<(), AppError> {
     if !(1..=limits::NAME_BYTES).contains(&usage.len()) {
         let which = "connect, install, operate or another word";
@@ -374,7 +374,7 @@ pub fn check_use(usage: &str) -> Result<(), AppError> {
     }
 }
 
-/// That no rule and no bound knows a use, for people: it may be mistyped, and a rule may permit every use.
+/// Tells people that no rule and no bound names a use: it may be mistyped, while a rule permits every use.
 fn unnamed(policy: &TrustPolicy, usage: &str) -> String {
     let bounds = policy.freshness().uses.keys().map(String::as_str);
     let known: BTreeSet<&str> = USES.into_iter().chain(bounds).collect();
@@ -385,7 +385,7 @@ fn unnamed(policy: &TrustPolicy, usage: &str) -> String {
     )
 }
 
-/// The word of a use as a number: no two words have the same.
+/// A use as a number; no two uses have the same.
 pub(in crate::app) fn word(usage: &str) -> u128 {
     match usage {
         "connect" => 1,
@@ -402,8 +402,7 @@ fn looked(query: &Query, candidates: usize, testimonies: Vec<Testimony>) -> Look
     Looked { asked: query.text().to_owned(), candidates, testimonies }
 }
 
-/// What the domains that were heard say, also where they say nothing and that tells something; then those of which others
-/// have answered.
+/// What the domains that were heard say, including those whose silence means something; then the answers of others.
 fn testimonies(heard: &[Source], looking: &Looking) -> Result<Vec<Testimony>, AppError> {
     let of = |it: &Source| {
         let told = looking.told.iter().find(|told| told.hosted.number == it.hosted.number);
@@ -413,7 +412,7 @@ fn testimonies(heard: &[Source], looking: &Looking) -> Result<Vec<Testimony>, Ap
     heard.iter().filter(|it| !looking.mute.contains(&it.hosted.number)).map(of).chain(elsewhere).collect()
 }
 
-/// By the descriptor that rules as far as the log is shown: one behind that nobody could prove.
+/// Uses the descriptor in force as far as the log is shown: nobody could prove a later one.
 fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Testimony, AppError> {
     let descriptor = domain.descriptor_at(reach.size);
     Ok(Testimony {
@@ -460,12 +459,12 @@ fn answer(
     Check { verdict, reason, as_of, fresh_until, view }
 }
 
-/// When a home has confirmed anything, unless it never has.
+/// When a home last confirmed something, unless it never has.
 pub(super) fn known(as_of: Option<Timestamp>) -> Option<Timestamp> {
     as_of.filter(|at| *at != Timestamp::default())
 }
 
-/// Until when an answer holds, unless that is over: a block stands however old its news, and nobody can say until when.
+/// Until when an answer holds, unless that has passed: a block stands however old it is, and nobody can say until when.
 pub(super) fn still_to_come(until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     until.filter(|until| *until > now)
 }

@@ -1,4 +1,4 @@
-//! Everything that the domains here hold on one key, put together: now, or as it was at given moments.
+//! Everything that the domains here hold about one key, put together: now, or as it was at given moments.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::app::entries::{Said, Snapshot};
 use crate::app::keys::FoundKey;
 use crate::app::{App, AppError, Reader};
 
-/// What has come together of a key so far.
+/// What has been collected about a key so far.
 #[derive(Default)]
 struct Parts {
     bodies: Vec<Vec<u8>>,
@@ -33,7 +33,7 @@ impl Parts {
 }
 
 impl App {
-    /// Everything on a key that the reader may read now; with `only`, what is of that OpenPGP version.
+    /// Everything about a key that the reader may read now; with `only`, what is of that OpenPGP version.
     pub(crate) fn whole_key(
         &self,
         reader: Reader,
@@ -50,8 +50,8 @@ impl App {
         Ok(parts.whole(fingerprint, only))
     }
 
-    /// Everything on a key that the reader could read at these moments; with `only`, what is of that OpenPGP version. What
-    /// one of the domains said of it may be known.
+    /// Everything about a key that the reader could read at these moments; with `only`, what is of that OpenPGP
+    /// version. `known` is what one of the domains said about it, if that was already read.
     ///
     /// # Errors
     /// When the store fails.
@@ -80,8 +80,8 @@ impl App {
         Ok(parts.whole(fingerprint, only))
     }
 
-    /// Adds what one domain holds of a key: a signer's certificate and what others have certified of it, which are for
-    /// all, and what was said of a thing, if that is readable. Bodies that are at hand are not read again.
+    /// Adds what one domain holds about a key: a signer's certificate and the certifications on it, which everybody may
+    /// read, and what was said about a thing, if that is readable. Bodies that are at hand are not read again.
     fn gather_key(
         &self,
         parts: &mut Parts,

@@ -26,11 +26,11 @@ use crate::background::breathe_among;
 use crate::store::{Content, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, WriteError, WriteTx};
 
 impl App {
-    /// Stores a verified page; at a home that has lost it, as what it gets back. Nothing is taken of a log that contradicts
-    /// what this node has seen of it as a witness, or when it asked about single things.
+    /// Stores a verified page; at a home that has lost it, as part of what it gets back. Nothing is accepted from a log
+    /// that contradicts what this node has seen of it as a witness, or in answers about single things.
     ///
-    /// What takes long goes in several jobs, between which the writer does those of others ([`Arriving::append_some`]).
-    /// `looked` is what may have been found out beforehand.
+    /// A page that takes long is stored in several jobs, between which the writer does other jobs
+    /// ([`Arriving::append_some`]). `looked` is the result of checking the page ahead of time, if that was done.
     pub(crate) fn take_page(
         &self,
         hosted: &Arc<Hosted>,
@@ -40,7 +40,7 @@ impl App {
         self.take_page_in_jobs(hosted, page, looked, JOB_WORK)
     }
 
-    /// The same, in jobs of no more work than this, but of one entry at least.
+    /// As [`App::take_page`], in jobs of at most `most` work, but at least one entry each.
     pub(in crate::app) fn take_page_in_jobs(
         &self,
         hosted: &Arc<Hosted>,
@@ -54,7 +54,7 @@ impl App {
             let is_begun = arriving.done > 0;
             let appended = self.append_part(hosted, arriving, most).map_err(|error| self.not_taken(page, error));
             if is_begun && appended.is_err() {
-                // Whoever goes on with this page takes it for one that is not here at all: he has to look what is.
+                // The copier believes that nothing of this page is here, so it must start anew from what is.
                 hosted.moved.send_modify(|moves| *moves += 1);
             }
             arriving = appended?;
@@ -64,7 +64,7 @@ impl App {
         }
     }
 
-    /// A page that is to be taken in, its bodies verified.
+    /// A page to be stored, with its bodies verified.
     fn arriving(
         &self,
         hosted: &Hosted,
@@ -77,7 +77,7 @@ impl App {
         Ok(Arriving { page: Arc::clone(page), checked, done: 0, reached, doubt, now: self.clock().now() })
     }
 
-    /// Has the writer append some of a page, and waits until that is durable; what is left of it.
+    /// Has the writer append part of a page, and waits until that is durable; returns what is left of the page.
     fn append_part(
         &self,
         hosted: &Arc<Hosted>,
@@ -99,8 +99,8 @@ impl App {
         Ok(arriving)
     }
 
-    /// Refuses a page that leads to the checkpoint of another log than the one that this node has seen otherwise than as its
-    /// mirror: as a whole, before anything of it is stored.
+    /// Refuses a page as a whole, before anything of it is stored, if it leads to the checkpoint of another log than
+    /// the one that this node has seen other than as its mirror.
     fn check_against_seen(&self, hosted: &Hosted, page: &VerifiedPage) -> Result<(), AppError> {
         let Some(reached) = page.checkpoint.as_ref().filter(|_| hosted.part == Part::Mirror) else { return Ok(()) };
         let Some(seen) = self.seen_of(&reached.checkpoint)? else { return Ok(()) };
@@ -111,7 +111,7 @@ impl App {
         Err(self.not_taken(page, WriteError::Job(forked)))
     }
 
-    /// The root of the first so many entries of what is held and a page behind it.
+    /// The root of the first `size` entries of the log held here, continued by a page.
     fn root_with(&self, hosted: &Hosted, page: &VerifiedPage, size: u64) -> Result<Hash, AppError> {
         if size <= page.from {
             return Ok(self.store().root_at(hosted.number, size)?);
@@ -128,7 +128,7 @@ impl App {
         Ok(tree.root())
     }
 
-    /// Why a page was not taken; of a fork its operator is told as well.
+    /// Why a page was not accepted; the operator is told about a fork.
     fn not_taken(&self, page: &VerifiedPage, error: WriteError<StoreError>) -> AppError {
         if let (WriteError::Job(StoreError::Forked { .. }), Some(reached)) = (&error, &page.checkpoint)
             && let Err(error) = self.tell_of_fork(&reached.checkpoint, &reached.note)
@@ -139,16 +139,16 @@ impl App {
     }
 }
 
-/// A page that is taken in, in one job of the writer or in several.
+/// A page that is being stored, in one or several jobs of the writer.
 pub(in crate::app) struct Arriving {
     page: Arc<VerifiedPage>,
-    /// What its bodies say, of the entries that are not appended yet.
+    /// The checked bodies of the entries that are not appended yet.
     checked: IntoIter<Result<Checked, Problem>>,
-    /// How many of its entries are appended.
+    /// How many of its entries have been appended.
     done: usize,
     /// Its checkpoint, as it is stored.
     reached: Option<Seal>,
-    /// What rests on the word of others than the home from now on, as JSON.
+    /// What will rest on the word of nodes other than the home from now on, as JSON.
     doubt: Option<String>,
     now: Timestamp,
 }
@@ -159,12 +159,12 @@ impl Arriving {
         self.done >= self.page.entries.len()
     }
 
-    /// In the writer: appends more of its entries, as many as take no more than so much work ([`Line::work`]), and one at
-    /// least.
+    /// In the writer: appends more of its entries, until `most` work is done ([`Line::work`]), but at least one.
     ///
-    /// What the page says of this node's rights counts with the first of them, as if whoever sent it had sent less at once:
-    /// after a crash in between, nobody would else know any more which entries may be hidden here, and on whose word. The
-    /// checkpoint comes with the last of them: readers see no more than it covers, and so nothing of the page before.
+    /// What the page says about this node's rights takes effect with the first part, as if the sender had sent a
+    /// shorter page: otherwise, after a crash in between, it would no longer be known which entries may be hidden here,
+    /// and on whose word. The checkpoint comes with the last part: readers see no more than it covers, and so nothing
+    /// of the page before that.
     pub(in crate::app) fn append_some(
         &mut self,
         tx: &mut WriteTx<'_>,
@@ -205,8 +205,8 @@ impl Arriving {
         Ok(domain)
     }
 
-    /// Lets what the page says of this node's rights count: what it may read no longer goes, and what was filled in takes
-    /// effect if whoever sent the page decides that.
+    /// Applies what the page says about this node's rights: what the node may no longer read is removed, and what was
+    /// filled in takes effect if the page settles that.
     fn decide_rights(&mut self, tx: &mut WriteTx<'_>, hosted: &Hosted, line: &mut Line) -> Result<(), StoreError> {
         for index in self.page.ended.iter().filter(|index| **index < self.page.from) {
             line.forget();
@@ -221,19 +221,21 @@ impl Arriving {
     }
 }
 
-/// Why a page, or what is left of one, is not taken.
+/// Why a page, or what is left of one, is not accepted.
 fn out_of_place(from: u64, size: u64) -> String {
     format!("a page from {from} on came to {size} entries")
 }
 
-/// Whether a checkpoint may take the place of the one that is shown. Of as many entries, one whose time is not believed proves
-/// less than one whose time was: whoever has an old one of a home that was ahead could else undo what a later one proved.
+/// Whether a checkpoint may replace the one that is shown. For the same number of entries, one with a time that is not
+/// believed proves less than one with a believed time; otherwise somebody with an old checkpoint of a home whose clock
+/// was ahead could undo what a later one proved.
 fn proves_as_much(new: &Seal, shown: Option<&Seal>) -> bool {
     let is_less = |shown: &Seal| shown.size == new.size && shown.cosigned_at.is_some();
     new.cosigned_at.is_some() || !shown.is_some_and(is_less)
 }
 
-/// Lets what was filled in take effect. Whoever follows the domain here has passed it, and looks at it now.
+/// Makes what was filled in take effect. Domains here that follow this one have passed over those entries and must look
+/// at them now.
 fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, doubt: Option<String>) {
     let is_under_way = tx.sight().unsettled;
     if let Some(first) = hosted.take_filled().or(is_under_way.then_some(0)) {
@@ -242,7 +244,7 @@ fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, dou
     tx.settle(rights, doubt);
 }
 
-/// Parses and verifies the bodies of a page, each as of the time at which the home, or the source of it, admitted it.
+/// Parses and verifies the bodies of a page, each as of the time at which the home, or its source, admitted it.
 fn check_page(
     domain: Option<&Domain>,
     page: &VerifiedPage,
@@ -260,8 +262,8 @@ fn check_page(
     looked.and_then(|looked| looked.of(domain, &bodies)).unwrap_or_else(|| check_logged(domain, &bodies, seed))
 }
 
-/// Appends what the home has logged. What this node's own reading of the policy would not have admitted stays in the
-/// log without effect, and is alarmed.
+/// Appends what the home has logged. An entry that the policy, as this node applies it, would not have admitted stays
+/// in the log without effect and raises an alarm.
 fn append_copied(
     tx: &mut WriteTx<'_>,
     line: &mut Line,
@@ -279,7 +281,7 @@ fn append_copied(
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
             let (keys, body) = checked.and_then(Result::ok).map(|checked| (checked.keys, checked.body)).unzip();
-            // What was checked is what the home has logged, byte for byte, and need not be copied once more.
+            // What was checked is byte for byte what the home has logged, so it need not be copied.
             let body = body.unwrap_or_else(|| entry.body.clone());
             let (index, leaf) = append(tx, keys.unwrap_or_default(), entry, body, true)?;
             return admission.extend(tx, domain, index, header, leaf);

@@ -1,7 +1,7 @@
-//! Copies brought by hand in a bundle: the mirror's state machine asks, and whoever has the file answers.
+//! Copies brought by hand in a bundle: the mirror's state machine asks, and the one who has the file answers.
 //!
-//! What is brought is held against the same rules as what a peer sends, since the same code asks for it. Nothing is kept
-//! between two questions but the state machine, and that can begin anew at any time.
+//! What is brought is checked by the same rules as what a peer sends, since the same code asks for it. Nothing is kept
+//! between two questions except the state machine, which can start again at any time.
 
 use std::sync::{Arc, TryLockError};
 
@@ -27,20 +27,20 @@ use crate::app::{App, AppError, Reader};
 use crate::config::{PeerConfig, PeerName};
 use crate::store::Part;
 
-/// Who asks somebody that brings news by hand.
+/// What is asking for news that somebody brings by hand.
 #[derive(Debug)]
 pub(crate) enum Asking {
     /// The copy's own state machine.
     Mirror(Box<Mirror>),
-    /// Whoever reads how another log begins, for which that has stopped.
+    /// The reading of another log's beginning, after the state machine stopped because of it.
     Begins(Box<OtherLog>),
 }
 
-/// Milliseconds of the state machine's pauses; nobody waits for their end.
+/// The length in milliseconds of the state machine's pauses; nobody waits for them to end.
 const PAUSE_MILLIS: u64 = 60_000;
 
 impl App {
-    /// Takes what the bundle has to say to the last question about a domain, and says what is wanted next.
+    /// Takes the bundle's answer to the last question about a domain, and returns what is wanted next.
     ///
     /// # Errors
     /// When the domain is not copied here, somebody else is bringing news of it, or the store fails.
@@ -83,7 +83,7 @@ impl App {
         Ok(Cursor { origin: self.origin_of_copy(&hosted)?, size, rights: sight.rights.map(Base64) })
     }
 
-    /// What waits here for the home of a domain, behind an item of the outbox: as much as fits a batch.
+    /// What waits here for the home of a domain, after an item of the outbox: as much as fits a batch.
     ///
     /// # Errors
     /// When the domain is not copied here, or the store fails.
@@ -94,7 +94,7 @@ impl App {
         Ok(OutboxBatch { statements, last })
     }
 
-    /// The reader that a peer is, for an operator who makes a bundle for it.
+    /// The reader that a peer acts as, for an operator who makes a bundle for it.
     ///
     /// # Errors
     /// When there is no such peer, it has no key, or it does not read here.
@@ -125,7 +125,7 @@ impl App {
         self.resume_at(hosted, &self.origin_of_copy(hosted)?, PAUSE_MILLIS, false)
     }
 
-    /// Does what the mirror says until only the bundle can go on; what is wanted of that, and who wants it.
+    /// Does what the mirror says until only the bundle can continue; returns what is wanted from it, and for what.
     fn ask_on(&self, hosted: &Arc<Hosted>, mut mirror: Box<Mirror>) -> Result<(Wanted, Option<Asking>), AppError> {
         loop {
             let now = self.clock().now();
@@ -135,7 +135,7 @@ impl App {
                         mirror.handle_applied(self.clock().now());
                         hosted.moved.send_modify(|moves| *moves += 1);
                     }
-                    // A peer was faster, or a part of the page is stored: what is here need not be brought again.
+                    // A peer was faster, or part of the page was stored: what is here need not be brought again.
                     Err(_) if self.store().head(hosted.number)?.size != page.from => {
                         *mirror = self.resume_carried(hosted)?;
                     }
@@ -167,7 +167,7 @@ impl App {
         }
     }
 
-    /// Reads on how the log begins to which a bundle leads and what is held here does not.
+    /// Continues reading the beginning of the log to which the bundle leads but what is held here does not.
     fn read_on(
         &self,
         hosted: &Hosted,
@@ -184,8 +184,8 @@ impl App {
         }
     }
 
-    /// Refuses a bundle, and tells the operator of the domain as well as whoever brings it. Of two logs that the home has
-    /// signed both checkpoints are proof. A page that leads nowhere proves nothing: whoever carried it may have made it.
+    /// Refuses a bundle, and tells the domain's operator as well as whoever brings it. If the home has signed two logs,
+    /// both checkpoints are proof. A page that leads nowhere proves nothing: whoever carried it may have made it.
     fn refuse(&self, hosted: &Hosted, stop: &Stop) -> Result<(Wanted, Option<Asking>), AppError> {
         let why = match stop {
             Stop::Fork { .. } => format!("{stop}; `ics domain forks` shows both heads"),
@@ -213,8 +213,8 @@ impl App {
         Ok(Reached { size: head.size, as_of, trouble, unconfirmed, settled, refused: 0 })
     }
 
-    /// Ends what waits here and was refused, as the bundle says. Nobody has signed that, and it is shown as what it is. What
-    /// is in the log has its receipt by then, or gets it: a copy of the log says more than any bundle.
+    /// Ends what waits here and, according to the bundle, was refused. Nobody has signed that, and it is shown as such.
+    /// What is in the log has its receipt already or gets it: a copy of the log counts more than any bundle.
     fn refused(&self, hosted: &Arc<Hosted>, refusals: Refusals) -> Result<Wanted, AppError> {
         let reached = self.reached(hosted, None)?;
         let mut ended = Vec::with_capacity(refusals.refused.len());
@@ -233,7 +233,7 @@ impl App {
         Ok(Wanted::Nothing(Reached { refused, ..reached }))
     }
 
-    /// What waits here and is in the log by now is done: the copy proves it as well as the home's answer would.
+    /// Ends what waits here and is in the log by now: the copy proves it as well as the home's answer would.
     fn settle_outbox(&self, hosted: &Hosted) -> Result<u64, AppError> {
         let (mut settled, mut after) = (0, 0);
         loop {
@@ -258,7 +258,7 @@ impl App {
         }
     }
 
-    /// The proven entry of the log that has this body.
+    /// The entry of the log with this body, if it is proven.
     fn logged_body(&self, hosted: &Hosted, bytes: &[u8]) -> Result<Option<Unproven>, AppError> {
         let Ok(parsed) = body::parse(bytes) else { return Ok(None) };
         let proven = self.seal(hosted).map_or(0, |seal| seal.size);
@@ -268,8 +268,8 @@ impl App {
                 return Unproven::stored(entry).map(Some);
             }
         }
-        // A certificate goes in with all that its home has of it; or what revokes its key does, and the rules keep out
-        // the rest.
+        // The home enters a certificate together with all that it has of it, or only what revokes its key, if the rules
+        // keep out the rest.
         if let Body::Certificate(sent) = &parsed
             && let Some(domain) = hosted.domain()
             && let Some((index, held)) = domain.certificate(&sent.primary())
@@ -290,7 +290,8 @@ mod tests {
     use super::*;
     use crate::fixture::Party;
 
-    /// Else nobody would send it, since it seems to be done: what revoked the key may have been there long before.
+    /// Otherwise nobody would send it, since it would seem to be done: what revoked the key may have been there long
+    /// before.
     #[tokio::test(flavor = "multi_thread")]
     async fn what_comes_with_a_revocation_is_done_where_the_rules_keep_it_out() {
         let length = Party::found("devices.acme.example").certificate.len();

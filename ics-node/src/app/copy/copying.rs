@@ -1,5 +1,5 @@
-//! The tasks that copy domains, one per domain, as the configured peers say. When the peers change, tasks are started
-//! and stopped.
+//! The tasks that copy domains, one per domain, from the configured peers. When the peers change, tasks are started and
+//! stopped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::peers::Peer;
 use crate::app::App;
 use crate::app::home::heartbeat::stopped;
 
-/// After which time what has failed here begins again.
+/// How long after a local failure a task starts again.
 const BEGIN_AGAIN: Duration = Duration::from_secs(30);
 
 /// A domain that is being copied.
@@ -37,13 +37,13 @@ impl Copying {
 
     async fn end(self) {
         self.stop.send_replace(true);
-        // A task that panicked has said so in the log.
+        // A task that panicked has logged that already.
         let _ = self.task.await;
     }
 }
 
 impl App {
-    /// Copies every domain that a peer is configured for, until `stop` says true; follows changes of the peers.
+    /// Copies every domain for which a peer is configured, until `stop` becomes true; follows changes of the peers.
     pub async fn replicate(self, mut stop: watch::Receiver<bool>) {
         let mut changes = self.peers_table().changes();
         let mut running: BTreeMap<DomainName, Copying> = BTreeMap::new();
@@ -60,11 +60,11 @@ impl App {
         }
     }
 
-    /// Mirrors one domain, and begins again after a while where that has failed: nobody else would.
+    /// Mirrors one domain, and starts again after a while if that has failed: nobody else would.
     async fn mirror_on(self, domain: DomainName, peers: Vec<Arc<Peer>>, mut stop: watch::Receiver<bool>) {
         loop {
             let (app, of, sources, until) = (self.clone(), domain.clone(), peers.clone(), stop.clone());
-            // In a task of its own, which may panic.
+            // In a task of its own, since it may panic.
             let ended = tokio::spawn(async move { app.mirror(&of, &sources, until).await }).await;
             let failed = match ended {
                 Ok(Ok(())) => return,
@@ -83,11 +83,11 @@ impl App {
         tracing::error!(%domain, error = why, "the mirror does not run; it begins again in a while");
         let Ok(hosted) = self.hosted(domain) else { return };
         hosted.set_mirror(None);
-        // Where the store itself has failed, only the log says it.
+        // If the store itself has failed, only the log says so.
         let _ = self.store().alarm_once(hosted.number, self.clock().now(), "mirror-failed", why);
     }
 
-    /// Ends the copying whose peers have changed, and begins what is new.
+    /// Ends the tasks whose peers have changed, and starts the new ones.
     async fn follow_peers(&self, running: &mut BTreeMap<DomainName, Copying>) {
         let mut wanted = self.peers_table().sources();
         let domains: Vec<DomainName> = running.keys().cloned().collect();

@@ -1,7 +1,7 @@
-//! Copies of what was erased: a domain that had taken a statement over goes on to hold it whole, until its own owners
-//! erase it. Nobody else can, so the owners whose home is here are told: of what they hold themselves, and of what copies
-//! here show of others; and no longer, once it is erased there too. What is erased a copy of the log shows, or, of a thing
-//! that is followed without one, what its home attests of it.
+//! Copies of what was erased: a domain that has taken over a statement continues to hold it whole until its own owners
+//! erase it. Nobody else can, so owners whose home is here are told: about what they hold themselves, and about what
+//! copies here show that others hold. The alarm ends once the statement is erased there too. Erasures are seen in a
+//! copy of the log or, for a thing followed without a copy, in what its home attests about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,25 +23,25 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{DomainNumber, Part};
 
-/// That a copy of what was erased stands whole.
+/// The kind of alarm that says that a copy of an erased statement still stands.
 const KIND: &str = "copy-of-erased";
-/// How often it is looked whether something was erased.
+/// How often to look for new erasures.
 const EVERY: Duration = Duration::from_secs(2);
-/// After so many of these, everything that was ever erased is looked for again: a copy that was behind has come since.
+/// After this many looks, everything ever erased is looked for again: a copy that was behind may have caught up.
 const ANEW: u32 = 300;
 
-/// Entries of each log that were looked through.
+/// How many entries of each log have been looked through.
 type Looked = BTreeMap<DomainNumber, u64>;
 
 /// A statement that was erased.
 struct Erased {
     statement: StatementId,
-    /// Where it stood.
+    /// The index at which it stood.
     index: Option<u64>,
 }
 
 impl Erased {
-    /// What an entry erases, if that is what it does.
+    /// What an entry erases, if it is an erasure.
     fn by(body: &[u8]) -> Option<Self> {
         match body::parse(body) {
             Ok(Body::Erasure(signed)) => {
@@ -53,7 +53,7 @@ impl Erased {
 }
 
 impl App {
-    /// Looks for copies of what was erased, until `stop` says true.
+    /// Looks for copies of what was erased, until `stop` becomes true.
     pub async fn watch_copies_of_erased(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(EVERY);
         let (mut looked, mut looks) = (Looked::default(), 0);
@@ -74,10 +74,10 @@ impl App {
         }
     }
 
-    /// Looks in every domain for what was erased in another one since it was looked last.
+    /// Looks in every domain for what was erased in another one since the last look.
     fn look_for_copies_of_erased(&self, mut looked: Looked) -> Result<Looked, AppError> {
         let hosted = self.all_hosted();
-        // One that cannot be read, or not as a whole yet, is looked at the next time.
+        // One that cannot be read, or not completely yet, is looked at next time.
         let mut sights = self.sights(&hosted).0;
         sights.retain(|sight| sight.is_whole());
         for origin in &sights {
@@ -110,15 +110,15 @@ impl App {
         Ok(all)
     }
 
-    /// Alarms, once, of a copy that stands whole where something of it was erased elsewhere, if the one or the other domain
-    /// has its home here.
+    /// Raises an alarm, once, about a copy that still stands although the statement was erased elsewhere, if either
+    /// domain has its home here.
     fn tell_of_copy(&self, origin: &Sight<'_>, copy: &Sight<'_>, erased: &Erased) -> Result<(), AppError> {
         let told = [origin.hosted, copy.hosted].into_iter().find(|it| it.part == Part::Home);
         told.map_or(Ok(()), |told| self.alarm_of_copy(told, &origin.hosted.name, copy, erased))
     }
 
-    /// The same of what a domain here has taken over from one of which there is no copy, by what that one's home attests of a
-    /// thing.
+    /// As `tell_of_copy`, for what a domain here has taken over from one that is not copied here, according to what
+    /// that one's home attests about a thing.
     pub(in crate::app) fn tell_of_copies_of(
         &self,
         target: &Hosted,
@@ -134,7 +134,7 @@ impl App {
         erased.iter().try_for_each(|erased| self.alarm_of_copy(target, source, &copy, erased))
     }
 
-    /// Alarms a domain. The alarm names no thing, because it is for all to read.
+    /// Raises the alarm in a domain. Everybody can read alarms, so it names no thing.
     fn alarm_of_copy(
         &self,
         told: &Hosted,
@@ -143,7 +143,7 @@ impl App {
         erased: &Erased,
     ) -> Result<(), AppError> {
         let Some(whole) = whole_copy(copy, erased)? else { return Ok(()) };
-        // Whoever took it over may erase it for himself: that is no matter of those who have said it.
+        // A domain that took it over may erase it for itself alone: that does not concern those who made the statement.
         if told.name != *origin && whole.claims().domain != *origin {
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl App {
         Ok(())
     }
 
-    /// Ends the alarms about what has been erased in a copy too, in whatever domain here they were raised.
+    /// Ends the alarms about statements that were erased in a copy too, in whatever domain here they were raised.
     fn end_alarms_of_copies(
         &self,
         hosted: &[Arc<Hosted>],
@@ -188,12 +188,12 @@ impl App {
     }
 }
 
-/// A copy and what was erased, as the store keeps what alarms are about.
+/// A copy and an erased statement, as the text by which the store identifies the alarm.
 fn at(copy: &DomainName, erased: &Erased) -> String {
     format!("{copy} {}", erased.statement)
 }
 
-/// The statement where it stands with all that it says.
+/// The statement, if it still stands in the copy with its content.
 fn whole_copy(copy: &Sight<'_>, erased: &Erased) -> Result<Option<Logged>, AppError> {
     let posting = Posting::Statement(erased.statement);
     let found = find_logged(&copy.entries, &copy.domain, &posting, limits::PAGE_ITEMS)?;

@@ -18,12 +18,12 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Content, Seal, Standing, StoreError, StoredEntry};
 
-/// A tile, and whether it can never change again.
+/// A tile, and whether it can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TileAnswer {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Whether it is full.
+    /// Whether it is full, and so can never change again.
     pub full: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct DescriptorAnswer {
     pub json: Vec<u8>,
     /// The OpenPGP message with its owners' signatures.
     pub signed: Vec<u8>,
-    /// Index of its entry.
+    /// The index of its entry.
     pub index: u64,
 }
 
@@ -42,15 +42,16 @@ impl App {
     /// The newest checkpoint with its cosignatures.
     ///
     /// # Errors
-    /// When the domain is not here, or nothing of it was signed yet.
+    /// When the domain is not held here, or nothing of it has been signed yet.
     pub fn checkpoint(&self, domain: &DomainName) -> Result<String, AppError> {
         Ok(self.seal(&*self.hosted(domain)?)?.note)
     }
 
-    /// The newest checkpoint that this node can prove: at a mirror that is catching up, fewer entries than it holds.
+    /// The newest checkpoint that this node can prove: at a mirror that is catching up, it covers fewer entries than
+    /// are held.
     ///
-    /// A home that has signed more than it knows stays silent until it has its lost tail back, and a domain with a damaged
-    /// entry until that is put right.
+    /// A home that has signed more than it knows is silent until it has its lost tail back, and a domain with a damaged
+    /// entry until that is repaired.
     pub(crate) fn seal(&self, hosted: &Hosted) -> Result<Seal, AppError> {
         if let Standing::Behind { .. } = self.store().standing(hosted.number)? {
             let detail = format!("`{}` was restored from a copy and waits for what was logged since", hosted.name);
@@ -91,10 +92,10 @@ impl App {
     }
 
     /// A page of the feed, proven to lead to `until` or to the newest checkpoint. Entries that the reader may not read
-    /// are given as leaves.
+    /// are sent as bare leaves.
     ///
     /// # Errors
-    /// When the domain is not here, or `from` and `until` lie beyond what can be proven.
+    /// When the domain is not held here, or `from` or `until` is beyond what can be proven.
     pub fn entries(
         &self,
         reader: Reader,
@@ -107,10 +108,10 @@ impl App {
         self.page_of(reader, &hosted, from, limit.min(limits::FEED_ENTRIES), limits::FEED_BYTES, until)
     }
 
-    /// The same of no more than so many bytes, but of one entry at least where there is one.
+    /// As [`App::entries`], with a limit on bytes, but at least one entry if there is one.
     ///
     /// # Errors
-    /// As there.
+    /// As [`App::entries`].
     pub(crate) fn entries_within(
         &self,
         reader: Reader,
@@ -123,7 +124,7 @@ impl App {
         self.page_of(reader, &hosted, from, limit.min(limits::FEED_ENTRIES), bytes.min(limits::FEED_BYTES), None)
     }
 
-    /// A page of so many entries and bytes at most, but of one entry at least where there is one.
+    /// A page of at most this many entries and bytes, but at least one entry if there is one.
     pub(crate) fn page_of(
         &self,
         reader: Reader,
@@ -175,15 +176,15 @@ impl App {
     /// The descriptors from a version on, as entries of the log.
     ///
     /// # Errors
-    /// When the domain is not here.
+    /// When the domain is not held here.
     pub fn descriptors(&self, domain: &DomainName, from: u64) -> Result<wire::Descriptors, AppError> {
         self.descriptors_within(domain, from, limits::FEED_BYTES)
     }
 
-    /// The same of no more than so many bytes, but one at least where there is one.
+    /// As [`App::descriptors`], with a limit on bytes, but at least one if there is one.
     ///
     /// # Errors
-    /// As there.
+    /// As [`App::descriptors`].
     pub(crate) fn descriptors_within(
         &self,
         domain: &DomainName,
@@ -207,7 +208,8 @@ impl App {
         Ok(wire::Descriptors { from, entries })
     }
 
-    /// Where the versions of the descriptor stand in the log: what the domain knows, and what it says a moment later.
+    /// The indices of the descriptor's versions: those that the domain knows, and those that it will know a moment
+    /// later.
     fn descriptor_indices(&self, hosted: &Hosted) -> Result<Vec<u64>, AppError> {
         let known = hosted.domain();
         let mut indices: Vec<u64> = known.iter().flat_map(|domain| domain.descriptor_indices()).collect();
@@ -219,7 +221,7 @@ impl App {
         Ok(indices)
     }
 
-    /// A version of the descriptor, the newest unless told.
+    /// A version of the descriptor, by default the newest.
     ///
     /// # Errors
     /// When there is no such version.
@@ -298,7 +300,8 @@ impl App {
         self.prove(&hosted, vec![entry])?.pop().ok_or(gone)
     }
 
-    /// One of the first `size` entries. One that the reader may not have is refused as one that there is not.
+    /// One of the first `size` entries. One that the reader may not have is refused in the same way as one that does
+    /// not exist.
     pub(in crate::app) fn readable_entry(
         &self,
         reader: Reader,
@@ -314,7 +317,7 @@ impl App {
         if self.eyes(reader, hosted)?.may_have(&entry)? { Ok(entry) } else { Err(unknown()) }
     }
 
-    /// The proof that an entry stands in the log, with the checkpoint's cosignatures, as text (C2SP tlog-proof).
+    /// The proof that an entry stands in the log, with the checkpoint and its cosignatures, as text (C2SP tlog-proof).
     ///
     /// # Errors
     /// As [`App::entry`].
@@ -361,7 +364,7 @@ impl App {
     }
 }
 
-/// What a receipt says of an entry, but for the proof.
+/// What a receipt says about an entry, except for the proof.
 #[derive(Debug)]
 pub(crate) struct Unproven {
     pub(crate) index: u64,
@@ -372,7 +375,7 @@ pub(crate) struct Unproven {
 }
 
 impl Unproven {
-    /// Of an entry that has its body.
+    /// From an entry that has its body.
     pub(crate) fn stored(entry: StoredEntry) -> Result<Self, AppError> {
         let StoredEntry { index, header, leaf, content, .. } = entry;
         let gone = || AppError::new(Code::Erased, format!("the body of entry {index} is not here"));
@@ -385,7 +388,7 @@ pub(crate) fn whole(entry: &StoredEntry, content: &Content) -> Entry {
     Entry { header: entry.header.clone(), salt: content.salt, body: content.body.clone() }
 }
 
-/// Why an entry has no body here, for whoever may know: it was erased, or its home keeps it back from this node.
+/// Why an entry has no body here, for readers who may know: it was erased, or its home keeps it back from this node.
 pub(crate) fn bodiless(entry: &StoredEntry) -> AppError {
     let index = entry.index;
     match Remnant::from_bytes(&entry.header) {
@@ -394,12 +397,12 @@ pub(crate) fn bodiless(entry: &StoredEntry) -> AppError {
     }
 }
 
-/// A stored header; it was decoded before it was stored.
+/// Decodes a stored header, which was decoded before it was stored.
 pub(crate) fn decode(header: &[u8]) -> Result<Header, AppError> {
     Header::decode(header).map_err(|error| AppError::Internal(format!("a stored header is damaged: {error}")))
 }
 
-/// The id of a stored body; it was parsed before it was stored.
+/// The id of a stored body, which was parsed before it was stored.
 fn id_of(bytes: &[u8]) -> Result<StatementId, AppError> {
     let parsed = body::parse(bytes);
     parsed.map(|body| body.id()).map_err(|error| AppError::Internal(format!("a stored body is damaged: {error}")))

@@ -13,22 +13,22 @@ use serde::Serialize;
 use crate::app::AppError;
 use crate::store::{self, StoredEntry};
 
-/// How many of them are named.
+/// How many of them are listed.
 const NAMED: usize = 100;
 
-/// What a copy says that blocks.
+/// The blocks in a copy.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KeptBlocks {
-    /// How many statements, those included that were taken back or lifted since.
+    /// The number of blocking statements, including those that were taken back or lifted since.
     pub number: u64,
-    /// The last of them, newest last.
+    /// The last of them, the newest at the end.
     pub last: Vec<KeptBlock>,
 }
 
-/// A statement that blocks, or what an erasure has left of one.
+/// A statement that blocks, or what an erasure restates of one.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct KeptBlock {
-    /// Its entry in the log.
+    /// The index of its entry in the log.
     pub index: u64,
     /// When the home admitted it.
     pub at: Timestamp,
@@ -38,8 +38,9 @@ pub struct KeptBlock {
     pub status: StatusName,
 }
 
-/// What the copy of a domain says that blocks, by a store whose node need not run. Which of it still stands is not asked:
-/// that takes the rules of every entry, and who loses it had better see too much.
+/// The blocks in the copy of a domain, from a store whose node need not run. Whether each still stands is not
+/// determined: that would take the rules of every entry, and somebody who is about to lose the copy should rather see
+/// too much.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -49,7 +50,7 @@ pub fn kept_blocks(data: &Path, domain: &DomainName) -> Result<KeptBlocks, AppEr
     let (mut then, mut blocks) = (None, KeptBlocks::default());
     store::scan_copy(data, domain, |entry| {
         then = descriptor_in(&entry).or(then.take());
-        // A status that was dropped since blocks as it did; one that was changed does what it now does.
+        // A status that has been dropped since blocks as it did; one that was changed has its present effect.
         let effect = |status: &StatusName, kind: Kind| {
             [&now, &then].into_iter().flatten().find_map(|it: &Descriptor| it.effect(status, kind))
         };
@@ -63,7 +64,7 @@ pub fn kept_blocks(data: &Path, domain: &DomainName) -> Result<KeptBlocks, AppEr
     Ok(blocks)
 }
 
-/// The body of an entry that has effect.
+/// The body of an entry, if the entry has effect.
 fn body_in(entry: &StoredEntry) -> Option<Body> {
     let content = entry.content.as_ref().filter(|_| entry.effective)?;
     body::parse(&content.body).ok()

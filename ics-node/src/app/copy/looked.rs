@@ -1,4 +1,5 @@
-//! Work done ahead on a page of a log (parsing, verifying signatures) while the page before it is still being written.
+//! Work done ahead of time on a page of a log (parsing, verifying signatures), while the page before it is still being
+//! written.
 
 use std::sync::Arc;
 
@@ -10,11 +11,11 @@ use ics_sync::wire::{self, Page};
 use crate::api::Problem;
 use crate::app::admit::check::{Checked, check_bodies};
 
-/// What the bodies of a page say, before it is known whether they stand in the home's log.
+/// The checked bodies of a page, before it is known whether they stand in the home's log.
 pub(crate) struct Looked {
     /// The domain under whose certificates they were verified.
     domain: Option<Arc<Domain>>,
-    /// The times as of which each was verified.
+    /// The times as of which they were verified.
     times: Vec<Timestamp>,
     checked: Vec<Result<Checked, Problem>>,
 }
@@ -30,8 +31,7 @@ impl Looked {
         Self { domain, times, checked }
     }
 
-    /// What they say, if it was these that were looked through, all of them are good, and nobody's certificate has changed
-    /// since.
+    /// The checked bodies, if they are exactly these, all of them are good, and no certificate has changed since.
     pub(in crate::app) fn of(
         self,
         domain: Option<&Domain>,
@@ -48,8 +48,8 @@ impl Looked {
     }
 }
 
-/// The bodies of a page that may be the next, each with the time as of which its header says that keys are judged; `None`
-/// where one cannot be read.
+/// The bodies of a page that may come next, each with the time as of which, according to its header, keys are judged;
+/// `None` if a header cannot be decoded.
 pub(in crate::app) fn bodies_of(page: &Page) -> Option<Vec<(Vec<u8>, Timestamp)>> {
     let timed = |entry: &Entry| Some((entry.body.clone(), Header::decode(&entry.header).ok()?.keys_judged_at()));
     let whole = |entry: &wire::Entry| match entry {

@@ -1,4 +1,4 @@
-//! Mirrored domains: where a copy goes on, and what its state machine has done.
+//! Mirrored domains: where a copy continues, and the storing of what its state machine reports.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +20,11 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Fork, Seal, StoredEntry};
 
-/// Forks of a domain among which it is looked whether one is kept already.
+/// How many stored forks of a domain are searched for one that is already known.
 const FORKS_LOOKED: usize = 1_000;
 
 impl App {
-    /// Where the mirror left off: at its last verified checkpoint.
+    /// Resumes a mirror where it left off: at its last verified checkpoint.
     pub(crate) fn resume(&self, hosted: &Hosted, domain: &DomainName, peers: &[Arc<Peer>]) -> Result<Mirror, AppError> {
         let interval_millis = peers.iter().map(|peer| peer.config.interval_ms).min().unwrap_or_default();
         let mut origins = peers.iter().flat_map(|peer| &peer.config.mirror);
@@ -33,7 +33,7 @@ impl App {
         self.resume_at(hosted, origin, interval_millis, true)
     }
 
-    /// Where a domain of this origin goes on here; `listens` to news, or asks only.
+    /// Resumes a domain of this origin; `listens` says whether it also listens for news, or only asks.
     pub(crate) fn resume_at(
         &self,
         hosted: &Hosted,
@@ -66,8 +66,8 @@ impl App {
         self.store().doubt(hosted.number)?.map(|json| serde_json::from_str(&json).map_err(damaged)).transpose()
     }
 
-    /// What came of statements in a part of the log of which only remnants came, by index, where no erasure in it says the
-    /// same of them.
+    /// The remnants that came in a part of the log instead of statements, by index, except those that an erasure in the
+    /// same part confirms.
     fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<BTreeMap<u64, Remnant>, AppError> {
         let (mut erased, mut from) = (BTreeMap::new(), from);
         while from < end {
@@ -90,8 +90,8 @@ impl App {
         Ok(erased)
     }
 
-    /// Keeps both heads of what is known to be a fork. One proof against a head of this log is enough: whoever is asked
-    /// again and again shows another head of the other log each time that it is cosigned.
+    /// Stores both heads of what is known to be a fork. One proof against a head of this log is enough: a peer that is
+    /// asked again and again shows another head of the other log each time that log is cosigned.
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
@@ -104,7 +104,8 @@ impl App {
         Ok(())
     }
 
-    /// A checkpoint as it is stored, with the time that its home has cosigned. A clock that is behind follows that.
+    /// A checkpoint as it is stored, with the time at which its home cosigned it. A clock that is behind follows that
+    /// time.
     pub(crate) fn seal_of(&self, hosted: &Hosted, checkpoint: SignedCheckpoint) -> Seal {
         let SignedCheckpoint { checkpoint, note, as_of, claimed, .. } = checkpoint;
         let believed = claimed.filter(|time| self.clock().learn(&hosted.name, *time));
@@ -116,12 +117,13 @@ impl App {
 pub(crate) struct Taking {
     app: App,
     hosted: Arc<Hosted>,
-    /// What is found out meanwhile of the pages that probably come next, by their first entries: while one thread writes,
-    /// the others verify.
+    /// The checks under way of pages that probably come next, by their first index: while one thread writes, the others
+    /// verify.
     looking: Arc<Mutex<BTreeMap<u64, JoinHandle<Looked>>>>,
 }
 
-/// Pages that are looked through ahead at most. Of what was asked for in vain nothing else ends.
+/// How many pages are checked ahead at most. Checks of pages that were requested in vain are only dropped by this
+/// limit.
 const LOOKED_AHEAD: usize = 4;
 
 impl Applier for Taking {

@@ -21,19 +21,20 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::config::PeerName;
 
-/// The state of a mirror that has stopped, the kind of its alarm, and that of the alarm of a peer who is left out.
+/// The kind of alarm about a mirror that has stopped, and that about a peer that is left out.
 const MIRROR_STOPPED: &str = "mirror-stopped";
 const LEFT_OUT: &str = "peer-left-out";
 
-/// Alarms among which those of a kind are looked for.
+/// How many alarms are searched for those of a kind.
 const ALARMS_LOOKED: usize = 1_000;
 
-/// After which time a mirror that has stopped begins again, and a peer who was left out is asked again: twice as long each
-/// time, up to the longest. A home that was started from a wrong copy is put right one day, and then its mirrors go on.
+/// How long after it stopped a mirror starts again, and after it was left out a peer is asked again: twice as long each
+/// time, up to the longest. A home that was started from a wrong copy is put right one day, and then its mirrors
+/// continue.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(320);
 
-/// What a mirror does next after it went wrong, and when.
+/// When a mirror tries again after something went wrong.
 #[derive(Debug, Default)]
 struct Retry {
     pause: Duration,
@@ -55,25 +56,25 @@ impl Retry {
         }
     }
 
-    /// Whether it is time; then nothing is planned any more.
+    /// Whether it is time to try again; if so, nothing is planned any more.
     fn take_due(&mut self, now: Instant) -> bool {
         self.due.take_if(|due| *due <= now).is_some()
     }
 }
 
-/// What was told of a mirror that has stopped.
+/// The last report that a mirror has stopped.
 struct Told {
     reason: Stop,
     /// The checkpoint that it had reached.
     seal: Option<String>,
-    /// Whether that is a fork of which the proof is kept.
+    /// Whether it was a fork whose proof is stored.
     is_kept: bool,
 }
 
 impl Told {
-    /// Whether what was told covers why a mirror has stopped now, so that it need not be told again. One that is shown another
-    /// log may stop once at a checkpoint of that log, where that is the shorter one ([`Stop::Fork`]), and the next time at its
-    /// entries, because it has become the longer one ([`Stop::Unproven`]): that is the same news.
+    /// Whether this report also covers the present reason for stopping, so that it need not be repeated. A mirror that
+    /// is shown another log may stop at a checkpoint of that log while it is the shorter one ([`Stop::Fork`]), and the
+    /// next time at its entries, because it has become the longer one ([`Stop::Unproven`]): that is the same news.
     fn covers(&self, reason: &Stop, seal: Option<&String>) -> bool {
         let is_other_log = |stop: &Stop| matches!(stop, Stop::Fork { .. } | Stop::Unproven { .. });
         let is_alike =
@@ -83,10 +84,10 @@ impl Told {
 }
 
 impl App {
-    /// Mirrors one domain from these peers, until `stop` says true. A peer by whom it may have been stopped is left out
-    /// while there are others: one who lies must not keep from this node what all others have. What has stopped is told by
-    /// an alarm, and begins again after a while from what is held, as it would when the node starts: only a log that
-    /// follows from that is taken, so nobody is believed who was not before.
+    /// Mirrors one domain from these peers, until `stop` becomes true. A peer that may have caused a stop is left out
+    /// while there are others: a peer that lies must not keep this node from what all others have. A mirror that has
+    /// stopped raises an alarm, and starts again after a while from what is held, as it would when the node starts:
+    /// only a log that follows from that is accepted, so nobody is believed who was not before.
     ///
     /// # Errors
     /// When what is stored of the domain cannot be read.
@@ -110,7 +111,7 @@ impl App {
             match self.mirror_until(&hosted, &asked, shutdown).await? {
                 Some((reason, progress)) if reason.is_of_peer() && asked.len() > 1 && progress.peer < asked.len() => {
                     self.leave_out(&hosted, &asked.remove(progress.peer), &reason)?;
-                    // The others go on at once.
+                    // The others continue at once.
                     hosted.set_mirror(None);
                     retry.plan(Instant::now());
                 }
@@ -129,13 +130,14 @@ impl App {
             }
         }
         hosted.set_mirror(None);
-        // With other peers it is news again.
+        // After a change of peers this is news again.
         hosted.copy_fails.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Says why a mirror has stopped, and keeps the proof if the home has signed two logs. Where it has stopped so before and
-    /// nothing came in between, that is alarmed again only if an operator has acknowledged it, and one proof is enough.
+    /// Reports why a mirror has stopped, and stores the proof if the home has signed two logs. If it stopped for the
+    /// same reason before and nothing came in between, another alarm is raised only if an operator has acknowledged the
+    /// first, and one proof is enough.
     async fn stop_mirror(
         &self,
         hosted: &Arc<Hosted>,
@@ -155,7 +157,7 @@ impl App {
         }
         if !is_told || is_proven_now || self.alarms_of(hosted, MIRROR_STOPPED)?.is_empty() {
             let text = alarm_of(reason, by.map(|peer| &peer.config.name), is_kept);
-            // A peer that fails in another way each time raises no more alarms than there are ways.
+            // A peer that fails in a different way each time raises at most as many alarms as there are ways.
             self.store().alarm_once(hosted.number, self.clock().now(), MIRROR_STOPPED, &text)?;
         }
         *told = Some(Told { reason: reason.clone(), seal, is_kept });
@@ -163,7 +165,8 @@ impl App {
         Ok(())
     }
 
-    /// Says that a peer is not asked for a while. Of what he showed nothing is kept as proof: he may have made it.
+    /// Reports that a peer is not asked for a while. What it showed is not stored as proof: the peer may have made it
+    /// up.
     fn leave_out(&self, hosted: &Hosted, peer: &Peer, reason: &Stop) -> Result<(), AppError> {
         let name = &peer.config.name;
         tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
@@ -175,13 +178,14 @@ impl App {
         Ok(self.store().alarm(Some(hosted.number), self.clock().now(), LEFT_OUT, &text)?)
     }
 
-    /// What the alarms of a kind say that are kept of a domain.
+    /// The texts of a domain's stored alarms of a kind.
     fn alarms_of(&self, hosted: &Hosted, kind: &str) -> Result<Vec<String>, AppError> {
         let kept = self.store().alarms(Some(hosted.number), ALARMS_LOOKED)?.into_iter();
         Ok(kept.filter(|alarm| alarm.kind == kind).map(|alarm| alarm.text).collect())
     }
 
-    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with how far it was and who was asked.
+    /// Mirrors until `shutdown` is ready, or until it stops for the returned reason, with its progress and the peer
+    /// asked last.
     async fn mirror_until(
         &self,
         hosted: &Arc<Hosted>,
@@ -202,7 +206,7 @@ impl App {
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
         let reached = progress.borrow().clone();
-        // With the last progress told, the watcher ends.
+        // Once there is no more progress to report, the watcher ends.
         drop(progress);
         let _ = watching.await;
         Ok(ended.map(|stop| (stop, reached)))
@@ -213,7 +217,7 @@ fn names(peers: &[Arc<Peer>]) -> Vec<String> {
     peers.iter().map(|peer| peer.config.name.to_string()).collect()
 }
 
-/// What the operator is told: whose fault it is, as far as that is known.
+/// What the operator is told: whose fault it is, as far as known.
 fn alarm_of(stop: &Stop, by: Option<&PeerName>, is_fork: bool) -> String {
     match (stop, by) {
         (Stop::Unproven { .. }, _) if is_fork => format!("fork: the home has signed two logs; {stop}"),
@@ -226,11 +230,12 @@ fn is_stopped(hosted: &Hosted) -> bool {
     hosted.mirror().is_some_and(|mirror| mirror.is_stopped())
 }
 
-/// Shows how far a mirror is. One that had stopped is shown so until it has got further than it was when it began again.
+/// Shows the progress of a mirror. One that had stopped is shown as stopped until it has got further than when it
+/// started again.
 async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: watch::Receiver<Progress>) {
     while seen.changed().await.is_ok() {
         let progress = seen.borrow_and_update().clone();
-        // That it has stopped is shown when what proves why is kept.
+        // That it has stopped is shown only once the proof has been stored.
         if progress.status.stopped.is_some() {
             continue;
         }
@@ -245,7 +250,7 @@ async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: 
     }
 }
 
-/// Tells the node's log that nothing can be copied, or that it goes on: not of every attempt.
+/// Logs that nothing can be copied, or that copying works again, but not every attempt.
 fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) {
     let (domain, status) = (&hosted.name, &progress.status);
     let is_told = hosted.copy_fails.load(Ordering::Relaxed);
@@ -261,8 +266,8 @@ fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) 
     }
 }
 
-/// Whether nothing can be copied: one peer after the other has failed, and since then none has brought anything. What has
-/// only begun to ask again says nothing yet.
+/// Whether nothing can be copied: every peer has failed in turn, and none has brought anything since. A mirror that has
+/// only just begun to ask again says nothing yet.
 fn fails(has_failed: bool, peers: usize, began: &Status, now: &Status) -> bool {
     match now.trouble {
         Some(_) => has_failed || usize::try_from(now.failures).is_ok_and(|failures| failures >= peers),
@@ -294,7 +299,7 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
     MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on, partial: status.is_partial }
 }
 
-/// Why a mirror has stopped, and how it goes on.
+/// Why a mirror has stopped, and how it can continue.
 fn with_way_on(stop: &Stop) -> String {
     let way = match stop {
         Stop::Unproven { .. } => {
@@ -326,7 +331,7 @@ mod tests {
         Status { size: 7, known: 7, as_of, ahead: None, failures: 0, trouble, stopped, doubt, is_partial }
     }
 
-    /// Entries come, and only the cause says why the copy grows no fresher.
+    /// Entries arrive, and only this reason tells why the copy does not get fresher.
     #[test]
     fn a_copy_whose_home_is_ahead_of_this_clock_says_why_it_waits() {
         let told = |ahead| {
@@ -412,7 +417,7 @@ mod tests {
         assert!(has_got_further(&status(), &Status { size: 8, ..status() }));
     }
 
-    /// While another peer stands in there is nothing to do at night; and not each attempt is news.
+    /// While another peer stands in, nobody has to be woken at night; and not every attempt is news.
     #[test]
     fn a_copy_fails_when_all_its_peers_have_and_until_something_came() {
         let failed = |failures| Status { failures, trouble: Some(Trouble::Quorum { size: 9 }), ..status() };

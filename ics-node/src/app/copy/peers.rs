@@ -1,5 +1,5 @@
-//! The peers of this node: who they are, what is copied from them, what they copy, and how it goes. They can be changed
-//! while the node runs; every change is written to `ics.toml`.
+//! The peers of this node: who they are, what is copied from them, what they copy, and how that is going. They can be
+//! changed while the node runs; every change is written to `ics.toml`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ use crate::tls::{ClientTls, KeyPin, PeerKey};
 /// One peer, as configured.
 pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
-    /// Each domain that is pulled from it, with a count of its own.
+    /// Each domain that is pulled from it, with its own byte count.
     pulls: BTreeMap<DomainName, ics_sync::Peer>,
     /// How it is asked for what this node has lost.
     lost: Option<ics_sync::Peer>,
@@ -49,13 +49,13 @@ pub(crate) struct Peer {
 pub(crate) struct Asking {
     pub(crate) http: HttpPeer,
     pub(crate) pace: Budget,
-    /// Until when it is left alone, because it could not be reached.
+    /// Until when it is left alone because it could not be reached.
     pub(crate) resting: Mutex<Option<Instant>>,
-    /// What came of the last questions, by domain.
+    /// The results of the last questions, by domain.
     pub(crate) last: Mutex<BTreeMap<DomainName, LastAsked>>,
 }
 
-/// What a peer has taken of a domain.
+/// What a peer has fetched of a domain.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     size: u64,
@@ -68,9 +68,9 @@ pub(crate) struct Peers {
     /// In the order of the configuration.
     all: RwLock<Vec<Arc<Peer>>>,
     changes: watch::Sender<u64>,
-    /// One change at a time, from the file to the table.
+    /// Held during a change, from the file to the table, so that there is one at a time.
     changing: Mutex<()>,
-    /// Where changes are written.
+    /// The file to which changes are written.
     file: Option<PathBuf>,
     tls: ClientTls,
 }
@@ -118,7 +118,7 @@ impl Peer {
         self.pulls.get(domain)
     }
 
-    /// The peer as a mirror knows it. Where TLS shows who answers, it can be known as the home.
+    /// The peer as a mirror knows it. If TLS proves who answers, it can be recognised as the home.
     pub(crate) fn source(&self) -> Source {
         let is_shown = self.config.url.as_ref().is_some_and(PeerUrl::is_over_tls);
         let key = self.config.key.as_ref().and_then(PeerKey::of_notes);
@@ -141,7 +141,7 @@ impl Peers {
         self.all.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whoever holds a key and reads under it.
+    /// The peer that holds a key and reads with it.
     fn holder(&self, key: KeyPin) -> Option<Arc<Peer>> {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         let reads = |peer: &&Arc<Peer>| peer.config.direction != Direction::Pull && peer.config.pin() == Some(key);
@@ -153,22 +153,22 @@ impl Peers {
         self.all().iter().filter_map(|peer| peer.witness.clone()).collect()
     }
 
-    /// The peers that are asked about single things of a domain, in the order in which they are.
+    /// The peers that are asked about single things of a domain, in the order of asking.
     pub(crate) fn asked_about(&self, origin: &Origin) -> Vec<Arc<Peer>> {
         self.all().into_iter().filter(|peer| peer.config.roam.contains(origin)).collect()
     }
 
-    /// The names of those from whom a domain is copied.
+    /// The names of the peers from which a domain is copied.
     pub(crate) fn copied_from(&self, domain: &DomainName) -> Vec<String> {
         self.all().iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.config.name.to_string()).collect()
     }
 
-    /// Whether a domain is copied as configured now, over a network or by hand.
+    /// Whether the present configuration has a domain copied, over a network or by hand.
     pub(crate) fn copies(&self, domain: &DomainName) -> bool {
         self.all().iter().any(|peer| peer.config.mirror.iter().any(|origin| origin.domain == *domain))
     }
 
-    /// The origin by which peers are asked about a domain of this name.
+    /// The origin with which peers are asked about a domain of this name.
     pub(crate) fn roamed_origin(&self, domain: &DomainName) -> Option<Origin> {
         self.all().iter().flat_map(|peer| &peer.config.roam).find(|origin| origin.domain == *domain).cloned()
     }
@@ -179,12 +179,12 @@ impl Peers {
         peer.config.key.as_ref().and_then(PeerKey::of_notes)
     }
 
-    /// Whether it cosigns those of any log.
+    /// Whether this node cosigns for any log.
     pub(crate) fn cosigns(&self) -> bool {
         self.all().iter().any(|peer| !peer.config.cosign.is_empty())
     }
 
-    /// Says when the peers have changed.
+    /// Notifies of changes of the peers.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -194,12 +194,12 @@ impl Peers {
         found.ok_or_else(|| AppError::new(Code::UnknownPeer, format!("there is no peer `{name}`")))
     }
 
-    /// All that answer, by their names.
+    /// All peers that can be asked, with their names.
     pub(in crate::app) fn answering(&self) -> Vec<(String, ics_sync::Peer)> {
         self.all().iter().filter_map(|peer| Some((peer.config.name.to_string(), peer.lost.clone()?))).collect()
     }
 
-    /// The domains to copy, and the peers to copy each from, in the order in which they are asked.
+    /// The domains to copy, each with the peers to copy it from, in the order of asking.
     pub(in crate::app) fn sources(&self) -> BTreeMap<DomainName, Vec<Arc<Peer>>> {
         let mut sources: BTreeMap<DomainName, Vec<Arc<Peer>>> = BTreeMap::new();
         for peer in self.all() {
@@ -215,7 +215,7 @@ impl Peers {
         self.changes.send_modify(|version| *version += 1);
     }
 
-    /// Writes what an edit makes of the configuration, where there is a file.
+    /// Writes an edited configuration, if there is a configuration file.
     fn write(&self, edit: impl FnOnce(&str, &std::path::Path) -> Result<String, EditError>) -> Result<(), AppError> {
         let Some(path) = &self.file else { return Ok(()) };
         let failed = |error: std::io::Error| AppError::Internal(format!("`{}`: {error}", path.display()));
@@ -230,14 +230,14 @@ impl App {
         &self.0.peers
     }
 
-    /// Who holds a key, as configured now.
+    /// The holder of a key, according to the present configuration.
     #[must_use]
     pub fn party(&self, key: KeyPin) -> Option<Party> {
         let peer = self.peers_table().holder(key)?;
         Some(Party { node: peer.config.name.to_string(), signer: peer.config.signer })
     }
 
-    /// The peer to which submissions for a domain go: the first of those that it is copied from, and over HTTP.
+    /// The peer to which submissions for a domain are sent: the first HTTP peer from which it is copied.
     pub(crate) fn towards_home(&self, domain: &DomainName) -> Option<HttpPeer> {
         let sources = self.peers_table().sources();
         sources.get(domain)?.iter().find_map(|peer| match peer.pulls(domain)? {
@@ -246,10 +246,10 @@ impl App {
         })
     }
 
-    /// Whether a reader's budget allows another request.
+    /// Checks that a reader's budget allows another request.
     ///
     /// # Errors
-    /// When it is spent, with the seconds to wait.
+    /// When it is used up, with the seconds to wait.
     pub fn admit(&self, reader: Reader) -> Result<(), AppError> {
         let Reader::Key(key) = reader else { return Ok(()) };
         let Some(peer) = self.peers_table().holder(key) else { return Ok(()) };
@@ -264,7 +264,7 @@ impl App {
         Err(AppError::new(Code::OverBudget, format!("the budget of `{}` is spent for {seconds} s", peer.config.name)))
     }
 
-    /// Notes what a reader was given of a domain: entries up to a size, in so many bytes.
+    /// Records what a reader was sent of a domain: entries up to a size, in this many bytes.
     pub fn served(&self, reader: Reader, domain: &DomainName, size: u64, bytes: usize) {
         let Reader::Key(key) = reader else { return };
         let Some(peer) = self.peers_table().holder(key) else { return };
@@ -275,16 +275,16 @@ impl App {
         *taken = Taken { size: taken.size.max(size), at, bytes: taken.bytes + bytes as u64 };
     }
 
-    /// The peers, and how each is doing.
+    /// The peers, and how each of them is doing.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.peers_table().all().iter().map(|peer| self.peer_info(peer)).collect()
     }
 
-    /// Adds a peer, or changes the one of that name: in the file first, then in this node, at once.
+    /// Adds a peer, or changes the one of that name, first in the file and then in this node, at once.
     ///
     /// # Errors
-    /// When it contradicts itself or what else is configured, or the file cannot be written.
+    /// When it contradicts itself or the rest of the configuration, or the file cannot be written.
     pub fn put_peer(&self, config: PeerConfig) -> Result<PeerInfo, AppError> {
         let peers = self.peers_table();
         let _one = peers.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -297,7 +297,7 @@ impl App {
             }
         }
         refuse_two_logs(&peer, &others)?;
-        // What the store refuses must not stand in the file, and what does not stand there must not be pinned.
+        // What the store refuses must not get into the file, and what is not in the file must not be pinned.
         peer.config.mirror.iter().try_for_each(|origin| room_for(self.store(), origin).map(drop))?;
         let mut former = None;
         peers.write(|text, path| {
@@ -305,7 +305,8 @@ impl App {
             put_peer(text, path, &peer.config)
         })?;
         if let Err(error) = peer.config.mirror.iter().try_for_each(|origin| self.make_room(origin)) {
-            // The store has failed, or what was empty has been filled meanwhile: with this file the node would not start.
+            // The store has failed, or what was empty has been filled meanwhile: with this file the node would not
+            // start.
             former.map_or(Ok(()), |text| peers.write(|_, _| Ok(text)))?;
             return Err(error);
         }
@@ -319,7 +320,7 @@ impl App {
         Ok(self.peer_info(&peer))
     }
 
-    /// Removes a peer. What was copied from it stays, and is not kept up to date any more.
+    /// Removes a peer. What was copied from it stays but is no longer kept up to date.
     ///
     /// # Errors
     /// When there is none of that name, or the file cannot be written.
@@ -380,7 +381,7 @@ impl App {
         let doing = hosted.as_ref().and_then(|hosted| hosted.mirror());
         let is_asked = doing.as_ref().is_some_and(|doing| doing.peer == peer.config.name.as_str());
         let doing = doing.filter(|_| is_asked);
-        // Of what comes in bundles nobody is asked: upon whose word it rests stands in the store.
+        // Nobody is asked for what comes in bundles; the store knows on whose word it rests.
         let brought = hosted.as_deref().filter(|_| asked.is_none() && doing.is_none());
         let doubt = brought.and_then(|hosted| self.doubt(hosted).ok().flatten());
         let is_part = brought.is_some_and(|hosted| self.is_whole(hosted).is_ok_and(|is_whole| !is_whole));
@@ -404,7 +405,7 @@ impl App {
     }
 }
 
-/// Of two logs of one name a node copies one: else an empty copy would be of the one that was named last.
+/// A node copies only one of two logs of one name; otherwise an empty copy would belong to the one named last.
 fn refuse_two_logs(peer: &Arc<Peer>, others: &[Arc<Peer>]) -> Result<(), AppError> {
     let copied = || others.iter().chain([peer]).flat_map(|it| &it.config.mirror);
     for origin in &peer.config.mirror {

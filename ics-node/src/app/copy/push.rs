@@ -1,4 +1,4 @@
-//! Pushes news of a domain to those who listen. An event is made once, at the commit, and the same bytes go to everyone
+//! Pushes news of a domain to its listeners. An event is made once, at the commit, and the same bytes go to everyone
 //! who may have them.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::api::problem::Code;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 
-/// An event that was made for one listener serves all who stand where he stood.
+/// An event that was made for one listener, and serves all that have the same entries.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     from: u64,
@@ -22,35 +22,36 @@ pub(crate) struct Told {
     event: Event,
 }
 
-/// News as they travel: a server-sent event.
+/// News as they are sent: a server-sent event.
 pub type Event = Arc<[u8]>;
 
-/// Somebody who listens to a domain.
+/// A listener to a domain.
 ///
-/// What he has not taken yet costs nothing but the number of entries that he has: who is slow gets more at once, later.
+/// What it has not taken yet costs nothing but the number of entries that it has: a slow listener gets more at once,
+/// later.
 pub struct Listener {
     app: App,
     hosted: Arc<Hosted>,
     reader: Reader,
-    /// Entries that he has.
+    /// The number of entries that it has.
     from: u64,
     sealed: watch::Receiver<u64>,
     is_new: bool,
-    /// What he was told that he may read.
+    /// The rights that it was last told about.
     rights: Option<Rights>,
 }
 
-/// Somebody who wants to know that any domain has grown, and asks himself what is new.
+/// Waits for any domain to grow; its owner then asks what is new.
 pub struct Follower(Vec<watch::Receiver<u64>>);
 
 impl Follower {
-    /// Returns when a domain has grown since the last time, or since this was made.
+    /// Returns when a domain has grown since the last call, or since this was made.
     pub async fn changed(&mut self) {
         if self.0.is_empty() {
             return core::future::pending().await;
         }
         let changes = self.0.iter_mut().map(|sealed| Box::pin(sealed.changed()));
-        // A domain that is gone has no more news; its sender lives as long as the application.
+        // A domain that has gone has no more news; its sender lives as long as the application.
         let _ = futures_util::future::select_all(changes).await;
     }
 }
@@ -65,8 +66,8 @@ impl App {
     /// Listens to a domain from an index on.
     ///
     /// # Errors
-    /// When the domain is not here, or the listener has more of it than this node: then one of the two was restored from
-    /// a copy, and whoever is behind must not tell.
+    /// When the domain is not held here, or the listener has more of it than this node: then one of the two was
+    /// restored from a copy, and the one that is behind must not report news.
     pub fn listen(&self, reader: Reader, domain: &DomainName, from: u64) -> Result<Listener, AppError> {
         let hosted = self.hosted(domain)?;
         self.refuse_beyond(&hosted, from)?;
@@ -74,12 +75,12 @@ impl App {
         Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true, rights: None })
     }
 
-    /// Tells who listens how far the domain goes now. To be called after each commit.
+    /// Tells listeners how far the domain reaches now. To be called after each commit.
     pub(crate) fn tell(&self, hosted: &Hosted) {
         let Ok(head) = self.store().head(hosted.number) else { return };
         hosted.grown.send_if_modified(|told| core::mem::replace(told, head.size.max(*told)) < head.size);
         let size = head.seal.map_or(0, |seal| seal.size);
-        // Nobody is told an older event any more, and it may hold what has been erased.
+        // No one is sent an older event any more, and it may contain what has been erased.
         if let Ok(mut told) = hosted.told.try_lock()
             && told.as_ref().is_some_and(|told| told.size < size)
         {
@@ -91,7 +92,7 @@ impl App {
         }
     }
 
-    /// A page of the feed as soon as it has entries; without entries after the time.
+    /// A page of the feed as soon as it has entries; an empty one after `time`.
     ///
     /// # Errors
     /// As [`App::entries`].
@@ -104,13 +105,13 @@ impl App {
         time: Duration,
     ) -> Result<wire::Page, AppError> {
         let mut sealed = self.hosted(&domain)?.sealed.subscribe();
-        // Too late is an answer as well: nothing new.
+        // A timeout is an answer as well: there is nothing new.
         let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
         self.blocking(move |app| app.entries(reader, &domain, from, limit, None)).await
     }
 
-    /// What there is for a reader who has `from` entries of a domain, how many he has with it, and what stands for what
-    /// he may read; `told` is what he was told of that.
+    /// The news for a reader who has `from` entries of a domain, the number of entries that the reader has with them,
+    /// and the mark of the reader's rights; `told` is the mark that the reader was last told.
     ///
     /// # Errors
     /// As [`App::listen`].
@@ -129,7 +130,7 @@ impl App {
         Ok((news, size, rights))
     }
 
-    /// Refuses whoever has more of a domain than this node.
+    /// Refuses readers who have more of a domain than this node.
     fn refuse_beyond(&self, hosted: &Hosted, from: u64) -> Result<(), AppError> {
         let size = self.seal(hosted)?.size;
         if from <= size {
@@ -139,7 +140,7 @@ impl App {
         Err(AppError::new(Code::OutOfRange, detail))
     }
 
-    /// What there is for a listener who has `from` entries, and how many he has with it.
+    /// The news for a listener who has `from` entries, and the number of entries that the listener has with them.
     fn news(&self, reader: Reader, hosted: &Hosted, from: u64, tells_rights: bool) -> Result<(News, u64), AppError> {
         let seal = self.seal(hosted)?;
         if seal.size <= from && !tells_rights {
@@ -153,11 +154,11 @@ impl App {
 }
 
 impl Listener {
-    /// What is new for him: at once if he has just come or is behind, else when the log grows, and a heartbeat with the
-    /// newest checkpoint otherwise.
+    /// The next event: at once if the listener is new or behind, otherwise when the log grows, and a heartbeat with the
+    /// newest checkpoint if it does not.
     ///
     /// # Errors
-    /// When the store fails. He had better come again then.
+    /// When the store fails. The listener should then connect again.
     pub async fn next(&mut self) -> Result<Event, AppError> {
         let from = self.from;
         let is_new = core::mem::take(&mut self.is_new);
@@ -176,7 +177,8 @@ impl Listener {
         Ok(event)
     }
 
-    /// The news that all get to whom all may be shown. Of a part each is told what stands for his own rights.
+    /// The news that are shared by all listeners who may read everything. The others are each told the mark of their
+    /// own rights.
     async fn shared(&mut self, size: u64) -> Result<(Event, u64), AppError> {
         let hosted = Arc::clone(&self.hosted);
         let mut told = hosted.told.lock().await;
@@ -188,7 +190,8 @@ impl Listener {
         Ok((event, size))
     }
 
-    /// The news for him alone. Where there are none, the first of them and any change tell what he may read.
+    /// The news for this listener alone. If there are none, the first event and each change of rights tells what it may
+    /// read.
     async fn own(&mut self, is_new: bool) -> Result<(Event, u64), AppError> {
         let (hosted, reader, from) = (Arc::clone(&self.hosted), self.reader, self.from);
         let before = self.rights.take();

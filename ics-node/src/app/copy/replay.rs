@@ -1,4 +1,4 @@
-//! Decides about the entries of a log again, as a mirror would, to check what is stored beside the log (`ics fsck`).
+//! Judges the entries of a log again, as a mirror would, to check what is stored beside the log (`ics fsck`).
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Log for Replay<'_> {
     }
 }
 
-/// Who decides, with what the log has said so far.
+/// Judges entries, given what the log has said so far.
 #[derive(Default)]
 pub(in crate::app) struct Judge {
     domain: Option<Arc<Domain>>,
@@ -67,8 +67,8 @@ pub(in crate::app) struct Judge {
 }
 
 impl Judge {
-    /// What is stored otherwise than it is decided about the next entries of a log. Of what was erased nobody can say more
-    /// than the erasure does.
+    /// Judges the next entries of a log, and returns where something else is stored. About an erased entry no more can
+    /// be said than the erasure says.
     pub(in crate::app) fn page(
         &mut self,
         before: &mut Replay<'_>,
@@ -126,7 +126,7 @@ impl Judge {
     }
 }
 
-/// An entry that is here, with its header.
+/// An entry whose content is here, with its header.
 fn whole(entry: &StoredEntry) -> Option<(&StoredEntry, &Content, Header)> {
     Some((entry, entry.content.as_ref()?, Header::decode(&entry.header).ok()?))
 }

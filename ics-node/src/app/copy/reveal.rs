@@ -1,4 +1,4 @@
-//! A partial mirror's second look at what it holds: fills in what it may read now and deletes what it may no longer
+//! A partial mirror's second look at what it holds: it fills in what it may read now, and deletes what it may no longer
 //! read.
 
 use std::collections::BTreeSet;
@@ -25,26 +25,26 @@ use crate::app::open::take;
 use crate::app::{App, AppError, random};
 use crate::store::{Content, Filling, StoreError, StoredEntry, WriteTx};
 
-/// An entry that is judged at its place in the log: filled in, or held already and to be judged anew.
+/// An entry to be judged at its place in the log: filled in, or already held and to be judged again.
 struct Judging {
     index: u64,
     header: Header,
     checked: Result<Checked, Problem>,
-    /// What the domain was before it.
+    /// The domain as it was before this entry.
     domain: Arc<Domain>,
     filling: Option<Filling>,
 }
 
 impl App {
-    /// How the next entries are held that a survey means.
+    /// How the next entries that a survey asks about are held.
     pub(crate) fn survey(&self, hosted: &Hosted, survey: &Survey) -> Result<Vec<Seen>, AppError> {
         let among: Option<Vec<u64>> = survey.among.as_ref().map(|among| among.range(survey.from..).copied().collect());
         let held = self.store().holdings(hosted.number, survey.from, among.as_deref(), limits::FEED_ENTRIES)?;
         Ok(held.into_iter().map(|it| Seen { index: it.index, leaf: it.leaf, is_whole: it.is_whole }).collect())
     }
 
-    /// Stores what may be read now. Each entry is judged as of its own index: by the policy that ruled there and what
-    /// stood before it. What is held about the same identities behind it is judged anew, because it may rest on it.
+    /// Stores what may now be read. Each entry is judged as of its own index, by the policy in force there and by what
+    /// precedes it. Later entries about the same identities are judged again, because they may depend on it.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
         let judging = self.judging(hosted, fill)?;
         let (lost, erased, alarm) = (fill.lost.clone(), fill.erased.clone(), left_out(fill));
@@ -69,7 +69,7 @@ impl App {
         Ok(())
     }
 
-    /// The entries to be judged, in log order, their signatures verified under the certificates of their time.
+    /// The entries to be judged, in log order, with signatures verified under the certificates of their time.
     fn judging(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<Judging>, AppError> {
         let mut waiting: Vec<(u64, Header, Entry, bool)> =
             fill.entries.iter().map(|(index, header, entry)| (*index, header.clone(), entry.clone(), true)).collect();
@@ -108,12 +108,13 @@ impl App {
         Ok(judging)
     }
 
-    /// What is held about the same identities, behind the first that is filled in of each.
+    /// The entries held about the same identities, after the first one filled in for each.
     fn behind(&self, hosted: &Hosted, fill: &Fill) -> Result<Vec<StoredEntry>, AppError> {
         let mut known: BTreeSet<u64> = fill.entries.iter().map(|(index, ..)| *index).collect();
         let mut ids: BTreeSet<IdentityId> = BTreeSet::new();
         let mut behind = Vec::new();
-        // All that is held, proven or not: a first copy has no checkpoint before its end, and a later one an older.
+        // Everything held, proven or not: a first copy has no checkpoint before its end, and a later one an older
+        // checkpoint.
         let size = self.store().head(hosted.number)?.size;
         let log = Snapshot { store: self.store(), number: hosted.number, size };
         for (first, _, entry) in &fill.entries {
@@ -127,7 +128,7 @@ impl App {
         Ok(behind)
     }
 
-    /// What the domain says of itself, in log order.
+    /// What the domain says about itself, in log order.
     pub(crate) fn own_entries(&self, hosted: &Hosted) -> Result<Vec<StoredEntry>, AppError> {
         let mut own = Vec::new();
         for kind in [EntryKind::Descriptor, EntryKind::Certificate, EntryKind::Certification] {
@@ -138,7 +139,7 @@ impl App {
     }
 }
 
-/// Deletes what this node may read no longer: of its erasure it would not hear. That it is missed stays known.
+/// Deletes what this node may no longer read, since it would not hear of an erasure. That it is missing stays known.
 pub(crate) fn lose(tx: &mut WriteTx<'_>, index: u64) -> Result<(), StoreError> {
     match tx.entry(index)?.content {
         Some(content) => tx.lose(index, keys_of_missed(&content.body)),
@@ -155,8 +156,8 @@ fn not_erased(index: u64, left: &Remnant) -> String {
     )
 }
 
-/// What the home shows although others had said that it may not be read. Who said so need not have lied: a node that had
-/// an earlier policy, or knows this one by another name, says the same.
+/// Reports what the home shows although others had said that it may not be read. Those others need not have lied: a
+/// node with an earlier policy, or one that knows this node by another name, says the same.
 fn left_out(fill: &Fill) -> Option<String> {
     let doubt = fill.doubt.as_ref()?;
     let mut shown = fill.entries.iter().map(|(index, ..)| *index).filter(|index| doubt.from <= *index);
@@ -169,12 +170,12 @@ fn left_out(fill: &Fill) -> Option<String> {
     ))
 }
 
-/// Judges one after the other, in log order: what becomes of one is known before it is read for those behind it, and each
-/// of a long record is read once.
+/// Judges one entry after another in log order: the result for one is known before later ones are judged, and each
+/// entry of a long record is read once.
 fn judge_all(tx: &mut WriteTx<'_>, judging: Vec<Judging>, now: Timestamp) -> Result<(), StoreError> {
     let (mut line, mut last) = (Line::default(), None::<Arc<Domain>>);
     for one in judging {
-        // Other certificates may say whose the statements are.
+        // Other certificates may decide whose statements they are.
         if last.as_ref().is_some_and(|last| !one.domain.has_certificates_of(last)) {
             line.forget();
         }
@@ -201,7 +202,7 @@ fn judge_one(tx: &mut WriteTx<'_>, line: &mut Line, one: Judging, now: Timestamp
         Judgement::Admitted(admission) => Some(format!("it is {}", admission.kind.as_str())),
         Judgement::Present(at) => Some(format!("it stands at index {at} already")),
         Judgement::Refused(problem) if filling.is_some() => Some(why_without_effect(tx, index, &problem)),
-        // It was alarmed when it came.
+        // The alarm was raised when it arrived.
         Judgement::Refused(problem) => Some(problem.in_general()),
     };
     let effective = why.is_none();

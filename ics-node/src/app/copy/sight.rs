@@ -1,7 +1,7 @@
-//! What a reader sees of a domain that it may not copy as a whole, as its peers serve it.
+//! What a reader who may not copy a whole domain sees of it, as its peers serve it.
 //!
-//! Read rules hide whole identities. Whoever may read one gets everything that its record rests on, statements about its
-//! groups included, whichever came first: the entries or the right to read them.
+//! Read rules hide whole identities. A reader who may read an identity gets everything on which its record rests,
+//! including statements about its groups, whether the entries or the right to read them came first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,27 +21,27 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::StoredEntry;
 
-/// What one reader may read of a domain, as it stands now; decided once for each identity.
+/// What one reader may read of a domain at present; decided once for each identity.
 pub(crate) struct Eyes<'a> {
     app: &'a App,
     reader: Reader,
     sight: Sight<'a>,
     known: BTreeMap<IdentityId, bool>,
-    /// Identities of which has been said upon which entries they rest.
+    /// Identities for which it has been told on which entries they rest.
     told: BTreeSet<IdentityId>,
 }
 
 impl App {
-    /// What stands for a reader's rights in a domain; nothing where he may copy all of it, and all of it is here: of what
-    /// this node itself may not read he is told that it is hidden, and asks again whoever may.
+    /// The mark of a reader's rights in a domain; `None` if the reader may copy all of it and all of it is here. What
+    /// this node itself may not read is reported to the reader as hidden, who can then ask somebody who may.
     ///
-    /// It changes with all that decides at once about what he may read of many identities: the descriptor, whom the
-    /// configuration takes him for, what is granted to him over groups, and what this node itself may read.
+    /// It changes with everything that affects at once what the reader may read of many identities: the descriptor, the
+    /// configured party of the reader, the roles granted to that party over groups, and what this node itself may read.
     pub(crate) fn rights(&self, reader: Reader, hosted: &Hosted) -> Result<Option<Rights>, AppError> {
         if self.shows_all(reader, hosted)? { Ok(None) } else { self.standing(reader, hosted).map(Some) }
     }
 
-    /// The same of whoever may copy all of it as well: what he may take over may change all the same.
+    /// As `rights`, also for readers who may copy all of it: what they may take over can change all the same.
     pub(crate) fn standing(&self, reader: Reader, hosted: &Hosted) -> Result<Rights, AppError> {
         let own = self.store().sight(hosted.number)?;
         let sight = self.sight(hosted)?;
@@ -74,15 +74,16 @@ impl App {
         Ok(self.may_mirror(reader, hosted) && self.is_whole(hosted)?)
     }
 
-    /// Whether nothing of a domain is kept back from this node: as its home, or as a copy that may read all.
+    /// Whether nothing of a domain is kept back from this node: it is the home, or its copy may read everything.
     pub(crate) fn is_whole(&self, hosted: &Hosted) -> Result<bool, AppError> {
         Ok(self.store().sight(hosted.number)?.rights.is_none())
     }
 
-    /// What a reader may read of entries that were hidden from him, and which of those that he holds he may no longer.
+    /// What a reader may now read of entries that were hidden from it, and which entries that it holds it may no longer
+    /// read.
     ///
     /// # Errors
-    /// When the domain is not here, or there are too many, or none at one of the indices.
+    /// When the domain is not held here, too many entries are asked for, or there is none at one of the indices.
     pub fn entries_again(
         &self,
         reader: Reader,
@@ -124,7 +125,8 @@ impl App {
         shown.earlier = earlier.into_iter().take(limits::SIGHT_INDICES).collect();
         for index in &again.held {
             let entry = self.store().entry(hosted.number, *index)?;
-            // Also of what is not here itself: this node may read it no longer either, or it was erased before it was hidden.
+            // This also covers entries that are not here: this node may no longer read them either, or they were erased
+            // before they were hidden.
             if !eyes.may_have(&entry)? {
                 shown.lost.push(*index);
             }
@@ -138,7 +140,7 @@ impl App {
 }
 
 impl Eyes<'_> {
-    /// An entry as it travels to the reader.
+    /// An entry as it is sent to the reader.
     pub(crate) fn travelling(&mut self, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
         Ok(match &entry.content {
             Some(content) if self.may_have(entry)? => wire::Entry::Whole(super::feed::whole(entry, content)),
@@ -152,8 +154,8 @@ impl Eyes<'_> {
         })
     }
 
-    /// Whether the reader may have an entry's body, or know that it was erased: whoever may copy the domain may;
-    /// descriptors and certificates are for all, because nothing can be verified without them.
+    /// Whether the reader may have an entry's body, or know that it was erased. Readers who may copy the domain may;
+    /// descriptors and certificates are for everybody, because nothing can be verified without them.
     pub(crate) fn may_have(&mut self, entry: &StoredEntry) -> Result<bool, AppError> {
         if self.app.may_mirror(self.reader, self.sight.hosted) {
             return Ok(true);
@@ -170,7 +172,7 @@ impl Eyes<'_> {
         }
     }
 
-    /// Whether the reader may know that something was said of an identity. Of groups nothing is erased.
+    /// Whether the reader may know that something was said about an identity. Statements about groups are never erased.
     fn may_have_of(&mut self, id: &IdentityId) -> Result<bool, AppError> {
         if self.app.may_mirror(self.reader, self.sight.hosted) {
             return Ok(true);
@@ -183,12 +185,12 @@ impl Eyes<'_> {
         Ok(may)
     }
 
-    /// Whether the reader may read anything: where not, nothing is looked up for him.
+    /// Whether the reader may read anything; if not, nothing is looked up.
     fn may_read_any(&self) -> bool {
         self.app.may_read_any(self.reader, &self.sight.domain)
     }
 
-    /// Whether the reader may read what is said of a statement's subject.
+    /// Whether the reader may read what is said about a statement's subject.
     fn may_know(&mut self, statement: &Logged) -> Result<bool, AppError> {
         if !self.may_read_any() {
             return Ok(false);
@@ -206,7 +208,7 @@ impl Eyes<'_> {
         Ok(may)
     }
 
-    /// Whether he may read what is said of an identity itself.
+    /// Whether the reader may read what is said about the identity itself.
     fn may_read(&self, id: &IdentityId) -> Result<bool, AppError> {
         if !self.may_read_any() {
             return Ok(false);
@@ -217,13 +219,13 @@ impl Eyes<'_> {
         Ok(record.is_some_and(|record| app.may_read(self.reader, domain, &record)))
     }
 
-    /// Whether he may read one of a group's members: their records rest on what is said of the group.
+    /// Whether the reader may read one of a group's members, whose record rests on what is said about the group.
     fn may_read_member(&self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
         let IdentityId::Group(named) = id else { return Ok(false) };
         let mut seen = BTreeSet::new();
         for posting in members_of(group, named) {
             let found = find_logged(&self.sight.entries, &self.sight.domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
-            // There may be more; a block that is not shown is worse than one too many.
+            // There may be more members; failing to show a block would be worse than showing one too many.
             let cut = found.len() >= limits::GROUP_MEMBERS_SOUGHT;
             for id in found.iter().map(Logged::subject_id) {
                 if seen.insert(id) && self.app.is_member(&self.sight, &id, group, named)? && self.may_read(&id)? {
@@ -237,8 +239,8 @@ impl Eyes<'_> {
         Ok(false)
     }
 
-    /// Indices before `from` of entries upon which an entry rests, and of those about an identity that is hidden with it
-    /// and was not; each identity is told once.
+    /// The indices before `from` of the entries on which an entry rests, and of those about an identity that is hidden
+    /// with it but was not before; each identity is reported once.
     pub(crate) fn told_with(
         &mut self,
         from: u64,
@@ -261,8 +263,8 @@ impl Eyes<'_> {
         Ok((earlier, ended))
     }
 
-    /// Whether the reader may hold something about an identity that he may not read now: because he could read it at some
-    /// time since the log had so many entries, or because something was ever granted to him over it.
+    /// Whether the reader may hold something about an identity that it may not read now: because it could read it at
+    /// some time since the log had `size` entries, or because it was ever granted a role over it.
     fn might_have_read(&self, id: &IdentityId, size: u64) -> Result<bool, AppError> {
         if !self.may_read_any() {
             return Ok(false);

@@ -1,5 +1,5 @@
 //! When a mirror has stopped at a contradiction, finds out whether the home has signed two different logs. Only the
-//! home's own signatures count as proof; anything else a peer could have made up.
+//! home's own signatures count as proof; a peer could have made up anything else.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -18,12 +18,13 @@ use super::peers::Peer;
 use crate::app::App;
 use crate::app::hosted::Hosted;
 
-/// For so long a peer is waited for: until then nobody is told that the mirror has stopped.
+/// How long to wait for a peer; until then nobody is told that the mirror has stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl App {
-    /// Whether that for which a mirror has stopped is a fork. Two roots of one size are one. Entries that do not lead to what
-    /// the home signed may be the work of whoever showed them: there he is asked how the home's newer log begins.
+    /// Whether the reason for which a mirror has stopped is a fork. Two roots for one size are. Entries that do not
+    /// lead to what the home signed may have been made up by the peer that showed them: it is asked how the home's
+    /// newer log begins.
     pub(super) async fn is_fork(&self, hosted: &Arc<Hosted>, peer: Option<&Peer>, stop: &Stop) -> bool {
         match (stop, peer) {
             (Stop::Fork { .. }, _) => true,
@@ -35,8 +36,8 @@ impl App {
         }
     }
 
-    /// Whether the log of the checkpoint `theirs` begins otherwise than the one that is held here, by a consistency proof of
-    /// the peer's; `None` where that shows nothing. The signatures of both checkpoints were verified when they came.
+    /// Whether the log of the checkpoint `theirs` begins differently from the one held here, by a consistency proof
+    /// from the peer; `None` if that proves nothing. The signatures of both checkpoints were verified when they came.
     async fn begins_otherwise(&self, hosted: &Arc<Hosted>, peer: &Peer, (ours, theirs): (&str, &str)) -> Option<bool> {
         let (ours, theirs) = (claimed(ours)?, claimed(theirs)?);
         let size = provable(ours.size)?;
@@ -49,20 +50,21 @@ impl App {
     }
 }
 
-/// The log to which a bundle leads, read from its first entry on to see how it begins: whoever brings it cannot be asked for
-/// a proof, and has the entries. Nothing of them is kept.
+/// The log to which a bundle leads, read from its first entry on to see how it begins: a bundle cannot be asked for a
+/// proof, but it has the entries. None of them is stored.
 #[derive(Debug)]
 pub(crate) struct OtherLog {
     /// Why the copy has stopped.
     stop: Stop,
-    /// The checkpoint that had been reached here, and the one that contradicts it. Both were verified when they came.
+    /// The checkpoint reached here, and the one that contradicts it. Both were verified when they came.
     ours: Checkpoint,
     theirs: Checkpoint,
     tree: Tree,
 }
 
 impl OtherLog {
-    /// The one to which the entries did not lead for which a mirror has stopped, where there is anything to hold it against.
+    /// The other log after a mirror has stopped because entries did not lead to a checkpoint, if there is anything to
+    /// compare it with.
     pub(super) fn of(stop: &Stop) -> Option<Self> {
         let Stop::Unproven { ours: Some(ours), theirs, .. } = stop else { return None };
         Some(Self { ours: claimed(ours)?, theirs: claimed(theirs)?, tree: Tree::new(), stop: stop.clone() })
@@ -72,8 +74,8 @@ impl OtherLog {
         Wanted::Page { from: self.tree.size(), limit: limits::FEED_ENTRIES, until: self.theirs.size }
     }
 
-    /// Reads the next page. What it shows: whether this is another log than the one that is held here; nothing as long as
-    /// more of it is needed. What does not lead to the home's checkpoint shows nothing.
+    /// Reads the next page. Returns whether this is another log than the one held here; `None` while more of it is
+    /// needed. A log that does not lead to the home's checkpoint shows nothing.
     pub(super) fn read(&mut self, page: &Page) -> Option<bool> {
         if page.from != self.tree.size() || page.entries.is_empty() {
             return Some(false);
@@ -107,8 +109,8 @@ fn claimed(note: &str) -> Option<Checkpoint> {
     Checkpoint::parse(Note::parse(note).ok()?.text()).ok()
 }
 
-/// The largest size up to that one from which a proof shows by itself how the log begins. One from a complete tree leaves
-/// out that tree's root.
+/// The largest size up to this one from which a consistency proof shows by itself how the log begins. A proof from a
+/// complete tree leaves out that tree's root.
 fn provable(size: u64) -> Option<u64> {
     let size = if size.is_power_of_two() { size - 1 } else { size };
     (size > 0 && !size.is_power_of_two()).then_some(size)

@@ -1,4 +1,5 @@
-//! What the writer keeps of a thing from one admission to the next, so that of a long record it only reads what is new.
+//! What the writer keeps about a thing from one admission to the next, so that of a long record it reads only what is
+//! new.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +13,20 @@ use super::{Entries, Said, is_about_group, is_more_about, of_groups, restored};
 use crate::app::admit::check::What;
 use crate::store::StoreError;
 
-/// Statements from which on a record is long, and kept: most things have fewer.
+/// From this many statements on a record is long and kept; most things have fewer.
 const LONG: usize = 16;
 
-/// Bytes of what is kept of long records, about: a record of the largest size, of statements as most are.
+/// About how many bytes of long records are kept: one record of the largest size, with typical statements.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// To read a statement takes about as long as to judge so many that are at hand.
+/// How many statements at hand can be judged in the time that reading one takes.
 const READ: usize = 16;
 
-/// What is known from one admission to the next of a domain.
+/// What is kept about a domain from one admission to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// The first statement about the last thing that was new, and all that is said of its groups: the next thing off a
-    /// factory line belongs to the same. Forgotten as soon as anything more is said of any group.
+    /// The first statement about the last new thing, and all that is said about its groups: the next thing off a
+    /// factory line belongs to the same groups. Forgotten as soon as something more is said about any group.
     last: Option<(Logged, Vec<Logged>)>,
     /// Statements of long records.
     kept: Kept,
@@ -34,8 +35,8 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Forgets what an entry that was judged may have changed. A statement changes no other that stands in the log, an
-    /// erasure does, and by a certificate statements may turn out to be somebody else's.
+    /// Forgets what the judged entry may have changed. A statement changes no earlier one; an erasure does, and a
+    /// certificate may show that statements are somebody else's.
     pub(crate) fn take(&mut self, what: &What, is_admitted: bool) {
         match what {
             What::Statement(statement) if is_about_group(statement.subject()) => self.last = None,
@@ -50,19 +51,19 @@ impl Line {
         (self.last, self.kept) = (None, Kept::default());
     }
 
-    /// The next entry is not the one behind the last: what stands between them may be about groups.
+    /// To be called if the next entry does not directly follow the last: entries in between may be about groups.
     pub(crate) fn skip(&mut self) {
         self.last = None;
     }
 
-    /// What it has taken so far to judge, counted in statements that were at hand.
+    /// The work done so far, in units of judging one statement at hand.
     pub(crate) const fn work(&self) -> usize {
         self.work
     }
 
-    /// All that is said of the thing that a statement is about which is to be admitted, and of its groups. Of a thing that
-    /// is new to the log the statement itself names the groups, and the next one off a factory line names the same: what is
-    /// said of those is read once.
+    /// All that is said about the subject of a statement to be admitted, and about its groups. For a thing that is new
+    /// to the log the statement itself names the groups, and the next thing off a factory line names the same ones, so
+    /// what is said about those is read once.
     pub(crate) fn before(
         &mut self,
         entries: &impl Entries,
@@ -73,7 +74,7 @@ impl Line {
         let indices = entries.indices(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
         self.work += 1;
         if indices.len() >= LONG {
-            // Anybody can send in again what stands there: that is told by its id alone.
+            // Anybody can resubmit what is already in the log; its id alone shows that.
             let same = self.find(entries, domain, &Posting::Statement(next.id()), limits::PAGE_ITEMS)?;
             if same.iter().any(|it| !it.is_refused()) {
                 return Ok(Said { about: same, ..Said::default() });
@@ -85,7 +86,7 @@ impl Line {
         self.said_at(entries, domain, &id, &indices, Some(next))
     }
 
-    /// All that is said of an identity, and of its groups.
+    /// All that is said about an identity, and about its groups.
     pub(crate) fn said(
         &mut self,
         entries: &impl Entries,
@@ -96,7 +97,7 @@ impl Line {
         self.said_at(entries, domain, id, &indices, None)
     }
 
-    /// The same of one that is spoken of at these indices, and next in what is to be admitted.
+    /// As [`Line::said`], for an identity mentioned at these indices and in the `next` statement to be admitted.
     fn said_at(
         &mut self,
         entries: &impl Entries,
@@ -111,7 +112,7 @@ impl Line {
         Ok(Said { unseen: is_more_about(id, &about, &remnants), about, groups })
     }
 
-    /// What is said of the groups of a thing of which nobody has spoken.
+    /// What is said about the groups of a thing that nobody has mentioned.
     fn groups_of_new(
         &mut self,
         entries: &impl Entries,
@@ -153,8 +154,8 @@ impl Line {
         of_groups(candidates, |posting, limit| self.find(entries, domain, posting, limit))
     }
 
-    /// The statements that have a posting, among the entries to which it has led, in log order; and what is left of those
-    /// that were erased. What is at hand is not read again.
+    /// The statements that have a posting, among the entries to which it has led, in log order, and the remnants of
+    /// those that were erased. Statements at hand are not read again.
     fn at(
         &mut self,
         entries: &impl Entries,
@@ -176,8 +177,8 @@ impl Line {
     }
 }
 
-/// Statements of long records as they were restored, by their indices. Each was verified before it came into the log, and
-/// is what was read of it there.
+/// Statements of long records, by index, as they were restored. Each was verified before it entered the log, and is
+/// exactly what is read there.
 #[derive(Debug, Default)]
 struct Kept {
     statements: BTreeMap<u64, Logged>,
@@ -185,13 +186,14 @@ struct Kept {
 }
 
 impl Kept {
-    /// Those at some indices that have a posting. Of any other the log has to say why its index leads there.
+    /// The kept statements at some indices that have a posting. For any other, the log itself must be asked why its
+    /// index leads there.
     fn at(&self, posting: &Posting, indices: &[u64]) -> Vec<Logged> {
         let of_it = |index: &u64| self.statements.get(index).filter(|it| posting.is_of(it)).cloned();
         indices.iter().filter_map(of_it).collect()
     }
 
-    /// Keeps what was read of a record, as far as there is room; for more of it all others go.
+    /// Keeps what was read of a record, as far as there is room; if there is too little, other records are dropped.
     fn keep(&mut self, read: &[Logged], record: &[u64], most: usize) {
         if self.bytes + read.iter().map(Logged::memory_bytes).sum::<usize>() > most {
             self.statements.retain(|index, _| record.binary_search(index).is_ok());

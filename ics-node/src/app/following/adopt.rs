@@ -1,5 +1,5 @@
 //! Adoption: appends another domain's entries to one's own log, bodies unchanged, with their sources named and proven.
-//! A certificate of which one's own log has something else becomes an entry of its own, with both.
+//! A certificate of which one's own log has other parts becomes an entry of its own, with both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,40 +28,42 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::{Part, StoreError};
 
-/// What became of entries that were taken over.
+/// The outcome of taking over entries.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Taken {
-    /// What whoever asked for it is told.
+    /// The result for whoever asked for the adoption.
     pub(in crate::app) result: AdoptionResult,
-    /// Where what was refused stands in the log of the source, in the order of the result.
+    /// The indices, in the log of the source, of the entries that were refused, in the order of the result.
     pub(in crate::app) refused: Vec<u64>,
-    /// Which of these are refused for their signer's key and came through several domains, and the first of them.
+    /// The entries refused because of their signer's key that came through several domains, each with the first of
+    /// those domains.
     pub(in crate::app) handed_on: BTreeMap<u64, DomainName>,
-    /// Which entries erase something there: of those that are tried the block goes on.
+    /// The entries that are erasures in the source; those that are tried are ones whose block continues.
     pub(in crate::app) erasures: BTreeSet<u64>,
-    /// How many entries a checkpoint must have that shows what was taken.
+    /// How many entries a checkpoint must cover to show what was taken over.
     pub(in crate::app) size: u64,
-    /// Entries that nobody misses where their signers are nobody; see [`About::left_to_source`].
+    /// Entries that nobody misses if their signers are unknown here; see [`About::left_to_source`].
     pub(in crate::app) left_to_source: BTreeSet<u64>,
 }
 
-/// Entries of a source about things.
+/// Entries of a source about chosen things.
 #[derive(Debug, Default)]
 pub(in crate::app) struct About {
-    /// All of them, and the certificates of those who said it.
+    /// All of them, and the certificates of their signers.
     pub(in crate::app) all: BTreeSet<u64>,
-    /// What is said there in the role of issuers of X.509 certificates, and the certificates of those who say nothing else.
-    /// It is about certificates that the source answers for and takes back: no domain that does not entitle them misses it.
+    /// What is said there in the role of issuers of X.509 certificates, and the certificates of signers who say nothing
+    /// else. It concerns certificates for which the source is responsible, and which it revokes itself: a domain that
+    /// does not entitle those signers misses nothing.
     pub(in crate::app) left_to_source: BTreeSet<u64>,
 }
 
 impl App {
-    /// Takes the entries about chosen identities out of a domain that this node holds into one that it is the home of:
-    /// everything said of them and of their groups, and the certificates of those who said it.
+    /// Takes the entries about chosen identities from a domain that this node holds into one that is at home here:
+    /// everything said about them and about their groups, and the certificates of the signers.
     ///
     /// # Errors
-    /// When the domain has its home elsewhere, the source is not here, nothing was chosen, or the witnesses that the
-    /// domain demands have not cosigned what was taken.
+    /// When the domain has its home elsewhere, the source is not held here, nothing matches, or the witnesses that the
+    /// domain demands have not cosigned what was taken over.
     pub async fn adopt(&self, domain: &DomainName, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
         let target = self.hosted(domain)?;
         let source: Result<DomainName, _> = request.source.parse();
@@ -78,7 +80,7 @@ impl App {
         Ok(result)
     }
 
-    /// What was adopted, and how many entries a checkpoint must have that shows it.
+    /// The outcome, and how many entries a checkpoint must cover to show it.
     fn adopt_chosen(&self, target: &Arc<Hosted>, request: &AdoptionRequest) -> Result<(AdoptionResult, u64), AppError> {
         let domain = &target.name;
         if target.part != Part::Home {
@@ -140,7 +142,7 @@ impl App {
         if let Some(choice) = choice_of(request) {
             chosen.extend(self.chosen_by(sight, &choice)?);
         }
-        // Who follows a lot may do so before there is anything of it.
+        // A lot can be followed before anything of it exists.
         if chosen.is_empty() && request.follow.is_none() {
             let detail = format!("nothing in `{}` fits", request.source);
             return Err(AppError::new(Code::UnknownIdentity, detail));
@@ -148,8 +150,9 @@ impl App {
         Ok(chosen)
     }
 
-    /// The identity that a text means: the one that the source calls so. A domain of labels or approvals gives no names:
-    /// there it is the one that the other domains here call so, if the source says anything of it.
+    /// The identity that a text means: the one to which the source gives the name. A domain of labels or approvals
+    /// gives no names; there it is the one to which other domains here give it, if the source says anything about that
+    /// one.
     fn meant(&self, sight: &Sight<'_>, query: &str) -> Result<IdentityId, AppError> {
         let lookup = parse(query)?;
         let mut ids = self.identities(sight, &lookup)?;
@@ -164,8 +167,9 @@ impl App {
         only(query, ids)
     }
 
-    /// The entries to take, in the order of the source's log: certificates come before what they signed. What was erased
-    /// there cannot be taken; only where it still blocks that is told, by its refusal.
+    /// The entries to take over, in the order of the source's log, so that certificates come before what they signed.
+    /// What was erased there cannot be taken over; only if it still blocks is it tried, so that its refusal is
+    /// reported.
     pub(in crate::app) fn entries_about(
         &self,
         sight: &Sight<'_>,
@@ -192,7 +196,7 @@ impl App {
         Ok(about)
     }
 
-    /// Takes entries over, and notes what became of them.
+    /// Takes entries over, and records the outcome.
     pub(in crate::app) fn take(
         &self,
         target: &Arc<Hosted>,
@@ -225,7 +229,7 @@ impl App {
             match outcome {
                 Outcome::Appended(_) => taken.result.adopted += 1,
                 Outcome::Present(_) => taken.result.present += 1,
-                // What could not be taken any more may have been before: then nothing is missed.
+                // What can no longer be taken over may have been taken over before: then nothing is missing.
                 Outcome::Refused(_) if stands_in(&log, domain.as_deref(), &entry.body)? => taken.result.present += 1,
                 Outcome::Refused(problem) => taken.refuse(entry, problem),
             }
@@ -251,13 +255,14 @@ impl Taken {
     }
 }
 
-/// The domain that something was submitted to, where its source has adopted it as well.
+/// The domain to which something was first submitted, if its source has itself adopted it.
 fn first_of_way(entry: &ProvenEntry) -> Option<DomainName> {
     let header = Header::decode(&entry.receipt.header).ok()?;
     SourceRef::way(&header).ok()?.pop().map(|first| first.domain)
 }
 
-/// Why what counts at a source is refused: its log proves when it was adopted, and not when it had been admitted first.
+/// Why something that counts at a source is refused: the source's log proves when it was adopted there, not when it was
+/// first admitted.
 pub(super) fn why_handed_on(source: &DomainName, first: &DomainName) -> String {
     format!(
         "{source} had taken it over from {first} behind what ended the key, and proves no earlier time. If it counts in \
@@ -265,32 +270,32 @@ pub(super) fn why_handed_on(source: &DomainName, first: &DomainName) -> String {
     )
 }
 
-/// Whether a log has a statement, whole.
+/// Whether a log has a statement with its content.
 fn stands_in(log: &impl Entries, domain: Option<&Domain>, body: &[u8]) -> Result<bool, StoreError> {
     let (Some(domain), Ok(Body::Statement(said))) = (domain, body::parse(body)) else { return Ok(false) };
     let found = find_logged(log, domain, &Posting::Statement(said.id()), limits::PAGE_ITEMS)?;
     Ok(found.iter().any(|it| !it.is_refused() && !it.is_erased()))
 }
 
-/// Whether what is left of an erased statement, by the erasure at an index, goes on to block.
+/// Whether what remains of an erased statement, by the erasure at an index, still blocks.
 pub(in crate::app) fn still_blocks(record: &Record, erasure: u64) -> bool {
     let listed = record.statement_at(erasure);
     listed.is_some_and(|it| it.erased && it.status.is_some() && it.standing == Standing::Stands)
 }
 
-/// Whether something is said in the role of issuers of X.509 certificates.
+/// Whether something is said in the role of an issuer of X.509 certificates.
 pub(in crate::app) fn is_of_issuer(claims: &Claims) -> bool {
     claims.role.as_str() == ISSUER_ROLE
 }
 
-/// Whether what is refused is left to the source by rule: who says it is nobody here, and is not missed.
+/// Whether a refusal is expected because the entry is left to the source: its signer is unknown here, and not missed.
 fn is_left_out(taken: &Taken, index: u64, problem: &Problem) -> bool {
     let nobody = [Code::UnknownSigner, Code::CertificateNotNamed, Code::RoleNotHeld];
     taken.left_to_source.contains(&index) && nobody.iter().any(|code| problem.code() == code.as_str())
 }
 
-/// Whether the source proves what goes in: not a certificate that became one with what this domain has of it besides, which
-/// is an entry of its own.
+/// Whether the source proves what is appended: not for a certificate that was united with what this domain has of it
+/// besides, which becomes an entry of its own.
 fn proves(body: &[u8], checked: &Result<Checked, Problem>) -> bool {
     !checked.as_ref().is_ok_and(|it| matches!(it.what, What::Certificate(_)) && it.body != body)
 }

@@ -1,5 +1,5 @@
-//! What alarms about followed domains are about. The store keeps it beside the text that people read, so that an alarm
-//! is found again when its cause is gone.
+//! The causes of alarms about followed domains. The store keeps the cause beside the text for people, so that an alarm
+//! is found again when its cause has gone.
 
 use core::fmt;
 
@@ -9,32 +9,32 @@ use ics_core::vocabulary::DomainName;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 
-/// What is not taken over.
+/// The kind of alarm about something that is not taken over.
 pub(super) const NOT_TAKEN: &str = "not-taken-over";
-/// Whom a source declares compromised.
+/// The kind of alarm about a signer whom a source declares compromised.
 pub(super) const DECLARED: &str = "compromised-at-source";
 
-/// Why a domain is alarmed about one that it follows.
+/// Why a domain has an alarm about one that it follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cause {
     pub(super) source: DomainName,
     pub(super) what: What,
 }
 
-/// What there is about it.
+/// The matter itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// An entry is refused.
     Entry(u64),
-    /// What is answered about a thing that was told of at so many entries is of no use.
+    /// The answer about a thing that was reported at this size of the log is useless.
     Answer(u64),
-    /// Its rules do not let something be followed.
+    /// The source's rules do not let something be followed.
     Rights,
-    /// What is answered is of another log than the one that was seen.
+    /// Answers come from another log than the one that was seen.
     Log,
-    /// Its home has another key than the domain names.
+    /// The source's home has another key than the domain names.
     Key,
-    /// It declares a signer compromised.
+    /// The source declares a signer compromised.
     Compromised(Compromise),
 }
 
@@ -52,7 +52,7 @@ impl Cause {
         Self { source: source.clone(), what }
     }
 
-    /// As the store keeps it.
+    /// Parses a cause from the form in which the store keeps it.
     fn read(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split(' ').collect();
         let (source, what) = match words.as_slice() {
@@ -70,7 +70,7 @@ impl Cause {
         Some(Self { source: source.parse().ok()?, what })
     }
 
-    /// The entry of a source that it is about.
+    /// The entry of a source, if the cause is one.
     pub(super) fn entry_of(&self, source: &DomainName) -> Option<u64> {
         match self.what {
             What::Entry(index) if self.source == *source => Some(index),
@@ -96,19 +96,19 @@ impl fmt::Display for Cause {
 }
 
 impl App {
-    /// Alarms a domain, in the place of what it was told about the same before; whether that says something else.
+    /// Raises an alarm in place of an earlier one with the same cause; returns whether it says something else.
     pub(super) fn alarm_about(&self, target: &Hosted, cause: &Cause, text: &str) -> Result<bool, AppError> {
         let (now, kind, about) = (self.clock().now(), cause.what.kind(), cause.to_string());
         Ok(self.store().alarm_about(target.number, now, (kind, &about), text)?)
     }
 
-    /// Why a domain is alarmed, of a kind of alarm.
+    /// The causes of a domain's alarms of a kind.
     pub(super) fn causes(&self, target: &Hosted, kind: &str) -> Result<Vec<Cause>, AppError> {
         let kept = self.store().alarmed(target.number, kind)?;
         Ok(kept.iter().filter_map(|about| Cause::read(about)).collect())
     }
 
-    /// Ends the alarms of a kind whose cause is over; whether there were any.
+    /// Ends the alarms of a kind whose causes have gone; returns whether there were any.
     pub(super) fn end_alarms(
         &self,
         target: &Hosted,

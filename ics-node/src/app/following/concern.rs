@@ -1,4 +1,4 @@
-//! Which of the things that somebody follows or watches a statement concerns.
+//! Which of the things that are followed or watched a statement concerns.
 
 use std::collections::BTreeSet;
 
@@ -17,19 +17,19 @@ use crate::app::{App, AppError};
 pub(in crate::app) struct Wanted<'a> {
     /// Everything of these models and lots.
     pub(in crate::app) choices: &'a [Choice],
-    /// Whether a thing is named.
+    /// Whether a thing is named individually.
     pub(in crate::app) is_named: &'a dyn Fn(&IdentityId) -> Result<bool, AppError>,
-    /// All that are named.
+    /// All things that are named individually.
     pub(in crate::app) named: &'a dyn Fn() -> Result<Vec<IdentityId>, AppError>,
-    /// Whether what is said of a thing may be had.
+    /// Whether the follower may have what is said about a thing.
     pub(in crate::app) may: &'a dyn Fn(&Record) -> bool,
-    /// Whether a member of a group is one that serves; the others are had where there is none.
+    /// Whether a member of a group is suitable; others are used only if none is.
     pub(in crate::app) serves: &'a dyn Fn(&Record) -> bool,
 }
 
 impl App {
-    /// The things that a statement concerns: its subject, or a member of it if that is a group. One member is enough: with
-    /// it all is had that is said of the group.
+    /// The things that a statement concerns: its subject or, if that is a group, one member of it. One member is
+    /// enough: everything said about the group comes with it.
     pub(in crate::app) fn concerned(
         &self,
         sight: &Sight<'_>,
@@ -47,7 +47,7 @@ impl App {
         Ok(things)
     }
 
-    /// The record of a thing, if it is named or ever had what is chosen; and may be had.
+    /// The record of a thing, if it is named or ever had the chosen attributes, and the follower may have it.
     pub(in crate::app) fn wanted(
         &self,
         sight: &Sight<'_>,
@@ -66,16 +66,16 @@ impl App {
         Ok(Some(record).filter(|record| (named || is_chosen()) && (wanted.may)(record)))
     }
 
-    /// A thing that is wanted and of which the holder of a certificate has spoken, where there is one: with what is said of
-    /// it all states of his certificate are had, the one that revokes it included. Of who has spoken of groups alone that
-    /// is not found out.
+    /// A wanted thing about which the holder of a certificate has spoken, if there is one: together with what is said
+    /// about it come all states of that certificate, including one that revokes it. This does not find signers who have
+    /// spoken only about groups.
     pub(in crate::app) fn wanted_of_signer(
         &self,
         sight: &Sight<'_>,
         wanted: &Wanted<'_>,
         holder: &Fingerprint,
     ) -> Result<Option<IdentityId>, AppError> {
-        // With what is left of an erased statement comes the certificate of who erased it, not of whose it was.
+        // The remnant of an erased statement brings the certificate of whoever erased it, not that of its signer.
         let speaks = |record: &Record| {
             let mut his = record.statements.iter().filter(|it| it.is_of(holder)).peekable();
             his.peek().is_none() || his.any(|it| !it.erased)
@@ -101,14 +101,14 @@ impl App {
         Ok(None)
     }
 
-    /// The things that have what is chosen, or had it once, by what one statement gives them.
+    /// The things that have, or once had, all the chosen attributes from a single statement.
     pub(super) fn chosen_by(&self, sight: &Sight<'_>, choice: &Choice) -> Result<BTreeSet<IdentityId>, AppError> {
         let (number, size, alternatives) = (sight.hosted.number, sight.seal.size, [choice.postings()]);
         let (mut ids, mut start) = (BTreeSet::new(), 0);
         while start < size {
             let (indices, end) = self.spoken(number, &alternatives, start..size, limits::PAGE_ITEMS)?;
             for entry in self.store().entries_at(number, &indices)? {
-                // What collides with them is not chosen, nor is a group that selects by them.
+                // Entries that merely collide are not chosen, nor are groups that select by these attributes.
                 let said = restore(&sight.domain, &entry)?.filter(|it| choice.fits(&ever_given([it])));
                 ids.extend(said.map(|it| it.subject_id()));
             }
@@ -117,10 +117,10 @@ impl App {
         Ok(ids)
     }
 
-    /// One member of a group that is wanted.
+    /// One wanted member of a group.
     ///
-    /// A group may have any number of others. So those are looked through first that have what is chosen; then some of all;
-    /// and where these are not all, what is named.
+    /// A group may have any number of other members. So members with the chosen attributes are tried first, then some
+    /// of all members, and, if those are not all, the things that are named.
     fn wanted_member(
         &self,
         sight: &Sight<'_>,
@@ -147,7 +147,7 @@ impl App {
         Ok(found.or(search.other))
     }
 
-    /// Whether a thing is a member of a group: named in it, or selected by it.
+    /// Whether a thing is a member of a group, because its statements name the group or because the group selects it.
     pub(in crate::app) fn is_member(
         &self,
         sight: &Sight<'_>,
@@ -163,28 +163,28 @@ impl App {
         Ok(groups.named.contains(named) || selects)
     }
 
-    /// What the first entries are about that have all of these postings.
+    /// The subjects of the first entries that have all of these postings.
     fn spoken_of(&self, sight: &Sight<'_>, postings: &[Posting]) -> Result<Vec<IdentityId>, AppError> {
         let found = sight.entries.find(postings, limits::GROUP_MEMBERS_SOUGHT)?;
-        // What collides with them is no member.
+        // Entries that merely collide do not count.
         let about = |entry| Ok(restore(&sight.domain, entry)?.map(|it| it.subject_id()));
         found.iter().map(about).filter_map(Result::transpose).collect()
     }
 }
 
-/// A search for a member of a group that is wanted.
+/// A search for a wanted member of a group.
 struct Search<'a> {
     app: &'a App,
     sight: &'a Sight<'a>,
     wanted: &'a Wanted<'a>,
     group: &'a Group,
     named: &'a [u8; 32],
-    /// The first that does not serve.
+    /// The first wanted member that is not suitable.
     other: Option<IdentityId>,
 }
 
 impl Search<'_> {
-    /// The first of these that serves.
+    /// The first of these that is suitable.
     fn first(&mut self, ids: Vec<IdentityId>) -> Result<Option<IdentityId>, AppError> {
         for id in ids {
             let is_member = self.app.is_member(self.sight, &id, self.group, self.named)?;
@@ -198,8 +198,9 @@ impl Search<'_> {
     }
 }
 
-/// What statements have, each for itself, that make things members of a group. What fewest things share comes last in the
-/// order of the vocabulary: the lot behind the model and the maker.
+/// Postings each of which finds the members of a group: those that name it, and those that it selects. For the latter
+/// the attribute that the fewest things share is used, which comes last in the vocabulary's order: the lot, after model
+/// and maker.
 pub(in crate::app) fn members_of(group: &Group, named: &[u8; 32]) -> Vec<Posting> {
     let mut selecting = group.attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
     let by_value = selecting.next_back().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));

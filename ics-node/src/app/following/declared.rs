@@ -1,5 +1,5 @@
-//! Signers whom a source declares compromised. That counts in the source alone: what a domain here has adopted of them
-//! goes on to count until its own owners declare it too. So an alarm stands there for as long as they have not.
+//! Signers whom a source declares compromised. The declaration counts only in the source: what a domain here has
+//! adopted from them continues to count until its own owners declare the same. Until they do, an alarm stands there.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -18,19 +18,19 @@ use crate::app::{App, AppError};
 use crate::store::Part;
 use crate::words::counted;
 
-/// What was compared when a domain was last held against the descriptor of a source.
+/// What was compared when a domain was last checked against the descriptor of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compared {
-    /// The version of its own descriptor.
+    /// The version of the domain's own descriptor.
     own: u64,
-    /// That of the source's.
+    /// The version of the source's descriptor.
     theirs: u64,
-    /// How many entries it had.
+    /// How many entries the domain had.
     size: u64,
 }
 
 impl App {
-    /// Holds the domains of this node against the descriptors of those of their sources that are here.
+    /// Checks the domains of this node against the descriptors of their sources, as far as those are held here.
     pub(super) fn look_for_declarations(&self) {
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
             if let Err(error) = self.heed_sources(&target) {
@@ -48,7 +48,7 @@ impl App {
                 self.look_for_lost(target, &hosted)?;
             }
         }
-        // Of a source of which no copy is here nothing may be heard for long.
+        // From a source that is not copied here nothing may be heard for a long time.
         let own = domain.descriptor();
         let now = Compared { own: own.version, theirs: own.version, size: 0 };
         if target.compared(&target.name) != Some(now) {
@@ -58,20 +58,20 @@ impl App {
         Ok(())
     }
 
-    /// Alarms of whom the descriptor of a source declares compromised and a domain here does not, if it has adopted
-    /// anything that they said since; and ends the alarms of whom that is so no more.
+    /// Raises alarms about signers whom a source's descriptor declares compromised and a domain here does not, if it
+    /// has adopted anything that they said since; and ends the alarms that no longer apply.
     pub(in crate::app) fn heed_declarations(&self, target: &Hosted, theirs: &Descriptor) -> Result<(), AppError> {
         let sight = self.sight(target)?;
         let own = sight.domain.descriptor();
         let now = Compared { own: own.version, theirs: theirs.version, size: sight.seal.size };
         let before = target.compared(&theirs.domain);
-        // An answer from afar may have been kept for a while.
+        // An answer from another node may have been kept for a while.
         if before.is_some_and(|before| before == now || now.theirs < before.theirs) {
             return Ok(());
         }
         let open: Vec<&Compromise> = theirs.compromised.iter().filter(|it| !is_declared(own, it)).collect();
         self.end_told(target, |told| told.source == theirs.domain && !open.contains(&&told.compromise))?;
-        // By the same descriptors all was looked through that stood here then.
+        // With unchanged descriptors, everything that stood here at the last comparison has been looked through.
         let is_looked_through = |it: &Compared| (it.own, it.theirs) == (now.own, now.theirs);
         let from = before.filter(is_looked_through).map_or(0, |before| before.size);
         for compromise in open {
@@ -107,8 +107,8 @@ impl App {
         Ok(())
     }
 
-    /// About how many things, in the entries from one on, something was adopted that the source takes for a thief's,
-    /// and how many statements of that block.
+    /// About how many things, in the entries from `from` on, the domain has adopted something that the source
+    /// attributes to a thief, and how many of those statements block.
     fn resting_on(&self, sight: &Sight<'_>, told: &Told, from: u64) -> Result<(usize, usize), AppError> {
         let own = sight.domain.descriptor();
         let (number, signer) = (sight.hosted.number, told.compromise.signer);
@@ -135,7 +135,7 @@ impl App {
     }
 }
 
-/// Whether a descriptor declares a signer compromised from there, or from an earlier entry on.
+/// Whether a descriptor declares a signer compromised from this entry or an earlier one on.
 fn is_declared(descriptor: &Descriptor, compromise: &Compromise) -> bool {
     let from = descriptor.compromised_from(&compromise.signer, &compromise.domain);
     from.is_some_and(|from| from <= compromise.from_index)
@@ -148,7 +148,7 @@ fn is_block(descriptor: &Descriptor, statement: &Logged) -> bool {
     effect.is_some_and(|effect| effect.blocks())
 }
 
-/// What an alarm tells of: whom a source declares compromised.
+/// What an alarm reports: that a source declares a signer compromised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
     source: DomainName,
@@ -156,7 +156,7 @@ struct Told {
 }
 
 impl Told {
-    /// By why it was alarmed.
+    /// From the cause of an alarm.
     fn of(cause: &Cause) -> Option<Self> {
         match &cause.what {
             What::Compromised(compromise) => {
@@ -170,8 +170,8 @@ impl Told {
         Cause::new(&self.source, What::Compromised(self.compromise.clone()))
     }
 
-    /// Whether a statement came through the source, said since then, and its signer is not declared compromised here. What is
-    /// left of an erased one goes on to hang on whom its erasure names.
+    /// Whether a statement came through the source and was made after the compromise, while its signer is not declared
+    /// compromised here. The remnant of an erased statement depends on the signer whom its erasure names.
     fn counts(&self, own: &Descriptor, statement: &Logged) -> bool {
         let Compromise { signer, domain, from_index } = &self.compromise;
         let Some((of, _, way)) = statement.hangs_on() else { return false };

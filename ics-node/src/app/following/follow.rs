@@ -1,7 +1,8 @@
-//! Following: a domain of this node takes over by itself what another domain says later of things that it has adopted.
+//! Following: a domain of this node automatically takes over what another domain later says about things that it has
+//! adopted.
 //!
-//! The source is read here, from this node's copy of it. Whether it may be followed the source's own descriptor says, by
-//! the one decision function; whether what it says is taken, the descriptor of the domain that follows.
+//! The source is read from this node's copy of it. The source's own descriptor, through the one decision function, says
+//! whether it may be followed; the descriptor of the following domain says whether what the source says is admitted.
 
 use core::ops::Range;
 use std::cell::RefCell;
@@ -30,16 +31,16 @@ use crate::app::roam::Followers;
 use crate::app::{App, AppError};
 use crate::store::{DomainNumber, Following, Part, StoredEntry};
 
-/// How often it is looked whether a source has news.
+/// How often to look for news from sources.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What a request chooses by attributes.
+/// The choice by attributes in a request.
 pub(super) fn choice_of(request: &AdoptionRequest) -> Option<Choice> {
     let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
     (choice != Choice::default()).then_some(choice)
 }
 
-/// What a request chooses, as it is kept.
+/// What a request chooses, in the form in which it is stored.
 pub(in crate::app) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>) -> Result<Vec<String>, AppError> {
     let mut what: Vec<String> = ids.iter().map(ToString::to_string).collect();
     if let Some(choice) = choice_of(request) {
@@ -53,19 +54,19 @@ pub(in crate::app) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>
     Ok(what)
 }
 
-/// The choices of what a domain follows.
+/// The choices by attributes that a domain follows.
 pub(in crate::app) fn choices(following: &Following) -> Vec<Choice> {
     following.choices.iter().filter_map(|choice| serde_json::from_str(choice).ok()).collect()
 }
 
-/// Whether an entry of a source is a state of a certificate of which a domain has one: it proves itself, and may revoke a key
-/// by which the domain goes on to take what is said.
+/// Whether an entry of a source is a state of a certificate that the domain also has: it proves itself, and may revoke
+/// a key whose statements the domain continues to accept.
 fn is_of_known(domain: &Domain, entry: &StoredEntry) -> bool {
     certificate_of(entry).is_some_and(|holder| domain.certificate(&holder).is_some())
 }
 
 impl App {
-    /// Takes over what followed domains say, until `stop` says true.
+    /// Takes over what followed domains say, until `stop` becomes true.
     pub async fn follow_sources(self, mut stop: watch::Receiver<bool>) {
         if let Err(error) = self.blocking(|app| app.find_all_barred_anew()).await {
             tracing::error!(%error, "what may not be followed is not looked for again");
@@ -78,7 +79,7 @@ impl App {
                 _ = ticks.tick() => {}
             }
             let app = self.clone();
-            // What was cut off is followed from the same place again.
+            // If this is cut off, following continues from the same place.
             let _ = crate::background::spawn(move || app.follow_once()).await;
             afar.keep(&self).await;
         }
@@ -99,8 +100,8 @@ impl App {
         self.look_for_declarations();
     }
 
-    /// Takes over what is new in a page of each of these, and then what is in a page that is looked at again: who is far
-    /// behind with one holds up no other. Whether there is more.
+    /// For each followed domain, takes over what is new in one page and what is in one page that is looked at again, so
+    /// that being far behind with one source holds up no other. Returns whether there is more.
     fn follow_some(&self) -> bool {
         let mut is_more = false;
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
@@ -114,7 +115,7 @@ impl App {
                 let heeded = self.heed_grants(&target, &following);
                 is_more |= [&took, &looked, &heeded].iter().any(|it| matches!(it, Ok(true)));
                 let error = took.err().or(looked.err()).or(heeded.err()).map(|error| error.to_string());
-                // It is tried again four times a second, and told when it is another one.
+                // It is tried again four times a second, and reported only if the reason changes.
                 if target.set_follow_error(&following.source, error.clone())
                     && let Some(error) = error
                 {
@@ -125,17 +126,17 @@ impl App {
         is_more
     }
 
-    /// Takes over what is new in the next page of one source's log; whether there may be more.
+    /// Takes over what is new in the next page of one source's log; returns whether there may be more.
     fn follow_news(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
         self.follow_page(target, following, following.news..u64::MAX)
     }
 
-    /// Looks again at the next page of what was looked at by other rules; whether there may be more.
+    /// Looks again at the next page of what was looked at under other rules; returns whether there may be more.
     fn look_again(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
         self.follow_page(target, following, following.upto..following.news)
     }
 
-    /// Takes over what is in the first page of a stretch of one source's log; whether there may be more.
+    /// Takes over what is in the first page of a range of one source's log; returns whether there may be more.
     fn follow_page(&self, target: &Arc<Hosted>, following: &Following, stretch: Range<u64>) -> Result<bool, AppError> {
         if stretch.is_empty() {
             return Ok(false);
@@ -146,7 +147,7 @@ impl App {
         let Some(domain) = target.domain() else { return Ok(false) };
         let sight = self.sight(&source)?;
         let (start, last) = (stretch.start, stretch.end.min(sight.seal.size));
-        // What is not whole yet comes with the next look.
+        // What is not complete yet is looked at next time.
         if start >= last || !sight.is_whole() {
             return Ok(false);
         }
@@ -171,15 +172,15 @@ impl App {
             }
             certificates.extend(is_of_known(&domain, entry).then_some(entry.index));
         }
-        // What was refused before is known, also where the domain looks again because its own rules have changed.
+        // What was refused before is known, even if the domain looks again because its own rules have changed.
         self.take_over(target, &sight, (&things, certificates), start.max(following.told))?;
         self.tell_of_rights(target, from, &rights.take())?;
         let is_ahead = self.store().follow_held_upto(number, (source.number, returns), start, end)?;
-        // What is looked at again goes on where the news were, which have gone on themselves.
+        // Once what is looked at again has met the news, it continues where those have got to by now.
         Ok(is_ahead && start < end && end < sight.seal.size)
     }
 
-    /// The things that a domain follows by name.
+    /// The things that a domain follows individually.
     pub(super) fn followed_by_name(
         &self,
         target: DomainNumber,
@@ -189,8 +190,8 @@ impl App {
         Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
 
-    /// Takes over everything that is said of these things, and these certificates, in the order of the log; what is new and
-    /// is not admitted is alarmed, and what was and is taken now is not any more.
+    /// Takes over everything said about these things, and these certificates, in log order. An alarm is raised for what
+    /// is new and not admitted, and ended for what is now admitted.
     pub(super) fn take_over(
         &self,
         target: &Arc<Hosted>,
@@ -199,7 +200,7 @@ impl App {
         new_from: u64,
     ) -> Result<(), AppError> {
         let About { mut all, mut left_to_source } = self.entries_about(sight, things)?;
-        // A signer who has no role any more says nothing that could be missed.
+        // A signer who no longer has any role says nothing that could be missed.
         left_to_source.extend(certificates.difference(&all));
         all.extend(certificates);
         let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
@@ -221,8 +222,8 @@ impl App {
         Ok(())
     }
 
-    /// Those of these entries that concern nothing which a domain follows in their log. A certificate is missed with what
-    /// its holder said.
+    /// Those of these entries that concern nothing that a domain follows in their log. A certificate is missed if
+    /// anything its holder said is.
     pub(super) fn not_followed(
         &self,
         target: &Hosted,
@@ -259,7 +260,7 @@ impl App {
         Ok(others)
     }
 
-    /// Begins or ends to follow what a request chooses.
+    /// Begins or ends following what a request chooses.
     pub(in crate::app) fn set_follow(
         &self,
         target: &Hosted,
@@ -280,8 +281,9 @@ impl App {
                     self.find_barred_anew(target, source)?;
                 }
                 left => {
-                    // What an entry is about that is not here nobody remembers: what is left is looked at again, from the
-                    // first entry on that can be taken over, and alarmed again if it is refused.
+                    // Nobody remembers what an entry that is not held here is about. So everything still followed is
+                    // looked at again, from the first entry that can be taken over, and alarms are raised again for
+                    // what is refused.
                     let were_alarmed = self.end_alarms_about(target, source)?;
                     if left.is_some() && were_alarmed {
                         self.store().follow(target.number, source, Vec::new(), 1)?;
@@ -293,7 +295,8 @@ impl App {
         Ok(())
     }
 
-    /// Ends to follow what a request chooses in a domain of which nothing is here, and about which nobody is asked.
+    /// Ends following what a request chooses in a domain of which nothing is held here and about which no peer is
+    /// asked.
     pub(super) fn end_following(
         &self,
         target: &Arc<Hosted>,
@@ -316,7 +319,7 @@ impl App {
         Ok(AdoptionResult { identities, ..AdoptionResult::default() })
     }
 
-    /// The things that a domain has taken over under a name, or whatever has an id: nobody else is asked.
+    /// The things that a domain has taken over under a name, or those with an id; nobody else is asked.
     pub(in crate::app) fn known_as(&self, target: &Arc<Hosted>, query: &str) -> Result<BTreeSet<IdentityId>, AppError> {
         match parse(query)? {
             Lookup::Ids(ids) => Ok(ids.into_iter().collect()),
@@ -331,7 +334,7 @@ mod tests {
 
     use crate::fixture::{Party, device, devices};
 
-    /// A recall must not wait until a log that has come all at once was gone through.
+    /// A recall must not wait until a log that came all at once has been gone through.
     #[tokio::test(flavor = "multi_thread")]
     async fn who_is_far_behind_with_one_source_is_held_up_with_no_other() {
         let [target, far, near] = ["t.acme.example", "a.acme.example", "b.acme.example"].map(Party::found);
@@ -360,7 +363,7 @@ mod tests {
         assert_eq!((left(&far), left(&near)), (0, 0));
     }
 
-    /// What a source says now must not wait until all that it ever said was looked at again.
+    /// What a source says now must not wait until everything it ever said has been looked at again.
     #[tokio::test(flavor = "multi_thread")]
     async fn news_do_not_wait_for_what_is_looked_at_again() {
         let [target, source] = ["t.acme.example", "a.acme.example"].map(Party::found);
@@ -375,7 +378,7 @@ mod tests {
         app.store().follow(number, &source.domain, vec![nobody], 0).expect("follows");
         tokio::task::block_in_place(|| app.follow_once());
 
-        // As after a descriptor of its own.
+        // As after a new descriptor of its own.
         assert!(app.store().heed_anew(number, &source.domain, Vec::new()).expect("asked"));
         source.publish(&app, &device(8), "Pump", "L1").await;
         let size = app.domain(&source.domain).expect("here").info.size;

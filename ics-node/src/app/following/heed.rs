@@ -1,8 +1,10 @@
-//! Looks again after a grant: where a domain of this node has granted a role over a thing, what followed domains say of
-//! that thing is read again. What the grantee had said there was refused before for want of the role, and may block.
+//! Looks again after a grant: when a domain of this node has granted a role over a thing, what followed domains say
+//! about that thing is read again. What the grantee said there was refused before because the role was missing, and may
+//! block.
 //!
-//! For a grant over a thing that is one look at this thing; for one over a group, at what both logs say is in it, once the
-//! news have been. Where that is much, all that is followed there is looked at again, once for many grants.
+//! For a grant over a thing this is one look at the thing; for one over a group, a look at what both logs say is in it,
+//! after the news have been looked at. If that is much, everything followed there is looked at again, once for many
+//! grants.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,8 +24,8 @@ use crate::app::{App, AppError};
 use crate::store::{Following, Unheeded};
 
 impl App {
-    /// Looks again at what a copy that is here says, for the grants of a domain that follows it; whether there may be more to
-    /// look at.
+    /// Looks again, for the grants of a domain, at what a source that is copied here says; returns whether there may be
+    /// more to look at.
     pub(super) fn heed_grants(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
         let (number, from) = (target.number, &following.source);
         let unheeded = self.store().unheeded(number, from, self.clock().now())?;
@@ -50,8 +52,8 @@ impl App {
         Ok(is_more)
     }
 
-    /// What is in the groups over which these entries grant something, by what is said in the domain itself or in what it
-    /// follows; nothing where that is much.
+    /// The members of the groups over which these entries grant something, according to the domain itself or to what it
+    /// follows; `None` if there are many.
     fn few_members(
         &self,
         target: &Hosted,
@@ -108,13 +110,13 @@ impl App {
     }
 }
 
-/// What statements with this are about; nothing where there are many of them.
+/// The subjects of the entries with a posting; `None` if there are many.
 fn few_spoken_of(sight: &Sight<'_>, posting: &Posting) -> Result<Option<Vec<IdentityId>>, AppError> {
     let found = sight.entries.find(core::slice::from_ref(posting), limits::GROUP_MEMBERS_SOUGHT)?;
     if found.len() >= limits::GROUP_MEMBERS_SOUGHT {
         return Ok(None);
     }
-    // What collides with them is looked at for nothing.
+    // Entries that merely collide are looked at in vain.
     let about = |entry| Ok(restore(&sight.domain, entry)?.map(|it| it.subject_id()));
     found.iter().map(about).filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
 }
@@ -129,7 +131,7 @@ mod tests {
 
     use crate::fixture::{Party, SALT, claims, device, word};
 
-    /// Somebody who sells lots all day would else have a long log be looked at without end.
+    /// Otherwise somebody who sells lots all day would have a long log looked at without end.
     #[tokio::test(flavor = "multi_thread")]
     async fn for_a_grant_over_a_small_group_nothing_else_is_looked_at_again() {
         let [target, source] = ["t.acme.example", "a.acme.example"].map(Party::found);

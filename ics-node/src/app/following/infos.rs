@@ -1,4 +1,4 @@
-//! How following goes, for operators: it is called `current` only if what the source says next would be taken.
+//! The state of following, for operators: it is called `current` only if what the source says next would be taken over.
 
 use ics_core::vocabulary::DomainName;
 
@@ -9,11 +9,11 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::Following;
 
-/// States of a copy in which it gets nothing new.
+/// The states of a copy in which it gets nothing new.
 const STANDING_STILL: [&str; 2] = ["waiting", "stopped"];
 
 impl App {
-    /// What a domain follows, and how that goes.
+    /// What a domain follows, and the state of that.
     pub(crate) fn follow_infos(&self, hosted: &Hosted) -> Result<Vec<FollowInfo>, AppError> {
         let info = |following: Following| {
             let source = &following.source;
@@ -37,7 +37,7 @@ impl App {
         Ok(self.store().followed(hosted.number)?.into_iter().map(info).collect())
     }
 
-    /// Why a domain would not take what a source says next, in words.
+    /// Why a domain would not take over what a source says next, in words.
     pub(in crate::app) fn in_the_way(&self, target: &Hosted, source: &DomainName) -> Option<String> {
         let failed = target.follow_error(source);
         failed
@@ -47,7 +47,7 @@ impl App {
             .or_else(|| barred(target, source))
     }
 
-    /// Why the copy of a source gets nothing new.
+    /// Why the copy of a source gets nothing new, if so.
     fn copy_stands_still(&self, source: &DomainName) -> Option<String> {
         let mirror = self.hosted(source).ok()?.mirror()?;
         let state = STANDING_STILL.into_iter().find(|state| mirror.state == *state)?;
@@ -55,8 +55,8 @@ impl App {
         Some(format!("the copy of {source} here is {state}, and gets nothing new{why}"))
     }
 
-    /// That the home of a source has another key than a domain names: by the copy that is here, or what was refused for
-    /// it.
+    /// Reports that the home of a source has another key than the domain names, according to the copy held here or to
+    /// what was refused for that reason.
     fn another_key(&self, target: &Hosted, source: &DomainName) -> Option<String> {
         let domain = target.domain()?;
         let named = domain.descriptor().sources.iter().find(|named| named.domain == *source)?;
@@ -74,7 +74,7 @@ impl App {
         is_another.then(text)
     }
 
-    /// That what is answered about a source is of another log than the one that was seen.
+    /// Reports that answers about a source come from another log than the one that was seen.
     fn another_log(&self, target: &Hosted, source: &DomainName) -> Option<String> {
         let text = || format!("what is answered about {source} is of another log than the one that this node has seen");
         self.is_alarmed_of(target, source, &What::Log).then(text)

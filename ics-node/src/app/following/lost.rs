@@ -1,5 +1,5 @@
-//! Alarms about what a source has lost through a new epoch. What a domain here had adopted of that stands on, what
-//! ended a block included, but nobody says it at the source any more; so the operator is told, once per source.
+//! Alarms about what a source has lost through a new epoch. What a domain here had adopted of that still stands,
+//! including what ended a block, but it is no longer said at the source; so the operator is told, once per source.
 
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
@@ -16,22 +16,23 @@ use crate::app::{App, AppError};
 use crate::store::StoredEntry;
 use crate::words::counted;
 
-/// That something stands here and no longer at the source.
+/// The kind of alarm about something that stands here but no longer at the source.
 const KIND: &str = "lost-at-source";
-/// How much later by its own clock a home may have admitted what another one had taken over before.
+/// How many milliseconds later, by its own clock, a home may have admitted something that another one had already taken
+/// over.
 const SLACK_MILLIS: u64 = 24 * 60 * 60 * 1000;
-/// Entries that the node's log names.
+/// How many entries the node's log names.
 const NAMED: usize = 100;
 
-/// An entry here, and where it stood in the log of the source.
+/// An entry here, and its former index in the log of the source.
 struct Lost {
     index: u64,
     stood: u64,
 }
 
 impl App {
-    /// Alarms a domain of what it has taken over of a source of which a copy is here, and that stands there no more; looked
-    /// for once with each version of the source's descriptor, since a new epoch begins with one.
+    /// Raises an alarm in a domain about what it has taken over from a source copied here that no longer has it. This
+    /// is searched once for each version of the source's descriptor, since a new epoch begins with a new one.
     pub(super) fn look_for_lost(&self, target: &Hosted, source: &Hosted) -> Result<(), AppError> {
         let Some(version) = source.domain().map(|domain| domain.descriptor().version) else { return Ok(()) };
         if target.searched(&source.name) == Some(version) {
@@ -69,11 +70,12 @@ impl App {
         Ok(())
     }
 
-    /// The statements in a log that were taken over from another one, behind so many entries of it, and stand there no more.
-    /// From the end: what was taken over before the last of those entries was admitted is not behind it.
+    /// The statements in a log that were taken over from another one after its first `left` entries, and no longer
+    /// stand there. Searched from the end: what was taken over before the last of those entries was admitted does not
+    /// come after it.
     fn lost(&self, here: &Sight<'_>, there: &Sight<'_>, left: u64) -> Result<Vec<Lost>, AppError> {
         let last = self.store().entry(there.hosted.number, left.saturating_sub(1))?;
-        // Of an entry that is kept back nothing but its leaf is here.
+        // Of an entry that is kept back only the leaf is here.
         let since = Header::decode(&last.header).map_or(Timestamp::default(), |header| header.admitted_at);
         let (mut lost, mut end) = (Vec::new(), here.seal.size);
         while end > 0 {
@@ -96,7 +98,7 @@ impl App {
         Ok(lost)
     }
 
-    /// Whether an entry stands in the log of its source: where it stood, or, said once more, elsewhere.
+    /// Whether an entry stands in the log of its source, at its former place or, if it was said again, elsewhere.
     fn stands_there(&self, there: &Sight<'_>, entry: &StoredEntry, source: &Source) -> Result<bool, AppError> {
         let Some(content) = &entry.content else { return Ok(true) };
         if source.index < there.seal.size {
@@ -110,7 +112,7 @@ impl App {
     }
 }
 
-/// Where a statement came from, if that is this log.
+/// The source of a statement, if that is this log.
 fn said_in(entry: &StoredEntry, log: &Sight<'_>) -> Result<Option<Source>, AppError> {
     if entry.content.is_none() {
         return Ok(None);

@@ -1,7 +1,7 @@
 //! Alarms about statements of followed domains that are not taken over; each stands for as long as that is so.
 //!
-//! They name no thing, because they are for all to read: an entry by its index, an answer by the size of the log at which
-//! the thing was told of. What it is about, the node's log says.
+//! Everybody can read alarms, so they name no thing: an entry is named by its index, an answer by the size of the log
+//! at which the thing was reported. The node's own log says what it is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,8 @@ use crate::app::{App, AppError};
 use crate::store::Following;
 
 impl App {
-    /// Alarms of entries that are refused; the node's log says what was wrong, once as the alarms do: it is tried again and
-    /// again.
+    /// Raises alarms about refused entries; the node's log says what was wrong, once like the alarms, since it is tried
+    /// again and again.
     pub(in crate::app) fn alarm_of_refused(
         &self,
         target: &Hosted,
@@ -44,8 +44,8 @@ impl App {
         Ok(())
     }
 
-    /// Alarms, once, that all of a source is refused because its home has another key than the domain names, until
-    /// somebody does something: an alarm an entry would push all others out of sight.
+    /// Raises one alarm, which stands until somebody acts, if everything from a source is refused because its home has
+    /// another key than the domain names: one alarm per entry would push all others out of sight.
     pub(in crate::app) fn alarm_of_key(
         &self,
         target: &Hosted,
@@ -62,8 +62,8 @@ impl App {
         Ok(())
     }
 
-    /// Ends the alarms about entries that were tried and are not refused, and the one about the key of the source's
-    /// home where some are taken by it.
+    /// Ends the alarms about entries that were tried and not refused, and the one about the key of the source's home if
+    /// some were accepted under that key.
     pub(in crate::app) fn end_alarms_of_taken(
         &self,
         target: &Hosted,
@@ -79,8 +79,8 @@ impl App {
         self.end_alarms(target, NOT_TAKEN, is_over).map(drop)
     }
 
-    /// Alarms of a thing about which what is answered is of no use, told of at so many entries: by the size it is not what
-    /// was alarmed before.
+    /// Raises an alarm that the answer about a thing is useless; `size` is that of the log at which the thing was
+    /// reported, and distinguishes this alarm from earlier ones.
     pub(in crate::app) fn alarm_of_no_use(
         &self,
         target: &Hosted,
@@ -94,14 +94,14 @@ impl App {
         self.alarm_about(target, &Cause::new(source, What::Answer(size)), &text).map(drop)
     }
 
-    /// Ends those alarms: all things are heard of.
+    /// Ends these alarms, because all things have been heard about.
     pub(in crate::app) fn end_alarms_of_no_use(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
         let is_of_answer = |cause: &Cause| cause.source == *source && matches!(cause.what, What::Answer(_));
         self.end_alarms(target, NOT_TAKEN, is_of_answer).map(drop)
     }
 
-    /// Alarms that what is answered about a source is of another log than the one that was seen. Nobody but an operator
-    /// gives up what was seen, as with a copy: whoever has the home's key would else have it forgotten.
+    /// Raises an alarm that answers about a source come from another log than the one that was seen. As with a copy,
+    /// only an operator can give up what was seen; otherwise somebody with the home's key could have it forgotten.
     pub(in crate::app) fn alarm_of_another_log(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
         let text = format!(
             "{source}: what is answered is of another log than the one that this node has seen, so nothing of it is taken \
@@ -111,7 +111,7 @@ impl App {
         self.alarm_about(target, &Cause::new(source, What::Log), &text).map(drop)
     }
 
-    /// Ends that alarm: what is answered follows from what was seen.
+    /// Ends that alarm, because the answers follow from what was seen.
     pub(in crate::app) fn end_alarm_of_another_log(
         &self,
         target: &Hosted,
@@ -120,8 +120,8 @@ impl App {
         self.end_alarms(target, NOT_TAKEN, |cause| *cause == Cause::new(source, What::Log)).map(drop)
     }
 
-    /// Notes of which things the rules of a source let be followed, as it was looked now. For as long as there are others
-    /// there is one alarm, which does not say how many: that is for all to read.
+    /// Records which things the rules of a source let be followed at present. While there are others there is one
+    /// alarm, which does not say how many, since everybody can read it.
     pub(in crate::app) fn tell_of_rights(
         &self,
         target: &Hosted,
@@ -149,7 +149,7 @@ impl App {
         self.end_alarms(target, NOT_TAKEN, |cause| *cause == Cause::new(source, What::Rights))
     }
 
-    /// The same of what begins to be followed; how many of it are not let be.
+    /// As `tell_of_rights`, for what is only beginning to be followed; returns how many of these things are barred.
     pub(in crate::app) fn barred_of(
         &self,
         target: &Hosted,
@@ -160,8 +160,8 @@ impl App {
         Ok(looked.values().map(|may| u64::from(!may)).sum())
     }
 
-    /// Has what a source does not let be followed be found anew, if there was any: nobody remembers it over a start, or knows
-    /// whether it was what is no longer followed.
+    /// Has the things that a source does not let be followed looked for again, if there were any: they are not
+    /// remembered across a restart, nor is it known whether they are still followed.
     pub(super) fn find_barred_anew(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
         target.forget_rights(source);
         if self.end_alarm_of_rights(target, source)? {
@@ -170,13 +170,13 @@ impl App {
         Ok(())
     }
 
-    /// Ends all that were raised about a domain; whether there were any.
+    /// Ends all alarms raised about a source; returns whether there were any.
     pub(super) fn end_alarms_about(&self, target: &Hosted, source: &DomainName) -> Result<bool, AppError> {
         target.forget_rights(source);
         self.end_alarms(target, NOT_TAKEN, |cause| cause.source == *source)
     }
 
-    /// Ends those about entries, in a log that is here, which concern nothing that is still followed in it.
+    /// Ends the alarms about entries, in a log that is held here, that concern nothing still followed in it.
     pub(super) fn end_alarms_of_unfollowed(&self, target: &Hosted, left: &Following) -> Result<(), AppError> {
         let source = self.hosted(&left.source)?;
         let sight = self.sight(&source)?;
@@ -189,7 +189,7 @@ impl App {
     }
 }
 
-/// Whether an entry is refused for the key by which its log is signed.
+/// Whether an entry is refused because of the key that signs its log.
 fn is_of_key(problem: &Problem) -> bool {
     problem.code() == Code::SourceKey.as_str()
 }

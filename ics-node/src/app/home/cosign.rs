@@ -12,11 +12,11 @@ use crate::store::{Fork, Part, Seal, Witnessed};
 /// Why this node did not cosign.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotCosigned {
-    /// The request, or what it says of the log.
+    /// The request is malformed, or the checkpoint must not be cosigned.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It was put back from a copy or has lost its store, and does not know what it has cosigned since. It hears all the
-    /// same what there is.
+    /// This node was restored from a copy or has lost its store, and does not know what it has cosigned since. It still
+    /// records what it is shown.
     #[error(
         "this witness was put back from a copy, or began anew with its old key, and may have cosigned more than it knows; \
          until its operator says that it has not (`ics restore --cosign-again`), it cosigns nothing with that key"
@@ -29,10 +29,11 @@ pub enum NotCosigned {
 
 impl App {
     /// Cosigns a checkpoint, given as the body of an `add-checkpoint` request, if it follows from all that this node
-    /// has seen of its log. The answer is a signature line. That the checkpoint was seen is durable before it is signed.
+    /// has seen of its log. The answer is a signature line. That the checkpoint was seen is recorded durably before it
+    /// is signed.
     ///
     /// # Errors
-    /// When the request is malformed, the log is none for which this node is configured, its key did not sign, or the
+    /// When the request is malformed, this node is not configured for the log, the log's key did not sign, or the
     /// checkpoint does not follow; or when the store or the key fails.
     pub fn add_checkpoint(&self, request: &str) -> Result<String, NotCosigned> {
         let request: AddCheckpoint = request.parse().map_err(Refusal::from)?;
@@ -56,11 +57,11 @@ impl App {
         Ok(format!("{line}\n"))
     }
 
-    /// The largest checkpoint that this node has seen of a log whose checkpoints it cosigns, as the log signed it: what a
-    /// home that was put back from a copy must believe.
+    /// The largest checkpoint that this node has seen of a log for which it cosigns, as the log signed it: a home that
+    /// was restored from a copy has to believe it.
     ///
     /// # Errors
-    /// When it is no witness of the log, or has seen nothing of it.
+    /// When this node is not a witness of the log, or has seen nothing of it.
     pub fn witnessed_checkpoint(&self, origin: &Origin) -> Result<String, AppError> {
         let unknown = |what: String| AppError::new(Code::UnknownLog, what);
         if self.key_to_cosign(origin).is_none() {
@@ -73,13 +74,13 @@ impl App {
         largest.map(|(_, note)| note).ok_or_else(nothing)
     }
 
-    /// Whether this node is a witness that keeps silent, because it may have cosigned more than it knows.
+    /// Whether this node is a witness that keeps silent because it may have cosigned more than it knows.
     #[must_use]
     pub fn is_silent_witness(&self) -> bool {
         self.peers_table().cosigns() && self.store().may_have_cosigned_more()
     }
 
-    /// Tells its operator, if it is one.
+    /// Tells the operator if this node is a silent witness.
     ///
     /// # Errors
     /// When the store fails.
@@ -92,7 +93,7 @@ impl App {
         Ok(self.store().alarm(None, self.clock().now(), "silent", &text)?)
     }
 
-    /// Lets it cosign again, for an operator who answers for what it may have cosigned.
+    /// Lets this node cosign again, for an operator who answers for what it may have cosigned.
     ///
     /// # Errors
     /// When the store fails.
@@ -104,7 +105,7 @@ impl App {
     fn held_of(&self, origin: &Origin) -> Result<Option<Seen>, NotCosigned> {
         let Some(Seal { size, root, note, .. }) = self.mirrored(origin)? else { return Ok(None) };
         let held = Checkpoint { origin: origin.clone(), size, root };
-        // Only what this node holds whole is compared; the mirror itself compares what it catches up with.
+        // Only what this node holds completely is compared; the mirror itself compares what it catches up on.
         if let Some(seen) = self.seen_of(&held)?
             && let Ok(hosted) = self.hosted(&origin.domain)
             && self.store().root_at(hosted.number, seen.size).is_ok_and(|root| root != seen.root)
@@ -124,13 +125,14 @@ impl App {
         Ok(self.store().head(hosted.number)?.seal)
     }
 
-    /// What this node has seen of a log otherwise than as its mirror, if a checkpoint says something of it.
+    /// What this node has seen of a log other than as its mirror, if a checkpoint covers it.
     pub(crate) fn seen_of(&self, shown: &Checkpoint) -> Result<Option<Witnessed>, AppError> {
         let seen = self.store().witnessed(&shown.origin)?;
         Ok(seen.filter(|seen| 0 < seen.size && seen.size <= shown.size))
     }
 
-    /// Notes that a home has shown its mirror another log than this node had seen of it; alarms it once, and keeps both.
+    /// Records that a home has shown its mirror another log than this node had seen of it; raises an alarm once, and
+    /// stores both.
     pub(crate) fn tell_of_fork(&self, shown: &Checkpoint, note: &str) -> Result<(), AppError> {
         let contradiction = Some(note.to_owned());
         let news = self.store().witness(&shown.origin, move |seen| {
@@ -140,14 +142,14 @@ impl App {
         news.map_or(Ok(()), |former| self.tell_of_misbehaviour(shown, &former, note))
     }
 
-    /// The key by which the configuration knows a log.
+    /// The key with which the configuration knows a log.
     fn key_to_cosign(&self, origin: &Origin) -> Option<VerifierKey> {
         origin.key(&self.peers_table().key_to_cosign(origin)?).ok()
     }
 
     fn tell_of_misbehaviour(&self, theirs: &Checkpoint, former: &Witnessed, note: &str) -> Result<(), AppError> {
         let Origin { domain, .. } = &theirs.origin;
-        // A copy that has taken nothing yet does not know its log.
+        // A copy that has accepted nothing yet does not know its log.
         let is_of = |origin: &Origin| *origin == theirs.origin;
         let hosted = self.hosted(domain).ok().filter(|hosted| hosted.origin().as_ref().is_none_or(is_of));
         let number = hosted.map(|hosted| hosted.number);
@@ -163,10 +165,10 @@ impl App {
     }
 }
 
-/// What was decided: whether to cosign, and what was seen before if this is the first contradiction.
+/// The decision whether to cosign; and, if this is the first contradiction, what was seen before.
 type Decided = (Result<(), Refusal>, Option<Witnessed>);
 
-/// What is to be kept, and the decision. `held` is what a mirror on this node holds.
+/// What is to be stored, and the decision. `held` is what a mirror on this node holds.
 fn decide(
     request: &AddCheckpoint,
     checkpoint: &Checkpoint,

@@ -1,4 +1,4 @@
-//! Domains of this node: founding them, and what the node says of them.
+//! Domains of this node: founding them, and what the node says about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -21,14 +21,14 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader, random};
 use crate::store::{DomainNumber, Part, Seal, StoreError};
 
-/// Alarms of one domain that are shown.
+/// How many alarms of one domain are shown.
 const ALARMS_SHOWN: usize = 100;
-/// Forks of one domain that are shown.
+/// How many forks of one domain are shown.
 const FORKS_SHOWN: usize = 20;
 
 impl App {
-    /// Makes this node the home of a domain, from the signed descriptor that becomes entry 0. Does nothing if it is the
-    /// home already: the descriptor in force is then the one in the log.
+    /// Makes this node the home of a domain, from the signed descriptor that becomes entry 0. Does nothing if it is
+    /// already the home: the descriptor in force is then the one in the log.
     ///
     /// # Errors
     /// When the descriptor is refused, names another home, or the domain is mirrored here.
@@ -42,7 +42,7 @@ impl App {
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
         let own = STANDARD.encode(self.0.keys.key.public());
         let name = parsed.domain.clone();
-        // It is silent: who its home is now, and what it has said, nobody can tell.
+        // The domain is silent: nobody can tell who its home is now, or what it has said.
         if self.hosted(&name).is_ok_and(|hosted| self.store().check_sound(hosted.number).is_err()) {
             return Ok(name);
         }
@@ -50,7 +50,7 @@ impl App {
         let rules = in_force.as_ref().map_or(&parsed, |domain| domain.descriptor());
         let home = &rules.home;
         if home.key != own {
-            // What it has to get back may name this key. Until then it takes and signs nothing.
+            // What it has to get back may name this key. Until then it accepts and signs nothing.
             if let Ok(hosted) = self.hosted(&name)
                 && self.is_behind(&hosted)?
             {
@@ -58,7 +58,7 @@ impl App {
             }
             return Err(refused(other_key(&name, rules)));
         }
-        // Copies take a home's word for what is newest under the name that the descriptor says, and no other.
+        // Copies believe a home about what is newest only under the name that the descriptor gives.
         if home.name != self.0.keys.name {
             return Err(refused(other_name(&name, &home.name, &self.0.keys.name)));
         }
@@ -74,7 +74,7 @@ impl App {
             }
         }
         let hosted = self.hosted(&name)?;
-        // A home that lost all that it has signed gets it back from its mirrors; it does not begin another log.
+        // A home that lost everything it has signed gets it back from its mirrors; it does not begin another log.
         if self.is_silent(&hosted)? {
             return Ok(name);
         }
@@ -95,8 +95,8 @@ impl App {
         }
     }
 
-    /// Closes the domains of which this node is the home and which are not among these, and says which: nothing is taken for
-    /// them or signed any more, so that what is known of them grows old everywhere, as with a home that is gone.
+    /// Closes the domains that are at home here but not among `homes`, and returns their names: nothing is admitted or
+    /// signed for them any more, so what is known about them gets old everywhere, as if the home were gone.
     #[must_use]
     pub fn close_others(&self, homes: &BTreeSet<DomainName>) -> Vec<DomainName> {
         let is_other = |hosted: &Arc<Hosted>| hosted.part == Part::Home && !homes.contains(&hosted.name);
@@ -132,7 +132,7 @@ impl App {
         }
     }
 
-    /// The domains that this node holds, those of which nothing has arrived yet left out.
+    /// The domains that this node holds, except those of which nothing has arrived yet.
     ///
     /// # Errors
     /// When the store fails.
@@ -203,21 +203,21 @@ impl App {
         })
     }
 
-    /// The last alarms about a domain, or about none that is here.
+    /// The latest alarms about a domain, or about none that is held here.
     pub(in crate::app) fn alarms_about(&self, domain: Option<DomainNumber>) -> Result<Vec<Alarm>, AppError> {
         let alarms = self.store().alarms(domain, ALARMS_SHOWN)?.into_iter();
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
-    /// The first forks of a domain, or of logs of which nothing is here.
+    /// The first forks of a domain, or of logs that are not held here.
     pub(in crate::app) fn forks_about(&self, domain: Option<DomainNumber>) -> Result<Vec<ForkNotes>, AppError> {
         let forks = self.store().forks(domain, FORKS_SHOWN)?.into_iter();
         Ok(forks.map(|fork| ForkNotes { at: fork.at, ours: fork.ours, theirs: fork.theirs }).collect())
     }
 
-    /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, every home has its
-    /// entry 0, and so has every copy that its trust policy asks. Of other copies nothing need ever arrive: a peer may have
-    /// been configured with an address where nobody is.
+    /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, and every home
+    /// has its entry 0, as does every copy that its trust policy asks. For other copies nothing may ever arrive: a peer
+    /// may have been configured with an address that nobody answers.
     ///
     /// # Errors
     /// With what it waits for, or what is wrong with its store.
@@ -244,20 +244,20 @@ impl App {
         }
     }
 
-    /// Refuses with the damage that was met in a domain since the start.
+    /// Refuses if damage has been found in a domain since the start.
     fn met_no_damage(&self, hosted: &Hosted) -> Result<(), String> {
         let first = self.store().damage_met(hosted.number).into_iter().next();
         first.map_or(Ok(()), |damage| Err(format!("`{}`: {damage}", hosted.name)))
     }
 
-    /// Whether a domain is copied, as configured now, for the trust policy to ask.
+    /// Whether a domain that the trust policy asks is copied, by the present configuration.
     fn relies_on(&self, domain: &DomainName) -> bool {
         let is_asked = |policy: &TrustPolicy| policy.domains().iter().any(|origin| origin.domain == *domain);
         self.0.trust.as_deref().is_some_and(is_asked) && self.peers_table().copies(domain)
     }
 }
 
-/// What an operator is told who has renamed the node: the name belongs to the domain, not to the machine.
+/// What an operator who has renamed the node is told: the name belongs to the domain, not to the machine.
 fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
     format!(
         "the descriptor of `{domain}` names its home `{said}`, and `[node] name` in ics.toml is `{own}`: no copy would \
@@ -267,8 +267,8 @@ fn other_name(domain: &DomainName, said: &str, own: &str) -> String {
     )
 }
 
-/// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides. So are
-/// the notes of forks: he gives them to whom he wants to judge.
+/// What a domain follows is for the operator alone: it may name models and lots that the followed domain hides. So are
+/// the notes of forks, which the operator can give to whoever is to judge them.
 fn shown_to(reader: Reader, mut info: DomainInfo) -> DomainInfo {
     if reader != Reader::Operator {
         info.follows.clear();

@@ -1,4 +1,4 @@
-//! What a home does at intervals while nothing happens: it signs again, with the time, that nothing has.
+//! What a home does regularly while nothing happens: it signs again, with the time, that nothing has.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{Part, Seal, StoreError, WriteTx};
 
-/// Seconds between two cosignatures of an idle home. A plain checkpoint proves no freshness.
+/// The seconds between two cosignatures of an idle home. A plain checkpoint does not prove freshness.
 const PERIOD_SECONDS: u64 = 60;
-/// Entries that are looked over with each heartbeat: a million within nine hours, for a fraction of a second a minute.
+/// How many entries are checked with each heartbeat: a million in nine hours, for a fraction of a second per minute.
 const LOOKED_OVER: u64 = 2000;
-/// Heartbeats after which a node whose time is ahead of its machine's clock says so again: an hour.
+/// After this many heartbeats, a node whose time is ahead of its machine's clock says so again: every hour.
 const BEATS_TO_WARN: u64 = 60;
 
 impl App {
-    /// Cosigns the newest checkpoints of this node's domains again and again, until `stop` says true.
+    /// Cosigns the newest checkpoints of this node's domains again and again, until `stop` becomes true.
     pub async fn beat(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(PERIOD_SECONDS));
         let mut beats: u64 = 0;
@@ -31,7 +31,7 @@ impl App {
             }
             beats = beats.wrapping_add(1);
             let app = self.clone();
-            // A beat that was cut off is no loss: the next one says more.
+            // A beat that is cut off is no loss: the next one covers it.
             let beat = move || {
                 app.beat_once();
                 app.store().look_over(LOOKED_OVER);
@@ -44,8 +44,8 @@ impl App {
         }
     }
 
-    /// Cosigns the newest checkpoint of every domain that this node is the home of, after the alarms of what was met of
-    /// damage: whoever meets it may be a reader, who has nothing written.
+    /// Cosigns the newest checkpoint of every domain at home here, after raising alarms about damage that was found:
+    /// readers find it too, but they write nothing.
     pub fn beat_once(&self) {
         self.alarm_of_damage();
         for hosted in self.all_hosted() {
@@ -66,7 +66,7 @@ impl App {
         }
         let (keys, clock) = (self.0.keys.clone(), self.clock().clone());
         let job = move |tx: &mut WriteTx<'_>| {
-            // A commit in progress is signed and cosigned anyway.
+            // What a commit in progress adds is signed and cosigned anyway.
             let Some(seal) = tx.head().seal.clone().filter(|seal| seal.size == tx.size()) else { return Ok(()) };
             let now = clock.now();
             let note = cosign(&seal.note, &keys.name, &*keys.key, now).map_err(|error| StoreError::Unsealed {
@@ -80,8 +80,8 @@ impl App {
     }
 }
 
-/// Ready once the node is told to stop.
+/// Returns once the node is told to stop.
 pub(in crate::app) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone cannot tell any more: the node is on its way out.
+    // If the sender is gone, the node is already ending.
     let _ = stop.wait_for(|stop| *stop).await;
 }

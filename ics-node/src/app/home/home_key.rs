@@ -15,8 +15,9 @@ use crate::app::{App, AppError};
 use crate::store::Part;
 
 impl App {
-    /// Refuses to speak for a domain whose descriptor in force names another key of its home: no copy would take it. So
-    /// it is where a copy was put back from before the key was replaced, until the lost tail brings the later descriptor.
+    /// Refuses to speak for a domain whose descriptor in force names another home key: no copy would accept it. This
+    /// happens when a copy made before the key was replaced is restored, until the lost tail brings the later
+    /// descriptor.
     pub(in crate::app) fn check_home_key(&self, hosted: &Hosted) -> Result<(), AppError> {
         let Some(domain) = hosted.domain().filter(|_| hosted.part == Part::Home) else { return Ok(()) };
         if domain.descriptor().home.key == self.own_key() {
@@ -25,8 +26,8 @@ impl App {
         Err(AppError::new(Code::Behind, other_key(&hosted.name, domain.descriptor())))
     }
 
-    /// Refuses a descriptor that names another key of the home: its own entry would be signed by a key that no longer
-    /// counts, and whatever follows too. The new key signs it, by `ics restore --begin-anew`.
+    /// Refuses a descriptor that names another home key: its own entry, and all that follow, would be signed by a key
+    /// that no longer counts. The new key has to sign it, through `ics restore --begin-anew`.
     pub(in crate::app) fn under_own_key(&self, hosted: &Hosted, incoming: Incoming) -> Incoming {
         let refused = match &incoming.checked {
             Ok(Checked { what: What::Descriptor(signed), .. }) => self.names_other_key(hosted, &signed.json),
@@ -44,7 +45,7 @@ impl App {
     }
 
     fn names_other_key(&self, hosted: &Hosted, json: &[u8]) -> bool {
-        // Entry 0, and what is no descriptor, are looked at elsewhere.
+        // Entry 0, and bodies that are not descriptors, are checked elsewhere.
         hosted.domain().is_some() && Descriptor::parse(json).is_ok_and(|next| next.home.key != self.own_key())
     }
 
@@ -53,7 +54,7 @@ impl App {
     }
 }
 
-/// What an operator is told whose node has another key than its domain's descriptor names.
+/// What an operator is told if the node has another key than its domain's descriptor names.
 pub(super) fn other_key(domain: &DomainName, descriptor: &Descriptor) -> String {
     format!(
         "version {} of the descriptor of `{domain}`, the last one that is here, names another key of its home `{}` than \

@@ -1,7 +1,7 @@
-//! A node whose time is ahead of its machine's clock, because homes have signed later times or the clock was set back: its
-//! operator is told, and has a way back where the node itself has signed while the clock was ahead.
+//! A node whose time is ahead of its machine's clock, because homes have signed later times or the clock was set back.
+//! Its operator is told, and has a remedy if the node itself has signed while the clock was ahead.
 //!
-//! The node cannot tell that from a clock that is behind, and does not guess: a time that is too low would make old news
+//! The node cannot distinguish that from a clock that is behind, and does not guess: too low a time would make old news
 //! look fresh.
 
 use ics_core::time::Timestamp;
@@ -13,14 +13,14 @@ use crate::app::hosted::Hosted;
 use crate::store::Part;
 use crate::words::span;
 
-/// 2024-01-01T00:00:00Z: a clock that shows less has no battery, and everybody knows that it is behind.
+/// 2024-01-01T00:00:00Z: a clock that shows less has no battery and is obviously behind.
 const PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_704_067_200);
 
 const WAY_BACK: &str =
     "if it is right, and was ahead before, stop the node, and start it once with `ics serve --clock-is-right`";
 
 impl App {
-    /// How far the node's time is ahead of its machine's clock, and why, where it is.
+    /// How far the node's time is ahead of its machine's clock, and why, if it is.
     pub(in crate::app) fn lead(&self) -> Option<ClockInfo> {
         let shows = self.clock().outrun()?;
         let is_verified = self.clock().behind().is_some();
@@ -28,15 +28,15 @@ impl App {
         Some(ClockInfo { shows, time: self.clock().now(), led_by, since })
     }
 
-    /// Says so in the log.
+    /// Logs a warning about that.
     pub(super) fn warn_of_lead(&self) {
         if let Some(lead) = self.lead() {
             tracing::warn!(system = %lead.shows, time = %lead.time, "{}", self.lead_in_words(&lead));
         }
     }
 
-    /// The alarm of a domain of which this node has signed, or signs, a time to come. Where others have, or the clock begins
-    /// in 1970, it is the clock that is behind, and goes on as it should.
+    /// The alarm of a domain for which this node has signed, or is signing, a time in the future. If others have signed
+    /// it, or the clock starts in 1970, it is the clock that is behind, and the node continues as it should.
     pub(super) fn lead_alarm(&self, hosted: &Hosted) -> Option<Alarm> {
         let lead = self.lead().filter(|lead| lead.shows >= PLAUSIBLE && hosted.part == Part::Home)?;
         if lead.led_by.as_ref().is_some_and(|domain| *domain != hosted.name) {
@@ -46,8 +46,8 @@ impl App {
         Some(Alarm { at, kind: "clock-ahead".to_owned(), text })
     }
 
-    /// Takes the machine's clock at the operator's word: what this node has signed of a later time leads it no more. What
-    /// the homes of other domains have signed still does.
+    /// Trusts the machine's clock because the operator says so: later times that this node has signed do not lead it
+    /// any more. Those signed by the homes of other domains still do.
     pub(crate) fn believe_clock(&self) {
         let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
         let own: Vec<DomainName> = homes.map(|hosted| hosted.name.clone()).collect();

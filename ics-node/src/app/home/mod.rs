@@ -1,4 +1,4 @@
-//! Being a home: founding it, its heartbeat, its witnesses, and how it comes back.
+//! Being a home: founding it, its heartbeat, its witnesses, and its recovery after a loss.
 
 pub(super) mod cosign;
 pub(super) mod found;

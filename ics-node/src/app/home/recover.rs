@@ -1,12 +1,12 @@
-//! A home that has signed more than it holds, or was put back from a copy (ARCHITECTURE.md, "The store, and homes that come
-//! back"): it stays silent, gets the lost tail from its mirrors, and goes on.
+//! A home that has signed more than it holds, or was restored from a copy (ARCHITECTURE.md, "The store, and homes that
+//! come back"): it stays silent, gets the lost tail from its mirrors, and continues.
 //!
 //! A mirror's copy is as good as the home's own: every page is proven against a checkpoint that this home signed. What
-//! mirrors cannot prove is that no other holds more, so all that are known are asked before the silence ends.
+//! a mirror cannot prove is that no other mirror holds more, so all that are known are asked before the silence ends.
 //!
-//! What a mirror may not read, or what it keeps back, it gives as bare leaves. They are proven as well, and would take the
-//! place of what was lost for good: nobody asks a home whether it has everything. So it takes whole entries only, and of
-//! statements that are said to be erased the leaves that an erasure in its own log names.
+//! What a mirror may not read or keeps back, it sends as bare leaves. They are proven as well, and would replace what
+//! was lost for good: nobody asks a home whether it has everything. So the home accepts only whole entries, and for
+//! statements said to be erased only leaves that an erasure in its own log names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,19 +31,19 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader, random};
 use crate::store::{Part, Standing, WriteTx};
 
-/// Between two rounds of questions.
+/// The pause between two rounds of questions.
 const AGAIN: Duration = Duration::from_secs(5);
-/// So long nobody has added or removed a peer before the answers of all end a silence: whoever names his mirrors one by one
-/// must not have it ended by the first, where the second has more.
+/// How long the list of peers must be unchanged before everybody's answers end a silence: when an operator names
+/// mirrors one by one, the first must not end it while the second has more.
 pub const PEERS_SETTLE: Duration = Duration::from_secs(60);
 
-/// The alarms that say that a domain is silent, and that it is so no longer.
+/// The kinds of alarm that say that a domain is silent, and that it no longer is.
 pub(super) const SILENT: &str = "silent";
 const GOES_ON: &str = "goes-on";
-/// Alarms among which the last one of these is looked for.
+/// How many alarms are searched for the last of these.
 const ALARMS_LOOKED: usize = 1_000;
 
-/// Who may have what a home has lost.
+/// A source that may have what a home has lost.
 #[derive(Clone)]
 pub enum Source {
     /// A node that is a peer.
@@ -53,7 +53,7 @@ pub enum Source {
         /// How it is asked.
         peer: ics_sync::Peer,
     },
-    /// A copy of a mirror's home directory that was carried here, opened.
+    /// A copy of a mirror's home directory that was brought here, opened.
     Copy {
         /// Where it lies.
         name: String,
@@ -62,12 +62,12 @@ pub enum Source {
     },
 }
 
-/// What came of asking one source.
+/// The result of asking one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Its name.
     pub name: String,
-    /// How many lost entries it gave, nothing where it holds no copy of the domain, or why it is not known what it has.
+    /// How many lost entries it gave; `None` if it holds no copy of the domain; or why it is not known what it has.
     pub answer: Result<Option<u64>, String>,
 }
 
@@ -86,12 +86,11 @@ enum NoAnswer {
     Failed(String),
 }
 
-/// What is left of statements that the home's log itself says were erased, by index.
+/// The remnants of statements that, according to the home's own log, were erased, by index.
 type Erased = BTreeMap<u64, Remnant>;
 
 impl App {
-    /// The domains of this node that may not be written, because more was signed for them than is held, or because they
-    /// were put back from a copy.
+    /// This node's domains that may not be written: more was signed than is held, or they were restored from a copy.
     #[must_use]
     pub fn silent(&self) -> Vec<DomainName> {
         let silent = |hosted: &Arc<Hosted>| self.is_silent(hosted).unwrap_or(true);
@@ -107,8 +106,8 @@ impl App {
         Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
     }
 
-    /// Silences all domains of this node, and the witness that it is, for an operator who knows that the machine was put
-    /// back from a snapshot.
+    /// Silences all domains of this node, and its own witness, for an operator who knows that the machine was restored
+    /// from a snapshot.
     ///
     /// # Errors
     /// When the store fails.
@@ -118,20 +117,19 @@ impl App {
         Ok(self.store().doubt_what_was_cosigned(true)?)
     }
 
-    /// All peers that answer, as they are configured now: who of them holds a copy of what this node has lost, only they
-    /// know.
+    /// All peers that can be asked, as configured now: only they know which of them holds a copy of what was lost.
     #[must_use]
     pub fn who_may_have_it(&self) -> Vec<Source> {
         let source = |(name, peer)| Source::Peer { name, peer };
         self.peers_table().answering().into_iter().map(source).collect()
     }
 
-    /// Asks all peers again and again until a silent domain may speak, or `stop` says true; those that were changed
-    /// meanwhile at once. What is lost they give at once, too; that all have answered counts when their list has not
-    /// changed for `settle` ([`PEERS_SETTLE`]), nor while they were asked.
+    /// Asks all peers again and again until a silent domain may speak, or `stop` becomes true; after a change of the
+    /// peers at once. Lost entries are taken at once, too; but that all have answered counts only if the list of peers
+    /// has been unchanged for `settle` ([`PEERS_SETTLE`]) and while they were asked.
     ///
     /// # Errors
-    /// When the domain is not here or the store fails.
+    /// When the domain is not held here, or the store fails.
     pub async fn recover(
         self,
         domain: DomainName,
@@ -145,7 +143,7 @@ impl App {
         tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
         loop {
             let asked = self.ask_each(&hosted, &self.who_may_have_it()).await;
-            // Where the table of peers is no more, the node ends.
+            // If the table of peers is gone, the node is ending.
             let is_settled = changed_at.is_none_or(|at| at.elapsed() >= settle);
             if is_settled && !changes.has_changed().unwrap_or(true) {
                 self.go_on_if_complete(&hosted, &asked)?;
@@ -174,18 +172,18 @@ impl App {
         }
     }
 
-    /// [`App::recover`] for a node that runs; what ends it before the silence is told in the node's log.
+    /// [`App::recover`] for a running node; an error that ends it early is logged.
     pub async fn stay_silent(self, domain: DomainName, stop: watch::Receiver<bool>) {
         if let Err(error) = self.recover(domain.clone(), PEERS_SETTLE, stop).await {
             tracing::error!(%domain, %error, "the domain stays silent");
         }
     }
 
-    /// Asks every source once for what a silent domain has lost, and ends the silence if all have answered, one of them at
-    /// least out of a copy of the domain, and nothing is missing.
+    /// Asks every source once for what a silent domain has lost, and ends the silence if all have answered, at least
+    /// one of them from a copy of the domain, and nothing is missing.
     ///
     /// # Errors
-    /// When the domain is not here or the store fails; what is wrong with a source is its answer.
+    /// When the domain is not held here, or the store fails; what is wrong with a source is part of its answer.
     pub async fn ask_all(&self, domain: &DomainName, sources: &[Source]) -> Result<Vec<Asked>, AppError> {
         let hosted = self.hosted(domain)?;
         let mut asked = self.ask_each(&hosted, sources).await;
@@ -197,8 +195,8 @@ impl App {
         Ok(asked)
     }
 
-    /// Has a domain that goes on say so with the time: the checkpoint that came back has none, and nothing that rests on it
-    /// would be fresh until the next beat.
+    /// Cosigns the newest checkpoint of a domain that continues: the one that came back has no time, and nothing that
+    /// rests on it would be fresh until the next heartbeat.
     async fn say_anew(&self, hosted: &Arc<Hosted>) {
         let of_job = Arc::clone(hosted);
         if let Err(error) = self.blocking(move |app| app.cosign_again(&of_job)).await {
@@ -206,7 +204,7 @@ impl App {
         }
     }
 
-    /// Says once that a domain is silent no longer, if it was said that it is.
+    /// Reports once that a domain is no longer silent, if it was reported to be.
     fn tell_of_end(&self, hosted: &Hosted) -> Result<(), AppError> {
         let alarms = self.store().alarms(Some(hosted.number), ALARMS_LOOKED)?;
         let last = alarms.iter().find(|alarm| [SILENT, GOES_ON].contains(&alarm.kind.as_str()));
@@ -227,10 +225,10 @@ impl App {
     }
 
     fn go_on_if_complete(&self, hosted: &Hosted, asked: &[Asked]) -> Result<(), AppError> {
-        // Who holds no copy has nothing of what was lost, and does not know whether anything was.
+        // A source that holds no copy has nothing of what was lost, and does not know whether anything was.
         let is_known = asked.iter().any(|asked| matches!(asked.answer, Ok(Some(_))));
         let complete = is_known && asked.iter().all(|asked| asked.answer.is_ok());
-        // A tail that does not bring the descriptor with this node's key is not all that there is.
+        // A tail without the descriptor that names this node's key is not complete.
         let complete = complete && self.check_home_key(hosted).is_ok();
         if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
             self.go_on(&hosted.name)?;
@@ -238,10 +236,10 @@ impl App {
         Ok(())
     }
 
-    /// Ends the silence of a domain of which nobody is known to have more.
+    /// Ends the silence of a domain if nobody is known to have more of it.
     ///
     /// # Errors
-    /// When more was signed than is held, or another history, or what is held names another key of the home.
+    /// When more was signed than is held, the history differs, or what is held names another home key.
     pub fn go_on(&self, domain: &DomainName) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
         self.check_home_key(&hosted)?;
@@ -269,7 +267,7 @@ impl App {
                 Action::Wait { .. } | Action::Listen { .. } => {
                     self.put_on_file(hosted, mirror.target().cloned()).await.map_err(text)?;
                     return match mirror.status().trouble {
-                        // It holds less than is here, and so nothing that was lost.
+                        // It holds less than this node, and so nothing of what was lost.
                         None | Some(Trouble::Stale { .. }) => Ok(Some(fetched)),
                         Some(trouble) => Err(trouble.to_string()),
                     };
@@ -297,13 +295,13 @@ impl App {
         }
     }
 
-    /// Why a source is not asked on. A fork's proof is kept; a page that leads nowhere, anybody may have made.
+    /// Why a source is asked no further. A fork's proof is stored; a page that leads nowhere may be anybody's work.
     fn why_stopped(&self, hosted: &Hosted, stop: &Stop) -> String {
         let kept = if matches!(stop, Stop::Fork { .. }) { self.keep_fork(hosted, stop) } else { Ok(()) };
         kept.map_or_else(|error| error.to_string(), |()| stop.to_string())
     }
 
-    /// The domain as its mirror would go on with it.
+    /// A mirror of the domain that continues from what is held.
     fn mirror_of_own(&self, hosted: &Hosted) -> Result<Mirror, AppError> {
         let origin = match (hosted.origin(), self.store().standing(hosted.number)?) {
             (Some(origin), _) => origin,
@@ -313,9 +311,9 @@ impl App {
         self.resume_at(hosted, &origin, 60_000, false)
     }
 
-    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased. The
-    /// erasure may stand many pages behind the statement, and a bare leaf that was taken back in its place would stay for
-    /// good: so the page with the statement is taken back only when the erasure has been seen.
+    /// Looks through all that a source would give from here on, keeping only what the log says was erased. The erasure
+    /// may come many pages after the statement, and a bare leaf that was taken back in the statement's place would stay
+    /// for good: so the page with the statement is taken back only once the erasure has been seen.
     async fn look_ahead(&self, hosted: &Hosted, source: &Source, mut mirror: Mirror) -> Result<Erased, String> {
         let mut erased = Erased::new();
         loop {
@@ -329,7 +327,7 @@ impl App {
                     erased.extend(remnants(&page));
                     check_whole(&page, &erased)?;
                     mirror.handle_applied(self.clock().now());
-                    // A page reaches its checkpoint only when each of them was named up to there.
+                    // A page reaches its checkpoint only if all remnants up to there were confirmed by erasures.
                     if page.checkpoint.is_some() {
                         return Ok(erased);
                     }
@@ -345,8 +343,8 @@ impl App {
         }
     }
 
-    /// Puts on file that so much was signed: before anything is taken or refused, and also where a source shows the
-    /// checkpoint and nothing more. The next one that is asked may know nothing of it, and the silence would end.
+    /// Puts on file that this much was signed: before anything is accepted or refused, and also if a source shows the
+    /// checkpoint and nothing more. The next source asked may not know of it, and the silence would end.
     async fn put_on_file(&self, hosted: &Arc<Hosted>, known: Option<SignedCheckpoint>) -> Result<(), AppError> {
         let Some(known) = known else { return Ok(()) };
         let hosted = Arc::clone(hosted);
@@ -361,17 +359,17 @@ impl App {
         self.blocking(move |app| app.take_page(&hosted, &page, None)).await
     }
 
-    /// What is left of a domain: entries, and their root.
+    /// What is left of a domain: the number of entries, and their root.
     ///
     /// # Errors
-    /// When the domain is not here.
+    /// When the domain is not held here.
     pub fn left(&self, domain: &DomainName) -> Result<(u64, Hash), AppError> {
         let head = self.store().head(self.hosted(domain)?.number)?;
         Ok((head.size, head.root))
     }
 
-    /// Begins a new epoch of a domain with the owners' descriptor, which cites the head that is left and names this node's
-    /// key, a new one, as the home's. Nobody can get back what was lost after that. Whether it is silent, the caller asks.
+    /// Begins a new epoch of a domain with the owners' descriptor, which cites the head that is left and names this
+    /// node's new key. After that nobody can get back what was lost. The caller checks whether the domain is silent.
     ///
     /// # Errors
     /// When the descriptor is refused, or cites another head.
@@ -410,7 +408,7 @@ impl App {
 }
 
 impl Source {
-    /// The name by which it is told of.
+    /// The name by which it is reported.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -418,7 +416,7 @@ impl Source {
         }
     }
 
-    /// Does what the mirror wants to be done, and tells it the answer.
+    /// Does what the mirror asks for, and gives it the answer.
     async fn answer(&self, mirror: &mut Mirror, action: Action, own: &App) -> Result<(), NoAnswer> {
         let domain = mirror.domain().clone();
         let now = || own.clock().now();
@@ -452,7 +450,7 @@ impl Source {
     }
 }
 
-/// What a page says is left of erased statements.
+/// The remnants of erased statements that a page contains.
 fn remnants(page: &VerifiedPage) -> impl Iterator<Item = (u64, Remnant)> {
     (page.from..).zip(&page.entries).filter_map(|(index, entry)| match entry {
         VerifiedEntry::Erased { remnant, .. } => Some((index, *remnant)),
@@ -460,14 +458,14 @@ fn remnants(page: &VerifiedPage) -> impl Iterator<Item = (u64, Remnant)> {
     })
 }
 
-/// Refuses a page with anything that would stand for good in the place of what was lost.
+/// Refuses a page with anything that would replace for good what was lost.
 fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
     let is_bare = |entry: &VerifiedEntry| matches!(entry, VerifiedEntry::Hidden(_));
     let hidden = (page.from..).zip(&page.entries).find(|(_, entry)| is_bare(entry));
     if let Some((index, _)) = hidden {
         return Err(format!("it shows no more than the leaf of entry {index}: it has a part of the log only"));
     }
-    // What it leaves out of its word about erasures nobody could tell.
+    // Nobody could tell which erasures it leaves out.
     if page.rights.is_some() {
         return Err("it shows this node a part of the log only, and does not say that all of this is there".to_owned());
     }
@@ -479,9 +477,9 @@ fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
 
 fn no_answer(error: PeerError) -> NoAnswer {
     match error {
-        // A bare 404 may be of whatever stands before the node, and says nothing of what that holds.
+        // A plain 404 may come from something in front of the node, and says nothing about what the node holds.
         PeerError::Status { problem: Some(kind), .. } if kind == Code::UnknownDomain.uri() => NoAnswer::NotHeld,
-        // RFC 4511, appendix A: noSuchObject.
+        // RFC 4511, appendix A: `noSuchObject`.
         PeerError::Refused { code: 32, .. } => NoAnswer::NotHeld,
         error => NoAnswer::Failed(error.to_string()),
     }
@@ -494,7 +492,7 @@ fn not_in_copy(error: AppError) -> NoAnswer {
     }
 }
 
-/// The origin that a checkpoint on file names.
+/// The origin named by a checkpoint on file.
 fn origin_of(note: &str) -> Result<Origin, AppError> {
     let damaged = |what: String| AppError::Internal(format!("the head's file: {what}"));
     let note = Note::parse(note).map_err(|error| damaged(error.to_string()))?;

@@ -1,9 +1,9 @@
-//! A home whose witness knows more of its log than it holds, or another one: it was put back from a copy, with the heads'
-//! files, and would sign a second history.
+//! A home whose witness knows more of its log than the home holds, or another log: the home was restored from a copy
+//! together with the heads' files, and would sign a second history.
 //!
-//! The size that a witness names is its bare word, by which any witness could silence a home. The checkpoint that it has
-//! seen bears the signature of the home's own key, which nobody can invent. A former key counts no more: what it has
-//! signed beyond the head that a new epoch cites was given up by the owners.
+//! The size that a witness names is just its word, with which any witness could silence a home. But the checkpoint that
+//! it has seen bears a signature of the home's own key, which nobody can forge. A former key no longer counts: what it
+//! has signed beyond the head that a new epoch cites was given up by the owners.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::app::{App, AppError};
 use crate::store::{Fork, Seal, Standing};
 
 impl App {
-    /// Asks a witness that says it has seen more, or another log, for the checkpoint, and silences the domain if that is
-    /// so. Whether it is silent.
+    /// Asks a witness that claims to have seen more, or another log, for the checkpoint, and silences the domain if the
+    /// claim is true. Returns whether the domain is silent.
     pub(in crate::app) async fn heed(&self, hosted: &Arc<Hosted>, witness: &Witness) -> Result<bool, AppError> {
         let Some(held) = held_by(hosted, witness).await else { return Ok(false) };
         let (hosted, name) = (Arc::clone(hosted), witness.name.clone());
@@ -32,7 +32,7 @@ impl App {
         .await
     }
 
-    /// Says what was found, and keeps both heads where they contradict each other.
+    /// Reports what was found, and stores both heads if they contradict each other.
     fn tell_of_witness(&self, hosted: &Hosted, held: &Seal, witness: &str) -> Result<(), AppError> {
         let (head, now) = (self.store().head(hosted.number)?, self.clock().now());
         let proof = format!("the witness `{witness}` shows a checkpoint with this home's signature");
@@ -58,8 +58,8 @@ impl App {
     }
 }
 
-/// What the witness shows of this domain, if the home's key has signed it. Others than nodes of this program show
-/// nothing: there the alarm is all that follows from what they say.
+/// The checkpoint of this domain that the witness shows, if the home's key has signed it. Witnesses that run other
+/// programs show none: then the alarm is the only consequence of what they say.
 async fn held_by(hosted: &Hosted, witness: &Witness) -> Option<Seal> {
     let (origin, domain) = (hosted.origin()?, hosted.domain()?);
     let key = domain.descriptor().home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok())?;

@@ -1,9 +1,9 @@
-//! This node as a home: it asks its witnesses to cosign what it has signed, and shows no checkpoint that lacks the
-//! witnesses which the domain's descriptor demands.
+//! This node as a home: it asks its witnesses to cosign what it has signed, and shows no checkpoint without the
+//! witnesses that the domain's descriptor demands.
 //!
-//! One round asks the witnesses about one checkpoint, the newest. While it runs the log may grow; the next round is about
-//! all that has come in, so that a busy home asks no more often than its witnesses answer. One that is missing delays
-//! nothing as long as the others are enough: it is asked less and less often until it is back.
+//! One round asks the witnesses about one checkpoint, the newest. The log may grow meanwhile; the next round covers
+//! everything that has come in, so a busy home asks no more often than its witnesses answer. A missing witness delays
+//! nothing as long as the others suffice: it is asked less and less often until it is back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,46 +28,46 @@ use crate::app::{App, AppError};
 use crate::config::PeerName;
 use crate::store::{Part, Seal, StoreError, WriteTx};
 
-/// Between two rounds when nothing happens: what is asked then is the time.
+/// The pause between two rounds when nothing happens: then only a newer time is asked for.
 const IDLE: Duration = Duration::from_secs(60);
-/// Between two rounds that have failed, at most.
+/// The longest pause between two rounds that have failed.
 const LONGEST_RETRY_SECONDS: u64 = 8;
-/// How long a round waits for the others when there are enough and entries wait for the next one.
+/// How long a round waits for the remaining witnesses when there are enough and entries wait for the next round.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a submission waits for the witnesses that a descriptor demands.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A witness as it is asked.
+/// A witness, with what is needed to ask it.
 #[derive(Debug, Clone)]
 pub(crate) struct Witness {
     pub(crate) name: PeerName,
     pub(crate) http: HttpPeer,
-    /// By which its cosignatures are known.
+    /// The key with which its cosignatures are verified.
     pub(crate) key: [u8; 32],
 }
 
 /// What a witness has done for a domain.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Witnessing {
-    /// Entries of the last checkpoint that it has cosigned.
+    /// The number of entries of the last checkpoint that it has cosigned.
     pub(crate) size: u64,
     pub(crate) at: Option<Timestamp>,
-    /// Why it has not cosigned the last one that it was asked for.
+    /// Why it has not cosigned the last checkpoint for which it was asked.
     pub(crate) last_error: Option<String>,
-    /// Whether that does not pass by itself.
+    /// Whether that will not pass by itself.
     pub(crate) lasts: bool,
 }
 
-/// How a home stands with its witnesses of one domain.
+/// The state of a home's witnesses for one domain.
 type Known = BTreeMap<PeerName, Standing>;
 
-/// How it stands with one of them.
+/// The state of one of them.
 #[derive(Debug, Default)]
 struct Standing {
     asking: Asking,
-    /// Since it has cosigned.
+    /// Failures since it last cosigned.
     failures: u32,
-    /// Until when it is not asked, as long as the others are enough: entries come in oftener than a witness comes back.
+    /// Until when it is not asked, as long as the others suffice: entries come in more often than a witness comes back.
     rests_until: Option<Instant>,
     /// Whether its clock was ahead when it last cosigned.
     is_ahead: bool,
@@ -95,14 +95,14 @@ impl Standing {
         self.rests_until = None;
     }
 
-    /// How long it still rests.
+    /// How much longer it is left alone.
     fn pause(&self) -> Option<Duration> {
         self.rests_until.map(|until| until.saturating_duration_since(Instant::now()))
     }
 }
 
 impl App {
-    /// Has the checkpoints of this node's domains cosigned, until `stop` says true.
+    /// Has the checkpoints of this node's domains cosigned, until `stop` becomes true.
     pub async fn be_witnessed(self, stop: watch::Receiver<bool>) {
         let mut domains = JoinSet::new();
         for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
@@ -123,7 +123,7 @@ impl App {
                 () = stopped(&mut stop) => return,
                 round = self.round(&hosted, &mut known, &grown) => round,
             };
-            // As after a start: whoever holds a copy is asked for what was lost.
+            // As after a start: those who hold a copy are asked for what was lost.
             if !was_silent && self.is_silent(&hosted).unwrap_or(false) {
                 self.clone().stay_silent(hosted.name.clone(), stop.clone()).await;
                 continue;
@@ -138,7 +138,7 @@ impl App {
                         tracing::warn!(domain = %hosted.name, %error, "witnesses are missing");
                     }
                     failures = failures.saturating_add(1);
-                    // Whoever rests may be the one that is demanded now.
+                    // A witness that is being left alone may be the one that is needed now.
                     known.values_mut().for_each(Standing::rouse);
                     retry(failures)
                 }
@@ -146,7 +146,7 @@ impl App {
             tokio::select! {
                 () = stopped(&mut stop) => return,
                 () = tokio::time::sleep(pause) => {}
-                // A new peer may be the witness that is missing. What has come in can wait after a failure.
+                // A new peer may be the missing witness. New entries can wait after a failure.
                 _ = peers.changed() => known.values_mut().for_each(Standing::rouse),
                 _ = grown.changed(), if failures == 0 => {}
             }
@@ -154,8 +154,8 @@ impl App {
     }
 
     /// Asks the witnesses about the newest checkpoint, and lets it be shown as soon as it has those that are demanded.
-    /// Gives how long the next round can wait if nothing comes in. A witness that fails is left alone for a while, and
-    /// entries do not wait for one that is slow, as long as the others are enough.
+    /// Returns how long the next round can wait if nothing comes in. A witness that fails is left alone for a while,
+    /// and entries do not wait for a slow one as long as the others suffice.
     async fn round(
         &self,
         hosted: &Arc<Hosted>,
@@ -198,7 +198,7 @@ impl App {
                 }
                 Err(trouble) => missing.push(format!("{}: {trouble}", witness.name)),
             }
-            // At once when the quorum is there; the rest of them is added at the end.
+            // It is shown as soon as the quorum is reached; further cosignatures are added at the end.
             if !enough && domain.descriptor().is_witnessed(&seal.note).map_err(unusable)? {
                 enough = true;
                 self.show(hosted, &seal, &keys).await?;
@@ -217,7 +217,7 @@ impl App {
         Ok(known.values().filter_map(Standing::pause).fold(IDLE, Duration::min))
     }
 
-    /// A witness with what it has answered, and what is known of it then.
+    /// Asks a witness; returns it with its answer and its new state.
     async fn ask_witness<'w>(
         &self,
         hosted: &Arc<Hosted>,
@@ -254,7 +254,7 @@ impl App {
         }
     }
 
-    /// Lets a checkpoint with its cosignatures be shown, unless a later one is already.
+    /// Lets a checkpoint with its cosignatures be shown, unless a later one already is.
     async fn show(&self, hosted: &Arc<Hosted>, seal: &Seal, keys: &[VerifierKey]) -> Result<(), AppError> {
         let (hosted, seal, keys) = (Arc::clone(hosted), seal.clone(), keys.to_vec());
         self.blocking(move |app| {
@@ -277,7 +277,7 @@ impl App {
         .await
     }
 
-    /// What operators see of a witness. What does not pass by itself is alarmed, once.
+    /// Records what operators see of a witness. Trouble that will not pass by itself raises an alarm, once.
     fn note_witness(
         &self,
         hosted: &Hosted,
@@ -304,8 +304,7 @@ impl App {
         Ok(())
     }
 
-    /// Tells of a witness whose clock is ahead, once: what it cosigns is shown with that time for as long as it is
-    /// kept.
+    /// Reports once that a witness's clock is ahead: what it cosigns is shown with that time for as long as it is kept.
     fn note_clock(
         &self,
         hosted: &Hosted,
@@ -329,14 +328,15 @@ impl App {
         Ok(())
     }
 
-    /// Entries of a domain of this node, if its last checkpoint lacks some of them: these wait for witnesses.
+    /// The number of entries of a domain, if its last checkpoint does not cover them all because the rest waits for
+    /// witnesses.
     pub(in crate::app) fn unshown(&self, hosted: &Hosted) -> Result<Option<u64>, AppError> {
         let head = self.store().head(hosted.number)?;
         let shown = head.seal.map_or(0, |seal| seal.size);
         Ok(Some(head.size).filter(|size| shown < *size))
     }
 
-    /// Waits until so many entries of a domain can be shown, which is at once where no witnesses are demanded.
+    /// Waits until this many entries of a domain can be shown; at once if no witnesses are demanded.
     pub(crate) async fn until_shown(&self, hosted: &Hosted, size: u64) -> Result<(), AppError> {
         let mut sealed = hosted.sealed.subscribe();
         if *sealed.borrow_and_update() >= size {
@@ -345,7 +345,7 @@ impl App {
         let waited = tokio::time::timeout(PATIENCE, sealed.wait_for(|shown| *shown >= size)).await;
         let late = |_| {
             let late = format!("it is in the log of `{}`, whose witnesses have not cosigned that yet", hosted.name);
-            // Who is told to wait must not wait for what never comes.
+            // Somebody who is told to wait must not wait for something that never comes.
             let detail = match hosted.estranged() {
                 Some((name, trouble)) => format!("{late}; the witness `{name}`: {trouble}"),
                 None => late,
@@ -356,7 +356,7 @@ impl App {
     }
 }
 
-/// Whom a round asks, each with what is known of it.
+/// The witnesses that a round asks, each with its state.
 fn who_does_not_rest<'w>(witnesses: &'w [Witness], known: &mut Known) -> Vec<(&'w Witness, Asking)> {
     let mut asked = Vec::new();
     for witness in witnesses {
@@ -373,16 +373,16 @@ fn key_of(witness: &Witness) -> Result<VerifierKey, Trouble> {
     key.map_err(|error| Trouble::Refused(error.to_string()))
 }
 
-/// After so many failures.
+/// The pause after this many failures.
 fn retry(failures: u32) -> Duration {
     Duration::from_secs(1_u64.checked_shl(failures).unwrap_or(u64::MAX).min(LONGEST_RETRY_SECONDS))
 }
 
-/// Is ready when more has come in, and whoever has not answered until then is `slow`.
+/// Returns when more has come in and a witness that has not answered by then counts as slow.
 async fn overtaken(slow: Instant, mut grown: watch::Receiver<u64>) {
     tokio::time::sleep_until(slow).await;
     if grown.changed().await.is_err() {
-        // Nothing comes in any more.
+        // Nothing more will come in.
         std::future::pending::<()>().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that are sent in: read, told apart, and given to the domains whose homes are here.
+//! Keys that are sent in: parsed, distinguished, and passed to the domains that are at home here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,26 +23,27 @@ pub enum Change {
     Inserted,
     /// Something on it is new.
     Updated,
-    /// All of it that counts here was here.
+    /// Everything on it that counts here was here already.
     Unchanged,
-    /// Nothing of it was taken, or not what its holder says of it himself, or nothing new where it should be revoked.
+    /// Nothing of it was accepted; or what its holder says about it was not; or it should be revoked and nothing is
+    /// new.
     Refused,
 }
 
 /// What became of an upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// By the fingerprint of each key in it.
+    /// The change of each key in it, by fingerprint.
     pub keys: BTreeMap<Fingerprint, Change>,
-    /// Bodies that are in a log now and were not before.
+    /// How many bodies are in a log now and were not before.
     pub appended: usize,
-    /// Why parts of it were not taken: first revocations, then what holders say of their own keys, last what could not be
-    /// read.
+    /// Why parts of it were not accepted: first revocations, then what holders say about their own keys, last what
+    /// could not be parsed.
     pub problems: Vec<Problem>,
 }
 
 impl Merged {
-    /// Why a key of it was refused, if one was.
+    /// Why one of its keys was refused, if any was.
     #[must_use]
     pub fn refusal(&self) -> Option<&Problem> {
         let is_refused = self.keys.values().any(|change| *change == Change::Refused);
@@ -50,17 +51,17 @@ impl Merged {
     }
 }
 
-/// Keys that were sent in, read and not taken in yet.
+/// Keys that were sent in and parsed, but not taken in yet.
 pub struct SentKeys {
     merged: Merged,
     uploads: Vec<Upload>,
     domains: BTreeSet<DomainName>,
-    /// The keys of which a revocation does not count though what it should end stands here, and why.
+    /// The keys whose revocation does not count although what it should end stands here, and why.
     not_revoked: Vec<(Fingerprint, Problem)>,
 }
 
 impl SentKeys {
-    /// The domains that something of them may go to.
+    /// The domains to which something in it may go.
     #[must_use]
     pub const fn domains(&self) -> &BTreeSet<DomainName> {
         &self.domains
@@ -68,7 +69,8 @@ impl SentKeys {
 }
 
 impl App {
-    /// Reads keys that are sent in, for [`App::merge_keys`]. What is known of them is told as far as the reader may read it.
+    /// Parses keys that are sent in, for [`App::merge_keys`]. What is known about them is told as far as the reader may
+    /// read it.
     ///
     /// # Errors
     /// When nothing in it can be read, or the node cannot read.
@@ -76,8 +78,8 @@ impl App {
         self.blocking(move |app| app.read_upload(reader, &bytes)).await
     }
 
-    /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain
-    /// whose home is here and whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
+    /// Takes in keys as key servers do: each statement goes to the domain that it names, each certificate to every
+    /// domain at home here whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
     ///
     /// # Errors
     /// When the node cannot write, or the home of a domain is not reached.
@@ -116,7 +118,7 @@ impl App {
         Ok(SentKeys { merged, uploads, domains, not_revoked })
     }
 
-    /// Whether what should be revoked stands here.
+    /// Whether something that should be revoked stands here.
     fn leaves_standing(&self, refused: &BodyError) -> bool {
         let BodyError::RevocationRefused { key, .. } = refused else { return true };
         let domains = self.all_hosted();
@@ -124,7 +126,7 @@ impl App {
         domains.any(|domain| domain.certificate(key).is_some_and(|(_, held)| refused.leaves_standing(held)))
     }
 
-    /// The domains that something in an upload may go to.
+    /// The domains to which something in an upload may go.
     fn domains_of(&self, uploads: &[Upload]) -> BTreeSet<DomainName> {
         let named: BTreeSet<&DomainName> = uploads.iter().filter_map(|upload| upload.domain.as_ref()).collect();
         let has_unnamed = uploads.iter().any(|upload| upload.domain.is_none());
@@ -146,8 +148,8 @@ impl App {
     }
 }
 
-/// Which keys of an upload are known. Each is looked up once: a look reads all that is said of it, and it may come with
-/// thousands of signatures, each a body of its own.
+/// Which keys of an upload are known. Each is looked up once: a look-up reads everything said about a key, and a key
+/// may come with thousands of signatures, each of them a body.
 fn known(
     uploads: &[Upload],
     mut is_known: impl FnMut(Fingerprint) -> Result<bool, AppError>,
@@ -160,7 +162,7 @@ fn known(
     Ok(changes)
 }
 
-/// The keys of which nothing is in a log now, or whose holders were refused.
+/// The keys of which nothing is in a log now, or whose holders' own statements were refused.
 fn refused<'a>(keys: impl Iterator<Item = &'a Fingerprint>, uploads: &[Upload]) -> Vec<Fingerprint> {
     let of = |fits: fn(&Upload) -> bool| -> BTreeSet<Fingerprint> {
         uploads.iter().filter(|upload| fits(upload)).filter_map(|upload| upload.key).collect()
@@ -169,7 +171,7 @@ fn refused<'a>(keys: impl Iterator<Item = &'a Fingerprint>, uploads: &[Upload]) 
     keys.copied().filter(|key| !taken.contains(key) || denied.contains(key)).collect()
 }
 
-/// One body of an upload and what became of it so far.
+/// One body of an upload, and what has become of it so far.
 struct Upload {
     body: Vec<u8>,
     key: Option<Fingerprint>,
@@ -191,16 +193,16 @@ impl Upload {
         Self { key, body, domain, is_certificate, is_known: false, is_new: false, problem: None }
     }
 
-    /// Whether no domain has taken what a holder says of his own key. A device that can sign has certified itself; that no
-    /// domain keeps its certificate is no fault of the upload.
+    /// Whether no domain has accepted what a holder says about their own key. A device that can sign has certified
+    /// itself; that no domain keeps its certificate is not a fault of the upload.
     fn is_denied(&self) -> bool {
         let is_strange = |problem: &Problem| problem.code() == Code::CertificateNotNamed.as_str();
         let is_refused = self.problem.as_ref().is_some_and(|problem| !is_strange(problem));
         self.is_certificate && !self.is_known && !self.is_new && is_refused
     }
 
-    /// Of several domains the one that has most to say about a refusal is heard: that a domain does not know the holder
-    /// of a certificate says no more than that it is another's.
+    /// If several domains refuse it, the most specific reason is kept: that a domain does not know the holder of a
+    /// certificate only means that it belongs elsewhere.
     fn hear(&mut self, result: SubmissionResult, before: u64) {
         match result {
             SubmissionResult::Receipt(receipt) if receipt.index >= before => self.is_new = true,
@@ -218,7 +220,7 @@ impl Upload {
 }
 
 impl Merged {
-    /// Whoever sends a revocation and hears that nothing changed believes that it was taken.
+    /// Somebody who sends a revocation and hears that nothing changed would believe that it was accepted.
     fn stays_unrevoked(&mut self, key: &Fingerprint) {
         if let Some(change) = self.keys.get_mut(key).filter(|change| **change == Change::Unchanged) {
             *change = Change::Refused;
@@ -274,7 +276,7 @@ mod tests {
         assert_eq!(sent.merged.keys, changes);
     }
 
-    /// A party's certificate, whose User ID its holder has revoked by a signature that is said to be made with SHA-1.
+    /// A party's certificate, with its User ID revoked by its holder in a signature that claims to use SHA-1.
     fn revoked_weakly(party: &Party) -> Vec<u8> {
         let before = party.signer.public_key().to_packet().len() + 2 + party.domain.as_str().len();
         let mut revocation = party.certificate[before..].to_vec();

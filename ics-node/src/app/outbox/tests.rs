@@ -1,4 +1,4 @@
-//! What the outbox does when the store fails, or has kept as much as it keeps.
+//! What the outbox does when the store fails, or has reached its limit of kept results.
 
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ impl Copied {
         copied
     }
 
-    /// Copies until the copy has all, and then no more.
+    /// Copies until the copy has everything, then stops.
     async fn catch_up(&self) {
         let (stop, stopped) = watch::channel(false);
         let replicating = tokio::spawn(self.copy.clone().replicate(stopped));
@@ -39,7 +39,7 @@ impl Copied {
         self.maker.introduce(&self.home, &device(number), &format!("urn:dev:os:32473-{number}"), "L2")
     }
 
-    /// The copy's log, beside its store.
+    /// The copy's log, opened beside its store.
     fn log(&self) -> Connection {
         Connection::open(self.data.path().join("data").join("ics.db")).expect("opens")
     }
@@ -68,7 +68,7 @@ async fn who_submits_again_what_is_soon_kept_no_longer_gets_its_receipt() {
     let (first, second) = (copied.introduce(2), copied.introduce(3));
     let results = copied.copy.submit(domain, vec![first.clone()]).await.expect("is answered").results;
     let [SubmissionResult::Receipt(receipt)] = results.as_slice() else { panic!("{results:?}") };
-    // So much came later that the first is the next to go.
+    // So much came later that the first is the next to be dropped.
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
                INSERT INTO outbox (domain, hash, at, done_at, result) SELECT ?1, randomblob(32), 0, ?3, '{}' FROM n";
     let number = copied.copy.hosted(domain).expect("copied").number.get();
@@ -82,7 +82,7 @@ async fn who_submits_again_what_is_soon_kept_no_longer_gets_its_receipt() {
     assert_eq!(again.index, receipt.index);
 }
 
-/// The home's answer was on its way for longer than the erasure of what it is for.
+/// The home's answer took longer to arrive than the erasure of the entry that it is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_was_erased_before_its_receipt_came_none_is_kept() {
     let copied = Copied::new().await;

@@ -1,8 +1,8 @@
-//! Looking again without a copy: after a descriptor of its own, or with other rights at its source, a domain looks
-//! through all that the source's home has to tell of what it follows.
+//! Looking again without a copy: after a new descriptor of its own, or with other rights at its source, a domain looks
+//! through everything that the source's home has to say about what it follows.
 //!
-//! This goes beside the listening, which goes on with the news, and ends when it has come to where those began. What is
-//! taken over is noted page by page, so that a restart goes on from there.
+//! This runs beside the listening, which continues with the news, and ends where those began. Progress is recorded page
+//! by page, so that a restart continues from there.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,37 +17,39 @@ use super::follow::{NotTaken, Work, not_heard};
 use crate::app::following::follow::choices;
 use crate::app::{App, AppError};
 
-/// After something went wrong for the first time.
+/// The pause after the first failure.
 const SHORT: Duration = Duration::from_secs(1);
-/// After it did again and again.
+/// The longest pause after repeated failures.
 const LONG: Duration = Duration::from_secs(60);
 
-/// One domain that looks again at what another one says, of which no copy is here.
+/// One domain that looks again at what another one, not copied here, says.
 struct Again {
     app: App,
     work: Work,
     /// How often the domain had been sent back when this began.
     returns: u64,
-    /// What is followed by name.
+    /// What is followed individually.
     ids: Vec<String>,
-    /// Entries of which all was looked at again.
+    /// The number of entries that have been looked at again.
     reached: u64,
-    /// The same, as it was noted: all of that is taken over.
+    /// The same, as recorded: everything up to here has been taken over.
     noted: u64,
-    /// Things whose answers were of no use: they are asked about again, and nothing is noted until then.
+    /// Things about which answers were useless: they are asked about again, and nothing is recorded until then.
     aside: BTreeSet<String>,
-    /// Things that are followed by name, and some that are by model or lot, of which the home has told nothing since the
-    /// beginning of its log: they are asked about in the end, because what it tells of none may be kept back.
+    /// Things followed individually, and some that are followed by model or lot, about which the home has reported
+    /// nothing since the beginning of its log: they are asked about at the end, because something may be kept back
+    /// about them.
     silent: BTreeSet<String>,
-    /// Of looks: they are for nodes between as well, which let one asker have no more.
+    /// The pace of questions, which must also suit intermediate nodes that limit each asker.
     pace: Budget,
 }
 
-/// What is to be fetched for a stretch of the log.
+/// What is to be fetched for a part of the log.
 struct Page {
     upto: u64,
     ids: Vec<String>,
-    /// Whether these are all that are followed, and not what the home tells of: nodes between may answer then.
+    /// Whether these are all things that are followed individually, rather than those that the home reports; then
+    /// intermediate nodes may answer.
     is_by_name: bool,
 }
 
@@ -71,7 +73,7 @@ impl App {
         }
     }
 
-    /// What of all that is followed is asked about if the home tells nothing of it.
+    /// The followed things that must be asked about if the home reports nothing about them.
     async fn may_be_silent(&self, work: &Work, ids: &[String]) -> BTreeSet<String> {
         let of_choices = work.clone();
         let samples = self.blocking(move |app| app.samples_of_choices(&of_choices)).await;
@@ -85,11 +87,12 @@ impl App {
 }
 
 impl Again {
-    /// Looks at all that is left, what was of no use before included. An answer of no use keeps nobody from the others.
+    /// Looks at everything that is left, and again at what was useless before. A useless answer does not hold up the
+    /// others.
     async fn round(&mut self) -> Result<(), AppError> {
         let (last, ids) = (self.work.following.news, self.aside.iter().cloned().collect());
         let mut refused = self.take(&Page { upto: self.reached, ids, is_by_name: false }).await?.1;
-        // What is not noted is somebody else's by now, who was begun for what is followed since.
+        // If progress cannot be recorded, another task has taken over, which was started for what is followed now.
         while self.note().await? && self.reached < last {
             let page = self.page(last).await?;
             let (reached, error) = self.take(&page).await?;
@@ -97,20 +100,21 @@ impl Again {
                 let why = format!("{reached} entries are shown, {} were told of before", self.reached);
                 return Err(not_heard(&self.work.origin, &why));
             }
-            // Before all is noted, so that a restart does not forget to ask.
+            // This comes before everything is recorded, so that it is not forgotten after a restart.
             let unheard = if reached == last { self.ask_of_silent(last).await? } else { None };
             (self.reached, refused) = (reached, error.or(unheard).or(refused));
         }
         refused.map_or(Ok(()), Err)
     }
 
-    /// Asks about what the home has told nothing of; why not of all.
+    /// Asks about the things of which the home has reported nothing; returns why not all succeeded.
     async fn ask_of_silent(&mut self, last: u64) -> Result<Option<AppError>, AppError> {
         let ids = self.silent.iter().cloned().collect();
         Ok(self.take(&Page { upto: last, ids, is_by_name: true }).await?.1)
     }
 
-    /// Takes over what is said of the things of a page; up to which size of the log that is done, and why not of all.
+    /// Takes over what is said about the things of a page; returns up to which size of the log that is done, and why
+    /// not all succeeded.
     async fn take(&mut self, page: &Page) -> Result<(u64, Option<AppError>), AppError> {
         let (size, mut reached) = (if page.is_by_name { 0 } else { page.upto }, page.upto);
         let mut refused = None;
@@ -136,7 +140,7 @@ impl Again {
         Ok((reached, refused))
     }
 
-    /// What the home tells of next; where it has no such feed, all that is followed by name.
+    /// What the home reports next; if it has no such feed, everything that is followed individually.
     async fn page(&self, last: u64) -> Result<Page, AppError> {
         let Work { following, origin, .. } = &self.work;
         let (from, choices) = (self.reached, choices(following));
@@ -159,7 +163,7 @@ impl Again {
         }
     }
 
-    /// Notes how far all was looked at again and taken over; false where something else is followed by now.
+    /// Records how far everything has been looked at again and taken over; false if something else is followed by now.
     async fn note(&mut self) -> Result<bool, AppError> {
         let (from, upto) = (self.noted, self.reached);
         if from == upto || !self.aside.is_empty() {

@@ -1,4 +1,4 @@
-//! Asking the peers that the configuration names, one after the other, and believing none of them.
+//! Asks the peers that the configuration names, one after the other, without trusting any of them.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,10 +20,10 @@ use crate::config::PeerUrl;
 use crate::store::{Fork, Witnessed};
 use crate::tls::KeyPin;
 
-/// How often a peer is asked again because more was seen while he answered.
+/// How often a peer is asked again because more was seen while it answered.
 const AGAIN: usize = 3;
 
-/// Why a peer's answer is of no use, or there is none.
+/// Why a peer's answer is useless, or there is none.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
     #[error("it is not asked about single things")]
@@ -75,18 +75,18 @@ enum Unanswered {
     Here(#[from] AppError),
 }
 
-/// Why nobody's answer is of use.
+/// Why nobody's answer is usable.
 pub(super) struct Unheard {
-    /// In words.
+    /// The reasons, in words.
     pub(super) why: String,
-    /// Whether somebody's answer was refused, or too long: what he answers about another thing may be of use.
+    /// Whether an answer was refused, or too long: answers about other things may be usable.
     pub(super) is_refused: bool,
-    /// Whether the home has signed, for somebody, what contradicts what was seen of its log.
+    /// Whether the home has signed for somebody what contradicts what was seen of its log.
     pub(super) is_contradicted: bool,
 }
 
 impl Unanswered {
-    /// With the checkpoint, where that contradicts what was seen.
+    /// Adds the checkpoint, if it contradicts what was seen.
     fn with(self, theirs: &str) -> Self {
         match self.outcome() {
             Outcome::Forked => Self::Contradicted { why: Box::new(self), theirs: theirs.to_owned() },
@@ -94,7 +94,7 @@ impl Unanswered {
         }
     }
 
-    /// Whether the peer was asked, and it says something of him or his answer.
+    /// Whether the peer was asked, and the error concerns the peer or its answer.
     const fn is_of_the_peer(&self) -> bool {
         !matches!(self, Self::NotAsked | Self::Resting | Self::Pace | Self::Overtaken | Self::Here(_))
     }
@@ -127,10 +127,10 @@ impl Unanswered {
 }
 
 impl App {
-    /// Asks for what a home attests; what is answered is kept.
+    /// Asks for what a home attests, and keeps the answer.
     ///
     /// # Errors
-    /// When no peer has an answer that is proved.
+    /// When no peer has an answer that is proven.
     pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8, asker: Asker) -> Result<Arc<Answer>, Unheard> {
         let now = Instant::now();
         if !asker.wait(&self.roaming().pace, now).is_zero() {
@@ -142,7 +142,7 @@ impl App {
         let (mut why, mut is_refused, mut is_contradicted) = (Vec::new(), false, false);
         for peer in self.peers_table().asked_about(&sought.origin) {
             let mut asked = self.ask_peer(&peer, sought, (hops, asker)).await;
-            // Two things of one domain are asked about at once, and its log goes on between the answers.
+            // Two things of one domain may be asked about at once, and its log may grow between the answers.
             for _ in 0..AGAIN {
                 let Err(Unanswered::Overtaken) = asked else { break };
                 asked = self.ask_peer(&peer, sought, (hops, asker)).await;
@@ -207,7 +207,7 @@ impl App {
         ended.unwrap_or_else(|error| Err(AppError::Internal(format!("an answer was not verified: {error}")).into()))
     }
 
-    /// Verifies what a peer has answered, and notes how far its log is known now.
+    /// Verifies a peer's answer, and records how far its log is known now.
     fn take_answer(
         &self,
         peer: &Peer,
@@ -239,8 +239,8 @@ impl App {
         Ok(Arc::new(Answer { attested, evidence, reader, from: peer.config.name.clone() }))
     }
 
-    /// Whether the clock was behind and has followed the time of an answer: what was judged by it is judged anew. Without
-    /// that, an answer of a time to come would be fresh until long after it.
+    /// Whether the clock was behind and has followed the time of an answer; then what was judged by the old time is
+    /// judged again. Otherwise an answer with a time in the future would count as fresh long beyond that.
     fn must_follow(&self, attested: &Attested) -> Result<bool, Unanswered> {
         let (as_of, now) = (attested.testimony.as_of, self.clock().now());
         if as_of.as_millis() <= now.as_millis().saturating_add(limits::CLOCK_SKEW_MILLIS) {
@@ -252,7 +252,8 @@ impl App {
         }
     }
 
-    /// Notes what was seen of a log, so that nobody is shown another or less of it, this node as a witness included.
+    /// Records what was seen of a log, so that neither this node nor, as a witness, anybody else is shown another log
+    /// or less of it.
     fn note_seen(&self, checkpoint: &Checkpoint, note: String, seen: Option<Witnessed>) -> Result<(), Unanswered> {
         let Checkpoint { origin, size, root } = checkpoint.clone();
         let shown = Witnessed { size, root, note, contradiction: None };
@@ -260,8 +261,8 @@ impl App {
         self.store().witness(&origin, decide).map_err(AppError::from)?
     }
 
-    /// Counts what came of it, and raises an alarm where a peer has shown what no honest one shows. Of two logs of one home
-    /// both heads are kept, as often as it is alarmed: whoever is to judge gets them.
+    /// Counts the outcome, and raises an alarm if a peer has shown what no honest peer shows. If one home has signed
+    /// two logs, both heads are stored as often as the alarm is raised, for whoever is to judge.
     async fn note_unanswered(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
         let outcome = error.outcome();
         self.roaming().count(outcome);
@@ -290,15 +291,15 @@ impl App {
         }
     }
 
-    /// Keeps what was seen of a log of which nothing is here, and the head that contradicts it.
+    /// Stores what was seen of a log that is not held here, and the head that contradicts it.
     fn keep_both(&self, origin: &Origin, theirs: String) -> Result<(), AppError> {
         let Some(seen) = self.store().witnessed(origin)? else { return Ok(()) };
         Ok(self.store().keep_fork(Fork { domain: None, at: self.clock().now(), ours: seen.note, theirs })?)
     }
 }
 
-/// What to note of a log that was shown. It was verified to follow from what had been `seen`: if more has been since, that
-/// says nothing of it.
+/// What to record of a log that was shown. It was verified to follow from `seen`; if more has been seen since, that
+/// proves nothing about the rest.
 fn noted(
     now: Option<Witnessed>,
     seen: Option<&Witnessed>,
@@ -317,8 +318,8 @@ fn noted(
     }
 }
 
-/// Whether a checkpoint belongs to the log that was seen. That it does not is the home's doing only where that is proven;
-/// any other proof may be the work of the peer.
+/// Checks that a checkpoint belongs to the log that was seen. Only a valid proof to the contrary shows that the home
+/// has signed another log; any other proof may be the peer's work.
 fn follows(shown: &Checkpoint, seen: Option<&Witnessed>, proof: &[Hash]) -> Result<(), Unanswered> {
     let Some(seen) = seen else { return Ok(()) };
     let (size, root) = (shown.size, &shown.root);
@@ -358,7 +359,7 @@ mod tests {
         Witnessed { size, root: Hash([branch; 32]), note: String::new(), contradiction: None }
     }
 
-    /// A home that holds an answer back until another branch was cosigned gets no second one.
+    /// A home that holds back an answer until another branch was cosigned must not get a second branch accepted.
     #[test]
     fn what_was_seen_meanwhile_is_not_forgotten() {
         let (a, b) = (1, 2);
@@ -378,7 +379,7 @@ mod tests {
         }
     }
 
-    /// Who follows many things goes on with the next.
+    /// A follower of many things continues with the next one.
     #[test]
     fn that_too_much_is_said_of_a_thing_says_nothing_of_others() {
         let answered = |code: Code| {

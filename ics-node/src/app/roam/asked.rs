@@ -12,7 +12,7 @@ use crate::app::copy::peers::{Asking, Peer};
 use crate::app::hosted::Hosted;
 use crate::store::Part;
 
-/// What came of the last questions to a peer about one domain.
+/// The result of the last questions to a peer about one domain.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LastAsked {
     answered_at: Option<Timestamp>,
@@ -20,13 +20,13 @@ pub(crate) struct LastAsked {
 }
 
 impl Asking {
-    /// Notes that a question was answered.
+    /// Records that a question was answered.
     pub(super) fn has_answered(&self, domain: &DomainName, at: Timestamp) {
         let last = LastAsked { answered_at: Some(at), last_error: None };
         self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(domain.clone(), last);
     }
 
-    /// Notes why one was not.
+    /// Records why a question was not answered.
     pub(super) fn has_failed(&self, domain: &DomainName, why: String) {
         let mut all = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry(domain.clone()).or_default().last_error = Some(why);
@@ -38,7 +38,7 @@ impl Asking {
 }
 
 impl App {
-    /// The domains about whose things a peer is asked, and how that goes.
+    /// The domains about whose things a peer is asked, and how that is going.
     pub(in crate::app) fn asks(&self, peer: &Peer) -> Vec<Asks> {
         let Some(asking) = peer.asking() else { return Vec::new() };
         let of = |origin: &Origin| {

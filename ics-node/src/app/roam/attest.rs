@@ -20,15 +20,15 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::Part;
 
-/// How often evidence is put together anew while the log goes on.
+/// How often evidence is assembled again while the log keeps growing.
 const TRIES: usize = 8;
 
 impl App {
-    /// Evidence of what a domain of this node says of a thing, with the record head that says that this is all; `None`
-    /// where this node is not its home. What the reader may not read looks to him like what is not there.
+    /// Evidence of what a domain of this node says about a thing, with the record head that says that this is
+    /// everything; `None` if this node is not its home. What the reader may not read looks like what does not exist.
     ///
     /// # Errors
-    /// When a name fits several, the domain is not to be read now, or the log goes on faster than it is read.
+    /// When a name fits several things, the domain cannot be read now, or the log grows faster than it is read.
     pub fn attest(
         &self,
         reader: Reader,
@@ -47,7 +47,7 @@ impl App {
                 return Err(ambiguous(query.text(), &ids));
             }
             let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
-            // The log may have gone on meanwhile.
+            // The log may have grown meanwhile.
             if size_of(&evidence.checkpoint) == Some(sight.seal.size) {
                 let head = self.record_head_of(reader, &sight, query, &evidence)?;
                 let consistency = self.consistency_from(&hosted, seen, sight.seal.size)?;
@@ -57,7 +57,7 @@ impl App {
         Err(AppError::new(Code::Busy, "the log goes on faster than it is read"))
     }
 
-    /// The evidence out of it, where something is said that the reader may read.
+    /// The evidence alone, if something is said that the reader may read.
     pub(in crate::app) fn attested_evidence(
         &self,
         reader: Reader,
@@ -83,7 +83,7 @@ impl App {
         }
     }
 
-    /// Signs which entries there are. Evidence of nothing holds descriptors alone, and has the question as its id.
+    /// Signs which entries there are. Evidence of nothing holds only descriptors, and its id is the question.
     fn record_head_of(
         &self,
         reader: Reader,
@@ -125,12 +125,12 @@ impl App {
         Ok(proof.into_iter().map(|hash| Base64(hash.0)).collect())
     }
 
-    /// What the home of a domain attests, got from a peer for somebody whom this node knows. He gets no more than the
-    /// domain's own rules let him read, and what he asks beyond his share is answered by what is kept.
+    /// What the home of a domain attests, fetched from a peer for a reader that this node knows. The reader gets only
+    /// what the domain's own rules permit, and questions beyond its budget are answered from what is kept.
     ///
     /// # Errors
-    /// When this node has a copy of the domain, which anybody may know; and when he is a stranger, may not have others
-    /// asked, or nobody has an answer for him, which all look alike.
+    /// When this node has a copy of the domain, which everybody may know; and when the reader is a stranger, may not
+    /// have others asked, or nobody has an answer for it, all of which look alike.
     pub async fn relay(
         &self,
         reader: Reader,
@@ -150,7 +150,7 @@ impl App {
             self.roaming().count(Outcome::Limited);
             None
         };
-        // What was answered before has its time in it; what was answered to another question is no answer for him.
+        // An answer from before shows its time; an answer to another question is none for this reader.
         let is_to_it = |answer: &Arc<Answer>| answer.attested.head.asked == sought.asked;
         let answer = answer.or_else(|| self.roaming().recall(&sought).filter(is_to_it));
         let answer = answer.ok_or_else(|| AppError::unknown_identity(query.text()))?;
@@ -163,7 +163,8 @@ impl App {
         Ok(Attestation { evidence: answer.evidence.clone(), consistency })
     }
 
-    /// Why nothing of a domain is attested here: a copy does not, since only its home says that it leaves out nothing.
+    /// Why nothing of a domain is attested here: only its home can say that nothing is left out, so a copy does not
+    /// attest.
     fn not_attested(&self, domain: &DomainName) -> AppError {
         let Some(held) = self.hosted(domain).ok().and_then(|hosted| hosted.domain()) else {
             return AppError::unknown_domain(domain);
@@ -173,7 +174,7 @@ impl App {
         AppError::new(Code::NotHome, detail)
     }
 
-    /// The evidence out of it, asked for by this node itself.
+    /// The evidence alone, requested on this node's own behalf.
     ///
     /// # Errors
     /// As [`App::relay`], and when the query is malformed.
@@ -182,7 +183,8 @@ impl App {
         Ok(self.relay(reader, domain, &asked, (limits::ROAMING_HOPS + 1, 0)).await?.evidence)
     }
 
-    /// That an answer follows from what somebody has seen, by whoever gave it; nothing where he cannot be reached.
+    /// The proof that an answer follows from what a reader has seen, from the peer that gave the answer; empty if the
+    /// peer cannot be reached.
     async fn proof_of(&self, answer: &Answer, seen: u64) -> Vec<Base64<[u8; 32]>> {
         let Checkpoint { origin, size, .. } = &answer.attested.checkpoint;
         if seen == 0 || seen >= *size {
@@ -194,7 +196,7 @@ impl App {
     }
 }
 
-/// Whether it shows nothing of the thing: then it holds descriptors alone.
+/// Whether evidence shows nothing of the thing: then it holds only descriptors.
 fn is_nothing(evidence: &Evidence) -> bool {
     evidence.entries.iter().all(|entry| entry.kind == "descriptor")
 }

@@ -1,7 +1,8 @@
-//! Adopting and following things of a domain of which no copy is here, by what its home attests of them.
+//! Adopting and following things of a domain that is not copied here, by what its home attests about them.
 //!
-//! All that the home says of a thing comes with each answer, so nothing is to be kept but how far its log was told of. What
-//! there is of a model or a lot only the home knows: it is followed by what the home pushes (see [`super::watch`]).
+//! All that the home says about a thing comes with each answer, so all that has to be kept is how far its log was
+//! reported. Only the home knows what there is of a model or a lot: these are followed by what the home pushes (see
+//! [`super::watch`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,35 +25,35 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{Following, Part};
 
-/// What a domain of this node follows in another one of which no copy is here.
+/// What a domain of this node follows in another one that is not copied here.
 #[derive(Clone)]
 pub(super) struct Work {
     pub(super) target: Arc<Hosted>,
-    /// The version of its descriptor: one that comes in meanwhile is another at the next look.
+    /// The version of the domain's descriptor; after a newer one the work is begun anew.
     pub(super) version: u64,
     pub(super) following: Following,
-    /// By which the other one is asked for.
+    /// The origin with which peers are asked about the other domain.
     pub(super) origin: Origin,
 }
 
-/// What comes together as things are adopted one by one.
+/// The totals of adopting things one by one.
 #[derive(Default)]
 struct Adopted {
     result: AdoptionResult,
     ids: BTreeSet<IdentityId>,
-    /// The size of the log up to which all of them were heard of.
+    /// The size of the log up to which all of them were heard about.
     reached: Option<u64>,
-    /// How many entries a checkpoint must have that shows what was taken.
+    /// How many entries a checkpoint must cover to show what was taken over.
     size: u64,
     /// Which of them the source's rules let be followed.
     rights: BTreeMap<IdentityId, bool>,
 }
 
-/// Why what is said of a thing was not taken over.
+/// Why what is said about a thing was not taken over.
 pub(super) enum NotTaken {
-    /// What is answered about it is of no use, which says nothing of other things.
+    /// The answer about it is useless, which says nothing about other things.
     Refused(AppError),
-    /// Its home is not heard, or this node has failed.
+    /// Its home cannot be heard, or this node has failed.
     Failed(AppError),
 }
 
@@ -63,16 +64,16 @@ impl From<AppError> for NotTaken {
 }
 
 impl App {
-    /// The origin by which others are asked about a domain of which there is no copy here.
+    /// The origin with which others are asked about a domain that is not copied here.
     pub(in crate::app) fn elsewhere(&self, domain: &DomainName) -> Option<Origin> {
         if self.hosted(domain).is_ok() { None } else { self.peers_table().roamed_origin(domain) }
     }
 
-    /// Takes things of such a domain into one of this node, and has it follow them if that is wanted.
+    /// Takes things of such a domain into one of this node, and has it follow them if requested.
     ///
     /// # Errors
-    /// When a model or a lot is wanted and not followed, nobody has an answer that is proved, or the domain does not know one
-    /// of them.
+    /// When a model or a lot is to be adopted without being followed, nobody has an answer that is proven, or the
+    /// domain does not know one of the things.
     pub(in crate::app) async fn adopt_elsewhere(
         &self,
         target: &Arc<Hosted>,
@@ -95,7 +96,7 @@ impl App {
         let Adopted { mut result, ids, reached, size, rights } = adopted;
         result.identities = ids.iter().map(ToString::to_string).collect();
         if let Some(follows) = request.follow {
-            // What there is of a model or a lot is told from the beginning of the log on.
+            // A model or a lot is reported from the beginning of the log on.
             let reached = if is_chosen { 0 } else { reached.unwrap_or_default() };
             let (what, into, source) = (kept(request, &ids)?, Arc::clone(target), source.clone());
             let set = move |app: &Self| {
@@ -103,7 +104,8 @@ impl App {
                 if follows { app.barred_of(&into, &source, &rights) } else { Ok(0) }
             };
             result.barred = self.blocking(set).await?;
-            // What there is of a model or a lot its home tells later: that some is barred may be known by now.
+            // What there is of a model or lot is reported later by its home; it may already be known that some of it is
+            // barred.
             if follows && is_chosen {
                 result.barred = result.barred.max(u64::try_from(target.barred(&origin.domain)).unwrap_or(u64::MAX));
             }
@@ -111,7 +113,7 @@ impl App {
         Ok((result, size))
     }
 
-    /// Takes over one thing, or finds it out whose following ends.
+    /// Takes over one thing, or finds out which thing is meant if following it ends.
     async fn adopt_one_elsewhere(
         &self,
         (target, origin): (&Arc<Hosted>, &Origin),
@@ -120,7 +122,7 @@ impl App {
         adopted: &mut Adopted,
     ) -> Result<(), AppError> {
         if follows == Some(false) {
-            // To want nothing more of it nobody needs its home, which may be gone.
+            // To end following a thing, its home is not needed, and may be gone.
             let (into, query) = (Arc::clone(target), query.to_owned());
             let ended = self.blocking(move |app| app.known_as(&into, &query)).await?;
             if !ended.is_empty() {
@@ -138,7 +140,7 @@ impl App {
         if follows == Some(false) {
             return Ok(());
         }
-        // What is refused of it, its own answer says.
+        // What is refused is part of the result.
         let (all, _) = said(&answer, u64::MAX);
         let (into, of, of_issuers) = (Arc::clone(target), origin.domain.clone(), of_issuers(&answer));
         let take = move |app: &Self| {
@@ -153,13 +155,13 @@ impl App {
         Ok(())
     }
 
-    /// Whether the home's rules let a thing be followed by a domain, of which an answer tells.
+    /// The thing that an answer is about, and whether the home's rules let a domain follow it.
     fn right_to_follow(&self, target: &Hosted, answer: &Answer) -> Option<(IdentityId, bool)> {
         let (domain, record) = target.domain().zip(answer.attested.testimony.record.as_ref())?;
         Some((record.identity.id, self.may_follow(&domain, &answer.attested.domain, record)))
     }
 
-    /// What is followed of domains of which no copy is here.
+    /// What is followed in domains that are not copied here.
     pub(super) fn followed_elsewhere(&self) -> Vec<Work> {
         let mut work = Vec::new();
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
@@ -173,8 +175,9 @@ impl App {
         work
     }
 
-    /// Asks what a home attests of a thing, at a size or later, and takes it over; the size at which it attested it. What
-    /// is refused and stands before `new_from`, or was told of before the domain's own rules changed, was refused before.
+    /// Asks what a home attests about a thing, at a size of its log or later, and takes it over; returns the size at
+    /// which the home attested it. What is refused and stands before `new_from`, or was reported before the domain's
+    /// own rules changed, had been refused before.
     pub(super) async fn take_from_afar(
         &self,
         Work { target, following, origin, .. }: &Work,
@@ -212,7 +215,7 @@ impl App {
         Ok(attested)
     }
 
-    /// How far the log is said to go: nothing rests on that but whether it is asked about things.
+    /// How far the log is said to reach. Only whether to ask about things depends on it.
     pub(super) async fn size_elsewhere(&self, origin: &Origin) -> Option<u64> {
         for peer in self.peers_table().asked_about(origin) {
             if let Some(asking) = peer.asking()
@@ -224,8 +227,8 @@ impl App {
         None
     }
 
-    /// Takes over what a home attests, if it is followed and the home's rules let it be; what is new and is not admitted is
-    /// alarmed.
+    /// Takes over what a home attests, if it is followed and the home's rules permit that; raises alarms for what is
+    /// new and not admitted.
     fn take_over_answer(
         &self,
         target: &Arc<Hosted>,
@@ -236,7 +239,7 @@ impl App {
         let Some((domain, record)) = target.domain().zip(answer.attested.testimony.record.as_ref()) else {
             return self.tell_of_hidden(target, source, &answer.attested.head.asked);
         };
-        // As it stands now: what is no longer followed may have been asked for a moment ago.
+        // As of now: what is no longer followed may have been asked for a moment ago.
         let followed = self.store().followed(target.number)?.into_iter().find(|it| it.source == *source);
         let given = &answer.attested.given;
         let is_chosen = followed.is_some_and(|it| choices(&it).iter().any(|choice| choice.fits(given)));
@@ -256,8 +259,8 @@ impl App {
         self.alarm_of_refused(target, source, &taken)
     }
 
-    /// Tells that nothing is shown of a thing, if it is followed: it was shown when that began, or was taken over, so it is
-    /// kept back now.
+    /// Reports that nothing is shown of a followed thing: something was shown when following began, or was taken over,
+    /// so now it is kept back.
     fn tell_of_hidden(&self, target: &Hosted, source: &DomainName, asked: &str) -> Result<(), AppError> {
         if !self.is_missed(target, source, asked)? {
             return Ok(());
@@ -267,7 +270,7 @@ impl App {
         self.tell_of_rights(target, source, &hidden)
     }
 
-    /// Takes entries of a source over, of which alarms end if they were raised about them.
+    /// Takes entries of a source over, and ends the alarms about those that are accepted.
     fn take_answered(
         &self,
         target: &Arc<Hosted>,
@@ -300,8 +303,9 @@ fn add(result: &mut AdoptionResult, more: AdoptionResult) {
     result.refused.extend(more.refused);
 }
 
-/// What is said of a thing, and the certificates behind that: what stands before an index, and the rest. A domain's
-/// descriptors and erasures are its own; only where what was erased still blocks that is told, by its refusal.
+/// What is said about a thing, with the certificates of the signers, divided into what stands before an index and the
+/// rest. A domain's descriptors and erasures stay its own; an erasure is tried only if the erased statement still
+/// blocks, so that the refusal is reported.
 fn said(answer: &Answer, from: u64) -> (Vec<ProvenEntry>, Vec<ProvenEntry>) {
     let record = answer.attested.testimony.record.as_ref();
     let is_taken = |entry: &&ProvenEntry| match entry.kind.as_str() {
@@ -313,7 +317,7 @@ fn said(answer: &Answer, from: u64) -> (Vec<ProvenEntry>, Vec<ProvenEntry>) {
     all.partition(|entry| entry.receipt.index < from)
 }
 
-/// Which entries the home's issuers of X.509 certificates have made: what they say in that role, and the certificates of
+/// The entries made by the home's issuers of X.509 certificates: what they say in that role, and the certificates of
 /// those who say nothing else.
 fn of_issuers(answer: &Answer) -> BTreeSet<u64> {
     let primary = |key: Fingerprint| answer.attested.domain.signer(&key).map_or(key, Certificate::primary);

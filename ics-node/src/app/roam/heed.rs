@@ -1,7 +1,7 @@
-//! Heeding grants without a copy: a thing over which a domain of this node has granted a role is asked about again in the
-//! domains that it follows. [`crate::app::following::heed`] says why.
+//! Heeding grants without a copy: a thing over which a domain of this node has granted a role is asked about again in
+//! the domains that it follows. [`crate::app::following::heed`] says why.
 //!
-//! This goes beside the listening and changes nothing of how far that is: what is told of meanwhile comes as ever.
+//! This runs beside the listening and does not affect its progress: what is reported meanwhile arrives as usual.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{Following, Unheeded};
 
-/// Between two looks whether anything was granted.
+/// The pause between two checks for new grants.
 const IDLE: Duration = Duration::from_secs(1);
-/// The same where a question was of no use, or a whole domain is being looked at again: whoever grants again and again must
-/// not have that begin anew each time.
+/// The pause after a useless answer, or while a whole domain is being looked at again: somebody who grants again and
+/// again must not restart that each time.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Has grants heeded, one round at a time.
+/// Runs rounds of heeding grants, one at a time.
 #[derive(Default)]
 pub(super) struct Heeding {
     round: JoinSet<Duration>,
@@ -43,7 +43,7 @@ impl Heeding {
 }
 
 impl App {
-    /// Heeds the grants of all domains that follow others without a copy; how long to rest then.
+    /// Heeds the grants of all domains that follow others without a copy; returns how long to rest after that.
     async fn heed_from_afar(self, all: Vec<Work>) -> Duration {
         let mut rest = IDLE;
         for work in &all {
@@ -61,7 +61,7 @@ impl App {
         rest
     }
 
-    /// Heeds those for which one domain is asked; whether all of it is looked at again.
+    /// Heeds the grants that concern one followed domain; returns whether all of it is looked at again.
     async fn heed_in(&self, work: &Work) -> Result<bool, AppError> {
         let Work { target, following, origin, .. } = work;
         let (into, of) = (Arc::clone(target), following.clone());
@@ -71,7 +71,7 @@ impl App {
             self.until_paced(origin).await;
             match self.take_from_afar(work, &id, 0, following.upto).await {
                 Ok(_) => self.heeded(work, vec![entry]).await?,
-                // It says nothing of other things, and is asked again.
+                // This says nothing about other things; it is asked about again.
                 Err(NotTaken::Refused(error)) => refused = Some(error),
                 Err(NotTaken::Failed(error)) => return Err(error),
             }
@@ -100,7 +100,7 @@ impl App {
         self.blocking(heeds).await
     }
 
-    /// The grants for which a domain is to be asked; those over what is not followed there are heeded so.
+    /// The grants for which a domain has to be asked; those over things that are not followed there are done with.
     fn unheeded_elsewhere(&self, target: &Hosted, following: &Following) -> Result<Unheeded, AppError> {
         let Unheeded { things, groups } =
             self.store().unheeded(target.number, &following.source, self.clock().now())?;
@@ -117,7 +117,8 @@ impl App {
         Ok(Unheeded { things: wanted, groups })
     }
 
-    /// Whether a thing is followed by its name, or may be of a model or lot that is: of which it is, only its home may know yet.
+    /// Whether a thing is followed individually, or may belong to a followed model or lot: only its home may know its
+    /// model yet.
     fn may_be_followed(&self, target: &Hosted, following: &Following, id: &str) -> Result<bool, AppError> {
         let choices = choices(following);
         if self.store().is_followed(target.number, &following.source, id)? {

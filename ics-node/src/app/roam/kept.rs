@@ -1,4 +1,4 @@
-//! What other nodes have answered, and that they have not, kept within bounds for as long as each is of use.
+//! What other nodes have answered, and that they have not, kept within bounds for as long as it is useful.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -28,29 +28,31 @@ use crate::config::PeerName;
 use crate::shares::{Shares, network};
 use crate::tls::KeyPin;
 
-/// Bytes of an answer on average: caches make room for their tables by it.
+/// The average size of an answer in bytes, by which the cache sizes its tables.
 const EXPECTED_BYTES: u64 = 16 * 1024;
-/// How much more memory takes than bytes travel: a body is kept in the evidence, and what it says in the record.
+/// How much more memory an answer takes than bytes on the wire: a body is kept in the evidence, and its meaning in the
+/// record.
 const MEMORY_FACTOR: u64 = 3;
-/// For so long the same peer raises no second alarm of one sort.
+/// How long the same peer raises no second alarm of one sort.
 const ALARM_PAUSE: Duration = Duration::from_secs(600);
 
-/// Budgets of askers: 32 KiB.
+/// How many askers' budgets are kept: 32 KiB.
 const ASKERS: usize = 4_096;
 
-/// For whom other nodes are asked.
+/// On whose behalf other nodes are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Asker {
-    /// The node's operator, or a program of its own: bounded only by what all together may ask.
+    /// The node's operator, or a program of its own: limited only by what all together may ask.
     Own,
-    /// The holder of a key that his connection has proven and this node knows.
+    /// The holder of a key that this node knows and that the connection has proved.
     Key(KeyPin),
-    /// A stranger, by his address; those without one are one.
+    /// A stranger, by network address; all those without an address count as one.
     Address(Option<u64>),
 }
 
 impl Asker {
-    /// How long he has to wait for a pace that all share. Strangers leave half of it to whoever this node knows.
+    /// How long the asker has to wait for a pace that all share. Strangers leave half of it to parties that this node
+    /// knows.
     pub(super) fn wait(self, pace: &Budget, now: Instant) -> Duration {
         match self {
             Self::Own | Self::Key(_) => pace.wait(now),
@@ -58,12 +60,12 @@ impl Asker {
         }
     }
 
-    /// Whether this node does not know him.
+    /// Whether this node does not know the asker.
     pub(in crate::app) const fn is_stranger(self) -> bool {
         matches!(self, Self::Address(_))
     }
 
-    /// Takes a request out of what each may ask; the node's own are bound by nothing.
+    /// Takes a request from the asker's budget; the node's own requests are not limited.
     pub(in crate::app) fn take_share(self, shares: &Shares) -> Result<(), AppError> {
         if self == Self::Own {
             return Ok(());
@@ -77,8 +79,8 @@ impl Asker {
 }
 
 impl App {
-    /// For whom other nodes are asked when somebody reads, from there. A key that this node does not know says nothing: he
-    /// can have as many as he likes.
+    /// On whose behalf other nodes are asked for a reader at an address. A key that this node does not know means
+    /// nothing: anybody can have any number of them.
     #[must_use]
     pub fn asker(&self, reader: Reader, address: Option<IpAddr>) -> Asker {
         match reader {
@@ -103,18 +105,18 @@ impl Sought {
     }
 }
 
-/// What a home attests, as it came here.
+/// What a home attests, as it arrived here.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) attested: Attested,
     pub(crate) evidence: Evidence,
-    /// As whom this node asked.
+    /// The key under which this node asked.
     pub(crate) reader: HeadReader,
-    /// Who was asked.
+    /// The peer that was asked.
     pub(crate) from: PeerName,
 }
 
-/// What came of a question to one peer.
+/// The outcome of a question to one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The home attests it.
@@ -123,13 +125,13 @@ pub(crate) enum Outcome {
     Unanswered,
     /// The peer cannot be reached.
     Unreachable,
-    /// It would have been asked too often.
+    /// The question would have exceeded a limit, and was not asked.
     Limited,
-    /// What it answered is of an older log than what was seen.
+    /// The answer is of an older log than was seen.
     Old,
-    /// What it answered does not prove what it says, or not all.
+    /// The answer does not prove all that it says.
     Refused,
-    /// What it answered is not the log that was seen.
+    /// The answer is not of the log that was seen.
     Forked,
 }
 
@@ -165,29 +167,29 @@ impl Weighter<Sought, Arc<Answer>> for Bytes {
     }
 }
 
-/// That nobody had an answer.
+/// Records that nobody had an answer.
 #[derive(Debug, Clone)]
 struct Failure {
     why: Arc<str>,
     until: Instant,
 }
 
-/// What is kept of other nodes' answers. Bounded by bytes and numbers, whoever asks for what.
+/// What is kept of other nodes' answers, bounded in bytes and numbers whoever asks for what.
 pub(crate) struct Roaming {
     answers: Cache<Sought, Arc<Answer>, Bytes>,
     failures: Cache<Sought, Failure>,
-    /// Questions hash to places; who has one asks, others for the same wait.
+    /// Questions are hashed to places; the holder of a place asks, and others with the same question wait.
     places: Vec<Place<()>>,
     hasher: RandomState,
     pub(super) pace: Budget,
-    /// What each asker may have asked.
+    /// How much each asker may have asked.
     shares: Shares,
     counts: [AtomicU64; Outcome::ALL.len()],
     /// When each peer last raised an alarm of each sort.
     alarmed: Mutex<BTreeMap<(PeerName, &'static str), Instant>>,
-    /// Counts the changes of what is followed.
+    /// Counts changes of what is followed.
     pub(super) follows: AtomicU64,
-    /// Who watches things in the domains of which this node is the home.
+    /// The watchers of things in domains at home at this node.
     pub(super) watchers: Watchers,
 }
 
@@ -220,15 +222,15 @@ impl Answer {
         self.attested.testimony.record.as_ref().is_some_and(|record| record.effect().blocks())
     }
 
-    /// Whether it says whom a question means: it is his id, or a name that he has by the same answer.
+    /// Whether it answers a question: the question is the identity's id, or a name that it has by the same answer.
     pub(super) fn means(&self, asked: &str) -> bool {
         let Some(record) = &self.attested.testimony.record else { return false };
         let is_called = |name: Name| record.all_names().any(|its| *its == name);
         record.identity.id.to_string() == asked || asked.parse::<Name>().is_ok_and(is_called)
     }
 
-    /// The same as an answer to a question that was answered at that time: whom a name means is known no longer than from
-    /// then. Nothing if the name does not mean him any more.
+    /// This answer to another question that was answered at `as_of`, from which time on it is not known whether the
+    /// name still means the same. `None` if the name does not mean this identity any more.
     fn for_question(self: &Arc<Self>, asked: &str, as_of: Timestamp) -> Option<Arc<Self>> {
         if !self.means(asked) {
             return None;
@@ -242,7 +244,7 @@ impl Answer {
         Some(Arc::new(Self { attested, evidence, reader, from }))
     }
 
-    /// As of when this node counts it, where its home has signed a later time.
+    /// The time as of which this node counts it, if its home has signed a later one.
     pub(super) fn believed(&self) -> Option<Timestamp> {
         Some(self.attested.testimony.as_of).filter(|as_of| *as_of < self.attested.signed_at)
     }
@@ -258,35 +260,35 @@ impl Answer {
         record.is_none_or(|record| app.may_read(reader, &self.attested.domain, record))
     }
 
-    /// Whether its domain surely shows all to a reader here, and to this node as the one that asked.
+    /// Whether its domain certainly shows everything to a reader here, and to this node, which asked.
     pub(crate) fn is_shown_all(&self, app: &App, reader: Reader) -> bool {
         let asker = self.reader.map(|_| app.as_asker()).unwrap_or_default();
         app.is_shown_all(reader, &self.attested.domain) && self.attested.domain.policy().shows_all(&asker)
     }
 
-    /// Whether a reader here may know what it says: of a thing, if he may read that; that there is none, if he is surely
-    /// shown all.
+    /// Whether a reader here may know what it says: about a thing, if the reader may read that; that there is none, if
+    /// the reader is certainly shown everything.
     pub(super) fn is_told(&self, app: &App, reader: Reader) -> bool {
         if self.identity().is_some() { self.is_readable(app, reader) } else { self.is_shown_all(app, reader) }
     }
 
-    /// Whether it is recent enough, and its record still what it was.
+    /// Whether it is recent enough, and nothing in its record has begun or ended since.
     pub(super) fn serves(&self, Need { policy, usage, now }: Need<'_>) -> bool {
         let testimony = &self.attested.testimony;
         let until = fresh_until(testimony.as_of, policy.fresh_for(&testimony.freshness, usage), now);
         now < until && !self.is_outdated(now)
     }
 
-    /// Whether something has begun or ended since it was judged.
+    /// Whether something in it has begun or ended since it was resolved.
     pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
         self.changes_at().is_some_and(|at| at <= now)
     }
 }
 
 impl Roaming {
-    /// What is kept of a question. Of an identity the answer counts that knows the most of the log, whatever was asked for: an
-    /// older one could allow what this node knows to be blocked. So nothing that was found by a name counts without what is
-    /// kept of the identity.
+    /// What is kept for a question. For an identity the answer that knows the most of the log counts, whatever the
+    /// question was: an older one could allow what this node knows to be blocked. So what was found by a name never
+    /// counts without what is kept for the identity.
     pub(super) fn recall(&self, sought: &Sought) -> Option<Arc<Answer>> {
         let answer = self.answers.get(sought)?;
         let Some(by_id) = answer.identity().map(|id| sought.of(&id)).filter(|by_id| by_id != sought) else {
@@ -305,8 +307,8 @@ impl Roaming {
         renewed
     }
 
-    /// Keeps an answer, for what was asked and for the identity that was found, unless there is a newer one. Whoever shows
-    /// an old one does not get rid of what is known.
+    /// Keeps an answer for the question and for the identity that was found, unless there is a newer one. Showing an
+    /// old answer does not remove what is known.
     pub(super) fn keep(&self, sought: &Sought, answer: &Arc<Answer>) {
         let time = |answer: &Answer| (answer.attested.testimony.size, answer.attested.testimony.as_of);
         let by_id = answer.identity().map(|id| sought.of(&id)).filter(|by_id| by_id != sought);
@@ -319,8 +321,8 @@ impl Roaming {
         self.forget_other_meanings(&sought.origin, answer);
     }
 
-    /// Has names asked for again that an older answer gives to something else, or to nothing: whom they mean now only their
-    /// home knows. What blocks stays, since nothing that is said of another thing ends a block.
+    /// Forgets what an older answer says a name means, if it is something else or nothing: only the home knows what the
+    /// name means now. A block stays, since nothing said about another thing can end it.
     fn forget_other_meanings(&self, origin: &Origin, answer: &Answer) {
         let Testimony { size, record, .. } = &answer.attested.testimony;
         let Some(record) = record else { return };
@@ -335,7 +337,7 @@ impl Roaming {
         }
     }
 
-    /// Notes for a short while that nobody has an answer.
+    /// Records for a short while that nobody has an answer.
     pub(super) fn fail(&self, sought: &Sought, why: String) {
         let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
         self.failures.insert(sought.clone(), Failure { why: why.into(), until });
@@ -346,12 +348,12 @@ impl Roaming {
         self.failures.get(sought).filter(|failure| now < failure.until).map(|failure| failure.why)
     }
 
-    /// Whether somebody may have another question asked.
+    /// Whether an asker may have another question asked.
     pub(super) fn may_ask(&self, asker: Asker) -> bool {
         asker == Asker::Own || self.shares.take(asker).is_ok()
     }
 
-    /// The place from which a question is asked.
+    /// Waits for the place from which a question is asked.
     pub(super) async fn place(&self, sought: &Sought) -> MutexGuard<'_, ()> {
         let number = self.hasher.hash_one(sought) as usize % self.places.len().max(1);
         match self.places.get(number) {
@@ -367,12 +369,13 @@ impl Roaming {
         }
     }
 
-    /// How often other nodes were asked, by what came of it.
+    /// How often other nodes were asked, by outcome.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Outcome::ALL.iter().zip(&self.counts).map(|(outcome, count)| (outcome.as_str(), count.load(Ordering::Relaxed)))
     }
 
-    /// Whether an alarm about a peer is to be raised, or was a moment ago. There are as many as peers and sorts.
+    /// Whether an alarm about a peer may be raised, or one was raised a moment ago. The table has at most one entry for
+    /// each peer and sort.
     pub(super) fn may_alarm(&self, peer: &PeerName, sort: &'static str) -> bool {
         let now = Instant::now();
         let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
-//! What is followed without a copy and nothing is shown of: its home tells of it as of what nobody speaks of. So it is asked
-//! about when all is looked at again; of a model or a lot, of which only the home knows what there is, some of what was taken
-//! over by it.
+//! Things that are followed without a copy and of which nothing is shown: their home does not report them, just like
+//! things that nobody mentions. So they are asked about when everything is looked at again. Of a model or a lot only
+//! the home knows what exists, so some of the things that were taken over are asked about.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::app::following::follow::choices;
 use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 
-/// Things of each model or lot that are asked about: rules that hide it hide all of them.
+/// How many things of each model or lot are asked about: rules that hide it hide all of them.
 const SAMPLE: usize = 2;
-/// Statements among which these are sought.
+/// How many statements are searched for these.
 const SOUGHT: usize = 100;
 
 impl App {
-    /// Some things of each model and lot that is followed, of those that were taken over by it.
+    /// Some things of each followed model and lot, among those that were taken over.
     pub(super) fn samples_of_choices(&self, work: &Work) -> Result<BTreeSet<String>, AppError> {
         let Work { target, following, .. } = work;
         let sight = self.sight(target)?;
@@ -37,8 +37,8 @@ impl App {
         Ok(samples)
     }
 
-    /// Whether a thing of which nothing is shown is missed: it is followed by its name, or was taken over by a model or lot
-    /// that is.
+    /// Whether a thing of which nothing is shown is missed: it is followed individually, or was taken over through a
+    /// model or lot that is followed.
     pub(super) fn is_missed(&self, target: &Hosted, source: &DomainName, asked: &str) -> Result<bool, AppError> {
         if self.store().is_followed(target.number, source, asked)? {
             return Ok(true);

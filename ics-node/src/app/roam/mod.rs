@@ -1,12 +1,13 @@
 //! Roaming: questions about things in domains that count for a decision but are not mirrored here.
 //!
-//! Whoever is to decide about such a thing asks the peers that the configuration names for its domain, and nobody else: no
-//! address is ever taken from what is received. An answer is evidence with the home's record head. It is verified by the
-//! rules of all evidence, held against what was seen of that log before, and kept for as long as news of that time is
-//! recent enough for the use that is asked for; what blocks, blocks on. Whatever goes wrong makes the verdict `unknown`.
+//! A node that is to decide about such a thing asks the peers that the configuration names for its domain, and nobody
+//! else: no address is ever taken from what is received. An answer is evidence with the home's record head. It is
+//! verified by the rules for all evidence, compared with what was seen of that log before, and kept for as long as it
+//! is recent enough for the use in question; a block stays in force beyond that. Whatever goes wrong makes the verdict
+//! `unknown`.
 //!
-//! Asking takes its time and is done before anything is decided ([`App::roam`]). The decision itself looks at what is kept
-//! and at nothing else.
+//! Asking takes time and is done before anything is decided ([`App::roam`]). The decision itself looks only at what is
+//! kept.
 
 mod again;
 mod ask;
@@ -41,7 +42,7 @@ pub use self::watched::Watcher;
 use super::answer::answers::{Depth, Gathered, Query, Source};
 use super::{App, AppError, Reader};
 
-/// For what an answer must serve.
+/// What an answer must be good for.
 #[derive(Clone, Copy)]
 pub(crate) struct Need<'a> {
     pub(super) policy: &'a TrustPolicy,
@@ -52,12 +53,12 @@ pub(crate) struct Need<'a> {
 /// What is known of a thing here, and what others have answered about it.
 pub(super) type Around = (Gathered, Vec<Arc<Answer>>);
 
-/// What is kept of a question.
+/// What is kept for a question.
 enum Recalled {
     Answer(Arc<Answer>),
-    /// Nobody had an answer, or none has been asked.
+    /// Nobody had an answer, or nobody has been asked.
     Nothing,
-    /// Somebody is to be asked first.
+    /// Somebody has to be asked first.
     Deeper,
 }
 
@@ -66,7 +67,7 @@ impl App {
         &self.0.roaming
     }
 
-    /// How often other nodes were asked about single things, by what came of it.
+    /// How often other nodes were asked about single things, by outcome.
     #[must_use]
     pub fn roaming_counts(&self) -> Vec<(&'static str, u64)> {
         self.roaming().counts().collect()
@@ -78,11 +79,11 @@ impl App {
         self.0.trust.as_ref().is_some_and(|policy| !self.away(policy).is_empty())
     }
 
-    /// Asks other nodes for what a decision about these things needs and no copy here has, and keeps what they answer. What
-    /// goes wrong is told by the decision.
+    /// Asks other nodes for what a decision about these things needs and no copy here has, and keeps their answers. The
+    /// decision reports what goes wrong.
     ///
-    /// For each `asker` but the node's own so many questions are asked in a minute; what he has asked beyond that is
-    /// decided by what is kept.
+    /// Each `asker` except the node itself may cause only a limited number of questions per minute; beyond that,
+    /// decisions use what is kept.
     pub async fn roam(&self, asker: Asker, usage: &str, things: &[&Query]) {
         let Some(policy) = self.0.trust.clone() else { return };
         let away = self.away(&policy);
@@ -102,7 +103,7 @@ impl App {
         if !thing.is_by_name() {
             return;
         }
-        // One domain knows whom the name means, another may know him without it.
+        // One domain may know what the name means, while another knows the thing but not the name.
         let found = |sought: &Sought| self.roaming().recall(sought).and_then(|answer| answer.identity());
         let (known, others): (Vec<_>, Vec<_>) = sought.into_iter().partition(|sought| found(sought).is_some());
         let mut ids: BTreeSet<IdentityId> = known.iter().filter_map(found).collect();
@@ -121,7 +122,8 @@ impl App {
         self.blocking(gather).await.unwrap_or_default()
     }
 
-    /// Asks, unless there is an answer that serves, or nobody had one a moment ago. Of those who want the same one asks.
+    /// Asks, unless a suitable answer is kept or nobody had one a moment ago. Of several callers with the same
+    /// question, one asks.
     async fn seek(&self, (policy, usage, asker): (&Arc<TrustPolicy>, &str, Asker), sought: &Sought) {
         let serves = |answer: &Answer| answer.serves(Need { policy, usage, now: self.clock().now() });
         let is_settled = || {
@@ -132,7 +134,7 @@ impl App {
             return;
         }
         if !self.roaming().may_ask(asker) {
-            // Nothing is noted of the question: others must not be kept from asking it.
+            // The question is not recorded as failed: others must not be kept from asking it.
             self.roaming().count(Outcome::Limited);
             return;
         }
@@ -151,13 +153,13 @@ impl App {
         }
     }
 
-    /// The domains that count, of which there is no copy here and somebody may be asked.
+    /// The domains that count, are not copied here, and about which somebody can be asked.
     pub(super) fn away(&self, policy: &TrustPolicy) -> Vec<Origin> {
         let is_asked = |origin: &&Origin| !self.is_here(origin) && !self.peers_table().asked_about(origin).is_empty();
         policy.domains().iter().filter(is_asked).cloned().collect()
     }
 
-    /// What is known of a thing here, with what others have answered; `None` if somebody is to be asked first.
+    /// What is known about a thing here, together with the answers of others; `None` if somebody has to be asked first.
     pub(super) fn with_elsewhere(
         &self,
         (query, gathered): (&Query, Gathered),
@@ -176,7 +178,7 @@ impl App {
         let here = gathered.iter().map(|(id, _)| *id);
         let ids: BTreeSet<IdentityId> = here.chain(answers.iter().filter_map(|answer| answer.identity())).collect();
         let (Some(id), 1) = (ids.first(), ids.len()) else {
-            // Of none everybody says that there is none; of several it is still to be asked who may know of them.
+            // If there is none, everybody agrees on that; if there are several, the caller reports the ambiguity.
             return Ok(Some((ids.into_iter().map(|id| (id, Vec::new())).collect(), answers)));
         };
         let mut gathered = gathered;
@@ -201,7 +203,7 @@ impl App {
         Ok(Some((gathered, answers)))
     }
 
-    /// What is kept of a question. What has begun or ended since is judged anew, out of the same evidence.
+    /// What is kept for a question. If something has begun or ended since, it is resolved again from the same evidence.
     fn recalled(&self, sought: &Sought, need: Need<'_>, depth: Depth) -> Recalled {
         let answer = self.roaming().recall(sought);
         match (answer, depth) {
@@ -209,7 +211,8 @@ impl App {
             (_, Depth::Memory) if self.roaming().failure(sought, Instant::now()).is_none() => Recalled::Deeper,
             (Some(answer), Depth::Store) if answer.is_outdated(need.now) => {
                 let Answer { evidence, reader, from, .. } = &*answer;
-                // It may have come as the answer to another question, and counts as of when this one was answered.
+                // It may have come as the answer to another question; its time remains that at which this one was
+                // answered.
                 let Attested { head, testimony: Testimony { as_of, .. }, .. } = &answer.attested;
                 let Ok(mut attested) = attested(evidence, &sought.origin, &head.asked, *reader, need.now) else {
                     return Recalled::Answer(answer);
@@ -228,9 +231,9 @@ impl App {
         }
     }
 
-    /// The evidence for what others have answered, and as of when it counts where that is earlier than its home has signed;
-    /// nothing if they have given another answer since. They were asked by what the thing was asked for, and by the ids that
-    /// any domain knows it by.
+    /// The evidence for what others have answered, and the time as of which it counts if that is earlier than its home
+    /// has signed; `None` if another answer has replaced it since. The questions were what the thing was asked for by,
+    /// and the ids by which any domain knows it.
     pub(super) fn roamed_evidence(
         &self,
         it: &Testimony,
@@ -245,14 +248,14 @@ impl App {
         Ok(found.map(|answer| (answer.evidence.clone(), answer.believed())))
     }
 
-    /// Whether a copy of the domain is here, or its home.
+    /// Whether this node has a copy of the domain, or is its home.
     pub(super) fn is_here(&self, origin: &Origin) -> bool {
         let hosted = self.hosted(&origin.domain).ok();
         hosted.and_then(|hosted| hosted.domain()).is_some_and(|domain| domain.is(origin))
     }
 
-    /// Who has answered for the domains of which no copy is here, and as of when; or why nobody has. Whoever may not
-    /// know what was answered is told the same whatever that is, and whether or not anybody has an answer.
+    /// Who has answered for the domains that are not copied here, and as of when; or why nobody has. A reader who may
+    /// not know the answer is told the same whatever it is, and whether or not there is one.
     pub(super) fn roamed_in_words(&self, reader: Reader, away: &[Origin], things: &[&Query]) -> Vec<String> {
         let mut words = Vec::new();
         for (origin, thing) in away.iter().flat_map(|origin| things.iter().map(move |thing| (origin, thing))) {
@@ -286,7 +289,7 @@ impl App {
                     .map(|why| format!("{about}{domain} is not copied here, and nobody answers for it now: {why}")),
             );
         }
-        // Of a thing and its peer.
+        // The same may have been said about the thing and its peer.
         words.dedup();
         words
     }

@@ -1,7 +1,7 @@
-//! Following without a copy: for each thing that the home pushes news of, fetches what is said, verifies it and adopts
-//! it.
+//! Following without a copy: for each thing about which the home pushes news, fetches what is said, verifies it and
+//! adopts it.
 //!
-//! What is to be done [`ics_sync::watch::Watcher`] says; here it is done.
+//! [`ics_sync::watch::Watcher`] decides what is to be done; here it is done.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,26 +23,26 @@ use super::heed::Heeding;
 use crate::app::following::follow::choices;
 use crate::app::{App, AppError, random};
 
-/// In which time a stream must stand and have brought its first event.
+/// How long a stream may take to open and bring its first event.
 const FIRST_EVENT: Duration = Duration::from_secs(10);
-/// Milliseconds between two looks where no peer is configured that says otherwise.
+/// The milliseconds between two looks if no configured peer says otherwise.
 const INTERVAL_MILLIS: u64 = 2_000;
-/// Until tasks are begun anew, at the latest.
+/// How long it takes at most until tasks are begun anew.
 const BEGUN_ANEW: Duration = Duration::from_secs(1);
 
-/// What follows without a copy, a task for each domain that follows another one.
+/// The tasks that follow without a copy, one for each pair of domains.
 #[derive(Default)]
 pub(crate) struct Followers {
     tasks: JoinSet<()>,
-    /// A task more for each that looks again at what it has looked at.
+    /// One more task for each pair, which looks again at what was already looked at.
     again: JoinSet<()>,
-    /// For what they were begun.
+    /// The state for which the tasks were begun.
     begun: Option<Begun>,
     heeding: Heeding,
 }
 
-/// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which by which version
-/// of its descriptor, with which it looks again from the beginning.
+/// When this changes, tasks are begun anew: changes of what is followed, changes of the peers, and which domain follows
+/// which, with the version of its own descriptor, since a new one makes it look again from the beginning.
 #[derive(PartialEq, Eq)]
 struct Begun {
     follows: u64,
@@ -51,7 +51,7 @@ struct Begun {
 }
 
 impl Followers {
-    /// Has all that is followed without a copy be heard of, as it stands now.
+    /// Keeps tasks running for everything that is followed without a copy, as it stands now.
     pub(in crate::app) async fn keep(&mut self, app: &App) {
         let follows = app.roaming().follows.load(Ordering::Acquire);
         let peers = *app.peers_table().changes().borrow();
@@ -72,27 +72,27 @@ impl Followers {
     }
 }
 
-/// One domain that follows another one, of which no copy is here.
+/// One domain that follows another one, which is not copied here.
 struct Afar {
     app: App,
     work: Work,
     /// How often the domain had been sent back when this began.
     returns: u64,
-    /// What is followed by name.
+    /// What is followed individually.
     ids: Vec<String>,
     stream: Option<EventStream<Heads>>,
     /// Why the home was not heard the last time.
     unheard: String,
-    /// Why what is answered about the things that are set aside was of no use the last time, by id.
+    /// For the things that are set aside, by id, why the last answer about each was useless.
     refused: BTreeMap<String, String>,
-    /// Whether an alarm may stand about a thing that was set aside.
+    /// Whether there may be an alarm about a thing that was set aside.
     may_be_alarmed: bool,
-    /// Of looks: they are for nodes between as well, which let one asker have no more.
+    /// The pace of questions, which must also suit intermediate nodes that limit each asker.
     pace: Budget,
 }
 
 impl App {
-    /// Says that something else is followed now.
+    /// Signals that something else is followed now.
     pub(in crate::app) fn follows_changed(&self) {
         self.roaming().follows.fetch_add(1, Ordering::Release);
     }
@@ -106,7 +106,8 @@ impl App {
         tokio::time::sleep(wait).await;
     }
 
-    /// How often a domain had been sent back when it begins to follow another one, and what it follows there by name.
+    /// How often a domain had been sent back when it begins to follow another one, and what it follows there
+    /// individually.
     pub(super) async fn followed_from(&self, work: &Work) -> Result<(u64, Vec<String>), AppError> {
         let (number, source) = (work.target.number, work.following.source.clone());
         let begins = move |app: &Self| {
@@ -142,7 +143,7 @@ impl App {
 }
 
 impl Afar {
-    /// Does what is next.
+    /// Does what comes next.
     async fn step(&mut self, watcher: &mut Watcher) -> Result<(), AppError> {
         let now = self.app.clock().now();
         match watcher.poll(now) {
@@ -176,7 +177,7 @@ impl Afar {
         Ok(())
     }
 
-    /// Takes what the home has pushed.
+    /// Handles what the home has pushed.
     async fn heard(&mut self, watcher: &mut Watcher, heads: &Heads) -> Result<(), AppError> {
         if self.is_sent_back(heads).await? {
             tokio::time::sleep(BEGUN_ANEW).await;
@@ -190,7 +191,7 @@ impl Afar {
         Ok(())
     }
 
-    /// Looks at what is followed by name. What is followed by model or lot is not heard of meanwhile.
+    /// Looks at what is followed individually. What is followed by model or lot is not heard about meanwhile.
     async fn look(&mut self, watcher: &mut Watcher, from: u64) -> Result<(), AppError> {
         let is_all = self.work.following.choices.is_empty();
         let Some(reached) = self.look_at_each(watcher, from).await? else { return Ok(()) };
@@ -205,15 +206,15 @@ impl Afar {
         Ok(())
     }
 
-    /// Looks at each thing that is followed by name and not set aside, if the log goes beyond `from`; up to which size
-    /// that is done, or `None` where so many are refused that the home fails.
+    /// Looks at each thing that is followed individually and not set aside, if the log reaches beyond `from`; returns
+    /// up to which size that is done, or `None` if so many are refused that the home counts as failing.
     async fn look_at_each(&mut self, watcher: &mut Watcher, from: u64) -> Result<Option<u64>, AppError> {
         let origin = &self.work.origin;
         let size = self.app.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
         if size <= from {
             return Ok(Some(from));
         }
-        // That size is not verified: only what is attested says how far all was looked at.
+        // That size is not verified: only what is attested tells up to where everything was looked at.
         let mut reached = None;
         for id in self.ids.clone() {
             if watcher.is_aside(&id) {
@@ -235,7 +236,7 @@ impl Afar {
         Ok(Some(reached.unwrap_or(from)))
     }
 
-    /// What the home pushes: by the stream that is open, or a new one, or a request that waits there.
+    /// What the home pushes: over the open stream, a new stream, or a request that waits at the home.
     async fn listen(&mut self, from: u64, way: Way) -> Result<Heads, PeerError> {
         if let (Some(stream), Way::Stream) = (&mut self.stream, way) {
             return stream.next().await;
@@ -253,7 +254,7 @@ impl Afar {
             };
             match heard {
                 Ok(heads) => return Ok(heads),
-                // That one is away says more than that another one is not the home.
+                // That one peer is unreachable says more than that another one is not the home.
                 Err(other) if number == 0 || is_no_way(&problem) => problem = other,
                 Err(_) => {}
             }
@@ -261,7 +262,7 @@ impl Afar {
         Err(problem)
     }
 
-    /// Notes how far all is taken over.
+    /// Records how far everything has been taken over.
     async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
         let Work { target, following, origin, .. } = &self.work;
         let (domain, source, rights) = ((target.number, self.returns), following.source.clone(), following.rights);
@@ -270,8 +271,8 @@ impl Afar {
         if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
     }
 
-    /// Whether the home says that this node has other rights there than those by which it has looked: what was passed
-    /// may be told of only now. It is looked at again by tasks that are begun for that in the place of this one.
+    /// Whether the home reports other rights for this node than those under which it has looked: what was passed over
+    /// may be reported only now. Then it is looked at again, by tasks that replace this one.
     async fn is_sent_back(&self, heads: &Heads) -> Result<bool, AppError> {
         let Work { target, following, .. } = &self.work;
         let Some(rights) = heads.rights.as_ref().map(|rights| rights.0) else { return Ok(false) };
@@ -295,8 +296,8 @@ impl Afar {
         self.tell(Some(error.to_string()));
     }
 
-    /// Sets a thing aside about which what is answered is of no use, tells of it, and alarms where it was not before. Others
-    /// are heard of meanwhile. `size` is that of the log with which it was told of.
+    /// Sets aside a thing about which the answer is useless, reports it, and raises an alarm if it was not set aside
+    /// before. Other things are handled meanwhile. `size` is that of the log with which the thing was reported.
     async fn lacks(&mut self, watcher: &mut Watcher, (id, size): (String, u64), error: String) {
         if watcher.handle_refused(&id, self.app.clock().now()) {
             let Work { target, following, .. } = &self.work;
@@ -313,8 +314,8 @@ impl Afar {
         self.refused.retain(|id, _| watcher.is_aside(id));
     }
 
-    /// The home is heard: what is told is what it lacks, if anything. If not, nothing is alarmed of it any more, from before
-    /// a start as well.
+    /// The home is heard: what is reported is what is still missing, if anything. If nothing is, the alarms about it
+    /// end, including those from before a restart.
     async fn goes_on(&mut self, watcher: &Watcher) -> Result<(), AppError> {
         let lacks = self.refused.iter().find(|(id, _)| watcher.is_aside(id)).map(|(_, error)| error.clone());
         if lacks.is_none() && self.may_be_alarmed {

@@ -1,8 +1,8 @@
-//! What this node, as a home, pushes to those who watch things and keep no copy: signed record heads, at the commit
-//! that speaks of the things.
+//! What this node, as a home, pushes to those who watch things without a copy: signed record heads, at the commit that
+//! concerns the things.
 //!
-//! Of who watches nothing is kept but what he has said himself, for as long as his request lasts. Who comes again says of
-//! how much of the log he was told. What he may not read looks to him like what nobody speaks of.
+//! Nothing is stored about watchers except what each has said itself, for as long as its request lasts. A watcher that
+//! comes again says how much of the log was reported to it. What it may not read looks like what nobody mentions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,17 +25,17 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::{Part, StoredEntry};
 
-/// Somebody who watches things in a domain.
+/// A watcher of things in a domain.
 pub struct Watcher {
     watching: Arc<Watching>,
-    /// Entries of which he was told.
+    /// The number of entries up to which reports were sent.
     from: u64,
-    /// What stood for his rights then.
+    /// The mark of its rights at that time.
     rights: Rights,
     sealed: watch::Receiver<u64>,
 }
 
-/// What he watches, and his place.
+/// What it watches, and its share of the limit.
 struct Watching {
     app: App,
     hosted: Arc<Hosted>,
@@ -46,7 +46,7 @@ struct Watching {
     counts: usize,
 }
 
-/// How much each reader watches now.
+/// How much each reader is watching now.
 #[derive(Default)]
 pub(crate) struct Watchers(Mutex<BTreeMap<HeadReader, usize>>);
 
@@ -80,10 +80,10 @@ impl Drop for Watching {
 }
 
 impl App {
-    /// Watches things in a domain of which this node is the home.
+    /// Watches things in a domain that is at home at this node.
     ///
     /// # Errors
-    /// When it is not, or not to be read now, more is watched than may be, or something is no id.
+    /// When its home is elsewhere, it cannot be read now, too much is watched, or something is not an id.
     pub fn watch(&self, reader: Reader, domain: &DomainName, what: Watch) -> Result<Watcher, AppError> {
         let hosted = self.hosted(domain)?;
         if hosted.part != Part::Home {
@@ -102,7 +102,7 @@ impl App {
     }
 }
 
-/// What is watched, within its bounds.
+/// Parses what is to be watched and checks the limits.
 fn read(ids: &[String], choices: &[Choice]) -> Result<BTreeSet<IdentityId>, AppError> {
     let (things, kinds) = (limits::WATCHED_THINGS, limits::WATCHED_CHOICES);
     let refused = |detail: String| Err(AppError::new(Code::OutOfRange, detail));
@@ -128,7 +128,7 @@ fn read(ids: &[String], choices: &[Choice]) -> Result<BTreeSet<IdentityId>, AppE
 }
 
 impl Watcher {
-    /// What there is to tell: as soon as there is something, or the newest checkpoint when there was nothing for a while.
+    /// The next report: as soon as there is one, or the newest checkpoint after a while without any.
     ///
     /// # Errors
     /// When the store fails, or the log is not to be read now.
@@ -136,11 +136,11 @@ impl Watcher {
         let deadline = Instant::now() + patience;
         loop {
             let from = self.from;
-            // Too late is an answer as well: nothing new.
+            // A timeout is an answer as well: there is nothing new.
             let _ = tokio::time::timeout_at(deadline, self.sealed.wait_for(|size| *size > from)).await;
             let watching = Arc::clone(&self.watching);
             let told = self.watching.app.blocking(move |app| {
-                // Before what is told, which may be by later ones.
+                // Read before the report, which may already be made under later rights.
                 let rights = app.standing(watching.reader, &watching.hosted)?;
                 let told = watching.told(from)?;
                 Ok((Heads { rights: Some(rights.clone()), ..told }, rights))
@@ -148,7 +148,8 @@ impl Watcher {
             let (told, rights) = told.await?;
             self.from = told.upto;
             let before = core::mem::replace(&mut self.rights, rights);
-            // Who was told of more than there is hears it at once, and so does whose rights are others.
+            // A watcher that was told of more than there is hears that at once, and so does one whose rights have
+            // changed.
             let is_news = !told.heads.is_empty() || told.upto < told.size.max(from) || before != self.rights;
             if is_news || Instant::now() >= deadline {
                 return Ok(told);
@@ -156,7 +157,7 @@ impl Watcher {
         }
     }
 
-    /// Notes what he was given.
+    /// Records what the watcher was sent.
     pub fn served(&self, bytes: usize) {
         let Watching { app, hosted, reader, .. } = &*self.watching;
         app.served(*reader, &hosted.name, self.from, bytes);
@@ -164,7 +165,7 @@ impl Watcher {
 }
 
 impl Watching {
-    /// What a page of the log says of what is watched.
+    /// What a page of the log says about what is watched.
     fn told(&self, from: u64) -> Result<Heads, AppError> {
         let Self { app, hosted, .. } = self;
         let sight = app.sight(hosted)?;
@@ -196,8 +197,8 @@ impl Watching {
         Ok(Heads { upto, size, heads: heads.into_values().collect(), checkpoint, rights: None })
     }
 
-    /// The things of which an entry is to be told: those that a statement concerns, and of a certificate's further state one
-    /// that its holder has spoken of.
+    /// The things that an entry gives reason to report: those that a statement concerns and, for a further state of a
+    /// certificate, one that its holder has spoken about.
     fn concerned(
         &self,
         sight: &Sight<'_>,
@@ -221,7 +222,8 @@ impl Watching {
         let indices = self.app.rests_on(sight, said)?;
         let asked = id.to_string();
         let head = self.app.record_head(sight, asked.clone(), Finding::Identity(asked), indices);
-        // Of what has more entries than evidence takes nothing can be attested; the others are told of all the same.
+        // If a thing has more entries than evidence may hold, nothing can be attested about it; the others are reported
+        // all the same.
         Ok(head.inspect_err(|error| tracing::warn!(%id, %error, "a thing that is watched has no record head")).ok())
     }
 }

@@ -1,4 +1,4 @@
-//! What is stored beside the log, and is not what the log says.
+//! What is stored beside the log and disagrees with it.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ fn change(data: &Path, sql: &str) {
     assert_eq!(log.execute(sql, []).expect("changed"), 1, "{sql}");
 }
 
-/// What `ics fsck` finds; the index is sound.
+/// What `ics fsck` finds; the index must be sound.
 fn found(data: &Path) -> Vec<String> {
     let report = fsck(data, |_, _| {}).expect("a report");
     assert_eq!(report.index, Vec::<String>::new());
     report.findings
 }
 
-/// A home that was closed, with something said of two devices and one of these statements erased.
+/// A closed home whose log has statements about two devices, one of them erased.
 async fn closed_home() -> Party {
     let maker = Party::found("devices.acme.example");
     let app = maker.open();
@@ -33,7 +33,7 @@ async fn closed_home() -> Party {
     maker
 }
 
-/// Has a home log its last entry once more, as nothing that decides would.
+/// Makes a home log its last entry once more, as admission never would.
 fn log_again(home: &App, number: DomainNumber) {
     let last = home.store().head(number).expect("a head").size - 1;
     let entry = home.store().entry(number, last).expect("an entry");
@@ -54,7 +54,7 @@ async fn what_has_effect_is_what_the_log_gives_effect() {
         change(&maker.data(), &format!("UPDATE entry SET effective = 0 {of}"));
         let findings = found(&maker.data());
         let told = format!("entry {index} of `{}`: it is stored as one without effect", maker.domain);
-        // What comes behind it is decided by what the log says of it.
+        // Later entries are judged by what the log itself says.
         assert!(findings.len() == 1 && findings[0].starts_with(&told), "{findings:?}");
         change(&maker.data(), &format!("UPDATE entry SET effective = 1 {of}"));
     }

@@ -1,4 +1,4 @@
-//! Copies of what a home should not have logged, and of what may be read only while it is copied.
+//! Copies of what a home should not have logged, and of what becomes readable while it is being copied.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,16 +18,16 @@ use crate::fixture::{PATIENCE, Party, SALT, catches_up, copy, device, owner, ser
 use crate::openpgp::{Armor, armored};
 use crate::store::{Content, NewContent, NewEntry, StoreError, WriteTx};
 
-/// Entries of a page.
+/// The number of entries in a page.
 const PAGE: usize = 3;
 
-/// How many vouch for a device at a node; nothing where it does not know it.
+/// How many vouch for a device at a node; `None` if the node does not know it.
 fn vouched(at: &App, maker: &Party, number: u8) -> Option<usize> {
     let id = device(number).fingerprint().to_string();
     Some(at.record(Reader::Operator, &maker.domain, &id).ok()?.record.vouched.len())
 }
 
-/// Has a home log these bytes as a certificate, whatever they are.
+/// Makes a home log these bytes as a certificate, whatever they are.
 fn log_as_certificate(home: &App, maker: &Party, body: Vec<u8>) {
     let (hosted, admitted_at) = (home.hosted(&maker.domain).expect("here"), home.clock().now());
     let header = Header { kind: EntryKind::Certificate, admitted_at, source: None }.encode().expect("encodes");
@@ -45,7 +45,7 @@ fn log_as_certificate(home: &App, maker: &Party, body: Vec<u8>) {
     home.tell(&hosted);
 }
 
-/// At the next start such a body would not be understood, and the node not start for any of its domains.
+/// At the next start such a body could not be parsed, and the node would not start for any of its domains.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_again() {
     let maker = Party::found("devices.acme.example");
@@ -69,7 +69,7 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     assert_eq!(vouched(&open(), &maker, 1), Some(1), "what is behind it has effect, after a restart as well");
 }
 
-/// Does what a mirror says, with what a home answers to a stranger, until there is a page to be stored.
+/// Does what a mirror says, with the home's answers to a stranger, until there is a page to store.
 fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> Arc<VerifiedPage> {
     let hosted = copied.hosted(of).expect("copied");
     loop {
@@ -98,7 +98,7 @@ fn next_page(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror) -> 
     }
 }
 
-/// The same until so many pages more are stored.
+/// Does what a mirror says, as [`next_page`], until it has stored this many more pages.
 fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pages: usize) {
     let hosted = copied.hosted(of).expect("copied");
     for _ in 0..pages {
@@ -108,8 +108,8 @@ fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pa
     }
 }
 
-/// Whoever else writes waits for a part of it only. Where one cannot be stored, whoever copies begins anew from what is
-/// here: it would else try for ever to store all of the page.
+/// Other writers wait for one part of the page only. If a part cannot be stored, the copier starts anew from what is
+/// here: otherwise it would try for ever to store the whole page.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_takes_long_is_stored_in_parts_and_shown_as_a_whole() {
     let maker = Party::found("devices.acme.example");
@@ -152,7 +152,7 @@ async fn a_page_that_takes_long_is_stored_in_parts_and_shown_as_a_whole() {
     assert_eq!(copied.domain(of).expect("copied").alarms, []);
 }
 
-/// The next descriptor of a party's domain, by which it may be read on another condition.
+/// Admits another descriptor of a party's domain, with another condition for reading.
 async fn read_on_another(home: &App, maker: &Party, condition: &str, other: &str) {
     let json = home.descriptor(&maker.domain, None).expect("in force").json;
     let before = Descriptor::parse(&json).expect("a descriptor");
@@ -166,7 +166,7 @@ async fn read_on_another(home: &App, maker: &Party, condition: &str, other: &str
     assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{results:?}");
 }
 
-/// Before its last page a first copy has no checkpoint, and what it may read now is filled in all the same.
+/// A first copy has no checkpoint before its last page, and what it may read now is filled in all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     let condition = "principal has node";
@@ -180,7 +180,7 @@ async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     let hosted = copied.hosted(&maker.domain).expect("copied");
     let origin = home.domain(&maker.domain).expect("here").info.origin;
     let mut mirror = copied.resume_at(&hosted, &origin, 1_000, false).expect("begins");
-    // The descriptor, the certificate and a device, of which the leaf.
+    // The descriptor, the certificate and a device, of which there is only the leaf.
     tokio::task::block_in_place(|| copy_pages(&home, &copied, &maker.domain, &mut mirror, 1));
     read_on_another(&home, &maker, condition, "true").await;
     tokio::task::block_in_place(|| copy_pages(&home, &copied, &maker.domain, &mut mirror, 1));
@@ -189,8 +189,9 @@ async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     assert_eq!(copied.domain(&maker.domain).expect("copied").alarms, []);
 }
 
-/// A node in the middle that may read something no longer has nothing left of it that it could compare with what others may
-/// read. Who copies from it deletes it all the same: what is said of it later he would not learn either, a block say.
+/// An intermediate node that may no longer read something has nothing left of it to compare with what others may read.
+/// A node that copies from it must delete it all the same, since it would not learn what is said about it later either,
+/// for example a block.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_read_no_longer_is_deleted_from_copies_of_copies() {
     let maker = Party::found_private("devices.acme.example", "true");

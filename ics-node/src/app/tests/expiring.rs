@@ -27,12 +27,12 @@ use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, catches_up, claims, copy, device, owner, served, word};
 use crate::store::StoredEntry;
 
-/// Milliseconds.
+/// In milliseconds.
 const HOUR: u64 = 3_600_000;
 const USER_ID: &str = "urn:dev:os:32473-1";
-/// The template's rule, by which all may be read and copied.
+/// The template's rule, under which everybody may read and copy everything.
 const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-/// One by which strangers read nothing.
+/// A rule under which strangers read nothing.
 const NODES: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource) \
                      when { principal has node };";
 
@@ -40,12 +40,13 @@ fn octets(number: usize) -> [u8; 4] {
     u32::try_from(number).expect("small").to_be_bytes()
 }
 
-/// Two octets that count what follows.
+/// A two-octet count of what follows.
 fn counted(bytes: &[u8]) -> [u8; 2] {
     u16::try_from(bytes.len()).expect("short").to_be_bytes()
 }
 
-/// A certificate of a signer whose key expires then: User ID and key with one certification (RFC 9580, 5.2.3 and 5.2.4).
+/// A certificate of a signer whose key expires at a time: User ID and key with one certification (RFC 9580, 5.2.3 and
+/// 5.2.4).
 fn expiring(signer: &Ed25519Signer, user_id: &str, ends: Timestamp) -> Vec<u8> {
     let key = signer.public_key();
     let (created, fingerprint) = (key.created(), key.fingerprint());
@@ -56,7 +57,7 @@ fn expiring(signer: &Ed25519Signer, user_id: &str, ends: Timestamp) -> Vec<u8> {
         subpacket(2, &seconds(created.as_seconds())),
         subpacket(33, &[&[4][..], fingerprint.as_bytes()].concat()),
         subpacket(16, &fingerprint.key_id()),
-        // It may certify and sign, and it expires so long after its creation.
+        // It may certify and sign, and it expires this long after its creation.
         subpacket(27, &[0x03]),
         subpacket(9, &seconds(ends.as_seconds() - created.as_seconds())),
     ]
@@ -86,8 +87,8 @@ fn expiring(signer: &Ed25519Signer, user_id: &str, ends: Timestamp) -> Vec<u8> {
     [key.to_packet(), packet(13, user_id.as_bytes()), packet(2, &signature)].concat()
 }
 
-/// A manufacturer who has said that a device is stolen, whose key has expired since, and a domain at the same node that
-/// has adopted that later.
+/// A manufacturer who has said that a device is stolen and whose key has expired since, and a domain at the same node
+/// that has adopted the statement after that.
 struct Adopted {
     app: App,
     plant: DomainName,
@@ -116,12 +117,12 @@ impl Adopted {
         Self { app, plant, _maker: maker }
     }
 
-    /// A node that copies the domain as a stranger. Its clock shows another time, as of which nothing is judged.
+    /// A node that copies the domain as a stranger. Its clock shows another time, by which nothing may be judged.
     fn copied(&self, data: &TempDir) -> App {
         copy(data.path(), &self.app, &self.plant, &[("home", &served(&self.app))])
     }
 
-    /// The status of the device in that domain at a node; nothing where it does not know it.
+    /// The status of the device in that domain at a node; `None` if the node does not know it.
     fn status(&self, at: &App) -> Option<String> {
         let id = device(1).fingerprint().to_string();
         let record = at.record(Reader::Operator, &self.plant, &id).ok()?.record;
@@ -129,7 +130,7 @@ impl Adopted {
     }
 }
 
-/// Founds a domain that adopts what the manufacturer says, which may be read by this rule.
+/// Founds a domain that adopts what the manufacturer says, with this rule for reading.
 fn found_plant(app: &App, maker: &Party, rule: &str) -> DomainName {
     let from = app.domain(&maker.domain).expect("here").info;
     let (domain, signer) = (word::<DomainName>("plant.example"), maker.signer.public_key().fingerprint());
@@ -206,8 +207,8 @@ async fn it_counts_where_it_was_hidden_until_now() {
     replicating.await.expect("ends");
 }
 
-/// A statement waits for the writer, or the log's time is ahead of the clock: everybody else verifies it as of its
-/// admission.
+/// A statement may wait for the writer, or the log's time may be ahead of the clock: everybody else verifies it as of
+/// its admission.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() {
     let mut maker = Party::found("devices.acme.example");
@@ -229,7 +230,7 @@ async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() 
     assert_eq!(app.domain(&maker.domain).expect("domain").info.size, index + 1);
 }
 
-/// Whoever adopts single entries knows by their times what was admitted before a key was revoked.
+/// A domain that adopts single entries knows only by their times what was admitted before a key was revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_state_of_a_certificate_is_admitted_later_than_all_before_it() {
     let maker = Party::found("devices.acme.example");
@@ -252,7 +253,7 @@ async fn a_further_state_of_a_certificate_is_admitted_later_than_all_before_it()
     assert!(before < state, "{times:?}");
 }
 
-/// Between verification and the writer's turn the log may get another state of the signer's certificate.
+/// Between verification and the writer's turn, the log may get another state of the signer's certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_goes_on_takes_from_what_is_under_way_only_what_it_forbids() {
     let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
@@ -287,7 +288,7 @@ async fn a_certificate_that_goes_on_takes_from_what_is_under_way_only_what_it_fo
     let outcomes = append(incoming);
     assert!(matches!(outcomes.as_slice(), [Outcome::Appended(_), Outcome::Appended(_)]), "{outcomes:?}");
 
-    // Of two bindings of one time the last decides: the key has ended long ago.
+    // Of two bindings with the same time, the last one decides: the key ended long ago.
     let ended = expiring(&maker.signer, "Acme Ltd", created.plus_millis(HOUR));
     let key = maker.signer.public_key().to_packet();
     let ended = [&renewed[..], ended.strip_prefix(key.as_slice()).expect("the same key")].concat();

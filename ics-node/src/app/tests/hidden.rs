@@ -1,4 +1,4 @@
-//! What is hidden from whoever asks, and not looked up for him.
+//! What is hidden from a reader and must not even be looked up.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::app::keys::KeySearch;
 use crate::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
 use crate::fixture::{Party, SALT, claims, devices, owner, word};
 
-/// What a reader is told of a thing, at every door.
+/// What a reader is told about a thing, through every interface.
 fn told(app: &App, maker: &Party, reader: Reader, text: &str) -> Vec<(&'static str, Result<(), AppError>)> {
     let (domain, query) = (&maker.domain, Query::parse(text).expect("an id or a name"));
     vec![
@@ -34,14 +34,14 @@ fn told(app: &App, maker: &Party, reader: Reader, text: &str) -> Vec<(&'static s
     ]
 }
 
-/// The problem without what was asked for.
+/// The problem with the query removed from its text.
 fn without(error: AppError, text: &str) -> (Code, String) {
     let code = error.code();
     let Problem { detail, .. } = error.problem();
     (code, detail.replace(text, "…"))
 }
 
-/// Makes an entry unreadable that stands so many before the last one.
+/// Makes the entry that stands this many places before the last one unreadable.
 fn damage(app: &App, before: u32) {
     let damage = || {
         let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
@@ -51,8 +51,8 @@ fn damage(app: &App, before: u32) {
     assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
 }
 
-/// A look at what is there takes longer than one at what is not, so there must be none for whom the rules show nothing:
-/// what cannot be read any more is hidden from him as it was, and nothing of it is remembered.
+/// A look-up takes longer if there is something, so none may be made for a reader to whom the rules show nothing: such
+/// a reader must not notice that an entry has become unreadable, and nothing about it is remembered.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
@@ -93,7 +93,7 @@ async fn nothing_is_read_of_a_domain_for_whom_its_rules_show_nothing() {
     assert_eq!(app.record(Reader::Operator, &maker.domain, &id).expect_err("damaged").problem().status, 500);
 }
 
-/// Nor what a group selects, of whose members a listing is asked.
+/// Nor is a group's selection read for a listing of its members.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_group_selects_is_not_read_where_the_rules_show_nothing() {
     let maker = Party::found_private("devices.acme.example", "principal has node");
@@ -111,7 +111,7 @@ async fn what_a_group_selects_is_not_read_where_the_rules_show_nothing() {
     assert!(app.list(Reader::Operator, &maker.domain, &query).is_err(), "it is read for the operator");
 }
 
-/// Nor what somebody watches, who is told nothing of it.
+/// Nor is what somebody watches read, who is told nothing about it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_watched_is_not_read_where_the_rules_show_nothing() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));
@@ -126,7 +126,7 @@ async fn what_is_watched_is_not_read_where_the_rules_show_nothing() {
     watcher.next(Duration::ZERO).await.expect_err("it is read for the operator");
 }
 
-/// What was answered is remembered for as long as what it rests on: here that is the rules.
+/// An answer is remembered for as long as what it rests on: here, the rules.
 #[tokio::test(flavor = "multi_thread")]
 async fn that_the_rules_show_nothing_holds_until_there_are_others() {
     let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(1));

@@ -1,4 +1,4 @@
-//! Things of which much is said: what the writer has at hand of them is what stands in the log.
+//! Things with long records: what the writer keeps at hand must agree with the log.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, claims, device, owner, word};
 use crate::store::{Key, StoreError, StoredEntry, WriteTx};
 
-/// Statements about one device: a record that is kept at hand.
+/// The number of statements about one device: enough for its record to be kept at hand.
 const SAID: usize = 24;
 
-/// A log that counts the entries that are read of it.
+/// A log that counts the entries read from it.
 struct Counting<'a, 'w> {
     tx: &'a WriteTx<'w>,
     read: Cell<usize>,
@@ -99,7 +99,7 @@ async fn accepted(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) {
     assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
-/// A node with a device of which so much is said, and what that is.
+/// A node with a device about which that much is said, and the statements.
 async fn node(maker: &Party) -> (App, Vec<Vec<u8>>) {
     let app = maker.open();
     let bodies: Vec<Vec<u8>> = (0..SAID).map(|number| said(&app, maker, number)).collect();
@@ -107,7 +107,7 @@ async fn node(maker: &Party) -> (App, Vec<Vec<u8>>) {
     (app, bodies)
 }
 
-/// What is decided of a body, which is not taken in, and how many entries are read for that.
+/// The decision about a body, which is not admitted, and how many entries are read for it.
 fn judged(app: &App, maker: &Party, body: Vec<u8>) -> (String, usize) {
     let (hosted, clock) = (app.hosted(&maker.domain).expect("is here"), app.clock().clone());
     let (domain, checked) = (hosted.number, checked(app, maker, body));
@@ -144,7 +144,7 @@ async fn of_a_long_record_an_admission_reads_what_is_new() {
     assert_eq!(read_for(&app, &maker, SAID + 1), SAID + 1, "after a start nothing is at hand");
 }
 
-/// Anybody can send in what stands there, and erasures that no owner has signed: for that no record is read.
+/// Anybody can resubmit what is in the log, and send erasures that no owner has signed: no record is read for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_strangers_send_again_and_again_reads_no_record() {
     let maker = Party::found("devices.acme.example");
@@ -190,7 +190,7 @@ async fn what_is_erased_is_not_at_hand_any_more() {
     assert_eq!([before.code(), after.code()], ["statement-erased"; 2], "no receipt is left to be given of it");
 }
 
-/// What takes long does not keep others waiting: the rest of a batch is another job.
+/// Much work must not keep others waiting: the rest of a batch becomes another job.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_ends_when_it_has_worked_enough_and_all_are_admitted_in_order() {
     let maker = Party::found("devices.acme.example");
@@ -220,7 +220,7 @@ async fn a_job_ends_when_it_has_worked_enough_and_all_are_admitted_in_order() {
     assert_eq!(places, [end, end + 1, 2, end + 2], "behind descriptor, certificate and what was said");
 }
 
-/// Where a body stands.
+/// The index of a body.
 fn place(outcome: &Outcome) -> u64 {
     match outcome {
         Outcome::Appended(unproven) => unproven.index,
@@ -229,7 +229,7 @@ fn place(outcome: &Outcome) -> u64 {
     }
 }
 
-/// Numbers that follow from a seed: a linear congruence, of which the high bits are taken (Knuth's MMIX).
+/// Numbers determined by a seed: a linear congruential generator whose high bits are used (Knuth's MMIX).
 struct Dice(u64);
 
 impl Dice {
@@ -239,7 +239,7 @@ impl Dice {
     }
 }
 
-/// What a maker says one after the other of two devices and their lots, by the dice.
+/// Statements of a maker, one after another, about two devices and their lots, chosen by the dice.
 struct Story<'a> {
     app: &'a App,
     maker: &'a Party,
@@ -257,7 +257,7 @@ impl Story<'_> {
         Some(body::parse(&self.earlier()?).expect("a body").id())
     }
 
-    /// A statement about a device, nearly always the same.
+    /// A statement about a device, nearly always the same one.
     fn say(&mut self, act: Act, revokes: bool, change: impl FnOnce(&mut Claims)) -> Vec<u8> {
         let mut said = claims(self.maker, act);
         change(&mut said);
@@ -315,8 +315,8 @@ fn told(judgement: &Judgement) -> String {
     }
 }
 
-/// What is decided of a body, and how many entries are read for that: with what is at hand, and with nothing. Then it is
-/// taken in.
+/// The decision about a body, and how many entries are read for it, both with what is at hand and without. Then the
+/// body is admitted.
 fn decided(app: &App, maker: &Party, body: Vec<u8>) -> [(String, usize); 2] {
     let (hosted, clock) = (app.hosted(&maker.domain).expect("is here"), app.clock().clone());
     let (writer, checked) = (Arc::clone(&hosted), checked(app, maker, body));
@@ -341,7 +341,7 @@ fn decided(app: &App, maker: &Party, body: Vec<u8>) -> [(String, usize); 2] {
     both
 }
 
-/// Whatever is said in whatever order, what is at hand changes no decision.
+/// Whatever is said in whatever order, what is kept at hand must not change any decision.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_what_is_at_hand_it_is_decided_as_from_nothing() {
     for seed in 1..=4 {
@@ -360,7 +360,7 @@ async fn with_what_is_at_hand_it_is_decided_as_from_nothing() {
     }
 }
 
-/// What was hidden from a copy and may be read now is judged entry by entry, each with what stands before it.
+/// What was hidden from a copy and may be read now is judged entry by entry, each given what precedes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_that_stand_there_are_judged_with_what_is_at_hand_as_from_nothing() {
     let maker = Party::found("devices.acme.example");

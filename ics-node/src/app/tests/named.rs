@@ -8,7 +8,7 @@ use super::{PERMITS, node};
 use crate::app::Reader;
 use crate::fixture::{Party, devices};
 
-/// Names lead to what is kept past the table in which news finds it.
+/// Names lead directly to what is kept, without the table in which news finds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn news_ends_what_a_name_leads_to_though_somebody_uses_it_still() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));

@@ -1,4 +1,4 @@
-//! What is said and not shown yet, for want of witnesses.
+//! What has been said but is not shown yet, because witnesses are missing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ async fn is_not_cosigned(app: &App, maker: &Party, json: &[u8]) {
     app.submit(&maker.domain, vec![body]).await.expect_err("nobody has cosigned it");
 }
 
-/// Has a domain wait for a witness that never answers, from a descriptor on that is not shown for want of it.
+/// Makes a domain wait for a witness that never answers, beginning with a descriptor that is not shown for that reason.
 async fn waits_for_witnesses(app: &App, maker: &Party) {
     let json = app.descriptor(&maker.domain, None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
@@ -32,7 +32,7 @@ async fn waits_for_witnesses(app: &App, maker: &Party) {
     is_not_cosigned(app, maker, &next.to_json()).await;
 }
 
-/// What a signer adds to his certificate is shown with the next cosignature, and what it was before until then.
+/// What a signer adds to their certificate is shown with the next cosignature; until then the former state is shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_shown_as_it_was_while_its_next_state_waits_for_witnesses() {
     let maker = Party::found("devices.acme.example");
@@ -49,7 +49,7 @@ async fn a_certificate_is_shown_as_it_was_while_its_next_state_waits_for_witness
     assert_eq!(user_ids(), Some(1));
 }
 
-/// An erasure deletes at once, and what it restates is shown with the next cosignature.
+/// An erasure deletes at once, while what it restates is shown with the next cosignature.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_is_not_unblocked_while_its_erasure_waits_for_witnesses() {
     let (maker, known) = (Party::found("devices.acme.example"), devices(1));

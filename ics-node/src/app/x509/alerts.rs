@@ -1,6 +1,6 @@
-//! Tells of certificates that end: looks again and again, and sends what is news to the address that the configuration
-//! names, and to no other. What could not be told is told with the next look, and what was told is not told again, also by
-//! a node that was started again.
+//! Reports certificates that end: checks regularly, and sends news to the address that the configuration names, and to
+//! no other. What could not be sent is sent after the next check; what was sent is not sent again, even after a
+//! restart.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::app::home::heartbeat::stopped;
 use crate::config::{AlertsConfig, Webhook};
 use crate::tls::{root_cause, stranger_client};
 
-/// Seconds until the receiver must have answered.
+/// How many seconds the receiver has to answer.
 const ANSWER_SECONDS: u64 = 10;
-/// Seconds to wait before an alert is sent again, after each time that it failed.
+/// How many seconds to wait before sending an alert again, after each failure.
 const WAITS: [u64; limits::ALERT_ATTEMPTS - 1] = [1, 4, 16];
 
-/// Alerts that were sent, and those that could not be.
+/// Counts alerts that were sent, and failed attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     sent: AtomicU64,
@@ -31,20 +31,20 @@ pub(crate) struct Alerts {
 }
 
 impl App {
-    /// How many alerts were sent, and how many attempts at it failed.
+    /// How many alerts were sent, and how many attempts failed.
     #[must_use]
     pub fn alerts(&self) -> (u64, u64) {
         let Alerts { sent, failed } = &self.0.alerts;
         (sent.load(Ordering::Relaxed), failed.load(Ordering::Relaxed))
     }
 
-    /// Looks at the certificates of this node's domains and tells of those that end, until `stop` says true.
+    /// Checks the certificates of this node's domains and reports those that end, until `stop` becomes true.
     pub async fn watch_certificates(self, config: AlertsConfig, mut stop: watch::Receiver<bool>) {
         let receiver = config.webhook.as_ref().map(Webhook::secret);
         let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let way = way(&config);
-        // What was told by a clock that was ahead may have left out what came since.
+        // Reports by a clock that was ahead may have left out what came since.
         let mut told_until = self.store().told_until(&way).filter(|until| *until <= self.clock().now());
         loop {
             tokio::select! {
@@ -67,7 +67,7 @@ impl App {
             };
             if told {
                 told_until = Some(at);
-                // Who issues nothing has nothing to note.
+                // A node that issues nothing has nothing to record.
                 if !alerts.is_empty() || !self.expiries().is_empty() {
                     self.note_told(&way, at).await;
                 }
@@ -75,7 +75,7 @@ impl App {
         }
     }
 
-    /// Where it cannot be noted, the next start tells once more: that is no reason to tell nothing.
+    /// If this cannot be recorded, the next start reports once more; that is no reason not to report.
     async fn note_told(&self, way: &str, until: Timestamp) {
         let (app, way) = (self.clone(), way.to_owned());
         if let Ok(Err(error)) = crate::background::spawn(move || app.store().note_told(&way, until)).await {
@@ -83,7 +83,7 @@ impl App {
         }
     }
 
-    /// Whether all alerts are told.
+    /// Sends alerts; returns whether all were sent.
     async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&Url>) -> bool {
         let mut told = true;
         for alert in alerts {
@@ -121,10 +121,10 @@ impl App {
     }
 }
 
-/// Why the receiver has not taken it. Each time by a client of its own: what was wrong with the authorities of this machine
-/// may have been put right.
+/// Sends an alert; the error says why the receiver has not accepted it. A new client is made each time, since something
+/// wrong with this machine's certificate authorities may have been put right.
 async fn post(alert: &ExpiryAlert, url: &Url) -> Result<(), String> {
-    // What went wrong may name the address, part of which may be a secret.
+    // The error may contain the address, part of which may be secret.
     let failed = |error: reqwest::Error| root_cause(&error.without_url());
     let client = stranger_client(url.as_str(), None).map_err(|error| error.to_string())?;
     let client = client.timeout(Duration::from_secs(ANSWER_SECONDS)).build().map_err(failed)?;
@@ -133,8 +133,8 @@ async fn post(alert: &ExpiryAlert, url: &Url) -> Result<(), String> {
     if status.is_success() { Ok(()) } else { Err(format!("the receiver answered {status}")) }
 }
 
-/// What decides whether something was told: another receiver has heard of nothing, nor has one who is to hear of it earlier.
-/// The receiver's address may be a secret.
+/// Identifies to whom and under which setting something was reported: another receiver has heard of nothing, nor has
+/// one that is now to hear earlier. It is a hash, because the receiver's address may be secret.
 fn way(AlertsConfig { webhook, before_days, .. }: &AlertsConfig) -> String {
     let receiver = webhook.as_ref().map_or("", |webhook| webhook.secret().as_str());
     HEXLOWER.encode(&Sha256::digest(format!("{before_days}\n{receiver}")))

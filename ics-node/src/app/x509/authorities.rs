@@ -1,4 +1,4 @@
-//! Issuers of descriptors as they were read. Their chains are verified once, not with each certificate.
+//! Issuers in descriptors, as parsed. Their chains are verified once, not for each certificate.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -7,18 +7,18 @@ use ics_core::descriptor::Issuer;
 use crate::app::App;
 use crate::x509::{Authority, AuthorityError};
 
-/// Issuers that are kept: more than all domains of a node have at a time.
+/// How many issuers are kept: more than all domains of a node have at a time.
 const KEPT: usize = 64;
 
-/// Those that were read.
+/// The issuers parsed so far.
 #[derive(Default)]
 pub(crate) struct Authorities(RwLock<Vec<(Issuer, Arc<Authority>)>>);
 
 impl App {
-    /// An issuer of a descriptor.
+    /// Parses an issuer of a descriptor, or returns it if it was parsed before.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not a valid issuer.
     pub(super) fn authority(&self, issuer: &Issuer) -> Result<Arc<Authority>, AuthorityError> {
         let kept = &self.0.authorities.0;
         let known = kept.read().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +35,7 @@ impl App {
         Ok(authority)
     }
 
-    /// Those of these that are issuers.
+    /// Those of these issuers that are valid.
     pub(super) fn authorities_of<'a>(&'a self, issuers: &'a [Issuer]) -> impl Iterator<Item = Arc<Authority>> + 'a {
         issuers.iter().filter_map(|issuer| self.authority(issuer).ok())
     }

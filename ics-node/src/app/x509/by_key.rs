@@ -1,5 +1,5 @@
-//! Certificates for whoever shows a key that a record names or that is a signer's, or the registrar's token: by EST and by
-//! CMP alike.
+//! Certificates for applicants who prove a key that a record names or that is a signer's, or who show the registrar's
+//! token: for EST and CMP alike.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,13 @@ use crate::app::{App, AppError};
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Csr, RequestError, Wanted, is_only_of_revoked, sha256};
 
-/// Somebody who has shown who he is, and of which sort the certificate is to be.
+/// An applicant who has proved who they are, and what certificate they ask for.
 pub(super) struct Applicant<'a> {
     pub(super) domain: &'a DomainName,
     pub(super) profile: &'a str,
-    /// The issuer, where it is to be another one than that of now.
+    /// The issuer, if another one than the present one is wanted.
     pub(super) issuer: Option<&'a str>,
-    /// The key by which he has shown it.
+    /// The key by which the applicant has proved who they are.
     pub(super) proven: Option<KeyPin>,
     pub(super) requester: Requester,
     pub(super) identity: IdentityId,
@@ -31,12 +31,13 @@ impl App {
     /// Issues what an applicant asks for.
     ///
     /// # Errors
-    /// When his key shows nothing any more, the request is called after another thing, or as [`App::certify`].
+    /// When the applicant's key no longer proves anything, the request has another thing's name as subject, or as
+    /// [`App::certify`].
     pub(super) async fn issue_to(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<Issued, CertifyError> {
         let &Applicant { domain, profile, issuer, requester, identity, proven } = applicant;
         let unknown = || CertifyError::UnknownProfile { domain: domain.clone(), profile: excerpt(profile) };
         let profile: ProfileName = profile.parse().map_err(|_| unknown())?;
-        // A key that others may have as well shows no longer who comes.
+        // A key that others may have as well does not show who is asking.
         if let (Requester::Identity(_), Some(proven)) = (requester, proven) {
             self.check_shows(domain, &identity, *proven.as_bytes())?;
         }
@@ -44,7 +45,7 @@ impl App {
         self.certify_request(&Application { domain, requester, identity, profile: &profile, issuer }, csr).await
     }
 
-    /// Whether a key still shows that this thing comes.
+    /// Checks that a key still shows that this thing itself is asking.
     pub(super) fn check_shows(&self, domain: &DomainName, id: &IdentityId, spki: [u8; 32]) -> Result<(), CertifyError> {
         let unproven = |text: &str| Err(CertifyError::Unproven(text.to_owned()));
         if self.is_given_up(domain, spki)? {
@@ -74,9 +75,10 @@ impl App {
         )
     }
 
-    /// Common names that are no hosts may be anything, and nothing of them comes into the certificate. But they name no
-    /// other thing than the one that shows itself (RFC 9483, 4.1), or the client takes what it gets for that one's. What
-    /// the client may not read counts as no thing here: a refusal would tell that it is there.
+    /// Checks the common names of a request that are not hosts. They may be anything, and none of them enters the
+    /// certificate; but they must not name another thing than the one that shows itself (RFC 9483, 4.1), or the client
+    /// takes the certificate for one of that thing. Things that the client may not read are ignored: a refusal would
+    /// reveal them.
     fn check_subject(&self, applicant: &Applicant<'_>, csr: &Csr) -> Result<(), CertifyError> {
         let reader = match (applicant.requester, applicant.proven) {
             (Requester::Operator, _) => Reader::Operator,
@@ -105,8 +107,8 @@ impl App {
         Ok(())
     }
 
-    /// Who comes by a key, and for which thing: a thing for itself, a signer of the domain for the one whose names stand in
-    /// his request.
+    /// Who is asking with a key, and for which thing: a thing for itself, a signer of the domain for the thing whose
+    /// names are in the request.
     pub(super) fn comes_by(
         &self,
         domain: &DomainName,
@@ -122,7 +124,7 @@ impl App {
         Ok((requester, id))
     }
 
-    /// Who shows himself by a key: the thing whose it is, or else, where no record names it, a signer of the domain.
+    /// Who proves themselves with a key: the thing that has it or, if no record names it, a signer of the domain.
     pub(super) fn requester_by(&self, domain: &DomainName, key: KeyPin) -> Result<Requester, CertifyError> {
         let spki = *key.as_bytes();
         let error = match self.holder_of(domain, spki) {
@@ -140,7 +142,7 @@ impl App {
         Err(shows_nobody(error))
     }
 
-    /// The signer of the domain whose key this is, by its digest, if it may sign now and was not given up.
+    /// The signer of the domain who has this key, given by its digest, if it may sign now and was not given up.
     fn signer_with(&self, domain: &DomainName, spki: [u8; 32]) -> Result<Option<Fingerprint>, CertifyError> {
         if self.is_given_up(domain, spki)? {
             return Ok(None);
@@ -148,14 +150,14 @@ impl App {
         let hosted = self.hosted(domain)?;
         let (said, now) = (self.sight(&hosted)?.domain, self.clock().now());
         let is_it = |key: &PublicKey| key.to_spki_der().is_some_and(|der| sha256(&der) == spki);
-        // Anybody may show any key: whether one may sign is asked only of the certificates that have this one.
+        // Anybody may show any key, so whether one may sign is checked only for the certificates that have this key.
         let mut its = said.certificates().filter(|it| it.public_keys().any(is_it));
         let its = its.find(|it| it.signing_keys(now).any(is_it) && !said.is_key_compromised(&it.primary()));
         Ok(its.map(Certificate::primary))
     }
 
-    /// Whom a signer means: the only thing that has all the names in his request. One that he may not read and over which he
-    /// has no role is to him as if it were not there.
+    /// The thing that a signer means: the only one that has all the names in the request. A thing that the signer may
+    /// not read, and over which the signer has no role, looks as if it did not exist.
     fn meant_by_signer(
         &self,
         domain: &DomainName,
@@ -163,7 +165,7 @@ impl App {
         csr: &Csr,
     ) -> Result<IdentityId, CertifyError> {
         if sha256(&csr.spki) == *key.as_bytes() {
-            // It would show the thing from then on, and no longer him.
+            // From then on it would identify the thing and no longer the signer.
             return Err(CertifyError::Key("it is the signer's own, and the thing has another".to_owned()));
         }
         if csr.wanted.is_empty() {
@@ -183,8 +185,9 @@ impl App {
         if has_role || self.readable(Reader::Key(key), &sight, &id)?.is_some() { Ok(id) } else { Err(unknown()) }
     }
 
-    /// Whom a registrar means: the thing that he names, and the only one that has all the names in the request. He passes
-    /// on what a device has written, so where these are two, nothing is issued to either.
+    /// The thing that a registrar means: the one named by the registrar, which must also be the only one with all the
+    /// names in the request. The registrar passes on what a device has written; if the two differ, nothing is issued to
+    /// either.
     pub(super) fn meant_by_registrar(
         &self,
         domain: &DomainName,
@@ -203,7 +206,7 @@ impl App {
         Ok(id)
     }
 
-    /// The only thing that a text means which is an id, a name, or a serial number.
+    /// The only thing that a text means, as an id, a name or a serial number.
     fn called(&self, domain: &DomainName, text: &str) -> Result<IdentityId, CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(excerpt(text));
         let lookup: Lookup = text.parse().or_else(|_| format!("serial:{text}").parse()).map_err(|_| unknown())?;
@@ -216,8 +219,8 @@ impl App {
         }
     }
 
-    /// The certificates from the issuers of a domain up to their roots, DER. Whoever asks believes all of them (RFC 7030,
-    /// 4.1.3), so no issuer is among them whose key is declared compromised.
+    /// The certificates from the issuers of a domain up to their roots, as DER. Clients trust all of them (RFC 7030,
+    /// 4.1.3), so issuers whose keys are declared compromised are left out.
     pub(super) fn authority_certificates(&self, domain: &DomainName) -> Result<Vec<Vec<u8>>, AppError> {
         let authorities = self.authorities(domain)?;
         let hosted = self.hosted(domain)?;
@@ -236,13 +239,13 @@ impl App {
     }
 }
 
-/// What a common name can mean: an id or a name as it stands, or a serial number or host without its scheme.
+/// What a common name can mean: an id or name as it stands, or a serial number or host without its scheme.
 fn meanings(text: &str) -> impl Iterator<Item = Lookup> {
     [text.to_owned(), format!("serial:{text}"), format!("host:{text}")].into_iter().filter_map(|text| text.parse().ok())
 }
 
-/// Why a key that was proved says of no thing that it comes. What the records are of that name it, may be hidden from
-/// whoever shows it: that there are several is enough for him.
+/// Why a key that was proved identifies no thing. The records that name it may be hidden from the applicant, who is
+/// told only that there are several.
 fn shows_nobody(error: CertifyError) -> CertifyError {
     let text = match error {
         CertifyError::UnknownIdentity(_) => "no record here names the key of the certificate shown",

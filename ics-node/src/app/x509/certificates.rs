@@ -1,6 +1,6 @@
 //! The inventory of what a domain has issued: who holds what, signed by whom, ending when, revoked why. It is read from
-//! the log a page at a time, in the order of the log or of the hours in which certificates end, so that nothing hangs on
-//! how many there are.
+//! the log a page at a time, in log order or by the hours in which certificates end, so its cost does not depend on how
+//! many there are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,39 +25,40 @@ use crate::app::{App, AppError, Reader};
 use crate::store::Certified;
 use crate::x509::{Reason, State, because};
 
-/// Entries and hours that are looked at for one page; it may then be short, or empty, and still have a next one.
+/// How many entries and hours are looked at for one page; it may then be short or even empty, and still have a next
+/// one.
 const LOOKS_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
-/// Entries of the log, whatever they are, that one page is of for whoever may not see all of them.
+/// How many entries of the log, of whatever kind, one page covers for a reader who may not see all of them.
 const STRETCH: u64 = LOOKS_PER_PAGE as u64;
 
-/// In which order certificates are looked through.
+/// The order in which certificates are looked through.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Walk {
-    /// As they were issued.
+    /// In the order of issue.
     Issued {
-        /// To this thing only.
+        /// Only those issued to this thing.
         to: Option<IdentityId>,
     },
     /// By the hour in which they end, within these times.
     Ends {
-        /// The first.
+        /// The beginning of the period.
         from: Timestamp,
-        /// Behind the last.
+        /// The end of the period, exclusive.
         before: Timestamp,
     },
 }
 
-/// Where a walk goes on: in an hour, if it goes by hours, at an index of the log.
+/// Where a walk continues: in an hour (if it goes by hours), at an index of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) struct Cursor {
     hour: Option<u64>,
     index: u64,
 }
 
-/// What one step of a walk has found.
+/// The result of one step of a walk.
 pub(in crate::app) struct Step {
     pub(in crate::app) issued: Vec<Logged>,
-    /// Entries and hours that were looked at.
+    /// How many entries and hours were looked at.
     pub(in crate::app) looks: usize,
     pub(in crate::app) next: Option<Cursor>,
 }
@@ -66,7 +67,7 @@ impl App {
     /// A page of the certificates that a domain has issued to things that the reader may read.
     ///
     /// # Errors
-    /// When the domain is not here or the query is malformed.
+    /// When the domain is not held here, or the query is malformed.
     pub fn certificates(
         &self,
         reader: Reader,
@@ -84,8 +85,8 @@ impl App {
         if !is_open {
             return Ok(CertificatePage { as_of: self.as_of(&sight), items: Vec::new(), next: None });
         }
-        // Where enough was looked at, and in which hour, hangs on what is hidden. Whoever may not see all goes over
-        // stretches of the log instead, which end where they do whatever stands in them.
+        // Where a page ends, and in which hour, would depend on hidden entries. So readers who may not see everything
+        // go over fixed stretches of the log instead, whatever those contain.
         let by_stretches = !matches!(walk, Walk::Issued { to: Some(_) }) && !self.is_shown_all(reader, &sight.domain);
         let walk = if by_stretches { Walk::Issued { to: None } } else { walk };
         let mut at = match &query.after {
@@ -96,7 +97,8 @@ impl App {
         let behind = by_stretches.then(|| at.index.saturating_add(STRETCH)).filter(|behind| *behind < size);
         let (mut items, mut looks, mut next) = (Vec::new(), 0, None);
         'page: while by_stretches || looks < LOOKS_PER_PAGE {
-            // A full page goes on to what the next one begins with: it has one only for what its reader may read.
+            // A full page looks as far as the first item of the next one: it has a next page only if there is more that
+            // its reader may read.
             let step = self.step(&sight, walk, (at, behind.unwrap_or(size)), (limit - items.len()).max(1))?;
             looks += step.looks;
             for issued in &step.issued {
@@ -117,7 +119,7 @@ impl App {
         Ok(CertificatePage { as_of: self.as_of(&sight), items, next })
     }
 
-    /// The next statements of a walk, so many at most, of those before an index.
+    /// The next statements of a walk before the index `end`, at most `limit`.
     pub(super) fn step(
         &self,
         sight: &Sight<'_>,
@@ -152,8 +154,8 @@ impl App {
         Ok(Step { issued, looks: page.indices.len() + 1, next })
     }
 
-    /// The record of a thing that is one of many, and to which this was issued, at a time. What is only listed shall not
-    /// drive out of memory what is asked for, and is not made ready for it.
+    /// The record, at a time, of a thing to which this was issued, as one of many in a listing. A listing must not
+    /// displace from memory what is asked for, so it adds nothing there.
     pub(super) fn record_in_passing(
         &self,
         sight: &Sight<'_>,
@@ -170,7 +172,7 @@ impl App {
         }
     }
 
-    /// What is to be said of a certificate, if the reader may read its holder.
+    /// The description of a certificate, if the reader may read its holder.
     pub(super) fn certificate_info(
         &self,
         reader: Reader,
@@ -202,17 +204,17 @@ impl App {
             state: state_word(state),
             revoked: revocation(&record, issued.index(), state),
             renew: renewal(&named, now).filter(|_| state == State::Good),
-            // What is revoked needs none; of what has ended it says that nothing was missed.
+            // A revoked certificate needs no renewal; for one that has ended this says that no renewal was missed.
             renewed: state_word(state) != CertificateState::Revoked && self.is_renewed(sight, &record, issued)?,
         }))
     }
 }
 
 impl App {
-    /// Whether the holder of a certificate has a later one in its place: of the same profile, in force, and for its names.
-    /// It may end with the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is
-    /// watched, too. Who answers OCSP needs one of each authority for which he does. Where it is not known what stands in
-    /// both, as at a mirror, the profile decides alone.
+    /// Whether the holder of a certificate has a later one in its place: of the same profile, in force, and for its
+    /// names. The later one may end with the former or before it, because its authority ends or the profile has become
+    /// shorter; its own end is watched, too. A holder that answers OCSP needs one from each authority for which it
+    /// does. If the contents of both are not known, as at a mirror, the profile alone decides.
     fn is_renewed(&self, sight: &Sight<'_>, record: &Record, issued: &Logged) -> Result<bool, AppError> {
         let reason = &issued.claims().reason;
         let rules = sight.domain.descriptor().certificates.as_ref();
@@ -274,7 +276,7 @@ const fn hour_of(at: Timestamp) -> u64 {
     at.as_seconds() / 3600
 }
 
-/// Whether a statement has what it was looked for by: hashes collide.
+/// Whether a statement really has the postings that were looked up, since hashes collide.
 fn has(issued: &Logged, wanted: &[Posting]) -> bool {
     let postings = postings(issued);
     wanted.iter().all(|posting| postings.contains(posting))
@@ -306,13 +308,13 @@ fn revocation(record: &Record, index: u64, state: State) -> Option<CertificateRe
     })
 }
 
-/// Where no status holds a certificate back, and nobody has said why.
+/// The explanation if no status holds a certificate back and nobody has given a reason.
 fn unvouched(record: &Record, reason: Reason) -> Option<String> {
     let is_held = reason == Reason::CertificateHold && !record.effect().blocks();
     (is_held && record.vouched.is_empty()).then(|| "nobody vouches for its holder any more".to_owned())
 }
 
-/// Why, in the words of who said so. The reason of a withdrawal is that of RFC 5280, and who asked for it.
+/// The reason given by whoever said so. The reason of a withdrawal consists of one of RFC 5280 and of who asked for it.
 fn why(listed: &Listed) -> Option<String> {
     let reason = listed.reason.as_deref()?;
     match listed.act {
@@ -328,8 +330,8 @@ fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
     Some(RenewalWindow { from, until })
 }
 
-/// Whether a later certificate serves for whatever a former one did: it has all of its names that the record still gives
-/// and the profile still takes, and all of its uses that the profile still has.
+/// Whether a later certificate can do everything that a former one did: it has all of the former's names that the
+/// record still gives and the profile still takes, and all of its uses that the profile still has.
 fn serves(later: &Certified, former: &Certified, record: &Record, profile: Option<&CertificateProfile>) -> bool {
     let is_given = |name: &&Name| record.names.iter().any(|given| given.value == **name);
     let is_taken = |name: &&Name| profile.is_none_or(|it| it.takes(name));

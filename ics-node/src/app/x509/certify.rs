@@ -1,34 +1,34 @@
-//! Issuing X.509 certificates to what the record knows, and taking them back. Every door (ACME, EST, the command line)
-//! comes through here.
+//! Issues X.509 certificates to what the record knows, and revokes them. Every interface (ACME, EST, CMP, the command
+//! line) goes through here.
 //!
 //! What is fixed:
 //!
-//! - [`App::certify`] issues: the caller says who asks ([`Requester`], which he has authenticated) and for which
-//!   identity; the record, the profile of the descriptor and the issuer's own certificate say whether and what.
+//! - [`App::certify`] issues: the caller says who asks ([`Requester`], whom it has authenticated) and for which
+//!   identity; the record, the descriptor's profile and the issuer's own certificate decide whether and what.
 //! - A certificate leaves this function only once a statement of act `issued` stands in the domain's log, signed by the
-//!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
+//!   key that signed the certificate, in the role `issuer`. It adds three names to the record: the serial number
 //!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
 //!   `until` are its validity, its reason is the name of the profile. So any of the names finds the thing, and what was
-//!   issued, to whom and as what is read from the log alone. Where the domain demands witnesses, they have cosigned that.
-//!   For which hosts and uses it is, the log does not say, since nobody could take that out of its copies: this node keeps
-//!   it beside its entry ([`Certified`]).
-//! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
-//!   no race gets past that.
+//!   issued, to whom and as what is read from the log alone. If the domain demands witnesses, they have cosigned it.
+//!   The log does not say for which hosts and uses it is, since nobody could remove that from its copies: this node
+//!   keeps it beside its entry ([`Certified`]).
+//! - The log refuses `issued` about anything that a status blocks, judged at the place where the entry would stand: no
+//!   interface and no race gets around that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
-//!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
-//!   The withdrawal is signed by the key that has issued the certificate, be it the issuer's still or a former one's: the
-//!   log takes it from nobody else.
-//! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
-//!   that the profile names, and nothing gets it for itself. It comes from the authority itself for which its holder is
-//!   to answer (RFC 6960, 4.2.2.2), so a former one still gives such certificates, and no others.
-//! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and all that
-//!   it has are revoked with the first.
-//! - What was issued while somebody had another certificate revoked, by who had looked at the record before, is on hold
-//!   from the beginning: no lock is needed between the look and the entry.
-//! - Whoever has a certificate revoked that is not his own is named in the reason (`privilegeWithdrawn; asked by …`). Then
-//!   its key gets no other one, and where a signer asked who sets the thing's status, nor does the thing, by any door,
-//!   until a newer status that permits lifts it.
-//! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
+//!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is
+//!   stored. The withdrawal is signed by the key that issued the certificate, whether that of the present issuer or of
+//!   a former one: the log accepts it from nobody else.
+//! - An OCSP responder speaks for the issuer, so only the operator, or a signer in a role that the profile names, can
+//!   ask for such a certificate, and no thing gets one for itself. It comes from the authority for which its holder is
+//!   to answer (RFC 6960, 4.2.2.2), so a former authority still issues such certificates, and no others.
+//! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and with
+//!   the first certificate all others of the key are revoked.
+//! - If a request looked at the record before somebody had another certificate revoked and is logged after, its
+//!   certificate is on hold from the beginning: no lock is needed between the look and the entry.
+//! - Somebody who has another's certificate revoked is named in the reason (`privilegeWithdrawn; asked by …`). Then its
+//!   key gets no other certificate; and if a signer who sets the thing's status asked, neither does the thing, through
+//!   any interface, until a newer status that permits lifts it.
+//! - [`CertifyError::fault`] says whose fault an error is, so that each face can express it in its protocol.
 
 mod error;
 mod issuing;
@@ -68,11 +68,11 @@ use crate::x509::{
     is_key_compromised, issuer_id, sha256,
 };
 
-/// Why a key gets no certificate that a stolen key of an issuer has certified.
+/// Why a key that was certified by a stolen issuer key gets no certificate.
 const BY_THIEF: &str = "a certificate of it is of an issuer that is declared compromised, and it is not the thing's own key, \
                         so whoever had the issuer's key may have chosen it; make a new one, and ask with that";
 
-/// Why a key gets no certificate that others have, or had.
+/// Why a key that others have, or had, gets no certificate.
 const GIVEN_UP: &str = "it was given up as compromised, and stays so when the owners lift that: make a new one, and \
                         ask with that; where it is the thing's own, `ics replace` gives the thing another";
 
@@ -81,24 +81,24 @@ const GIVEN_UP: &str = "it was given up as compromised, and stays so when the ow
 pub struct IssuerKey {
     /// The key.
     pub signer: Arc<dyn Signer + Send + Sync>,
-    /// Its OpenPGP certificate, canonical.
+    /// Its OpenPGP certificate, in canonical form.
     pub certificate: Arc<[u8]>,
-    /// The X.509 certificate by which it answers OCSP in the place of an issuer whose key is elsewhere.
+    /// The X.509 certificate with which it answers OCSP on behalf of an issuer whose key is elsewhere.
     pub answers_by: Option<Arc<ResponderCertificate>>,
 }
 
-/// On whose behalf somebody asks. The face has authenticated him.
+/// On whose behalf a request is made. The face has authenticated the requester.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
     /// The thing itself: it has proved to hold a key that the record gives it.
     Identity(IdentityId),
-    /// A signer, by primary fingerprint: the profile names the roles over the thing in which he may ask.
+    /// A signer, by primary fingerprint: the profile names the roles over the thing in which a signer may ask.
     Signer(Fingerprint),
     /// The node's operator, as a registrar who knows the thing by other means.
     Operator,
 }
 
-/// What is asked for.
+/// An application for a certificate.
 #[derive(Debug, Clone, Copy)]
 pub struct Application<'a> {
     /// The domain whose record is asked, and whose issuer signs.
@@ -107,55 +107,55 @@ pub struct Application<'a> {
     pub requester: Requester,
     /// For which thing.
     pub identity: IdentityId,
-    /// The sort of certificate.
+    /// The profile of the certificate.
     pub profile: &'a ProfileName,
-    /// Which of the domain's issuers signs, by its name in addresses ([`crate::x509::issuer_id`]); that of now unless
-    /// told. A former one certifies only who answers OCSP for it.
+    /// Which of the domain's issuers signs, by its name in addresses ([`crate::x509::issuer_id`]); by default the
+    /// present one. A former one certifies only OCSP responders for itself.
     pub issuer: Option<&'a str>,
 }
 
 /// A certificate that stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// The certificate, DER.
+    /// The certificate, as DER.
     pub certificate: Vec<u8>,
-    /// Those above it, DER, from its issuer up to the root.
+    /// Its issuers, as DER, up to the root.
     pub chain: Vec<Vec<u8>>,
     /// Its serial number.
     pub serial: SerialNumber,
-    /// The names that stand in it.
+    /// The names in it.
     pub names: BTreeSet<Name>,
-    /// From when on it is valid.
+    /// The beginning of its validity.
     pub not_before: Timestamp,
-    /// Until when; without end if absent.
+    /// The end of its validity; `None` if it has none.
     pub not_after: Option<Timestamp>,
     /// The index of its statement in the domain's log.
     pub index: u64,
 }
 
 impl Issued {
-    /// Its statement stands in the log.
+    /// The certificate, once its statement stands in the log.
     fn at(self, domain: &DomainName, index: u64) -> Self {
         tracing::info!(%domain, serial = %self.serial, index, "a certificate was issued");
         Self { index, ..self }
     }
 
-    /// The certificate and those above it up to the root, PEM.
+    /// The certificate and its issuers up to the root, as PEM.
     #[must_use]
     pub fn pem_chain(&self) -> String {
         core::iter::once(&self.certificate).chain(&self.chain).map(|der| certificate_pem(der)).collect()
     }
 }
 
-/// A certificate that is signed and of which the log says nothing yet: nobody gets it before it does.
+/// A certificate that is signed but not yet in the log: nobody gets it before it is.
 pub(super) struct Unlogged {
     for_log: ForLog,
     issued: Issued,
 }
 
 impl Unlogged {
-    /// It was asked for by who holds the place of a host, and that may be somebody else tomorrow: the certificate is good
-    /// for that host, and its key does not show that the thing comes.
+    /// For a certificate that was requested by whoever controls a host, which may be somebody else tomorrow: it is good
+    /// for that host, but its key does not show that the thing itself is asking.
     pub(super) fn of_place(mut self) -> Self {
         self.for_log.shows_nobody();
         self
@@ -166,13 +166,14 @@ impl App {
     /// Issues a certificate for a request (PKCS #10, DER), and names it in the record.
     ///
     /// # Errors
-    /// When the request, the record, the descriptor or the issuer do not allow it, or the domain waits for its witnesses;
-    /// nothing is stored then. Or when the witnesses are away from then on: then it is in the log, and nobody gets it.
+    /// When the request, the record, the descriptor or the issuer do not allow it, or the domain waits for its
+    /// witnesses; nothing is stored then. Or when the witnesses become unavailable after that: then it is in the log,
+    /// but nobody gets it.
     pub async fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
         self.certify_request(application, &Csr::parse(csr)?).await
     }
 
-    /// The same for a request that was read.
+    /// As [`App::certify`], for a parsed request.
     pub(super) async fn certify_request(
         &self,
         application: &Application<'_>,
@@ -190,7 +191,7 @@ impl App {
         self.sign_known(&issuing, application, &known, csr)
     }
 
-    /// Signs a certificate for a request, where request and record are at hand, and what the log is to say of it.
+    /// Signs a certificate when request and record are at hand, and prepares what the log is to say about it.
     pub(super) fn sign_known(
         &self,
         issuing: &Issuing<'_>,
@@ -220,7 +221,7 @@ impl App {
         let claims = Claims {
             names: vec![serial.name(), Name::Spki(sha256(&csr.spki)), Name::Certificate(sha256(&certificate))],
             from: Some(not_before),
-            // The last second belongs to it.
+            // The validity includes its last second.
             until: not_after.map(|at| at.plus_millis(1000)),
             reason: Some(application.profile.to_string()),
             ..claims_of(application.domain, Act::Issued)?
@@ -231,8 +232,8 @@ impl App {
         Ok(Unlogged { for_log, issued })
     }
 
-    /// The names that a certificate may have: those of the thing, and none that are those of a certificate. A host name or
-    /// a URN that another thing has as well fits neither; serial numbers are their maker's, and those of two may be alike.
+    /// The names that a certificate may have: those of the thing, but not those of its certificates. A host name or URN
+    /// that another thing also has is left out; serial numbers are each maker's own, so two things may share one.
     pub(super) fn names_for(
         &self,
         sight: &Sight<'_>,
@@ -276,8 +277,8 @@ impl App {
         }
     }
 
-    /// The identity of a domain whose record names this key (SHA-256 of a SubjectPublicKeyInfo), be it its own or that
-    /// of a certificate that was issued to it and is in force.
+    /// The identity of a domain whose record names this key (SHA-256 of a SubjectPublicKeyInfo), either its own key or
+    /// that of a certificate that was issued to it and is in force.
     ///
     /// # Errors
     /// When there is none, or several.
@@ -285,7 +286,7 @@ impl App {
         self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
     }
 
-    /// What is read of a domain whose home is here: others issue nothing.
+    /// The sight of a domain that is at home here: other nodes do not issue.
     pub(super) fn issues_here<'a>(&'a self, hosted: &'a Hosted) -> Result<Sight<'a>, CertifyError> {
         if hosted.part != Part::Home {
             return Err(no_issuer(hosted, "its home is another node".to_owned()));
@@ -293,12 +294,12 @@ impl App {
         Ok(self.sight(hosted)?)
     }
 
-    /// The domain's issuer, if it issues here.
+    /// The domain's present issuer, if it issues here.
     pub(super) fn issuing<'a>(&'a self, sight: &'a Sight<'a>) -> Result<Issuing<'a>, CertifyError> {
         self.issuing_by(sight, None)
     }
 
-    /// The same of one of its issuers, by its name in addresses.
+    /// As `issuing`, for one of its issuers, by its name in addresses.
     fn issuing_by<'a>(&'a self, sight: &'a Sight<'a>, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
         let (hosted, rules) = (sight.hosted, rules_of(sight)?);
         let missing = |reason: String| no_issuer(hosted, reason);
@@ -311,7 +312,7 @@ impl App {
                 missing(format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names"))
             })?,
         };
-        // Nothing outlives its issuer, so there is nothing left that it could give.
+        // Nothing outlives its issuer, so there is nothing left that it could issue.
         if authority.not_after <= self.clock().now() {
             let ends = authority.not_after;
             return Err(missing(format!(
@@ -333,7 +334,7 @@ impl App {
         self.0.keys.issuers.iter().find(is_its).cloned()
     }
 
-    /// The record of a thing, and what is said about it.
+    /// The record of a thing, and the statements about it.
     pub(super) fn known_of(
         &self,
         issuing: &Issuing<'_>,
@@ -343,7 +344,7 @@ impl App {
         self.resolve_again(issuing.sight, id, &[])?.ok_or_else(unknown)
     }
 
-    /// A key that somebody else has, or had, gets no certificate, whoever brings it.
+    /// Refuses a key that somebody else has or had, whoever brings it.
     fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
         let name = Name::Spki(sha256(&csr.spki));
         let sight = issuing.sight;
@@ -394,13 +395,13 @@ fn rules_of<'s>(sight: &'s Sight<'_>) -> Result<&'s Certificates, CertifyError> 
     rules.ok_or_else(|| no_issuer(sight.hosted, "its descriptor says nothing of certificates".to_owned()))
 }
 
-/// Whether it is the key that makes the thing what it is, of what is said about the thing: no thief chose that, whoever has
-/// certified it.
+/// Whether it is the key that gives the thing its identity, according to the statements about the thing: no thief chose
+/// that key, whoever has certified it.
 fn is_own_key(csr: &Csr, about: &[Logged]) -> bool {
     key_among(about).and_then(|(key, _)| key.to_spki_der()).is_some_and(|own| own == csr.spki)
 }
 
-/// What an issuer says in that role.
+/// Claims in the role of an issuer.
 fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
     let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
     Ok(Claims::new(act, role, domain.clone()))

@@ -1,6 +1,6 @@
-//! CMP (RFC 9810, in the profile of RFC 9483): certificates asked for and taken back by messages that are signed
-//! themselves, whatever carries them. As with EST the key counts by which a message is signed, and the record says whose
-//! that is, or it is a signer's; or the registrar's token protects it.
+//! CMP (RFC 9810, in the profile of RFC 9483): certificates are requested and revoked by messages that are signed
+//! themselves, whatever transports them. As with EST, what counts is the key that signs a message: the record says
+//! whose it is, or it is a signer's. Alternatively the registrar's token protects the message.
 
 mod tell;
 
@@ -30,22 +30,22 @@ use crate::cmp::{
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Reason, RequestError, SerialNumber, State, Wanted, oid, sha256};
 
-/// Who asks, and where.
+/// The context of a message: where it was sent, and by whom.
 #[derive(Debug)]
 pub struct CmpRequest {
     /// The domain.
     pub domain: DomainName,
-    /// The profile that the path names; see [`Header::profile`].
+    /// The profile named in the path; see [`Header::profile`].
     pub profile: Option<String>,
-    /// Their issuer, where it is to be another one than that of now.
+    /// The issuer, if another one than the present one is wanted.
     pub issuer: Option<String>,
-    /// Who is connected: that bounds what is signed for strangers.
+    /// The connected client; limits what is signed for strangers.
     pub asker: Asker,
 }
 
 impl CmpRequest {
-    /// The profile of the certificates that are asked for. No signature covers the path: where the message names a profile,
-    /// that decides, and a path that names another one is a mistake, or somebody on the way has changed it.
+    /// The profile of the requested certificates. The path is not covered by a signature, so the message's own profile
+    /// decides if it names one; a path that names another is a mistake, or was changed on the way.
     fn profile(&self, header: &Header) -> Result<String, Failure> {
         match (header.profile()?, &self.profile) {
             (Some(named), Some(path)) if named != *path => {
@@ -62,7 +62,7 @@ impl CmpRequest {
     }
 }
 
-/// What a request came to: what is needed to answer it.
+/// The outcome of a request, with what is needed to answer it.
 enum Outcome {
     Issued {
         asked: Box<Enrolment>,
@@ -71,7 +71,7 @@ enum Outcome {
         waits_until: Option<Timestamp>,
     },
     Revoked,
-    /// Whether he says it for the first time.
+    /// Whether this confirmation is the first.
     Confirmed {
         is_new: bool,
     },
@@ -79,13 +79,14 @@ enum Outcome {
 }
 
 impl App {
-    /// Answers a message of CMP with another one, DER.
+    /// Answers a CMP message with another one, as DER.
     ///
     /// # Errors
-    /// When nothing can be answered: the domain issues no certificates here, or it is no message. All else the answer says.
+    /// When no answer is possible: the domain issues no certificates here, or this is not a message. All other errors
+    /// are part of the answer.
     pub async fn cmp(&self, asked: &CmpRequest, der: &[u8]) -> Result<Vec<u8>, AppError> {
         let message = Message::parse(der).map_err(|failure| AppError::new(Code::BadCsr, failure.text))?;
-        // Whoever issues here signs what is answered: nothing is done before it is clear that he can.
+        // The issuer signs the answer, so nothing is done before it is clear that it can.
         let hosted = self.hosted(&asked.domain)?;
         let sight = self.issues_here(&hosted).map_err(AppError::from)?;
         let issuing = self.issuing(&sight).map_err(AppError::from)?;
@@ -98,8 +99,8 @@ impl App {
         self.cmp_reply((asked, &issuing), &message, (sender, nonce), &outcome)
     }
 
-    /// The message that says what a request came to, protected: by the secret by which the request was, else by the key of
-    /// whoever issues.
+    /// The message that reports the outcome of a request. It is protected by the secret if the request was, otherwise
+    /// by the key of the issuer.
     fn cmp_reply(
         &self,
         (asked, issuing): (&CmpRequest, &Issuing<'_>),
@@ -108,8 +109,8 @@ impl App {
         outcome: &Result<Outcome, Failure>,
     ) -> Result<Vec<u8>, AppError> {
         let authority = &issuing.authority;
-        // Anybody can make a key and be refused by it, so each has only so much signed that changes nothing; without a
-        // signature a refusal counts for less, and is one all the same.
+        // Anybody can make a key and be refused, so each client gets only a limited number of signatures on answers
+        // that change nothing; an unsigned refusal counts for less but is still a refusal.
         let changes =
             matches!(outcome, Ok(Outcome::Issued { .. } | Outcome::Revoked | Outcome::Confirmed { is_new: true }));
         let is_signed = changes || self.may_sign_for(asked.asker);
@@ -148,7 +149,7 @@ impl App {
         header.check(now)?;
         let (party, transaction) = (sender.party(), header.transaction());
         match Request::of(message)? {
-            // What anybody may know needs no name.
+            // What anybody may know needs no authentication.
             Request::Question(question) => self.cmp_tell(asked, header, question).await.map(Outcome::Told),
             _ if sender == Protection::None => {
                 let text = "the message is not protected: it is signed by a key that a record names or a signer's, with its \
@@ -156,8 +157,8 @@ impl App {
                 Err(Failure::new(FailureInfo::BadMessageCheck, text))
             }
             Request::Confirmation(said) => self.cmp_confirm(&asked.domain, message, sender, said.as_ref()).await,
-            // Whoever could not read an answer of ours takes no certificate from it. That is acknowledged as well where no
-            // certificate waits, or waits no more (RFC 9810, 5.3.21).
+            // A client that could not read our answer does not accept the certificate in it. The error is acknowledged
+            // even if no certificate is waiting, or no longer (RFC 9810, 5.3.21).
             Request::Error if self.0.cmp.is_waiting(party, transaction, now) => {
                 self.cmp_confirm(&asked.domain, message, sender, None).await
             }
@@ -195,7 +196,7 @@ impl App {
         let profile = asked.profile(&message.header)?;
         self.cmp_begin(domain, message, sender, requester)?;
         if let Some(old) = &enrolment.updates {
-            // A signer who asks for a thing has a key of his own.
+            // A signer who asks on behalf of a thing has another key than the thing.
             let own = proven.filter(|_| matches!(requester, Requester::Identity(_)));
             self.check_update(domain, &identity, own, old).map_err(refused)?;
         }
@@ -204,7 +205,7 @@ impl App {
         self.issue_to(&applicant, csr).await.map_err(refused)
     }
 
-    /// Begins a transaction of somebody who is known: of strangers nothing is remembered, or they would use up the room.
+    /// Begins a transaction of a known requester. Nothing is remembered about strangers, who could use up the room.
     fn cmp_begin(
         &self,
         domain: &DomainName,
@@ -220,8 +221,9 @@ impl App {
         self.0.cmp.begin(sender.party(), message.header.transaction(), share, self.clock().now())
     }
 
-    /// How many transactions a signer may have begun lately. One whom the descriptor names asks for many things. The log
-    /// also has certificates of those who were granted a role over one thing only: they get no more than a thing.
+    /// How many transactions a signer may have begun lately. A signer whom the descriptor names asks on behalf of many
+    /// things. The log also has certificates of signers who were merely granted a role over one thing: they may have no
+    /// more than a thing may.
     fn cmp_share(&self, domain: &DomainName, signer: &Fingerprint) -> Result<usize, Failure> {
         let hosted = self.hosted(domain).map_err(|error| failed(&error))?;
         let said = self.sight(&hosted).map_err(|error| failed(&error))?.domain;
@@ -229,8 +231,8 @@ impl App {
         Ok(if is_named { limits::CMP_TRANSACTIONS / 2 } else { limits::CMP_TRANSACTIONS_OF_ONE })
     }
 
-    /// What is updated is a certificate of this thing that was issued here and is in force, and it comes by its key
-    /// (RFC 9483, 4.1.3).
+    /// Checks that what is updated is a certificate of this thing that was issued here and is in force, and that the
+    /// request comes with its key (RFC 9483, 4.1.3).
     fn check_update(
         &self,
         domain: &DomainName,
@@ -256,7 +258,7 @@ impl App {
         }
     }
 
-    /// The statement about a certificate that a message names, by its issuer as well.
+    /// The statement about a certificate that a message names by issuer and serial number.
     fn issued_as(&self, domain: &DomainName, sight: &Sight<'_>, named: &Named) -> Result<Logged, CertifyError> {
         let unknown = || CertifyError::UnknownCertificate(named.serial.to_string());
         if !self.authorities(domain)?.iter().any(|it| it.name == named.issuer) {
@@ -265,8 +267,9 @@ impl App {
         self.issued(sight, &named.serial)?.ok_or_else(unknown)
     }
 
-    /// Revokes a certificate: for whoever holds its key, for the thing that has it, for the registrar, or for a signer who
-    /// may ask for such or sets the thing's status. That status ends all that the thing has, whoever issued it.
+    /// Revokes a certificate: for the holder of its key, for the thing that has it, for the registrar, or for a signer
+    /// who may ask for such certificates or sets the thing's status. Such a status ends all certificates of the thing,
+    /// whoever issued them.
     async fn cmp_revoke(
         &self,
         domain: &DomainName,
@@ -281,7 +284,7 @@ impl App {
         revoked.map(|_| Outcome::Revoked).map_err(refused)
     }
 
-    /// How he who revokes a certificate has shown that he may, and as whom he comes.
+    /// How the requester of a revocation has proved the right to it, and who they are.
     fn cmp_revoker(
         &self,
         domain: &DomainName,
@@ -302,7 +305,7 @@ impl App {
         Ok(by(requester))
     }
 
-    /// What the holder of a certificate says of it.
+    /// Handles what the holder of a certificate says about it.
     async fn cmp_confirm(
         &self,
         domain: &DomainName,
@@ -319,12 +322,12 @@ impl App {
         let taken = waiting.is_taken(said);
         let ended = match &taken {
             Ok(true) => Ok(()),
-            // Who names another algorithm has said nothing of it yet.
+            // A client that names another algorithm has neither accepted nor rejected it yet.
             Err(failure) if failure.info == FailureInfo::BadAlg => Err(failure.clone()),
             _ => self.cmp_not_taken(domain, sender, &waiting).await,
         };
         if ended.is_err() {
-            // He may say it again.
+            // The client may try again.
             self.0.cmp.wait(party, transaction, waiting);
         }
         ended.and(taken)?;
@@ -332,8 +335,8 @@ impl App {
         Ok(Outcome::Confirmed { is_new: true })
     }
 
-    /// A certificate that its holder does not take is revoked. A signer who got it for a thing gives it back as the thing
-    /// itself would: the log must not name him as one who had it taken from somebody else.
+    /// Revokes a certificate that its holder rejects. A signer who got it on behalf of a thing gives it back as the
+    /// thing would: the log must not name the signer as one who revoked another's certificate.
     async fn cmp_not_taken(&self, domain: &DomainName, sender: Protection, waiting: &Waiting) -> Result<(), Failure> {
         let revoker = match sender {
             Protection::Key(_) => self.holder_of_serial(domain, &waiting.serial).map_err(refused)?,
@@ -356,8 +359,8 @@ impl App {
     }
 }
 
-/// The certificates beside an answer: those of whoever signs it, his own first, and those above what is issued, which
-/// may be another one's.
+/// The certificates that accompany an answer: those of its signer, the signer's own first, and those above the issued
+/// certificate, which may come from another issuer.
 fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<u8>> {
     let mut all = below_root(&authority.chain).to_vec();
     if let Ok(Outcome::Issued { issued, .. }) = outcome {
@@ -367,7 +370,8 @@ fn beside(authority: &Authority, outcome: &Result<Outcome, Failure>) -> Vec<Vec<
     all
 }
 
-/// The certificates that go with a signature: a root is no use to whoever does not have it already (RFC 9483, 3.3).
+/// The certificates that go with a signature: a root is useless to a client that does not already have it (RFC 9483,
+/// 3.3).
 fn below_root(chain: &[Vec<u8>]) -> &[Vec<u8>] {
     match chain.split_last() {
         Some((_, below)) if !below.is_empty() => below,
@@ -375,19 +379,19 @@ fn below_root(chain: &[Vec<u8>]) -> &[Vec<u8>] {
     }
 }
 
-/// Whether nothing in a certificate is other than it was asked for.
+/// Whether a certificate is in all respects as it was requested.
 fn is_as_asked(asked: &Enrolment, issued: &Issued) -> bool {
     let Ok(certificate) = Certificate::from_der(&issued.certificate) else { return false };
     let made = certificate.tbs_certificate;
     let is_called_so = asked.csr.subject.is_empty() || made.subject == asked.csr.subject;
     let is_by_whom = asked.issuer.as_ref().is_none_or(|issuer| made.issuer == *issuer);
     let wanted: BTreeSet<&Name> = asked.csr.wanted.iter().map(Wanted::name).collect();
-    // The serial number stands in it as well, whatever was asked for.
+    // The serial number is in it as well, whatever was requested.
     let has_these = wanted.is_empty() || issued.names.iter().eq(wanted);
     is_called_so && is_by_whom && has_these && !asked.csr.has_other_usage && !asked.asks_for_validity
 }
 
-/// The digest by which its holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
+/// The digest by which the holder names a certificate: with the algorithm of its signature (RFC 9810, 5.3.18).
 fn digest(certificate: &[u8]) -> Result<(ObjectIdentifier, Vec<u8>), Failure> {
     let read = Certificate::from_der(certificate);
     let read = read.map_err(|error| refused(AppError::Internal(error.to_string()).into()))?;
@@ -397,7 +401,7 @@ fn digest(certificate: &[u8]) -> Result<(ObjectIdentifier, Vec<u8>), Failure> {
     })
 }
 
-/// Why nothing was issued or revoked, in CMP's words.
+/// Why nothing was issued or revoked, in CMP's terms.
 fn refused(error: CertifyError) -> Failure {
     let info = match error.fault() {
         CertifyFault::Request => match error {
@@ -417,7 +421,7 @@ fn refused(error: CertifyError) -> Failure {
     Failure::new(info, error)
 }
 
-/// The node's own failures are no matter of whoever asks: its log says what they are.
+/// The node's own failures are not the requester's business: the node's log has them.
 fn failed(error: &AppError) -> Failure {
     if error.is_internal() {
         tracing::error!(%error, "a message of CMP was not answered");

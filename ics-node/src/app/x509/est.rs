@@ -1,6 +1,6 @@
-//! EST (RFC 7030): how a device without human hands gets its certificate. What it shows by TLS need not be a certificate
-//! that anybody here has issued: the key in it counts, and the record says whose that is. So the IDevID that the
-//! manufacturer gave a device obtains its LDevID, as soon as a record that names it permits that.
+//! EST (RFC 7030): how a device gets its certificate without human help. What it shows in TLS need not be a certificate
+//! issued here: what counts is its key, and the record says whose that is. So a device obtains its LDevID with the
+//! IDevID from its manufacturer, as soon as a record that names that key permits it.
 
 use std::sync::Arc;
 
@@ -17,26 +17,26 @@ use crate::app::{App, AppError};
 use crate::tls::KeyPin;
 use crate::x509::{Authority, Csr, certs_only, issuer_id, oid};
 
-/// Who enrols, and where.
+/// The context of an enrolment: where it was requested, and by whom.
 #[derive(Debug)]
 pub struct EstRequest {
     /// The domain.
     pub domain: DomainName,
     /// The profile.
     pub profile: String,
-    /// The issuer, where it is to be another one than that of now.
+    /// The issuer, if another one than the present one is wanted.
     pub issuer: Option<String>,
-    /// The key that the client has proved by TLS.
+    /// The key that the client has proved in TLS.
     pub proven: Option<KeyPin>,
-    /// Name and password of HTTP.
+    /// The user name and password of HTTP.
     pub basic: Option<(String, String)>,
 }
 
 impl App {
-    /// Enrols: a request (PKCS #10, base64) becomes a certificate, as a certs-only message.
+    /// Enrols: turns a request (PKCS #10, base64) into a certificate, as a certs-only message.
     ///
     /// # Errors
-    /// When the client has not shown who it is, or as [`App::certify`].
+    /// When the client has not proved who it is, or as [`App::certify`].
     pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
         let der = Csr::decode(csr)?;
         let (requester, identity) = self.est_client(asked, &der)?;
@@ -49,12 +49,13 @@ impl App {
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
     }
 
-    /// For which thing, and who asks.
+    /// The requester, and the thing concerned.
     fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
         if let Some(proven) = asked.proven {
             match self.holder_of(&asked.domain, *proven.as_bytes()) {
                 Ok(id) => return Ok((Requester::Identity(id), id)),
-                // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
+                // A registrar may show a certificate that means nothing here, along with the password (RFC 7030,
+                // 3.2.3).
                 Err(CertifyError::UnknownIdentity(_) | CertifyError::Ambiguous(_)) if asked.basic.is_some() => {}
                 Err(_) => return self.comes_by(&asked.domain, proven, || Ok(Csr::parse(csr)?)),
             }
@@ -70,7 +71,7 @@ impl App {
     /// The only domain here that issues certificates.
     ///
     /// # Errors
-    /// When there is none, or several: then a path has to name it.
+    /// When there is none, or several: then the path must name one.
     pub fn only_issuing(&self) -> Result<DomainName, AppError> {
         let hosted = self.all_hosted();
         let issues = |it: &&std::sync::Arc<crate::app::hosted::Hosted>| {
@@ -93,17 +94,17 @@ impl App {
         certs_only(&all).map_err(|error| AppError::Internal(error.to_string()))
     }
 
-    /// What a request should have (RFC 7030, 4.5.2): the kinds of keys that the profile takes.
+    /// What a request should contain (RFC 7030, 4.5.2): the kinds of keys that the profile accepts.
     ///
     /// # Errors
-    /// When the domain issues no such certificates.
+    /// When the domain does not issue such certificates.
     pub fn est_attributes(&self, domain: &DomainName, profile: &str) -> Result<Vec<u8>, AppError> {
         let attributes: der::Result<Vec<Any>> =
             self.profile_keys(domain, profile)?.into_iter().map(attribute).collect();
         attributes.and_then(|all| all.to_der()).map_err(|error| AppError::Internal(error.to_string()))
     }
 
-    /// The kinds of keys that a profile takes.
+    /// The kinds of keys that a profile accepts.
     pub(super) fn profile_keys(&self, domain: &DomainName, profile: &str) -> Result<Vec<KeyType>, AppError> {
         let unknown = || {
             let detail = format!("`{domain}` has no certificates of the profile `{}`", excerpt(profile));
@@ -117,7 +118,7 @@ impl App {
         Ok(profile.keys.iter().copied().collect())
     }
 
-    /// The certificate of an issuer, DER.
+    /// The certificate of an issuer, as DER.
     ///
     /// # Errors
     /// When the domain has no such issuer.
@@ -138,8 +139,8 @@ impl App {
     }
 }
 
-/// A curve stands in an attribute of elliptic keys; of other keys the algorithm says everything, and an attribute without a
-/// value would be none.
+/// The attribute for a kind of key. Elliptic curve keys name their curve in an attribute; for others the algorithm says
+/// everything, and an attribute must have a value.
 fn attribute(key: KeyType) -> der::Result<Any> {
     let curve = match key {
         KeyType::P256 => oid::P256,

@@ -1,10 +1,10 @@
-//! The watch over certificates that end: whose holder has no later one of the same profile for the same names, though its
-//! window for renewal is over. Clients renew by themselves; what is found here is what they missed. That the authority itself ends nobody
-//! renews by himself, so it is told of as well; and so is, also at a copy, the end of the certificate by which this node
-//! answers OCSP in its place.
+//! Watches for certificates that end: those past their renewal window whose holder has no later one of the same profile
+//! for the same names. Clients renew by themselves; what is found here is what they missed. The end of the authority
+//! itself is reported as well, since nobody renews that automatically; and so is, even at a copy, the end of the
+//! certificate with which this node answers OCSP on the authority's behalf.
 //!
-//! One look goes over the hours in which certificates end, so it costs as much as end in that time, and remembers nothing:
-//! news is what has crossed its time since the last look that somebody was told of.
+//! One check goes over the hours in which certificates end, so its cost depends on how many end in that time, and it
+//! remembers nothing: news is what has passed its threshold since the last check that was reported.
 
 use data_encoding::HEXLOWER;
 use ics_core::descriptor::Certificates;
@@ -23,61 +23,61 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, Reader};
 use crate::store::Part;
 
-/// Milliseconds of a day.
+/// The milliseconds of a day.
 const DAY: u64 = 86_400_000;
-/// Days before the end by which those that end are counted.
+/// Within how many days of their end certificates are counted.
 pub(crate) const DAYS: [u64; 3] = [1, 7, 30];
-/// Days for which a certificate that has ended without a successor is counted.
+/// For how many days a certificate that has ended without a successor is counted.
 const LAPSED_DAYS: u64 = 7;
 
-/// What the last look at the certificates of a domain has found.
+/// The result of the last check of a domain's certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiries {
     /// The domain.
     pub domain: DomainName,
-    /// When the look was.
+    /// When the check was made.
     pub at: Timestamp,
-    /// Certificates that the domain has ever issued.
+    /// How many certificates the domain has ever issued.
     pub issued: u64,
-    /// Entries of the log up to which they are counted.
+    /// Up to which entry of the log they are counted.
     counted: u64,
-    /// In force, without a successor, and ending within 1, 7 and 30 days.
+    /// How many are in force without a successor and end within 1, 7 and 30 days.
     pub ending: [u64; DAYS.len()],
-    /// Ended within the last 7 days without a successor, though nothing blocks the holder.
+    /// How many have ended within the last 7 days without a successor, although nothing blocks the holder.
     pub lapsed: u64,
-    /// When the issuing authority ends, or one above it.
+    /// When the issuing authority, or one above it, ends.
     pub issuer_ends: Option<Timestamp>,
 }
 
-/// What has become news since the last look that was told of.
+/// What has become news since the last check that was reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExpiryAlert {
-    /// The same for the same news, whenever it is sent: what has come already is known by it.
+    /// The same for the same news whenever it is sent, so that a receiver recognises repetitions.
     pub id: String,
     /// The node.
     pub node: String,
     /// The domain.
     pub domain: DomainName,
-    /// When the look was.
+    /// When the check was made.
     pub at: Timestamp,
-    /// Certificates that end soon and were not renewed.
+    /// How many certificates end soon and were not renewed.
     pub ending: u64,
-    /// Certificates that have ended and were not renewed.
+    /// How many certificates have ended and were not renewed.
     pub lapsed: u64,
-    /// When the issuing authority ends, or one above it, if that has become news.
+    /// When the issuing authority, or one above it, ends, if that has become news.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_ends: Option<Timestamp>,
-    /// When a certificate ends by which this node answers OCSP in the place of an issuer, if that has become news; of
-    /// several the first.
+    /// When a certificate ends with which this node answers OCSP on behalf of an issuer, if that has become news; the
+    /// earliest, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responder_ends: Option<Timestamp>,
-    /// The first of them, those that end first before the others.
+    /// The first of these certificates, in the order of their end.
     pub certificates: Vec<CertificateInfo>,
 }
 
 impl App {
-    /// Looks at the certificates of all domains that this node is the home of, and at those by which it answers OCSP, and
-    /// says what has become news since a time: everything that holds, if it is none.
+    /// Checks the certificates of all domains at home here, and those with which this node answers OCSP; returns what
+    /// has become news since a time, or everything that holds if `since` is `None`.
     ///
     /// # Errors
     /// When the store fails.
@@ -97,7 +97,7 @@ impl App {
         Ok((now, alerts))
     }
 
-    /// What the last looks have found.
+    /// The results of the last checks.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiries> {
         self.all_hosted().iter().filter_map(|hosted| hosted.expiries()).collect()
@@ -133,7 +133,7 @@ impl App {
         Ok(Some(alert).filter(ExpiryAlert::is_news))
     }
 
-    /// Looks at what a domain of this node has issued, and at who has.
+    /// Checks what a domain of this node has issued, and its authority.
     fn look_at_issued(
         &self,
         sight: &Sight<'_>,
@@ -143,7 +143,7 @@ impl App {
         alert: &mut ExpiryAlert,
     ) -> Result<(), AppError> {
         let counted_from = Timestamp::from_millis(now.as_millis().saturating_sub(LAPSED_DAYS * DAY));
-        // What has ended while the node was away is told of, however long that was.
+        // What has ended while the node was down is reported, however long that was.
         let from = since.map_or(counted_from, |since| since.min(counted_from));
         let walk = Walk::Ends { from, before: now.plus_millis(before.max(longest())) };
         let mut found = self.counted(sight, now)?;
@@ -171,7 +171,7 @@ impl App {
         Ok(())
     }
 
-    /// Nothing found yet, and how many certificates there are: what was counted before is not counted again.
+    /// An empty result, except for the number of certificates: what was counted before is not counted again.
     fn counted(&self, sight: &Sight<'_>, now: Timestamp) -> Result<Expiries, AppError> {
         let before = sight.hosted.expiries();
         let (mut issued, mut from) = before.map_or((0, 0), |it| (it.issued, it.counted));
@@ -197,21 +197,21 @@ fn longest() -> u64 {
     DAYS.into_iter().max().unwrap_or_default() * DAY
 }
 
-/// The milliseconds of the longest profile that has an end.
+/// The longest validity of any profile that has an end, in milliseconds.
 fn longest_of(rules: &Certificates) -> u64 {
     let longest = rules.profiles.values().filter_map(|profile| profile.seconds).max();
     longest.unwrap_or_default().saturating_mul(1000)
 }
 
-/// How long before its end a certificate is told of that is renewed before: by then its window for that is over, however
-/// long it lives. RFC 9773's leaves a quarter of its time.
+/// How long before its end a certificate is reported that should have been renewed earlier: by then its renewal window
+/// is over, however long it is valid. The window of RFC 9773 leaves a quarter of the validity.
 fn early(before: u64, from: Timestamp, until: Timestamp) -> u64 {
     before.min(until.millis_since(from) / 4)
 }
 
-/// Whether it is news that an authority, or who answers for it, ends. An authority's end is told of from when on it cuts
-/// what is issued, so that all of it ends at once; and then it issues nothing. A new one may take a way to a root that is
-/// kept without a network.
+/// Whether it is news that an authority, or a responder for it, ends. An authority's end is reported first when it
+/// begins to cut short what is issued, so that everything ends at once, and then when it no longer issues. Getting a
+/// new one may involve a root that is kept offline.
 fn is_news(ends: Timestamp, before: u64, since: Option<Timestamp>, now: Timestamp) -> bool {
     let told_from = Timestamp::from_millis(ends.as_millis().saturating_sub(before));
     [told_from, ends].iter().any(|at| *at <= now && since.is_none_or(|since| since < *at))
@@ -221,7 +221,7 @@ fn is_news(ends: Timestamp, before: u64, since: Option<Timestamp>, now: Timestam
 struct End {
     at: Timestamp,
     is_over: bool,
-    /// From when on it is told of.
+    /// From when on it is reported.
     told_from: Timestamp,
 }
 
@@ -256,7 +256,7 @@ impl ExpiryAlert {
         self.ending + self.lapsed > 0 || self.issuer_ends.is_some() || self.responder_ends.is_some()
     }
 
-    /// Of all that it says but when the look was, and what passes with the time.
+    /// A digest of everything that it says, except the time of the check and what changes with time.
     fn digest(&self) -> String {
         let Self { node, domain, ending, lapsed, issuer_ends, responder_ends, certificates, .. } = self;
         let ends = [issuer_ends, responder_ends].map(|at| at.map(Timestamp::as_millis));

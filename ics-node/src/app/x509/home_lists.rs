@@ -1,7 +1,7 @@
 //! Revocation lists at nodes that do not sign them: the node fetches the list that the issuer's home has signed,
-//! verifies it and serves it. So what is revoked there is revoked at every connected node at once; a node without a
-//! link serves the last list for as long as it is valid and lacks nothing that the node knows. Lists are fetched before
-//! anybody asks, and outlive a restart.
+//! verifies it and serves it. So what is revoked at the home is revoked at every connected node at once; a disconnected
+//! node serves the last list for as long as it is valid and lacks nothing that the node knows. Lists are fetched before
+//! anybody asks, and survive a restart.
 
 mod ahead;
 mod files;
@@ -19,51 +19,51 @@ use super::revocation::{Elsewhere, SignedList, elsewhere};
 use crate::app::{App, AppError};
 use crate::x509::{ReadList, read_list, read_revoked};
 
-/// How long a list counts as the newest while the log has not grown here. Like [`REST`] by no clock that can be set: the
-/// node's time stands still where the machine's was set back.
+/// How long a list counts as the newest while the log here has not grown. Like [`REST`] it is measured by a clock that
+/// cannot be set: the node's own time stands still after the machine's clock was set back.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a peer that gave none is not asked again.
+/// How long a peer that did not provide a list is not asked again.
 const REST: Duration = Duration::from_secs(2);
-/// Nodes behind each other that are asked for one client.
+/// How many nodes in a row are asked for one client.
 const HOPS: u8 = 3;
 
 /// The domain, its issuer, and the number of the list.
 type Key = (DomainName, String, u8);
 
-/// The lists that were fetched. There are as many places as descriptors name lists; what is in them is bounded.
+/// The fetched lists. There are as many places as descriptors name lists; their contents are bounded.
 #[derive(Default)]
 pub(crate) struct HomeLists {
     places: Mutex<BTreeMap<Key, Arc<Place>>>,
-    /// How often a list was asked for.
+    /// Counts how often any list was asked for.
     asked: AtomicU64,
 }
 
 /// One list.
 #[derive(Default)]
 struct Place {
-    /// Held by whoever asks for it: others wait for what he gets.
+    /// Held by whoever fetches the list; others wait for the result.
     asking: tokio::sync::Mutex<()>,
     kept: Mutex<Option<Kept>>,
-    /// The number of the newest list that was ever kept: none before it is taken, also when that one was forgotten.
+    /// The number of the newest list ever kept: an older one is never accepted, even after that one was forgotten.
     newest: AtomicU64,
-    /// Whether the last one that came is not taken: what stands in the one that is kept may be less than is known by now.
+    /// Whether the last list that came was not accepted: the one that is kept may lack what is known by now.
     in_doubt: AtomicBool,
     failed_at: Mutex<Option<Instant>>,
     /// When a peer was last asked for it.
     tried_at: Mutex<Option<Instant>>,
-    /// When it was last asked for, by the count of all lists.
+    /// When it was last asked for, by the count over all lists.
     asked: AtomicU64,
-    /// Whether it was looked for the one that was kept before this node was started.
+    /// Whether the list kept before the last start has been looked for.
     is_recalled: AtomicBool,
 }
 
 #[derive(Clone)]
 struct Kept {
     list: SignedList,
-    /// From when on the next one is fetched, though nobody asks.
+    /// From when on the next one is fetched even if nobody asks.
     renew_at: Timestamp,
-    /// Entries of the domain that were here when it was asked for, and when that was, if this node has not been started
-    /// since.
+    /// How many entries of the domain were held here when it was fetched, and when that was, if this node has not been
+    /// restarted since.
     size: u64,
     at: Option<Instant>,
 }
@@ -76,19 +76,19 @@ impl Kept {
         Self { list, renew_at: this_update.plus_millis(half), size, at }
     }
 
-    /// Whether its home has just given it.
+    /// Whether its home has only just sent it.
     fn is_new(&self) -> bool {
         self.at.is_some_and(|at| at.elapsed() < ASK_AGAIN)
     }
 }
 
-/// Why a list that the issuer has signed is not taken.
+/// Why a list that the issuer has signed is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum NotTaken {
-    /// It is from the future: it would bind this node, and whoever fetches it, long after its home's clock was put right.
+    /// It comes from the future: it would bind this node and its clients long after the home's clock was put right.
     #[error("a revocation list that was given bears a time to come: the clock of the home or of this node is wrong")]
     Future,
-    /// It is older than one that was taken before.
+    /// It is older than one that was accepted before.
     #[error("a revocation list that was given is older than the last one: the peer is behind, or a clock went back")]
     Older,
 }
@@ -109,9 +109,9 @@ impl HomeLists {
         place.asked.store(self.asked.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Keeps a list, and forgets others until all have no more bytes than they may have: those that hold no longer first,
-    /// then those that nobody has asked for for the longest time. One that holds may be the last that is to be had. Says
-    /// which were forgotten.
+    /// Keeps a list, and forgets others until the total is within `most` bytes: first those that are no longer valid,
+    /// then those that nobody has asked for the longest. A valid one may be the last that can be had. Returns which
+    /// were forgotten.
     fn keep(&self, place: &Place, kept: Kept, now: Timestamp, most: usize) -> Vec<Key> {
         place.newest.store(kept.list.number, Ordering::Relaxed);
         place.in_doubt.store(false, Ordering::Relaxed);
@@ -154,16 +154,16 @@ impl Place {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
-    /// What is given: a list that holds, or has just come. This node's clock may have been led ahead, or stand still there
-    /// once it was put right, and whoever gets the list looks at his own. One in whose place another one came that is not
-    /// taken says nothing of entries that are here and were not when it was asked for, and they may revoke.
+    /// The list to serve: one that is valid or has just come. This node's clock may have been led ahead, or stand still
+    /// there after it was put right; whoever gets the list checks it by their own clock. If a later list was not
+    /// accepted, the kept one says nothing about entries that came since it was fetched, and they may revoke.
     fn given(&self, size: u64, now: Timestamp) -> Option<SignedList> {
         let in_doubt = self.in_doubt.load(Ordering::Relaxed);
         let holds = |kept: &Kept| kept.list.next_update > now || kept.is_new();
         Some(self.kept().filter(|kept| holds(kept) && (!in_doubt || kept.size >= size))?.list)
     }
 
-    /// Whether a list is taken, and what is known of the one that is here if not.
+    /// Whether a list is accepted; if not, the kept one is in doubt.
     fn takes(&self, list: &ReadList, now: Timestamp) -> Result<(), NotTaken> {
         let refused = if list.this_update.believed_at(now).is_none() {
             Some(NotTaken::Future)
@@ -174,29 +174,30 @@ impl Place {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Whether the peer has just given none.
+    /// Whether the peer has just failed to provide one.
     fn rests(&self) -> bool {
         let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
         failed_at.is_some_and(|at| at.elapsed() < REST)
     }
 
-    /// Notes that the peer has given none, and says whether it gave one the time before.
+    /// Records that the peer did not provide one; returns whether it had done so the time before.
     fn fail(&self) -> bool {
         self.failed_at.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now()).is_none()
     }
 }
 
 impl App {
-    /// The list that an issuer has signed at the home of its domain, asked for at the node from which the domain is copied.
-    /// `hops` is given by nodes: how many more may be asked, so that copies which turn to each other come to an end.
+    /// The list that an issuer has signed at the home of its domain, requested from the node from which the domain is
+    /// copied. `hops` is sent by nodes: how many more may be asked, so that copies which turn to each other come to an
+    /// end.
     ///
     /// # Errors
-    /// When there is none that holds.
+    /// When there is no valid one.
     pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
         let place = self.0.home_lists.place(key_of(&of));
         let holds = |app: &Self| place.given(of.size, app.clock().now()).ok_or_else(elsewhere);
         let _asking = match hops {
-            // One of those who were asked for this very list asks back.
+            // A node that was asked for this very list is asking back.
             Some(_) => match place.asking.try_lock() {
                 Ok(asking) => asking,
                 Err(_) => return holds(self),
@@ -216,9 +217,9 @@ impl App {
         if came_now || self.says_all(of, list.clone()).await? { Ok(list) } else { Err(elsewhere()) }
     }
 
-    /// Whether a list that came earlier says of all certificates that they are revoked of which that is known here: this
-    /// node may have heard of more before its link was gone, and a status may begin or end with time. It contradicts nobody
-    /// by a list that others have signed.
+    /// Whether a list that came earlier includes all certificates that are known here to be revoked: this node may have
+    /// heard of more before it was disconnected, and a status may begin or end with time. It must not contradict itself
+    /// with a list that others have signed.
     async fn says_all(&self, of: Elsewhere, list: SignedList) -> Result<bool, AppError> {
         self.blocking(move |app| {
             let listed = read_revoked(&list.der, &of.authority).map_err(AppError::Internal)?.revoked;
@@ -227,7 +228,7 @@ impl App {
         .await
     }
 
-    /// Asks for a list, and keeps it if it is the issuer's, and none that is older than what is here.
+    /// Fetches a list, and keeps it if it is the issuer's and not older than what is here.
     async fn fetch_list(&self, of: &Elsewhere, place: &Place, hops: u8) {
         let Some(peer) = self.towards_home(&of.domain) else { return };
         place.try_now();
@@ -264,7 +265,7 @@ impl App {
         }
     }
 
-    /// Whoever runs the node is told once: certificates that were revoked since may pass elsewhere by an older list.
+    /// Alerts the operator once: with an older list, certificates that were revoked since may be accepted elsewhere.
     async fn alarm_of_list(&self, domain: DomainName, why: NotTaken) {
         tracing::warn!(%domain, "{why}");
         let raised = self.blocking(move |app| {
@@ -292,7 +293,7 @@ mod tests {
         (domain, "issuer".to_owned(), (number % 256) as u8)
     }
 
-    /// A list of so many bytes that holds until then.
+    /// A list of this many bytes that is valid until then.
     fn kept(bytes: usize, until: u64) -> Kept {
         let (this_update, next_update) = (Timestamp::default(), Timestamp::from_seconds(until));
         let list = SignedList { der: vec![0; bytes].into(), number: 7, this_update, next_update };
@@ -309,7 +310,7 @@ mod tests {
         for number in 0..256 {
             lists.keep(&lists.place(key(number)), kept(1_000, 200), NOW, 256_000);
         }
-        // Nobody gets any of these: there is no link.
+        // Nobody gets any of these: the node is disconnected.
         (256..2_048).for_each(|number| drop(lists.place(key(number))));
         assert_eq!((0..256).filter(|number| has(&lists, *number)).count(), 256);
     }
@@ -332,7 +333,7 @@ mod tests {
         assert_eq!(lists.place(key(1)).newest.load(Ordering::Relaxed), 7, "none before it is taken");
     }
 
-    /// The time of a node that was led ahead, and whose clock was put right while it ran, stands still there.
+    /// The time of a node that was led ahead, and whose clock was put right while it ran, stands still.
     #[test]
     fn what_a_home_has_just_given_is_given_on_and_asked_for_again_though_this_nodes_time_stands_still_ahead() {
         let (lists, ahead) = (HomeLists::default(), Timestamp::from_seconds(10_000));
@@ -350,8 +351,8 @@ mod tests {
         assert!(!place.rests(), "the peer is asked again");
     }
 
-    /// Of a home whose clock was ahead, and was put right: its lists bear earlier times than before, and where an earlier
-    /// version signs them earlier numbers.
+    /// After a home's clock that was ahead was put right, its lists bear earlier times than before, and, from an
+    /// earlier version of the program, lower numbers.
     #[test]
     fn a_list_from_the_future_binds_nobody_and_what_is_missing_on_the_last_one_is_not_given_away() {
         let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));
@@ -382,7 +383,7 @@ mod tests {
         assert_eq!(place.given(6, now), None);
     }
 
-    /// A peer may be behind, or have been put back, while this node was off.
+    /// A peer may be behind, or have been restored from a copy, while this node was off.
     #[test]
     fn none_is_taken_after_a_start_that_is_older_than_the_one_that_was_kept() {
         let (lists, now) = (HomeLists::default(), Timestamp::from_seconds(10_000));

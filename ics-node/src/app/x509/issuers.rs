@@ -10,11 +10,11 @@ use crate::store::Part;
 use crate::x509::{issuer_id, issuer_url, ocsp_url};
 
 impl App {
-    /// Who issues a domain's certificates, and where these are obtained and looked up; `node` is how others reach this
-    /// node.
+    /// Who issues a domain's certificates, and where these are obtained and looked up; `node` is the URL at which
+    /// others reach this node.
     ///
     /// # Errors
-    /// When the domain is not here, or issues no certificates.
+    /// When the domain is not held here, or issues no certificates.
     pub fn x509_index(&self, domain: &DomainName, node: &str) -> Result<X509Index, AppError> {
         let hosted = self.hosted(domain)?;
         let issues_here = self.issues_here(&hosted).is_ok_and(|sight| self.issuing(&sight).is_ok());
@@ -23,7 +23,7 @@ impl App {
         let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;
         let mut issuers = Vec::with_capacity(rules.issuers.len());
         for (place, issuer) in rules.issuers.iter().enumerate() {
-            // One that nobody can read issues nothing either.
+            // An issuer that cannot be parsed issues nothing either.
             let Ok(authority) = self.authority(issuer) else { continue };
             let id = issuer_id(&authority);
             issuers.push(X509Issuer {
@@ -36,7 +36,7 @@ impl App {
                 id,
             });
         }
-        // EST is TLS, by which its clients show who they are, and passwords.
+        // EST needs TLS, for client keys and for passwords.
         let has_est = issues_here && node.starts_with("https://");
         Ok(X509Index {
             domain: domain.clone(),
@@ -49,7 +49,7 @@ impl App {
     }
 
     /// Authorities of domains at home here whose keys this node does not have, by domain and name: what they have
-    /// issued may still hold, and nobody answers for its revocation.
+    /// issued may still be valid, and nobody answers for its revocation.
     #[must_use]
     pub fn issuers_away(&self) -> Vec<(DomainName, String)> {
         let now = self.clock().now();

@@ -1,4 +1,4 @@
-//! X.509: certificates, lists and answers, derived from what is said.
+//! X.509: certificates, revocation lists and OCSP answers, derived from statements.
 
 pub(super) mod acme;
 pub(super) mod alerts;

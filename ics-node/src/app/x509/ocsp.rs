@@ -1,6 +1,6 @@
 //! OCSP: questions about certificates, answered from the record. An answer is signed once and kept for as long as the
-//! record says the same; what ends the record in memory ends the answer with it. Of answers that serve one asker only, as
-//! those to a nonce, each has a share.
+//! record says the same; whatever ends the record in memory ends the answer with it. Answers that serve only one
+//! client, such as those with a nonce, are limited for each client.
 
 use std::sync::Arc;
 
@@ -21,38 +21,38 @@ use crate::shares::Shares;
 use crate::store::{DomainNumber, Part};
 use crate::x509::{AnswerTimes, Authority, OcspError, Question, Questions, Responder, SerialNumber, State};
 
-/// Budgets of those who ask: 32 KiB.
+/// How many askers' budgets are kept: 32 KiB.
 const ASKERS: usize = 4_096;
 
-/// An answer, DER, and until when it holds.
+/// An answer, as DER, and how long it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcspAnswer {
     /// The response.
     pub der: Arc<[u8]>,
-    /// As of when it says so.
+    /// The time as of which it is given.
     pub this_update: Timestamp,
-    /// Until when it holds.
+    /// Until when it is valid.
     pub next_update: Timestamp,
     /// What it rests on, if it may be given to others.
     rests_on: Option<Rests>,
 }
 
-/// What an answer rests on: what memory keeps of one identity, and the time.
+/// What an answer rests on: what memory keeps about one identity, and the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rests {
     domain: DomainNumber,
     place: Place,
     generation: u64,
-    /// The same of who has signed it, if that is not the issuer.
+    /// The same for its signer, if that is not the issuer.
     by: Option<(Place, u64)>,
-    /// Until when it is given without being made anew.
+    /// Until when it is given without being made again.
     serves_until: Timestamp,
 }
 
-/// The state of a certificate, and on what that rests.
+/// The state of a certificate, and what that rests on.
 pub(in crate::app) type Found = (Option<State>, Option<(IdentityId, u64, Option<Timestamp>)>);
 
-/// Answers that are kept, and how many each asker may have signed for himself.
+/// The answers that are kept, and how many each asker may have signed for itself alone.
 pub(crate) struct Answers {
     /// By domain and question.
     kept: Cache<(DomainNumber, Vec<u8>), Arc<OcspAnswer>, Bytes>,
@@ -68,11 +68,11 @@ impl Weighter<(DomainNumber, Vec<u8>), Arc<OcspAnswer>> for Bytes {
     }
 }
 
-/// Bytes of an answer on average.
+/// The average size of an answer in bytes.
 const EXPECTED_BYTES: u64 = 700;
 
 impl Answers {
-    /// Answers of so many bytes at most.
+    /// A cache for answers of at most `bytes`.
     pub(crate) fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / EXPECTED_BYTES).unwrap_or(usize::MAX).min(limits::OCSP_ANSWERS_KEPT);
         let earned_in = 60_000 / limits::OCSP_SIGNED_PER_ASKER;
@@ -82,11 +82,12 @@ impl Answers {
 }
 
 impl App {
-    /// Answers an OCSP request, DER; `None` if that is deeper than `depth`. Whoever has used up his share of answers of his
-    /// own gets the one that all get, without his nonce, as RFC 9654 (3.1) and RFC 5019 (4) let a responder do.
+    /// Answers an OCSP request, as DER; `None` if that needs more than `depth`. A client that has used up its budget of
+    /// individual answers gets the common one, without its nonce, as RFC 9654 (3.1) and RFC 5019 (4) allow a responder.
     ///
     /// # Errors
-    /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] says so to whoever asks.
+    /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] gives the response for
+    /// the client.
     pub fn ocsp(
         &self,
         asker: Asker,
@@ -99,7 +100,7 @@ impl App {
         let is_for_all = questions.common().is_some();
         if !is_for_all && depth == Depth::Store && !self.may_sign_for(asker) {
             questions.nonce = None;
-            // There is no answer about several that all get.
+            // There are no common answers to several questions at once.
             questions.common().ok_or(OcspError::TryLater)?;
         }
         let failed = |error: AppError| {
@@ -114,12 +115,12 @@ impl App {
         if is_for_all {
             return Ok(Some(answer));
         }
-        // Nobody asks in these bytes again: kept by them, it would only take the place of others.
+        // Nobody else will send these exact bytes: keeping the answer for them would only displace others.
         Ok(Some(Arc::new(OcspAnswer { rests_on: None, ..(*answer).clone() })))
     }
 
-    /// Whether an answer may be given again to whoever asks the same: nothing that it rests on has ended, and it need not
-    /// be made anew yet.
+    /// Whether an answer may be given again for the same question: nothing that it rests on has ended, and it need not
+    /// be made again yet.
     #[must_use]
     pub fn ocsp_holds(&self, answer: &OcspAnswer) -> bool {
         let Some(rests) = answer.rests_on else { return false };
@@ -131,7 +132,7 @@ impl App {
         now < rests.serves_until && is_kept((rests.place, rests.generation)) && rests.by.is_none_or(is_kept)
     }
 
-    /// Whether something is signed for this asker alone.
+    /// Whether something may be signed for this asker alone.
     pub(super) fn may_sign_for(&self, asker: Asker) -> bool {
         asker.take_share(&self.0.ocsp.shares).is_ok()
     }
@@ -164,13 +165,13 @@ impl App {
         for question in &questions.questions {
             let (state, kept) = self.state_of(sight, &authority, question).map_err(failed)?;
             if let Some((_, _, Some(changes_at))) = kept {
-                // What is known to change is not promised beyond that.
+                // If a change is known to be coming, nothing is promised beyond it.
                 next_update = next_update.min(changes_at);
             }
             rests_on = kept.map(|(id, generation, _)| (id, generation));
             states.push((question, state));
         }
-        // Nobody has to sign that a number was never given out (RFC 5019, 2.2.3).
+        // Nobody has to sign that a serial number was never issued (RFC 5019, 2.2.3).
         if states.iter().all(|(_, state)| state.is_none()) {
             return Err(OcspError::Unauthorized);
         }
@@ -185,7 +186,7 @@ impl App {
         let (Some(question), Some((id, generation))) = (questions.common(), rests_on) else {
             return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));
         };
-        // Half of the time that is left: what it says may be older than that.
+        // Half of the remaining time, since the state that it reports may be older than the answer.
         let serves_until = now.plus_millis(next_update.millis_since(now) / 2);
         let domain = sight.hosted.number;
         let rests_on = Some(Rests { domain, place: place_of(&id), generation, by, serves_until });
@@ -194,14 +195,14 @@ impl App {
         Ok(answer)
     }
 
-    /// The state of the certificate in question, and on what that rests: the identity, what is kept of it, and when that
-    /// changes. No state: its serial number was never given out by this issuer.
+    /// The state of the certificate in question, and what that rests on: the identity, what is kept about it, and when
+    /// that changes. There is no state if this issuer never issued the serial number.
     fn state_of(&self, sight: &Sight<'_>, authority: &Authority, question: &Question) -> Result<Found, AppError> {
         let serial = question.serial();
         serial.map_or(Ok((None, None)), |serial| self.state_of_serial(sight, authority, &serial))
     }
 
-    /// The same of the certificate with a serial number.
+    /// As `state_of`, by a serial number.
     pub(super) fn state_of_serial(
         &self,
         sight: &Sight<'_>,
@@ -218,10 +219,10 @@ impl App {
         Ok((Some(State::of(&record, issued.index())), Some(rests_on)))
     }
 
-    /// As of when the domain is known here, and for how many milliseconds from then on an answer holds; nothing, if that is
-    /// too long ago. A home knows it as of now, unless there are entries behind what is read, as when they wait for
-    /// witnesses: what these say it must not show, and what it shows it must not call new. One of them may be a
-    /// revocation, so nothing is promised for longer than otherwise.
+    /// The time as of which the domain is known here, and for how many milliseconds from then on an answer is valid;
+    /// `None` if that time is too long ago. A home knows the domain as of now, unless there are entries that it may not
+    /// show yet, as when they wait for witnesses: then what it shows must not be called current. One of those entries
+    /// may be a revocation, so nothing is promised for longer than otherwise.
     pub(super) fn as_of_news(
         &self,
         sight: &Sight<'_>,
@@ -247,14 +248,14 @@ pub(in crate::app) fn is_by(sight: &Sight<'_>, issued: &Logged, authority: &Auth
     })
 }
 
-/// As of when an answer is signed that rests on news of then, while that is fresh. An answer from the future would outlast
-/// the time at which the home's clock is put right.
+/// The time to put on an answer that rests on the state as of `as_of`, while that is fresh. An answer from the future
+/// would outlast the correction of the home's clock.
 fn while_fresh(as_of: Timestamp, now: Timestamp, fresh_millis: u64) -> Option<Timestamp> {
     as_of.believed_at(now).filter(|as_of| now.millis_since(*as_of) < fresh_millis)
 }
 
-/// Until when an answer holds: a second at least, as readers want it later than it was signed; but no longer than the
-/// certificate by which it is given, as nobody believes what its key has signed once that has ended.
+/// Until when an answer is valid: for at least a second, since clients require that to be after the signature; but no
+/// longer than the certificate with which it is given, since after that nobody trusts its key.
 fn holds_until(promised: Timestamp, now: Timestamp, answerer_ends: Option<Timestamp>) -> Timestamp {
     let until = promised.max(now.plus_millis(1000));
     answerer_ends.map_or(until, |ends| until.min(ends))

@@ -1,5 +1,5 @@
-//! Forgets what a certificate contains some time after its end: a name in it may be a person's, and the statement that
-//! it was issued is never erased.
+//! Deletes what is known about a certificate's contents some time after its end: a name in it may be a person's, while
+//! the statement that it was issued is never erased.
 
 use std::sync::atomic::Ordering;
 
@@ -10,14 +10,14 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::Part;
 
-/// Milliseconds after its end: until then it is compared with those that came after it.
+/// How many milliseconds after a certificate's end: until then it is compared with its successors.
 const KEPT_MILLIS: u64 = 30 * 86_400_000;
-/// Certificates of a domain that are looked at in one go.
+/// How many certificates of a domain are looked at in one go.
 const LOOKED_AT: usize = 200;
 
 impl App {
-    /// Looks at the next certificates of each domain of this node, from the first again behind the last, and forgets
-    /// what stands in those that ended long before `now`. Without it the profile alone says what succeeds what.
+    /// Looks at the next certificates of each domain of this node, in a cycle, and deletes the contents of those that
+    /// ended long before `now`. Without the contents, the profile alone says which certificate succeeds which.
     ///
     /// # Errors
     /// When the store fails.
@@ -36,7 +36,7 @@ impl App {
         if over.is_empty() { Ok(()) } else { Ok(self.store().forget_certified(hosted.number, over)?) }
     }
 
-    /// Whether the certificate that an entry names ended long ago. Where the entry cannot be read nobody knows that.
+    /// Whether the certificate that an entry names ended long ago; false for entries that cannot be read.
     fn is_long_over(&self, hosted: &Hosted, index: u64, now: Timestamp) -> bool {
         let content = self.store().entry(hosted.number, index).ok().and_then(|entry| entry.content);
         let until = match content.map(|content| statement::parse(&content.body)) {

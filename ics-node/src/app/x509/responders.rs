@@ -1,5 +1,5 @@
-//! Keys that answer OCSP in the place of issuers whose keys are elsewhere, and the certificates by which they may. These
-//! live shortly: a newer one is read while the node runs, and that one ends is told of (see [`super::expiry`]).
+//! Keys that answer OCSP on behalf of issuers whose keys are elsewhere, and the certificates that entitle them. These
+//! are short-lived: a newer one is read while the node runs, and their end is reported (see [`super::expiry`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,38 +20,39 @@ use crate::app::{App, AppError};
 use crate::keys::file::read_secret;
 use crate::x509::{Authority, Delegation, Reason, SerialNumber, State, answers_for, read_certificate};
 
-/// The certificate by which a key answers: read from a file, and read again when the operator has put a newer one there.
+/// The certificate with which a key answers: read from a file, and again when the operator has put a newer one there.
 #[derive(Debug)]
 pub struct ResponderCertificate {
     path: PathBuf,
-    /// The SubjectPublicKeyInfo of the key, DER.
+    /// The SubjectPublicKeyInfo of the key, as DER.
     spki: Vec<u8>,
     der: RwLock<Arc<[u8]>>,
-    /// Whether it was told that it is revoked.
+    /// Whether an alarm was raised that it is revoked.
     is_alarmed: AtomicBool,
 }
 
-/// Who answers for an authority.
+/// The key that answers for an authority.
 pub(in crate::app) struct Answering {
     pub(in crate::app) key: IssuerKey,
-    /// By what, if it is not the authority's own key.
+    /// The certificate that entitles it, if it is not the authority's own key.
     pub(super) delegation: Option<Delegation>,
-    /// What memory keeps of the holder of that certificate: if it changes, that may be revoked.
+    /// What memory keeps about the holder of that certificate: if that changes, the certificate may be revoked.
     pub(in crate::app) rests_on: Option<(Place, u64)>,
 }
 
 impl ResponderCertificate {
-    /// Reads that of a key.
+    /// Reads the certificate of a key.
     ///
     /// # Errors
-    /// When the file cannot be read, or there is no certificate of that key in it; in words for people.
+    /// When the file cannot be read, or does not contain a certificate of that key; in words for people.
     pub fn read(path: &Path, signer: &dyn Signer) -> Result<Arc<Self>, String> {
         let spki = signer.public_key().to_spki_der().ok_or("X.509 knows no keys of this kind")?;
         let der = RwLock::new(certificate_of(path, &spki)?);
         Ok(Arc::new(Self { path: path.to_owned(), spki, der, is_alarmed: AtomicBool::new(false) }))
     }
 
-    /// Reads it again: what is signed from now on comes with what is there now. Where that is no good, the former stays.
+    /// Reads the file again: from now on answers come with the present certificate. If it is not usable, the former one
+    /// stays.
     ///
     /// # Errors
     /// As [`ResponderCertificate::read`].
@@ -62,7 +63,7 @@ impl ResponderCertificate {
         Ok(())
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -85,13 +86,14 @@ fn certificate_of(path: &Path, spki: &[u8]) -> Result<Arc<[u8]>, String> {
 }
 
 impl App {
-    /// The certificates by which keys of this node answer OCSP in the place of issuers.
+    /// The certificates with which keys of this node answer OCSP on behalf of issuers.
     #[must_use]
     pub fn responder_certificates(&self) -> Vec<Arc<ResponderCertificate>> {
         self.0.keys.issuers.iter().filter_map(|key| key.answers_by.clone()).collect()
     }
 
-    /// Until when this node answers OCSP in the place of all issuers for which it has, by domain. That may be over.
+    /// Until when this node can answer OCSP on behalf of all issuers for which it does, by domain. That may be in the
+    /// past.
     #[must_use]
     pub fn responders_end(&self) -> Vec<(DomainName, Timestamp)> {
         let ends = |hosted: &Arc<Hosted>| {
@@ -103,8 +105,9 @@ impl App {
         self.all_hosted().iter().filter_map(ends).collect()
     }
 
-    /// By what this node answers longest in the place of each issuer, former ones included: only the authority itself
-    /// entitles who answers for it. Not where its own key is here, nor once it has ended and all that it issued.
+    /// The longest-lived entitlement of this node for each issuer, including former ones, since only the authority
+    /// itself can entitle a responder. Issuers whose own key is here, and those that have ended together with all that
+    /// they issued, are left out.
     pub(super) fn longest_delegations<'a>(&'a self, issuers: &'a [Issuer]) -> impl Iterator<Item = Delegation> + 'a {
         let now = self.clock().now();
         let elsewhere = move |it: &Arc<Authority>| now < it.not_after && self.issuer_key(it).is_none();
@@ -114,8 +117,8 @@ impl App {
         })
     }
 
-    /// Who answers for an authority here: its own key, or one that it has entitled to that. Such a certificate tells its
-    /// readers not to ask whether it is revoked (RFC 6960, 4.2.2.2.1): so whoever has it asks himself, of the record here.
+    /// Who answers for an authority here: its own key, or one that it has entitled. A responder's certificate tells
+    /// clients not to check its revocation (RFC 6960, 4.2.2.2.1), so its holder must check the record itself.
     pub(super) fn answers_for(
         &self,
         sight: &Sight<'_>,
@@ -126,11 +129,11 @@ impl App {
             return Ok(Some(Answering { key, delegation: None, rests_on: None }));
         }
         for (key, delegation) in self.delegations(authority) {
-            // In the second of its end no answer would hold for any time.
+            // In the second of its end, no answer would be valid for any time.
             let is_its_time = delegation.not_before <= now && now < delegation.not_after;
             let Some(answers_by) = key.answers_by.as_ref().filter(|_| is_its_time) else { continue };
             let serial = SerialNumber::read(delegation.certificate.tbs_certificate.serial_number.as_bytes());
-            // What is not in this copy yet, nobody has taken back in it either.
+            // A certificate that this copy does not know yet has not been revoked in it either.
             let known = serial.map(|serial| self.state_of_serial(sight, authority, &serial)).transpose()?;
             let (state, kept) = known.unwrap_or_default();
             if let (Some(State::Revoked { reason, .. }), Some(serial)) = (state, serial) {
@@ -144,7 +147,7 @@ impl App {
         Ok(None)
     }
 
-    /// Told once, not at each question; and nobody who asks waits for that.
+    /// The alarm is raised once, not for each question, and no client waits for it.
     fn alarm_of_revoked(
         &self,
         sight: &Sight<'_>,
@@ -170,7 +173,7 @@ impl App {
         }));
     }
 
-    /// The keys that an authority has entitled to answer for it, whether it is their time or not.
+    /// The keys that an authority has entitled to answer for it, whether or not they are valid at present.
     fn delegations<'a>(&'a self, authority: &'a Authority) -> impl Iterator<Item = (&'a IssuerKey, Delegation)> {
         self.0.keys.issuers.iter().filter_map(move |key| {
             let certificate = key.answers_by.as_ref()?.der();

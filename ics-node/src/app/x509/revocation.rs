@@ -1,7 +1,7 @@
-//! Revocation lists, made of the log. What is revoked is kept by list and brought up to date with what was appended since:
-//! one revocation costs one look at one record and one list, however many certificates there are. Only the first who asks
-//! for a list has every record read to whom a certificate on it was issued; whoever asks for another one that is there
-//! does not wait for him.
+//! Revocation lists, derived from the log. What is revoked is kept by list and updated with what was appended since: a
+//! revocation costs one look at one record and one list, however many certificates there are. Only the first request
+//! for a list reads the record of every thing to which a certificate on it was issued; requests for lists that are
+//! already there do not wait for that.
 
 mod layout;
 mod tracker;
@@ -29,32 +29,32 @@ use crate::parallel;
 use crate::store::{DomainNumber, Part, StoreError, StoredEntry};
 use crate::x509::{Authority, SerialNumber, issuer_id};
 
-/// Entries behind which everything is made anew instead of brought up to date.
+/// If more entries than this have to be caught up on, everything is read again instead.
 const CATCH_UP: u64 = 20_000;
-/// Statements that are read at once.
+/// How many statements are read at once.
 const PAGE: usize = 1_000;
-/// Records below which a thread more is not worth its start.
+/// With fewer records than this another thread is not worth starting.
 const RECORDS: usize = 16;
-/// Statements by which things may belong to a group, and such things, beyond which lists are read anew instead of looking
-/// at each thing.
+/// With more statements than this by which things may belong to a group, or more such things, lists are read again
+/// instead of looking at each thing.
 const MEMBERS: usize = 1_000;
-/// How often a list is read for one question. It must be read again when the domain's rules change meanwhile.
+/// How often a list is read for one request. It must be read again if the domain's rules change meanwhile.
 const READINGS: usize = 4;
 
 /// A signed list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedList {
-    /// The list, DER.
+    /// The list, as DER.
     pub der: Arc<[u8]>,
-    /// Its number: the same for the same list only.
+    /// Its number: only identical lists share a number.
     pub number: u64,
-    /// As of when it was made.
+    /// The time as of which it was made.
     pub this_update: Timestamp,
-    /// Until when it holds.
+    /// Until when it is valid.
     pub next_update: Timestamp,
 }
 
-/// A list that is asked for.
+/// A list that is requested.
 #[derive(Debug, Clone)]
 pub enum Listing {
     /// It is signed here.
@@ -69,7 +69,7 @@ pub struct Elsewhere {
     pub(in crate::app) domain: DomainName,
     pub(in crate::app) issuer: String,
     pub(super) shard: u8,
-    /// Entries of the domain that are here.
+    /// How many entries of the domain are held here.
     pub(in crate::app) size: u64,
     pub(super) authority: Arc<Authority>,
     pub(in crate::app) url: String,
@@ -83,46 +83,46 @@ impl Elsewhere {
     }
 }
 
-/// That a list is not to be had here.
+/// The error for a list that is not available here.
 pub(in crate::app) fn elsewhere() -> AppError {
     AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, of which there is no list that holds")
 }
 
-/// That a list would say nothing that still counts.
+/// The error for a list that would no longer be fresh.
 fn too_old(domain: &DomainName) -> AppError {
     let detail =
         format!("what is in the log of `{domain}` has waited too long for its witnesses: no list would be fresh");
     AppError::new(Code::Behind, detail)
 }
 
-/// What is known of the lists of each domain.
+/// What is known about the lists of each domain.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<BTreeMap<DomainNumber, Arc<OfDomain>>>);
 
-/// What is known of the lists of one domain.
+/// What is known about the lists of one domain.
 struct OfDomain {
     tracker: Mutex<Tracker>,
-    /// Held by whoever reads a list, one at a time: each takes all processors.
+    /// Held while a list is read, so that this happens one at a time: each reading uses all processors.
     reading: Mutex<()>,
-    /// How certificates are divided among lists, by the version of the descriptor.
+    /// How certificates are divided among lists, with the version of the descriptor for which that holds.
     layouts: Mutex<Option<(u64, Arc<Layouts>)>>,
 }
 
-/// Who makes a list, and how.
+/// The issuer of a list, and the layout of its lists.
 struct Lister {
     rules: Certificates,
     authority: Arc<Authority>,
     layout: Arc<Layout>,
-    /// Those of all issuers of the domain.
+    /// The layouts of all issuers of the domain.
     layouts: Arc<Layouts>,
 }
 
 impl App {
-    /// The revocation list of an issuer with that number (see [`issuer_id`]), or where one belongs that is signed at another
-    /// node.
+    /// The revocation list of an issuer (see [`issuer_id`]) with this number, or, if it is signed at another node,
+    /// which list that is.
     ///
     /// # Errors
-    /// When there is no such list, or the domain has waited for its witnesses for too long.
+    /// When there is no such list, or the domain has waited too long for its witnesses.
     pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
         let place = (issuer.to_owned(), shard);
@@ -133,7 +133,7 @@ impl App {
             let key = self.issuer_key(&lister.authority).ok_or_else(elsewhere)?;
             let now = self.clock().now();
             let Some(news) = self.as_of_news(sight, now, lister.rules.answers_hold)? else {
-                // Whoever has fetched the last list may rely on it: so may who asks now.
+                // Clients that have fetched the last list may rely on it, so a client that asks now may as well.
                 return list.holding(now).map(Listing::Signed).ok_or_else(|| too_old(domain));
             };
             let number = |now| self.store().number_list(now);
@@ -141,8 +141,8 @@ impl App {
         })
     }
 
-    /// Where a list belongs that is not signed here: a copy may be behind, and a list says of everything as of when it was
-    /// made, so only the home signs one.
+    /// The list, if it is not signed here. A copy may be behind, while a list speaks about everything as of when it was
+    /// made, so only the home signs lists.
     fn signed_elsewhere(&self, hosted: &Hosted, place: &Place) -> Result<Option<Elsewhere>, AppError> {
         let sight = self.sight(hosted)?;
         let lister = self.lister(&self.lists_of(hosted), &sight, place)?;
@@ -159,7 +159,7 @@ impl App {
         Ok(all.map(|(authority, layout, shard)| Elsewhere::new(&sight, authority, &layout, shard)).collect())
     }
 
-    /// The lists of a domain that are meant, by whose they are and where, each with its issuer and number.
+    /// The lists of a domain selected by their issuer and URLs, each with its issuer and number.
     pub(super) fn lists_that(
         &self,
         domain: &DomainName,
@@ -171,7 +171,7 @@ impl App {
         Ok(all.into_iter().map(|(authority, _, shard)| (authority, shard)).collect())
     }
 
-    /// Every list of a domain: its issuer, how that divides its own, and its number.
+    /// Every list of a domain: its issuer, the layout of that issuer's lists, and its number.
     fn all_lists(&self, sight: &Sight<'_>) -> Vec<(Arc<Authority>, Arc<Layout>, u8)> {
         let Some(rules) = &sight.domain.descriptor().certificates else { return Vec::new() };
         let layouts = self.layouts(&self.lists_of(sight.hosted), sight);
@@ -184,14 +184,14 @@ impl App {
         all
     }
 
-    /// The certificates that would be on a list by what is known here, whoever signs it.
+    /// The certificates that would be on a list according to what is known here, whoever signs it.
     pub(super) fn revoked_here(&self, of: &Elsewhere) -> Result<BTreeSet<SerialNumber>, AppError> {
         let hosted = self.hosted(&of.domain)?;
         let now = self.clock().now();
         self.with_list(&hosted, &(of.issuer.clone(), of.shard), |list, _, _| Ok(list.revoked_at(now)))
     }
 
-    /// Does something with a list that is up to date.
+    /// Runs work on a list that is up to date.
     fn with_list<T>(
         &self,
         hosted: &Hosted,
@@ -201,7 +201,7 @@ impl App {
         let lists = self.lists_of(hosted);
         for _ in 0..READINGS {
             let mut tracker = lists.tracker();
-            // Not before the lock: nobody shall get less than somebody else already got.
+            // Not before the lock is held: nobody may get an older state than somebody else already got.
             let sight = self.sight(hosted)?;
             let lister = self.lister(&lists, &sight, place)?;
             self.catch_up(&mut tracker, &sight, &lister)?;
@@ -218,7 +218,7 @@ impl App {
         self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)))
     }
 
-    /// Who makes a list, and how.
+    /// The issuer and layout of a list.
     fn lister(&self, lists: &OfDomain, sight: &Sight<'_>, (issuer, shard): &Place) -> Result<Lister, AppError> {
         let unknown = |why: &str| AppError::new(Code::UnknownCertificate, why.to_owned());
         let rules = sight.domain.descriptor().certificates.clone();
@@ -233,7 +233,7 @@ impl App {
         Ok(Lister { rules, authority, layout, layouts })
     }
 
-    /// How certificates are divided among lists. It changes with a descriptor only.
+    /// How certificates are divided among lists. This changes only with a descriptor.
     fn layouts(&self, lists: &OfDomain, sight: &Sight<'_>) -> Arc<Layouts> {
         let version = sight.domain.descriptor().version;
         let mut kept = lists.layouts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,14 +249,14 @@ impl App {
         }
     }
 
-    /// Where each list of an issuer is.
+    /// The present URL of each list of an issuer.
     pub(super) fn list_urls(&self, sight: &Sight<'_>, issuer: &str) -> Vec<String> {
         let layouts = self.layouts(&self.lists_of(sight.hosted), sight);
         let newest = |shard: u8| layouts.get(issuer)?.urls(issuer, shard).into_iter().next();
         (0..=u8::MAX).filter_map(newest).collect()
     }
 
-    /// Takes into account what was appended, and what time has changed.
+    /// Takes into account what was appended, and what has changed with time.
     fn catch_up(&self, tracker: &mut Tracker, sight: &Sight<'_>, lister: &Lister) -> Result<(), AppError> {
         let size = sight.seal.size;
         let now = self.clock().now();
@@ -292,7 +292,7 @@ impl App {
                 self.judge_again(tracker, sight, lister, &authorities, &id)?;
             }
         }
-        // Not before all of them were looked at: one that fails must not be left out for good.
+        // Only after all of them have been looked at: if one fails, it must not be skipped for good.
         tracker.is_up_to(size, now);
         Ok(())
     }
@@ -322,7 +322,7 @@ impl App {
         Ok(())
     }
 
-    /// Reads a list, unless somebody else just did. Those that are there are given meanwhile.
+    /// Reads a list, unless somebody else has just done so. Lists that are already there can be served meanwhile.
     fn read_unless_there(&self, hosted: &Hosted, lists: &OfDomain, place: &Place) -> Result<(), AppError> {
         let _reading = lists.reading.lock().unwrap_or_else(PoisonError::into_inner);
         if lists.tracker().lists.contains_key(place) {
@@ -336,8 +336,8 @@ impl App {
         Ok(())
     }
 
-    /// What the records say of all certificates that belong on a list if they are revoked: those of which that is so, or
-    /// may become so by time alone.
+    /// The states of all certificates that belong on a list if revoked: of those that are revoked, or may become so
+    /// with time alone.
     fn find_revoked(&self, sight: &Sight<'_>, lister: &Lister, shard: u8) -> Result<Vec<Found>, AppError> {
         let mut all = Vec::new();
         let now = self.clock().now();
@@ -348,8 +348,9 @@ impl App {
             for bucket in (0..=u8::MAX).filter(|bucket| lister.layout.shards(*bucket).contains(&shard)) {
                 let posting = Posting::Issued(signer, bucket);
                 let issued = find_logged(&sight.entries, &sight.domain, &posting, usize::MAX)?;
-                // What has ended since the last list was made, be it by a node that was stopped meanwhile, is on the next
-                // one (RFC 5280, 3.3). When that was nobody knows; no list of before held longer than this.
+                // A certificate that has ended since the last list was made, even if the node was stopped meanwhile, is
+                // still on the next list (RFC 5280, 3.3). When the last one was made is unknown, but none was valid for
+                // longer than this.
                 let hold = lister.rules.answers_hold * 1000;
                 let counts = |it: &Logged| it.claims().until.is_none_or(|until| until.plus_millis(hold) > now);
                 let counting = issued.into_iter().filter(counts).collect();
@@ -362,7 +363,7 @@ impl App {
         Ok(all)
     }
 
-    /// What the record says of a certificate now, or said last before its time was over.
+    /// What the record says about a certificate now or, if it has ended, said at the end.
     fn find(&self, sight: &Sight<'_>, issued: &Logged, now: Timestamp) -> Result<Option<Found>, AppError> {
         let ended = issued.claims().until.filter(|until| *until <= now);
         let Some(ended) = ended else {
@@ -375,7 +376,8 @@ impl App {
     }
 }
 
-/// Whose certificates an entry may concern; `None` if that is not known, or so many that reading the lists anew is less.
+/// The identities whose certificates an entry may concern; `None` if that is unknown, or if there are so many that
+/// reading the lists again costs less.
 fn concerned(sight: &Sight<'_>, entry: &StoredEntry) -> Result<Option<BTreeSet<IdentityId>>, StoreError> {
     let kind = Header::decode(&entry.header).map(|header| header.kind);
     if matches!(kind, Ok(EntryKind::Descriptor | EntryKind::Certificate)) {
@@ -389,11 +391,11 @@ fn concerned(sight: &Sight<'_>, entry: &StoredEntry) -> Result<Option<BTreeSet<I
     }
 }
 
-/// The things that may belong to a group, and others: whether one does, its record says. `None` if they are too many.
+/// The things that may belong to a group; their records say whether they do. `None` if there are too many.
 fn members(sight: &Sight<'_>, group: [u8; 32], about: &Logged) -> Result<Option<BTreeSet<IdentityId>>, StoreError> {
     let mut postings = vec![Posting::Member(group)];
     if let Subject::Group(group) = about.subject() {
-        // Whoever belongs to it has all the values; the last says most.
+        // Members have all the values; the last one is the most selective.
         let last = group.attributes.last_key_value();
         postings.extend(last.map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())));
     }

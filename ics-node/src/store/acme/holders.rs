@@ -1,5 +1,5 @@
-//! Those for whom ACME accounts speak: their credentials, their accounts, and what they have made lately, by all of them
-//! together.
+//! The holders for whom ACME accounts speak: their credentials and accounts, and how much each holder has recently made
+//! through all their accounts.
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -10,10 +10,10 @@ use super::{AcmeTx, Credential, damaged, millis, numbered, read, text};
 use crate::acme::account::{Account, Holder};
 use crate::store::error::StoreError;
 
-/// Milliseconds over which is counted what a holder makes.
+/// The period in milliseconds over which a holder's orders are counted.
 const HOUR_MILLIS: u64 = 60 * 60 * 1000;
 
-/// What a holder makes, of which so many are made in an hour.
+/// What is counted per holder and hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
     /// An order.
@@ -32,10 +32,10 @@ impl Made {
 }
 
 impl AcmeTx<'_> {
-    /// Keeps a credential.
+    /// Stores a credential.
     ///
     /// # Errors
-    /// When the database fails; so for all others.
+    /// When the database fails, here and below.
     pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
         let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
         let Credential { kid, domain, holder, secret, expires } = credential;
@@ -49,7 +49,7 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// A credential that has not ended. Those that have are forgotten.
+    /// A credential that has not expired. Expired ones are deleted.
     ///
     /// # Errors
     /// As above.
@@ -66,7 +66,7 @@ impl AcmeTx<'_> {
         Ok(Some(Credential { kid: kid.to_owned(), domain, holder: read(&holder)?, secret, expires }))
     }
 
-    /// Forgets a credential: it has made its account.
+    /// Deletes a credential that has made its account.
     ///
     /// # Errors
     /// As above.
@@ -75,7 +75,7 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// Forgets the credentials of a holder.
+    /// Deletes the credentials of a holder.
     ///
     /// # Errors
     /// As above.
@@ -85,7 +85,7 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// Credentials of a holder that can still be used.
+    /// The number of a holder's credentials that can still be used.
     ///
     /// # Errors
     /// As above.
@@ -94,7 +94,7 @@ impl AcmeTx<'_> {
         self.count(sql, params![domain.as_str(), text(holder)?, millis(now)])
     }
 
-    /// Adds an account; gives its number.
+    /// Adds an account and returns its number.
     ///
     /// # Errors
     /// As above.
@@ -135,19 +135,19 @@ impl AcmeTx<'_> {
         numbered(&mut statement, row)
     }
 
-    /// Accounts of a domain in the order of their numbers, those behind one.
+    /// The accounts of a domain after a number, in the order of their numbers.
     ///
     /// # Errors
     /// As above.
     pub fn accounts(&self, domain: &DomainName, after: u64, limit: usize) -> Result<Vec<(u64, Account)>, StoreError> {
-        // The plus keeps SQLite from sorting all accounts of the domain for each page.
+        // The plus keeps SQLite from sorting all the domain's accounts for each page.
         let sql = "SELECT id, document FROM account WHERE +domain = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
         let mut statement = self.0.prepare_cached(sql)?;
         let (after, limit) = (i64::try_from(after).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
         numbered(&mut statement, params![domain.as_str(), after, limit])
     }
 
-    /// Changes an account. Whom it speaks for never changes.
+    /// Changes an account. The holder for whom it speaks never changes.
     ///
     /// # Errors
     /// As above.
@@ -158,8 +158,8 @@ impl AcmeTx<'_> {
         Ok(())
     }
 
-    /// Counts one more of what a holder makes, if fewer than so many were made since his hour began, which is when the
-    /// first was made. Otherwise the milliseconds until the next hour begins.
+    /// Counts one more of what a holder makes, if fewer than `limit` were made since the present hour began, which is
+    /// when its first one was made. Otherwise returns the milliseconds until the next hour begins.
     ///
     /// # Errors
     /// As above.
@@ -176,13 +176,13 @@ impl AcmeTx<'_> {
         let found = self.0.prepare_cached(sql)?.query_row(row, |row| {
             Ok((Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned()), row.get::<_, i64>(1)?.cast_unsigned()))
         });
-        // An hour that has not begun yet is of a clock that was ahead.
+        // An hour that begins in the future comes from a clock that was ahead.
         let is_on = |(since, _): &(Timestamp, u64)| *since <= now && now.millis_since(*since) < HOUR_MILLIS;
         let (since, number) = found.optional()?.filter(is_on).unwrap_or((now, 0));
         if number >= limit {
             return Ok(Some(HOUR_MILLIS - now.millis_since(since)));
         }
-        // In its place: to replace the row would change the index of the table each time.
+        // Updated in place: replacing the row would change the table's index each time.
         let sql = "INSERT INTO made (domain, holder, what, since, number) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (domain, holder, what) DO UPDATE SET since = excluded.since, number = excluded.number";
         let row = params![domain.as_str(), holder, what, millis(since), (number + 1).cast_signed()];

@@ -1,4 +1,4 @@
-//! Copies of `acme.db`, and looking through it: accounts and blocks must outlive a disk as the log does.
+//! Copying and checking `acme.db`: accounts and blocks must survive the loss of a disk as the log does.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,8 +21,8 @@ use crate::store::check::Report;
 use crate::store::error::StoreError;
 use crate::store::{make_private, schema, sync_names, wal_of};
 
-/// Copies the file of a store, if it has one; another process may use it meanwhile. Credentials that wait for their
-/// accounts are left out: they are secrets, and end soon.
+/// Copies the file of a store, if it has one; another process may be using it. Credentials that have not yet made their
+/// accounts are left out: they are secrets, and expire soon.
 pub(crate) fn copy(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let path = dir.join(FILE);
     if !path.exists() {
@@ -43,8 +43,8 @@ pub(crate) fn copy(dir: &Path, to: &Path) -> Result<(), StoreError> {
     put(&unfinished, to)
 }
 
-/// Puts a copy of the file where there is none, or a damaged one, which goes `aside`. One that is sound stays: it knows
-/// what was blocked since the copy was made. Whether one went aside.
+/// Puts a copy of the file where there is none, or in place of a damaged one, which is moved to `aside`. A sound file
+/// stays: it knows what was blocked since the copy was made. Returns whether one was moved aside.
 pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, StoreError> {
     let (from, path) = (copy.join(FILE), dir.join(FILE));
     let mut report = Report::default();
@@ -62,7 +62,8 @@ pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, St
     }
     let unfinished = dir.join(".new-acme");
     copy_file(&from, &unfinished)?;
-    // Where it was not closed, its last commits are there alone. Both stay as they are: by that [`is_of_copy`] knows them.
+    // If the copy was not closed properly, its last commits are only in its write-ahead log. Both files are copied
+    // unchanged, so that [`is_of_copy`] recognises them.
     if wal_of(&from).exists() {
         let wal = wal_of(&path);
         copy_file(&wal_of(&from), &wal)?;
@@ -72,7 +73,7 @@ pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, St
     Ok(is_replaced)
 }
 
-/// For whom accounts speak that may ask for something.
+/// A holder for whom valid accounts speak.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Speaking {
     /// The domain.
@@ -83,7 +84,7 @@ pub struct Speaking {
     pub accounts: u64,
 }
 
-/// For whom accounts of a store speak, by domain and holder; another process may use it meanwhile.
+/// The holders for whom a store's valid accounts speak, by domain and holder; another process may be using the store.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -109,8 +110,8 @@ pub fn speaking(dir: &Path) -> Result<Vec<Speaking>, StoreError> {
     Ok(speaking.collect())
 }
 
-/// Whether a store has, of what the ACME server remembers, what a copy has: then it does not know what was taken away
-/// since that was made. One that was in use since is another file.
+/// Whether the ACME file of a store is exactly that of a copy: then it lacks what was blocked since the copy was made.
+/// A file that was used since is different.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -122,7 +123,7 @@ pub fn is_of_copy(copy: &Path, dir: &Path) -> Result<bool, StoreError> {
     Ok(digest(&from)? == digest(&path)?)
 }
 
-/// Of a database and what is only in the write-ahead log beside it.
+/// The digest of a database together with its write-ahead log.
 fn digest(path: &Path) -> Result<[u8; 32], StoreError> {
     let mut hasher = Sha256::new();
     hash(path, &mut hasher)?;
@@ -149,7 +150,7 @@ fn hash(path: &Path, hasher: &mut Sha256) -> Result<(), StoreError> {
     read().map_err(StoreError::io(path))
 }
 
-/// Gives a finished file its name, durably.
+/// Gives a finished file its final name, durably.
 fn put(unfinished: &Path, dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(FILE);
     std::fs::File::open(unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(unfinished))?;
@@ -157,7 +158,7 @@ fn put(unfinished: &Path, dir: &Path) -> Result<(), StoreError> {
     sync_names(dir)
 }
 
-/// Looks through the file of a store, if it has one: its structure, what refers to what, and every document.
+/// Checks the file of a store, if it has one: its structure, its references, and every document.
 pub(crate) fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
     let path = dir.join(FILE);
     if !path.exists() {

@@ -233,12 +233,12 @@ fn what_ended_long_ago_is_cleared_away() {
     assert_eq!(left, expected);
 }
 
-/// That an account is blocked until a later entry than this one permits.
+/// A block that can be lifted only by an entry after `follows`.
 fn block(follows: u64, why: &str) -> Block {
     Block { since: at(2), follows: Some(follows), why: why.to_owned() }
 }
 
-/// Whoever repeats an earlier revocation shortens no block.
+/// Repeating an earlier revocation shortens no block.
 #[test]
 fn of_two_blocks_the_one_stays_that_holds_longer() {
     let dir = tempfile::tempdir().expect("dir");
@@ -251,7 +251,7 @@ fn of_two_blocks_the_one_stays_that_holds_longer() {
     assert_eq!(found.expect("works"), Some(block(9, "the second")));
 }
 
-/// A store of ACME with an account that is blocked for a name, and a credential that waits.
+/// An ACME store with an account that is blocked for a name, and a credential that waits.
 fn blocked(dir: &Path) -> (AcmeStore, DomainName, u64, Identifier) {
     let store = AcmeStore::open(dir).expect("opens");
     let domain: DomainName = "devices.acme.example".parse().expect("a domain");
@@ -278,7 +278,7 @@ fn is_blocked(dir: &Path, id: u64, identifier: &Identifier) -> bool {
 #[test]
 fn a_copy_has_accounts_and_blocks_and_no_secrets() {
     let (dir, copy) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
-    // Open, as while the node runs.
+    // Left open, as while the node runs.
     let (_store, _, id, identifier) = blocked(dir.path());
     keeping::copy(dir.path(), copy.path()).expect("copies");
     let bytes = std::fs::read(copy.path().join(FILE)).expect("is there");
@@ -289,7 +289,7 @@ fn a_copy_has_accounts_and_blocks_and_no_secrets() {
     assert_eq!(report.findings, Vec::<String>::new());
 }
 
-/// For these whoever puts a copy back may have to take accounts away again.
+/// After a copy is restored, the accounts of these holders may have to be revoked again.
 #[test]
 fn for_whom_accounts_speak_is_told_by_domain_and_holder() {
     let (dir, store, domain, holder) = store();
@@ -342,7 +342,7 @@ fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
     assert!(is_blocked(dir.path(), id, &identifier));
 }
 
-/// The last commits of a node that was killed are in the write-ahead log alone.
+/// The last commits of a node that was killed are only in the write-ahead log.
 #[test]
 fn what_a_killed_node_has_kept_comes_back() {
     let (dir, copy, home) =

@@ -1,9 +1,10 @@
-//! One connection whose jobs are written together: what need not be on the disk at once waits in one transaction for what
-//! must, or for a moment. So a job costs no commit, and jobs that change the same pages write them once.
+//! One connection whose jobs are written together: what need not be on disk at once waits in one transaction for what
+//! must, or for a moment. So a job costs no commit of its own, and jobs that change the same pages write them once.
 //!
-//! Jobs that wait have no savepoints: for each of them SQLite would copy every page that the job is about to change, and of
-//! more than eight write the copies to a file. A job decides before it writes, so what it refuses leaves nothing to be taken
-//! back. One that fails later, as when the disk is full, takes what waits with it, as a commit that fails does.
+//! Waiting jobs have no savepoints: for each of them, SQLite would copy every page that the job is about to change, and
+//! with more than eight it would write the copies to a file. Instead a job decides before it writes, so a refusal
+//! leaves nothing to undo. A job that fails later, for example on a full disk, takes all that waits with it, as a
+//! failed commit does.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,10 +17,10 @@ use crate::store::clean::truncate_wal;
 use crate::store::error::StoreError;
 use crate::store::scrub::Scrub;
 
-/// How long what need not be on the disk waits for company.
+/// How long what need not be on disk at once waits for more.
 const WAITS: Duration = Duration::from_millis(50);
 
-/// A connection and the thread that ends its transactions.
+/// A connection, and the thread that ends its transactions.
 #[derive(Debug)]
 pub(super) struct Together {
     shared: Arc<Shared>,
@@ -54,7 +55,7 @@ impl Together {
         job(&self.shared.lock().connection)
     }
 
-    /// Runs a job, alone; nothing of it stays when it fails. One that may wait decides before it writes.
+    /// Runs a job, alone; if it fails, nothing of it remains. A job that may wait must decide before it writes.
     pub(super) fn run<T, E: From<StoreError>>(
         &self,
         durability: Durability,
@@ -94,7 +95,7 @@ impl Drop for Together {
     fn drop(&mut self) {
         self.shared.lock().is_over = true;
         self.shared.changed.notify_one();
-        // A thread that panicked has nothing to say any more.
+        // A thread that panicked has nothing more to say.
         let _ = self.ends.take().map(JoinHandle::join);
     }
 }
@@ -123,7 +124,7 @@ impl Shared {
 }
 
 impl Open {
-    /// Begins a transaction if none is under way; whether it did.
+    /// Begins a transaction unless one is under way; returns whether it did.
     fn begin(&self) -> rusqlite::Result<bool> {
         let begins = self.connection.is_autocommit();
         if begins {
@@ -132,7 +133,7 @@ impl Open {
         Ok(begins)
     }
 
-    /// Commits what is under way.
+    /// Commits the transaction under way.
     fn end(&self) -> rusqlite::Result<()> {
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("COMMIT") }
     }
@@ -144,7 +145,7 @@ impl Open {
         Ok(done)
     }
 
-    /// What waited is made durable with it: the sync of a write-ahead log is one of all that stands before.
+    /// This also makes durable what was waiting: syncing a write-ahead log syncs everything before.
     fn now<T, E: From<StoreError>>(&mut self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
         self.end().map_err(sqlite)?;
@@ -163,7 +164,7 @@ impl Open {
     }
 }
 
-/// A job that was not done to its end, if it is dropped with other changes in the connection than it knows of.
+/// Guards a job: if it is dropped after the connection changed without the job succeeding, what waits is rolled back.
 struct Undone<'c> {
     connection: &'c Connection,
     changes: u64,
@@ -177,7 +178,7 @@ impl Drop for Undone<'_> {
     }
 }
 
-/// Gives up what waits; whether that works, the next job finds out.
+/// Rolls back what waits; if that fails, the next job notices.
 fn give_up(connection: &Connection, error: &str) {
     tracing::error!(error, "the last orders of ACME clients are lost");
     let _ = connection.execute_batch("ROLLBACK");

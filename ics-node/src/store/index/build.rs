@@ -1,4 +1,4 @@
-//! Opening the index: is it usable, and how much of the log is not yet in it?
+//! Opening the index: whether it is usable, and which part of the log it still lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use crate::store::sync_names;
 use crate::store::table;
 use crate::store::types::{DomainNumber, Position};
 
-/// Entries after which the catching up notes its progress even if they had few keys.
+/// After this many entries, catching up records its progress even if they had few keys.
 const MERGE_ENTRIES: u64 = 100_000;
 
-/// Opens the index, makes it anew if it is missing, damaged or of another log, and brings it up to the sizes of the
-/// domains.
+/// Opens the index, rebuilding it if it is missing, damaged or made from another log, and brings it up to the sizes of
+/// the domains.
 pub(crate) fn open(
     path: &Path,
     log: &Connection,
@@ -33,7 +33,7 @@ pub(crate) fn open(
     }
     let mut index = match usable(path, log, domains) {
         Ok(index) => index,
-        // Derived data: what cannot be used is made again, that of a newer version too.
+        // The index is derived: an unusable one is rebuilt, even one written by a newer version.
         Err(reason @ (StoreError::Corrupt { .. } | StoreError::Newer { .. })) => {
             tracing::warn!(%reason, "the index is built again from the log");
             remove(path)?;
@@ -47,31 +47,31 @@ pub(crate) fn open(
     Ok(index)
 }
 
-/// Remembers that the index is damaged, so that the next start builds it again.
+/// Records that the index is damaged, so that the next start rebuilds it.
 pub(crate) fn mark_damaged(path: &Path) -> Result<(), StoreError> {
     let mark = beside(path, "-damaged");
     std::fs::write(&mark, []).map_err(StoreError::io(&mark))
 }
 
-/// Remembers that the index is to be built again, though nothing is wrong with it.
+/// Records that the index is to be rebuilt, though nothing is wrong with it.
 pub(crate) fn mark_stale(path: &Path) -> Result<(), StoreError> {
     let mark = beside(path, "-stale");
     std::fs::write(&mark, []).map_err(StoreError::io(&mark))
 }
 
-/// Whether that is so.
+/// Whether it is to be rebuilt for that reason.
 pub(crate) fn is_stale(path: &Path) -> bool {
     beside(path, "-stale").exists()
 }
 
-/// Remembers, durably, that the index holds what is being erased.
+/// Records durably that the index holds postings of what is being erased.
 pub(crate) fn mark_erasing(path: &Path) -> Result<(), StoreError> {
     let mark = beside(path, "-erasing");
     std::fs::write(&mark, []).map_err(StoreError::io(&mark))?;
     path.parent().map_or(Ok(()), sync_names)
 }
 
-/// Takes that back: it no longer does.
+/// Removes that record, when it no longer does.
 pub(crate) fn unmark(path: &Path) -> Result<(), StoreError> {
     let mark = beside(path, "-erasing");
     match std::fs::remove_file(&mark) {
@@ -87,7 +87,7 @@ fn usable(path: &Path, log: &Connection, domains: &BTreeMap<DomainNumber, u64>) 
     if beside(path, "-erasing").exists() {
         return Err(StoreError::corrupt("the index may hold what was erased"));
     }
-    // SQLite removes the write-ahead log when a database is closed in order.
+    // SQLite removes the write-ahead log when a database is closed properly.
     let closed_in_order = !beside(path, "-wal").exists();
     let index = schema::open_writer(File::Index, path)?;
     if !closed_in_order {
@@ -99,12 +99,12 @@ fn usable(path: &Path, log: &Connection, domains: &BTreeMap<DomainNumber, u64>) 
     for number in file::domains(&index)? {
         belongs(&index, log, number, domains)?;
     }
-    // Each start reads what is filed as damaged: a row of that which is damaged itself would let none succeed.
+    // Each start reads what is filed as damaged; if a row with that is itself damaged, no start would succeed.
     domains.keys().try_for_each(|domain| damage::first(log, &index, *domain).map(drop))?;
     Ok(index)
 }
 
-/// Whether the index of a domain was made of this log, and not of one that has since been put back from a copy.
+/// Checks that the index of a domain was made from this log, and not from one that has since been replaced by a copy.
 fn belongs(
     index: &Connection,
     log: &Connection,
@@ -119,7 +119,7 @@ fn belongs(
     if leaves == [progress.leaf] { Ok(()) } else { Err(other()) }
 }
 
-/// Reads the entries that are not yet indexed. A crash on the way costs what was not yet merged.
+/// Indexes the entries that the index lacks. After a crash, only what was not yet merged has to be read again.
 fn catch_up(
     index: &mut Connection,
     log: &Connection,
@@ -151,8 +151,8 @@ fn catch_up(
     file::merge(index, [postings], &progress, &BTreeSet::new())
 }
 
-/// What was filled in came behind the index and is found by keys beside the log: when the index is made anew, because there
-/// are more keys than before say, it gets those as well.
+/// Entries that were filled in later are found by keys stored beside the log, not in the index. When the index is
+/// rebuilt, for example because there are now more kinds of keys, these are refreshed too.
 fn file_filled(log: &Connection, domain: DomainNumber, keys_of: &KeysOf) -> Result<(), StoreError> {
     let transaction = log.unchecked_transaction()?;
     let filled = table::all_filled(&transaction, domain)?;
@@ -167,7 +167,7 @@ fn file_filled(log: &Connection, domain: DomainNumber, keys_of: &KeysOf) -> Resu
     Ok(transaction.commit()?)
 }
 
-/// Removes the index and what SQLite keeps beside it.
+/// Removes the index and all files beside it.
 fn remove(path: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-shm", "", "-damaged", "-erasing", "-stale"] {
         let file = beside(path, suffix);

@@ -12,20 +12,20 @@ use crate::store::types::{DomainNumber, Key, Position};
 /// How far a domain is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Entries whose postings are in the index.
+    /// How many entries have their postings in the index.
     pub(crate) upto: u64,
-    /// Leaf data of the last of them: shows that the index belongs to this log.
+    /// The leaf data of the last of these; it shows that the index belongs to this log.
     pub(crate) leaf: [u8; 32],
 }
 
-/// Rows that are placed before it is looked whether somebody waits for the processor.
+/// How many rows are written before yielding to others who wait for the processor.
 const ROWS_A_BREATH: usize = 16;
 
-/// Positions in one row at most: a look-up reads no more than that in vain.
+/// The most positions in one row, and so the most that a look-up reads in vain.
 const BLOCK: usize = 64;
 
-/// Adds postings and notes the progress, in one transaction: after a crash both are there or neither, so no posting comes
-/// twice. The postings are in order, in parts of which no two have the same key.
+/// Adds postings and records the progress in one transaction: after a crash there are both or neither, so no posting is
+/// added twice. The postings come in parts, in order; no key occurs in two parts.
 pub(crate) fn merge(
     connection: &mut Connection,
     parts: impl IntoIterator<Item = Vec<(Key, Position)>>,
@@ -36,8 +36,8 @@ pub(crate) fn merge(
     {
         let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3, ?4)")?;
         for postings in parts {
-            // A block is of one domain: what comes into the same domain later goes into a block behind it, and what a block
-            // begins with tells where it is looked for.
+            // A block belongs to one domain: later postings of the domain go into later blocks, and a block is found by
+            // its first position.
             let of_one = |a: &(Key, Position), b: &(Key, Position)| a.0 == b.0 && a.1.domain() == b.1.domain();
             let blocks = postings.chunk_by(of_one).flat_map(|of_key| of_key.chunks(BLOCK));
             for (number, block) in blocks.enumerate() {
@@ -58,7 +58,7 @@ pub(crate) fn merge(
     Ok(transaction.commit()?)
 }
 
-/// Takes one posting out of the block that holds it.
+/// Removes one posting from the block that holds it.
 fn remove(connection: &Connection, key: Key, position: Position) -> Result<(), StoreError> {
     let positions = block_around(connection, key, position)?;
     let Some(first) = positions.first().filter(|_| positions.contains(&position)) else { return Ok(()) };
@@ -72,7 +72,7 @@ fn remove(connection: &Connection, key: Key, position: Position) -> Result<(), S
     Ok(())
 }
 
-/// The positions in the block that holds this one, if any does.
+/// The positions in the block that holds this one, if there is such a block.
 fn block_around(connection: &Connection, key: Key, position: Position) -> Result<Vec<Position>, StoreError> {
     let sql = "SELECT position, more, checksum FROM posting WHERE key = ?1 AND position <= ?2 \
                ORDER BY position DESC LIMIT 1";
@@ -89,7 +89,7 @@ fn block_around(connection: &Connection, key: Key, position: Position) -> Result
     Ok(positions)
 }
 
-/// The first position of a row, and the distances of the others.
+/// The first position of a row, and the encoded distances of the others.
 fn block<'r>(key: Key, row: &'r Row<'_>) -> Result<(Position, &'r [u8]), StoreError> {
     let first = Position(row.get(0).map_err(|_| damaged())?);
     let more = row.get_ref(1)?.as_blob_or_null().map_err(|_| damaged())?;
@@ -101,7 +101,7 @@ fn damaged() -> StoreError {
     StoreError::corrupt("the index has a damaged block of postings")
 }
 
-/// FNV-1a over a row, its halves folded into one: what finds damage by accident, within nanoseconds.
+/// FNV-1a over a row, its halves folded into one: detects accidental damage, within nanoseconds.
 fn checksum(key: Key, first: Position, more: Option<&[u8]>) -> i32 {
     let numbers = [key.0.to_le_bytes(), first.0.to_le_bytes()];
     let bytes = numbers.as_flattened().iter().chain(more.unwrap_or_default());
@@ -111,7 +111,7 @@ fn checksum(key: Key, first: Position, more: Option<&[u8]>) -> i32 {
     i32::from_be_bytes([a, b, c, d])
 }
 
-/// Each position as its distance from the one before, LEB128; nothing of none.
+/// Each position as its distance from the one before, in LEB128; `None` if there are no others.
 fn distances(first: Position, others: &[(Key, Position)]) -> Option<Vec<u8>> {
     if others.is_empty() {
         return None;
@@ -130,7 +130,7 @@ fn distances(first: Position, others: &[(Key, Position)]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The position behind `last`, off the front of what [`distances`] has made.
+/// Takes the position after `last` off the front of what [`distances`] has made.
 fn next_position(last: Position, bytes: &mut &[u8]) -> Option<Position> {
     let mut distance = 0_i64;
     for shift in (0..63).step_by(7) {
@@ -152,14 +152,14 @@ pub(crate) fn progress(connection: &Connection, domain: DomainNumber) -> Result<
     Ok(connection.query_row(sql, [domain.get()], read).optional()?)
 }
 
-/// Domains of which the index knows something.
+/// The domains that the index knows.
 pub(crate) fn domains(connection: &Connection) -> Result<Vec<u32>, StoreError> {
     let mut statement = connection.prepare("SELECT domain FROM progress")?;
     let domains = statement.query_map([], |row| row.get(0))?;
     Ok(domains.collect::<Result<_, _>>()?)
 }
 
-/// Whether nothing is filed yet.
+/// Whether the index is still empty.
 pub(crate) fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
     Ok(!connection.prepare("SELECT 1 FROM posting LIMIT 1")?.exists([])?)
 }
@@ -187,13 +187,13 @@ pub(crate) fn count(connection: &Connection) -> Result<u64, StoreError> {
     let mut count = 0;
     while let Some(row) = rows.next()? {
         let more = row.get_ref(0)?.as_blob_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
-        // The last digit of each distance has no continuation bit.
+        // The last byte of each distance has no continuation bit.
         count += 1 + more.iter().filter(|byte| **byte & 0x80 == 0).count() as u64;
     }
     Ok(count)
 }
 
-/// What a look-up reads of a key at once.
+/// Part of the postings of a key, as a look-up reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     /// In order.
@@ -202,7 +202,7 @@ pub(crate) struct Chunk {
     pub(crate) is_last: bool,
 }
 
-/// The next postings of a key in the file, from `from` to below `end`: about `enough`, or all.
+/// The next postings of a key in the file, from `from` up to `end` (exclusive): about `enough`, or all.
 pub(crate) fn read(
     connection: &Connection,
     key: Key,
@@ -210,7 +210,7 @@ pub(crate) fn read(
     end: Position,
     enough: usize,
 ) -> Result<Chunk, StoreError> {
-    // The block with the first of them may begin before `from`; before a domain's first entry no block of it does.
+    // The block that contains `from` may begin before it; no block of a domain begins before the domain's first entry.
     let sql = match from.index() {
         0 => {
             "SELECT position, more, checksum FROM posting WHERE key = ?1 AND position >= ?2 AND position < ?3 \

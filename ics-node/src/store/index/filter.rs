@@ -1,23 +1,24 @@
-//! Which keys the index may hold, so that most look-ups of what nobody has spoken of end in memory.
+//! Which keys the index may hold, so that most look-ups of what nobody has mentioned end in memory.
 
 use crate::store::types::Key;
 
-/// Keys of the first part; each further one has four times as many.
+/// The number of keys of the first part; each further part has room for four times as many.
 const FIRST: usize = 8192;
 
-/// Parts at most: 45 million keys in 85 MiB. Of more keys the filter knows ever less, and look-ups go to the file.
+/// The greatest number of parts: 45 million keys in 85 MiB. With more keys the filter becomes less selective, and
+/// look-ups go to the file.
 const PARTS: usize = 7;
 
-/// Bits that a key sets in its word.
+/// How many bits a key sets in its word.
 const BITS: u32 = 4;
 
-/// A Bloom filter that grows: what was put in is always found, and of what was not about one in a hundred.
+/// A Bloom filter that grows: keys that were inserted are always found, and about one in a hundred of the others.
 ///
-/// Keys are hashes, so their own bits say where they belong.
+/// Keys are hashes, so their own bits determine where they belong.
 #[derive(Debug, Default)]
 pub(crate) struct Filter(Vec<Part>);
 
-/// Each key has its bits in one word, of which there is one for four keys.
+/// Each key has its bits in a single word; there is one word for four keys.
 #[derive(Debug)]
 struct Part {
     words: Vec<u64>,
@@ -33,7 +34,8 @@ impl Part {
         self.keys >= self.words.len() * 4
     }
 
-    /// The upper half of the key's bits says in which word, in the order of keys: those that come in order do not leap.
+    /// The upper half of the key's bits chooses the word, in the order of keys: sorted keys are inserted without
+    /// jumping about.
     fn place(&self, key: Key) -> (usize, u64) {
         let word = (u128::from(key.bits()) * self.words.len() as u128) >> 64;
         let bits = (0..BITS).fold(0, |bits, nth| bits | 1 << ((key.bits() >> (6 * nth)) & 63));
@@ -55,13 +57,13 @@ impl Part {
 }
 
 impl Filter {
-    /// Whether a key was put in; it may say so of one that was not.
+    /// Whether a key may have been inserted; sometimes true for one that was not.
     pub(crate) fn may_have(&self, key: Key) -> bool {
         self.0.iter().any(|part| part.may_have(key))
     }
 
-    /// Into the last part, without a look at those before: each look misses the caches, and what comes again and again is
-    /// little.
+    /// Inserts into the last part without looking at the others: each look misses the processor's caches, and few keys
+    /// are inserted repeatedly.
     pub(crate) fn insert(&mut self, key: Key) {
         if self.0.len() < PARTS && self.0.last().is_none_or(Part::is_full) {
             self.0.push(Part::new(FIRST << (2 * self.0.len())));

@@ -1,9 +1,9 @@
-//! What entries are found by. Derived from the log, in a file of its own, behind a tail in memory.
+//! What entries are found by: an index derived from the log, in a file of its own, with its newest part in memory.
 //!
-//! Keys are hashes and so arrive in random order, which costs a B-tree a page per posting; the index, not the log,
-//! would set the pace of the node. So the postings of new entries first go to sorted runs in memory, and a thread
-//! merges them into the file in large batches, in order. A look-up reads both. After a crash the file is behind by
-//! what was in memory, and [`build`] reads those entries again.
+//! Keys are hashes and arrive in random order, which costs a B-tree a page per posting; the index, not the log, would
+//! set the pace of the node. So the postings of new entries first go to sorted runs in memory (the tail), and a thread
+//! merges them into the file in large batches, in order. A look-up reads both. After a crash the file lacks what was in
+//! memory, and [`build`] reads those entries again.
 
 pub(crate) mod build;
 pub(crate) mod file;
@@ -33,14 +33,14 @@ pub use search::Page;
 use search::Search;
 use tail::Tail;
 
-/// Postings that are merged at once: 32 MiB of memory, and some 160,000 entries. Each merge writes nearly every page of the
-/// file, so fewer and larger ones cost less.
+/// How many postings are merged at once: 32 MiB of memory, from some 160,000 entries. Each merge rewrites nearly every
+/// page of the file, so fewer and larger ones cost less.
 const MERGE_POSTINGS: usize = 2_000_000;
 
-/// Postings in memory, those being merged included, above which the writer waits for the merging.
+/// How many postings may be in memory, including those being merged, before the writer waits for the merge.
 const TAIL_POSTINGS: usize = 2 * MERGE_POSTINGS;
 
-/// How long nothing must have come in before a small tail is merged.
+/// A small tail is merged once nothing has come in for this long.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// The index: the tail and the thread that merges it.
@@ -53,9 +53,9 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Shared {
     tail: Mutex<Tail>,
-    /// Told when the tail is worth merging, or the store closes.
+    /// Notified when the tail is worth merging, or the store closes.
     work: Condvar,
-    /// Told when a merge has ended, well or not.
+    /// Notified when a merge has ended, successfully or not.
     merged: Condvar,
 }
 
@@ -77,7 +77,7 @@ impl Index {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Adds the postings of committed entries; from here on look-ups see them.
+    /// Adds the postings of committed entries; from now on look-ups see them.
     pub(crate) fn push_all(&self, draft: &Draft) {
         let Some((last, _)) = draft.entries.last() else { return };
         let progress = Progress { upto: last.index + 1, leaf: last.leaf };
@@ -96,28 +96,28 @@ impl Index {
         }
     }
 
-    /// Says, durably, that the file holds postings of an entry that is about to be erased: until they are gone, the next
-    /// start builds the index anew.
+    /// Records durably that the file holds postings of an entry that is about to be erased: until they are gone, the
+    /// next start rebuilds the index.
     pub(crate) fn will_forget(&self, path: &Path) -> Result<(), StoreError> {
         let mut tail = self.shared.tail();
         let marked = build::mark_erasing(path);
         match &marked {
             Ok(()) => tail.expect_forgetting(),
-            // Its file may be there all the same.
+            // The mark's file may exist all the same.
             Err(_) => unmark(&tail, path),
         }
         marked
     }
 
-    /// Takes that back: nothing was erased.
+    /// Takes the mark back: nothing was erased.
     pub(crate) fn will_not_forget(&self, path: &Path) {
         let mut tail = self.shared.tail();
         tail.expect_no_more();
         unmark(&tail, path);
     }
 
-    /// Takes postings of erased entries out of memory, and out of the file as soon as may be. Whoever meets one until
-    /// then finds an entry without content behind it.
+    /// Removes the postings of erased entries from memory at once, and from the file as soon as possible. A look-up
+    /// that meets one until then finds an entry without content.
     pub(crate) fn forget(&self, postings: Vec<(Key, Position)>) {
         self.shared.tail().forget(postings);
         self.shared.work.notify_one();
@@ -126,7 +126,7 @@ impl Index {
     /// Waits until the tail has room again.
     ///
     /// # Errors
-    /// When the merging fails, so that it will have none.
+    /// When merging fails, so that there will be no room.
     pub(crate) fn wait_for_room(&self) -> Result<(), StoreError> {
         let full = |tail: &mut Tail| tail.len() >= TAIL_POSTINGS && tail.failure().is_none();
         let tail = self.shared.merged.wait_while(self.shared.tail(), full).unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +136,7 @@ impl Index {
         }
     }
 
-    /// Entries in `range` of a domain that have all the keys, `limit` at most.
+    /// The entries in `range` of a domain that have all the keys, at most `limit`.
     pub(crate) fn search(
         &self,
         connection: &Connection,
@@ -151,7 +151,7 @@ impl Index {
         }
     }
 
-    /// The same by somebody who asks over and over.
+    /// As [`Index::search`], for a caller that looks up often.
     pub(crate) fn search_in(
         &self,
         reading: &Reading,
@@ -167,7 +167,8 @@ impl Index {
         search.page(limit)
     }
 
-    /// A search that has what memory has, and after how many merges that was. `None` if nothing has one of the keys.
+    /// Begins a search with what is in memory; also returns the number of merges so far. `None` if memory shows that
+    /// some key has no entry.
     fn begin<'c>(
         &self,
         connection: &'c Connection,
@@ -182,11 +183,11 @@ impl Index {
 }
 
 /// A connection to the file whose read transaction stays open from one look-up to the next: beginning one costs more
-/// than many a look-up does.
+/// than many look-ups do.
 #[derive(Debug)]
 pub(crate) struct Reading {
     connection: Connection,
-    /// Merges after which the transaction was begun.
+    /// The number of merges when the transaction began.
     since: Cell<Option<u64>>,
 }
 
@@ -197,8 +198,8 @@ impl Reading {
         Ok(Self { connection, since: Cell::new(None) })
     }
 
-    /// Has the transaction see the file as it is after so many merges, or later: what those have placed is not in memory
-    /// any more. The tail was read before.
+    /// Makes the transaction see the file as it is after this many merges or more: what they moved into the file is no
+    /// longer in memory. The tail was read before.
     fn see(&self, merges: u64) -> Result<(), StoreError> {
         if self.since.get() != Some(merges) {
             self.end()?;
@@ -218,7 +219,7 @@ impl Reading {
 }
 
 impl Drop for Index {
-    /// Merges what is left, so that the next start has nothing to catch up with.
+    /// Merges what is left, so that the next start has nothing to catch up on.
     fn drop(&mut self) {
         self.shared.tail().stop();
         self.shared.work.notify_one();
@@ -235,22 +236,22 @@ impl Shared {
 
     fn run(&self, mut connection: Connection, path: &Path) {
         while let Some(batch) = self.next_batch() {
-            // A crash in here leaves the file as it was: postings and progress are one transaction.
+            // A crash in here leaves the file as it was: postings and progress are written in one transaction.
             let result = file::merge(&mut connection, batch.postings.sorted(), &batch.progress, &batch.forgotten);
             if let Err(error) = &result {
                 tracing::error!(%error, "the index could not be merged; it stays in memory and is tried again");
                 if matches!(error, StoreError::Corrupt { .. }) {
-                    // If that fails too, the next start meets what this one has met.
+                    // If that fails too, the next start finds the same damage.
                     let _ = build::mark_damaged(path);
                 }
             }
             let mut tail = self.tail();
             if !batch.forgotten.is_empty() && result.is_ok() {
-                // Gone from the file's pages; what the write-ahead log still has goes with it when it is emptied.
+                // They are gone from the file's pages; what the write-ahead log still holds goes when it is emptied.
                 tail.must_empty_wal();
             }
             tail.end_merge(result);
-            // Whoever appends little asks the file: reading all its keys takes longer.
+            // A node that appends little looks in the file instead: reading all of its keys takes longer.
             let learns = !tail.knows_keys() && batch.postings.len() >= MERGE_POSTINGS && tail.failure().is_none();
             drop(tail);
             self.merged.notify_all();
@@ -259,14 +260,14 @@ impl Shared {
             }
             self.end_forgetting(&connection, path);
         }
-        // Keeps the next start from having to replay the write-ahead log; if it fails, that one does.
+        // So the next start need not replay the write-ahead log; if this fails, it does.
         if let Err(error) = truncate_wal(&connection) {
             tracing::debug!(%error, "checkpoint of the index at the end");
         }
         self.end_forgetting(&connection, path);
     }
 
-    /// Reads the keys of the file, which nobody but this thread changes.
+    /// Reads the keys of the file, which only this thread changes.
     fn learn_keys(&self, connection: &Connection) {
         match file::keys(connection) {
             Ok(keys) => self.tail().learn_keys(keys),
@@ -274,8 +275,8 @@ impl Shared {
         }
     }
 
-    /// Clears the write-ahead log and the file's pages of what was forgotten, and takes the mark away. If a reader is in the
-    /// way, it is tried again.
+    /// Removes what was forgotten from the write-ahead log and the file's pages, then removes the mark. If a reader is
+    /// in the way, this is tried again.
     fn end_forgetting(&self, connection: &Connection, path: &Path) {
         if !self.tail().must_clear() {
             return;
@@ -285,7 +286,7 @@ impl Shared {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                // A full disk is emptied one day.
+                // A full disk may have room again later; other failures would recur.
                 if !matches!(error, StoreError::NoRoom) {
                     self.tail().give_up();
                 }
@@ -310,11 +311,11 @@ impl Shared {
             }
             let (guard, wait) = self.work.wait_timeout(tail, IDLE).unwrap_or_else(PoisonError::into_inner);
             tail = guard;
-            // Where something always comes in, there is no other time to empty the log.
+            // If something always comes in, there is no better time to empty the write-ahead log.
             if (tail.forgets() || tail.must_try_again(IDLE)) && tail.failure().is_none() {
                 return tail.begin_merge();
             }
-            // Idle, or after a failure the time to try again.
+            // The store is idle, or it is time to try again after a failure.
             let works = tail.len() > 0 || tail.must_clear();
             if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && works {
                 return tail.begin_merge();
@@ -324,13 +325,13 @@ impl Shared {
     }
 }
 
-/// Clears the file and its write-ahead log of what was deleted; false if a reader is in the way.
+/// Removes what was deleted from the file and its write-ahead log; false if a reader is in the way.
 fn is_cleared(connection: &Connection) -> Result<bool, StoreError> {
     Ok(truncate_wal(connection)? && (scrub::all(connection)? == 0 || truncate_wal(connection)?))
 }
 
-/// Takes the mark of erasures away if there is nothing left to forget. The tail is locked meanwhile: an erasure that begins
-/// now sets the mark again after this.
+/// Removes the mark of erasures if nothing is left to forget. The tail is locked meanwhile, so an erasure that begins
+/// now sets the mark again afterwards.
 fn unmark(tail: &Tail, path: &Path) {
     if tail.has_forgotten()
         && let Err(error) = build::unmark(path)

@@ -9,10 +9,10 @@ use super::tail::Tail;
 use crate::store::error::StoreError;
 use crate::store::types::{DomainNumber, Key, Position};
 
-/// Postings that are read from the file at once, and up to a block more.
+/// How many postings are read from the file at once, plus up to a block.
 const CHUNK: usize = 128;
 
-/// Steps after which a search for the intersection of large sets gives back what it has.
+/// After this many steps a search for the intersection of large sets returns what it has.
 const STEPS: usize = 20_000;
 
 /// Indices of entries that have all the keys (or collide with them), in log order.
@@ -20,11 +20,11 @@ const STEPS: usize = 20_000;
 pub struct Page {
     /// The indices.
     pub indices: Vec<u64>,
-    /// Where to go on, if the range may hold more.
+    /// Where to continue, if the range may hold more.
     pub next: Option<u64>,
 }
 
-/// A search in one domain: what memory has of each key, and a connection to the file.
+/// A search in one domain: what memory has for each key, and a connection to the file.
 pub(crate) struct Search<'c> {
     streams: Vec<Stream<'c>>,
     start: Position,
@@ -33,10 +33,10 @@ pub(crate) struct Search<'c> {
 }
 
 impl<'c> Search<'c> {
-    /// For entries in `range` that have all `keys`.
+    /// A search for entries in `range` that have all `keys`.
     ///
-    /// What is in memory is read now, before the file: what is merged in between is then seen twice, which does no
-    /// harm, and not missed.
+    /// Memory is read now, before the file: what is merged in between is then seen twice, which does no harm, and never
+    /// missed.
     pub(crate) fn new(
         connection: &'c Connection,
         domain: DomainNumber,
@@ -52,8 +52,8 @@ impl<'c> Search<'c> {
         Self { streams: snapshots.into_iter().map(stream).collect(), start, cut }
     }
 
-    /// The first `limit` of them. Every stream in turn leaps to the first posting not before the others' latest; where
-    /// all meet is a hit.
+    /// The first `limit` of them. Each stream in turn leaps to its first posting at or after the latest of the others;
+    /// where all of them meet is a hit.
     pub(crate) fn page(mut self, limit: usize) -> Result<Page, StoreError> {
         let mut indices = Vec::new();
         let mut target = self.start;
@@ -74,8 +74,8 @@ impl<'c> Search<'c> {
         Ok(Page { indices, next: Some(target.index()) })
     }
 
-    /// The latest of the streams' next postings from `target` on; that is `target` itself if all have it, and nothing
-    /// if one has no more.
+    /// The latest of the streams' next postings from `target` on: `target` itself if all have it, `None` if one has no
+    /// more.
     fn leap(&mut self, target: Position) -> Result<Option<Position>, StoreError> {
         let mut latest = None;
         for stream in &mut self.streams {
@@ -98,7 +98,7 @@ struct Stream<'c> {
 }
 
 impl Stream<'_> {
-    /// The first posting not before `target`; targets never fall.
+    /// The first posting at or after `target`; targets never decrease.
     fn seek(&mut self, target: Position) -> Result<Option<Position>, StoreError> {
         let in_tail = first_from(&self.tail, target).filter(|position| *position < self.end);
         let in_file = self.seek_in_file(target)?;

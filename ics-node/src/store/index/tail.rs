@@ -9,15 +9,15 @@ use super::filter::Filter;
 use crate::store::error::StoreError;
 use crate::store::types::{DomainNumber, Key, Position};
 
-/// Postings of one key that a search takes out of memory at once, which it does under the lock.
+/// How many postings of one key a search copies from memory at once, under the lock.
 const SNAPSHOT: usize = 1024;
 
-/// Key and position in one number, in the same order: most of the work on runs is comparing.
+/// Key and position in one number, with the same order: most of the work on runs is comparing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Packed(u128);
 
 impl Packed {
-    /// Turns the order of signed numbers into that of unsigned ones.
+    /// Maps the order of signed numbers to that of unsigned ones.
     const SIGN: u64 = 1 << 63;
 
     fn new(key: Key, position: Position) -> Self {
@@ -25,7 +25,7 @@ impl Packed {
         Self(of(key.0) << 64 | of(position.0))
     }
 
-    /// By the upper bits of the key: in the order of keys.
+    /// The part to which it belongs, by the upper bits of the key, so parts are in key order.
     const fn part(self) -> usize {
         (self.0 >> (u128::BITS - PARTS.ilog2())) as usize
     }
@@ -36,11 +36,11 @@ impl Packed {
     }
 }
 
-/// Runs of like length that become one.
+/// How many runs of similar length are merged into one.
 const ALIKE: usize = 4;
 
-/// Sorted runs of postings, older ones first, and longer ones: whoever adds one merges [`ALIKE`] of like length. So every
-/// posting is moved a few times only, takes its 16 bytes and no more, and is found in a few runs.
+/// Sorted runs of postings, older and longer ones first: whenever [`ALIKE`] runs have similar length, they are merged.
+/// So every posting is moved only a few times, takes no more than its 16 bytes, and is found in a few runs.
 #[derive(Debug, Default, Clone)]
 struct Runs(Vec<Vec<Packed>>);
 
@@ -55,7 +55,7 @@ impl Runs {
             let mut runs = self.0.split_off(self.0.len() - shorter);
             runs.push(run);
             run = runs.concat();
-            // The stable sort takes the runs as they are and merges them.
+            // The stable sort recognises the runs and merges them.
             run.sort();
         }
         self.0.push(run);
@@ -76,8 +76,8 @@ impl Runs {
     }
 }
 
-/// Parts of the keys, which are hashes and so fall into all of them alike. What is merged within one stays in the caches;
-/// in one piece it would be tens of megabytes, for which the system makes new pages each time.
+/// The number of parts into which keys are divided; as hashes, they spread evenly. A merge within one part stays in the
+/// processor's caches; a single part would be tens of megabytes, for which the system maps new pages each time.
 const PARTS: usize = 256;
 
 /// Postings in memory.
@@ -108,14 +108,14 @@ impl Postings {
         self.count
     }
 
-    /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
-    /// stands later in the log.
+    /// The positions of a key from `from` up to `end` (exclusive). Within a domain they are in order, because later
+    /// postings belong to later entries.
     pub(crate) fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
         let (from, end) = (Packed::new(key, from), Packed::new(key, end));
         self.parts.get(from.part()).into_iter().flat_map(move |part| part.of(from, end))
     }
 
-    /// All of them in order, part by part; those of one key are in one.
+    /// All postings in order, part by part; those of one key are in one part.
     pub(crate) fn sorted(&self) -> impl Iterator<Item = Vec<(Key, Position)>> {
         self.parts.iter().map(Runs::sorted)
     }
@@ -136,35 +136,35 @@ impl Postings {
     }
 }
 
-/// Postings, and how far the domains are indexed once they are in the file.
+/// Postings, and how far each domain is indexed once they are in the file.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) postings: Postings,
     pub(crate) progress: BTreeMap<DomainNumber, Progress>,
-    /// Postings of erased entries, which go out of the file with the same transaction.
+    /// Postings of erased entries, which are removed from the file in the same transaction.
     pub(crate) forgotten: BTreeSet<(Key, Position)>,
 }
 
-/// What came in since the last merge began, and what is being merged. A merge that failed is taken up again with all
+/// What has come in since the last merge began, and what is being merged. A failed merge is repeated with everything
 /// that it had.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     waiting: Batch,
     merging: Option<Arc<Batch>>,
     pushes: u64,
-    /// Merges that have ended well.
+    /// How many merges have succeeded.
     merges: u64,
     failure: Option<StoreError>,
     stopped: bool,
-    /// Erasures that were announced and have not come yet.
+    /// Erasures that were announced and have not happened yet.
     expected: u32,
     /// Whether the file's write-ahead log may still hold what was forgotten.
     wal_holds_forgotten: bool,
-    /// When it was last tried to empty it.
+    /// When emptying it was last tried.
     tried_to_empty: Option<Instant>,
-    /// Whether that has failed for a reason which stays.
+    /// Whether clearing the file has failed for a reason that stays.
     gave_up: bool,
-    /// All keys of the file and of memory, once those of the file were read.
+    /// All keys in the file and in memory, once those of the file have been read.
     keys: Option<Filter>,
 }
 
@@ -184,13 +184,14 @@ impl Tail {
         self.pushes += 1;
     }
 
-    /// The first postings of a key from `from` to below `end`, in order, and where they were cut off, if they were.
+    /// The first postings of a key from `from` up to `end` (exclusive), in order, and where they were cut off, if they
+    /// were.
     pub(crate) fn of(&self, key: Key, from: Position, end: Position) -> (Vec<Position>, Option<Position>) {
         if from >= end {
             return (Vec::new(), None);
         }
         let merging = self.merging.iter().flat_map(|batch| batch.postings.of(key, from, end));
-        // In log order: within a domain all that is being merged is older than all that waits.
+        // In log order: within a domain, everything being merged is older than everything waiting.
         let mut positions = merging.chain(self.waiting.postings.of(key, from, end));
         let first = positions.by_ref().take(SNAPSHOT).collect();
         (first, positions.next())
@@ -201,7 +202,7 @@ impl Tail {
         self.keys.is_some()
     }
 
-    /// Learns the keys of the file, as it is after the last merge; those that wait come to them.
+    /// Takes the keys of the file, as it is after the last merge, and adds those that are waiting.
     pub(crate) fn learn_keys(&mut self, mut of_file: Filter) {
         self.waiting.postings.all().for_each(|(key, _)| of_file.insert(key));
         self.keys = Some(of_file);
@@ -212,7 +213,7 @@ impl Tail {
         self.keys.as_ref().is_none_or(|keys| keys.may_have(key))
     }
 
-    /// Takes up all that waits, or again what a failed merge has left.
+    /// Begins merging all that waits, or repeats a failed merge.
     pub(crate) fn begin_merge(&mut self) -> Option<Arc<Batch>> {
         let works = !self.waiting.progress.is_empty() || !self.waiting.forgotten.is_empty();
         if self.merging.is_none() && (works || self.must_clear() && !self.stopped) {
@@ -236,13 +237,13 @@ impl Tail {
         self.expected += 1;
     }
 
-    /// Takes back what was expected: nothing was erased.
+    /// Withdraws an announced erasure: nothing was erased.
     pub(crate) const fn expect_no_more(&mut self) {
         self.expected = self.expected.saturating_sub(1);
     }
 
-    /// Takes postings out of what waits, and keeps in mind to take them out of the file. What is being merged goes into
-    /// the file first.
+    /// Removes postings from what waits, and remembers to remove them from the file. What is being merged goes into the
+    /// file first.
     pub(crate) fn forget(&mut self, postings: Vec<(Key, Position)>) {
         self.expect_no_more();
         let forgotten: BTreeSet<_> = postings.into_iter().collect();
@@ -250,7 +251,7 @@ impl Tail {
         self.waiting.forgotten.extend(forgotten);
     }
 
-    /// Whether there is something to take out of the file.
+    /// Whether something must be removed from the file.
     pub(crate) fn forgets(&self) -> bool {
         !self.waiting.forgotten.is_empty()
     }
@@ -260,18 +261,18 @@ impl Tail {
         self.gave_up = false;
     }
 
-    /// Tries it no more until something else is forgotten: a page that cannot be read stays so, and each attempt reads all
-    /// the others. The mark of erasures stays, by which the next start builds the index again.
+    /// Stops trying until something else is forgotten: a page that cannot be read stays unreadable, and each attempt
+    /// reads all the others. The mark of erasures stays, so that the next start rebuilds the index.
     pub(crate) const fn give_up(&mut self) {
         self.gave_up = true;
     }
 
-    /// Takes note of an attempt to empty it.
+    /// Records an attempt to empty the write-ahead log.
     pub(crate) fn tries_to_empty(&mut self) {
         self.tried_to_empty = Some(Instant::now());
     }
 
-    /// Whether it is to be emptied, and was not tried for so long.
+    /// Whether the write-ahead log must be emptied and that was not tried for `after`.
     pub(crate) fn must_try_again(&self, after: Duration) -> bool {
         self.must_clear() && self.tried_to_empty.is_none_or(|tried| tried.elapsed() >= after)
     }
@@ -280,12 +281,12 @@ impl Tail {
         self.wal_holds_forgotten = false;
     }
 
-    /// Whether the file is to be cleared of what was forgotten.
+    /// Whether the file must be cleared of what was forgotten.
     pub(crate) const fn must_clear(&self) -> bool {
         self.wal_holds_forgotten && !self.gave_up
     }
 
-    /// Whether all that was to be forgotten is gone.
+    /// Whether everything that was to be forgotten is gone.
     pub(crate) fn has_forgotten(&self) -> bool {
         let merges = self.merging.as_ref().is_some_and(|batch| !batch.forgotten.is_empty());
         self.expected == 0 && !self.forgets() && !merges && !self.wal_holds_forgotten

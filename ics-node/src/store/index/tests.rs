@@ -1,4 +1,4 @@
-//! Look-ups over file and memory give what a plain filter of all postings gives.
+//! Look-ups over file and memory must give the same as a plain filter over all postings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ fn position(index: u64) -> Position {
     Position::new(domain(), index)
 }
 
-/// An index with nothing merged but `in_file`, in two batches, one that a merge has taken up, and one that waits.
+/// An index with these postings: `in_file` merged, in two batches, one batch being merged, and one waiting.
 struct Parts {
     dir: tempfile::TempDir,
     reader: Connection,
@@ -59,7 +59,7 @@ impl Parts {
     }
 }
 
-/// Entries of a domain and its neighbours, in the order in which they come in.
+/// Entries of a domain and its neighbours, in the order of arrival.
 fn entries() -> impl Strategy<Value = Vec<(u32, u64, BTreeSet<i64>)>> {
     let entry = (DOMAIN - 1..=DOMAIN + 1, prop::collection::btree_set(0_i64..4, 0..4));
     prop::collection::vec(entry, 0..600).prop_map(|entries| {
@@ -88,7 +88,7 @@ proptest! {
             .iter()
             .flat_map(|(domain, index, keys)| keys.iter().map(move |key| (Key(*key), at(*domain, *index))))
             .collect();
-        // The parts overlap, as they do when a merge has ended between a reader's two looks.
+        // The parts overlap, as they do if a merge ends between a reader's two looks.
         let at = |percent: usize| postings.len() * percent / 100;
         let (low, high) = (at(cuts.0.min(cuts.1)), at(cuts.0.max(cuts.1)));
         let parts = Parts::new(&postings[..high], &postings[low..high], &postings[high..]);
@@ -136,7 +136,7 @@ fn other_domains_with_the_same_keys_are_not_met() {
 #[test]
 fn what_comes_in_with_another_domain_is_found_behind_what_came_before_it() {
     let of = |number: u32, index: u64| (Key(1), Position::new(DomainNumber::new(number).expect("in range"), index));
-    // Each half is a batch: the lower domain comes first in the second one.
+    // Each half is a batch: in the second one the lower domain comes first.
     let parts = Parts::new(&[of(DOMAIN, 3), of(DOMAIN, 4), of(DOMAIN - 1, 7), of(DOMAIN, 9)], &[], &[]);
     for (start, expected) in [(0, vec![3, 4, 9]), (4, vec![4, 9]), (5, vec![9]), (9, vec![9]), (10, vec![])] {
         assert_eq!(parts.find(&[Key(1)], start..u64::MAX, 10), expected, "from {start} on");
@@ -145,7 +145,7 @@ fn what_comes_in_with_another_domain_is_found_behind_what_came_before_it() {
 
 #[test]
 fn a_search_that_takes_too_long_gives_up_its_turn() {
-    // Every second entry has one key, every other the other: nothing is common, and every leap finds that out anew.
+    // Every second entry has one key, the others the other key: nothing is common, and every leap finds that out again.
     let postings: Vec<_> = (0..50_000_u64).map(|index| (Key((index % 2).cast_signed()), position(index))).collect();
     let parts = Parts::new(&postings, &[], &[]);
     let search = Search::new(&parts.reader, domain(), &[Key(0), Key(1)], 0..50_000, &parts.tail);
@@ -193,7 +193,7 @@ fn while_merging_fails_look_ups_go_on_and_a_full_tail_refuses() {
     assert_eq!(page.indices, [7, all]);
 }
 
-/// Else each later start builds the index again, and it is never known that it need not.
+/// Otherwise each later start would rebuild the index without need.
 #[test]
 fn an_erasure_that_did_not_come_is_expected_no_more() {
     let dir = tempfile::tempdir().expect("dir");
@@ -224,7 +224,7 @@ fn who_reads_on_and_on_sees_what_was_merged_meanwhile() {
     assert_eq!(find(&reading), Vec::<u64>::new(), "a transaction is open");
     index.push([(key, position(3))], (domain(), Progress { upto: 4, leaf: [0; 32] }));
     assert_eq!(find(&reading), [3], "in memory");
-    // Whatever is to be forgotten is taken out at once, and with it all goes to the file.
+    // Anything that is to be forgotten is taken out at once, and with it everything goes to the file.
     index.forget(vec![(Key::of(b"other"), position(1))]);
     while index.shared.tail().len() > 0 {
         std::thread::yield_now();
@@ -253,7 +253,7 @@ fn what_the_filter_does_not_know_is_nowhere() {
 #[test]
 fn runs_stay_few_and_keep_their_order() {
     let mut postings = tail::Postings::default();
-    // Keys of all parts, and of one part more of which each is often.
+    // Half of the keys are spread over all parts; the others are a few frequent keys in one part.
     let key = |index: u64| {
         if index.is_multiple_of(2) { Key::of(&index.to_be_bytes()) } else { Key((index % 7).cast_signed()) }
     };
@@ -274,7 +274,7 @@ fn runs_stay_few_and_keep_their_order() {
     assert!(postings.len() < 10_000 && postings.of(Key(3), position(0), position(10_000)).next().is_none());
 }
 
-/// Else one page that cannot be read would have all others read every few seconds.
+/// Otherwise one page that cannot be read would cause all others to be read every few seconds.
 #[test]
 fn clearing_that_fails_is_given_up_until_more_is_forgotten_and_the_mark_stays() {
     let mut tail = Tail::default();

@@ -1,4 +1,4 @@
-//! What is said of the groups that identities may belong to: read once for all identities with the same groups.
+//! What is said about the groups that identities may belong to, read once for all identities with the same groups.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,14 +10,15 @@ use ics_core::record::Logged;
 use super::{Era, PLACE_BYTES};
 use crate::store::{DomainNumber, Key};
 
-/// Bytes of a sample at most.
+/// The greatest size of a sample in bytes.
 pub(super) const SAMPLE_BYTES: usize = 3_072;
 
 /// All statements about the groups that an identity may belong to.
 #[derive(Debug)]
 pub(crate) struct Around {
     pub(crate) statements: Vec<Logged>,
-    /// A record with these groups: others are much like it, and are packed by what differs.
+    /// A record of an identity with these groups: the others are much like it, so they are packed as differences from
+    /// it.
     pub(super) sample: OnceLock<Box<[u8]>>,
     over: AtomicBool,
 }
@@ -31,15 +32,15 @@ impl Around {
         self.over.store(true, Ordering::Release);
     }
 
-    /// Bytes that it takes, with its place in the tables: it has each of its keys four times there.
+    /// The bytes that it takes, including its places in the tables, where each of its keys is stored four times.
     fn bytes(&self, keys: &[Key]) -> u64 {
         let statements: usize = self.statements.iter().map(Logged::memory_bytes).sum();
         (size_of::<Self>() + SAMPLE_BYTES + 4 * size_of_val(keys) + statements) as u64 + PLACE_BYTES
     }
 }
 
-/// The sets of groups, by the keys under which statements about them are filed. Bounded by bytes: one goes for another, and
-/// what rests on it with it.
+/// The sets of groups, by the keys under which statements about them are filed. They are bounded in bytes: a new one
+/// may displace another, and then whatever rests on that one ends too.
 #[derive(Debug)]
 pub(crate) struct Arounds {
     sets: Mutex<Sets>,
@@ -57,12 +58,12 @@ struct Sets {
 type Set = (DomainNumber, Vec<Key>);
 
 impl Arounds {
-    /// Room for sets of so many bytes.
+    /// Room for sets of at most this many bytes.
     pub(super) fn new(capacity: u64) -> Self {
         Self { sets: Mutex::default(), capacity }
     }
 
-    /// Bytes of the sets that are kept.
+    /// The size in bytes of the sets that are kept.
     pub(super) fn bytes(&self) -> u64 {
         self.sets().bytes
     }
@@ -72,11 +73,12 @@ impl Arounds {
     }
 
     pub(crate) fn recall(&self, domain: DomainNumber, keys: &[Key]) -> Option<Arc<Around>> {
-        // The map's own key type is the price of one map for all domains.
+        // The copy is the price of one map for all domains, with owned keys.
         self.sets().of.get(&(domain, keys.to_vec())).cloned()
     }
 
-    /// Keeps what was read when the log had `size` entries, unless something has come in since: then it is over at once.
+    /// Keeps what was read when the log had `size` entries, unless something has come in since; then the result is over
+    /// at once.
     pub(crate) fn keep(
         &self,
         domain: DomainNumber,

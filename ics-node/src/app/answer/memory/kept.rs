@@ -1,4 +1,4 @@
-//! What is kept of one identity in one domain.
+//! What is kept about one identity in one domain.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,42 +17,42 @@ use crate::app::AppError;
 use crate::app::answer::succession::is_over;
 use crate::store::Key;
 
-/// What a domain says of an identity, also if that is nothing.
+/// What a domain says about an identity, even if that is nothing.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) id: IdentityId,
-    /// By what it is found.
+    /// The place where it is kept.
     pub(crate) place: Place,
     pub(crate) generation: u64,
     /// Whether there is more that this node is no longer shown.
     pub(crate) withheld: bool,
     pub(super) era: Arc<Era>,
     around: Arc<Around>,
-    /// False until it is certain that it was not overtaken while it was made.
+    /// False until it is certain that no news came in while it was made.
     confirmed: AtomicBool,
-    /// Whether the table has it no longer.
+    /// Whether it has left the table.
     ended: AtomicBool,
     changes_at: Option<Timestamp>,
     known: Option<Known>,
 }
 
-/// What a domain says of an identity that it knows.
+/// What a domain says about an identity that it knows.
 #[derive(Debug)]
 pub(crate) struct Known {
     /// Whether anybody may read it.
     pub(crate) open: bool,
     /// Whether something else may have taken its place.
     pub(crate) over: bool,
-    /// What its tag is made of: the same for as long as it says the same.
+    /// What its tag is made of: constant as long as the record says the same.
     pub(crate) tag: u64,
-    /// How much of `bytes` are the keys of the names that it has, and of the summary.
+    /// How many of `bytes` are the keys of its names, and the summary.
     names: u32,
     summary: u32,
-    /// Bytes of the summary and of the record as short JSON.
+    /// The lengths in bytes of the summary and the record as shortened JSON.
     summary_json: u32,
     record_json: u32,
-    /// The keys, the summary and the record: of the summary what differs from a sample, of the record what differs from
-    /// both. In one piece: a name that is asked for finds its summary in the next line of the processor's cache.
+    /// The name keys, the summary (as its difference from a sample) and the record (as its difference from both). All
+    /// are in one piece, so that a look-up by name finds the summary in the next cache line.
     bytes: Box<[u8]>,
 }
 
@@ -76,7 +76,7 @@ fn length_of(bytes: &[u8]) -> u32 {
 }
 
 impl Kept {
-    /// What a domain says of an identity now.
+    /// What a domain says about an identity now.
     pub(crate) fn new(
         id: IdentityId,
         generation: u64,
@@ -90,7 +90,7 @@ impl Kept {
         Ok(Self { id, place, generation, withheld, era, around, confirmed, ended, changes_at, known })
     }
 
-    /// Whether it is about the identity that is found by that, and still what the domain says.
+    /// Whether it is kept at this place, and the domain still says the same.
     pub(super) fn holds(&self, place: Place, now: Timestamp) -> bool {
         self.place == place
             && self.confirmed.load(Ordering::Acquire)
@@ -104,7 +104,7 @@ impl Kept {
         self.confirmed.store(true, Ordering::Release);
     }
 
-    /// For good: who confirms it afterwards came too late.
+    /// Ends it for good: a later confirmation comes too late.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
@@ -114,23 +114,24 @@ impl Kept {
         self.changes_at
     }
 
-    /// What is known; `None` if nothing is said of it.
+    /// What is known; `None` if nothing is said about it.
     pub(crate) const fn known(&self) -> Option<&Known> {
         self.known.as_ref()
     }
 
-    /// Whether there is anything about it, also if this node may read none of it any more: that must not look like nothing.
+    /// Whether there is anything about it, even if this node may no longer read any of it: that must not look like
+    /// nothing.
     pub(crate) const fn is_something(&self) -> bool {
         self.known.is_some() || self.withheld
     }
 
-    /// The keys of the names that it has now.
+    /// The keys of its present names.
     pub(super) fn names(&self) -> impl Iterator<Item = Key> {
         let names = self.known.as_ref().map(Known::names).unwrap_or_default();
         names.as_chunks::<8>().0.iter().map(|name| Key(i64::from_be_bytes(*name)))
     }
 
-    /// Whether it has the name with that key now.
+    /// Whether it has the name with this key now.
     pub(crate) fn is_called(&self, name: Key) -> bool {
         self.names().any(|its| its == name)
     }
@@ -156,21 +157,21 @@ impl Kept {
     /// When memory is damaged.
     pub(crate) fn record(&self) -> Result<Option<Record>, AppError> {
         let Some(known) = &self.known else { return Ok(None) };
-        // Hexadecimal takes twice as much as its bytes: it is never more than that.
+        // Hexadecimal digits take twice as much as their bytes, so the JSON is at most this long.
         let mut json = Vec::with_capacity(2 * known.record_json as usize);
         self.write(true, &mut json)?;
         let damaged = |error| AppError::Internal(format!("a record in memory: {error}"));
         serde_json::from_slice(&json).map(Some).map_err(damaged)
     }
 
-    /// Bytes that it takes.
+    /// The bytes that it takes in memory.
     pub(super) fn bytes(&self) -> u64 {
         let known = self.known.as_ref().map_or(0, |known| known.bytes.len());
         (size_of::<Self>() + 2 * size_of::<usize>() + known) as u64
     }
 }
 
-/// The beginning of both: what others of its kind have in common with it.
+/// The beginning of both, which others of its kind have in common with it.
 fn sample(whole: &[u8], summary: &[u8]) -> Box<[u8]> {
     whole.iter().chain(summary).copied().take(SAMPLE_BYTES).collect()
 }
@@ -180,7 +181,7 @@ impl Known {
         let unwritable = |error| AppError::Internal(format!("a record has no JSON form: {error}"));
         let whole = serde_json::to_vec(&record).map_err(unwritable)?;
         let summary = serde_json::to_vec(&RecordSummary::from(&record)).map_err(unwritable)?;
-        // When it was judged makes no difference to what it says.
+        // When the record was resolved makes no difference to what it says.
         record.at = Timestamp::default();
         let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&record).map_err(unwritable)?).into();
         let [a, b, c, d, e, f, g, h, ..] = digest;

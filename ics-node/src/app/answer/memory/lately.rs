@@ -1,5 +1,5 @@
-//! What was said of a few identities, statement by statement: who orders a certificate is looked at when he orders and a
-//! moment later when it is made.
+//! The statements about a few identities: one for which a certificate is ordered is read at the order, and again a
+//! moment later when the certificate is made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,17 @@ use quick_cache::sync::Cache;
 use super::{At, Era, Place};
 use crate::store::{DomainNumber, Key};
 
-/// Identities of which it is kept.
+/// For how many identities statements are kept.
 const IDENTITIES: usize = 512;
 
-/// Bounded by number: a record takes [`ics_core::limits::RECORD_STATEMENTS`] at most, and mostly has a few.
+/// Bounded in number: a record has at most [`ics_core::limits::RECORD_STATEMENTS`] statements, and usually few.
 pub(crate) struct Lately(Cache<At, Arc<About>>);
 
 /// All statements about an identity.
 struct About {
     rest: u64,
     era: Arc<Era>,
-    /// Nothing has come in since it was read.
+    /// Whether it is certain that nothing has come in since it was read.
     is_confirmed: AtomicBool,
     statements: Vec<Logged>,
 }
@@ -50,7 +50,7 @@ impl Lately {
         if era.reaches(size) {
             about.is_confirmed.store(true, Ordering::Release);
         } else {
-            // It may have been erased.
+            // Something in it may have been erased.
             self.0.remove(&(domain, key));
         }
     }

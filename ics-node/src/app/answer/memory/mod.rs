@@ -1,16 +1,20 @@
-//! What is kept in memory of identities, so that a hot answer costs neither a look into the store nor a judgement.
+//! What is kept in memory about identities, so that answering about one that is often asked for needs neither the store
+//! nor a new judgement.
 //!
-//! What a domain says of an identity hangs on four things, and what is kept of it ends with the first that changes:
+//! What a domain says about an identity depends on four things, and what is kept about it ends when the first of them
+//! changes:
 //!
-//! - the entries that are found by the identity: [`Memory::forget`] takes it out when one more of them is appended;
-//! - those about the groups that it may belong to ([`Around`]), which all identities with the same groups share;
+//! - the entries found by the identity: [`Memory::forget`] drops it when another one is appended;
+//! - the entries about the groups that it may belong to ([`Around`]), shared by all identities with the same groups;
 //! - the domain's descriptors and certificates ([`Era`]);
 //! - the time at which the first of its statements begins or ends.
 //!
 //! Commits are announced before readers can see them, and what was read before an announcement is not kept after it, so
-//! that nothing is ever shown under a checkpoint whose entries have ended it. How old the news is, is no part of it.
+//! nothing is ever shown under a checkpoint whose entries have ended it. How fresh the log itself is does not matter
+//! here.
 //!
-//! A name leads to what is kept of whom it means past the table. So whatever leaves the table is marked ([`Kept::end`]).
+//! A name leads directly to what is kept about its identity, without going through the table. So whatever leaves the
+//! table is marked ([`Kept::end`]).
 
 mod around;
 mod kept;
@@ -37,30 +41,30 @@ use lately::Lately;
 use crate::app::entries::kind_key;
 use crate::store::{Change, DomainNumber, Key};
 
-/// Where something is kept: the domain, and the key by which its entries are found.
+/// The key of the table: the domain, and the key under which the entries are found.
 type At = (DomainNumber, Key);
 
-/// By what an identity is found: the key of the entries about it, with more of the hash, so that no two have both.
+/// Where an identity is filed: the key of the entries about it, and more of the hash, so that no two share both.
 pub(crate) type Place = (Key, u64);
 
-/// Where nothing is: no hash is all zeros but by chance.
+/// The place of no identity: a hash is all zeros only by chance.
 const NOBODY: Place = (Key(0), 0);
 
-/// Bytes that a cache spends on an entry beside its value: its key, its place in a queue and in a table.
+/// How many bytes a cache spends on an entry besides its value: its key, and its places in a queue and a table.
 const PLACE_BYTES: u64 = 40;
-/// The shares of memory, in parts of 32, that are for rulings and for what is said of groups, which many things have in
-/// common; the rest is for identities and their names.
+/// The shares of memory, in 32nds, for rulings and for what is said about groups, which many things have in common; the
+/// rest is for identities and their names.
 const RULINGS_SHARE: u64 = 3;
 const GROUPS_SHARE: u64 = 2;
-/// Bytes of an identity or a name on average, by which the cache knows how many there may be.
+/// The average size in bytes of an identity or name, by which the cache estimates how many there may be.
 const EXPECTED_BYTES: u64 = 256;
-/// Room in tables is made for so many at once; for more they grow. A small node is not to pay for a large one's.
+/// The initial capacity of the tables; they grow if needed. A small node should not pay for what a large one needs.
 const ROOM: usize = 65_536;
 
-/// Bounded by bytes, over all domains of a node.
+/// The cache, bounded in bytes, for all domains of a node.
 pub(crate) struct Memory {
     things: Cache<At, Held, Bytes, DefaultHashBuilder, Leaving>,
-    /// Whether something had to go for others: from then on the table must see what is used.
+    /// Whether anything was ever evicted: from then on the table must be told of each use.
     is_crowded: AtomicBool,
     rulings: Cache<Asked, Ruled, Bytes>,
     arounds: Arounds,
@@ -69,10 +73,10 @@ pub(crate) struct Memory {
     generations: AtomicU64,
 }
 
-/// A domain between two changes of what it knows of itself.
+/// The period between two changes of what a domain knows about itself.
 #[derive(Debug, Default)]
 pub(crate) struct Era {
-    /// Entries that were announced.
+    /// How many entries have been announced.
     upto: AtomicU64,
     over: AtomicBool,
 }
@@ -88,15 +92,16 @@ impl Era {
     }
 }
 
-/// Whom a name means in one domain: only where all statements that ever gave it are about one identity, or none is.
+/// The identity that a name means in one domain. It is kept only if all statements that ever gave the name are about
+/// one identity, or no statement gave it.
 #[derive(Debug, Clone)]
 pub(crate) struct Named {
     /// More of the name's hash: see [`Key::with_rest`].
     rest: u64,
-    /// By what the identity is found, or [`NOBODY`].
+    /// The place of the identity, or [`NOBODY`].
     place: Place,
-    /// What is kept of it, for as long as the table has that: another look into a large table waits three times for memory
-    /// that no cache of the processor holds.
+    /// What is kept about it, as long as the table has it: a second look-up in a large table would mean three more
+    /// cache misses of the processor.
     kept: Weak<Kept>,
 }
 
@@ -107,15 +112,15 @@ impl Named {
     }
 }
 
-/// What is found by a key. Names and identities share their room: how many names an identity has differs from domain to
-/// domain. No two have the same key but by chance, which whoever finds one sees.
+/// What is found under a key. Names and identities share their room, since the number of names per identity differs
+/// from domain to domain. Their keys collide only by chance, which the finder notices.
 #[derive(Debug, Clone)]
 enum Held {
     Identity(Arc<Kept>),
     Name(Named),
 }
 
-/// A use of one thing, with another.
+/// A question: the use of one thing, with another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     pub(crate) usage: u128,
@@ -123,7 +128,7 @@ pub(crate) struct Asked {
     pub(crate) peer: u64,
 }
 
-/// A ruling, and what it rests on: see [`mark`].
+/// A ruling, and a mark of what it rests on: see [`mark`].
 #[derive(Debug, Clone, Copy)]
 struct Ruled {
     mark: u64,
@@ -143,12 +148,12 @@ impl Weighter<At, Held> for Bytes {
     }
 }
 
-/// Ends what goes for others, or for what is kept anew: its names lead to it past the table, where news would not find it.
+/// Ends what is evicted or replaced: its names lead to it without the table, where news would not reach it.
 #[derive(Clone)]
 struct Leaving;
 
 impl Lifecycle<At, Held> for Leaving {
-    /// Where it was.
+    /// The places that were evicted.
     type RequestState = Vec<At>;
 
     fn on_evict(&self, gone: &mut Vec<At>, at: At, held: Held) {
@@ -166,7 +171,7 @@ impl Weighter<Asked, Ruled> for Bytes {
 }
 
 impl Memory {
-    /// Memory of `bytes` at most.
+    /// A cache of at most `bytes`.
     pub(crate) fn new(bytes: u64) -> Self {
         let [rulings, groups] = [RULINGS_SHARE, GROUPS_SHARE].map(|share| bytes / 32 * share);
         let things = bytes - rulings - groups;
@@ -186,13 +191,13 @@ impl Memory {
         self.eras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The domain's present era; to be taken before anything is read that is to be kept.
+    /// The domain's present era; to be taken before reading anything that is to be kept.
     pub(crate) fn era(&self, domain: DomainNumber) -> Arc<Era> {
         Arc::clone(self.eras().entry(domain).or_default())
     }
 
-    /// Begins with a domain of so many entries, all that are stored: those that are not shown yet will be, without a commit
-    /// that announces them.
+    /// Begins with all the entries that the domain has stored: those that are not shown yet will become visible without
+    /// a commit that announces them.
     pub(crate) fn begin(&self, domain: DomainNumber, size: u64) {
         self.era(domain).upto.store(size, Ordering::Release);
     }
@@ -205,12 +210,12 @@ impl Memory {
         &self.lately
     }
 
-    /// What is kept of an identity and holds now.
+    /// What is kept about an identity, if it is still valid.
     pub(crate) fn recall(&self, domain: DomainNumber, id: &IdentityId, now: Timestamp) -> Option<Arc<Kept>> {
         self.recall_at(domain, place_of(id), now)
     }
 
-    /// The same, where it is known by what it is found: hashing an id costs as much as a look-up.
+    /// As [`Memory::recall`], by the identity's place: hashing an id costs as much as a look-up.
     pub(crate) fn recall_at(&self, domain: DomainNumber, place: Place, now: Timestamp) -> Option<Arc<Kept>> {
         match self.things.get(&(domain, place.0))? {
             Held::Identity(kept) => Some(kept).filter(|kept| kept.holds(place, now)),
@@ -218,7 +223,7 @@ impl Memory {
         }
     }
 
-    /// Whether there is room for more of identities and names without others' having to go.
+    /// Whether more identities and names fit in without evicting others.
     pub(crate) fn has_room(&self) -> bool {
         let (weight, capacity) = (self.things.weight(), self.things.capacity());
         weight < capacity - capacity / 32
@@ -227,14 +232,14 @@ impl Memory {
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
     pub(crate) fn keep(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
         self.insert((domain, kept.place.0), Held::Identity(Arc::clone(kept)));
-        // Whoever announced before this insertion is seen here; whoever announces after it takes it out.
+        // An announcement before this insertion is seen here; one after it takes out what was inserted.
         if kept.era.reaches(size) {
             kept.confirm();
             self.lead_names(domain, kept, size);
         }
     }
 
-    /// Has the names that mean an identity lead to what is kept of it now.
+    /// Makes the names that mean an identity lead to what is now kept about it.
     fn lead_names(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
         for name in kept.names() {
             let at = (domain, name);
@@ -243,7 +248,7 @@ impl Memory {
                 continue;
             }
             let named = Named { kept: Arc::downgrade(kept), ..named };
-            // As in `keep_name`: whom it means may have been forgotten, and noted anew, since it was looked at.
+            // As in `keep_name`: the name's meaning may have been forgotten and noted again since the look-up.
             if self.things.replace(at, Held::Name(named), true).is_ok() && !kept.era.reaches(size) {
                 self.remove(&at);
             }
@@ -258,15 +263,15 @@ impl Memory {
         }
     }
 
-    /// Takes out what is there, and ends it: see [`Leaving`].
+    /// Removes what is kept at a place, and ends it: see [`Leaving`].
     fn remove(&self, at: &At) {
         if let Some((_, Held::Identity(kept))) = self.things.remove(at) {
             kept.end();
         }
     }
 
-    /// What is kept of the identity that a name means, and holds now, which nothing is if the name means nobody; `None` if
-    /// that is not known. It must still be looked whether the identity has the name now.
+    /// What is kept about the identity that a name means, if it is still valid: `Some(None)` if the name means nobody,
+    /// `None` if that is not known. The caller must still check that the identity has the name now.
     pub(crate) fn recall_named(
         &self,
         domain: DomainNumber,
@@ -281,13 +286,13 @@ impl Memory {
             return self.recall_at(domain, named.place, now).map(Some);
         };
         if self.is_crowded.load(Ordering::Relaxed) {
-            // Only a look into the table tells it what is not to go next.
+            // Only a look-up tells the table not to evict it next.
             drop(self.things.get(&(domain, named.place.0)));
         }
         Some(Some(kept))
     }
 
-    /// Whom a name means in a domain, if that is known; it must still be looked whether he has the name now.
+    /// What a name means in a domain, if known; the caller must still check that the identity has the name now.
     pub(crate) fn recall_name(&self, domain: DomainNumber, (key, rest): (Key, u64)) -> Option<Named> {
         match self.things.get(&(domain, key))? {
             Held::Name(named) => Some(named).filter(|named| named.rest == rest),
@@ -295,7 +300,7 @@ impl Memory {
         }
     }
 
-    /// Keeps whom a name means, as [`Memory::keep`].
+    /// Keeps what a name means, under the same conditions as [`Memory::keep`].
     pub(crate) fn keep_name(
         &self,
         domain: DomainNumber,
@@ -317,7 +322,7 @@ impl Memory {
         }
     }
 
-    /// The ruling on a question, if it rests on just these.
+    /// The ruling on a question, if it rests on exactly these.
     pub(crate) fn recall_ruling<'k>(
         &self,
         asked: &Asked,
@@ -331,12 +336,12 @@ impl Memory {
         self.rulings.insert(asked, Ruled { mark: mark(rests_on), ruling });
     }
 
-    /// A number that no other thing that is kept has.
+    /// A number that nothing else in this cache ever has.
     pub(crate) fn next_generation(&self) -> u64 {
         self.generations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Forgets what a commit ends; called before anybody can read what it adds.
+    /// Forgets what a commit ends; called before anybody can read what the commit adds.
     pub(crate) fn forget(&self, change: &Change<'_>) {
         let era = self.era(change.domain);
         era.upto.store(change.size, Ordering::Release);
@@ -358,7 +363,7 @@ impl Memory {
         let Change { domain, size, .. } = *change;
         self.eras().insert(domain, Arc::new(Era { upto: AtomicU64::new(size), over: AtomicBool::new(false) }));
         era.over.store(true, Ordering::Release);
-        // What is kept of identities is out of use. It is gone as well where something may have been erased.
+        // What is kept about identities is no longer used. If something may have been erased, it is removed as well.
         let stays = |held: &Held| match held {
             Held::Identity(kept) if change.amends => {
                 kept.end();
@@ -372,21 +377,21 @@ impl Memory {
         self.lately.forget_domain(domain);
     }
 
-    /// Bytes of all that is kept.
+    /// The size in bytes of all that is kept.
     pub(crate) fn bytes(&self) -> u64 {
         self.things.weight() + self.rulings.weight() + self.arounds.bytes()
     }
 
-    /// Identities that are kept.
+    /// How many identities are kept.
     #[cfg(test)]
     pub(crate) fn identities(&self) -> usize {
         self.things.iter().filter(|(_, held)| matches!(held, Held::Identity(_))).count()
     }
 }
 
-/// What a ruling rests on, in one number: generations never come again.
+/// What a ruling rests on, as one number: generations are never used twice.
 fn mark<'k>(rests_on: impl Iterator<Item = &'k Arc<Kept>>) -> u64 {
-    // The finaliser of MurmurHash3 on each, so that two sets of numbers do not add up to the same.
+    // Each number goes through the finaliser of MurmurHash3, so that two different sets hardly ever give the same mark.
     let mix = |mark: u64, kept: &Arc<Kept>| {
         let mut mixed = mark ^ kept.generation;
         mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -396,12 +401,12 @@ fn mark<'k>(rests_on: impl Iterator<Item = &'k Arc<Kept>>) -> u64 {
     rests_on.fold(0, mix)
 }
 
-/// By what an identity is found.
+/// The place of an identity.
 pub(crate) fn place_of(id: &IdentityId) -> Place {
     Key::with_rest(&Posting::Subject(*id).to_bytes())
 }
 
-/// The key by which the entries that give a name are found.
+/// The key under which the entries that give a name are found.
 pub(crate) fn name_key(name: &Name) -> (Key, u64) {
     Key::with_rest(&Posting::Name(name.clone()).to_bytes())
 }

@@ -1,16 +1,16 @@
-//! JSON with fewer bytes: half of what is particular to a record is hexadecimal, of which no packing finds more than that
-//! each digit is one of sixteen.
+//! A shorter form of JSON: half of what distinguishes one record from another is hexadecimal, which compression can at
+//! best reduce to one of sixteen values per digit.
 
 use data_encoding::HEXLOWER;
 use lz4_flex::block::decompress_into_with_dict;
 
-/// Stands before a number and as many bytes, in place of their digits. JSON has no control characters.
+/// Comes before a count and that many bytes, which stand for their hexadecimal digits. JSON has no control characters.
 const MARK: u8 = 1;
 
-/// Digits below which they stay as they are.
+/// Fewer digits than this are left as they are.
 const DIGITS: usize = 16;
 
-/// JSON with bytes in place of hexadecimal.
+/// Replaces hexadecimal digits in JSON by bytes.
 pub(super) fn shorten(json: &[u8]) -> Vec<u8> {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let mut short = Vec::with_capacity(json.len());
@@ -32,7 +32,7 @@ pub(super) fn shorten(json: &[u8]) -> Vec<u8> {
     short
 }
 
-/// Appends what was shortened; `None` if that is not what [`shorten`] makes.
+/// Appends the JSON that was shortened; `None` if [`shorten`] cannot have made this.
 pub(super) fn lengthen(mut short: &[u8], into: &mut Vec<u8>) -> Option<()> {
     while let Some(mark) = short.iter().position(|byte| *byte == MARK) {
         let (before, marked) = short.split_at_checked(mark)?;
@@ -48,7 +48,7 @@ pub(super) fn lengthen(mut short: &[u8], into: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Short JSON of that length, of which `packed` is what differs from a sample; `None` if it is not.
+/// Unpacks short JSON of a known length, given as its difference from a sample; `None` if it does not unpack to that.
 pub(super) fn unpack(packed: &[u8], length: u32, sample: &[u8]) -> Option<Vec<u8>> {
     let mut json = vec![0; length as usize];
     let unpacked = decompress_into_with_dict(packed, &mut json, sample).ok()?;

@@ -15,7 +15,7 @@ fn software(number: u16) -> IdentityId {
     IdentityId::Software(digest)
 }
 
-/// Keeps what was read of an identity when the log had no entries.
+/// Keeps what was read about an identity when the log had no entries.
 fn keep(memory: &Memory, id: IdentityId) -> Arc<Kept> {
     let era = memory.era(domain());
     let around = Arounds::new(1 << 20).keep(domain(), Vec::new(), Vec::new(), (&era, 0));
@@ -24,7 +24,7 @@ fn keep(memory: &Memory, id: IdentityId) -> Arc<Kept> {
     kept
 }
 
-/// Tells of a first entry about an identity.
+/// Announces a first entry about an identity.
 fn tell(memory: &Memory, id: IdentityId, amends: bool) {
     let (header, leaf) = (Vec::new(), [0; 32]);
     let entry = StoredEntry { domain: domain(), index: 0, effective: true, leaf, header, content: None };
@@ -87,7 +87,7 @@ fn what_is_not_in_the_table_has_ended() {
     assert!(!holds(&second), "it may have been erased");
 }
 
-/// The rest of the line says where it stands in the table's queue, and how it was used.
+/// The rest of the cache line holds the table's own data about position and use.
 #[test]
 fn a_thing_in_the_table_fits_a_line_of_the_processors_cache() {
     assert!(size_of::<(At, Held)>() <= 64 - 16, "{} and {} bytes", size_of::<At>(), size_of::<Held>());

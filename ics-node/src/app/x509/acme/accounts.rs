@@ -1,4 +1,4 @@
-//! ACME accounts: made for those whom the node knows, changed and given up by their holders.
+//! ACME accounts: created for holders that the node knows, changed and given up by them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,21 +18,21 @@ use crate::app::App;
 use crate::store::AcmeTx;
 use crate::x509::sha256;
 
-/// Orders in one page of a listing.
+/// How many orders are listed on one page.
 const ORDERS_LISTED: u32 = 100;
 
-/// Rounds through acme.db that take out what was deleted. Each reads the whole file, so they come one after the other,
-/// and one that has not begun yet is enough for all that ends before it does.
+/// Rounds through acme.db that remove what was deleted. Each reads the whole file, so they run one after the other, and
+/// one round that has yet to begin is enough for all accounts that end before it does.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    /// Whether one waits to begin.
+    /// Whether a round is waiting to begin.
     waits: AtomicBool,
-    /// Held by the one that is under way.
+    /// Held by the round that is under way.
     round: Mutex<()>,
 }
 
 impl App {
-    /// Makes an account, or finds the one that the key has (RFC 8555, 7.3).
+    /// Creates an account, or finds the one with this key (RFC 8555, 7.3).
     pub(super) fn acme_new_account(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let By::Key(key) = &request.header.by else {
@@ -78,7 +78,7 @@ impl App {
             self.acme_check_thing(domain, &credential.holder)?;
             check_number(tx, domain, &credential.holder)?;
             let account = Account::new(key.clone(), credential.holder, contact, now);
-            // A credential makes one account: whoever finds it later has nothing.
+            // A credential makes one account, so that whoever finds it later cannot use it.
             tx.use_credential(kid)?;
             Ok((tx.add_account(domain, &account)?, account))
         })?;
@@ -86,8 +86,8 @@ impl App {
         Ok(answer(id, &account, 201))
     }
 
-    /// The thing whose own key an account has: it needs no other binding. The key of one of its certificates does not do:
-    /// an account would outlive the certificate, and speak for the thing when the key was given up.
+    /// The thing whose own key an account has: it needs no other binding. The key of one of its certificates is not
+    /// enough: an account would outlive the certificate, and still speak for the thing after the key was given up.
     fn acme_own(&self, domain: &DomainName, key: &Jwk) -> Result<Holder, Problem> {
         let spki = key.to_spki();
         if let Ok(id @ IdentityId::Key(thing)) = self.holder_of(domain, sha256(&spki)) {
@@ -102,7 +102,7 @@ impl App {
         ))
     }
 
-    /// An account as its holder sees it, and what he changes of it (RFC 8555, 7.3.2, 7.3.6).
+    /// Returns an account to its holder, or applies the holder's changes (RFC 8555, 7.3.2, 7.3.6).
     pub(super) fn acme_account(
         &self,
         domain: &DomainName,
@@ -118,7 +118,7 @@ impl App {
         if !request.payload().is_empty() {
             let update = request.json()?;
             account = acme.keep(|tx| {
-                // As it is now: another request may have changed it since its signature was checked.
+                // In its present state: another request may have changed it since its signature was checked.
                 let mut account = tx.account(domain, id)?.ok_or_else(|| not_yours("account"))?;
                 account.check_valid()?;
                 account.update(update)?;
@@ -132,8 +132,8 @@ impl App {
         Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
     }
 
-    /// Whom to write to about an account that has ended is taken out of acme.db as well, where copies may be left: in
-    /// the background, as its client need not wait for that.
+    /// Removes copies of the contacts of ended accounts that may be left in acme.db: in the background, since the
+    /// client need not wait for that.
     fn acme_clean(&self) {
         let Some(acme) = &self.0.acme else { return };
         if acme.rounds.waits.swap(true, Ordering::SeqCst) {
@@ -143,7 +143,7 @@ impl App {
         drop(crate::background::spawn(move || {
             let Some(acme) = &app.0.acme else { return };
             let _round = acme.rounds.round.lock().unwrap_or_else(PoisonError::into_inner);
-            // What ends from now on needs another one.
+            // Accounts that end from now on need another round.
             acme.rounds.waits.store(false, Ordering::SeqCst);
             if let Err(error) = acme.store.clean() {
                 tracing::warn!(%error, "contacts of accounts that have ended may be left in acme.db or its log");
@@ -169,7 +169,7 @@ impl App {
         Ok(Answer::json(json!({"orders": orders})))
     }
 
-    /// Another key for an account (RFC 8555, 7.3.5).
+    /// Gives an account another key (RFC 8555, 7.3.5).
     pub(super) fn acme_key_change(
         &self,
         domain: &DomainName,
@@ -197,7 +197,8 @@ impl App {
     }
 }
 
-/// How many accounts a holder has. Those that he has given up count, or he would make one after the other: each is kept.
+/// Checks the number of a holder's accounts. Deactivated ones count too, since each is kept; otherwise a holder could
+/// create one after another.
 fn check_number(tx: &AcmeTx<'_>, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
     let limit = match holder {
         Holder::Signer(_) => limits::ACME_ACCOUNTS_OF_SIGNER,
@@ -211,7 +212,7 @@ fn check_number(tx: &AcmeTx<'_>, domain: &DomainName, holder: &Holder) -> Result
         Holder::Signer(_) => {
             ", or have the operator take them away with `ics acme revoke`: then new ones take other account keys"
         }
-        // Its own key, with which it needs no credential, would make none again.
+        // The thing's own key, with which it needs no credential, would still not create another account.
         Holder::Thing(_) => "",
     };
     let detail = format!("{holder} has {limit} accounts, the limit: use one of them{instead}");

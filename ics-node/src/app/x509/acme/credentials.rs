@@ -1,4 +1,4 @@
-//! Credentials for external account bindings: given to whoever proves to be a signer of the domain, or a thing in it.
+//! Credentials for external account bindings: given to those who prove to be a signer of the domain, or a thing in it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,15 +23,15 @@ use crate::app::{App, AppError, Asker, Reader, random};
 use crate::store::{Credential, Durability};
 use crate::x509::sha256;
 
-/// Milliseconds in which a credential must make its account.
+/// How many milliseconds a credential can be used to create its account.
 const CREDENTIAL_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 impl App {
-    /// A message for a signer or a thing to sign, who wants a credential.
+    /// A challenge for a signer or a thing that wants a credential.
     ///
     /// # Errors
-    /// When nobody here has this key and anybody may know that, no certificates are issued here, the asker has used up what
-    /// he may, or too many challenges wait.
+    /// When nobody here has this key and anybody may know that, no certificates are issued here, the asker has used up
+    /// their budget, or too many challenges are waiting.
     pub fn acme_credential_challenge(
         &self,
         asker: Asker,
@@ -41,7 +41,8 @@ impl App {
         self.acme_of(domain)?;
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
         let hosted = self.hosted(domain)?.domain();
-        // Where things may be hidden, whoever has only seen a key is not told that it is known: his answer is not proven.
+        // If things may be hidden, somebody who has merely seen a key is not told whether it is known: their answer
+        // will not be proven.
         let open = hosted.is_none_or(|it| it.certificate(&id).is_some() || self.is_shown_all(Reader::Anonymous, &it));
         if open {
             let (holder, keys) = self.acme_holder(domain, &id)?;
@@ -52,10 +53,11 @@ impl App {
         acme.challenges.make(asker, IdentityId::Key(id), self.clock().now(), message)
     }
 
-    /// A credential for whoever has signed that message.
+    /// A credential for whoever has signed that challenge.
     ///
     /// # Errors
-    /// When there is no such challenge (any more), the signature is not good, or too many credentials wait.
+    /// When there is no such challenge or it has expired, the signature is not good, or too many credentials are
+    /// waiting.
     pub fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Result<AcmeCredential, AppError> {
         let (acme, urls) = self.acme_of(domain)?;
         let now = self.clock().now();
@@ -102,9 +104,9 @@ impl App {
         })
     }
 
-    /// Takes away all accounts that speak for a signer or a thing, with the credentials that would make others: somebody
-    /// else may have their keys. What the holder himself may have stays, and he can bind another account. Whom to write
-    /// to about them is deleted, also from the parts of the file that mean nothing any more.
+    /// Revokes all accounts that speak for a signer or a thing, and the credentials that would create others, because
+    /// somebody else may have their keys. What the holder may have is unaffected, and the holder can bind another
+    /// account. The accounts' contacts are deleted, from the unallocated parts of the file as well.
     ///
     /// # Errors
     /// When no certificates are issued here, or the store fails.
@@ -132,11 +134,11 @@ impl App {
         Ok(AcmeRevoked { holder: id.to_string(), accounts })
     }
 
-    /// A page of the accounts of a domain, those that were given up or taken away included: which there are stands in no
-    /// log, and a copy that was put back may have brought former ones.
+    /// A page of a domain's accounts, including deactivated and revoked ones: no log lists them, and a restored copy
+    /// may have brought back former ones.
     ///
     /// # Errors
-    /// When no certificates are issued here, no page is so long, or the store fails.
+    /// When no certificates are issued here, the page asked for is too long, or the store fails.
     pub fn acme_accounts(&self, domain: &DomainName, query: PageQuery) -> Result<AcmeAccountPage, AppError> {
         let limit = page_items(query.limit)?;
         let (acme, _) = self.acme_of(domain)?;
@@ -145,13 +147,13 @@ impl App {
         Ok(AcmeAccountPage { items: found.into_iter().map(shown).collect(), next })
     }
 
-    /// The server of a domain that issues here; which of the two is missing, the domain or the server, is told.
+    /// The server of a domain that issues here; the error says whether the domain or the server is missing.
     fn acme_of(&self, domain: &DomainName) -> Result<(&Acme, Urls), AppError> {
         self.hosted(domain)?;
         self.acme(domain).map_err(told)
     }
 
-    /// For whom the account of a key would speak, and the keys by which he proves himself.
+    /// The holder for whom an account of this key would speak, and the keys with which the holder proves possession.
     fn acme_holder(&self, domain: &DomainName, id: &Fingerprint) -> Result<(Holder, Vec<PublicKey>), AppError> {
         let hosted = self.hosted(domain)?;
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
@@ -168,7 +170,7 @@ impl App {
         Ok((Holder::Thing(*id), vec![key]))
     }
 
-    /// A key of a thing that was given up as compromised binds no account.
+    /// Refuses a thing's key that was given up as compromised: it cannot bind an account.
     fn acme_check_binding(&self, domain: &DomainName, holder: &Holder, keys: &[PublicKey]) -> Result<(), AppError> {
         let Holder::Thing(id) = holder else { return Ok(()) };
         for spki in keys.iter().filter_map(PublicKey::to_spki_der) {
@@ -196,12 +198,12 @@ fn shown((number, account): (u64, Account)) -> AcmeAccount {
     }
 }
 
-/// A problem of the protocol where the API speaks.
+/// Translates a problem of the protocol into one of the API.
 fn told(problem: Problem) -> AppError {
     AppError::new(Code::UnknownRoute, problem.detail)
 }
 
-/// Random bytes, but for the first bit: without it their base64url never begins with `-`, which the command lines of
+/// Random bytes with the first bit cleared: otherwise their base64url may begin with `-`, which the command lines of
 /// ACME clients take for an option.
 const fn speakable<const N: usize>(mut random: [u8; N]) -> [u8; N] {
     if let Some(first) = random.first_mut() {

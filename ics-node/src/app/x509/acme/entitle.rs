@@ -1,4 +1,4 @@
-//! What an ACME account may have a certificate for; the record is asked each time.
+//! What an ACME account may have a certificate for; the record is consulted each time.
 
 use std::collections::BTreeSet;
 
@@ -18,18 +18,18 @@ use crate::app::{App, AppError, Reader};
 use crate::store::{AcmeBlock, AcmeMade};
 use crate::x509::{TakenBack, is_permitted_after, is_permitted_since};
 
-/// For which thing an account may have a certificate, and why.
+/// The thing for which an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entitled {
     pub(super) thing: Fingerprint,
     pub(super) profile: ProfileName,
-    /// Whether the record gives the account the right; else it must prove the names.
+    /// Whether the record itself gives the account the right; otherwise it must prove control of the names.
     pub(super) by_record: bool,
 }
 
 impl App {
-    /// Whether an account may have a certificate for these identifiers, or may prove them. What it may not have counts like
-    /// what it has made: nobody goes through the names of others.
+    /// Whether an account may have a certificate for these identifiers, or may prove control of them. A refusal counts
+    /// towards the rate limit like what it makes, so that nobody can try out the names of others.
     pub(super) fn acme_entitle(
         &self,
         domain: &DomainName,
@@ -60,7 +60,7 @@ impl App {
         let known = self.acme_meant(&issuing, client, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
         match client.account.holder {
-            // What else its record says, the profiles are asked below.
+            // Whatever else the record of the thing itself says is checked below, with the profiles.
             Holder::Thing(thing) if known.0.identity.id == IdentityId::Key(thing) => {
                 self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
             }
@@ -100,8 +100,8 @@ impl App {
         }
     }
 
-    /// What is known of the one thing that has all these identifiers. Mostly only one was ever called so, and its record
-    /// says whether it still is.
+    /// The record and statements of the one thing that has all these identifiers. Usually only one thing was ever given
+    /// them, and its record says whether it still has them.
     fn acme_meant(
         &self,
         issuing: &Issuing<'_>,
@@ -113,7 +113,7 @@ impl App {
         for identifier in identifiers {
             let lookup = looked_up(identifier)?;
             if !self.acme_may_mean(sight, client, &lookup)? {
-                // It hears of no such thing, as is told below.
+                // As below, the account is told that there is no such thing.
                 candidates.clear();
                 break;
             }
@@ -141,7 +141,7 @@ impl App {
         Ok(self.known_of(issuing, &id)?)
     }
 
-    /// Whether an account hears of a thing: what is hidden from it looks as if it were not there.
+    /// Whether an account may know of a thing: what is hidden from it looks as if it did not exist.
     fn acme_may_know(&self, sight: &Sight<'_>, client: &Client, record: &Record) -> bool {
         let is_concerned = match client.account.holder {
             Holder::Thing(thing) => record.identity.id == IdentityId::Key(thing),
@@ -150,8 +150,8 @@ impl App {
         is_concerned || self.may_read(Reader::Anonymous, &sight.domain, record)
     }
 
-    /// Whether an account may hear of what is looked up. Where the rules show nothing, a thing hears of itself alone, and
-    /// nothing is looked up for it but what it is called itself.
+    /// Whether an account may learn anything by this look-up. If the rules show strangers nothing, a thing learns only
+    /// about itself, and only its own id and names are looked up for it.
     fn acme_may_mean(&self, sight: &Sight<'_>, client: &Client, lookup: &Lookup) -> Result<bool, AppError> {
         let own = match client.account.holder {
             Holder::Thing(thing) if !self.may_read_any(Reader::Anonymous, &sight.domain) => IdentityId::Key(thing),
@@ -166,7 +166,7 @@ impl App {
         }
     }
 
-    /// The one thing that has all these identifiers, of those that the account hears of.
+    /// The one thing that has all these identifiers, among those that the account may know of.
     fn acme_thing(
         &self,
         sight: &Sight<'_>,
@@ -205,9 +205,10 @@ impl App {
         }
     }
 
-    /// An account of which somebody else had a certificate revoked gets no other one for its names, until somebody who is
-    /// entitled to it says anew that the thing may be used. That it was revoked the log says, at whatever door it was asked
-    /// for, and also when nothing was noted here; what is noted outlives what is remembered of the certificate.
+    /// Refuses an account a certificate if somebody else had one of its certificates for the same names revoked, until
+    /// an entitled signer says again that the thing may be used. The revocation is in the log, through whatever
+    /// interface it was requested and even if nothing was noted here; what is noted here outlasts what is kept about
+    /// the certificate.
     pub(super) fn acme_blocks<'i>(
         &self,
         domain: &DomainName,
@@ -243,7 +244,7 @@ impl App {
         Problem::of_all(problems).map_or(Ok(()), Err)
     }
 
-    /// The profiles of a domain, each with what it is in words.
+    /// The profiles of a domain, each described in words.
     pub(super) fn acme_profiles(&self, domain: &DomainName) -> Result<Vec<(String, String)>, Problem> {
         let list = |words: Vec<&str>| words.join(", ");
         let rules = self.acme_rules(domain)?;
@@ -272,8 +273,8 @@ fn looked_up(identifier: &Identifier) -> Result<Lookup, Problem> {
     identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))
 }
 
-/// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not say
-/// what he wants gets what does least harm.
+/// The profile that a client names; or all of the domain's profiles for things, the shortest validity first, so that a
+/// client that does not choose gets what does least harm.
 fn acme_wanted<'r>(rules: &'r Certificates, named: Option<&str>) -> Result<Vec<&'r ProfileName>, Problem> {
     let mut profiles: Vec<_> = rules.profiles.iter().collect();
     match named {
@@ -287,7 +288,7 @@ fn acme_wanted<'r>(rules: &'r Certificates, named: Option<&str>) -> Result<Vec<&
     Ok(profiles.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Whether somebody who is entitled to it has said anew that the thing may be used.
+/// Whether an entitled signer has since said that the thing may be used.
 fn is_lifted(block: &AcmeBlock, record: &Record) -> bool {
     match block.follows {
         Some(index) => is_permitted_after(record, index),
@@ -295,8 +296,8 @@ fn is_lifted(block: &AcmeBlock, record: &Record) -> bool {
     }
 }
 
-/// Of two reasons why profiles do not serve, the one of the profile that came closer: what is wrong with the thing says
-/// more than that a profile is for others.
+/// Of two reasons why profiles do not fit, the one of the profile that came closer: what is wrong with the thing says
+/// more than that a profile is meant for others.
 fn closer(before: Option<CertifyError>, next: CertifyError) -> CertifyError {
     let rank = |error: &CertifyError| match error {
         CertifyError::Requester => 1,

@@ -1,4 +1,4 @@
-//! Looks for the answers to ACME challenges at the identifier itself, and only at addresses that the operator allows.
+//! Checks ACME challenges at the identifier itself, and only at addresses that the operator allows.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,23 +20,23 @@ use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
 use crate::config::AcmeConfig;
 
-/// How long one look may take.
+/// How long one check may take.
 const LOOK_TIME: Duration = Duration::from_secs(limits::ACME_LOOK_SECONDS);
-/// Addresses of a name that are tried.
+/// How many addresses of a name are tried.
 const ADDRESSES: usize = 2;
-/// The protocol of tls-alpn-01 (RFC 8737, 6).
+/// The ALPN protocol of tls-alpn-01 (RFC 8737, 6).
 const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// The looks that wait, and those that are under way. So many wait for each holder and for all together: somebody whose
-/// hosts do not answer keeps nobody else's challenges waiting until their clients give up. Only memory knows them: what
-/// was lost with it is looked at when the client asks again.
+/// The checks that wait or are under way. The number waiting is limited for each holder and in total: somebody whose
+/// hosts do not answer cannot keep others' challenges waiting until their clients give up. They are kept only in
+/// memory; those lost by a restart are repeated when the client asks again.
 #[derive(Debug)]
 pub(super) struct Looks {
     places: Semaphore,
     waiting: Mutex<BTreeMap<(u64, Method), Holder>>,
 }
 
-/// A look that waits or is under way, until this is dropped.
+/// A check that waits or is under way, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Waits {
     looks: Arc<Looks>,
@@ -50,12 +50,12 @@ impl Default for Looks {
 }
 
 impl Looks {
-    /// Whether a look at a challenge of this authorization waits or is under way.
+    /// Whether a check of a challenge of this authorization waits or is under way.
     pub(super) fn has(&self, authorization: u64, method: Method) -> bool {
         self.waiting().contains_key(&(authorization, method))
     }
 
-    /// Lets a look at it for a holder wait.
+    /// Queues a check on behalf of a holder.
     pub(super) fn queue(
         self: &Arc<Self>,
         authorization: u64,
@@ -91,7 +91,7 @@ impl Drop for Waits {
     }
 }
 
-/// A challenge that is to be looked at.
+/// A challenge to be checked.
 #[derive(Debug)]
 pub struct Look {
     pub(super) _waits: Waits,
@@ -103,14 +103,14 @@ pub struct Look {
 }
 
 impl App {
-    /// Looks at a challenge, and keeps what came of it. So many at a time; others wait.
+    /// Checks a challenge, and stores the result. Only a limited number of checks run at a time; others wait.
     pub async fn acme_look(self, look: Look) {
         let Ok(acme) = self.acme_server() else { return };
         let Ok(_place) = acme.looks.places.acquire().await else { return };
         let found = tokio::time::timeout(LOOK_TIME, look.find(&acme.config)).await;
         let late = || Problem::new(Kind::Connection, format!("no answer within {} s", LOOK_TIME.as_secs()));
         let found = found.unwrap_or_else(|_| Err(late()));
-        // A host may be called after a person, and nobody erases a log.
+        // A host may be named after a person, and the node's own log is never erased.
         let (host, method, found_it) = (&look.host, look.method.as_str(), found.is_ok());
         tracing::debug!(%host, method, found = found_it, "a challenge was looked at");
         let app = self.clone();
@@ -151,7 +151,7 @@ impl Look {
         last
     }
 
-    /// No redirections are followed: they would lead to where the identifier does not.
+    /// Redirects are not followed: they would lead away from the identifier.
     async fn find_http(&self, address: SocketAddr) -> Result<(), Problem> {
         let failed = |error: reqwest::Error| {
             Problem::new(Kind::Connection, format!("`{}` did not answer over HTTP: {error}", self.host))
@@ -213,7 +213,7 @@ impl Look {
     }
 }
 
-/// The addresses of a name that may be asked.
+/// The addresses of a name that may be contacted.
 async fn addresses(host: &str, port: u16, config: &AcmeConfig) -> Result<Vec<SocketAddr>, Problem> {
     let known: Vec<IpAddr> = match config.hosts.get(host) {
         Some(address) => vec![*address],
@@ -227,8 +227,8 @@ async fn addresses(host: &str, port: u16, config: &AcmeConfig) -> Result<Vec<Soc
     Ok(allowed.map(|address| SocketAddr::new(address, port)).collect())
 }
 
-/// The name as it is: without the dot at its end, the search list of the node's machine would be tried as well, and
-/// somebody else's server below one of its domains would prove the name.
+/// The fully qualified name. Without the final dot the search list of the node's machine would be tried as well, and a
+/// stranger's server below one of its domains would prove the name.
 fn absolute(host: &str) -> String {
     format!("{host}.")
 }
@@ -237,7 +237,7 @@ fn incorrect(detail: String) -> Problem {
     Problem::new(Kind::IncorrectResponse, detail)
 }
 
-/// TLS to whoever answers: what he shows is the answer.
+/// TLS that accepts any server: the certificate that it shows is itself the answer.
 fn tls() -> Result<ClientConfig, Problem> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| Problem::new(Kind::ServerInternal, error.to_string());
@@ -250,8 +250,9 @@ fn tls() -> Result<ClientConfig, Problem> {
     Ok(config)
 }
 
-/// Takes any certificate. It is self-signed, by whoever knows the key authorization: neither its signature nor that of the
-/// handshake could say more than what stands in it. rustls would not even look at them, because of the critical extension.
+/// Accepts any certificate. It is self-signed by somebody who knows the key authorization, so neither its signature nor
+/// that of the handshake could prove more than its contents. Because of its critical extension, rustls would not even
+/// look at it.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

@@ -1,7 +1,7 @@
 //! The ACME server of the domains that issue certificates here: carries out what `crate::acme` decides about a request.
 //!
 //! Who may have a certificate for what is not decided here: an account speaks for a thing or for a signer, and
-//! `app::x509::certify` asks the record.
+//! `app::x509::certify` consults the record.
 
 mod accounts;
 mod credentials;
@@ -36,12 +36,12 @@ use self::look::Looks;
 use self::orders::UnderWay;
 pub use look::Look;
 
-/// What a node's ACME server is made of.
+/// How a node's ACME server is set up.
 #[derive(Debug, Clone)]
 pub struct AcmeSetup {
-    /// What the operator has said.
+    /// The operator's configuration.
     pub config: AcmeConfig,
-    /// How clients reach the node: what its URLs begin with.
+    /// How clients reach the node: the beginning of the server's URLs.
     pub url: String,
 }
 
@@ -57,20 +57,20 @@ pub(crate) struct Acme {
     rounds: Rounds,
 }
 
-/// What a client gets.
+/// The answer to a client.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The body.
     pub body: AnswerBody,
-    /// Where what was made is.
+    /// The URL of what was created.
     pub location: Option<String>,
-    /// Other things that belong to it, by their relation (RFC 8288).
+    /// The URLs of related resources, by their relation (RFC 8288).
     pub links: Vec<(&'static str, String)>,
-    /// Seconds after which to ask again.
+    /// How many seconds to wait before asking again.
     pub retry_after: Option<u64>,
-    /// A challenge that is now to be looked at.
+    /// A challenge that is now to be checked.
     pub look: Option<Look>,
 }
 
@@ -106,7 +106,7 @@ impl Answer {
     }
 }
 
-/// Who sent a request whose signature is good.
+/// The sender of a request with a good signature.
 struct Client {
     id: u64,
     account: Arc<Account>,
@@ -128,7 +128,7 @@ impl Acme {
 }
 
 impl App {
-    /// The URL of the directory, by which clients are told of the server.
+    /// The URL of the directory, which is all that clients are told about the server.
     ///
     /// # Errors
     /// When the node has no ACME server, or the domain issues no certificates here.
@@ -165,11 +165,11 @@ impl App {
         Ok(self.acme_server()?.nonces.give())
     }
 
-    /// Answers a POST (RFC 8555, 6.2). Whoever asks has signed.
+    /// Answers a POST (RFC 8555, 6.2), which is always signed.
     ///
     /// # Errors
-    /// With the protocol's own error; nothing is issued or stored then. Or when the witnesses are away: then what was to
-    /// be said of the certificate may be in the log, and is shown later.
+    /// With the protocol's own error; nothing is issued or stored then. Or when the witnesses are unavailable: then
+    /// what was to be said about the certificate may be in the log, and is shown later.
     pub async fn acme_post(&self, domain: &DomainName, resource: &Resource, body: &[u8]) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let request = Signed::parse(body)?;
@@ -237,9 +237,9 @@ impl App {
         Ok(Client { id, account })
     }
 
-    /// An account speaks for a signer for as long as he can show himself who he is. Once his key is declared compromised,
-    /// whoever had it may have bound the account; once his certificate is revoked or has expired, the log takes nothing of
-    /// him either.
+    /// Checks that an account's signer could still prove who they are. After a signer's key is declared compromised, a
+    /// thief may have been the one who bound the account; after the signer's certificate is revoked or has expired, the
+    /// log accepts nothing from the signer either.
     fn acme_check_holder(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
         let Holder::Signer(signer) = holder else { return Ok(()) };
         let hosted = self.hosted(domain)?;
@@ -262,8 +262,8 @@ impl App {
         )
     }
 
-    /// The account of a thing asks for nothing, for itself or in the name of another, while the thing itself could get no
-    /// certificate. What is left to it is to read, to revoke what is its own, and to be given up.
+    /// Checks that a thing's account may ask for something, for the thing itself or on behalf of another: not while the
+    /// thing could get no certificate. Such an account may still read, revoke its own certificates, and be deactivated.
     fn acme_check_thing(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
         let Holder::Thing(thing) = holder else { return Ok(()) };
         let hosted = self.hosted(domain)?;
@@ -277,8 +277,8 @@ impl App {
         })
     }
 
-    /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes
-    /// nothing.
+    /// Refuses a key that was given up as compromised: it no longer shows who signs. Read-only requests are not
+    /// checked, since they change nothing.
     fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
         if self.is_given_up(domain, sha256(&key.to_spki()))? {
             return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
@@ -310,24 +310,24 @@ impl App {
 }
 
 impl Acme {
-    /// Reads.
+    /// Runs a job that only reads.
     fn look<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         self.store.look(job)
     }
 
-    /// Writes what may be lost in a power cut. The job decides before it writes: see [`AcmeStore::with`].
+    /// Writes what a power cut may lose. The job must decide before it writes: see [`AcmeStore::with`].
     fn note<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         self.store.with(Durability::Soon, job)
     }
 
-    /// Writes what must not be lost once it was acknowledged.
+    /// Writes what must not be lost once acknowledged.
     fn keep<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         self.store.with(Durability::Now, job)
     }
 }
 
 impl Holder {
-    /// As what it asks for certificates.
+    /// The capacity in which it asks for certificates.
     const fn requester(self) -> Requester {
         match self {
             Self::Signer(signer) => Requester::Signer(signer),
@@ -345,7 +345,7 @@ fn as_get(request: &Signed) -> Result<(), Problem> {
     }
 }
 
-/// Something that is not there, or another account's: both look alike.
+/// For something that does not exist or belongs to another account: both look alike.
 fn not_yours(what: &str) -> Problem {
     Problem::new(Kind::Unauthorized, format!("this account has no such {what}"))
 }

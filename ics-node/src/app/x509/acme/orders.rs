@@ -1,4 +1,4 @@
-//! ACME orders: what has to be shown for them, and the certificates that they end in.
+//! ACME orders: what has to be proved for them, and the certificates in which they end.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,16 +25,16 @@ use crate::app::{App, AppError, random};
 use crate::store::{self, AcmeMade, AcmeTx};
 use crate::x509::{Csr, sha256};
 
-/// Seconds after which a client asks again for what is under way.
+/// How many seconds a client waits before asking again about something under way.
 const ASK_AGAIN_SECONDS: u64 = 1;
 
-/// What a client sends for an authorization without an order.
+/// The body of a request for an authorization without an order.
 #[derive(Debug, Deserialize)]
 pub(super) struct NewAuthorization {
     identifier: Asked,
 }
 
-/// What a client sends to have its certificate made.
+/// The body of a request to finalize an order.
 #[derive(Debug, Deserialize)]
 pub(super) struct Finalize {
     csr: String,
@@ -46,7 +46,7 @@ struct Update {
 }
 
 impl App {
-    /// Takes an order (RFC 8555, 7.4).
+    /// Accepts an order (RFC 8555, 7.4).
     pub(super) fn acme_new_order(
         &self,
         domain: &DomainName,
@@ -63,7 +63,7 @@ impl App {
         let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
         let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
         let (id, order) = acme.note(|tx| {
-            // Before the rate, which is counted: a job decides before it writes.
+            // Before the rate is counted: a job must decide before it writes.
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?.filter(|(it, _)| it.account == client.id);
                 let by = known.as_ref().and_then(|(_, order)| *order);
@@ -94,7 +94,7 @@ impl App {
         Ok(Answer::created(json, urls.of(&Resource::Order(id))))
     }
 
-    /// Takes a wish to prove an identifier before there is an order (RFC 8555, 7.4.1).
+    /// Accepts a request to prove control of an identifier before there is an order (RFC 8555, 7.4.1).
     pub(super) fn acme_new_authz(
         &self,
         domain: &DomainName,
@@ -115,7 +115,7 @@ impl App {
         Ok(Answer::created(json, urls.of(&Resource::Authorization(id))))
     }
 
-    /// An order as its client sees it.
+    /// Returns an order to its client.
     pub(super) fn acme_order(&self, domain: &DomainName, id: u64, client: &Client) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let (order, authorizations) = acme.look(|tx| acme.own_order(tx, id, client))?;
@@ -133,7 +133,7 @@ impl App {
         }
     }
 
-    /// An authorization as its client sees it, or gives it up (RFC 8555, 7.5, 7.5.2).
+    /// Returns an authorization to its client, or deactivates it (RFC 8555, 7.5, 7.5.2).
     pub(super) fn acme_authorization(
         &self,
         domain: &DomainName,
@@ -157,7 +157,7 @@ impl App {
         Ok(Answer { retry_after: waits.then_some(ASK_AGAIN_SECONDS), ..Answer::json(json) })
     }
 
-    /// A challenge as its client sees it, or says that it can be looked at (RFC 8555, 7.5.1).
+    /// Returns a challenge to its client, or begins checking it (RFC 8555, 7.5.1).
     pub(super) fn acme_challenge(
         &self,
         domain: &DomainName,
@@ -202,7 +202,7 @@ impl App {
         })
     }
 
-    /// Has the certificate of an order made (RFC 8555, 7.4).
+    /// Makes the certificate of an order (RFC 8555, 7.4).
     pub(super) async fn acme_finalize(
         &self,
         domain: &DomainName,
@@ -240,7 +240,7 @@ impl App {
         Ok(self.acme_shown(&urls, id, &order, &authorizations))
     }
 
-    /// Signs the certificate of an order, or says why there is none, and whether that is for good.
+    /// Signs the certificate of an order; otherwise returns why not, and whether that is final.
     fn acme_sign(
         &self,
         domain: &DomainName,
@@ -272,7 +272,7 @@ impl App {
         Ok(if by_record { unlogged } else { unlogged.of_place() })
     }
 
-    /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).
+    /// A certificate, with one of its chains (RFC 8555, 7.4.2).
     pub(super) fn acme_certificate(
         &self,
         domain: &DomainName,
@@ -304,8 +304,8 @@ impl Acme {
         Ok((order, authorizations))
     }
 
-    /// Whether an order has a certificate or may still get one: else the one that it was to succeed has no successor
-    /// (RFC 9773, 5), whatever the order failed of.
+    /// Whether an order has a certificate or may still get one; otherwise the certificate that it was to replace has no
+    /// successor (RFC 9773, 5), whatever made the order fail.
     fn may_succeed(&self, tx: &AcmeTx<'_>, id: u64, client: &Client, now: Timestamp) -> Result<bool, Problem> {
         if tx.order(id)?.is_none_or(|order| order.account != client.id) {
             return Ok(false);
@@ -314,7 +314,7 @@ impl Acme {
         Ok(order.status(&authorizations, now) != OrderStatus::Invalid)
     }
 
-    /// The rate of one holder: accounts are free. Authorizations without an order are counted for themselves.
+    /// Checks the rate of one holder over all their accounts. Authorizations without an order are counted separately.
     pub(super) fn check_rate(
         &self,
         tx: &AcmeTx<'_>,
@@ -348,15 +348,17 @@ impl Acme {
     }
 }
 
-/// Orders whose certificates are made now. Only memory knows of them: after a crash they can be finalized again.
+/// The orders whose certificates are being made. This is kept only in memory: after a crash they can be finalized
+/// again.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<BTreeSet<u64>>);
 
-/// An order is under way until this is dropped.
+/// Marks an order as under way until this is dropped.
 struct Finalizing<'a>(&'a UnderWay, u64);
 
 impl UnderWay {
-    /// Whoever looks at an order in a job of the store sees this or what became of it, if it is dropped after that is noted.
+    /// A job of the store that looks at an order sees either this mark or its result, provided that it is dropped after
+    /// the result was stored.
     fn begin(&self, order: u64) -> Finalizing<'_> {
         self.all().insert(order);
         Finalizing(self, order)
@@ -373,13 +375,13 @@ impl Drop for Finalizing<'_> {
     }
 }
 
-/// Why a certificate was not issued, and whether that is for good.
+/// Why a certificate was not issued, and whether that is final.
 fn for_good(error: CertifyError) -> (Problem, bool) {
     let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
     (Problem::from(error), is_for_good)
 }
 
-/// A signer's account key must not end up in a certificate (RFC 8555, 11.1); a thing may have one key only.
+/// Refuses a signer's account key in a certificate request (RFC 8555, 11.1); a thing may have only one key.
 fn check_key(client: &Client, csr: &Csr) -> Result<(), Problem> {
     let is_same = matches!(client.account.holder, Holder::Signer(_)) && client.account.key.to_spki() == csr.spki;
     if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's")) } else { Ok(()) }
@@ -402,7 +404,7 @@ fn urls_of(urls: &Urls, id: u64, order: &Order) -> OrderUrls {
     }
 }
 
-/// Keeps a certificate for its client.
+/// Stores a certificate for its client.
 fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issued: &Issued) -> Result<u64, Problem> {
     let kept = store::AcmeIssued { account, pem: issued.pem_chain(), identifiers: order.identifiers.clone() };
     let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));

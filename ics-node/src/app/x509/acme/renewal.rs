@@ -15,10 +15,10 @@ pub(super) struct Known {
     /// Its SHA-256.
     pub(super) digest: [u8; 32],
     pub(super) from: Timestamp,
-    /// Without end if absent.
+    /// `None` if it has no end.
     pub(super) until: Option<Timestamp>,
     pub(super) state: State,
-    /// What is said of the thing that it was issued to.
+    /// The record of the thing to which it was issued.
     pub(super) record: Record,
 }
 
@@ -36,8 +36,8 @@ impl App {
         Ok(to_json(window(known.from, until, &serial.as_bytes()[..], revoked, now)))
     }
 
-    /// The SHA-256 of the certificate that an order succeeds. That there is none is a mistake in the order: its URL is
-    /// right.
+    /// The SHA-256 of the certificate that an order replaces. If there is none, the error is in the order, not in its
+    /// URL.
     pub(super) fn acme_replaced(&self, domain: &DomainName, id: &str) -> Result<[u8; 32], Problem> {
         let known = self.acme_known(domain, id).map_err(|problem| match problem.kind {
             Kind::NotFound => Problem::malformed(format!("replaces: {}", problem.detail)),
@@ -58,7 +58,7 @@ impl App {
         Ok((self.acme_issued(domain, &serial)?.ok_or_else(unknown)?, serial))
     }
 
-    /// What the log says of a certificate.
+    /// What the log says about a certificate.
     pub(super) fn acme_issued(&self, domain: &DomainName, serial: &SerialNumber) -> Result<Option<Known>, Problem> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;

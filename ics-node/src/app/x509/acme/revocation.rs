@@ -1,4 +1,4 @@
-//! Revocation (RFC 8555, 7.6): by whom `crate::acme::revoke` says, as a statement in the log.
+//! Revocation (RFC 8555, 7.6): `crate::acme::revoke` decides who may; the revocation is a statement in the log.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,17 +28,17 @@ struct Asked {
     reason: Option<u64>,
 }
 
-/// A certificate that is to be revoked.
+/// A certificate to be revoked.
 struct Target {
     shown: Shown,
     serial: SerialNumber,
     record: Record,
-    /// What the account that got it is known by, if it was one.
+    /// What is stored about it for the account that got it, if it was issued over ACME.
     issued: Option<AcmeIssued>,
 }
 
 impl Target {
-    /// The entry by which it was revoked for somebody whose it was not, if nobody has lifted that.
+    /// The entry by which somebody other than its holder had it revoked, if that has not been lifted.
     fn taken_back(&self) -> Option<u64> {
         let serial = self.serial.name();
         let is_it = |end: &TakenBack<'_>| {
@@ -69,15 +69,16 @@ impl App {
             Right::Key => Revoker::Key,
             Right::Authority(signer) => Revoker::Requester(Requester::Signer(signer)),
             Right::Control => Revoker::Names,
-            // It speaks for the thing, as far as this certificate goes.
+            // For this certificate, the subscriber speaks for the thing.
             Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
         };
         let revoked = self.revoke_certificate(domain, &target.serial, revoker, reason).await;
         let follows = match &revoked {
             Ok(index) => Some(*index),
-            // It is in the log, somewhere: who asks again when it is shown learns only that it is revoked already.
+            // The revocation is in the log at an unknown index; whoever asks again after it is shown learns only that
+            // the certificate is already revoked.
             Err(CertifyError::App(error)) if error.code() == Code::Unwitnessed => Some(self.acme_last_entry(domain)?),
-            // Who asked before may have gone before it was noted.
+            // An earlier requester may have gone before this was noted.
             Err(CertifyError::AlreadyRevoked) => target.taken_back(),
             Err(_) => None,
         };
@@ -89,7 +90,7 @@ impl App {
         Ok(Answer::nothing())
     }
 
-    /// The certificate, byte for byte one that was issued here.
+    /// The certificate, if it is byte for byte one that was issued here.
     fn acme_target(&self, domain: &DomainName, text: &str) -> Result<Target, Problem> {
         let der = URL_SAFE_NO_PAD.decode(text).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
         if der.len() > limits::X509_CERTIFICATE_BYTES {
@@ -103,7 +104,7 @@ impl App {
         Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
     }
 
-    /// What is known of an account that wants it revoked.
+    /// What is known about an account that wants the certificate revoked.
     fn acme_asker(&self, domain: &DomainName, client: &Client, target: &Target) -> Result<Asker, Problem> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
@@ -127,8 +128,8 @@ impl App {
         Ok(Asker { has_key: false, got_it, authority, names, controlled })
     }
 
-    /// Names of all kinds in the certificate that the account has proven. Only host names can be, and only by challenges:
-    /// what the record once gave a right to, its roles say anew.
+    /// How many names of the certificate, of whatever kind, the account has proved to control. Only host names can be
+    /// proved, and only by challenges: rights that the record gave are determined from its roles instead.
     fn acme_controlled(&self, client: &Client, target: &Target) -> Result<usize, Problem> {
         let now = self.acme_now();
         let mut controlled = 0;
@@ -141,8 +142,8 @@ impl App {
         Ok(controlled)
     }
 
-    /// When somebody else has it revoked, the account that got it gets no other one at once. What becomes of its key and of
-    /// the thing, the log says.
+    /// If somebody else has the certificate revoked, the account that got it must not get another one at once. What
+    /// becomes of its key and of the thing is in the log.
     fn acme_block(
         &self,
         target: &Target,
@@ -163,7 +164,7 @@ impl App {
         })
     }
 
-    /// The index of the newest entry, shown or not.
+    /// The index of the newest entry, whether shown or not.
     fn acme_last_entry(&self, domain: &DomainName) -> Result<u64, Problem> {
         let head = self.store().head(self.hosted(domain)?.number)?;
         Ok(head.size.saturating_sub(1))

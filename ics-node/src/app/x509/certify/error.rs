@@ -1,4 +1,4 @@
-//! Why nothing was issued or revoked, and whose fault that is, for each face to say it in its protocol's words.
+//! Why nothing was issued or revoked, and whose fault that is, so that each face can express it in its protocol.
 
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
@@ -12,33 +12,33 @@ use crate::x509::{LeafError, Reason, RequestError, SignError};
 /// Whose fault it is that nothing was issued or revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertifyFault {
-    /// The request itself is malformed or not proven: `badCSR`.
+    /// The request itself is malformed or not proved: `badCSR`.
     Request,
-    /// Its key is not taken: `badPublicKey`.
+    /// Its key is not accepted: `badPublicKey`.
     Key,
-    /// It asks for a name that it does not get: `rejectedIdentifier`.
+    /// It asks for a name that it cannot have: `rejectedIdentifier`.
     Name,
-    /// Record or descriptor do not permit it: `unauthorized`.
+    /// The record or the descriptor does not permit it: `unauthorized`.
     Denied,
-    /// The reason is not one that he may give: `badRevocationReason`.
+    /// The requester may not give this reason: `badRevocationReason`.
     Reason,
-    /// It was revoked before: `alreadyRevoked`.
+    /// It is already revoked: `alreadyRevoked`.
     Already,
-    /// What it asks about is not here.
+    /// What the request is about is not here.
     Unknown,
-    /// It is not known who asks.
+    /// It is not known who is asking.
     Unproven,
-    /// The node's.
+    /// The node's own fault.
     Node,
 }
 
 /// Why nothing was issued or revoked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CertifyError {
-    /// The request.
+    /// The request is not acceptable.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// Profile, names, issuer.
+    /// The profile, the names or the issuer do not allow it.
     #[error(transparent)]
     Leaf(#[from] LeafError),
     /// The domain issues no certificates, or not here.
@@ -49,7 +49,7 @@ pub enum CertifyError {
         /// What is missing.
         reason: String,
     },
-    /// Another one issues by now.
+    /// Another issuer has replaced this one.
     #[error(
         "a former issuer certifies only who answers OCSP for it: name no issuer, or a profile whose only use is `ocsp`"
     )]
@@ -62,44 +62,44 @@ pub enum CertifyError {
         /// The profile.
         profile: String,
     },
-    /// Who issued a certificate cannot be asked to take it back.
+    /// The key that issued a certificate is not here to withdraw it.
     #[error(
         "a certificate is taken back by the key that issued it, and that of `{0}` is not at this node: its operator names it \
          in `[node] issuers` of ics.toml; until then a status that blocks the thing revokes all its certificates"
     )]
     IssuerAway(Fingerprint),
-    /// The key that has issued it is declared compromised, so the log takes nothing of it.
+    /// The key that issued it is declared compromised, so the log accepts nothing from it.
     #[error(
         "a certificate is taken back by the key that issued it, and that of `{0}` is declared compromised, so the log \
          takes nothing from it: a status that blocks the thing revokes all its certificates (`ics status`), and the \
          root revokes the authority itself (`ics ca crl --revoke`)"
     )]
     IssuerCompromised(Fingerprint),
-    /// Nothing is known of the thing.
+    /// Nothing is known about the thing.
     #[error("nothing is known of `{0}`")]
     UnknownIdentity(String),
-    /// A name that fits several things is nobody's.
+    /// A name that fits several things belongs to none of them.
     #[error(
         "more than one record here names {0}: it is nobody's until whoever gave it takes it back from all but one \
          (`ics withdraw`)"
     )]
     Ambiguous(String),
-    /// A certificate is for one thing.
+    /// A certificate is for one thing only.
     #[error("the names {0} are known, but no one thing has all of them: ask for those of each by a request of its own")]
     Several(String),
-    /// The request is for another thing than the one that has shown itself.
+    /// The subject of the request names another thing than the one that has proved itself.
     #[error(
         "the subject of the request is the name of another thing than the one that gets the certificate (`{0}`): ask with \
          one of its own names, with its id, or with an empty subject"
     )]
     Subject(String),
-    /// A registrar names one thing, and what he passes on another.
+    /// A registrar names one thing, and the request names another.
     #[error(
         "the request is for `{requested}`, and the registrar names `{named}`, which is another thing: nothing is issued \
          to either. Name the thing whose request it is"
     )]
     Another {
-        /// Whom the registrar names.
+        /// The thing that the registrar names.
         named: String,
         /// The names in the request.
         requested: String,
@@ -107,19 +107,19 @@ pub enum CertifyError {
     /// There is no such certificate.
     #[error("no certificate with the serial number {0} was issued here")]
     UnknownCertificate(String),
-    /// He may not ask for it.
+    /// The requester may not ask for it.
     #[error(
         "the record gives this requester no right to ask for certificates of this thing: signers ask in the roles that the \
          profile lists in `requesters`, things for themselves and not to answer OCSP"
     )]
     Requester,
-    /// He has not shown who he is.
+    /// The requester has not proved who they are.
     #[error("it is not known who asks: {0}")]
     Unproven(String),
     /// The record does not permit it.
     #[error("the record does not permit it: {0}")]
     Record(String),
-    /// The profile is for others.
+    /// The profile is for things of other kinds.
     #[error("the record does not permit it: the profile is not for things of the kind {0}")]
     Kind(Kind),
     /// There is no room for more certificates in the record.
@@ -128,29 +128,29 @@ pub enum CertifyError {
          statuses: give it a new identity (`ics replace`), and certificates that last longer"
     )]
     RecordFull(usize),
-    /// The key gets no certificate.
+    /// The key cannot get a certificate.
     #[error("the key in the request gets no certificate: {0}")]
     Key(String),
-    /// The profile takes no such keys.
+    /// The profile does not accept such keys.
     #[error("the profile `{profile}` takes no keys of the kind {kind}{}", that_take_it(.others))]
     KeyType {
         /// The profile.
         profile: ProfileName,
-        /// What kind of key it is.
+        /// The kind of the key.
         kind: KeyType,
-        /// The profiles by which the same requester gets a certificate for it.
+        /// The profiles under which the same requester would get a certificate for it.
         others: Vec<ProfileName>,
     },
-    /// The log does not take the statement about it.
+    /// The log does not accept the statement about it.
     #[error("the log does not take the certificate: {}", .0.detail)]
     Refused(Problem),
-    /// He may not give this reason.
+    /// The requester may not give this reason.
     #[error("`{0}` is not a reason that this requester may give")]
     Reason(Reason),
-    /// It was revoked before.
+    /// It is already revoked.
     #[error("the certificate is revoked already")]
     AlreadyRevoked,
-    /// The node.
+    /// The node failed or refused.
     #[error(transparent)]
     App(#[from] AppError),
 }
@@ -183,7 +183,7 @@ impl CertifyError {
     }
 }
 
-/// What to do with a key of a kind that a profile does not take.
+/// What to do with a key of a kind that a profile does not accept.
 fn that_take_it(others: &[ProfileName]) -> String {
     if others.is_empty() {
         return ", and no other profile that it could get does: make a key of another kind".to_owned();

@@ -17,13 +17,13 @@ use crate::app::answer::read::Sight;
 use crate::app::hosted::Hosted;
 use crate::x509::{Authority, Given, Wanted};
 
-/// A domain that issues, as far as one request needs it.
+/// An issuing domain, as far as one request needs it.
 pub(in crate::app::x509) struct Issuing<'a> {
     pub(in crate::app) hosted: &'a Hosted,
     pub(in crate::app) sight: &'a Sight<'a>,
     pub(in crate::app) rules: &'a Certificates,
     pub(in crate::app::x509) authority: Arc<Authority>,
-    /// Whether another one issues by now.
+    /// Whether another issuer has replaced this one.
     pub(super) is_former: bool,
     pub(super) key: IssuerKey,
 }
@@ -34,7 +34,7 @@ impl Issuing<'_> {
         &*self.key.signer
     }
 
-    /// The profile, if the record permits certificates of it to this requester.
+    /// The profile, if the record permits this requester certificates of it.
     pub(super) fn permits(
         &self,
         record: &Record,
@@ -45,8 +45,8 @@ impl Issuing<'_> {
             || CertifyError::UnknownProfile { domain: self.hosted.name.clone(), profile: profile.to_string() };
         let profile = self.rules.profiles.get(profile).ok_or_else(unknown)?;
         let may = match requester {
-            // Whoever answers OCSP speaks for the issuer about the things of others (RFC 6960, 4.2.2.2): nothing may do so
-            // because it is in use.
+            // An OCSP responder speaks for the issuer about the things of others (RFC 6960, 4.2.2.2): no thing may do
+            // that merely because it is in use.
             Requester::Identity(_) if profile.uses.contains(&CertificateUse::Ocsp) => false,
             Requester::Identity(asks) => asks == record.identity.id,
             Requester::Signer(signer) => {
@@ -64,9 +64,9 @@ impl Issuing<'_> {
         Ok(profile)
     }
 
-    /// Whether the key that this requester has certified shows from then on that the thing comes. A signer of the domain
-    /// itself says whose a key is; one to whom a role over the thing was granted asks for himself, and will not have that
-    /// role for ever.
+    /// Whether a key certified for this requester from then on shows that the thing itself is asking. A signer with a
+    /// role in the domain itself says whose key it is; a signer who was granted a role over the thing asks for
+    /// themselves, and will not have the role for ever.
     pub(super) fn shows(&self, profile: &CertificateProfile, requester: Requester) -> bool {
         match requester {
             Requester::Identity(_) | Requester::Operator => true,
@@ -76,8 +76,8 @@ impl Issuing<'_> {
         }
     }
 
-    /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have) of those
-    /// that a certificate of the thing may have.
+    /// Whether this requester may have a certificate of the profile with these names; if there are none, with whatever
+    /// it may have. `known` holds the names that a certificate of the thing may have.
     pub(in crate::app) fn may_have(
         &self,
         (record, known): (&Record, &BTreeSet<Name>),
@@ -101,7 +101,7 @@ impl Issuing<'_> {
     }
 }
 
-/// What a record must say for any certificate of a profile.
+/// Checks what a record must say for any certificate of a profile.
 fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
     let no = |reason: String| Err(CertifyError::Record(reason));
     if let Some(why) = bar(record) {
@@ -119,9 +119,9 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
     }
 }
 
-/// The roles over a thing in which a signer asks for its certificates, or for their end: none once his key is declared
-/// compromised, since nobody knows then who asks, and none once his certificate is revoked or has expired, since the log
-/// takes nothing of him then either.
+/// The roles over a thing in which a signer may ask for its certificates or for their revocation: none once the
+/// signer's key is declared compromised, since nobody knows then who is asking; and none once the signer's certificate
+/// is revoked or has expired, since then the log accepts nothing from the signer either.
 pub(in crate::app::x509) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
     let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(record.at).next().is_some());
     if can_sign && !domain.is_key_compromised(signer) {

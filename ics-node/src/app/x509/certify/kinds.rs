@@ -1,4 +1,4 @@
-//! Says why a profile does not take a key, and which other profiles would.
+//! Explains why a profile does not accept a key, and which other profiles would.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use super::{Application, CertifyError, Issuing};
 use crate::x509::{Csr, Wanted};
 
 impl Issuing<'_> {
-    /// Why the profile does not take a key, and which other ones would give the same requester a certificate for it: over
-    /// ACME the profile may have been chosen for him, before anybody knew the key.
+    /// Why the profile does not accept a key, and under which others the same requester would get a certificate for it:
+    /// over ACME the profile may have been chosen for the client before the key was known.
     pub(super) fn refused_key(
         &self,
         application: &Application<'_>,

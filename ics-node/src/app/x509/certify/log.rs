@@ -1,4 +1,4 @@
-//! Appends what an issuer says of a certificate to the log, and waits until it is shown.
+//! Appends an issuer's statements about certificates to the log, and waits until they are shown.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError, random};
 use crate::store::Certified;
 
-/// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
+/// An issuer's statement that nobody has seen yet, preceded by the certificates that the log needs.
 pub(super) struct ForLog {
     home: Arc<Hosted>,
     statement: Vec<Incoming>,
-    /// What stands in the certificate that it names, if that is issued by it.
+    /// The contents of the certificate that it names, if it is the one that issues it.
     certified: Option<Certified>,
 }
 
 impl ForLog {
-    /// It names a certificate in which this stands.
+    /// Says that it names a certificate with these contents.
     pub(super) fn naming(self, certified: Certified) -> Self {
         Self { certified: Some(certified), ..self }
     }
 
-    /// Whoever has the key of the certificate that it names is not the thing for that.
+    /// Says that the key of the certificate that it names does not identify the thing.
     pub(super) fn shows_nobody(&mut self) {
         if let Some(certified) = &mut self.certified {
             certified.shows = false;
@@ -40,16 +40,16 @@ impl ForLog {
 }
 
 impl App {
-    /// Appends a statement of an issuer, and waits until it is shown; where it stands. No thread waits meanwhile. What its
-    /// domain cannot show for want of witnesses is acknowledged to nobody, as in submissions.
+    /// Appends an issuer's statement, waits until it is shown, and returns its index. No thread is blocked meanwhile.
+    /// As with submissions, what the domain cannot show for lack of witnesses is acknowledged to nobody.
     pub(super) async fn log(&self, ForLog { home, statement, certified }: ForLog) -> Result<u64, CertifyError> {
         let index = index_of(self.append_in_turns(&home, statement, certified).await?)?;
         self.until_shown(&home, index + 1).await?;
         Ok(index)
     }
 
-    /// Has a certificate logged, where nothing waits before it: who asks again gets another one, so while the witnesses are
-    /// away one more that nobody has would be logged each time.
+    /// Logs a certificate once nothing before it waits for witnesses: a client that asks again gets another
+    /// certificate, so while the witnesses are unavailable each attempt would log one more that nobody gets.
     pub(in crate::app::x509) async fn log_certificate(
         &self,
         domain: &DomainName,
@@ -67,7 +67,7 @@ impl App {
         Ok(issued.at(domain, index))
     }
 
-    /// A statement of an issuer about a thing, for the log; before the first one, his certificate.
+    /// An issuer's statement about a thing, for the log; before the first one comes the issuer's certificate.
     pub(super) fn statement(
         &self,
         sight: &Sight<'_>,
@@ -78,7 +78,7 @@ impl App {
         let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
         let (key, said) = key_among(about).ok_or_else(keyless)?;
         let kind = said.subject().kind();
-        // It stays for ever, so it does not say what people call the thing.
+        // It stays for ever, so it does not contain the name by which people call the thing.
         let user_id = unnamed(kind, &key.fingerprint());
         let key = Box::new(key.clone());
         let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
@@ -97,7 +97,7 @@ impl App {
     }
 }
 
-/// Where the last of several statements stands in the log.
+/// The index in the log of the last of several statements.
 fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
     match outcomes.pop() {
         Some(Outcome::Appended(unproven)) => Ok(unproven.index),

@@ -1,4 +1,4 @@
-//! Taking certificates back: by whom, and for which reasons.
+//! Revoking certificates: by whom, and for which reasons.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,27 +20,28 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::x509::{AskedBy, Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
 
-/// What it takes to have a certificate revoked.
+/// What has to be done to revoke a certificate.
 enum Step {
-    /// A statement for the log.
+    /// Append a statement to the log.
     Append(ForLog),
-    /// That what stands there is shown, and whether it says what this would say.
+    /// Wait until a statement already in the log is shown; `is_same` tells whether it says what this one would say.
     Wait { home: Arc<Hosted>, index: u64, is_same: bool },
 }
 
-/// How somebody who wants a certificate revoked has shown that he may.
+/// How somebody who wants a certificate revoked has proved the right to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoker {
-    /// He has proved to hold the certificate's key.
+    /// By holding the certificate's key.
     Key,
-    /// He speaks for the thing, or about it.
+    /// As a requester, who speaks for the thing or about it.
     Requester(Requester),
-    /// He may have certificates for all names that stand in it, though he did not get this one.
+    /// By being entitled to certificates for all names in it, without having got this one.
     Names,
 }
 
 impl Revoker {
-    /// The reason as the log says it: whoever asks for what is not his is named, so that the log is the one audit trail.
+    /// The reason as the log states it. Somebody who revokes another's certificate is named, so that the log is the
+    /// only audit trail needed.
     fn told(self, domain: &Domain, record: &Record, reason: Reason) -> String {
         match self {
             Self::Names => asked_for(reason, AskedBy::Names),
@@ -53,9 +54,9 @@ impl Revoker {
         }
     }
 
-    /// Who may revoke, and for which reasons: whoever holds the key may say that it is compromised, the thing and those
-    /// who may ask for its certificates all others, an owner or a security controller only those that say nothing of the
-    /// key.
+    /// Checks who may revoke for which reason: the holder of the key may say that it is compromised; the thing and
+    /// those who may ask for its certificates may give any reason of a holder; an owner or security controller only
+    /// reasons that say nothing about the key.
     fn check(self, domain: &Domain, rules: &Certificates, record: &Record, reason: Reason) -> Result<(), CertifyError> {
         let permitted = match self {
             Self::Names => reason.is_for_others(),
@@ -80,11 +81,12 @@ impl Revoker {
 }
 
 impl App {
-    /// Revokes a certificate by taking back the statement about it: for good. For a while, a status does that.
+    /// Revokes a certificate for good, by withdrawing the statement about it. To suspend it, a status is used.
     ///
     /// # Errors
-    /// When there is no such certificate, it is revoked already, he may not revoke it for this reason, or the key that has
-    /// issued it is not here. Or the witnesses are away: then it is in the log, and is shown later.
+    /// When there is no such certificate, it is already revoked, the revoker may not give this reason, or the key that
+    /// issued it is not here. Or when the witnesses are unavailable: then the revocation is in the log, and is shown
+    /// later.
     pub async fn revoke_certificate(
         &self,
         domain: &DomainName,
@@ -106,8 +108,8 @@ impl App {
         Ok(index)
     }
 
-    /// Whether a key (SHA-256 of its SubjectPublicKeyInfo) shows no longer who has it: a certificate of it was taken back
-    /// because others have it.
+    /// Whether a key (SHA-256 of its SubjectPublicKeyInfo) no longer shows who holds it: a certificate of it was
+    /// withdrawn because others have the key.
     pub(in crate::app) fn is_given_up(&self, domain: &DomainName, spki: [u8; 32]) -> Result<bool, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
@@ -126,7 +128,7 @@ impl App {
         Ok(false)
     }
 
-    /// The statement that takes a certificate back, unless one waits in the log.
+    /// The statement that withdraws a certificate, unless one is already waiting in the log.
     fn revocation(
         &self,
         domain: &DomainName,
@@ -135,7 +137,7 @@ impl App {
         reason: Reason,
     ) -> Result<Step, CertifyError> {
         let hosted = self.hosted(domain)?;
-        // Who issues now is nothing to it: his key may be on its way here.
+        // The present issuer does not matter here: its key may not have arrived yet.
         let sight = self.issues_here(&hosted)?;
         let rules = rules_of(&sight)?;
         let unknown = || CertifyError::UnknownCertificate(serial.to_string());
@@ -146,7 +148,7 @@ impl App {
         match State::of(&record, issued.index()) {
             State::Good => {}
             state if is_held(state) => {}
-            // Who shows the key says something new, whatever was said before.
+            // Somebody who proves possession of the key says something new, whatever was said before.
             State::Revoked { .. } if shows_key && !is_key_compromised(&record, issued.index()) => {}
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
@@ -164,8 +166,8 @@ impl App {
         self.statement(&sight, &key, &said.about, claims).map(Step::Append)
     }
 
-    /// Withdrawals of a certificate that are in the log and not shown yet. The record does not know of them: while the
-    /// witnesses are away, who tries again would use up its issuer's quota for the thing.
+    /// Withdrawals of a certificate that are in the log but not shown yet. The record does not include them, so
+    /// repeated attempts while the witnesses are unavailable would use up the issuer's quota for the thing.
     fn waiting_withdrawals(&self, sight: &Sight<'_>, issued: &Logged) -> Result<Vec<Logged>, AppError> {
         let number = sight.hosted.number;
         let unshown = sight.seal.size..self.store().head(number)?.size;
@@ -185,7 +187,7 @@ impl App {
         Ok(waiting)
     }
 
-    /// The key that has issued a certificate, as the log knows its signer.
+    /// The key that issued a certificate, matched by its signer in the log.
     fn key_that_issued(&self, sight: &Sight<'_>, issued: &Logged) -> Result<IssuerKey, CertifyError> {
         let compromised = sight.domain.descriptor().compromised_from(&issued.signer(), sight.domain.name());
         if compromised.is_some_and(|from| from <= sight.domain.size()) {

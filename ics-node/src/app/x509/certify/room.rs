@@ -1,12 +1,12 @@
-//! Room for certificates in a record. What is said of each of them stays for ever, so certificates of a short time fill the
-//! record of a thing that renews them: it gets no more once only the room that its statuses need is left.
+//! Room for certificates in a record. Statements about them stay for ever, so short-lived certificates fill the record
+//! of a thing that renews them: it gets no more once only the room needed for its statuses is left.
 
 use ics_core::limits;
 
 use super::CertifyError;
 
-/// Whether a thing about which there are so many statements gets a certificate. The operator has heard of it before, as soon
-/// as there were [`limits::RECORD_STATEMENTS_NEAR`].
+/// Checks that a thing with this many statements may still get a certificate. The operator was alerted earlier, at
+/// [`limits::RECORD_STATEMENTS_NEAR`].
 pub(in crate::app) fn check_room(statements: usize) -> Result<(), CertifyError> {
     if statements < limits::RECORD_STATEMENTS_ISSUED { Ok(()) } else { Err(CertifyError::RecordFull(statements)) }
 }

@@ -1,4 +1,5 @@
-//! Whether a thing may ask for anything, whatever the profile: for itself at every door, and with an ACME account for others.
+//! Whether a thing may ask for anything at all, whatever the profile: for itself through any interface, or for others
+//! with an ACME account.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ use crate::x509::{TakenBack, sha256};
 
 /// Why a thing gets no certificate of any profile, if so.
 pub(super) fn bar(record: &Record) -> Option<String> {
-    // First: what was destroyed mostly has nobody any more who vouches for it, and that is not why.
+    // This comes first: for a destroyed thing usually nobody vouches any more, but that is not the reason.
     let blocks = record.status.as_ref().map(|it| &it.decides).filter(|it| it.effect.blocks());
     if let Some(status) = blocks {
         return Some(format!("its status is `{}`", status.name));
@@ -30,7 +31,8 @@ pub(super) fn bar(record: &Record) -> Option<String> {
 }
 
 impl App {
-    /// Whoever has a thing that is blocked has its key as well: it asks for nothing, be it in the name of another thing.
+    /// Checks that a thing may speak. Whoever has a blocked thing also has its key, so it may ask for nothing, even on
+    /// behalf of another thing.
     pub(in crate::app) fn check_speaks(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<(), CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
         let known = self.resolve_again(sight, id, &[])?.ok_or_else(unknown)?;
@@ -40,7 +42,8 @@ impl App {
         }
     }
 
-    /// Why the thing whose own key this was asks for nothing, if so: of what was replaced no record names the key any more.
+    /// Why the thing whose own key this was may ask for nothing, if so: after a replacement, no record names the key
+    /// any more.
     pub(in crate::app) fn barred_by_key(
         &self,
         domain: &DomainName,
@@ -64,8 +67,8 @@ impl App {
         Ok(None)
     }
 
-    /// Whoever had a thing's own key when it was given up may have bound accounts to the thing, or got certificates for
-    /// other keys: it asks for nothing more itself.
+    /// Refuses a thing whose own key was given up. Somebody who had the key may have bound accounts to the thing, or
+    /// got certificates for other keys, so the thing may no longer ask for itself.
     pub(in crate::app) fn check_own_key(
         &self,
         hosted: &Hosted,

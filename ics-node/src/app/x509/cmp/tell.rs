@@ -1,5 +1,5 @@
-//! What CMP tells anybody (`genm`): who issues, what a request is to be like, and what is revoked. All of it can be had
-//! without CMP as well.
+//! What CMP tells anybody (`genm`): who issues, what a request should contain, and what is revoked. All of it is also
+//! available without CMP.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::cmp::{Failure, FailureInfo, Header, ListSource, ListsAsked, Question,
 use crate::x509::{Authority, issuer_id};
 
 impl App {
-    /// What is told to a question.
+    /// The answer to a question.
     pub(super) async fn cmp_tell(
         &self,
         asked: &CmpRequest,
@@ -24,7 +24,8 @@ impl App {
         let domain = asked.domain.clone();
         let told = match question {
             Question::Authorities => self.authority_certificates(&domain).map(Told::Authorities),
-            // A newer root comes with certificates by which holders of the old one can believe it. None are kept here.
+            // A newer root would come with certificates by which holders of the old one can trust it. None are kept
+            // here.
             Question::Root => Ok(Told::NoNewerRoot),
             Question::Template => self.profile_keys(&domain, &asked.profile(header)?).map(Told::Template),
             Question::Lists(lists) => self.blocking(move |app| app.lists_asked(&domain, &lists)).await.map(Told::Lists),
@@ -37,7 +38,7 @@ impl App {
         })
     }
 
-    /// The revocation lists that somebody asks for, DER, without those that he has already and those that are signed at
+    /// The requested revocation lists, as DER, without those that the client already has and those that are signed at
     /// other nodes.
     fn lists_asked(&self, domain: &DomainName, asked: &ListsAsked) -> Result<Vec<Vec<u8>>, AppError> {
         let are_meant = |authority: &Authority, urls: &[String]| match &asked.source {
@@ -51,7 +52,7 @@ impl App {
         in_one_answer(news, limits::REVOCATION_LIST_BYTES)
     }
 
-    /// A list that is signed here, if it is newer than that.
+    /// A list that is signed here, if it is newer than what the client has.
     fn newer_list(
         &self,
         domain: &DomainName,
@@ -60,13 +61,13 @@ impl App {
         known: Option<Timestamp>,
     ) -> Result<Option<Arc<[u8]>>, AppError> {
         let Listing::Signed(list) = self.list_here(domain, issuer, shard)? else { return Ok(None) };
-        // Lists tell their time in whole seconds.
+        // Lists state their time in whole seconds.
         let is_newer = known.is_none_or(|known| known < list.this_update.whole_seconds());
         Ok(is_newer.then_some(list.der))
     }
 }
 
-/// Lists that one answer holds: an issuer may have 256 of them, and anybody may ask.
+/// The lists that one answer can hold: an issuer may have 256 of them, and anybody may ask.
 fn in_one_answer(
     lists: impl Iterator<Item = Result<Arc<[u8]>, AppError>>,
     most: usize,

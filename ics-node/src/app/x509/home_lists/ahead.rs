@@ -1,4 +1,5 @@
-//! Fetches the lists of copied domains before anybody asks: the first question may come when there is no link.
+//! Fetches the lists of copied domains before anybody asks: when the first question comes, the node may be
+//! disconnected.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -16,13 +17,13 @@ use crate::app::hosted::Hosted;
 use crate::app::{App, AppError};
 use crate::store::{DomainNumber, Part};
 
-/// How often it is looked whether one is missing.
+/// How often to check whether a list is missing.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long a peer is not asked again for a list that nobody asks for.
 const AGAIN: Duration = Duration::from_secs(60);
 
 impl HomeLists {
-    /// Whether another list surely drives none out, of so many bytes that all may have.
+    /// Whether another list certainly displaces none, with `most` bytes for all of them.
     pub(super) fn has_room(&self, most: usize) -> bool {
         let length = |place: &Arc<Place>| Some(place.kept()?.list.der.len());
         let lengths: Vec<usize> = self.places().values().filter_map(length).collect();
@@ -35,7 +36,7 @@ impl Place {
         *self.tried_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether it is fetched though nobody asks, at a node with so many entries of the domain.
+    /// Whether it should be fetched although nobody asks, at a node with this many entries of the domain.
     pub(super) fn is_due(&self, size: u64, now: Timestamp) -> bool {
         let tried_at = *self.tried_at.lock().unwrap_or_else(PoisonError::into_inner);
         let is_tried = tried_at.is_some_and(|at| at.elapsed() < AGAIN);
@@ -44,7 +45,7 @@ impl Place {
 }
 
 impl App {
-    /// Fetches the lists of copied domains, until `stop` says true.
+    /// Fetches the lists of copied domains, until `stop` becomes true.
     pub async fn fetch_lists(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,11 +73,11 @@ impl App {
         let copies = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror);
         for hosted in copies {
             let (copy, sweeps) = (Arc::clone(&hosted), !swept.contains(&hosted.number));
-            // Of a copy on its way, and of one that is damaged, nobody knows which there are.
+            // For a copy that is still arriving, or is damaged, nobody knows which lists there are.
             let Ok(lists) = self.blocking(move |app| app.named_lists(&copy, sweeps)).await else { continue };
             swept.insert(hosted.number);
             for of in lists {
-                // Whoever gives none, or cannot be reached, is not asked for all the others as well.
+                // A peer that provides none, or cannot be reached, is not asked for all the others as well.
                 if !self.fetch_ahead(&of).await {
                     break;
                 }
@@ -84,7 +85,7 @@ impl App {
         }
     }
 
-    /// The lists of a copied domain. What else is kept of it goes.
+    /// The lists of a copied domain. Files of lists that it no longer has are deleted.
     fn named_lists(&self, hosted: &Hosted, sweeps: bool) -> Result<Vec<Elsewhere>, AppError> {
         let lists = self.lists_of_copy(hosted)?;
         if sweeps {
@@ -94,7 +95,7 @@ impl App {
         Ok(lists)
     }
 
-    /// Fetches a list if it is due, and there is room for it; false if the peer gave none.
+    /// Fetches a list if it is due and there is room for it; false if the peer did not provide one.
     async fn fetch_ahead(&self, of: &Elsewhere) -> bool {
         let lists = &self.0.home_lists;
         let place = lists.find(key_of(of));

@@ -1,4 +1,4 @@
-//! Keeps fetched lists in files over a restart: the next link may come long after it.
+//! Keeps fetched lists in files across a restart: the next connection may come long after it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +10,8 @@ use crate::app::{App, AppError};
 use crate::x509::read_list;
 
 impl App {
-    /// Takes the list that was kept before this node was started. It is verified again: nobody has looked after the file
-    /// since. None that is older is taken from now on.
+    /// Loads the list kept before the last start. It is verified again, since nobody has guarded the file. From now on
+    /// no older one is accepted.
     pub(super) async fn recall(&self, of: &Elsewhere, place: &Place) {
         if place.is_recalled.swap(true, Ordering::Relaxed) {
             return;
@@ -41,7 +41,8 @@ impl App {
         }
     }
 
-    /// Keeps a list, before anybody gets it, and forgets others. Where the disk takes none it is given all the same.
+    /// Stores a list before anybody gets it, and deletes others. If the disk does not accept it, it is served all the
+    /// same.
     pub(super) async fn store_list(&self, of: &Elsewhere, der: Arc<[u8]>, forgotten: Vec<Key>) {
         let (domain, name, size) = (of.domain.clone(), name(&of.issuer, of.shard), of.size);
         let stored = self.blocking(move |app| Ok(app.store().keep_list(&domain, &name, size, &der)?));
@@ -65,7 +66,7 @@ impl App {
     }
 }
 
-/// The name of the file of a list.
+/// The name of a list's file.
 pub(super) fn name(issuer: &str, shard: u8) -> String {
     format!("{issuer}-{shard}")
 }

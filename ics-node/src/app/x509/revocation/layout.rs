@@ -1,6 +1,6 @@
-//! How an issuer's certificates are divided among its lists. Each certificate names the list in which it would stand, by the
-//! descriptor under which it was issued (RFC 5280, 4.2.1.13), and nobody can change that any more: so each list has what
-//! any descriptor would have put there, at every place where any has said that it is.
+//! How an issuer's certificates are divided among its lists. Each certificate names the list in which it would appear,
+//! under the descriptor by which it was issued (RFC 5280, 4.2.1.13), and that can no longer be changed. So each list
+//! contains what any descriptor would have put there, at every URL that any of them has named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,17 +10,18 @@ use ics_core::domain::Domain;
 
 use crate::x509::{list_url, shard_of};
 
-/// Those of the issuers of a domain, by their ids.
+/// The layouts of a domain's issuers, by their ids.
 pub(super) type Layouts = BTreeMap<String, Arc<Layout>>;
 
 /// The lists of one issuer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Into how many lists, and where they were, the newest first; none twice.
+    /// The numbers of lists and the URLs that have applied, newest first, without repetitions.
     former: Vec<(u16, String)>,
 }
 
-/// What all descriptors say of those who were first in line, which is who issues, and the newest of the others.
+/// The layouts according to all descriptors for the issuer that was listed first, which is the one that issues, and for
+/// the others according to the newest descriptor.
 pub(super) fn read(domain: &Domain, id: impl Fn(&Issuer) -> Option<String>) -> Layouts {
     let mut layouts: BTreeMap<String, Layout> = BTreeMap::new();
     let mut descriptors: Vec<_> = domain.descriptors().filter_map(|it| it.certificates.as_ref()).collect();
@@ -31,7 +32,7 @@ pub(super) fn read(domain: &Domain, id: impl Fn(&Issuer) -> Option<String>) -> L
         }
     }
     if let Some(rules) = &domain.descriptor().certificates {
-        // Who never issued here has lists all the same, in which nothing stands.
+        // An issuer that has never issued here also has lists, which are empty.
         for issuer in rules.issuers.iter().filter_map(&id) {
             layouts.entry(issuer).or_insert_with(|| Layout { former: vec![(rules.shards, rules.url.clone())] });
         }
@@ -47,7 +48,7 @@ impl Layout {
         }
     }
 
-    /// Whether there is a list with that number, or was one.
+    /// Whether there is, or was, a list with that number.
     pub(super) fn has(&self, shard: u8) -> bool {
         self.former.iter().any(|(shards, _)| u16::from(shard) < *shards)
     }
@@ -57,7 +58,7 @@ impl Layout {
         self.former.iter().map(|(shards, _)| shard_of(*shards, bucket)).collect()
     }
 
-    /// The places of a list, the newest first.
+    /// The URLs of a list, newest first.
     pub(super) fn urls(&self, issuer: &str, shard: u8) -> Vec<String> {
         let mut urls = Vec::new();
         for (_, url) in self.former.iter().filter(|(shards, _)| u16::from(shard) < *shards) {

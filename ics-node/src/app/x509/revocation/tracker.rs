@@ -1,4 +1,4 @@
-//! What is kept of a domain's revocation lists between two requests.
+//! What is kept about a domain's revocation lists between two requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use crate::app::answer::memory::Era;
 use crate::app::x509::certify::{CertifyError, IssuerKey};
 use crate::x509::{RevocationList, Revoked, SerialNumber, State, issuer_id};
 
-/// A list by its issuer, see [`issuer_id`], and its number.
+/// A list, by its issuer (see [`issuer_id`]) and number.
 pub(super) type Place = (String, u8);
 
-/// The lists of one domain as far as anybody has asked for them.
+/// The lists of one domain, as far as anybody has asked for them.
 pub(super) struct Tracker {
-    /// Entries that are taken into account.
+    /// How many entries have been taken into account.
     pub(super) upto: u64,
     pub(super) era: Arc<Era>,
     pub(super) lists: BTreeMap<Place, List>,
-    /// When records that may be on a list change by time alone.
+    /// When records that may be on a list change with time alone.
     schedule: BTreeMap<Timestamp, BTreeSet<IdentityId>>,
 }
 
-/// One list: of an issuer, and of the buckets of serial numbers that belong together.
+/// One list of an issuer, for the buckets of serial numbers that belong to it.
 #[derive(Default)]
 pub(super) struct List {
     revoked: BTreeMap<SerialNumber, (Revoked, Option<Timestamp>)>,
     signed: Option<(SignedList, Timestamp)>,
-    /// When the last list was made, be it of what is no longer so.
+    /// When the last list was made, even one that is outdated.
     made: Option<Timestamp>,
 }
 
@@ -43,15 +43,15 @@ pub(super) struct Certificate {
     until: Option<Timestamp>,
 }
 
-/// What a record says of a certificate.
+/// What a record says about a certificate.
 pub(super) struct Found {
     pub(super) certificate: Certificate,
     id: IdentityId,
     pub(super) revoked: Option<Revoked>,
-    /// Whether its time is over: then the record says no more whether it was revoked.
+    /// Whether its time is over: then the record no longer says whether it was revoked.
     is_over: bool,
-    /// When the record changes by time alone, for other reasons than that a certificate ends: those leave their list by
-    /// themselves.
+    /// When the record next changes with time, other than by the end of a certificate: ended certificates leave their
+    /// list anyway.
     pub(super) turns: Option<Timestamp>,
 }
 
@@ -60,8 +60,8 @@ impl Tracker {
         Self { upto: 0, era, lists: BTreeMap::new(), schedule: BTreeMap::new() }
     }
 
-    /// Adds a list as of a size of the log. Whatever came in since is looked at again before anybody gets it. What was
-    /// read in an era that is over counts for nothing.
+    /// Adds a list as of a size of the log. Whatever has come in since is looked at before anybody gets it. A list that
+    /// was read in an era that is over is dropped.
     pub(super) fn add(&mut self, place: &Place, found: Vec<Found>, era: Arc<Era>, size: u64) {
         if era.is_over() {
             return;
@@ -74,7 +74,7 @@ impl Tracker {
         found.iter().for_each(|found| self.take(place, found));
     }
 
-    /// Puts a certificate onto its list, if that is here, or takes it off; remembers when the record changes.
+    /// Puts a certificate onto its list, if the list is here, or takes it off; records when the record changes.
     pub(super) fn take(&mut self, place: &Place, found: &Found) {
         if let Some(turns) = found.turns {
             self.schedule.entry(turns).or_default().insert(found.id);
@@ -84,19 +84,19 @@ impl Tracker {
         }
     }
 
-    /// Nothing is on any list yet, and nothing is to be looked at up to this size.
+    /// Begins with no lists: nothing has to be looked at up to this size.
     pub(super) fn begin(&mut self, size: u64) {
         self.upto = size;
         self.schedule.clear();
     }
 
-    /// Those whose record has changed with time. They stay due until they were looked at.
+    /// The identities whose records have changed with time. They stay due until they have been looked at.
     pub(super) fn due(&self, now: Timestamp) -> BTreeSet<IdentityId> {
         self.schedule.range(..=now).flat_map(|(_, ids)| ids).copied().collect()
     }
 
-    /// All that has come in up to this size, and all that was due, is on the lists. Whoever fails before that says
-    /// nothing, so that it is looked at again the next time.
+    /// Records that everything up to this size, and everything that was due, is on the lists. If the work fails before
+    /// that, this is not called, and everything is looked at again next time.
     pub(super) fn is_up_to(&mut self, size: u64, now: Timestamp) {
         self.upto = size;
         self.schedule = self.schedule.split_off(&now.plus_millis(1));
@@ -104,7 +104,7 @@ impl Tracker {
 }
 
 impl Found {
-    /// None: nothing that can be listed was issued.
+    /// `None` if the statement does not issue anything that could be listed.
     pub(super) fn of(issued: &Logged, record: &Record, now: Timestamp) -> Option<Self> {
         let certificate = Certificate::of(issued)?;
         let revoked = match State::of(record, certificate.index) {
@@ -142,18 +142,18 @@ impl List {
         };
     }
 
-    /// What is on it and has not ended.
+    /// The certificates on it that have not ended.
     pub(super) fn revoked_at(&self, now: Timestamp) -> BTreeSet<SerialNumber> {
         let lasting = self.revoked.iter().filter(|(_, (_, until))| until.is_none_or(|until| until > now));
         lasting.map(|(serial, _)| *serial).collect()
     }
 
-    /// The list that was signed last, if it says what is known and still holds.
+    /// The list that was last signed, if it reflects what is known and is still valid.
     pub(super) fn holding(&self, now: Timestamp) -> Option<SignedList> {
         self.signed.as_ref().map(|(list, _)| list).filter(|list| list.next_update > now).cloned()
     }
 
-    /// The list as it is signed, as of a time and holding for so many milliseconds from then on; a new one gets a number.
+    /// The signed list, as of a time and valid for this many milliseconds from then on; a new one gets a number.
     pub(super) fn signed(
         &mut self,
         (now, number): (Timestamp, impl FnOnce(Timestamp) -> u64),
@@ -167,7 +167,7 @@ impl List {
         {
             return Ok(list.clone());
         }
-        // What has ended leaves the list once it was on one that was made after that (RFC 5280, 3.3).
+        // What has ended leaves the list after it was on one made later than that (RFC 5280, 3.3).
         let made = self.made.replace(now);
         self.revoked.retain(|_, (_, until)| until.is_none_or(|until| made.is_none_or(|made| until > made)));
         let revoked = self.revoked.iter().map(|(serial, (revoked, _))| (*serial, *revoked)).collect();
@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    /// A look at a record that fails is no look.
+    /// A look at a record that fails does not count.
     #[test]
     fn what_is_due_stays_so_until_it_was_looked_at() {
         let at = Timestamp::from_seconds;
