@@ -1,8 +1,8 @@
 //! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it, neither now nor by
 //! what comes later: that meets what is left as it would have met the statement itself.
 //!
-//! The home and every mirror that still has the body make the erasure again out of what they know, and compare. A mirror
-//! that came too late has only the remnant, and believes the owners.
+//! The home, and every mirror that still has the body, makes the erasure again from what it knows, and compares. A
+//! mirror that came too late has only the remnant, and believes the owners.
 
 use std::collections::BTreeSet;
 
@@ -20,26 +20,26 @@ use crate::vocabulary::{Attribute, Effect};
 pub enum Erasable<'a> {
     /// A statement.
     Statement(&'a Logged),
-    /// What is left of one whose body never came here.
+    /// The remnant of an entry whose body never came here.
     Remnant(u64, Remnant),
-    /// Something that is no statement.
+    /// Something that is not a statement.
     Other(EntryKind),
     /// Nothing with this id.
     Nothing,
 }
 
-/// How an erasure says what goes on to have effect.
+/// How an erasure states what continues to have effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// With who had said it: it falls and is ended as that would be.
+    /// With who had said it: it falls and is ended as their statement would be.
     Attributed,
-    /// As the owners' own word, which hangs on nobody else. Logs have it from when there was no other, and it is judged as
-    /// it was then.
+    /// As the owners' own word, which depends on nobody else. Old logs have erasures of this form, from when there was
+    /// no other, and they are judged as they were then.
     Unattributed,
 }
 
 impl Form {
-    /// Of an erasure in which nothing goes on to have effect the two are the same.
+    /// The form of an erasure. If nothing continues to have effect, both forms are the same.
     const fn of(erasure: &Erasure) -> Self {
         if erasure.said_by.is_some() { Self::Attributed } else { Self::Unattributed }
     }
@@ -59,7 +59,7 @@ impl Domain {
             return Err(Refusal::Erased(target.index()));
         }
         let act = target.act();
-        // Of whom all members are hangs on groups.
+        // Who the members of a group are depends on its statements.
         if act.stays() || target.subject().as_group().is_some() {
             return Err(Refusal::NotErasable(act.as_str()));
         }
@@ -86,7 +86,7 @@ impl Domain {
         }
     }
 
-    /// What is left of a statement that goes on to have this effect, and to end these.
+    /// The erasure of a statement that continues to have this effect, and to end these statements.
     fn left_of(&self, target: &Logged, effect: Option<Effect>, ends: Vec<StatementId>, form: Form) -> Erasure {
         let claims = target.claims();
         let hangs = effect.is_some() || !ends.is_empty();
@@ -102,7 +102,7 @@ impl Domain {
             said_by: (hangs && form == Form::Attributed).then_some(SaidBy { signer, index, source }),
             effect,
             status: effect.and_then(|_| claims.status.clone()),
-            // What hangs on since when it blocks does not begin anew with the erasure.
+            // What depends on when the block began must not begin anew with the erasure.
             from: effect.map(|_| target.begins_at()),
             until: until.filter(|_| hangs),
             ends,
@@ -112,9 +112,9 @@ impl Domain {
         }
     }
 
-    /// What goes on to block where the erasure is the owners' own word: what stands or is to come, and what blocked for ever
-    /// until they lifted it, because what it did to certificates does not end with that. What would block again though it
-    /// is over, or no more though it is lifted for a while only, such an erasure cannot say.
+    /// What continues to block if the erasure is the owners' own word: what stands or is to come, and what blocked for
+    /// ever until the owners lifted it, because its effect on certificates does not end with that. Such an erasure
+    /// cannot express a block that is over but would return, or one that is lifted only for a while.
     fn blocks_by_owners(&self, scene: &Scene<'_>, it: &Judged<'_>) -> Result<Option<Effect>, Refusal> {
         let differs = || Err(Refusal::ErasureDiffers(it.logged.index()));
         let for_ever = it.effect == Some(Effect::BlocksForEver);
@@ -128,9 +128,9 @@ impl Domain {
         Ok(it.effect.filter(|effect| holds && effect.blocks()))
     }
 
-    /// The first of the former blocks of which nobody could tell any more that they were the thing's: what is erased has put
-    /// it into the group, and what the erasure restates stands behind all that was said then. By what it restates the thing
-    /// may belong to the group still, so one of which the status blocks for ever as before is not lost.
+    /// The first of the former blocks that could no longer be attributed to the thing: the erased statement had put the
+    /// thing into the group, and what the erasure restates comes later in the log than all that was said then. By what
+    /// it restates the thing may still belong to the group, so a block whose status still blocks for ever is not lost.
     fn lost_with(
         &self,
         erasure: &Erasure,
@@ -154,8 +154,8 @@ impl Domain {
         former.iter().map(|it| it.by.index).find(|index| !kept.contains(index))
     }
 
-    /// What an erasure must be whatever it erases: made for this domain, and signed and admitted in time. Who has not seen
-    /// what is gone can check that and the owners' signatures, and no more.
+    /// What every erasure must be, whatever it erases: made for this domain, and signed and admitted in time. A node
+    /// that has not seen the erased body can check only that and the owners' signatures.
     pub(crate) fn check_erasure_alone(&self, signed: &SignedErasure, admitted_at: Timestamp) -> Result<(), Refusal> {
         let claimed = &signed.erasure.domain;
         if claimed != self.name() {
@@ -171,8 +171,8 @@ impl Domain {
         Ok(())
     }
 
-    /// What an erasure must be whatever it erases, and that the owners have signed it. Whoever judges one asks this before
-    /// he reads what it is about: anybody can send one in.
+    /// Checks what every erasure must be, whatever it erases, and that the owners have signed it. Callers check this
+    /// before they read what it is about, since anybody can send one in.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -181,8 +181,8 @@ impl Domain {
         self.descriptor().require_owners(signed).map_err(|error| Refusal::NotTheOwners(error.to_string()))
     }
 
-    /// Whether the domain, at its present length, admits an erasure as its next entry, to be admitted at this time. Gives
-    /// the index of the entry that it erases.
+    /// Whether the domain, at its present length, admits an erasure as its next entry, at this time. Returns the index
+    /// of the entry that it erases.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -223,14 +223,14 @@ impl Domain {
     }
 }
 
-/// What blocks, or would if what has ended it fell: what replaced it may be taken back, and who said that be declared
-/// compromised. Its time has not passed, and it was admitted.
+/// The effect of a statement that blocks, or would if what has ended it fell: what replaced it may be taken back, or
+/// its signer declared compromised. It must have been admitted, and must not have lapsed.
 fn may_block(it: &Judged<'_>) -> Option<Effect> {
     let is_over = matches!(it.standing, Standing::Refused | Standing::Lapsed);
     it.effect.filter(|effect| !is_over && effect.blocks())
 }
 
-/// Whether a block is lifted, and will block again by itself.
+/// Whether a block is lifted only for a while, and will return by itself.
 fn is_lifted_for_a_while(scene: &Scene<'_>, it: &Judged<'_>) -> bool {
     let by = it.by.filter(|_| it.effect.is_some_and(Effect::blocks));
     by.and_then(|by| scene.judged.iter().find(|x| x.logged.id() == by))
