@@ -80,8 +80,9 @@ pub struct Exhibit {
     /// Whether the copy that was asked is no longer shown everything that the domain says about the thing.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub withheld: bool,
-    /// As of when whoever answers counts it, where that is earlier than its home has signed: by his clock that time was
-    /// still to come when it reached him. The epoch where he believes no time of it.
+    /// The time as of which the answerer counts the evidence, if that is earlier than its home signed: by the
+    /// answerer's clock, the signed time was still in the future when it arrived. The epoch if the answerer believes
+    /// none of its times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub believed: Option<Timestamp>,
 }

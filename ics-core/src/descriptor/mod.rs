@@ -79,8 +79,8 @@ pub struct Descriptor {
     /// states them anew: one that it leaves out stands again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lifted: BTreeSet<StatementId>,
-    /// The last head that counts before this version. It stands here when the home's key is replaced, so that the
-    /// former key, whoever holds it, can sign nothing more; and when a home that lost its tail begins anew.
+    /// The last head that counts before this version. It is given when the home's key is replaced, so that the holder
+    /// of the former key can sign nothing more, and when a home that lost its tail begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_head: Option<Head>,
 }

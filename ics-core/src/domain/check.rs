@@ -225,7 +225,8 @@ impl Checked<'_> {
     }
 
     fn check_superseded(&self, id: &StatementId) -> Result<(), Refusal> {
-        // A role over a group is one over each member, so a statement about one member may end the grant for that member.
+        // A role over a group is one over each member, so a statement about one member may end the grant for that
+        // member.
         let mut here =
             self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
         let found = here.find(|it| it.logged.id() == *id);
@@ -238,7 +239,8 @@ impl Checked<'_> {
             return Err(Refusal::BlockedForEver(*id));
         }
         let (entry, target) = (self.entry, target.logged);
-        // A remnant can still be ended by a role that may lift its status, and by its former signer if the erasure names them.
+        // A remnant can still be ended by a role that may lift its status, and by its former signer if the erasure
+        // names them.
         let was_his = target.said_by().is_some_and(|by| by.signer == entry.signer());
         if target.is_erased() && !was_his && !may_lift(self.domain, entry, target) {
             return Err(Refusal::Erased(target.index()));

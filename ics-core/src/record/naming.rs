@@ -7,7 +7,7 @@ use super::standing::{Judged, speaks_of};
 use crate::identity::IdentityId;
 use crate::statement::StatementId;
 
-/// Who names whom in `supersedes`.
+/// Which statements name which in `supersedes`, by the named one.
 pub(super) struct Naming<'a>(BTreeMap<StatementId, Vec<&'a Logged>>);
 
 impl<'a> Naming<'a> {
