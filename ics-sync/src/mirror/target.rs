@@ -10,15 +10,15 @@ use super::{Ahead, Held, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedPage, 
 use crate::pause::Pause;
 
 impl Mirror {
-    /// Opens a checkpoint and takes it as its signature allows. With no more descriptors to come, one that no known key
-    /// signed is refused.
+    /// Opens a checkpoint and treats it according to its signature. If no more descriptors are to come, one that no
+    /// known key signed is refused.
     pub(super) fn decide(&mut self, note: &str, claimed: &Checkpoint, no_more_descriptors: bool, now: Timestamp) {
         let Some(held) = &self.held else { return };
         let opened = held.charter.open(note, now);
         let (ours, theirs) = (self.known(), claimed.size);
         match self.or_stop(opened) {
             Some(Some(checkpoint)) => self.consider(checkpoint, no_more_descriptors, now),
-            // By a key that was replaced since, perhaps; whose it was matters no more.
+            // Perhaps under a key that has been replaced since; whose it was no longer matters.
             Some(None) if theirs < ours => self.fail(Trouble::Stale { ours, theirs }, now),
             Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
             Some(None) => self.await_descriptors(note.to_owned(), claimed.clone()),
@@ -26,13 +26,13 @@ impl Mirror {
         }
     }
 
-    /// Keeps a checkpoint of which later descriptors may say more.
+    /// Keeps a checkpoint that later descriptors may explain.
     pub(super) fn await_descriptors(&mut self, note: String, claimed: Checkpoint) {
         self.undecided = Some((note, claimed));
         self.pause = Pause::default();
     }
 
-    /// Holds a signed checkpoint against what is known.
+    /// Compares a signed checkpoint with what is known.
     pub(super) fn consider(&mut self, checkpoint: SignedCheckpoint, no_more_descriptors: bool, now: Timestamp) {
         let (theirs, ours) = (checkpoint.checkpoint.size, self.known());
         if let Some(fork) = self.fork(&checkpoint) {
@@ -43,7 +43,7 @@ impl Mirror {
             (self.earlier, self.pause, self.resting) = (Some(checkpoint), Pause::default(), false);
             return;
         }
-        // What is known may be nowhere any more: less of it is of use where it is more than what is held.
+        // What is known may no longer exist anywhere: a smaller checkpoint is useful if it is larger than what is held.
         let leads_on = self.target.is_none() && theirs > self.size();
         if theirs < ours.max(1) && !leads_on {
             return self.fail(Trouble::Stale { ours, theirs }, now);
@@ -52,7 +52,7 @@ impl Mirror {
         let witnessed = self.is_witnessed(&checkpoint.note);
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => {
-                // Without a stream nobody tells that a partial reader may read something else now.
+                // Without a stream, a partial reader is not told that they may read something else now.
                 self.asks_rights = self.is_partial() && self.way(now) != Some(Way::Stream);
                 self.arrive(checkpoint, now);
             }
@@ -63,28 +63,30 @@ impl Mirror {
         }
     }
 
-    /// Takes the answer to [`Action::RootAt`](super::Action::RootAt). Whoever shows an early head of what is held lags behind;
-    /// one that is no head of it is a fork, as one of the same size is.
+    /// Takes the answer to [`Action::RootAt`](super::Action::RootAt). A peer that shows an early head of what is held
+    /// lags behind; a head that does not belong to it is a fork, like another root for the same size.
     pub fn handle_root(&mut self, root: &Hash, now: Timestamp) {
         let Some(earlier) = self.earlier.take() else { return };
         let (ours, theirs) = (self.known(), earlier.checkpoint.size);
         if *root == earlier.checkpoint.root {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
-        // A head says nothing of what stands behind it.
+        // A head says nothing about what follows it.
         let covers = |reached: &&SignedCheckpoint| reached.checkpoint.size >= theirs;
         let ours = self.reached.as_ref().filter(covers).map(|reached| reached.note.clone());
         self.stopped = Some(Stop::Fork { size: theirs, ours, theirs: earlier.note });
     }
 
-    /// Whether enough witnesses have cosigned. What was reached has been looked at, and what it brought rules what comes next.
+    /// Whether enough witnesses have cosigned. What was reached has been checked, and what it brought governs only what
+    /// comes next.
     pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
         let is_reached = self.reached.as_ref().is_some_and(|reached| reached.note == note);
         let witnessed = |held: &Held| held.charter.is_witnessed(note);
         if is_reached { Ok(true) } else { self.held.as_ref().map_or(Ok(false), witnessed) }
     }
 
-    /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.
+    /// Takes a checkpoint ahead of what is held as the target, or, if it is larger than the target, as what comes after
+    /// that.
     pub(super) fn pursue(&mut self, checkpoint: SignedCheckpoint) {
         let size = checkpoint.checkpoint.size;
         if self.target.as_ref().is_some_and(|target| target.checkpoint.size < size) {
@@ -96,8 +98,8 @@ impl Mirror {
         self.pause = Pause::default();
     }
 
-    /// Has whoever is asked say first how far he leads, by his own checkpoint: what another one showed stays known, and need
-    /// not be there any more. A page in hand is stored before.
+    /// Makes the peer that is asked first say how far it leads, by its own checkpoint: what another one showed remains
+    /// known, but may no longer exist. A page in hand is stored first.
     pub(super) fn aim_anew(&mut self) {
         if self.pending.is_none() {
             let target = self.target.take();
@@ -117,9 +119,10 @@ impl Mirror {
             .map(|(_, _, ours)| Stop::Fork { size, ours: ours.cloned(), theirs: checkpoint.note.clone() })
     }
 
-    /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
+    /// Takes a checkpoint over what is already held: nothing is new, and that is known as of a later time.
     pub(super) fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
-        // What was not believed when it came is no news once its time has come: who withholds news could show it then.
+        // A time that was not believed when it came is no news once it has arrived: a peer that withholds news could
+        // show it then.
         let is_newer = self.reached.as_ref().is_none_or(|reached| {
             reached.checkpoint.size < checkpoint.checkpoint.size
                 || reached.claimed < checkpoint.claimed

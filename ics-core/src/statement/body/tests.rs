@@ -19,7 +19,7 @@ fn refusal(bytes: &[u8]) -> BodyError {
     }
 }
 
-/// A certification with the claims of an introduction, of any kind of signature.
+/// A certification of a type, with the claims of an introduction.
 fn introduction(kind: u8) -> Draft {
     let members = super::super::members::write(&claims(Act::Identity), Some(crate::identity::Kind::Device));
     notations::write(Draft::new(kind, &maker(), at()), &members)
