@@ -9,7 +9,7 @@ use super::stop::Stop;
 pub(super) enum Refusal {
     /// It names rules that this program does not know.
     Rules(String),
-    /// Anything else: it has no effect.
+    /// Any other reason: it has no effect.
     Other(String),
 }
 

@@ -313,13 +313,13 @@ fn a_stream_that_worked_is_opened_again() {
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Nothing,
-    /// The connection breaks, or what was asked for does not come.
+    /// The connection breaks, or what was asked for does not arrive.
     Cut,
     /// The answer about a thing is refused.
     Refused,
-    /// The node stops, and begins where it last noted.
+    /// The node stops, and resumes where it last noted.
     Restart,
-    /// Something is said at the home: of the one thing, the other, or neither.
+    /// Something is said at the home: about the first thing, the second, or neither.
     Said(u8),
 }
 

@@ -54,7 +54,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether an operator must look at it: it does not pass by itself.
+    /// Whether an operator must look at it, because it does not resolve itself.
     #[must_use]
     pub const fn is_alarming(&self) -> bool {
         matches!(self, Self::Ahead { .. } | Self::Fork(_))
