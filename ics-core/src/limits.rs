@@ -23,7 +23,7 @@ pub const KEY_REVOCATION_BYTES: usize = 8 * 1024;
 pub const CERTIFICATE_SIGNATURES: usize = 512;
 /// Bytes of a policy descriptor's JSON.
 pub const DESCRIPTOR_BYTES: usize = 256 * 1024;
-/// The greatest integer that JSON carries everywhere (RFC 8785, appendix D: 2^53 - 1).
+/// The largest integer that JSON can carry everywhere (RFC 8785, appendix D: 2^53 - 1).
 pub const JSON_INTEGER: u64 = (1 << 53) - 1;
 /// Signatures over one descriptor.
 pub const DESCRIPTOR_SIGNATURES: usize = 32;
@@ -74,7 +74,7 @@ pub const RECORD_HEAD_BYTES: usize = 128 * 1024;
 pub const NOTE_SIGNATURES: usize = 32;
 /// Witnesses of a domain: as many as a note has room for beside the home's two signatures.
 pub const WITNESSES: usize = NOTE_SIGNATURES - 2;
-/// Bytes of an entry's header, the source of an adopted entry included.
+/// Bytes of an entry's header, including the source of an adopted entry.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// Length of a chain of adoptions: how often an entry may have been adopted from a domain that had itself adopted it.
 pub const ADOPTION_DEPTH: usize = 4;
@@ -155,7 +155,7 @@ pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
 pub const QUOTA_WARNED_PARTS: usize = 8;
 /// Bytes of HTTP request headers.
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
-/// Seconds in which a client must have sent its request.
+/// Seconds within which a client must have sent its request.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Seconds for which a client may leave an answer unread.
 pub const HTTP_ANSWER_SECONDS: u64 = 30;

@@ -1,4 +1,4 @@
-//! Statements and a domain from which the tests of resolution, admission and verdicts start.
+//! Statements and a domain used by the tests of resolution, admission and verdicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

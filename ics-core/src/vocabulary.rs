@@ -35,7 +35,7 @@ pub enum WordError {
     Effect(String),
 }
 
-/// An enumeration whose members are written as one word each.
+/// Defines an enumeration whose members are each written as one word.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $error:ident, { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -98,7 +98,7 @@ words! {
 }
 
 words! {
-    /// What a status does to the use of a thing; in rising order of restriction, so that the greatest wins.
+    /// The effect of a status on the use of a thing, in increasing order of restriction, so that the greatest wins.
     Effect, Effect, {
         /// Neither permits nor blocks.
         None = "none",
@@ -308,10 +308,11 @@ const BUILTIN_STATUSES: [(&str, Effect, bool, bool); 12] = [
 ];
 
 impl StatusName {
-    /// The effect of a status that every domain has, on an identity of this kind; `None` where it does not apply.
+    /// The effect of a status that every domain has on an identity of this kind; `None` if it does not apply to the
+    /// kind.
     ///
-    /// Groups take the statuses of both columns: a lot of devices is recalled as its devices are, a product line as its
-    /// software is.
+    /// Groups take the statuses of both columns: a lot of devices is recalled like its devices, a product line like its
+    /// software.
     #[must_use]
     pub fn builtin_effect(&self, kind: Kind) -> Option<Effect> {
         BUILTIN_STATUSES

@@ -59,7 +59,7 @@ pub struct HttpPeer {
     meter: Meter,
 }
 
-/// Why a peer's answer is of no use.
+/// Why a peer's answer is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// The address cannot be used.

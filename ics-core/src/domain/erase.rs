@@ -15,7 +15,7 @@ use crate::statement::{Erasure, Remnant, SaidBy, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Attribute, Effect};
 
-/// The entry that an erasure is to erase, as a node holds it.
+/// The entry that an erasure names, as a node holds it.
 #[derive(Debug, Clone, Copy)]
 pub enum Erasable<'a> {
     /// A statement.

@@ -1,4 +1,4 @@
-//! A domain as its log has told it so far: which policy rules, who its signers are, and what it admits.
+//! A domain as its log has told it so far: which policy is in force, who its signers are, and what it admits.
 
 mod check;
 mod erase;
@@ -30,7 +30,7 @@ pub struct Domain {
     entry0: LeafData,
     /// The version of the descriptor in force now.
     current: Version,
-    /// Its access rules, with what they have decided.
+    /// Its access rules, with the decisions that they remember.
     policy: Arc<AccessPolicy>,
     /// Earlier versions, oldest first.
     former: Vec<Version>,

@@ -25,7 +25,7 @@ pub enum Refusal {
     /// The erasure names nothing in the log.
     #[error("no entry of this domain has the statement `{0}` that is to be erased")]
     ErasesUnknown(StatementId),
-    /// The erasure does not restate what must stay.
+    /// The erasure does not restate exactly what it must.
     #[error("the erasure of entry {0} does not say what it must: make it anew out of what the node proposes")]
     ErasureDiffers(u64),
     /// A status that formerly blocked for ever: what it revoked depends on it, and no erasure can restate that it held.
@@ -234,7 +234,8 @@ fn list(roles: &[Role]) -> String {
 
 fn because(said: &Option<(Act, Option<StatusName>, Role, Kind)>, rules: &[String], errors: &[String]) -> String {
     match (rules, errors) {
-        // All that rules tell apart by: who hears of a part looks for the fault there, though a rule permits that.
+        // Everything that rules distinguish by: a reader who is told only a part looks for the fault there, though a
+        // rule may permit that part.
         ([], []) => match said {
             Some((_, Some(status), role, kind)) => {
                 format!(": no rule permits the status `{status}` in the role `{role}` for the kind `{kind}`")

@@ -45,7 +45,7 @@ impl Attested {
     }
 
     /// How many entries the owners have kept of a log for which the home's former key has signed a checkpoint of `size`
-    /// entries. The descriptor that replaced the key has given up what it signed beyond them.
+    /// entries, if they are fewer: by the descriptor that replaced the key, they gave up what it signed beyond them.
     #[must_use]
     pub fn given_up(&self, note: &str, size: u64) -> Option<u64> {
         let is_by = |descriptor: &Descriptor| self.is_signed_by(note, &descriptor.home);

@@ -3,8 +3,8 @@
 //! It is what `GET /v1/domains/{domain}/identities/{id}/evidence` returns, `ics export` writes and `ics verify
 //! --document` reads.
 //!
-//! What [`verify()`] proves, given that the origin is the right one (pinned, or compared by a person), that the domain's
-//! owners keep their threshold, and that its home does not sign two histories:
+//! What [`verify()`] proves, given that the origin is the right one (pinned, or compared by a person), that the
+//! domain's owners keep their threshold, and that its home does not sign two histories:
 //!
 //! - Every entry in it stands in the log of that domain at its index, under the one checkpoint that the home signed,
 //!   and was admitted when it says.

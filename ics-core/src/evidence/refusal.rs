@@ -133,7 +133,7 @@ pub enum EntryFault {
     /// The header is malformed.
     #[error("its header: {0}")]
     Header(#[from] HeaderError),
-    /// The body is not in canonical form, or not one at all.
+    /// The body is not in canonical form, or not a body at all.
     #[error("its body: {0}")]
     Body(#[from] BodyError),
     /// A kind, in the header or beside it, that is not that of the body.
@@ -189,7 +189,7 @@ pub enum EntryFault {
     /// The erasure was made for another domain, or signed or admitted at an impossible time.
     #[error("it is no erasure of this domain: {0}")]
     Erasure(Refusal),
-    /// An erasure that is said to come from another domain.
+    /// An erasure that claims to come from another domain.
     #[error("an erasure is of its own domain and cannot be adopted")]
     ErasureAdopted,
     /// No certificate of the signer precedes it.

@@ -61,7 +61,7 @@ pub enum HeaderError {
     /// Neither 0 nor 1.
     #[error("the header says {0} where 0 (submitted) or 1 (adopted) is due")]
     SourceFlag(u8),
-    /// The source's domain name is not formed as one.
+    /// The source's domain name is malformed.
     #[error("the source's domain is not a domain name")]
     Domain,
     /// Adopted over too many domains.

@@ -51,7 +51,7 @@ pub enum NoteError {
     /// The key is known, but for another type of signature.
     #[error("the key of `{0}` is for another type of signature")]
     Algorithm(String),
-    /// The name cannot stand in a signature line.
+    /// A name that signature lines cannot contain.
     #[error(transparent)]
     Name(#[from] KeyError),
     /// The device that holds the key refuses.

@@ -55,7 +55,7 @@ pub enum KeyError {
     /// Not a point of the curve, or one of small order, under which anybody can make signatures.
     #[error("the key is not a usable Ed25519 public key")]
     Key,
-    /// The id is not that of name and key.
+    /// The id does not match name and key.
     #[error("the key id `{0}` does not belong to this name and key")]
     Id(String),
 }

@@ -151,7 +151,7 @@ pub enum KeyRefusal {
     Purpose(Fingerprint, Purpose),
 }
 
-/// What a signature is made for.
+/// The purpose of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Certifications of keys: the primary key only.
@@ -172,7 +172,7 @@ impl core::fmt::Display for Purpose {
 /// What a self-signature says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Binding {
-    /// What it stands on: 0 is the key that it is about, above that are User IDs.
+    /// What it is made on: 0 is the key itself, higher numbers are User IDs.
     component: usize,
     created: Timestamp,
     expires: Option<Timestamp>,
@@ -187,9 +187,9 @@ struct Binding {
 /// What the revocation of a key means for what the key signed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
-    /// Nothing: the key was replaced or is retired.
+    /// Nothing: the key was replaced or retired.
     FromThen,
-    /// It may have been somebody else's: the key was stolen, or no reason is given.
+    /// It may have been made by somebody else: the key was stolen, or no reason is given.
     ForAllTimes,
 }
 
@@ -321,7 +321,7 @@ impl Certificate {
         core::iter::once(&self.primary).chain(signing).map(|held| held.fingerprint)
     }
 
-    /// The primary key and the subkeys, whatever they may do; those of algorithms that cannot sign are left out.
+    /// The primary key and the subkeys, whatever their purpose, except those of algorithms that cannot sign.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         core::iter::once(&self.primary).chain(&self.subkeys).filter_map(|held| held.key.as_ref())
     }

@@ -430,7 +430,7 @@ pub struct Record {
     pub formerly_approved: Vec<By>,
     /// Trust labels.
     pub labels: Vec<GivenLabel>,
-    /// Groups that statements about it name.
+    /// Groups into which standing statements put it by name.
     pub groups: Vec<Given<Digest>>,
     /// Roles over it that live grants give.
     pub grants: Vec<GivenGrant>,

@@ -190,7 +190,7 @@ impl Logged {
         self.said.key.as_ref()
     }
 
-    /// Whether it is what is left of an erased statement.
+    /// Whether it is the remnant of an erased statement.
     #[must_use]
     pub const fn is_erased(&self) -> bool {
         self.erased
@@ -362,7 +362,7 @@ mod tests {
     use crate::statement::body::{self, Body};
     use crate::statement::{DeveloperSignature, fixtures, make};
 
-    /// What is left of a statement in the log, once the maker has erased it as an owner.
+    /// The remnant of a statement in the log, after the maker has erased it as an owner.
     fn left_of(erasure: &Erasure) -> Option<Logged> {
         let owner = fixtures::maker();
         let json = erasure.to_json().expect("canonical");

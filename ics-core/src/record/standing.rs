@@ -181,8 +181,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether an erased statement had been deliberately replaced. Whose statement it was is erased as well, but the
-    /// log admitted a replacement only from the same signer, unless it was adopted from a domain, where nobody here has
-    /// checked.
+    /// log admitted a replacement only from the same signer, unless the replacement was adopted from another domain,
+    /// which nobody here has checked.
     pub(crate) fn was_replaced(&self, erased: &Logged) -> bool {
         let has_replaced = |x: &Judged<'_>| {
             x.acts
@@ -213,7 +213,7 @@ impl<'a> Scene<'a> {
             .or_else(|| grant(&|it| it.logged.index() < index))
     }
 
-    /// Marks each statement that can be ended and for which `ending` finds what ends it.
+    /// Marks each statement that can be ended and for which `ending` finds another that ends it.
     fn mark(&mut self, standing: Standing, ending: impl Fn(&Self, &Judged<'a>) -> Option<&'a Logged>) {
         let enders: Vec<_> =
             self.judged.iter().map(|it| if it.can_be_ended() { ending(self, it) } else { None }).collect();
@@ -273,8 +273,8 @@ impl<'a> Scene<'a> {
 
     /// Finds the groups of the subject. Only a signer whose role comes from the descriptor says what surely belongs to
     /// a group: roles over a group are roles over each member, and labels of a group are labels of each member, so a
-    /// role granted over one thing would turn into others. What other signers say still counts against escaping a
-    /// block.
+    /// role granted over one thing would turn into others. What other signers say only keeps the subject from escaping
+    /// a block.
     fn find_groups(&mut self, group: Option<&Group>) {
         let mut membership = group.map(Membership::of_group).unwrap_or_default();
         for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
@@ -401,7 +401,7 @@ struct Covered {
 }
 
 impl Judged<'_> {
-    /// Whether something can still end it: not what is over already, no withdrawal, no block for ever.
+    /// Whether something can still end it: it is not over already, and neither a withdrawal nor a block for ever.
     fn can_be_ended(&self) -> bool {
         self.stands() && self.logged.act() != Act::Withdrawal && self.effect != Some(Effect::BlocksForEver)
     }
@@ -470,7 +470,7 @@ fn ends_own(x: &Logged, s: &Logged) -> bool {
     takes_back(x, s) || replaces(x, s)
 }
 
-/// A role may lift the statuses that the descriptor lists for it.
+/// Whether a statement lifts another by its role, as the descriptor of its place in the log allows.
 pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
     let lifts = |status| domain.descriptor_at(x.index()).may_lift(x.role(), status);
     x.act() == Act::Status && s.act() == Act::Status && s.claims().status.as_ref().is_some_and(lifts)

@@ -44,7 +44,7 @@ pub enum LeftOut {
     Unsigned,
     /// A self-signature that is not good, or not one that certificates here may have.
     OwnSignature,
-    /// A signature by another that does not certify a User ID.
+    /// A signature by another key that does not certify a User ID.
     NoCertification,
     /// A certification that its maker marked as not exportable.
     Local,
@@ -75,8 +75,8 @@ impl LeftOut {
 
 /// Splits binary or armored OpenPGP into canonical bodies: any legal framing, several bodies in a row.
 ///
-/// A certificate becomes one body with the self-signatures that count, and one body for each statement and certification
-/// on it by others.
+/// A certificate becomes one body with the self-signatures that count, and one body for each statement and
+/// certification on it by others.
 ///
 /// What was revoked by a signature that does not count here, for instance one made with SHA-1, is left out as well;
 /// otherwise it would stand again. Such a revocation, and one by another key, is reported as refused: a log may hold
@@ -281,7 +281,8 @@ impl Split {
     }
 }
 
-/// Binary OpenPGP out of armor (RFC 9580, 6.2), several blocks included; binary stays as it is.
+/// Extracts binary OpenPGP from armor (RFC 9580, 6.2), from several blocks if there are several; binary input is
+/// returned as it is.
 fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
     if bytes.first().is_none_or(|first| first & 0x80 != 0) {
         return Ok(bytes.into());

@@ -25,7 +25,7 @@ use crate::record::Record;
 use crate::time::Timestamp;
 use crate::vocabulary::DomainName;
 
-/// What one domain says of a thing, and how complete and how fresh that is.
+/// What one domain says about a thing, and how complete and how fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Testimony {
     /// Which domain.
@@ -62,7 +62,7 @@ pub struct Looked {
 /// What is to be decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// What for: `connect`, `install`, `operate` or any other word.
+    /// The use: `connect`, `install`, `operate` or any other word.
     #[serde(rename = "use")]
     pub usage: String,
     /// The thing that is to be used.
@@ -126,9 +126,9 @@ pub enum Reason {
     ClockBehind,
     /// The last news of a domain is too old for this use.
     Stale,
-    /// There is no trust policy to decide by.
+    /// There is no trust policy by which to decide.
     NoPolicy,
-    /// What the answer would rest on could not be read.
+    /// The basis of the answer could not be read.
     Unreadable,
 }
 
@@ -198,7 +198,7 @@ pub struct Verdict {
     /// The same for its peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Facts>,
-    /// All statements about the two, with what became of each.
+    /// All statements about the two things, with what became of each.
     pub derivation: Vec<Step>,
     /// Contradictions between statements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -98,8 +98,8 @@ impl Mirror {
         self.pause = Pause::default();
     }
 
-    /// Makes the peer that is asked first say how far it leads, by its own checkpoint: what another one showed remains
-    /// known, but may no longer exist. A page in hand is stored first.
+    /// Requires the peer that is asked to state first, by its own checkpoint, how far it leads: what another one showed
+    /// remains known, but may no longer exist. A page in hand is stored first.
     pub(super) fn aim_anew(&mut self) {
         if self.pending.is_none() {
             let target = self.target.take();

@@ -51,7 +51,7 @@ pub struct Choice {
 pub struct Heads {
     /// Entries of the log that this and earlier pieces report.
     pub upto: u64,
-    /// Entries of the log; if there are more, more can be reported at once.
+    /// Entries of the log; if more than `upto`, there is more to report right away.
     pub size: u64,
     /// The home's signed record heads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,7 +6,7 @@ use crate::bundles::{NOW, home};
 use crate::home::at;
 use crate::rules::{drive, mirrored};
 
-/// A mirror that holds more than it is shown can contradict it: its own longer log does not change that.
+/// A fork shorter than what is held is a fork as well: the mirror holds the entries that contradict it.
 #[test]
 fn a_fork_that_is_shorter_than_what_is_held_is_one_as_well() {
     let home = home(10);

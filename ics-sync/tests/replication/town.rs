@@ -47,7 +47,7 @@ pub(crate) struct Town {
     head_file: (u64, Hash),
     backup: Option<Home>,
     ledger: Vec<Acknowledged>,
-    /// What is to be made of the home's log, for each size of it.
+    /// The correct reading of the home's log, for each size of it.
     truth: Vec<Reading>,
     told: Vec<LeafData>,
     /// What may not be read, from each given size of the home's log on.

@@ -37,7 +37,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// One copy, which asks the home.
+    /// A world with one copy, which asks the home.
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let now = 1_700_000_000_000 + dice.below(1_000_000);
