@@ -150,7 +150,7 @@ pub enum Rejection {
         domain: DomainName,
         /// The entry.
         index: u64,
-        /// What the step says it of.
+        /// The property that differs.
         what: &'static str,
         /// What the derivation says.
         said: String,
@@ -160,7 +160,7 @@ pub enum Rejection {
     /// The answer differs from what follows from the rules.
     #[error("the answer says {said} for its {what}; by the rules it is {found}")]
     Answer {
-        /// What the answer says it of.
+        /// The property that differs.
         what: &'static str,
         /// What the answer says.
         said: String,

@@ -89,7 +89,7 @@ pub enum BodyError {
     /// More bytes than such a body may have.
     #[error("the {what} takes {max} bytes at most, this one has {found}")]
     TooLong {
-        /// The kind of body.
+        /// What is too long: a kind of body, or an upload.
         what: &'static str,
         /// The limit.
         max: usize,
