@@ -1,6 +1,6 @@
-//! Canonical JSON: RFC 8785, narrowed to what every language writes the same way.
+//! Canonical JSON: RFC 8785, restricted to what every language writes the same way.
 //!
-//! Numbers are integers between -(2^53 - 1) and 2^53 - 1, names of members are ASCII. One value has one encoding, so a
+//! Numbers are integers between -(2^53 - 1) and 2^53 - 1; member names are ASCII. Each value has one encoding, so a
 //! digest over the bytes is a digest over the value.
 
 use serde::Serialize;
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::identity::excerpt;
 
-/// The largest integer that a double holds exactly with all its neighbours (RFC 8785, 3.2.2.3).
+/// The largest integer that a double represents exactly together with all smaller ones (RFC 8785, 3.2.2.3).
 const LARGEST: u64 = (1 << 53) - 1;
 
-/// Why bytes are not canonical JSON of a certain shape, or a value cannot be written as such.
+/// Why bytes are not canonical JSON of a certain shape, or a value cannot be written as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// Not JSON.
@@ -21,13 +21,13 @@ pub enum JsonError {
     /// JSON, but not the one encoding of its value.
     #[error("the JSON is not canonical (RFC 8785: sorted members, no white space, no member twice) from byte {0} on")]
     NotCanonical(usize),
-    /// A number that is no integer, or too large.
+    /// A number that is not an integer, or too large.
     #[error("`{0}` is not an integer between -(2^53 - 1) and 2^53 - 1")]
     Number(String),
     /// A member whose name is not ASCII.
     #[error("the member name `{0}` is not ASCII")]
     Name(String),
-    /// JSON of another shape.
+    /// JSON of the wrong shape.
     #[error("the JSON does not have the expected shape: {0}")]
     Shape(String),
 }
@@ -35,7 +35,7 @@ pub enum JsonError {
 /// The one encoding of a value.
 ///
 /// # Errors
-/// When it holds a number or a name that canonical JSON does not take.
+/// When it holds a number or a member name that canonical JSON does not allow.
 pub fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, JsonError> {
     let value = serde_json::to_value(value).map_err(|error| JsonError::Shape(error.to_string()))?;
     let mut out = Vec::new();
@@ -46,7 +46,7 @@ pub fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, JsonError> {
 /// Reads a value from its one encoding.
 ///
 /// # Errors
-/// When the bytes are anything else, or have another shape than `T`.
+/// When the bytes are anything else, or do not have the shape of `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     serde_json::from_value(parse_value(bytes)?).map_err(|error| JsonError::Shape(excerpt(&error.to_string())))
 }
@@ -88,7 +88,8 @@ fn write_number(out: &mut Vec<u8>, number: &serde_json::Number) -> Result<(), Js
     Ok(())
 }
 
-/// RFC 8785, 3.2.2.2: the two-character escapes where they exist, `\u00xx` for other controls, all else as it is.
+/// RFC 8785, 3.2.2.2: the two-character escapes where they exist, `\u00xx` for other control characters, everything
+/// else unchanged.
 fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for character in text.chars() {
@@ -119,8 +120,8 @@ fn write_array(out: &mut Vec<u8>, items: &[Value]) -> Result<(), JsonError> {
     Ok(())
 }
 
-/// Sorted here, because the order in which serde_json keeps members depends on what other crates ask of it. Names are
-/// ASCII, so that the order of bytes is the order of UTF-16 units which RFC 8785 (3.2.3) demands.
+/// Sorts the members here, because the order in which serde_json keeps them depends on the features that other crates
+/// enable. Names are ASCII, so the order of bytes is the order of UTF-16 units that RFC 8785 (3.2.3) demands.
 fn write_object(out: &mut Vec<u8>, members: &Map<String, Value>) -> Result<(), JsonError> {
     let mut members: Vec<_> = members.iter().collect();
     members.sort_unstable_by_key(|(name, _)| name.as_bytes());

@@ -1,5 +1,5 @@
-//! GS1 identifiers as they stand in a QR code on a product: a GTIN with its check digit, and the path of a GS1 Digital
-//! Link URI, `/01/<GTIN>[/22/<variant>][/10/<lot>][/21/<serial>]` (GS1 Digital Link Standard: URI Syntax, 4.3 to 4.9).
+//! GS1 identifiers as used in QR codes on products: a GTIN with its check digit, and the path of a GS1 Digital Link
+//! URI, `/01/<GTIN>[/22/<variant>][/10/<lot>][/21/<serial>]` (GS1 Digital Link Standard: URI Syntax, 4.3 to 4.9).
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,22 +9,22 @@ use crate::identity::excerpt;
 /// Characters of a serial number, a lot or a variant (GS1 General Specifications, AI 21, 10 and 22).
 const QUALIFIER_CHARACTERS: usize = 20;
 
-/// A Global Trade Item Number, as 14 digits: the last is right.
+/// A Global Trade Item Number, as 14 digits with a correct check digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gtin([u8; 14]);
 
 /// What a GS1 Digital Link is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DigitalLink {
-    /// Which product.
+    /// The product.
     pub gtin: Gtin,
-    /// Of which lot or batch.
+    /// Its lot or batch.
     pub lot: Option<String>,
-    /// Which piece of it.
+    /// The serial number of the piece.
     pub serial: Option<String>,
 }
 
-/// Why a text is no GS1 identifier.
+/// Why a text is not a GS1 identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Gs1Error {
     /// Not 8, 12, 13 or 14 digits.
@@ -37,18 +37,19 @@ pub enum Gs1Error {
         given: String,
         /// Its last digit.
         found: u8,
-        /// What the others make it.
+        /// The check digit of the other digits.
         expected: u8,
     },
-    /// A part of the path is not what the standard lets stand there.
+    /// A part of the path that the standard does not allow there.
     #[error("`{0}` does not belong there: behind the GTIN come /22/, /10/ and /21/, in this order, each with a value")]
     Part(String),
-    /// A value has other characters, or more, than the standard lets it have.
+    /// A value with characters that the standard does not allow, or with too many.
     #[error("`{0}` is not a value for /{1}/: it takes 1 to 20 characters of the GS1 set")]
     Value(String, &'static str),
 }
 
-/// The check digit behind other digits: weights of 3 and 1 in turn, from the right (GS1 General Specifications, 7.9).
+/// The check digit of the other digits, with weights of 3 and 1 in turn from the right (GS1 General Specifications,
+/// 7.9).
 fn check_digit(digits: &[u8]) -> u8 {
     let weighted = digits.iter().rev().zip([3, 1].into_iter().cycle());
     let sum: u32 = weighted.map(|(digit, weight)| u32::from(*digit) * weight).sum();
@@ -94,7 +95,7 @@ fn value(text: &str, key: &'static str) -> Result<String, Gs1Error> {
 }
 
 impl DigitalLink {
-    /// From the GTIN and what follows it in the path: keys and values in turn, already percent-decoded.
+    /// Reads the GTIN and what follows it in the path: keys and values in turn, already percent-decoded.
     ///
     /// # Errors
     /// When the check digit is wrong, a key is unknown, out of order or without a value, or a value is malformed.

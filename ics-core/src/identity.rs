@@ -1,11 +1,11 @@
-//! What a thing is called by the system itself: its id and its kind.
+//! How the system itself identifies a thing: its id and its kind.
 
 use core::fmt;
 use core::str::FromStr;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Digits of a fingerprint that are shown in the place of a name.
+/// Digits of a fingerprint that are shown in place of a name.
 const UNNAMED_DIGITS: usize = 16;
 
 /// The fingerprint of an OpenPGP key, in lower-case hex: 40 digits for version 4 (RFC 9580, 5.5.4.2), 64 for version 6.
@@ -47,7 +47,7 @@ impl Fingerprint {
         }
     }
 
-    /// From 20 or 32 bytes.
+    /// Makes a fingerprint from 20 or 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.len() {
@@ -78,7 +78,7 @@ pub enum IdentityError {
     Kind(String),
 }
 
-/// Cuts a text for an error message, so that nobody can fill a log through one.
+/// Cuts a text for an error message, so that nobody can fill a log through it.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
     text.chars().take(80).collect()
@@ -117,7 +117,7 @@ pub enum IdentityId {
 }
 
 impl IdentityId {
-    /// The ids that a text can mean: one for a fingerprint, two (software, group) for a digest.
+    /// The ids that a text may mean: one for a fingerprint, two (software, group) for a digest.
     ///
     /// # Errors
     /// When the text is neither.
@@ -128,7 +128,7 @@ impl IdentityId {
         }
     }
 
-    /// One byte that keeps the variants apart, then the digest: the form in which ids are hashed and indexed.
+    /// One byte that identifies the variant, then the digest: the form in which ids are hashed and indexed.
     #[must_use]
     pub fn to_tagged_bytes(&self) -> Vec<u8> {
         let (tag, digest) = self.tagged();
@@ -143,7 +143,7 @@ impl IdentityId {
         }
     }
 
-    /// The id that has this form.
+    /// The id with this form.
     #[must_use]
     pub fn from_tagged_bytes(bytes: &[u8]) -> Option<Self> {
         let (tag, digest) = bytes.split_first()?;
@@ -195,7 +195,7 @@ pub enum Kind {
     Group,
 }
 
-/// What a thing is called of which no name is known, or none is to be said: by its kind and its key.
+/// The designation, by kind and key, of a thing whose name is unknown or must not be given.
 #[must_use]
 pub fn unnamed(kind: Kind, key: &Fingerprint) -> String {
     format!("{kind} {}", key.to_string().chars().take(UNNAMED_DIGITS).collect::<String>())

@@ -1,4 +1,4 @@
-//! Names: whatever else than its id a thing is looked up by.
+//! Names: whatever a thing is looked up by other than its id.
 //!
 //! A name is a claim. It counts only from a signer whom the descriptor entitles to give it, and a name that fits
 //! several identities fits none.
@@ -26,10 +26,10 @@ pub enum Name {
     Certificate([u8; 32]),
 }
 
-/// What somebody looks up: an id, or a name.
+/// What is looked up: an id, or a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// The ids that the text can mean.
+    /// The ids that the text may mean.
     Ids(Vec<IdentityId>),
     /// A name.
     Name(Name),
@@ -47,12 +47,12 @@ pub enum NameError {
          spki:… or cert:…"
     )]
     Form(String),
-    /// Of a known kind, but not as it demands.
+    /// Of a known kind, but breaking one of its rules.
     #[error("`{text}` is not a name: {rule}")]
     Broken {
         /// The text.
         text: String,
-        /// What its kind demands.
+        /// The rule that it breaks.
         rule: &'static str,
     },
     /// A control character or white space.
@@ -61,7 +61,7 @@ pub enum NameError {
 }
 
 impl Name {
-    /// The scheme in front of the first colon.
+    /// The scheme before the first colon.
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Name {
         }
     }
 
-    /// From a scheme and what follows its colon, in any of the accepted spellings.
+    /// Makes a name from a scheme and what follows its colon, in any of the accepted spellings.
     ///
     /// # Errors
     /// When the value does not have the form that the scheme demands.
@@ -98,11 +98,11 @@ impl Name {
         }
     }
 
-    /// A host name as requests for certificates and orders of ACME give it: without a dot at its end (RFC 5280, 4.2.1.6;
-    /// RFC 8555, 7.1.4).
+    /// Reads a host name as certificate requests and ACME orders have it: without a final dot (RFC 5280, 4.2.1.6; RFC
+    /// 8555, 7.1.4).
     ///
     /// # Errors
-    /// When it is none, or has that dot.
+    /// When it is not a host name, or has a final dot.
     pub fn dns(text: &str) -> Result<Self, NameError> {
         if text.ends_with('.') {
             let rule = "host names stand in certificates and orders without a dot at their end";
@@ -111,8 +111,8 @@ impl Name {
         Self::new("host", text)
     }
 
-    /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters. It knows nothing
-    /// of networks: an address of IPv6 is written without its zeros, so that those of one network need not begin alike.
+    /// Whether the name fits a pattern: the same text, in which one `*` stands for any run of characters. Networks are
+    /// not considered: an IPv6 address is written without its zeros, so addresses of one network need not begin alike.
     #[must_use]
     pub fn fits(&self, pattern: &str) -> bool {
         let of_scheme = pattern.strip_prefix(self.scheme()).and_then(|rest| rest.strip_prefix(':'));
@@ -122,13 +122,13 @@ impl Name {
         }
     }
 
-    /// The URN that a text is, a User ID for one, if it is one.
+    /// The URN that a text is, for instance a User ID; `None` if it is none.
     #[must_use]
     pub fn urn_of(text: &str) -> Option<Self> {
         if has_scheme(text, "urn") { text.parse().ok() } else { None }
     }
 
-    /// As it is written. Every statement is filed under its names; this spares it the machinery behind `to_string`.
+    /// Its text. Every statement is filed under its names, so this avoids the machinery behind `to_string`.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Urn(text) | Self::Serial(text) | Self::Host(text) => [self.scheme(), ":", text].concat(),
@@ -137,7 +137,7 @@ impl Name {
     }
 }
 
-/// What has to stand behind the colon of a scheme, if names have it.
+/// What must follow the colon of a scheme, if names have that scheme.
 fn rule_of(scheme: &str) -> Option<&'static str> {
     Some(match scheme {
         "urn" => {
@@ -159,8 +159,9 @@ fn is_pattern_of(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// `dev:mac:…`: the namespace is case-insensitive (RFC 8141, 3.1), and so are all of `dev` (RFC 9039, 3.3 and 3.4: hex
-/// in lower case); what stands behind other namespaces is left as it is.
+/// Makes the part after `urn:` canonical, such as `dev:mac:…`: the namespace is case-insensitive (RFC 8141, 3.1), and
+/// so is everything in `dev` (RFC 9039, 3.3 and 3.4: hex in lower case); what follows another namespace is left as it
+/// is.
 fn canonical_urn(rest: &str) -> Option<Box<str>> {
     let (namespace, specific) = rest.split_once(':')?;
     if !is_namespace(namespace) || !is_specific(specific) {
@@ -180,8 +181,8 @@ fn is_namespace(text: &str) -> bool {
     (2..=32).contains(&bytes.len()) && is_edge(bytes.first()) && is_edge(bytes.last()) && bytes.iter().all(is_inner)
 }
 
-/// The same, `NSS`: names stand in certificates as URIs, and on pages. Components behind it, `?…` and `#…`, name nothing else
-/// and are no part of a name.
+/// RFC 8141, section 2: `NSS`, since names appear as URIs in certificates and on pages. Components after it, `?…` and
+/// `#…`, name nothing else and are no part of a name.
 fn is_specific(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
     let is_behind_percent = |part: &str| {
@@ -193,12 +194,13 @@ fn is_specific(text: &str) -> bool {
     is_begun && first.bytes().all(is_allowed) && encoded.is_none_or(|it| it.split('%').all(is_behind_percent))
 }
 
-/// Whether this stands in front of the first colon, in whatever case.
+/// Whether the text before the first colon is this scheme, in either case.
 fn has_scheme(text: &str, scheme: &str) -> bool {
     text.split_once(':').is_some_and(|(it, _)| it.eq_ignore_ascii_case(scheme))
 }
 
-/// A DNS name in lower case, or an address in its one spelling (RFC 5952, section 4): two things with one address must meet.
+/// A DNS name in lower case, or an address in its one spelling (RFC 5952, section 4), so that two things with the same
+/// address have the same name.
 fn canonical_host(value: &str) -> Option<Box<str>> {
     let host = value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase();
     let is_label = |label: &str| {
@@ -207,7 +209,7 @@ fn canonical_host(value: &str) -> Option<Box<str>> {
     if let Ok(address) = host.parse::<core::net::IpAddr>() {
         return Some(address.to_canonical().to_string().into());
     }
-    // What ends in a number is taken for an address by others, in whatever spelling (RFC 1123, 2.1).
+    // Other programs take what ends in a number for an address, however it is spelt (RFC 1123, 2.1).
     let is_number = |label: &str| match label.strip_prefix("0x") {
         Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
         None => label.bytes().all(|b| b.is_ascii_digit()),
@@ -253,7 +255,7 @@ impl FromStr for Lookup {
     }
 }
 
-/// RFC 6920, section 3: `ni://authority/sha-256;value`; the authority says only where to ask and is ignored.
+/// RFC 6920, section 3: `ni://authority/sha-256;value`; the authority only says where to ask, and is ignored.
 fn named_information(text: &str) -> Option<Vec<IdentityId>> {
     let (_, path) = text.strip_prefix("ni://")?.split_once('/')?;
     let value = path.strip_prefix("sha-256;")?.split('?').next()?;
@@ -340,7 +342,7 @@ mod tests {
         ] {
             assert!(text.parse::<Name>().is_err(), "{text}");
         }
-        // The forms that there are interest whoever has used none of them; others have broken a rule of theirs.
+        // The list of accepted forms helps whoever used none of them; others are told which rule they broke.
         for (text, expected) in [
             ("SN-1", "`SN-1` is not a name: use a fingerprint, sha256:…, "),
             ("ftp:a b", "`ftp:a b` is not a name: use a fingerprint, sha256:…, "),

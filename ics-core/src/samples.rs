@@ -1,4 +1,4 @@
-//! Statements and a domain from which the tests of resolution, admission and verdicts start.
+//! Statements and a domain used by the tests of resolution, admission and verdicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ pub(crate) const KEEPER: Fingerprint = Fingerprint::V4([2; 20]);
 pub(crate) const LABELLER: Fingerprint = Fingerprint::V4([3; 20]);
 /// A security controller, by descriptor.
 pub(crate) const CONTROLLER: Fingerprint = Fingerprint::V4([4; 20]);
-/// Somebody whom the descriptor does not name.
+/// A signer whom the descriptor does not name.
 pub(crate) const BUYER: Fingerprint = Fingerprint::V4([5; 20]);
-/// Another one.
+/// Another such signer.
 pub(crate) const HEIR: Fingerprint = Fingerprint::V4([6; 20]);
-/// The device of which most is said.
+/// The device that most statements are about.
 pub(crate) const DEVICE: Fingerprint = Fingerprint::V4([0xdd; 20]);
 
 const ACCESS: &str = r#"
@@ -39,12 +39,12 @@ unless { context.grants == Role::"owner" || context.role == Role::"manufacturer"
 @id("certificates") permit (principal, action == Action::"certificate", resource);
 "#;
 
-/// 2026-01-01 and so many seconds.
+/// 2026-01-01 plus this many seconds.
 pub(crate) fn time(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(1_767_225_600 + seconds)
 }
 
-/// When most records are judged.
+/// The time at which most records are judged.
 pub(crate) fn now() -> Timestamp {
     time(1_000_000)
 }
@@ -103,7 +103,7 @@ pub(crate) fn descriptor() -> Descriptor {
     }
 }
 
-/// The domain; its descriptor rules all entries from 1 on.
+/// The domain; its descriptor governs all entries from 1 on.
 pub(crate) fn domain() -> Domain {
     Domain::found([0; 32], descriptor(), time(0)).expect("access rules are valid")
 }
@@ -149,7 +149,7 @@ pub(crate) fn id(n: u64) -> StatementId {
     StatementId(bytes)
 }
 
-/// What `signer` says of the device in entry `n`.
+/// A statement by `signer` about the device, in entry `n`.
 pub(crate) fn say(n: u64, signer: Fingerprint, role: &str, act: Act) -> Draft {
     Draft {
         index: n,
@@ -170,7 +170,7 @@ pub(crate) fn say(n: u64, signer: Fingerprint, role: &str, act: Act) -> Draft {
     }
 }
 
-/// A status that it is given.
+/// A statement that gives the device a status.
 pub(crate) fn status(n: u64, signer: Fingerprint, role: &str, status: &str) -> Draft {
     let mut draft = say(n, signer, role, Act::Status);
     draft.said.claims.status = Some(word(status));
@@ -183,7 +183,7 @@ pub(crate) fn introduce(n: u64) -> Draft {
     say(n, MAKER, "manufacturer", Act::Identity)
 }
 
-/// A role over it that is granted.
+/// A statement that grants a role over the device.
 pub(crate) fn grant(n: u64, signer: Fingerprint, role: &str, grantee: Fingerprint, granted: &str) -> Draft {
     let mut draft = say(n, signer, role, Act::Grant);
     draft.said.claims.grant = Some(Grant { grantee, role: word(granted) });
@@ -254,7 +254,7 @@ impl Draft {
         })
     }
 
-    /// Adds the signature of a developer, by minisign.
+    /// Adds a developer's signature, by minisign.
     pub(crate) fn signed_by_developer(self) -> Self {
         self.with(|said| {
             said.claims.signatures =
@@ -262,7 +262,7 @@ impl Draft {
         })
     }
 
-    /// Makes it adopted from the source that the descriptor pins, where it had the index 7.
+    /// Makes it adopted from the source that the descriptor pins, where it had index 7.
     pub(crate) fn adopted(mut self) -> Self {
         self.said.claims.domain = word("maker.example");
         self.source = vec![SourceRef { domain: word("maker.example"), entry0: [0x5e; 32], index: 7 }];
@@ -285,7 +285,7 @@ impl Draft {
     }
 }
 
-/// What the checker takes for proven of a domain that was heard as of a time.
+/// What the checker takes as proven about a domain that was heard as of a time.
 pub(crate) fn heard(domain: &Domain, drafts: &[Draft], origin: Origin, as_of: Timestamp) -> Heard {
     let mut statements: Vec<Logged> = drafts.iter().cloned().map(Draft::log).collect();
     statements.sort_by_key(Logged::index);
@@ -304,7 +304,7 @@ pub(crate) fn heard(domain: &Domain, drafts: &[Draft], origin: Origin, as_of: Ti
     }
 }
 
-/// Statements as a store gives them: about the device, and about groups.
+/// Statements as a store returns them: about the device, and about groups.
 pub(crate) fn split(drafts: &[Draft]) -> (Vec<Logged>, Vec<Logged>) {
     drafts.iter().map(|draft| draft.clone().log()).partition(|logged| logged.subject_id() == device())
 }

@@ -1,4 +1,4 @@
-//! Points in time. The core has no clock: whoever calls it says what time it is.
+//! Points in time. The core has no clock: its callers pass the time.
 
 use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,8 +9,8 @@ use crate::limits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
-/// The latest point that is in the year 9999 in every time zone, so that it can be written anywhere with four digits:
-/// 9999-12-30T22:00:00Z.
+/// The latest point that is in the year 9999 in every time zone, so that it can be written with a four-digit year
+/// anywhere: 9999-12-30T22:00:00Z.
 const LATEST_MILLIS: u64 = 253_402_207_200_000;
 
 /// Why a text is not a point in time.
@@ -19,13 +19,13 @@ const LATEST_MILLIS: u64 = 253_402_207_200_000;
 pub struct TimeError(String);
 
 impl Timestamp {
-    /// From milliseconds since the epoch; later than that year's end is held there.
+    /// Makes a time from milliseconds since the epoch; a time after the latest point becomes that point.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         if millis > LATEST_MILLIS { Self(LATEST_MILLIS) } else { Self(millis) }
     }
 
-    /// From seconds since the epoch, as OpenPGP and cosignatures count.
+    /// Makes a time from seconds since the epoch, as OpenPGP and cosignatures count.
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self::from_millis(seconds.saturating_mul(1000))
@@ -43,26 +43,26 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// The last whole second: all that a cosignature says of its time.
+    /// The time cut to whole seconds, which is all that a cosignature states.
     #[must_use]
     pub const fn whole_seconds(self) -> Self {
         Self::from_seconds(self.as_seconds())
     }
 
-    /// This time and so many milliseconds more.
+    /// This time plus a number of milliseconds.
     #[must_use]
     pub const fn plus_millis(self, millis: u64) -> Self {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// Milliseconds from `earlier` to this time; 0 if that lies in the future.
+    /// Milliseconds from `earlier` to this time; 0 if `earlier` is later.
     #[must_use]
     pub const fn millis_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// What a time that another clock has shown counts as at `now`. What is here was signed by now: a time a little ahead is
-    /// a clock that differs and counts as now, one that is more than [`limits::CLOCK_SKEW_MILLIS`] ahead says nothing.
+    /// What a time from another clock counts as at `now`. What has arrived was signed by now, so a time slightly ahead
+    /// shows a differing clock and counts as now; one more than [`limits::CLOCK_SKEW_MILLIS`] ahead counts for nothing.
     #[must_use]
     pub fn believed_at(self, now: Self) -> Option<Self> {
         (self.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).then_some(self.min(now))

@@ -24,10 +24,10 @@ pub enum WordError {
     /// Not an attribute.
     #[error("`{0}` is not an attribute: manu, make, model, prodid, pvers, lot, qty, loc or dest")]
     Attribute(String),
-    /// Not formed as the name of a sort of certificates.
+    /// Not formed as the name of a kind of certificates.
     #[error("`{0}` is not the name of a profile: it takes 1 to 32 of a-z, 0-9 and -, beginning with a letter")]
     Profile(String),
-    /// Not a word of certificates.
+    /// Not a word used for certificates.
     #[error("`{0}` is not a word that certificates know")]
     CertificateWord(String),
     /// Not an effect.
@@ -35,7 +35,7 @@ pub enum WordError {
     Effect(String),
 }
 
-/// An enumeration whose members are written as one word each.
+/// Defines an enumeration whose members are each written as one word.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $error:ident, { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -76,7 +76,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What a statement does.
+    /// The act of a statement.
     Act, Act, {
         /// Introduces an identity, with attributes and names.
         Identity = "identity",
@@ -98,7 +98,7 @@ words! {
 }
 
 words! {
-    /// What a status does to the use of a thing; in rising order of restriction, so that the greatest wins.
+    /// The effect of a status on the use of a thing, in increasing order of restriction, so that the greatest wins.
     Effect, Effect, {
         /// Neither permits nor blocks.
         None = "none",
@@ -112,7 +112,7 @@ words! {
 }
 
 words! {
-    /// What a manufacturer says of a product; the tags of draft-atkins-openpgp-device-certificates.
+    /// An attribute that a manufacturer states of a product; the tags of draft-atkins-openpgp-device-certificates.
     Attribute, Attribute, {
         /// Manufacturer name.
         Manufacturer = "manu",
@@ -142,7 +142,7 @@ words! {
         Client = "client",
         /// To authenticate as a server of TLS.
         Server = "server",
-        /// To answer for revocation in the place of the issuer.
+        /// To answer for revocation in place of the issuer.
         Ocsp = "ocsp",
     }
 }
@@ -164,7 +164,7 @@ words! {
 }
 
 words! {
-    /// What a record must say before a certificate is issued. Nothing that a status blocks gets one.
+    /// What a record must say before a certificate is issued. A thing that a status blocks never gets one.
     Requirement, CertificateWord, {
         /// Somebody vouches for the thing, and a status permits its use.
         Permitted = "permitted",
@@ -174,9 +174,9 @@ words! {
 }
 
 impl Act {
-    /// Whether what is said so stays for ever: it cannot be erased, because others rest on it. Whose statements count
-    /// hangs on grants; a withdrawal is nothing but what it takes back; and which certificates there are must be known
-    /// for as long as they may be shown.
+    /// Whether statements of this act are kept for ever: they cannot be erased, because others rest on them. Whose
+    /// statements count depends on grants; a withdrawal is nothing but what it takes back; and which certificates were
+    /// issued must be known for as long as these may be presented.
     #[must_use]
     pub const fn stays(self) -> bool {
         matches!(self, Self::Grant | Self::Issued | Self::Withdrawal)
@@ -184,12 +184,12 @@ impl Act {
 }
 
 impl Attribute {
-    /// The attributes by which groups select members: few, because every subset of a device's is looked up.
+    /// The attributes by which groups select members: few, because every subset of a device's values is looked up.
     pub const SELECTING: [Self; 4] = [Self::Manufacturer, Self::Model, Self::ProductId, Self::Lot];
 }
 
 impl Effect {
-    /// Whether use is refused.
+    /// Whether it blocks use.
     #[must_use]
     pub const fn blocks(self) -> bool {
         matches!(self, Self::Blocks | Self::BlocksForEver)
@@ -213,7 +213,7 @@ fn is_word(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// A text of a checked form.
+/// Defines a text type of a checked form.
 macro_rules! checked_text {
     ($(#[$meta:meta])* $name:ident, $error:ident, $check:expr) => {
         $(#[$meta])*
@@ -247,13 +247,13 @@ macro_rules! checked_text {
 }
 
 impl Role {
-    /// The role of whoever owns a thing, and of a domain's owners where they speak of one.
+    /// The role of the owner of a thing, and of a domain's owners when they speak about one.
     #[must_use]
     pub fn owner() -> Self {
         Self("owner".into())
     }
 
-    /// The role of whoever certifies things.
+    /// The role of somebody who certifies things.
     #[must_use]
     pub fn certification_body() -> Self {
         Self("certification-body".into())
@@ -267,12 +267,12 @@ checked_text! {
 }
 
 checked_text! {
-    /// The name of a sort of X.509 certificates, defined by a descriptor.
+    /// The name of a kind of X.509 certificates, defined by a descriptor.
     ProfileName, Profile, is_word
 }
 
 checked_text! {
-    /// The name of a status, from the table of [`StatusName::builtin_effect`] or added by a descriptor.
+    /// The name of a status: from the table of [`StatusName::builtin_effect`], or added by a descriptor.
     StatusName, Status, is_word
 }
 
@@ -291,7 +291,7 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// The statuses that every domain has: name, effect, for software, for hardware and services.
+/// The statuses that every domain has: name, effect, whether for software, whether for hardware and services.
 const BUILTIN_STATUSES: [(&str, Effect, bool, bool); 12] = [
     ("planned", Effect::None, false, true),
     ("announced", Effect::None, true, false),
@@ -308,10 +308,11 @@ const BUILTIN_STATUSES: [(&str, Effect, bool, bool); 12] = [
 ];
 
 impl StatusName {
-    /// The effect of a status that every domain has, on an identity of this kind; `None` where it does not apply.
+    /// The effect of a status that every domain has on an identity of this kind; `None` if it does not apply to the
+    /// kind.
     ///
-    /// Groups take the statuses of both columns: a lot of devices is recalled as its devices are, a product line as its
-    /// software is.
+    /// Groups take the statuses of both columns: a lot of devices is recalled like its devices, a product line like its
+    /// software.
     #[must_use]
     pub fn builtin_effect(&self, kind: Kind) -> Option<Effect> {
         BUILTIN_STATUSES

@@ -1,7 +1,7 @@
-//! BER as LDAP restricts it (RFC 4511, 5.1): writing it, and reading as much of it as tells whether it is well formed.
+//! BER as restricted by LDAP (RFC 4511, 5.1): writing it, and reading enough of it to tell whether it is well formed.
 //!
-//! Libraries read messages, after this has said that they can be read. What a node answers is written here: an entry
-//! that is encoded once is copied into every answer, and only the message around it differs.
+//! Libraries read messages once this has found that they can be read. A node's answers are written here: an entry that
+//! is encoded once is copied into every answer, and only the message around it differs.
 
 use ics_core::limits;
 
@@ -15,12 +15,12 @@ pub const ENUMERATED: u8 = 0x0a;
 pub const SEQUENCE: u8 = 0x30;
 /// Tag of a set.
 pub const SET: u8 = 0x31;
-/// The bit of a tag that says that elements are inside.
+/// The bit of a tag that says that the content consists of elements.
 const CONSTRUCTED: u8 = 0x20;
 /// The bits of a tag that hold its number; all of them set announce a longer one, which LDAP does not use.
 const NUMBER: u8 = 0x1f;
 
-/// Writes an element whose content `write` writes.
+/// Writes an element whose content is written by `write`.
 pub fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     out.push(0);
@@ -28,7 +28,7 @@ pub fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     write(out);
     let end = out.len();
     let (bytes, count) = length_bytes(end - start);
-    // One octet is kept for the length; the content makes room where it takes more.
+    // One octet is reserved for the length; the content is moved if the length takes more.
     out.resize(end + count - 1, 0);
     if count > 1 {
         out.copy_within(start..end, start + count - 1);
@@ -36,7 +36,7 @@ pub fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.iter_mut().skip(start - 1).zip(bytes).take(count).for_each(|(place, byte)| *place = byte);
 }
 
-/// Writes an element with that content.
+/// Writes an element with the given content.
 pub fn primitive(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.push(tag);
     let (bytes, count) = length_bytes(content.len());
@@ -44,7 +44,7 @@ pub fn primitive(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// Writes an integer, or what is encoded like one, in its shortest form.
+/// Writes an integer, or a type encoded like one, in its shortest form.
 pub fn integer(out: &mut Vec<u8>, tag: u8, value: i64) {
     let bytes = value.to_be_bytes();
     let redundant =
@@ -53,7 +53,7 @@ pub fn integer(out: &mut Vec<u8>, tag: u8, value: i64) {
     primitive(out, tag, bytes.get(skip..).unwrap_or_default());
 }
 
-/// The length octets (X.690, 8.1.3), and how many of them count.
+/// The length octets (X.690, 8.1.3), and how many of them are used.
 fn length_bytes(length: usize) -> ([u8; 5], usize) {
     let [.., a, b, c, d] = length.to_be_bytes();
     match length {
@@ -76,20 +76,20 @@ pub struct Head {
     pub length: usize,
 }
 
-/// What is wrong with bytes that are not BER as LDAP restricts it (RFC 4511, 5.1).
+/// What is wrong with bytes that are not BER as restricted by LDAP (RFC 4511, 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// They end too early: at the end of what has arrived, more may come.
+    /// They end too early; if that is the end of what has arrived, more may come.
     Short,
     /// Tags of several octets, indefinite lengths, lengths of more than four octets.
     Form,
     /// A length that does not fit into the element around it.
     Length,
-    /// More elements, or deeper ones, than [`limits::LDAP_ELEMENTS`] and [`limits::LDAP_NESTING`].
+    /// More elements, or deeper nesting, than [`limits::LDAP_ELEMENTS`] and [`limits::LDAP_NESTING`].
     Size,
 }
 
-/// The head of the element that the bytes begin with.
+/// The head of the first element.
 ///
 /// # Errors
 /// [`Flaw::Short`] or [`Flaw::Form`].
@@ -108,10 +108,10 @@ pub fn head(bytes: &[u8]) -> Result<Head, Flaw> {
     Ok(Head { tag: *tag, bytes: 2 + count, length })
 }
 
-/// The first element's head and content, and what stands behind it.
+/// The first element's head and content, and what follows it.
 ///
 /// # Errors
-/// When that is not there.
+/// When there is no whole element.
 pub fn split(bytes: &[u8]) -> Result<(Head, &[u8], &[u8]), Flaw> {
     let head = head(bytes)?;
     let rest = bytes.get(head.bytes..).ok_or(Flaw::Short)?;
@@ -119,10 +119,10 @@ pub fn split(bytes: &[u8]) -> Result<(Head, &[u8], &[u8]), Flaw> {
     Ok((head, content, rest))
 }
 
-/// Whether all lengths of nested elements fit, before anything is read that takes memory.
+/// Checks that all lengths of nested elements fit, before anything is read that takes memory.
 ///
 /// # Errors
-/// With the first flaw.
+/// The first flaw.
 pub fn check(bytes: &[u8]) -> Result<(), Flaw> {
     let mut elements = 0;
     check_all(bytes, limits::LDAP_NESTING, &mut elements)

@@ -1,29 +1,29 @@
-//! Budgets: how much of something may pass in a time. A second's worth may pass at once, the rest as it comes in.
+//! Budgets: how much of something may pass in a time. A second's worth may pass at once, the rest at an even pace.
 
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// What may pass at once, in seconds of the budget.
+/// How much may pass at once, in seconds of the budget.
 const BURST: Duration = Duration::from_secs(1);
 
-/// So many units in a time, bytes or requests.
+/// A number of units, such as bytes or requests, per time.
 #[derive(Debug)]
 pub struct Budget {
     units: u64,
     time: Duration,
-    /// When all that has passed so far would have passed at an even pace.
+    /// When everything that has passed so far would have passed at an even pace.
     paid_until: Mutex<Option<Instant>>,
 }
 
 impl Budget {
-    /// So many units in a time.
+    /// A budget of this many units per time.
     #[must_use]
     pub const fn new(units: u64, time: Duration) -> Self {
         Self { units, time, paid_until: Mutex::new(None) }
     }
 
-    /// Notes that so many units pass now; how long to wait before more do.
+    /// Notes that this many units pass now; returns how long to wait before more may.
     pub fn spend(&self, units: u64, now: Instant) -> Duration {
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         let from = paid_until.map_or(now, |until| until.max(now));
@@ -32,33 +32,33 @@ impl Budget {
         until.saturating_duration_since(now + self.burst())
     }
 
-    /// How long to wait until something may pass, as it stands.
+    /// How long to wait, as things stand, until something may pass.
     #[must_use]
     pub fn wait(&self, now: Instant) -> Duration {
         let paid_until = *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         paid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now + self.burst()))
     }
 
-    /// The same for those who must leave half of what may pass at once to others.
+    /// The same for callers that must leave half of the burst to others.
     #[must_use]
     pub fn wait_for_half(&self, now: Instant) -> Duration {
         let paid_until = *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         paid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now + self.burst() / 2))
     }
 
-    /// In which time so much passes.
+    /// The time in which this many units pass at an even pace.
     #[must_use]
     pub fn time_for(&self, units: u64) -> Duration {
         self.time.mul_f64(units as f64 / self.units.max(1) as f64)
     }
 
-    /// How much passes in a time.
+    /// The units that pass at an even pace in a time.
     #[must_use]
     pub fn within(&self, time: Duration) -> u64 {
         (self.units as f64 * time.as_secs_f64() / self.time.as_secs_f64()) as u64
     }
 
-    /// A unit passes at once, however long it takes at an even pace.
+    /// The burst: at least one unit passes at once, however long it takes at an even pace.
     fn burst(&self) -> Duration {
         BURST.max(self.time.div_f64(self.units.max(1) as f64))
     }

@@ -1,7 +1,7 @@
 //! The messages between a node and the command that brings it a bundle.
 //!
-//! The node's own state machine asks, one thing after the other, and whoever has the bundle reads the answers out of it:
-//! what is carried by hand is held against the same rules as what a peer sends, because the same code asks for it.
+//! The node's own state machine asks, question by question, and whoever has the bundle reads the answers from it: what
+//! is carried by hand is checked by the same rules as what a peer sends, because the same code asks for it.
 
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
@@ -11,31 +11,31 @@ use serde::{Deserialize, Serialize};
 use crate::mirror::{Action, Mirror};
 use crate::wire::{Again, Descriptors, Page, Refusals, Rights, Shown, WireError};
 
-/// What the bundle has to say to the node's last question.
+/// The bundle's answer to the node's last question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Carried {
     /// Nothing yet: the node begins to ask.
     Begin,
-    /// To [`Wanted::Descriptors`].
+    /// The answer to [`Wanted::Descriptors`].
     Descriptors(Descriptors),
-    /// To [`Wanted::Checkpoint`]: a signed note with its cosignatures.
+    /// The answer to [`Wanted::Checkpoint`]: a signed note with its cosignatures.
     Checkpoint(String),
-    /// To [`Wanted::Page`].
+    /// The answer to [`Wanted::Page`].
     Page(Page),
-    /// To [`Wanted::Again`].
+    /// The answer to [`Wanted::Again`].
     Shown(Shown),
-    /// Not an answer, but what the bundle says of this node's own submissions.
+    /// Not an answer, but what the bundle says about this node's own submissions.
     Refused(Refusals),
-    /// What is wanted is not in the bundle, for this reason.
+    /// The bundle does not have what is wanted, for this reason.
     Missing(String),
 }
 
 impl Carried {
-    /// Holds what was brought to the bounds of what peers send.
+    /// Checks that what was brought is within the bounds of what peers may send.
     ///
     /// # Errors
-    /// When it goes past one of them.
+    /// When it exceeds one of them.
     pub fn checked(self) -> Result<Self, WireError> {
         Ok(match self {
             Self::Descriptors(descriptors) => Self::Descriptors(descriptors.checked()?),
@@ -63,19 +63,19 @@ pub enum Wanted {
     Page {
         /// Index of the first.
         from: u64,
-        /// How many at most.
+        /// The largest number wanted.
         limit: usize,
-        /// The size that the proof is to lead to.
+        /// The size that the proof must lead to.
         until: u64,
     },
-    /// Entries that were hidden, and whether those held may still be read.
+    /// Entries that were hidden, and whether held ones may still be read.
     Again(Again),
     /// Nothing more.
     Nothing(Reached),
 }
 
 impl Wanted {
-    /// What an action asks of a peer; `None` where it asks for something else.
+    /// What an action asks of a peer; `None` if it asks for something else.
     #[must_use]
     pub fn of(action: &Action) -> Option<Self> {
         match action {
@@ -108,24 +108,24 @@ impl Mirror {
     }
 }
 
-/// How far the node's copy is.
+/// How far the node's copy has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reached {
     /// Entries held.
     pub size: u64,
-    /// The home vouched at this time that there were no more.
+    /// When the home vouched that there were no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Why it does not go on, in words; absent when all that was brought is here.
+    /// Why it does not continue, in words; absent if everything that was brought is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// Whether it is a part of the log of which only whoever brought it says that nothing was left out.
+    /// Whether it is a part of the log of which only the word of whoever brought it says that nothing was left out.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub unconfirmed: bool,
-    /// What of this node's submissions the copy shows to be in the log now.
+    /// Number of this node's submissions that the copy now shows to be in the log.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub settled: u64,
-    /// Submissions that are over, because the bundle says that they were refused.
+    /// Number of submissions that are over because the bundle says that they were refused.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
 }
@@ -143,7 +143,7 @@ pub struct Cursor {
     pub origin: Origin,
     /// Entries held.
     pub size: u64,
-    /// What it may read, as it was told last; absent where that is all.
+    /// What it may read, as last told; absent if that is everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<Rights>,
 }

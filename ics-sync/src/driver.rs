@@ -16,11 +16,11 @@ use crate::peer::{Peer, Stream};
 use crate::turn::Turn;
 use crate::wire::Page;
 
-/// Seconds in which a stream must have brought its first event: something on the way that holds events back until there
-/// are many would make it useless.
+/// The time within which a stream must bring its first event: an intermediary that holds events back until there are
+/// many would make it useless.
 const FIRST_EVENT: Duration = Duration::from_secs(5);
 
-/// Pages that are asked for ahead at most.
+/// Pages that are asked for ahead, at most.
 const AHEAD: usize = 2;
 
 /// How far a mirror is, and which of its peers it asks, counted from 0.
@@ -28,14 +28,14 @@ const AHEAD: usize = 2;
 pub struct Progress {
     /// How far it is.
     pub status: Status,
-    /// Whom it asks.
+    /// The peer that it asks.
     pub peer: usize,
 }
 
-/// Mirrors until something stops it: `None` when `shutdown` was ready, else the reason for which the mirror stopped.
+/// Mirrors until it ends: returns `None` if `shutdown` was ready, else the reason for which the mirror stopped.
 ///
-/// A page that is being applied is finished before. `progress` tells others how far it is, after every step. `now` is
-/// the node's clock. When one peer fails, the next is asked: the home's signature travels with all that any of them has.
+/// A page that is being applied is finished first. `progress` is updated after every step. `now` is the node's clock.
+/// If one peer fails, the next is asked: the home's signature comes with everything that any of them has.
 pub async fn run(
     mirror: &mut Mirror,
     peers: &[Peer],
@@ -52,7 +52,7 @@ pub async fn run(
         let rests = matches!(next, Action::Wait { .. } | Action::Listen { .. });
         let is_in_hand = matches!(next, Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::RootAt { .. });
         if !is_in_hand && turn.pass(&mirror.status(), rests, now()) {
-            // What another peer still says is not taken for the word of this one.
+            // What another peer still sends is not taken as the word of this one.
             (stream, ahead) = (None, VecDeque::new());
         }
         mirror.hears(turn.peer());
@@ -92,7 +92,7 @@ pub async fn run(
     }
 }
 
-/// Which page is asked for, as [`Action::FetchPage`] says it.
+/// The page that is asked for, as in [`Action::FetchPage`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Question {
     from: u64,
@@ -100,7 +100,7 @@ struct Question {
     until: u64,
 }
 
-/// A page that is asked for while another before it is applied: whoever is far behind waits for both at a time.
+/// A page that is asked for while an earlier one is applied, so that a copy far behind waits for both at the same time.
 struct Ahead<'a> {
     peer: &'a Peer,
     domain: DomainName,
@@ -117,14 +117,14 @@ impl<'a> Ahead<'a> {
         Self { peer, domain, question, under_way, arrived: None, looked_through: false }
     }
 
-    /// Asks for the page behind this one, once it is known where that begins, and unless this is the last.
+    /// Asks for the page after this one, once it is known where that begins, unless this is the last.
     fn ask_behind(&self) -> Option<Self> {
         let entries = self.arrived.as_ref()?.as_ref().ok()?.entries.len() as u64;
         let next = Question { from: self.question.from.saturating_add(entries), ..self.question };
         (entries > 0 && next.from < next.until).then(|| Self::ask(self.peer, self.domain.clone(), next))
     }
 
-    /// Waits until it is here. Dropped half-way, nothing is lost.
+    /// Waits until it is here. If dropped half-way, nothing is lost.
     async fn arrive(&mut self) {
         if self.arrived.is_none() {
             self.arrived = Some(self.under_way.as_mut().await);
@@ -145,7 +145,7 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Asks for the page behind the one that is about to be applied, unless that was done already.
+/// Asks for the page after the one that is about to be applied, unless that was done already.
 fn begin<'a>(ahead: &mut VecDeque<Ahead<'a>>, mirror: &Mirror, peer: &'a Peer) {
     let Some(Action::FetchPage { from, limit, until }) = mirror.poll_ahead() else { return ahead.clear() };
     let question = Question { from, limit, until };
@@ -155,8 +155,8 @@ fn begin<'a>(ahead: &mut VecDeque<Ahead<'a>>, mirror: &Mirror, peer: &'a Peer) {
     }
 }
 
-/// Waits for some work; meanwhile lets what is asked ahead arrive and be looked through, one page after the other, so that
-/// there is always something to do for whoever looks, and something ready for whoever applies.
+/// Waits for some work; meanwhile lets the pages asked for ahead arrive and be examined, one after the other, so that
+/// there is always something to examine, and something ready to apply.
 async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut VecDeque<Ahead<'_>>, look: impl Fn(u64, &Page)) -> T {
     let mut work = pin!(work);
     for place in 0..AHEAD {
@@ -173,7 +173,7 @@ async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut VecDeque<Ahead<
     work.await
 }
 
-/// Waits, or asks the peer and tells the mirror what it said. Dropped half-way, it has changed nothing.
+/// Waits, or asks the peer and tells the mirror what it said. If dropped half-way, it has changed nothing.
 async fn ask(
     mirror: &mut Mirror,
     peer: &Peer,
@@ -188,7 +188,7 @@ async fn ask(
             let patience = Duration::from_millis(until.millis_since(now()));
             let heard = tokio::time::timeout(patience, listen(peer, &domain, stream, from, way)).await;
             match heard {
-                // Silence for that long: the mirror looks for itself.
+                // Silence for that long: the mirror polls instead.
                 Err(_) => *stream = None,
                 Ok(Ok(news)) => mirror.handle_news(news, now()),
                 Ok(Err(problem)) => {
@@ -203,7 +203,7 @@ async fn ask(
         }
         Action::FetchCheckpoint => peer.checkpoint(&domain).await.map(|note| mirror.handle_checkpoint(&note, now())),
         Action::FetchPage { from, limit, until } => {
-            // What the stream tells next begins behind what is fetched now.
+            // The stream's next event would begin after what is fetched now.
             *stream = None;
             let page = match ahead.pop_front_if(|first| first.question == Question { from, limit, until }) {
                 Some(asked) => asked.answer().await,
@@ -224,7 +224,7 @@ async fn ask(
     }
 }
 
-/// The next piece of news, by the stream that is open, or a new one, or a request that waits at the peer.
+/// The next piece of news, from the open stream, a new one, or a request that waits at the peer.
 async fn listen(
     peer: &Peer,
     domain: &DomainName,

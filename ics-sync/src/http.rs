@@ -1,4 +1,4 @@
-//! A peer over HTTP: asks, bounds what comes back, believes nothing.
+//! A peer over HTTP: asks, bounds the answers, and believes nothing.
 
 mod client;
 mod meter;
@@ -28,30 +28,30 @@ use crate::wire::{
 };
 use crate::witness::{AddCheckpoint, Reply};
 
-/// Seconds until a connection must stand.
+/// Seconds within which a connection must be established.
 pub(crate) const CONNECT_SECONDS: u64 = 5;
-/// Seconds without a byte after which an answer is given up.
+/// Seconds without a byte after which an answer is abandoned.
 pub(crate) const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
-/// Seconds in which an answer must be complete.
+/// Seconds within which an answer must be complete.
 pub(crate) const ANSWER_SECONDS: u64 = 120;
-/// Seconds that the body of an answer may take whatever its length, and bytes that must come in each second beyond them. So
-/// what is short is here soon or not at all; a line that is slower would not get through the handshake of TLS in time.
+/// Seconds that the body of an answer may take whatever its length, and bytes that must arrive in each further second.
+/// So a short answer arrives soon or not at all; a slower line would not complete the TLS handshake in time.
 const BODY_SECONDS: u64 = 10;
 const BYTES_PER_SECOND: u64 = 1024;
-/// The media type of problem documents (RFC 9457), and how the types of those begin that are nodes' own.
+/// The media type of problem documents (RFC 9457), and the prefix of the problem types of nodes.
 const PROBLEM_TYPE: &str = "application/problem+json";
 const PROBLEMS: &str = "urn:ics:problem:";
-/// In which time a page is to come by a budget, and bytes of an entry on the way, about.
+/// The time within which a page should arrive under a budget, and the approximate bytes of an entry in transit.
 const PAGE_TIME: Duration = Duration::from_secs(30);
 const ENTRY_BYTES: u64 = 4 * 1024;
-/// Seconds in which a witness must have answered.
+/// Seconds within which a witness must answer.
 const WITNESS_SECONDS: u64 = 10;
 /// Seconds for which a request waits at the peer for news.
 const WAIT_SECONDS: u64 = 2 * HEARTBEAT_SECONDS;
-/// Seconds after which a stream of events is opened anew, so that no connection stays for ever.
+/// Seconds after which a stream of events is reopened, so that no connection lasts for ever.
 const STREAM_SECONDS: u64 = 24 * 60 * 60;
 
-/// A node of the network, at an address that an operator has configured. No address is ever taken from what is received.
+/// A node at an address that an operator has configured. Addresses are never taken from received data.
 #[derive(Debug, Clone)]
 pub struct HttpPeer {
     base_url: Url,
@@ -59,29 +59,29 @@ pub struct HttpPeer {
     meter: Meter,
 }
 
-/// Why a peer's answer is of no use.
+/// Why a peer's answer is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// The address cannot be used.
     #[error("`{0}` is not an address of a peer: it takes https://host/ or http://host/")]
     Address(String),
-    /// The same of a peer that is asked over LDAP.
+    /// Likewise for a peer that is asked over LDAP.
     #[error("`{0}` is not an address of a peer: it takes ldaps://host or ldap://host")]
     LdapAddress(String),
     /// No answer, or one that was cut off.
     #[error("the peer cannot be reached: {0}")]
     Transport(String),
-    /// Another answer than success.
+    /// An answer other than success.
     #[error("the peer answered with HTTP status {status}: {detail}")]
     Status {
         /// The status code.
         status: u16,
         /// The beginning of what the peer says about it.
         detail: String,
-        /// The type of the problem, where a node says it in its own words: whoever is on the way to it has others.
+        /// The type of the problem, if a node's own: intermediaries have other types.
         problem: Option<String>,
     },
-    /// Another LDAP result than success.
+    /// An LDAP result other than success.
     #[error("the peer answered with LDAP result code {code}: {detail}")]
     Refused {
         /// The result code.
@@ -89,25 +89,25 @@ pub enum PeerError {
         /// The beginning of what the peer says about it.
         detail: String,
     },
-    /// An answer over LDAP that is not one.
+    /// An answer over LDAP that is malformed.
     #[error("the peer's answer is of no use: {0}")]
     Malformed(&'static str),
     /// A checkpoint that is not text.
     #[error("the peer's checkpoint is not UTF-8")]
     Text,
-    /// A stream without events.
+    /// A stream from which no events arrive.
     #[error("the peer's events do not arrive: something on the way holds them back")]
     Held,
-    /// A stream that is at its end.
+    /// A stream that has ended.
     #[error("the peer has ended its stream of events")]
     Ended,
-    /// An answer that is not understood, or goes past a bound.
+    /// An answer that is not understood, or exceeds a bound.
     #[error(transparent)]
     Wire(#[from] WireError),
 }
 
 impl HttpPeer {
-    /// A peer at an address, below which its `v1/` lies; `client` is made by [`client_builder`] for it.
+    /// A peer at an address below which its `v1/` lies; `client` is made for it by [`client_builder`].
     ///
     /// # Errors
     /// When the address is not one of HTTP or HTTPS.
@@ -124,14 +124,14 @@ impl HttpPeer {
         Ok(Self { base_url, client, meter: Meter::default() })
     }
 
-    /// The same peer, from which no more than so many bytes in a second are taken, by all that is made of it.
+    /// The same peer, limited to this many bytes per second over everything that is derived from it.
     #[must_use]
     pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
         self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
         self
     }
 
-    /// The same peer with a count of its own.
+    /// The same peer with a separate count of bytes.
     #[must_use]
     pub fn counted_apart(&self) -> Self {
         Self { meter: self.meter.apart(), ..self.clone() }
@@ -143,10 +143,10 @@ impl HttpPeer {
         self.meter.received()
     }
 
-    /// What the peer says of a domain.
+    /// What the peer says about a domain.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn info(&self, domain: &DomainName) -> Result<Info, PeerError> {
         let json = self.receive(self.get(domain, "", &[])?, wire::ANSWER_BYTES).await?;
         Ok(Info::decode(&json)?)
@@ -155,16 +155,17 @@ impl HttpPeer {
     /// The newest checkpoint of a domain that the peer holds, a signed note.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
         let note = self.receive(self.get(domain, "/checkpoint", &[])?, limits::NOTE_BYTES).await?;
         String::from_utf8(note).map_err(|_| PeerError::Text)
     }
 
-    /// A revocation list of an issuer of a domain, DER; the peer may ask so many nodes behind it. Nothing of it is verified.
+    /// A revocation list of an issuer of a domain, in DER; the peer may ask up to `hops` nodes behind it. Nothing is
+    /// verified.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn revocation_list(
         &self,
         domain: &DomainName,
@@ -181,7 +182,7 @@ impl HttpPeer {
     /// The descriptors of a domain from a version on.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
         let json = self.receive(self.get(domain, "/descriptors", &[("from", from)])?, wire::PAGE_JSON_BYTES).await?;
         Ok(Descriptors::decode(&json)?)
@@ -190,14 +191,14 @@ impl HttpPeer {
     /// Entries of a domain: up to `limit` from index `from` on, proven up to size `until`.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
         let limit = u64::try_from(self.meter.entries(limit)).unwrap_or(u64::MAX);
         let request = self.get(domain, "/entries", &[("from", from), ("limit", limit), ("until", until)])?;
         self.receive_page(request).await
     }
 
-    /// A page in whatever form the peer gives it: packed and compressed, if it can.
+    /// Receives a page in the best form that the peer offers: packed and compressed, if it can.
     async fn receive_page(&self, request: RequestBuilder) -> Result<Page, PeerError> {
         self.meter.ready().await;
         let accepted = format!("{}, application/json;q=0.5", packed::MEDIA_TYPE);
@@ -218,27 +219,27 @@ impl HttpPeer {
         Ok(packed::unpack(&bytes)?)
     }
 
-    /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
+    /// The hidden entries that are shown now, and which of the held ones no longer are.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds.
+    /// When the peer does not answer as expected and within bounds.
     pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
         let request = self.client.post(self.url(domain, "/entries/again")?).json(again);
         let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
         Ok(Shown::decode(&json)?)
     }
 
-    /// The entries of a domain from an index on, as soon as there are some; without entries when there were none for a
-    /// while.
+    /// The entries of a domain from an index on, as soon as there are any; a page without entries if there were none
+    /// for a while.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds.
+    /// When the peer does not answer as expected and within bounds.
     pub async fn next_page(&self, domain: &DomainName, from: u64) -> Result<Page, PeerError> {
         let request = self.get(domain, "/entries", &[("from", from), ("wait", WAIT_SECONDS)])?;
         self.receive_page(request).await
     }
 
-    /// What the peer pushes about a domain, to somebody who holds `from` entries of it.
+    /// What the peer pushes about a domain, to a reader who holds `from` entries of it.
     ///
     /// # Errors
     /// When the peer has no such stream.
@@ -254,18 +255,18 @@ impl HttpPeer {
         self.open_stream(self.client.post(self.url(domain, "/watch")?).json(watch)).await
     }
 
-    /// The same in one answer, as soon as there are some; without any when there were none for a while.
+    /// The same in one answer, as soon as there are any; an answer without heads if there were none for a while.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds.
+    /// When the peer does not answer as expected and within bounds.
     pub async fn next_heads(&self, domain: &DomainName, watch: Watch) -> Result<Heads, PeerError> {
         self.heads(domain, &Watch { wait: Some(WAIT_SECONDS), ..watch }).await
     }
 
-    /// The same as soon as the request says, which is at once unless it waits.
+    /// The same at the time that the request states, which is at once unless it waits.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds.
+    /// When the peer does not answer as expected and within bounds.
     pub async fn heads(&self, domain: &DomainName, watch: &Watch) -> Result<Heads, PeerError> {
         let request = self.client.post(self.url(domain, "/watch")?).header("accept", "application/json").json(watch);
         Ok(Heads::decode(&self.receive(request, wire::HEADS_BYTES).await?)?)
@@ -277,8 +278,8 @@ impl HttpPeer {
         EventStream::of(response, self.meter.clone())
     }
 
-    /// What the home of a domain attests of one thing, asked for by id or name. The peer may ask as many nodes one behind the
-    /// other as `hops` says; `seen` is the largest size of the log that the asker has seen.
+    /// What the home of a domain attests about one thing, asked for by id or name. The peer may pass the question on
+    /// over at most `hops` nodes; `seen` is the largest size of the log that the asker has seen.
     ///
     /// # Errors
     /// When the peer does not answer as expected, within bounds and in time.
@@ -297,8 +298,8 @@ impl HttpPeer {
         Ok(Attestation::decode(&self.receive(request, limits::ROAMING_BYTES).await?)?)
     }
 
-    /// That a log of `to` entries begins with the `from` that were seen: the hashes of RFC 9162, section 2.1.4, for the
-    /// caller to verify.
+    /// The consistency proof between a log's sizes `from`, which was seen, and `to`: the hashes of RFC 9162, section
+    /// 2.1.4, for the caller to verify.
     ///
     /// # Errors
     /// When the peer does not answer as expected, within bounds and in time.
@@ -313,10 +314,10 @@ impl HttpPeer {
         Ok(wire::decode_proof(&self.receive(request, wire::ANSWER_BYTES).await?)?)
     }
 
-    /// Submits bodies to a domain; what became of each, in the same order.
+    /// Submits bodies to a domain; returns the result for each, in the same order.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds. The bodies may have been admitted all the same:
+    /// When the peer does not answer as expected and within bounds. The bodies may have been admitted even so:
     /// submitting them again gets the same receipts.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<Vec<Outcome>, PeerError> {
         let statements: Vec<_> = bodies.into_iter().map(Base64).collect();
@@ -328,7 +329,7 @@ impl HttpPeer {
     }
 
     /// Asks the peer, as a witness, to cosign a checkpoint (C2SP tlog-witness); the peer's address is its submission
-    /// prefix. Whatever goes wrong is a reply as well.
+    /// prefix. A failure is returned as a reply, too.
     pub async fn add_checkpoint(&self, request: &AddCheckpoint) -> Reply {
         let refused = |error: PeerError| match error {
             PeerError::Status { status, detail, .. } => Reply::Refused { status, detail },
@@ -353,11 +354,11 @@ impl HttpPeer {
         }
     }
 
-    /// The largest checkpoint that the peer, as a witness, has seen of a log, as the log signed it. Nothing of it is
+    /// The largest checkpoint that the peer, as a witness, has seen of a log, as the log signed it. Nothing is
     /// verified.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds: C2SP tlog-witness knows no such question.
+    /// When the peer does not answer as expected and within bounds: C2SP tlog-witness does not define this question.
     pub async fn witnessed(&self, origin: &Origin) -> Result<String, PeerError> {
         let url = self.base_url.join(&format!("v1/witnessed/{origin}"));
         let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
@@ -379,14 +380,14 @@ impl HttpPeer {
         Ok(self.client.get(url))
     }
 
-    /// A domain's name is formed as a DNS name: it needs no escaping in a path.
+    /// The address of a path below a domain. A domain's name is formed as a DNS name, so it needs no escaping.
     fn url(&self, domain: &DomainName, path: &str) -> Result<Url, PeerError> {
         let url = self.base_url.join(&format!("v1/domains/{domain}{path}"));
         url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))
     }
 }
 
-/// The answer, if it is one; else what the peer says about it.
+/// The answer, if it is a success; else what the peer says about the failure.
 async fn succeeded(response: Response) -> Result<Response, PeerError> {
     let status = response.status();
     if status.is_success() {
@@ -399,14 +400,14 @@ async fn succeeded(response: Response) -> Result<Response, PeerError> {
     Err(PeerError::Status { status: status.as_u16(), detail: detail_of(&detail), problem })
 }
 
-/// The type of a problem document, if it is a node's.
+/// The type of a problem document, if it is a node's own.
 fn problem_of(body: &[u8]) -> Option<String> {
     let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
     let kind = problem.get("type")?.as_str()?;
     kind.starts_with(PROBLEMS).then(|| excerpt(kind))
 }
 
-/// Reads an answer, and no further than its bound, whatever length it claims. What comes byte by byte is given up.
+/// Reads an answer up to its bound, whatever length it claims. One that arrives byte by byte is abandoned.
 async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec<u8>, PeerError> {
     let (mut bytes, began) = (Vec::new(), Instant::now());
     loop {
@@ -417,23 +418,23 @@ async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec
             return Err(WireError::TooLong(bound).into());
         }
         bytes.extend_from_slice(&chunk);
-        // The next question waits for it: within the answer, the time of the pauses would be time in which it has not come.
+        // The pause delays the next request; pausing inside the answer would count against the answer's own time.
         meter.note(chunk.len());
     }
     Ok(bytes)
 }
 
-/// That what comes byte by byte was given up.
+/// The error for an answer that arrives byte by byte and was abandoned.
 pub(crate) fn too_slow() -> PeerError {
     PeerError::Transport("its answer comes too slowly".to_owned())
 }
 
-/// In which time the body of an answer must have come beyond so many bytes.
+/// The time within which the body of an answer must have exceeded this many bytes.
 const fn time_for(bytes: usize) -> Duration {
     Duration::from_millis(1_000 * BODY_SECONDS + (bytes as u64).saturating_mul(1_000) / BYTES_PER_SECOND)
 }
 
-/// What a problem document (RFC 9457) says, or the beginning of anything else.
+/// The detail of a problem document (RFC 9457), or the beginning of anything else.
 fn detail_of(body: &[u8]) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let member = |name| problem.as_ref().and_then(|problem| problem.get(name)).and_then(serde_json::Value::as_str);
@@ -441,7 +442,7 @@ fn detail_of(body: &[u8]) -> String {
     beginning(&text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()))
 }
 
-/// The innermost cause says most; the address, which may hold secrets, is left out.
+/// The error of a failed transport. The innermost cause says most; the address, which may hold secrets, is left out.
 fn transport(error: reqwest::Error) -> PeerError {
     let error = error.without_url();
     let mut cause: &dyn core::error::Error = &error;

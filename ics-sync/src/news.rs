@@ -2,11 +2,11 @@
 //!
 //! | event | data |
 //! |---|---|
-//! | `page` | a [`Page`] from the subscriber's cursor on: the entries, or none where they are many and are to be fetched |
-//! | `checkpoint` | the newest checkpoint as a JSON string: nothing new, as of its time |
-//! | `heads` | [`Heads`] of things that are watched, in the stream of who keeps no copy |
+//! | `page` | a [`Page`] from the subscriber's cursor on: the entries, or none if they are many and are to be fetched |
+//! | `checkpoint` | the newest checkpoint as a JSON string: nothing new as of its time |
+//! | `heads` | [`Heads`] of watched things, in the stream of a subscriber who keeps no copy |
 //!
-//! The `id` of an event is the size that it leads to. Whoever comes again sends it as `Last-Event-ID`.
+//! The `id` of an event is the size that it leads to. A returning subscriber sends it as `Last-Event-ID`.
 
 use core::marker::PhantomData;
 
@@ -14,10 +14,10 @@ use ics_core::limits;
 
 use crate::wire::{HEADS_BYTES, Heads, Page, WireError};
 
-/// Seconds between two heartbeats of a peer that has nothing to tell.
+/// Seconds between two heartbeats of a peer that has nothing to report.
 pub const HEARTBEAT_SECONDS: u64 = 10;
 
-/// Bytes of one event: the entries as JSON, of which one may be as long as a body can be, with their frame.
+/// Bytes of one event: the entries as JSON, one of which may be as long as a body can be, with their frame.
 pub const EVENT_BYTES: usize = limits::PERSON_CERTIFICATE_BYTES.div_ceil(3) * 4
     + limits::NEWS_BYTES.div_ceil(3) * 4
     + 256 * limits::NEWS_ENTRIES
@@ -29,34 +29,34 @@ pub const EVENT_BYTES: usize = limits::PERSON_CERTIFICATE_BYTES.div_ceil(3) * 4
 /// A piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The log is longer.
+    /// The log has grown.
     Page(Page),
-    /// It is not, as of the time of this note.
+    /// It has not, as of the time of this note.
     Checkpoint(String),
 }
 
 impl News {
-    /// The news as an event; `size` is that of the log.
+    /// The news as an event; `size` is the log's.
     #[must_use]
     pub fn to_event(&self, size: u64) -> Vec<u8> {
         let (name, data) = match self {
             Self::Page(page) => ("page", serde_json::to_string(page)),
             Self::Checkpoint(note) => ("checkpoint", serde_json::to_string(note)),
         };
-        // Neither form can fail, and JSON has no line break of its own.
+        // Neither form can fail, and this JSON contains no line break.
         format!("event: {name}\nid: {size}\ndata: {}\n\n", data.unwrap_or_default()).into_bytes()
     }
 }
 
-/// What a stream brings.
+/// An event that a stream brings.
 pub trait Event: Sized {
-    /// Bytes of one event at most.
+    /// Bytes that one event may have.
     const BYTES: usize;
 
-    /// What an event of this name says; nothing where it is not one of these.
+    /// Reads an event with this name; `None` if it is of another kind.
     ///
     /// # Errors
-    /// When its data are not what its name says.
+    /// When its data does not match its name.
     fn read(name: &str, data: &str) -> Result<Option<Self>, WireError>;
 }
 
@@ -86,12 +86,12 @@ impl Event for Heads {
     }
 }
 
-/// Reads events out of a stream that arrives in pieces.
+/// Reads events from a stream that arrives in pieces.
 #[derive(Debug)]
 pub struct Events<E> {
-    /// What has arrived of the present line.
+    /// The part of the current line that has arrived.
     line: Vec<u8>,
-    /// Bytes of the present event so far.
+    /// Bytes of the current event so far.
     bytes: usize,
     name: String,
     data: String,
@@ -105,10 +105,10 @@ impl<E> Default for Events<E> {
 }
 
 impl<E: Event> Events<E> {
-    /// Takes what arrived; the news that it completes, in order.
+    /// Takes a piece; returns the news that it completes, in order.
     ///
     /// # Errors
-    /// When an event is longer than [`Event::BYTES`], or not understood. The stream is of no more use then.
+    /// When an event is longer than [`Event::BYTES`], or not understood. The stream is then unusable.
     pub fn take(&mut self, piece: &[u8]) -> Result<Vec<E>, WireError> {
         let mut news = Vec::new();
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
@@ -138,14 +138,14 @@ impl<E: Event> Events<E> {
         Ok(None)
     }
 
-    /// An empty line ends an event. One without data is none.
+    /// Ends an event, at an empty line. One without data is none.
     fn end(&mut self) -> Result<Option<E>, WireError> {
         let Self { name, data, .. } = core::mem::take(self);
         E::read(&name, &data)
     }
 }
 
-/// One space behind the colon belongs to it.
+/// The value of a field: one space after the colon is not part of it.
 fn field(value: &str) -> &str {
     value.strip_prefix(' ').unwrap_or(value)
 }

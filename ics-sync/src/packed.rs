@@ -1,4 +1,4 @@
-//! Pages of the feed in few bytes, for catching up: what JSON says in base64, length by length.
+//! Pages of the feed in few bytes, for catching up: the content of the JSON form as raw bytes with lengths.
 //!
 //! ```text
 //! page   "ICSP" 1 from size note proof sight entries
@@ -11,7 +11,7 @@
 //!        2 (32 bytes) length remnant         erased: its leaf data, what it was and about what
 //! ```
 //!
-//! Numbers are LEB128, unsigned, in their shortest form. A page may travel compressed (zstd, RFC 8878); whoever reads it
+//! Numbers are LEB128, unsigned, in their shortest form. A page may travel compressed (zstd, RFC 8878); the reader
 //! unpacks no more than a page may have.
 
 use std::io::Read as _;
@@ -24,13 +24,13 @@ use crate::wire::{Base64, Entry, Page, Sight, WireError};
 
 /// The media type of a packed page.
 pub const MEDIA_TYPE: &str = "application/vnd.ics.page";
-/// The content coding in which one may travel.
+/// The content coding in which it may travel.
 pub const CODING: &str = "zstd";
-/// Bytes of an entry beside its header and body: with the remnant of what was erased it has the most.
+/// Bytes of an entry besides its header and body: most with the remnant of an erased entry.
 const ENTRY_BYTES: usize = 40 + REMNANT_BYTES;
-/// Bytes of a remnant at most: two hashes and a few octets.
+/// Bytes of a remnant, at most: two hashes and a few octets.
 const REMNANT_BYTES: usize = 80;
-/// Bytes of the greatest packed page.
+/// Bytes of the largest packed page.
 pub const PAGE_BYTES: usize = limits::FEED_BYTES
     + ENTRY_BYTES * limits::FEED_ENTRIES
     + 32 * limits::PROOF_HASHES
@@ -46,7 +46,7 @@ const WINDOW_LOG: u32 = 23;
 /// Pages below this size are not worth compressing.
 const WORTH_BYTES: usize = 512;
 
-/// The page, packed.
+/// Packs a page.
 #[must_use]
 pub fn pack(page: &Page) -> Vec<u8> {
     let bytes: usize = page.entries.iter().map(|entry| entry.bytes() + 40).sum();
@@ -89,7 +89,7 @@ pub fn pack(page: &Page) -> Vec<u8> {
     out
 }
 
-/// Compresses a packed page; `None` where that is not worth it.
+/// Compresses a packed page; `None` if that is not worthwhile.
 #[must_use]
 pub fn compress(packed: &[u8]) -> Option<Vec<u8>> {
     if packed.len() < WORTH_BYTES {
@@ -98,10 +98,10 @@ pub fn compress(packed: &[u8]) -> Option<Vec<u8>> {
     zstd::bulk::compress(packed, LEVEL).ok().filter(|compressed| compressed.len() < packed.len())
 }
 
-/// Uncompresses what may be a packed page, and no more than that.
+/// Decompresses what may be a packed page, up to the size of one.
 ///
 /// # Errors
-/// When it is not zstd, wants more memory, or unpacks to more than a page may have.
+/// When it is not zstd, needs more memory, or unpacks to more than a page may have.
 pub fn decompress(compressed: &[u8]) -> Result<Vec<u8>, WireError> {
     let broken = |error: std::io::Error| WireError::Packed(format!("it cannot be uncompressed: {error}"));
     let mut decoder = zstd::stream::read::Decoder::with_buffer(compressed).map_err(broken)?.single_frame();
@@ -111,10 +111,10 @@ pub fn decompress(compressed: &[u8]) -> Result<Vec<u8>, WireError> {
     if packed.len() > PAGE_BYTES { Err(WireError::TooLong(PAGE_BYTES)) } else { Ok(packed) }
 }
 
-/// Reads a packed page and holds it to the bounds of a page.
+/// Reads a packed page and checks the bounds of a page.
 ///
 /// # Errors
-/// When it is not such a page, or goes past one of them.
+/// When it is not a page, or exceeds a bound.
 pub fn unpack(packed: &[u8]) -> Result<Page, WireError> {
     if packed.len() > PAGE_BYTES {
         return Err(WireError::TooLong(PAGE_BYTES));
@@ -153,7 +153,7 @@ pub(crate) fn number(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// The number that these bytes are, and nothing but it.
+/// The number that these bytes are exactly.
 pub(crate) fn read_number(bytes: &[u8]) -> Option<u64> {
     let mut rest = Rest(bytes);
     rest.number().ok().filter(|_| rest.0.is_empty())
@@ -164,7 +164,7 @@ fn sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Indices in ascending order; one that is not is as good as any other number, modulo 2^64.
+/// Writes indices in ascending order; one out of order is written as a distance modulo 2^64 and read back the same.
 fn list(out: &mut Vec<u8>, indices: &[u64]) {
     number(out, indices.len() as u64);
     let mut before = 0_u64;
@@ -174,7 +174,7 @@ fn list(out: &mut Vec<u8>, indices: &[u64]) {
     }
 }
 
-/// What is left to be read.
+/// The bytes left to read.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

@@ -4,13 +4,13 @@ use ics_core::time::Timestamp;
 
 /// Milliseconds before the first retry after a failure.
 const RETRY_MILLIS: u64 = 1_000;
-/// Milliseconds that no retry exceeds: a link may be there for two minutes at a time, and whoever waits for a recall asks
-/// twice in a minute at least.
+/// Milliseconds that no retry exceeds: a link may be up for two minutes at a time, and a node that waits for a recall
+/// must ask at least twice a minute.
 const LONGEST_RETRY_MILLIS: u64 = 30_000;
 
-/// A time in which nothing is asked.
+/// A time during which nothing is asked.
 ///
-/// It has a beginning too: a clock that is put back ends it, where waiting for its end could take years.
+/// It also has a beginning: a clock that is put back ends it, whereas waiting for its end could take years.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pause {
     since: Timestamp,
@@ -22,19 +22,20 @@ impl Pause {
         Self { since: now, until: now.plus_millis(millis) }
     }
 
-    /// Until when to wait, if at all.
+    /// Until when to wait; `None` if not at all.
     pub(crate) fn until(self, now: Timestamp) -> Option<Timestamp> {
         (self.since <= now && now < self.until).then_some(self.until)
     }
 }
 
-/// Milliseconds to wait after so many failures in a row: doubled each time, then cut to between half and all of it.
+/// Milliseconds to wait after this many consecutive failures: doubled each time, then reduced to between half and all
+/// of it.
 pub(crate) fn retry_millis(failures: u32, seed: u64) -> u64 {
     let doubled = RETRY_MILLIS.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
     jittered(doubled.min(LONGEST_RETRY_MILLIS), seed.wrapping_add(failures.into()))
 }
 
-/// Between half and all of a time, so that nodes which failed together do not return together.
+/// Between half and all of a time, so that nodes that failed together do not return together.
 pub(crate) const fn jittered(millis: u64, seed: u64) -> u64 {
     let half = millis / 2;
     millis - mix(seed) % (half + 1)

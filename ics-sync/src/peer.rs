@@ -1,4 +1,4 @@
-//! A peer, however it is asked: the same questions and the same answers by any transport.
+//! A peer, by whatever transport: the same questions get the same answers.
 
 use ics_core::vocabulary::DomainName;
 use tokio_rustls::rustls::ClientConfig;
@@ -8,7 +8,7 @@ use crate::ldap::{LdapNews, LdapPeer};
 use crate::news::News;
 use crate::wire::{Again, Descriptors, Page, Shown};
 
-/// A node of the network, at an address that an operator has configured.
+/// A node at an address that an operator has configured.
 #[derive(Debug, Clone)]
 pub enum Peer {
     /// Over HTTP.
@@ -17,7 +17,7 @@ pub enum Peer {
     Ldap(LdapPeer),
 }
 
-/// News of a domain as a peer pushes them.
+/// News of a domain, as a peer pushes it.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Http(Box<EventStream<News>>),
@@ -37,10 +37,10 @@ impl From<LdapPeer> for Peer {
 }
 
 impl Peer {
-    /// A peer at an address: by its scheme over HTTP or LDAP.
+    /// A peer at an address, over HTTP or LDAP depending on its scheme.
     ///
     /// # Errors
-    /// When it is neither's, or no client can be made.
+    /// When it is an address of neither, or no client can be made.
     pub fn new(url: &str, tls: ClientConfig) -> Result<Self, PeerError> {
         if url.starts_with("ldap") {
             return LdapPeer::new(url, tls).map(Self::Ldap);
@@ -50,7 +50,7 @@ impl Peer {
         HttpPeer::new(url, client).map(Self::Http)
     }
 
-    /// The same peer, from which no more than so many bytes in a second are taken, by all that is made of it.
+    /// The same peer, limited to this many bytes per second over everything that is derived from it.
     #[must_use]
     pub fn with_budget(self, bytes_per_second: u64) -> Self {
         match self {
@@ -59,7 +59,7 @@ impl Peer {
         }
     }
 
-    /// The same peer with a count of its own.
+    /// The same peer with a separate count of bytes.
     #[must_use]
     pub fn counted_apart(&self) -> Self {
         match self {
@@ -80,7 +80,7 @@ impl Peer {
     /// The newest checkpoint of a domain that the peer holds, a signed note.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
         match self {
             Self::Http(peer) => peer.checkpoint(domain).await,
@@ -91,7 +91,7 @@ impl Peer {
     /// The descriptors of a domain from a version on.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
         match self {
             Self::Http(peer) => peer.descriptors(domain, from).await,
@@ -102,7 +102,7 @@ impl Peer {
     /// Entries of a domain: up to `limit` from index `from` on, proven up to size `until`.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
         match self {
             Self::Http(peer) => peer.page(domain, from, limit, until).await,
@@ -110,10 +110,10 @@ impl Peer {
         }
     }
 
-    /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
+    /// The hidden entries that are shown now, and which of the held ones no longer are.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds.
+    /// When the peer does not answer as expected and within bounds.
     pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
         match self {
             Self::Http(peer) => peer.again(domain, again).await,
@@ -121,7 +121,7 @@ impl Peer {
         }
     }
 
-    /// The entries of a domain from an index on, as soon as there are some, where the transport can wait for them.
+    /// The entries of a domain from an index on, as soon as there are any, if the transport can wait for them.
     pub(crate) async fn next_page(&self, domain: &DomainName, from: u64) -> Result<Page, PeerError> {
         match self {
             Self::Http(peer) => peer.next_page(domain, from).await,

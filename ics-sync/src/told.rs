@@ -1,9 +1,9 @@
 //! Shortens what peers say before it is passed on.
 
-/// Characters that are kept of it: some sentences.
+/// Characters that are kept: a few sentences.
 const CHARACTERS: usize = 240;
 
-/// What a peer says, cut behind a word where it is long.
+/// The beginning of what a peer says, cut after a whole word if it is long.
 pub(crate) fn beginning(text: &str) -> String {
     let text = text.trim();
     let Some((end, _)) = text.char_indices().nth(CHARACTERS) else { return text.to_owned() };

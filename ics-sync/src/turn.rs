@@ -6,39 +6,39 @@ use ics_core::time::Timestamp;
 
 use crate::mirror::Status;
 
-/// Milliseconds without newer word of the home after which another peer is asked: three of a home's heartbeats. Word that is
-/// older than that is not the newest.
+/// Milliseconds without newer word from the home after which another peer is asked: three heartbeats of a home. Older
+/// word is not the newest.
 const SILENT_MILLIS: u64 = 180_000;
-/// Milliseconds after which the first peer, who had failed, is tried again; twice as many each time that he fails again,
-/// [`SILENT_MILLIS`] at most.
+/// Milliseconds after which the first peer, having failed, is tried again; doubled each time that it fails again, up to
+/// [`SILENT_MILLIS`].
 const RETURN_MILLIS: u64 = 5_000;
 
-/// Which of several peers is asked.
+/// Chooses which of several peers is asked.
 ///
-/// When one fails, the next is asked, and the first again a little later: two copies that have turned to each other while
-/// a link was down would else stay with each other for as long as one does not notice that the other has no news. So it
-/// is, too, when one answers and has had no newer word of the home for a while: what it asks may be gone, or be this very
-/// node.
+/// If one fails, the next is asked, and the first again a little later: otherwise two copies that turned to each other
+/// while a link was down would stay with each other for as long as neither notices that the other has no news. The same
+/// applies if a peer answers but has had no newer word from the home for a while: the node that it asks may be gone, or
+/// be this very node.
 ///
-/// Who lets entries through one by one, or tells what the home has signed long after it has, neither fails nor is silent. So
-/// as long as what is held is not as new as it may be, each is measured by what he brings, and left for the next while one of
-/// the others was not measured yet, or brought more than twice as much. Over slow links, and with a clock that is ahead, that
-/// is one try of each; then the best goes on.
+/// A peer that lets entries through one by one, or reports what the home has signed long afterwards, neither fails nor
+/// is silent. So as long as what is held is not as new as it may be, each peer is measured by what it brings, and left
+/// for the next as long as one of the others has not been measured yet, or brought more than twice as much. Over slow
+/// links, and with a clock that is ahead, each is tried once; then the best continues.
 #[derive(Debug, Clone)]
 pub struct Turn {
     peers: usize,
     peer: usize,
     failures: u32,
-    /// The newest that was known, and since when nothing newer is.
+    /// The newest state that was known, and since when nothing newer is.
     known: Option<(u64, Option<Timestamp>)>,
     since: Timestamp,
-    /// When the first one failed and was left, until he is asked again.
+    /// When the first peer failed and was left, until it is asked again.
     left: Option<Timestamp>,
-    /// For how many milliseconds he is left alone.
+    /// Milliseconds for which the first peer is left alone.
     patience: u64,
-    /// From where the present one is measured, while the newest is not here.
+    /// The state from which the present peer is measured, while the newest is not here.
     begun: Option<Begun>,
-    /// What each brought in the last [`SILENT_MILLIS`] in which the newest did not come of him.
+    /// What each peer brought in its last [`SILENT_MILLIS`] that did not bring the newest.
     brought: BTreeMap<usize, u64>,
 }
 
@@ -51,7 +51,7 @@ struct Begun {
 }
 
 impl Begun {
-    /// Entries since then, and seconds by which the home's word is newer.
+    /// Entries since then, plus seconds by which the home's word is newer.
     fn brought(&self, status: &Status) -> u64 {
         let newer = status.as_of.zip(self.as_of).map_or(0, |(now, then)| now.millis_since(then) / 1000);
         status.size.saturating_sub(self.size).saturating_add(newer)
@@ -59,7 +59,7 @@ impl Begun {
 }
 
 impl Turn {
-    /// The first of so many.
+    /// Starts with the first of this many peers.
     #[must_use]
     pub const fn among(peers: usize) -> Self {
         let since = Timestamp::from_millis(0);
@@ -76,26 +76,27 @@ impl Turn {
         }
     }
 
-    /// Who is asked, counted from 0.
+    /// The peer to ask, counted from 0.
     #[must_use]
     pub const fn peer(&self) -> usize {
         self.peer
     }
 
-    /// Takes note of how far the mirror is, and whether it `rests`: waits or listens. True when it is another's turn now. Not
-    /// to be asked with a page in hand: that is stored first, whoever brought it.
+    /// Notes how far the mirror is, and whether it `rests`: waits or listens. Returns true if it is now another peer's
+    /// turn. Must not be called with a page in hand: that is stored first, whoever brought it.
     pub fn pass(&mut self, status: &Status, rests: bool, now: Timestamp) -> bool {
         let failed = status.failures > self.failures;
         self.failures = status.failures;
         let known = Some((status.size, status.as_of));
-        // A clock that was put back begins to count anew.
+        // If the clock was put back, counting begins anew.
         if self.known != known || now < self.since {
             if self.peer == 0 {
                 self.patience = RETURN_MILLIS;
             }
             (self.known, self.since) = (known, now);
         }
-        // Whoever waits because somebody failed has not asked the next one yet: another turn would pass him over for ever.
+        // A mirror that waits because a peer failed has not asked the next one yet: changing again would always skip
+        // that one.
         let rests = rests && status.failures == 0;
         let is_silent = rests && self.peers > 1 && now.millis_since(self.since) >= SILENT_MILLIS;
         let is_slow = status.failures == 0 && self.is_slow(status, now);
@@ -112,7 +113,7 @@ impl Turn {
         failed || is_silent || is_slow || returns
     }
 
-    /// Whether another one may bring the newest sooner.
+    /// Whether another peer may bring the newest sooner.
     fn is_slow(&mut self, status: &Status, now: Timestamp) -> bool {
         if status.as_of.is_some_and(|as_of| now.millis_since(as_of) < SILENT_MILLIS) {
             self.begun = None;
@@ -155,12 +156,12 @@ mod tests {
         Status { size: 7, known: 7, as_of, failures, trouble, stopped, doubt, ahead, is_partial }
     }
 
-    /// A mirror that has not come to the end of what it knows of.
+    /// A mirror that has not reached the end of what it knows of.
     fn behind(size: u64) -> Status {
         Status { size, known: 1_000_000, as_of: None, ..status(0, 1) }
     }
 
-    /// The end of so many times [`SILENT_MILLIS`].
+    /// The end of this many times [`SILENT_MILLIS`].
     fn end_of(time: u64) -> Timestamp {
         at(time * SILENT_MILLIS)
     }
@@ -240,7 +241,7 @@ mod tests {
         }
     }
 
-    /// It shows one after the other what the home has signed, and so has newer word each time.
+    /// A peer that shows, one after the other, what the home signed a day ago has newer word each time.
     #[test]
     fn who_tells_what_was_new_a_day_ago_is_left() {
         const DAY: u64 = 86_400_000;
@@ -250,7 +251,7 @@ mod tests {
             assert!(!turn.pass(&told(minute), true, at(DAY + 60_000 * minute)), "{minute}");
         }
         assert!(turn.pass(&told(3), true, at(DAY + 3 * 60_000)) && turn.peer() == 1);
-        // With a clock that is a day ahead it looks the same at everybody.
+        // With a clock that is a day ahead, all peers look alike.
         for minute in 3..100 {
             assert!(!turn.pass(&told(minute), true, at(DAY + 60_000 * minute)), "{minute}");
         }

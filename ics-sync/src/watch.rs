@@ -1,4 +1,4 @@
-//! Following things in a domain of which no copy is kept, as a state machine without I/O, clock or randomness.
+//! Following things in a domain without keeping a copy, as a state machine without I/O, clock or randomness.
 //!
 //! ```text
 //!            ┌──────────────── nothing was said ─────────────────┐
@@ -9,11 +9,11 @@
 //! ```
 //!
 //! The home pushes signed record heads of what is watched; [`Watcher::poll`] says what to do next and changes nothing.
-//! Whatever goes wrong, what was not taken is told again from [`Watcher::noted`] on: the home keeps nothing of whom it told.
-//! A head is a hint until the record behind it has been fetched and verified, which is not done here.
+//! Whatever goes wrong, what was not taken over is sent again from [`Watcher::noted`] on: the home keeps no state about
+//! subscribers. A head is only a hint until the record behind it has been fetched and verified, which is not done here.
 //!
-//! A thing whose answer is of no use, too long say, is set aside and fetched again after pauses of its own: others are
-//! heard of meanwhile. What is noted stays before it, so that also after a restart it is told of again.
+//! A thing whose answer is unusable, for instance too long, is set aside and fetched again after its own pauses, while
+//! others are still heard. What is noted stays before it, so it is also reported again after a restart.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,29 +27,29 @@ use crate::mirror::listen::Listening;
 use crate::pause::{Pause, jittered, retry_millis};
 use crate::wire::Heads;
 
-/// Milliseconds between a request that has waited in vain and the next one.
+/// Milliseconds between a request that waited in vain and the next one.
 const IDLE_MILLIS: u64 = 250;
-/// Things that are set aside at once. Where more are refused, it is the home that fails.
+/// Things that may be set aside at once. If more are refused, it is the home that fails.
 const ASIDE: usize = 16;
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Ask the home for what was said behind so many entries, and wait for it.
+    /// Ask the home for what was said after this many entries, and wait for it.
     Listen {
-        /// Entries of which was told.
+        /// Entries already reported.
         from: u64,
-        /// Over which way.
+        /// The way to listen.
         way: Way,
     },
-    /// Fetch the record of this thing, verify it and take over what it says; no older than the size that comes with it.
+    /// Fetch the record of this thing, verify it and take it over; it must not be older than the given size.
     Fetch {
         /// Its id.
         id: String,
-        /// Entries of the log that the record must rest on at least.
+        /// The least size of the log that the record must rest on.
         size: u64,
     },
-    /// Note that all is taken over that was said in so many entries; it may be no more than is noted.
+    /// Note durably that everything said in this many entries is taken over; it may be no more than is noted already.
     Settle {
         /// Entries.
         upto: u64,
@@ -59,9 +59,9 @@ pub enum Action {
         /// Entries up to which all of them were looked at.
         from: u64,
     },
-    /// Do nothing until then.
+    /// Do nothing until this time.
     Wait {
-        /// When to go on.
+        /// When to continue.
         until: Timestamp,
     },
 }
@@ -69,72 +69,73 @@ pub enum Action {
 /// How a watcher keeps time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Milliseconds between two looks where nothing is pushed, at most; half of it at least.
+    /// Milliseconds between two looks if nothing is pushed, at most; at least half of it.
     pub interval_millis: u64,
-    /// Any number; watchers with different ones spread their looks and retries.
+    /// Any number; watchers with different seeds spread their looks and retries.
     pub seed: u64,
 }
 
-/// Why what a home has pushed is of no use.
+/// Why a push from a home is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// It has less than what was told of: somebody has told of what there is not. All is told anew then, from the beginning.
+    /// The log is shorter than what was reported before, so somebody has reported entries that do not exist. Everything
+    /// is then reported anew from the beginning.
     #[error("the home has {size} entries, where {known} were told of before")]
     Back {
         /// Entries of the log.
         size: u64,
-        /// Of how many was told before.
+        /// Entries reported before.
         known: u64,
     },
-    /// It tells of less than it was asked for, or of more than there is.
+    /// It reports less than was asked for, or more than there is.
     #[error("the home tells of {told} of {size} entries, where what is behind {known} was asked for")]
     Range {
-        /// Of how many entries it tells.
+        /// Entries that it reports.
         told: u64,
         /// Entries of the log.
         size: u64,
-        /// What was asked for.
+        /// Entries after which was asked.
         known: u64,
     },
-    /// Not a record head, or of nothing.
+    /// Not a record head, or one that says that there is nothing.
     #[error("the home has pushed what is no record head of a thing")]
     NoHead,
 }
 
-/// Follows things by what their home pushes.
+/// Follows things through what their home pushes.
 #[derive(Debug)]
 pub struct Watcher {
     settings: Settings,
-    /// Entries of which was told; what was is taken over, or set aside.
+    /// Entries reported so far; what they contained is taken over or set aside.
     upto: u64,
     noted: u64,
     looked: u64,
     /// What was pushed and is to be fetched: id, and size of the log.
     waiting: VecDeque<(String, u64)>,
-    /// Things whose answers are of no use, by id.
+    /// Things whose answers were unusable, by id.
     aside: BTreeMap<String, Aside>,
-    /// Of how many entries is told when all of that is fetched.
+    /// Entries that are reported once all of that is fetched.
     reached: Option<u64>,
     listening: Listening,
-    /// The home was not heard: what is followed by name is looked at before it is asked again.
+    /// Whether the home was not heard: what is followed by name is then looked at before the home is asked again.
     unheard: bool,
     pause: Pause,
     failures: u32,
 }
 
-/// A thing whose answer was of no use.
+/// A thing whose answer was unusable.
 #[derive(Debug, Default)]
 struct Aside {
-    /// Of how many entries was told before it was.
+    /// Entries that had been reported before it was set aside.
     from: u64,
-    /// Entries of the log that its record must rest on at least.
+    /// The least size of the log that its record must rest on.
     size: u64,
     failures: u32,
     pause: Pause,
 }
 
 impl Watcher {
-    /// One that was told of so many entries.
+    /// A watcher to which this many entries were reported.
     #[must_use]
     pub fn new(upto: u64, settings: Settings) -> Self {
         Self {
@@ -152,7 +153,7 @@ impl Watcher {
         }
     }
 
-    /// Entries of which all was taken over, as it was noted.
+    /// Entries of which everything was taken over, as noted durably.
     #[must_use]
     pub const fn noted(&self) -> u64 {
         self.noted
@@ -164,18 +165,18 @@ impl Watcher {
         self.aside.is_empty()
     }
 
-    /// Whether a thing is set aside: it is fetched at its time.
+    /// Whether a thing is set aside: it is then fetched at its own time.
     #[must_use]
     pub fn is_aside(&self, id: &str) -> bool {
         self.aside.contains_key(id)
     }
 
-    /// Of so many entries of which was told, those of which all is taken over.
+    /// Of this many reported entries, those of which everything is taken over.
     fn taken_of(&self, told: u64) -> u64 {
         self.aside.values().map(|aside| aside.from).min().map_or(told, |from| from.min(told))
     }
 
-    /// What is to be done next.
+    /// What to do next.
     #[must_use]
     pub fn poll(&self, now: Timestamp) -> Action {
         if let Some(until) = self.pause.until(now) {
@@ -197,16 +198,16 @@ impl Watcher {
         }
     }
 
-    /// Takes what the home has pushed.
+    /// Takes a push from the home.
     ///
     /// # Errors
-    /// When it is of no use; it is asked again after a pause.
+    /// When it is unusable; the home is asked again after a pause.
     pub fn handle_heads(&mut self, heads: &Heads, now: Timestamp) -> Result<(), PushError> {
         let taken = self.take(heads);
         match &taken {
             Ok(()) => {
                 self.listening.heard();
-                // A peer that answers without waiting is not asked without end.
+                // A peer that answers without waiting must not be asked incessantly.
                 if heads.upto == self.upto && self.listening.way(now) == Some(Way::LongPoll) {
                     self.pause = Pause::of(now, IDLE_MILLIS);
                 }
@@ -232,7 +233,7 @@ impl Watcher {
         }
         let waiting: Option<VecDeque<_>> = heads.heads.iter().map(|note| pushed(note)).collect();
         let mut waiting = waiting.ok_or(PushError::NoHead)?;
-        // What is set aside is fetched at its time.
+        // What is set aside is fetched at its own time.
         waiting.retain(|(id, size)| match self.aside.get_mut(id) {
             Some(aside) => {
                 aside.size = aside.size.max(*size);
@@ -249,7 +250,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// What was to be fetched of a thing is taken over.
+    /// Notes that what was to be fetched about a thing is taken over.
     pub fn handle_fetched(&mut self, id: &str) {
         if self.waiting.front().is_some_and(|(waiting, _)| waiting == id) {
             self.waiting.pop_front();
@@ -257,8 +258,8 @@ impl Watcher {
         self.aside.remove(id);
     }
 
-    /// What is answered about a thing is of no use: it is set aside, unless too many are. Whether it is now and was not
-    /// before.
+    /// The answer about a thing is unusable: sets it aside, unless too many are. Returns whether it is set aside now
+    /// and was not before.
     pub fn handle_refused(&mut self, id: &str, now: Timestamp) -> bool {
         let is_new = !self.is_aside(id);
         if is_new && self.aside.len() >= ASIDE {
@@ -275,7 +276,7 @@ impl Watcher {
         is_new
     }
 
-    /// How far is noted.
+    /// Notes that progress is durable.
     pub fn handle_settled(&mut self) {
         let before = self.upto;
         self.upto = self.reached.take().unwrap_or(before);
@@ -284,8 +285,8 @@ impl Watcher {
         self.failures = 0;
     }
 
-    /// All that is followed by name was looked at, up to a size; `is_all` where nothing else is followed. While something is
-    /// set aside, that settles nothing.
+    /// Everything that is followed by name was looked at, up to a size; `is_all` if nothing else is followed. While
+    /// something is set aside, this settles nothing.
     pub fn handle_looked(&mut self, size: u64, is_all: bool, now: Timestamp) {
         self.looked = self.looked.max(size);
         if is_all && self.is_whole() {
@@ -297,7 +298,7 @@ impl Watcher {
         self.pause = Pause::of(now, jittered(self.settings.interval_millis, self.settings.seed.wrapping_add(size)));
     }
 
-    /// Something went wrong: what was pushed and is not taken over is asked for again after a pause.
+    /// Something failed: what was pushed and not yet taken over is asked for again after a pause.
     pub fn fail(&mut self, now: Timestamp) {
         self.waiting.clear();
         self.reached = None;
@@ -305,13 +306,13 @@ impl Watcher {
         self.failures = self.failures.saturating_add(1);
         let millis = retry_millis(self.failures, self.settings.seed);
         self.pause = Pause::of(now, millis);
-        // What the home pushes then comes before what is set aside: that may be why it went wrong.
+        // The home's next push then comes before what is set aside, which may be what made it fail.
         for aside in self.aside.values_mut() {
             aside.pause = Pause::of(now, 2 * millis);
         }
     }
 
-    /// The home was not heard. Where it has no such feed, or something on the way holds it back, the next way is used for
+    /// The home was not heard. If it has no such feed, or something on the way holds it back, the next way is used for
     /// some time.
     pub fn handle_unheard(&mut self, problem: &PeerError, now: Timestamp) {
         self.unheard = true;
@@ -321,7 +322,7 @@ impl Watcher {
     }
 }
 
-/// Whether a way does not lead to what is asked for, rather than to nobody just now.
+/// Whether a problem means that this way does not lead to the feed, rather than that nobody answers just now.
 #[must_use]
 pub const fn is_no_way(problem: &PeerError) -> bool {
     match problem {
@@ -331,7 +332,8 @@ pub const fn is_no_way(problem: &PeerError) -> bool {
     }
 }
 
-/// What a pushed head is about, and at which size. Its signature is that of the record that is fetched.
+/// The thing that a pushed head is about, and the log's size. The signature is not checked here; that of the fetched
+/// record is.
 #[must_use]
 pub fn pushed(note: &str) -> Option<(String, u64)> {
     let head = RecordHead::parse(Note::parse(note).ok()?.text()).ok()?;

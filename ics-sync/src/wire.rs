@@ -9,11 +9,11 @@
 //! | `GET /v1/domains/{domain}/entries?from=N&limit=M&until=SIZE` | [`Page`] of the entries from index N on |
 //! | `POST /v1/domains/{domain}/entries/again` with [`Again`] | [`Shown`]: entries that were hidden before |
 //! | `GET /v1/domains/{domain}/identities/{id}/attestation?hops=N&seen=SIZE` | [`Attestation`] |
-//! | `POST /v1/domains/{domain}/watch` with [`Watch`] | [`Heads`] of what is watched and was spoken of |
+//! | `POST /v1/domains/{domain}/watch` with [`Watch`] | [`Heads`] of watched things that were spoken of |
 //! | `POST /v1/domains/{domain}/statements` with [`Submission`] | [`Submitted`] |
 //!
-//! Bytes are base64 (RFC 4648, section 4, with padding). Members that are not known are refused: what a newer node has
-//! to say to older ones goes into the descriptor's rules version, not into fields that are silently lost.
+//! Bytes are base64 (RFC 4648, section 4, with padding). Unknown members are refused: what a newer node must tell older
+//! ones goes into the descriptor's rules version, not into fields that are silently lost.
 
 mod attestation;
 mod bytes;
@@ -44,10 +44,10 @@ pub const PAGE_JSON_BYTES: usize = limits::FEED_BYTES / 3 * 4
     + 24 * limits::SIGHT_INDICES;
 /// Bytes of the answer to a submission: a receipt with its proof, header and checkpoint for each statement.
 pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
-/// Bytes of any other answer, problem documents included.
+/// Bytes of any other answer, including problem documents.
 pub const ANSWER_BYTES: usize = 2 * limits::NOTE_BYTES;
 
-/// What a node says of a domain that it serves. For people and for the first look at a peer; a mirror believes only
+/// What a node says about a domain that it serves. For people and for the first look at a peer; a mirror believes only
 /// what it verifies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
@@ -61,11 +61,10 @@ pub struct Info {
     pub verifier_key: VerifierKey,
     /// Version of the descriptor in force.
     pub descriptor: u64,
-    /// Entries that this node holds: also those that it does not show yet, because too few witnesses have cosigned them
-    /// or the rest of a copy is missing. What answers rest on is the checkpoint that it shows.
+    /// Entries that this node holds, including those that it does not show yet because too few witnesses have cosigned
+    /// them or the rest of a copy is missing. Answers rest on the checkpoint that it shows.
     pub size: u64,
-    /// The time for which the home vouched that there were no more than under that checkpoint; absent where it has not
-    /// yet.
+    /// When the home last vouched that there were no more entries than under that checkpoint; absent if it has not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
 }
@@ -79,8 +78,8 @@ pub enum Entry {
     Whole(log::entry::Entry),
     /// An entry that the reader may not see: its leaf data.
     Hidden(LeafData),
-    /// An entry whose body was erased: its leaf data, and what it was about. The owners' erasure, later in the log, says
-    /// the same; without it here, a mirror that comes late could not judge what was said in between as others did.
+    /// An entry whose body was erased: its leaf data, and what it was about. The owners' erasure, later in the log,
+    /// says the same; without it here, a mirror that comes late could not judge what was said in between as others did.
     Erased {
         /// Its leaf data.
         leaf: LeafData,
@@ -149,7 +148,7 @@ impl Entry {
         }
     }
 
-    /// What the entry counts towards [`limits::FEED_BYTES`]: header and body.
+    /// Bytes that the entry counts towards [`limits::FEED_BYTES`]: header and body.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         match self {
@@ -165,35 +164,35 @@ impl Entry {
 pub struct Page {
     /// Index of the first entry, as asked for.
     pub from: u64,
-    /// The entries from there on: as many as asked for, or as the server's bounds allow, and one at least where there
-    /// is one; none at or behind `size`.
+    /// The entries from there on: as many as asked for, or as the server's bounds allow, but at least one if there is
+    /// one; none if `from` is `size` or more.
     pub entries: Vec<Entry>,
-    /// Size of the tree that the proof leads to: `until` where that was asked for, else the newest checkpoint's.
+    /// Size of the tree that the proof leads to: `until` if that was asked for, else that of the newest checkpoint.
     pub size: u64,
-    /// The checkpoint of that size. Absent where `until` was asked for and this node no longer holds its note; whoever
+    /// The checkpoint of that size. Absent if `until` was asked for and this node no longer holds its note; whoever
     /// asked for it had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
     /// Consistency proof (RFC 9162, section 2.1.4) from `from` + number of entries to `size`.
     pub proof: Vec<Base64<[u8; 32]>>,
-    /// What the reader may read. Absent where that is all of the domain: then no entry is a bare leaf.
+    /// What the reader may read. Absent if that is all of the domain: then no entry is a bare leaf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sight: Option<Sight>,
 }
 
-/// What a reader has to know who may not read all of a domain. Read rules hide whole identities: whoever may read
-/// something about one holds everything about it, or knows that he does not.
+/// What a reader who may read only a part of a domain needs to know. Read rules hide whole identities: a reader who may
+/// read something about one holds everything about it, or knows that they do not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sight {
-    /// Stands for what the reader may read, so far as the entries of this page do not decide it. When it is another one
-    /// than before, what is held and what is hidden is to be looked at again.
+    /// Stands for what the reader may read, as far as the entries of this page do not decide it. If it changes, both
+    /// held and hidden entries must be looked at again.
     pub rights: Rights,
-    /// Indices before `from` of all entries upon which rests what the page shows. Whoever lacks one asks for it.
+    /// Indices before `from` of all entries on which what the page shows rests. A reader who lacks one asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<u64>,
-    /// Indices before `from` of entries about identities that the reader may no longer read as of this page: what he
-    /// holds of them is no longer all.
+    /// Indices before `from` of entries about identities that the reader may no longer read as of this page: what they
+    /// hold about these is no longer complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<u64>,
 }
@@ -201,44 +200,44 @@ pub struct Sight {
 /// A number that stands for what somebody may read.
 pub type Rights = Base64<[u8; 16]>;
 
-/// What a reader asks for again whose rights may have changed.
+/// What a reader whose rights may have changed asks for again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Again {
-    /// Any number; the answer repeats it, so that no late answer to another question is taken for it.
+    /// Any number; the answer repeats it, so that a late answer to another question is not taken for this one's.
     pub question: u64,
-    /// Indices of entries that were hidden from him, in ascending order.
+    /// Indices of entries that were hidden from the reader, in ascending order.
     pub hidden: Vec<u64>,
-    /// Indices of entries that he holds, in ascending order: whether he may still read them. Both together are no more
-    /// than [`limits::FEED_ENTRIES`].
+    /// Indices of entries that the reader holds, in ascending order: whether they may still be read. Both lists
+    /// together are at most [`limits::FEED_ENTRIES`].
     pub held: Vec<u64>,
 }
 
-/// What he may read of it now.
+/// What the reader may read of these now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shown {
     /// As in the question.
     pub question: u64,
-    /// As in [`Sight`]; absent where he may read all of the domain.
+    /// As in [`Sight`]; absent if the reader may read all of the domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<Rights>,
-    /// The entries at the hidden indices, in the same order: as many as [`limits::FEED_BYTES`] allows, and one at least
-    /// where there is one.
+    /// The entries at the hidden indices, in the same order: as many as [`limits::FEED_BYTES`] allows, but at least one
+    /// if there is one.
     pub entries: Vec<Entry>,
-    /// Indices of all entries upon which rests what these show.
+    /// Indices of all entries on which what these show rests.
     pub earlier: Vec<u64>,
-    /// Those of the held ones that he may no longer read.
+    /// Those of the held entries that the reader may no longer read.
     pub lost: Vec<u64>,
 }
 
-/// The descriptors of a domain, in the order of their versions, as the log holds them: whole entries.
+/// The descriptors of a domain in the order of their versions, as whole entries of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Descriptors {
     /// Version of the first, as asked for.
     pub from: u64,
-    /// As many as [`limits::FEED_BYTES`] allows, and one at least where there is one.
+    /// As many as [`limits::FEED_BYTES`] allows, but at least one if there is one.
     pub entries: Vec<Entry>,
 }
 
@@ -250,7 +249,7 @@ pub struct Submission {
     pub statements: Vec<Base64>,
 }
 
-/// What became of a submission.
+/// The results of a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submitted {
@@ -258,13 +257,13 @@ pub struct Submitted {
     pub results: Vec<Outcome>,
 }
 
-/// What became of one statement: `{"receipt": …}`, `{"problem": …}` or `{"pending": …}`.
+/// The result for one statement: `{"receipt": …}`, `{"problem": …}` or `{"pending": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It is in the log; the receipt as JSON.
+    /// It is in the log: the receipt as JSON.
     Receipt(serde_json::Value),
-    /// It is not; a problem document (RFC 9457).
+    /// It is not in the log: a problem document (RFC 9457).
     Problem(serde_json::Value),
     /// It waits at the node that was asked, for the home of its domain.
     Pending(serde_json::Value),
@@ -282,10 +281,10 @@ pub enum WireError {
     /// Not the JSON that was expected.
     #[error("the answer is not as expected: {0}")]
     Json(String),
-    /// More entries than a page takes.
+    /// More entries than a page may have.
     #[error("the page has {0} entries, {max} at most", max = limits::FEED_ENTRIES)]
     Entries(usize),
-    /// More bytes in entries than a page takes.
+    /// More bytes of headers and bodies than a page may have.
     #[error("the page has {0} bytes of headers and bodies, {max} at most", max = limits::FEED_BYTES)]
     Bytes(usize),
     /// A header that is too long.
@@ -307,7 +306,7 @@ pub enum WireError {
         /// Its length.
         bytes: usize,
     },
-    /// More indices than belong to a page.
+    /// More indices than a page may have.
     #[error("the page names {0} indices, {max} at most", max = limits::SIGHT_INDICES)]
     Indices(usize),
     /// A proof longer than any tree needs.
@@ -316,7 +315,7 @@ pub enum WireError {
     /// A checkpoint that is too long.
     #[error("the checkpoint has {0} bytes, {max} at most", max = limits::NOTE_BYTES)]
     Checkpoint(usize),
-    /// More statements, or more bytes, than one batch takes.
+    /// More statements, or more bytes, than one batch may have.
     #[error(
         "{statements} statements of {bytes} bytes are more than a batch, which takes {} of {} bytes",
         limits::BATCH_STATEMENTS,
@@ -328,7 +327,7 @@ pub enum WireError {
         /// Bytes of all of them.
         bytes: usize,
     },
-    /// Not one result for each statement.
+    /// The number of results differs from the number of statements.
     #[error("there are {results} results for {statements} statements")]
     Results {
         /// Results received.
@@ -339,25 +338,26 @@ pub enum WireError {
 }
 
 impl Page {
-    /// Reads a page and holds it to its bounds.
+    /// Reads a page and checks its bounds.
     ///
     /// # Errors
-    /// When it is not such a page, or goes past one of them.
+    /// When it is not a page, or exceeds a bound.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
     }
 
-    /// Whether it shows bare leaves to a reader who, as it says, may read all of the domain.
+    /// Whether it shows bare leaves to a reader who, according to the page, may read all of the domain.
     pub(crate) fn hides_and_denies_it(&self) -> bool {
         self.sight.is_none() && self.entries.iter().any(|entry| matches!(entry, Entry::Hidden(_)))
     }
 
-    /// Whether it is to begin a log, and does not show the descriptor with which each begins; nobody hides or erases that.
+    /// Whether it is the start of a log but does not show the descriptor with which every log begins, and which is
+    /// never hidden or erased.
     pub(crate) fn lacks_entry_0(&self) -> bool {
         self.from == 0 && !matches!(self.entries.first(), Some(Entry::Whole(_)))
     }
 
-    /// Holds a page to its bounds, however it came.
+    /// Checks the bounds of a page, however it came.
     pub(crate) fn checked(self) -> Result<Self, WireError> {
         check_entries(&self.entries)?;
         if self.proof.len() > limits::PROOF_HASHES {
@@ -372,7 +372,7 @@ impl Page {
         }
     }
 
-    /// Whether a page may have so many entries, with so many bytes of headers and bodies.
+    /// Checks that a page may have this many entries, with this many bytes of headers and bodies.
     pub(crate) const fn check_size(entries: usize, bytes: usize) -> Result<(), WireError> {
         match (entries > limits::FEED_ENTRIES, bytes > limits::FEED_BYTES) {
             (true, _) => Err(WireError::Entries(entries)),
@@ -383,15 +383,15 @@ impl Page {
 }
 
 impl Shown {
-    /// Reads what is shown again, and holds it to the bounds of a page.
+    /// Reads what is shown again, and checks the bounds of a page.
     ///
     /// # Errors
-    /// When it is not such an answer, or goes past one of them.
+    /// When it is not such an answer, or exceeds a bound.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
     }
 
-    /// Holds it to its bounds, however it came.
+    /// Checks its bounds, however it came.
     pub(crate) fn checked(self) -> Result<Self, WireError> {
         check_indices(self.earlier.len().max(self.lost.len()))?;
         check_entries(&self.entries).map(|()| self)
@@ -399,10 +399,10 @@ impl Shown {
 }
 
 impl Submission {
-    /// Reads a submission and holds it to the bounds of a batch.
+    /// Reads a submission and checks the bounds of a batch.
     ///
     /// # Errors
-    /// When it is not one, or goes past one of them.
+    /// When it is not a submission, or exceeds a bound.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         let submission: Self = parse(json, PAGE_JSON_BYTES)?;
         let bytes = submission.statements.iter().map(|body| body.0.len()).sum();
@@ -414,25 +414,25 @@ impl Submission {
 }
 
 impl Descriptors {
-    /// Reads descriptors and holds them to the bounds of a page.
+    /// Reads descriptors and checks the bounds of a page.
     ///
     /// # Errors
-    /// When it is not such an answer, or goes past one of them.
+    /// When it is not such an answer, or exceeds a bound.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
     }
 
-    /// Holds them to their bounds, however they came.
+    /// Checks their bounds, however they came.
     pub(crate) fn checked(self) -> Result<Self, WireError> {
         check_entries(&self.entries).map(|()| self)
     }
 }
 
 impl Submitted {
-    /// Reads the results of a submission of so many statements.
+    /// Reads the results of a submission of this many statements.
     ///
     /// # Errors
-    /// When it is not such an answer, too long, or has not one result for each statement.
+    /// When it is not such an answer, is too long, or does not have exactly one result for each statement.
     pub fn decode(json: &[u8], statements: usize) -> Result<Self, WireError> {
         let submitted: Self = parse(json, SUBMITTED_JSON_BYTES)?;
         let results = submitted.results.len();
@@ -441,7 +441,7 @@ impl Submitted {
 }
 
 impl Info {
-    /// Reads what a node says of a domain.
+    /// Reads what a node says about a domain.
     ///
     /// # Errors
     /// When it is not such an answer, or too long.

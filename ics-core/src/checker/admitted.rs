@@ -1,4 +1,4 @@
-//! Whether the log's home was to admit a statement: docs/calculus.md, section 1.
+//! Whether the log's home should have admitted a statement: docs/calculus.md, section 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -19,17 +19,18 @@ use crate::vocabulary::{Act, Attribute, Effect};
 
 static SCHEMA: OwnSchema = LazyLock::new(|| cedar::read(include_str!("../../../schemas/policy.cedarschema")));
 
-/// A statement where it is to be admitted.
+/// A statement at the point of its admission.
 struct Next<'a> {
     s: &'a Logged,
-    /// What was said before it of the same subject and of groups.
+    /// Earlier statements about the same subject and about groups.
     before: &'a [Logged],
     scene: Scene<'a>,
     judgement: Judgement<'a>,
 }
 
-/// Whether a statement was to be admitted, with `before` it in the log. `last` is when the entry before it was admitted;
-/// `unseen` says that it rests on a statement that is erased by now, so that only its form can be judged.
+/// Whether a statement should have been admitted, with `before` it in the log. `last` is when the preceding entry was
+/// admitted; `unseen` says that it rests on a statement that has been erased since, so that only its form can be
+/// judged.
 pub(super) fn is_admitted(scene: Scene<'_>, s: &Logged, last: Timestamp, unseen: bool) -> bool {
     let before = scene.statements;
     let is_again =
@@ -94,7 +95,7 @@ const fn counts(rule: Rule) -> bool {
     matches!(rule, Rule::Entitled | Rule::Block | Rule::Grant | Rule::Withdrawal)
 }
 
-/// Whether the time for which something is said has begun and is not over.
+/// Whether a time is within a statement's `from` and `until`.
 fn is_in_force(s: &Logged, at: Timestamp) -> bool {
     s.claims().from.is_none_or(|from| from <= at) && s.claims().until.is_none_or(|until| at < until)
 }
@@ -109,7 +110,7 @@ impl<'a> Next<'a> {
         it.said.subject_id() == self.s.subject_id()
     }
 
-    /// Introductions of the very subject that count and that it does not replace.
+    /// Introductions of the very subject that count and that the statement does not replace.
     fn introductions(&self) -> impl Iterator<Item = &'a Logged> {
         let all = self.judgement.judged.iter().filter(|it| counts(it.rule) && it.said.claims().act == Act::Identity);
         let kept = |it: &&Judged<'a>| self.is_about_it(it) && !self.s.claims().supersedes.contains(&it.said.id());
@@ -226,7 +227,7 @@ impl<'a> Next<'a> {
         )
     }
 
-    /// Rule 1.12: the grants that this domain has itself given, the earlier ones first.
+    /// Rule 1.12: the grants that this domain itself has given, in the order of the log.
     fn given_here(&self) -> Vec<&Judged<'a>> {
         let ending = naming(self.judgement.judged.iter().filter(|it| it.acts).map(|it| it.said));
         let mut given: Vec<(&Judged<'a>, Option<u64>)> = Vec::new();
@@ -258,7 +259,7 @@ impl<'a> Next<'a> {
             && !self.given_here().iter().any(gives_now)
     }
 
-    /// Rule 1.12: whether it lifts what others said, and not where it comes from.
+    /// Rule 1.12: whether it lifts a status that others gave, other than one from the domain that it comes from.
     fn lifts(&self) -> bool {
         let is_status = |s: &Logged| s.claims().act == Act::Status;
         let own = adopted_from(self.s);
@@ -303,7 +304,8 @@ impl<'a> Next<'a> {
             .is_some_and(|answer| answer.permits)
     }
 
-    /// What introductions agree on; of a group what it selects, and of an introduction what it says itself.
+    /// The attributes on which introductions agree; for a group what it selects, and for an introduction what it says
+    /// itself.
     fn known_attributes(&self) -> BTreeMap<Attribute, String> {
         let mut values: BTreeMap<Attribute, BTreeSet<&String>> = BTreeMap::new();
         for (attribute, value) in self.introductions().flat_map(|it| &it.claims().attributes) {

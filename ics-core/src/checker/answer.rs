@@ -48,14 +48,14 @@ impl<'a> Described<'a> {
         self.heard.iter().filter_map(|(heard, judgement)| Some((*heard, judgement.as_ref()?)))
     }
 
-    /// What counts, of an act, with its domain.
+    /// The statements of an act that count, each with its domain.
     fn counting(&self, act: Act) -> impl Iterator<Item = (&'a DomainName, &Judged<'a>)> {
         self.judgements()
             .flat_map(move |(heard, judgement)| judgement.counting(act).map(move |it| (&heard.origin.domain, it)))
     }
 
-    /// Rule 3.2: the kinds that domains say it is where somebody vouches for it; if nobody does whose role counts,
-    /// those that they say at all.
+    /// Rule 3.2: the kinds that domains state where somebody vouches for the thing in a role that counts; if nobody
+    /// does, all kinds that they state.
     fn kinds(&self, policy: &TrustDocument) -> BTreeSet<Kind> {
         let kind = |(heard, judgement): (&'a Heard, &Judgement<'a>)| {
             let own = || judgement.judged.iter().filter(|it| Some(it.said.subject_id()) == heard.id);
@@ -72,7 +72,8 @@ impl<'a> Described<'a> {
         all.into_iter().filter(|(_, vouched, _)| !is_vouched || *vouched).map(|(kind, ..)| kind).collect()
     }
 
-    /// The statuses that stand in each domain, each name once but for the most restrictive, which is first in its log.
+    /// The statuses that stand in each domain, one per name, except for the most restrictive, which is the first in its
+    /// log.
     fn statuses(&self) -> Vec<(&'a DomainName, &Judged<'a>)> {
         let mut all = Vec::new();
         for (heard, judgement) in self.judgements() {
@@ -85,7 +86,7 @@ impl<'a> Described<'a> {
         all
     }
 
-    /// Rule 3.1: the most restrictive that counts; among equals the first in the first domain.
+    /// Rule 3.1: the most restrictive that counts; among equals, the first in the first domain.
     fn status(&self, policy: &TrustDocument) -> Option<(Effect, String)> {
         let given = self.counting(Act::Status);
         let given: Vec<_> = given.filter(|(domain, it)| effect_of(it).blocks() || fills(policy, domain, it)).collect();
@@ -154,7 +155,7 @@ impl<'a> Described<'a> {
             .collect()
     }
 
-    /// Rule 3.4: what keeps the domains from telling.
+    /// Rule 3.4: what is missing for a decision.
     fn missing(&self, policy: &TrustDocument, at: Timestamp) -> impl Iterator<Item = Reason> {
         let is_unheard = |origin: &Origin| !self.heard.iter().any(|(heard, _)| heard.origin == *origin);
         let is_outdated = |(heard, judgement): (&Heard, &Judgement<'_>)| {
@@ -173,7 +174,7 @@ impl<'a> Described<'a> {
         .filter_map(|(is_so, reason)| is_so.then_some(reason))
     }
 
-    /// Rule 3.7: whether what was asked for is what the statements are about.
+    /// Rule 3.7: whether the statements are about what was asked for.
     pub(super) fn is_meant(&self) -> bool {
         let ids: BTreeSet<IdentityId> = self.heard.iter().filter_map(|(heard, _)| heard.id).collect();
         let Some(id) = ids.first() else { return true };
@@ -199,7 +200,7 @@ fn effect_of(it: &Judged<'_>) -> Effect {
     it.effect.unwrap_or(Effect::None)
 }
 
-/// Whether the role in which something is said counts of the domain.
+/// Whether the role in which something is said counts in the domain.
 fn fills(policy: &TrustDocument, domain: &DomainName, it: &Judged<'_>) -> bool {
     policy.roles.get(&it.said.claims().role).is_none_or(|domains| domains.contains(domain))
 }
@@ -208,7 +209,7 @@ fn saying(domain: &DomainName, it: &Judged<'_>, value: &str) -> Saying {
     Saying { value: value.to_owned(), domain: domain.clone(), index: it.said.index() }
 }
 
-/// Rule 3.5: how far each domain reaches, the older copy of two.
+/// Rule 3.5: how far each domain reaches; of two copies, the older one.
 pub(super) fn reach(both: &[Described<'_>], premises: &Premises) -> Vec<AsOf> {
     let mut lines: BTreeMap<&Origin, AsOf> = BTreeMap::new();
     for (heard, _) in both.iter().flat_map(|it| &it.heard) {

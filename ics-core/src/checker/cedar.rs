@@ -1,4 +1,4 @@
-//! Cedar rules, asked by the library alone: entities and requests are written as Cedar's own JSON.
+//! Cedar rules, evaluated by the library alone: entities and requests are written in Cedar's own JSON.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 use crate::limits;
 use crate::policy::check_bounds;
 
-/// A schema of this crate's own; what it names are the hierarchies of actions.
+/// A schema of this crate's own, from which the hierarchies of actions are read.
 pub(super) type OwnSchema = LazyLock<Option<Schema>>;
 
 pub(super) fn read(text: &str) -> Option<Schema> {
     Schema::from_cedarschema_str(text).ok().map(|(schema, _)| schema)
 }
 
-/// What rules answer: whether they permit it, and which of them decided. Absent if they could not be asked at all.
+/// The answer of rules: whether they permit it, and which of them decided. Absent if they could not be evaluated at
+/// all.
 pub(super) struct Answer {
     pub(super) permits: bool,
     pub(super) failed: bool,
@@ -45,7 +46,7 @@ fn uid_of(described: &Value) -> Option<EntityUid> {
     uid(part("type")?, part("id")?)
 }
 
-/// Asks rules.
+/// Evaluates rules.
 pub(super) fn ask(
     schema: &OwnSchema,
     rules: &str,
@@ -55,7 +56,7 @@ pub(super) fn ask(
     context: Value,
 ) -> Option<Answer> {
     let schema = schema.as_ref();
-    // Rules may come from anybody who shows a verdict, and the parser recurses.
+    // Rules may come from anybody who presents a verdict, and the parser recurses.
     check_bounds(rules).ok()?;
     let parsed: PolicySet = rules.parse().ok()?;
     if parsed.num_of_policies() > limits::POLICY_RULES {

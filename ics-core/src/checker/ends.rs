@@ -31,7 +31,7 @@ pub(super) fn end_of(thing: &IdentityId, naming: &Naming<'_>, grant: &Logged) ->
     of(naming, grant).find(|x| ends(x)).map(Logged::index)
 }
 
-/// Whether it is what is left of an erased statement that was this signer's, as its erasure says.
+/// Whether it is the remnant of a statement that this signer had made, according to its erasure.
 pub(super) fn was_of(s: &Logged, signer: &Fingerprint) -> bool {
     s.said_by().is_some_and(|by| by.signer == *signer)
 }
@@ -54,8 +54,8 @@ fn is_own(x: &Logged, s: &Logged) -> bool {
     by_the_same || was_of(s, &x.signer()) || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 
-/// Whether `x` names `s`, for a thing: what is said of a group ends where it was said, but a grant over a group ends for one
-/// member by what is said of this one.
+/// Whether `x` names `s`, for a thing: a statement about a group is ended by statements about that group, except that a
+/// statement about one member may end a grant over a group for that member.
 pub(super) fn names(thing: &IdentityId, x: &Logged, s: &Logged) -> bool {
     let of_the_same = x.subject_id() == s.subject_id();
     (of_the_same || act(s) == Act::Grant && x.subject_id() == *thing) && x.claims().supersedes.contains(&s.id())
@@ -74,12 +74,12 @@ pub(super) fn takes_back(x: &Logged, s: &Logged) -> bool {
     act(x) == Act::Withdrawal && act(s) != Act::Withdrawal && is_own(x, s)
 }
 
-/// Rule 2.4: what a statement replaces of its signer's own.
+/// Rule 2.4: which statements of its own signer a statement replaces.
 pub(super) fn replaces(x: &Logged, s: &Logged) -> bool {
     act(x) == act(s) && act(x) != Act::Withdrawal && is_own(x, s)
 }
 
-/// Rule 2.7: what a role may lift of others'.
+/// Rule 2.7: which statuses of others a role may lift.
 pub(super) fn may_lift(chain: &[(u64, Descriptor)], x: &Logged, s: &Logged) -> bool {
     let lifts = ruling(chain, x.index()).lifts.get(&x.claims().role);
     let status = s.claims().status.as_ref();

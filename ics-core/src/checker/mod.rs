@@ -1,13 +1,13 @@
-//! An independent checker: takes an answer with its derivation and everything that proves it, and accepts or rejects it.
+//! An independent checker: given an answer with its derivation and everything that proves it, accepts or rejects it.
 //!
-//! It is written from docs/calculus.md alone. Forms, proofs and signatures are read by the same code as everywhere;
-//! nothing of what decides is shared: not [`crate::record`], not [`crate::trust`], not the admission rule of
-//! [`crate::domain`], and of [`crate::policy`] only the bounds of rules before they are parsed. So an answer that it accepts
-//! was found twice, by two programs.
+//! It is written from docs/calculus.md alone. Forms, proofs and signatures are read by the same code as everywhere, but
+//! nothing that decides is shared: not [`crate::record`], not [`crate::trust`], not the admission rule of
+//! [`crate::domain`], and of [`crate::policy`] only the bounds that rules must meet before they are parsed. So an
+//! answer that it accepts was found twice, by two programs.
 //!
-//! What it cannot see is what the evidence leaves out: see [`crate::evidence`]. How many identities a name fits, and
-//! whether a copy is no longer shown all, the answerer says himself, and that he believes a home's time less than it says;
-//! all of these can only make his answer `unknown`.
+//! It cannot see what the evidence leaves out: see [`crate::evidence`]. Whoever answers also states some things that
+//! cannot be checked: how many identities a name fits, whether a copy is no longer shown everything, and that they
+//! believe a home's time only up to an earlier one. All of these can only make the answer `unknown`.
 
 mod admitted;
 mod answer;
@@ -36,20 +36,20 @@ use crate::vocabulary::DomainName;
 /// The version of the format of cases.
 pub const VERSION: u32 = 1;
 
-/// An answer with everything that it takes to check it: what was asked and when, by which trust policy, and the evidence.
+/// An answer with everything needed to check it: what was asked and when, the trust policy, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// The version of this format: [`VERSION`].
     pub version: u32,
-    /// What for.
+    /// The use that was asked about.
     #[serde(rename = "use")]
     pub usage: String,
     /// When it was asked.
     pub at: Timestamp,
     /// The thing.
     pub thing: Shown,
-    /// The one that it is to deal with.
+    /// The thing that it is to interact with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Shown>,
     /// The trust policy.
@@ -58,7 +58,7 @@ pub struct Case {
     pub verdict: Verdict,
 }
 
-/// A thing, and what shows what was heard of it.
+/// A thing, with the evidence for what was heard of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shown {
@@ -66,8 +66,8 @@ pub struct Shown {
     pub asked: String,
     /// How many identities it fitted.
     pub candidates: usize,
-    /// One piece of evidence for each domain that was heard. Where the domain says nothing of the thing, it holds the
-    /// domain's descriptors only.
+    /// One piece of evidence for each domain that was heard. If the domain says nothing about the thing, it holds only
+    /// the domain's descriptors.
     pub heard: Vec<Exhibit>,
 }
 
@@ -77,11 +77,12 @@ pub struct Shown {
 pub struct Exhibit {
     /// The evidence.
     pub evidence: Evidence,
-    /// Whether the copy that was asked is no longer shown all that the domain says of the thing.
+    /// Whether the copy that was asked is no longer shown everything that the domain says about the thing.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub withheld: bool,
-    /// As of when whoever answers counts it, where that is earlier than its home has signed: by his clock that time was
-    /// still to come when it reached him. The epoch where he believes no time of it.
+    /// The time as of which the answerer counts the evidence, if that is earlier than its home signed: by the
+    /// answerer's clock, the signed time was still in the future when it arrived. The epoch if the answerer believes
+    /// none of its times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub believed: Option<Timestamp>,
 }
@@ -95,10 +96,10 @@ pub enum Rejection {
     /// Not a case.
     #[error("this is not a case: {0}")]
     Json(String),
-    /// A format that this program does not know.
+    /// A format version that this program does not know.
     #[error("the case has version {0}; this program knows version {known}", known = VERSION)]
     Version(u32),
-    /// It holds words.
+    /// It contains reasons in words.
     #[error("the case gives reasons in words, which cannot be checked: leave them out")]
     Words,
     /// A piece of evidence proves nothing.
@@ -106,10 +107,10 @@ pub enum Rejection {
     Evidence {
         /// The domain that it names.
         domain: DomainName,
-        /// Why.
+        /// Why it is refused.
         refusal: Box<EvidenceRefusal>,
     },
-    /// More than [`limits::CASE_ENTRIES`] from one domain.
+    /// More than [`limits::CASE_ENTRIES`] entries from one domain.
     #[error("{domain} says so much of it that the evidence has {entries} entries; of a case {max} at most are checked",
         max = limits::CASE_ENTRIES)]
     Entries {
@@ -134,7 +135,7 @@ pub enum Rejection {
         /// What became of it.
         rule: Rule,
     },
-    /// The derivation has a step for which nothing is shown, or in the wrong place.
+    /// The derivation has a step for which there is no evidence, or one in the wrong place.
     #[error("the derivation has a step for entry {index} of {domain}, which is not shown, or not there")]
     Unfounded {
         /// The domain.
@@ -142,33 +143,33 @@ pub enum Rejection {
         /// The entry.
         index: u64,
     },
-    /// A step says something else than its statement, or what follows from the rules.
+    /// A step differs from its statement, or from what follows from the rules.
     #[error("entry {index} of {domain}: the derivation says {said} of its {what}, the rules and the evidence {found}")]
     Step {
         /// The domain.
         domain: DomainName,
         /// The entry.
         index: u64,
-        /// Of what.
+        /// The property that differs.
         what: &'static str,
         /// What the derivation says.
         said: String,
-        /// What follows.
+        /// What follows from the rules.
         found: String,
     },
-    /// The answer is another one.
+    /// The answer differs from what follows from the rules.
     #[error("the answer says {said} for its {what}; by the rules it is {found}")]
     Answer {
-        /// Of what.
+        /// The property that differs.
         what: &'static str,
-        /// What it says.
+        /// What the answer says.
         said: String,
-        /// What follows.
+        /// What follows from the rules.
         found: String,
     },
 }
 
-/// What is to be answered, with all that is proven.
+/// What is to be answered, with everything that is proven.
 #[derive(Debug, Clone)]
 pub(crate) struct Premises {
     pub(crate) usage: String,
@@ -286,13 +287,13 @@ fn equal<T: PartialEq + core::fmt::Debug>(what: &'static str, said: &T, found: &
     Err(Rejection::Answer { what, said: excerpt(&format!("{said:?}")), found: excerpt(&format!("{found:?}")) })
 }
 
-/// Every statement has its step, in the order of things, domains and logs, and every step its statement.
+/// Checks that every statement has its step, in the order of things, domains and logs, and every step its statement.
 fn check_steps(verdict: &Verdict, both: &[Described<'_>]) -> Result<(), Rejection> {
     let mut steps = verdict.derivation.iter().peekable();
     for described in both {
         for (heard, judgement) in &described.heard {
             let Some(judgement) = judgement else { continue };
-            // A list of statements is bounded, and so is what it says of those without effect.
+            // The list of statements is bounded, and so are the steps for those without effect.
             let may_omit = judgement.judged.len() > limits::RECORD_STATEMENTS;
             for it in &judgement.judged {
                 let is_it = |step: &&Step| {
@@ -315,7 +316,7 @@ fn check_steps(verdict: &Verdict, both: &[Described<'_>]) -> Result<(), Rejectio
     }
 }
 
-/// A step beside its statement.
+/// A step together with its statement.
 struct Checked<'a> {
     step: &'a Step,
     it: &'a Judged<'a>,
@@ -353,7 +354,7 @@ impl Checked<'_> {
         self.judgement.judged.iter().find(|it| it.said.id() == id)
     }
 
-    /// The right that is named is one, or there is none at all.
+    /// Whether the entitlement that the step names is one, or it names none and there is none.
     fn is_entitled(&self) -> bool {
         match self.step.entitled_by {
             None => !self.judgement.is_entitled_somehow(self.it.said),
@@ -364,7 +365,7 @@ impl Checked<'_> {
         }
     }
 
-    /// What is named as its end could end it; and what ended by another names that one.
+    /// Whether the statement named as the end could end it; a statement that another one ended must name that one.
     fn is_ended(&self) -> bool {
         let is_over = self.it.said.claims().until.is_some_and(|until| until <= self.judgement.at());
         let ends = match self.it.rule {

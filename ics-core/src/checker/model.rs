@@ -1,6 +1,7 @@
-//! A model of what may be said of one device by those who may and those who may not, small enough that every order of
-//! statements is tried: that a block stays until somebody ends it who may, and that nothing is permitted for which nobody
-//! answers. With the rules as they are both hold in every state; with any one of them broken the search finds a way.
+//! A model of what may be said about one device by those who are entitled and those who are not, small enough that
+//! every order of statements is tried. A block stays until somebody entitled ends it, and nothing is permitted for
+//! which nobody answers. With the rules as they are, both hold in every state; with any one of them broken, the search
+//! finds a counterexample.
 
 use std::sync::LazyLock;
 
@@ -11,7 +12,7 @@ use crate::record::{Logged, resolve};
 use crate::samples::*;
 use crate::vocabulary::{Act, Effect};
 
-/// Every order of so many statements is tried.
+/// Every order of this many statements is tried.
 #[derive(Debug, Clone, Copy)]
 struct Orders {
     statements: usize,
@@ -24,27 +25,27 @@ enum Broken {
     Nothing,
     /// The newest status wins instead of the most restrictive.
     NewestWins,
-    /// Whoever names a statement ends it.
+    /// Any statement ends those that it names.
     AnybodyEnds,
-    /// Whoever speaks is heard, in whatever role.
+    /// Every statement counts, in whatever role.
     AnybodyCounts,
-    /// What was said in a role that is lost since goes on to vouch.
+    /// A statement made in a role that was lost since continues to vouch.
     RolesStay,
 }
 
 const STAYS: &str = "a block stays until somebody ends it who may";
 const VOUCHED: &str = "nobody is vouched for by strangers";
 
-/// Something that is said next.
+/// The next statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Said {
     /// The manufacturer introduces the device.
     Introduction,
-    /// A stranger does.
+    /// A stranger introduces it.
     FalseIntroduction,
     /// The manufacturer makes the buyer its owner.
     Sale,
-    /// The manufacturer takes back what he said first.
+    /// The manufacturer takes back their first statement.
     TakenBack,
     /// The maintainer puts it into use.
     InUse,
@@ -52,7 +53,7 @@ enum Said {
     Suspended,
     /// The maintainer says that it is stolen.
     Stolen,
-    /// Somebody puts it into use, and names the first block.
+    /// Somebody puts it into use, naming the first block in `supersedes`.
     Lifted(By),
 }
 
@@ -67,17 +68,17 @@ enum By {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
     log: Vec<Said>,
-    /// What of it the home was not to admit.
+    /// Which of these the home should not have admitted.
     refused: Vec<bool>,
     is_blocked: bool,
     /// A block has gone that nobody entitled has ended.
     unblocked: bool,
-    /// Its use is permitted, and nobody vouches for it who may.
+    /// Its use is permitted, although nobody entitled vouches for it.
     unfounded: bool,
 }
 
 static DOMAIN: LazyLock<Domain> = LazyLock::new(domain);
-/// Where the stranger and the buyer have every role.
+/// A domain where the stranger and the buyer have every role.
 static OPEN: LazyLock<Domain> = LazyLock::new(|| {
     changed(0, |next| next.roles.values_mut().for_each(|spec| spec.signers.extend([STRANGER, BUYER])))
 });
@@ -109,8 +110,8 @@ fn draft(log: &[Said], n: usize) -> Draft {
     }
 }
 
-/// Whether the last that is said may end the first block: by its own signer, or by an owner where it is a suspension. Read
-/// from docs/calculus.md, and from nothing that decides.
+/// Whether the last statement may end the first block: as its signer's own, or as an owner's if the block is a
+/// suspension. Read from docs/calculus.md, using no code that decides.
 fn may_end(log: &[Said]) -> bool {
     let Some((last, before)) = log.split_last() else { return false };
     let Some(block) = first_block(before) else { return false };
@@ -128,7 +129,7 @@ fn may_end(log: &[Said]) -> bool {
     }
 }
 
-/// Whether somebody vouches for it who may, by what was said alone.
+/// Whether somebody entitled vouches for it, from the statements alone.
 fn is_vouched(log: &[Said]) -> bool {
     log.iter().enumerate().any(|(n, said)| {
         *said == Said::Introduction
@@ -144,7 +145,7 @@ impl Orders {
         if self.broken == Broken::AnybodyCounts { &OPEN } else { &DOMAIN }
     }
 
-    /// What the log holds of the drafts.
+    /// What the log holds of these drafts.
     fn logged(self, log: &[Said], refused: &[bool]) -> Vec<Logged> {
         let mut drafts: Vec<Draft> = (0..log.len()).map(|n| draft(log, n)).collect();
         match self.broken {
@@ -159,7 +160,7 @@ impl Orders {
         drafts.into_iter().map(|draft| if is_refused(&draft) { draft.refused().log() } else { draft.log() }).collect()
     }
 
-    /// Whether the home admits the last that is said.
+    /// Whether the home admits the last statement.
     fn admits(self, log: &[Said], refused: &[bool]) -> bool {
         let (last, before) = (log.len() - 1, &log[..log.len() - 1]);
         let about = self.logged(before, refused);

@@ -6,7 +6,7 @@ use super::{Case, Heard, Premises, Shown, Sought};
 use crate::time::Timestamp;
 use crate::trust::Verdict;
 
-/// Everything that a change may make of a text, by the name of the member that it stands in.
+/// All mutations of a text, by the name of its member.
 fn others(name: &str, text: &str) -> Vec<String> {
     let words = |all: &str| all.split(' ').filter(|word| *word != text).map(str::to_owned).collect();
     let flipped = || {
@@ -64,11 +64,11 @@ fn changed(name: &str, value: &Value) -> Vec<Value> {
                 all.extend(changed(name, item).into_iter().map(|other| with(&|items| items[n] = other.clone())));
                 all.push(with(&|items| drop(items.remove(n))));
                 all.push(with(&|items| items.insert(n, item.clone())));
-                // The order of what contradicts each other says nothing.
+                // The order of contradicting values makes no difference.
                 if n > 0 && !matches!(name, "conflicts" | "said") {
                     all.push(with(&|items| items.swap(n - 1, n)));
                 }
-                // Another's signature.
+                // Another signer's statement.
                 if n > 0 && item.get("signer").is_some() {
                     all.push(with(&|items| {
                         let (one, two) = (items[n - 1]["signer"].clone(), items[n]["signer"].clone());
@@ -101,7 +101,7 @@ fn changed(name: &str, value: &Value) -> Vec<Value> {
     }
 }
 
-/// Members that a step or a verdict may have and this one has not.
+/// Members that a step or a verdict may have, but this one lacks.
 fn added(members: &serde_json::Map<String, Value>) -> Vec<(&'static str, Value)> {
     let time = "2026-01-12T13:46:40Z";
     let more = if members.contains_key("statement") {
@@ -132,14 +132,14 @@ fn added(members: &serde_json::Map<String, Value>) -> Vec<(&'static str, Value)>
     more.into_iter().filter(|(key, value)| !members.contains_key(*key) && !value.is_null()).collect()
 }
 
-/// All verdicts that say something else in one place.
+/// All verdicts that differ in one place.
 pub(crate) fn mutants(verdict: &Verdict) -> Vec<Verdict> {
     let json = serde_json::to_value(verdict).expect("JSON");
     let read = changed("", &json).into_iter().filter_map(|value| serde_json::from_value::<Verdict>(value).ok());
     read.filter(|other| other != verdict).collect()
 }
 
-/// What a case is checked against, its proofs and signatures verified: for many verdicts at once.
+/// The premises against which a case is checked, with proofs and signatures verified, to be used for many verdicts.
 pub(crate) fn premises(case: &Case) -> Premises {
     let sought = |shown: &Shown| {
         let opened = shown.heard.iter().map(|it| Heard::open(it, case.at).expect("good evidence"));

@@ -1,4 +1,5 @@
-//! From evidence to premises: proofs, signatures and the order of the log; and which statements were to be admitted.
+//! From evidence to premises: checks proofs, signatures and the order of the log, and which statements were to be
+//! admitted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,39 +20,39 @@ use crate::record::Logged;
 use crate::statement::{Body, SignedErasure, verify};
 use crate::time::Timestamp;
 
-/// What is proven of one domain, and of what it says about one thing.
+/// What is proven about one domain and what it says about one thing.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
     pub(crate) origin: Origin,
     pub(crate) size: u64,
     pub(crate) root: Hash,
-    /// When its home last confirmed that there are no more entries, as far as whoever answers believes that.
+    /// When its home last confirmed that there are no more entries, as far as the answerer believes that.
     pub(crate) as_of: Timestamp,
     /// Its descriptors with their indices; never empty.
     pub(crate) chain: Vec<(u64, Descriptor)>,
-    /// What the statements are about; absent where nothing is said.
+    /// What the statements are about; absent if nothing is said.
     pub(crate) id: Option<IdentityId>,
-    /// By index; what was not to be admitted is marked so.
+    /// By index; what should not have been admitted is marked as refused.
     pub(crate) statements: Vec<Logged>,
     /// The first User ID of each certificate.
     pub(crate) names: BTreeMap<Fingerprint, String>,
-    /// When the statements were judged, where that was not when the answer was given.
+    /// When the statements were judged, if not when the answer was given.
     pub(crate) judged_at: Option<Timestamp>,
     pub(crate) withheld: bool,
 }
 
-/// What the log has told so far.
+/// What the log has held so far.
 struct Reading {
     chain: Vec<(u64, Descriptor)>,
     certificates: BTreeMap<Fingerprint, Certificate>,
     statements: Vec<Logged>,
-    /// Where each erased statement stood, and its erasure stands.
+    /// For each erased statement, its index and that of its erasure.
     erased: Vec<(IdentityId, u64, u64)>,
     last: Timestamp,
 }
 
 impl Heard {
-    /// Opens evidence for an answer of a time; without statements it shows no more than how far the domain reaches.
+    /// Opens evidence for an answer at a time; without statements it only shows how far the domain reaches.
     pub(super) fn open(exhibit: &Exhibit, at: Timestamp) -> Result<Self, Rejection> {
         let Exhibit { evidence, withheld, believed } = exhibit;
         if evidence.entries.len() > limits::CASE_ENTRIES {
@@ -98,8 +99,8 @@ impl Heard {
     }
 }
 
-/// Rule 3.5: whoever answers may believe less than the home has signed, and never a time that is not to be believed. So he
-/// can say that its news is older than it is, not that it is newer.
+/// Rule 3.5: the answerer may believe an earlier time than the home has signed, but never one that is not to be
+/// believed. So they can make the news older than it is, never newer.
 fn counted(signed: Timestamp, believed: Option<Timestamp>, at: Timestamp) -> Timestamp {
     let Some(believed) = believed else { return signed };
     signed.believed_at(at).map(|time| time.min(believed)).unwrap_or_default()
@@ -109,7 +110,7 @@ fn named((primary, certificate): (&Fingerprint, &Certificate)) -> Option<(Finger
     Some((*primary, certificate.user_ids().first()?.clone()))
 }
 
-/// The time for which a signer's key must be good: that of the first admission that the header proves.
+/// The time at which a signer's key must be good: that of the first admission that the header proves.
 fn signed_under(header: &Header) -> Result<Timestamp, EntryFault> {
     match &header.source {
         Some(Source { header, .. }) => Ok(Header::decode(header)?.admitted_at),
@@ -148,7 +149,7 @@ impl Reading {
         Ok(())
     }
 
-    /// A certificate grows, and no key is in two of them.
+    /// Takes a certificate: it may only grow, and no key may be in two certificates.
     fn take_certificate(&mut self, certificate: &Certificate, header: &Header) -> Result<(), EntryFault> {
         let primary = certificate.primary();
         let keys: BTreeSet<Fingerprint> = certificate.keys().collect();
@@ -167,7 +168,7 @@ impl Reading {
         Ok(())
     }
 
-    /// What its owners erased in this log, for it, and in time.
+    /// Takes an erasure by the owners of this domain, made for this log and in time.
     fn take_erasure(&mut self, index: u64, header: &Header, signed: &SignedErasure) -> Result<(), EntryFault> {
         let descriptor = ruling(&self.chain, index);
         descriptor.require_owners(signed)?;

@@ -1,7 +1,6 @@
-//! What becomes of each statement in one domain: the rules of docs/calculus.md, section 2, one after the other.
+//! What becomes of each statement in one domain: the rules of docs/calculus.md, section 2, in order.
 //!
-//! Written from that text, over plain lists: it is meant to be read beside it. Nothing of what decides elsewhere is used
-//! here.
+//! Written from that text, over plain lists, to be read beside it. No code that decides elsewhere is used here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +18,10 @@ use crate::vocabulary::{Act, Attribute, Effect, Role};
 pub(super) struct Scene<'a> {
     /// The descriptors, each with the index of its entry, in the order of the log.
     pub(super) chain: &'a [(u64, Descriptor)],
-    /// Statements about the thing and about groups, by index. Those that were not admitted are marked so.
+    /// Statements about the thing and about groups, by index. Those that were not admitted are marked as refused.
     pub(super) statements: &'a [Logged],
     pub(super) thing: IdentityId,
-    /// Only what stands before this index is there.
+    /// Only entries before this index are considered.
     pub(super) before: u64,
     pub(super) at: Timestamp,
 }
@@ -32,13 +31,13 @@ pub(super) struct Judged<'a> {
     pub(super) said: &'a Logged,
     pub(super) rule: Rule,
     pub(super) effect: Option<Effect>,
-    /// Whether what it names ends by it.
+    /// Whether what it names in `supersedes` ends by it.
     pub(super) acts: bool,
-    /// Whether it is what is left of an erased statement, and what that had ended stays so.
+    /// Whether it is a remnant, and what the erased statement had ended stays ended.
     keeps_ended: bool,
 }
 
-/// What became of all of them, with what is needed to check the reasons that somebody gives for it.
+/// What became of all statements, with what is needed to check the reasons given for it.
 pub(super) struct Judgement<'a> {
     pub(super) judged: Vec<Judged<'a>>,
     scene: Scene<'a>,
@@ -53,7 +52,7 @@ pub(super) struct Judgement<'a> {
 struct Told {
     groups: BTreeSet<[u8; 32]>,
     values: BTreeMap<Attribute, BTreeSet<String>>,
-    /// What erasures restate, which contradicts.
+    /// Values restated by erasures, which contradict others.
     gone: Vec<(Attribute, String)>,
 }
 
@@ -64,15 +63,15 @@ struct Work<'a> {
     rules: Vec<Option<Rule>>,
     /// Whether it is in force and not taken back: then what it names ends by it.
     acts: Vec<bool>,
-    /// Whether it is what is left of an erased statement, and what that had ended stays so.
+    /// Whether it is a remnant, and what the erased statement had ended stays ended.
     keeps_ended: Vec<bool>,
-    /// Whether it surely belongs to what is said of the thing, and whether it may.
+    /// Whether it surely concerns the thing, and whether it may.
     belongs: Vec<(bool, bool)>,
     covers: Vec<(bool, bool)>,
 }
 
 impl<'a> Scene<'a> {
-    /// The descriptor that rules at this place of the log.
+    /// The descriptor in force at this place of the log.
     pub(super) fn descriptor(&self) -> &'a Descriptor {
         ruling(self.chain, self.before)
     }
@@ -86,8 +85,8 @@ impl<'a> Scene<'a> {
         self.holds(self.before, signer, role)
     }
 
-    /// What the status does: as the descriptor says here, or as it said when the statement was admitted, or as its erasure
-    /// says.
+    /// The effect of the status: as the descriptor says here, or as it said when the statement was admitted, or as its
+    /// erasure says.
     pub(super) fn effect(&self, s: &Logged) -> Option<Effect> {
         let status = s.claims().status.as_ref()?;
         let kind = s.subject().kind();
@@ -95,8 +94,8 @@ impl<'a> Scene<'a> {
         self.descriptor().effect(status, kind).or_else(then).or_else(|| s.restated_effect())
     }
 
-    /// Whether a signer is declared compromised at the place of a statement, here or where it was adopted from: of an erased
-    /// one as its erasure names them. What it does not name, the owners say together.
+    /// Whether the signer is declared compromised at the place of a statement, here or where it was adopted from; for a
+    /// remnant, the signer and place that its erasure names. What names nobody is the owners' common word.
     pub(super) fn is_compromised(&self, s: &Logged) -> bool {
         let own = &self.descriptor().domain;
         let (signer, at, source) = match s.said_by() {
@@ -111,8 +110,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Whether something begins later: of what is left of an erased statement, what had not begun by the log's time when it
-    /// was erased.
+    /// Whether something begins later. For a remnant that is what had not begun by the log's time when it was erased.
     fn is_to_come(&self, s: &Logged) -> bool {
         let begins_after = |at: Timestamp| s.claims().from.is_some_and(|from| at < from);
         begins_after(self.at) && (!s.is_erased() || begins_after(s.admitted_at()))
@@ -159,7 +157,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The descriptor that rules the entry at an index: the last one before it.
+/// The descriptor that governs the entry at an index: the last one before it.
 pub(super) fn ruling(chain: &[(u64, Descriptor)], index: u64) -> &Descriptor {
     let before = chain.iter().rev().find(|(at, _)| *at < index);
     #[expect(clippy::expect_used, reason = "a chain begins with entry 0: whoever makes one has seen to that")]
@@ -176,13 +174,13 @@ impl<'a> Work<'a> {
         self.rules.get(i).is_some_and(Option::is_none)
     }
 
-    /// Neither a withdrawal nor a block for ever ends by another statement.
+    /// Whether another statement can end it: neither a withdrawal nor a block for ever can be ended.
     fn can_end(&self, i: usize) -> bool {
         let ends = |s: &&Logged| act(s) != Act::Withdrawal && self.scene.effect(s) != Some(Effect::BlocksForEver);
         self.stands(i) && self.all.get(i).is_some_and(ends)
     }
 
-    /// Those that end by `x`, for each `x` that `may`, get this rule; all at once.
+    /// Gives this rule to the statements that end by `x`, for each `x` that `may`; all at once.
     fn end(&mut self, rule: Rule, may: impl Fn(&Self, usize) -> bool, ends: impl Fn(&Logged, &Logged) -> bool) {
         let enders = self.naming(|i| may(self, i));
         let thing = self.scene.thing;
@@ -195,7 +193,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Which are in force and not taken back (2.3), whatever else ends them; and of which erased ones 2.2 holds.
+    /// Which are in force and not taken back (2.3), whatever else ends them; and for which remnants 2.2 holds.
     fn find_acting(&mut self) {
         let (thing, in_force) = (self.scene.thing, self.naming(|i| self.stands(i)));
         let is_taken_back = |s: &Logged| of(&in_force, s).any(|w| names(&thing, w, s) && takes_back(w, s));
@@ -246,7 +244,8 @@ impl<'a> Work<'a> {
         live.filter_map(|(_, s)| s.grant()).map(|grant| (grant.grantee, grant.role.clone())).collect()
     }
 
-    /// Rule 2.5: to which groups the thing surely belongs, and to which it may. What a group selects `next` says, too.
+    /// Rule 2.5: to which groups the thing surely belongs, and to which it may. What a group selects, `next` says as
+    /// well.
     fn find_groups(&mut self, next: Option<&'a Logged>) {
         let (mut sure, mut feared) = (Told::default(), Told::default());
         let own = self.all.iter().chain(&next).find(|s| s.subject_id() == self.scene.thing).map(|s| s.subject());
@@ -287,7 +286,7 @@ impl<'a> Work<'a> {
             .collect();
     }
 
-    /// Rule 2.6: whose role covered the thing when his statement was admitted, surely and perhaps.
+    /// Rule 2.6: whose role covered the thing when the statement was admitted, surely and perhaps.
     fn find_covered(&mut self) {
         let thing = self.scene.thing;
         let ending = self.naming(|i| self.is_direct(i) && self.acts(i));
@@ -322,7 +321,7 @@ impl<'a> Work<'a> {
         self.end(Rule::Replaced, lifter, |x, s| may_lift(chain, x, s));
     }
 
-    /// Rules 2.8 and 2.9, and who is concerned at all.
+    /// Rules 2.8 and 2.9, and which statements concern the thing at all.
     fn finish(self, granted: BTreeSet<(Fingerprint, Role)>) -> Judgement<'a> {
         let scene = self.scene;
         let has_role = |s: &Logged| {
@@ -373,7 +372,7 @@ impl Told {
         }
     }
 
-    /// Whether the thing is told to be in a group: by its name, or by having all that it selects.
+    /// Whether the thing is said to be in a group: by the group's id, or by having everything that it selects.
     fn has(&self, id: &[u8; 32], group: &Group, is_agreed: bool) -> bool {
         let has = |(attribute, value): (&Attribute, &String)| {
             let values = self.values.get(attribute);
@@ -400,12 +399,12 @@ impl<'a> Judgement<'a> {
         by_descriptor.map(|(role, _)| role.clone()).chain(by_grant.map(|(_, role)| role.clone())).collect()
     }
 
-    /// What counts, of an act.
+    /// The statements of an act that count.
     pub(super) fn counting(&self, of: Act) -> impl Iterator<Item = &Judged<'a>> {
         self.judged.iter().filter(move |it| matches!(it.rule, Rule::Entitled | Rule::Block) && act(it.said) == of)
     }
 
-    /// Whether the statement that is said to have ended another one could.
+    /// Whether the statement that is said to have ended another one could have done so.
     pub(super) fn is_ended_by(&self, it: &Judged<'_>, x: &Logged) -> bool {
         let ends = match it.rule {
             Rule::Withdrawn => takes_back(x, it.said),
@@ -420,7 +419,7 @@ impl<'a> Judgement<'a> {
         names(&self.scene.thing, x, it.said) && ends && acts
     }
 
-    /// Whether the descriptor now, or else when it was admitted, gives a signer his role.
+    /// Whether the descriptor now, or else the one when it was admitted, gives a signer their role.
     pub(super) fn is_described(&self, s: &Logged, version: u64) -> bool {
         let (now, then) = (self.scene.descriptor(), ruling(self.scene.chain, s.index()));
         let role = &s.claims().role;
@@ -428,7 +427,7 @@ impl<'a> Judgement<'a> {
             || then.version == version && self.scene.holds(s.index(), &s.signer(), role) && !self.has_role(s)
     }
 
-    /// Whether a grant gives a signer his role: one that holds now, or else one from before his statement.
+    /// Whether a grant gives a signer their role: one that holds now, or else one from before the statement.
     pub(super) fn is_granted(&self, s: &Logged, grant: &Judged<'_>) -> bool {
         let gives = gives(grant.said, &s.signer(), &s.claims().role);
         let gave = !matches!(grant.rule, Rule::Refused | Rule::Compromised) && grant.said.index() < s.index();
@@ -441,14 +440,14 @@ impl<'a> Judgement<'a> {
         self.roles_of(&s.signer()).contains(&s.claims().role)
     }
 
-    /// Whether anything that is known here gives a signer his role.
+    /// Whether anything known here gives a signer their role.
     pub(super) fn is_entitled_somehow(&self, s: &Logged) -> bool {
         let held = self.scene.holds(s.index(), &s.signer(), &s.claims().role);
         let described = held || self.scene.holds_now(&s.signer(), &s.claims().role);
         described || self.judged.iter().any(|grant| self.is_granted(s, grant))
     }
 
-    /// When the first of them begins or ends by itself, after this time.
+    /// When, after this time, the first of them begins or ends by itself.
     pub(super) fn changes_at(&self) -> Option<Timestamp> {
         let for_good = |rule: Rule| matches!(rule, Rule::Refused | Rule::Compromised | Rule::Lifted);
         let claims = self.judged.iter().filter(|it| !for_good(it.rule)).map(|it| it.said.claims());

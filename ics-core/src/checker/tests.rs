@@ -1,4 +1,4 @@
-//! Every verdict about whatever is said is found twice, and none that was changed passes.
+//! Every verdict, whatever statements it rests on, is found twice, and none that was changed passes.
 
 mod elsewhere;
 mod erased;
@@ -42,7 +42,7 @@ when { context.use == "sell" && principal.labels.contains("checked") };
 "#;
 const ID: &str = "dddddddddddddddddddddddddddddddddddddddd";
 const USES: [&str; 4] = ["operate", "install", "rollback", "sell"];
-/// The roles in which labels count where a policy names none.
+/// The roles in which labels count if a policy names none.
 const LABELLING: [&str; 1] = ["certification-body"];
 
 /// What one domain says, and how old the news of it is.
@@ -62,15 +62,15 @@ fn origin(number: usize) -> Origin {
     Origin { domain: word(&format!("d{number}.example")), entry0: [0; 32] }
 }
 
-/// By which the first domain counts, and by which the first two do.
+/// Policies under which the first domain counts, and the first two.
 static POLICIES: LazyLock<[TrustPolicy; 2]> =
     LazyLock::new(|| [1, 2].map(|counting| policy(counting, &[], &LABELLING)));
-/// By which the first two count, and each role of the first one alone.
+/// A policy under which the first two domains count, but each role only in the first one.
 static BOUND: LazyLock<TrustPolicy> = LazyLock::new(|| {
     let roles = ["manufacturer", "maintainer", "certification-body", "security-controller", "owner"];
     policy(2, &roles, &LABELLING)
 });
-/// By which the first two count, and labels of others than those who certify.
+/// A policy under which the first two domains count, and labels in other roles than that of the certification body.
 static LABELLED: LazyLock<TrustPolicy> = LazyLock::new(|| policy(2, &[], &["maintainer", "owner"]));
 
 fn policy(counting: usize, bound: &[&str], labelling: &[&str]) -> TrustPolicy {
@@ -106,7 +106,7 @@ impl Says {
     }
 }
 
-/// What is answered about the device, and what the answer is checked against; the first `counting` domains count.
+/// The answer about the device, and what it is checked against; the first `counting` domains count.
 fn asked(usage: &str, all: &[Says], counting: usize) -> (Verdict, Premises) {
     asked_by(&POLICIES[counting - 1], usage, all)
 }
@@ -127,7 +127,8 @@ fn asked_by(policy: &TrustPolicy, usage: &str, all: &[Says]) -> (Verdict, Premis
     (given, premises)
 }
 
-/// The answer by docs/calculus.md, sections 2 and 3, read as slowly as they are written; labels count in these roles.
+/// The answer by docs/calculus.md, sections 2 and 3, computed as literally as they are written; labels count in these
+/// roles.
 fn specified(usage: &str, all: &[Says], labelling: &[&str]) -> (Outcome, Reason) {
     let logged: Vec<Vec<Logged>> = all.iter().map(|it| it.drafts.iter().cloned().map(Draft::log).collect()).collect();
     let domains: Vec<Specification<'_>> =
@@ -165,7 +166,7 @@ fn specified(usage: &str, all: &[Says], labelling: &[&str]) -> (Outcome, Reason)
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Soundness: nothing is allowed, denied or unknown but by the rules, and the checker finds the same.
+    /// Soundness: nothing is allowed, denied or unknown except by the rules, and the checker agrees.
     #[test]
     fn a_verdict_is_what_the_rules_say(all in vec(says(), 1..3), usage in 0..USES.len()) {
         let (given, premises) = asked(USES[usage], &all, all.len());
@@ -173,7 +174,7 @@ proptest! {
         prop_assert_eq!((given.outcome, given.reason), specified(USES[usage], &all, &LABELLING));
     }
 
-    /// In a role in which the policy takes no labels nobody can label anything.
+    /// Labels in roles that the policy does not name have no effect.
     #[test]
     fn labels_count_in_the_roles_that_the_policy_names(all in vec(says(), 2)) {
         let (given, premises) = asked_by(&LABELLED, "sell", &all);
@@ -196,7 +197,7 @@ proptest! {
         prop_assert_eq!(given, again);
     }
 
-    /// What is said in domains that do not count changes nothing but their mention.
+    /// Statements in domains that do not count change nothing, except that these domains are mentioned.
     #[test]
     fn what_is_said_outside_of_the_policy_changes_nothing(counting in says(), other in says()) {
         let (without, _) = asked("operate", core::slice::from_ref(&counting), 1);
@@ -206,7 +207,7 @@ proptest! {
         prop_assert_eq!(Verdict { ignored: BTreeSet::new(), ..with }, without);
     }
 
-    /// In a role that counts of one domain another one permits nothing; it blocks whatever it likes.
+    /// In a role that counts only in one domain, another domain permits nothing, but can block anything.
     #[test]
     fn nobody_permits_in_a_role_that_counts_of_another_domain(all in vec(says(), 2), usage in 0..USES.len()) {
         let (bound, premises) = asked_by(&BOUND, USES[usage], &all);
@@ -216,13 +217,13 @@ proptest! {
         prop_assert_eq!(bound.reason == Reason::Blocked, free.reason == Reason::Blocked);
     }
 
-    /// What strangers say, who have no role by anybody, changes nothing that counts.
+    /// Statements of strangers, who have no role at all, change nothing that counts.
     #[test]
     fn strangers_change_nothing(it in says(), more in vec(drafts(0), 1..6)) {
         let mut with = it.clone();
         for (n, draft) in (100..).zip(more) {
             let stranger = crate::identity::Fingerprint::V4([0x77; 20]);
-            // A log takes nothing from them; were it to, nothing would come of it.
+            // A log admits nothing from them; if it did, it would have no effect.
             let mut draft = draft.with(|said| said.id = id(n)).by(stranger).refused();
             draft.index = n;
             with.drafts.push(draft);
@@ -233,7 +234,7 @@ proptest! {
         prop_assert_eq!((after.outcome, after.reason, after.thing), (before.outcome, before.reason, before.thing));
     }
 
-    /// A block stays under whatever more is said, unless somebody ends it who may.
+    /// A block stands whatever else is said, unless somebody entitled ends it.
     #[test]
     fn a_blocked_thing_stays_denied(it in says(), second in says(), more in vec(drafts(0), 1..6)) {
         let (before, _) = asked("operate", &[it.clone(), second.clone()], 2);
@@ -241,7 +242,7 @@ proptest! {
         let blocks: BTreeSet<_> = it.drafts.iter().map(|draft| draft.said.id).collect();
         let mut with = it;
         for (n, draft) in (100..).zip(more) {
-            // Nothing that names what stands: only that could end it.
+            // Nothing that names a standing block, since only that could end it.
             let mut draft = draft.with(|said| {
                 said.id = id(n);
                 said.claims.supersedes.retain(|named| !blocks.contains(named));
@@ -278,7 +279,7 @@ fn no_changed_verdict_passes() {
     assert!(rejected > 6_000, "{rejected} mutants are few");
 }
 
-/// The checks can fail: an evaluator that breaks a rule is found out, whichever rule it is.
+/// The checks can fail: an evaluator that breaks a rule is detected, whichever rule it is.
 #[test]
 fn a_broken_rule_is_found() {
     type Break = fn(&mut Says);
@@ -318,7 +319,7 @@ fn a_broken_rule_is_found() {
     }
 }
 
-/// What becomes of the last draft as the next entry behind the others, by both programs alike.
+/// What becomes of the last draft as the next entry after the others, according to both programs.
 fn decided(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (last, before) = drafts.split_last().expect("a statement to check");
     let before: Vec<Logged> = before.iter().cloned().map(Draft::log).collect();
@@ -338,7 +339,7 @@ fn decided_behind(domain: Domain, before: &[Logged], s: &Logged) -> Result<Admit
     decided
 }
 
-/// Whether it is admitted where each signer may say three things.
+/// Whether it is admitted if each signer may make three statements.
 fn admits(drafts: &[Draft]) -> bool {
     let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
     let decided = decided(limited, drafts);
@@ -346,7 +347,7 @@ fn admits(drafts: &[Draft]) -> bool {
     decided.is_ok()
 }
 
-/// What a group selects puts it into wider groups before anything is said of it.
+/// What a group selects puts it into wider groups before any statement about it exists.
 #[test]
 fn an_owner_of_a_model_speaks_first_of_a_lot_of_it() {
     let sold = grant(1, MAKER, "manufacturer", BUYER, "owner").on(&group("all P1", &[(Attribute::Model, "P1")]));

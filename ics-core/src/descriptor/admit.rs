@@ -1,4 +1,5 @@
-//! Which descriptor follows which: the first rules by its own owners, each later one by those of the version before.
+//! Which descriptor may follow which: the first is signed by its own owners, each later one by those of the previous
+//! version.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +8,11 @@ use super::{Descriptor, DescriptorError, Owners, Problem};
 use crate::identity::Fingerprint;
 use crate::statement::{SignedDescriptor, SignedErasure};
 
-/// Admits a signed descriptor after `previous`, or as the first: reads the owners' keys, counts whose signature is good,
-/// and goes on as [`admit_first`] and [`admit_next`] do.
+/// Admits a signed descriptor after `previous`, or as the first: reads the owners' keys, determines whose signatures
+/// are good, and continues as [`admit_first`] and [`admit_next`].
 ///
 /// # Errors
-/// When it is no valid descriptor, does not follow, or is signed by too few of the owners that count.
+/// When it is not a valid descriptor, does not follow, or is signed by too few of the owners that count.
 pub fn admit(previous: Option<&Descriptor>, signed: &SignedDescriptor) -> Result<Descriptor, DescriptorError> {
     match previous {
         Some(previous) => admit_next(previous, &signed.json, &signed_by(signed, &previous.owners)),
@@ -33,7 +34,7 @@ fn signed_by(signed: &SignedDescriptor, owners: &Owners) -> BTreeSet<Fingerprint
 /// `signed_by` are the fingerprints of owner keys whose signature over `json` is good; others do not count.
 ///
 /// # Errors
-/// When it is no valid descriptor, not version 1, or signed by too few of its owners.
+/// When it is not a valid descriptor, is not version 1, or is signed by too few of its owners.
 pub fn admit_first(json: &[u8], signed_by: &BTreeSet<Fingerprint>) -> Result<Descriptor, DescriptorError> {
     as_first(Descriptor::parse(json)?, signed_by)
 }
@@ -51,7 +52,7 @@ fn as_first(first: Descriptor, signed_by: &BTreeSet<Fingerprint>) -> Result<Desc
 /// count.
 ///
 /// # Errors
-/// When it is no valid descriptor, does not follow `previous`, or is signed by too few of that one's owners.
+/// When it is not a valid descriptor, does not follow `previous`, or is signed by too few of the owners of `previous`.
 pub fn admit_next(
     previous: &Descriptor,
     json: &[u8],
@@ -70,11 +71,11 @@ pub fn admit_next(
 }
 
 impl Descriptor {
-    /// Whether as many owners have signed an erasure as the next version of this descriptor needs, and nobody else: what is
-    /// left of the statement is the word of those who are named there, so nobody is named who did not sign.
+    /// Whether an erasure is signed by as many owners as the next version of this descriptor needs, and by nobody else:
+    /// the remnant is the word of those who are named there, so nobody may be named who did not sign.
     ///
     /// # Errors
-    /// When they are too few, or a signature is not that of an owner.
+    /// When they are too few, or a signature is not an owner's.
     pub fn require_owners(&self, erasure: &SignedErasure) -> Result<(), DescriptorError> {
         let keys: Vec<_> = self.owners.keys.iter().filter_map(|owner| owner.public_key().ok()).collect();
         let verified = erasure.verified_by(&keys);
@@ -112,7 +113,7 @@ mod tests {
         signed
     }
 
-    /// What is left of a statement is in the name of who signs first: nobody puts another there.
+    /// A remnant is in the name of the first who signed the erasure: nobody else can be put there.
     #[test]
     fn nobody_but_owners_signs_an_erasure() {
         let (owner, stranger) = (fixtures::maker(), fixtures::device());

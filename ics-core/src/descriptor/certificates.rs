@@ -1,5 +1,5 @@
-//! The X.509 certificates of a domain: who issues them, to what, under which names, and for how long. What does not
-//! stand here is not issued.
+//! The X.509 certificates of a domain: who issues them, to what, under which names, and for how long. What is not
+//! stated here is not issued.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,29 +13,30 @@ use crate::limits;
 use crate::name::Name;
 use crate::vocabulary::{CertificateUse, KeyType, ProfileName, Requirement, Role};
 
-/// The role in which a signer names the certificates that he has issued.
+/// The role in which a signer states which certificates they have issued.
 pub const ISSUER_ROLE: &str = "issuer";
 
 /// The X.509 certificates that a domain issues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificates {
-    /// Where revocation is answered, `http://pki.acme.example/x509/devices.acme.example`: it stands in each certificate.
-    /// Without TLS, because whoever asks cannot know yet whether to believe a certificate; the answers are signed.
+    /// Where revocation is answered, such as `http://pki.acme.example/x509/devices.acme.example`; each certificate
+    /// contains it. Without TLS, because a client cannot know yet whether to believe a certificate; the answers are
+    /// signed.
     pub url: String,
-    /// The certificates of those who issue. The first one issues, the others only answer for what they have issued.
+    /// The certificates of the issuers. The first one issues; the others only answer for what they have issued.
     pub issuers: Vec<Issuer>,
-    /// Revocation lists among which an issuer's certificates are divided: a power of two, 256 at most.
+    /// Number of revocation lists among which an issuer's certificates are divided: a power of two, 256 at most.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub shards: u16,
-    /// Seconds for which an answer about revocation holds.
+    /// Seconds for which an answer about revocation is valid.
     #[serde(default = "day", skip_serializing_if = "is_day")]
     pub answers_hold: u64,
-    /// What is issued, by the name under which it is asked for.
+    /// What is issued, by the name under which it is requested.
     pub profiles: BTreeMap<ProfileName, CertificateProfile>,
 }
 
-/// Who issues certificates: the holder of the key in this certificate, who must have the role `issuer`.
+/// An issuer of certificates: the holder of the key in this certificate, who must have the role `issuer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
@@ -46,24 +47,24 @@ pub struct Issuer {
     pub chain: Vec<String>,
 }
 
-/// One sort of certificates.
+/// One kind of certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateProfile {
     /// The kinds of things that get them.
     pub kinds: BTreeSet<Kind>,
-    /// What they are used for (RFC 5280, 4.2.1.12). Empty: for no purpose of its own, as an IDevID.
+    /// What they are used for (RFC 5280, 4.2.1.12). Empty: no particular purpose, as for an IDevID.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub uses: BTreeSet<CertificateUse>,
-    /// The keys that are taken.
+    /// The types of keys that are accepted.
     pub keys: BTreeSet<KeyType>,
-    /// Patterns of the names that may stand in them, of those that the record gives the thing.
+    /// Patterns of the names that they may contain, among those that the record gives the thing.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub names: BTreeSet<String>,
     /// Seconds for which they are valid. Absent: without end (IEEE 802.1AR, 8.7), for IDevIDs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// The type of hardware, an object identifier; with it they have a HardwareModuleName (IEEE 802.1AR, 8.10.4).
+    /// The type of hardware, an object identifier; if given, they contain a HardwareModuleName (IEEE 802.1AR, 8.10.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware_type: Option<String>,
     /// What the record must say.
@@ -102,7 +103,7 @@ const fn is_permitted(requires: &Requirement) -> bool {
 }
 
 impl CertificateProfile {
-    /// Whether a name may stand in such a certificate.
+    /// Whether such a certificate may contain a name.
     #[must_use]
     pub fn takes(&self, name: &Name) -> bool {
         self.names.iter().any(|pattern| name.fits(pattern))
@@ -110,7 +111,7 @@ impl CertificateProfile {
 }
 
 impl Issuer {
-    /// Its certificate and those above it, DER, its own first.
+    /// The issuer's certificate and those above it, in DER, its own first.
     ///
     /// # Errors
     /// When one is not base64.
@@ -181,7 +182,7 @@ impl Certificates {
     }
 }
 
-/// Two numbers at least, the first 0 to 2, none with leading zeros.
+/// Whether a text is an object identifier: at least two numbers, the first 0 to 2, none with leading zeros.
 fn is_oid(text: &str) -> bool {
     let is_arc = |arc: &str| {
         !arc.is_empty() && (arc == "0" || !arc.starts_with('0')) && arc.parse::<u32>().is_ok() && !arc.starts_with('+')

@@ -8,7 +8,7 @@ use crate::log::Hash;
 use crate::openpgp::key::KeyError;
 use crate::policy::PolicyError;
 
-/// Why a descriptor does not rule.
+/// Why a descriptor is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
     /// Longer than [`limits::DESCRIPTOR_BYTES`].
@@ -20,7 +20,8 @@ pub enum DescriptorError {
     /// Not canonical JSON: its content could be written in other bytes, and its hash would differ.
     #[error("in the descriptor, {0}")]
     Encoding(JsonError),
-    /// A member that says nothing, such as an empty list, or a fingerprint in capitals: the same again.
+    /// A member without content, such as an empty list, or a fingerprint in capitals: its content could likewise be
+    /// written in other bytes.
     #[error(
         "the descriptor has an empty member that must be left out, or a value not in its shortest or lower-case form"
     )]
@@ -59,34 +60,34 @@ pub enum Problem {
     /// Outside its bounds.
     #[error("{value} is outside {min} to {max}")]
     Range {
-        /// What it says.
+        /// The value.
         value: u64,
-        /// The least that it may say.
+        /// The smallest value allowed.
         min: u64,
-        /// The most that it may say.
+        /// The largest value allowed.
         max: u64,
     },
-    /// Nothing where something is needed.
+    /// Empty where something is required.
     #[error("must not be empty")]
     Empty,
     /// More than [`limits::TEXT_BYTES`].
     #[error("has {0} bytes, the limit is {max}", max = limits::TEXT_BYTES)]
     TooLong(usize),
-    /// The same again.
+    /// An element that occurs twice.
     #[error("`{0}` stands here twice")]
     Duplicate(String),
-    /// Another version of the rules.
+    /// A version of the rules that is not known here.
     #[error("rules version {0} is not known here: this is an implementation of {RULES}")]
     Rules(u64),
-    /// A version that does not follow the one before it.
+    /// A version that does not follow the previous one.
     #[error("version {version} does not follow version {previous}: the next is {next}", next = .previous + 1)]
     Version {
         /// The version of the new descriptor.
         version: u64,
-        /// The version that rules.
+        /// The version in force.
         previous: u64,
     },
-    /// Version 1 has no version before it, every other has one.
+    /// `previous` is missing in a later version, or present in version 1.
     #[error("must stand here in every version but the first, and not in that")]
     Previous,
     /// The hash of another descriptor.
@@ -95,13 +96,13 @@ pub enum Problem {
     /// Another domain's descriptor.
     #[error("`{0}` is another domain's name")]
     OtherDomain(String),
-    /// A domain that a trust policy does not count.
+    /// A domain that the trust policy does not count.
     #[error("`{0}` is not among `domains`")]
     Uncounted(String),
-    /// A source that is no other domain.
+    /// A source that is this domain itself.
     #[error("is this domain itself: entries are adopted from others")]
     OwnDomain,
-    /// A home that watches itself.
+    /// A home that is its own witness.
     #[error("has the key of the home, which its witnesses are to watch")]
     OwnWitness,
     /// No set of signatures could ever reach the threshold.
@@ -133,10 +134,10 @@ pub enum Problem {
     /// A status that neither the system nor the descriptor has.
     #[error("`{0}` is not a status of this domain")]
     Status(String),
-    /// A status that every domain has.
+    /// A built-in status, which every domain has.
     #[error("`{0}` is a status that every domain has, and cannot be defined again")]
     Builtin(String),
-    /// A status that nobody lifts alone.
+    /// A status that no single role may lift.
     #[error("`{0}` blocks for ever: only the owners' threshold lifts it, by a statement's id in `lifted`")]
     ForEver(String),
     /// Not a pattern of names.
@@ -144,32 +145,32 @@ pub enum Problem {
         "`{0}` is not a pattern of names: `*`, or a canonical name such as `urn:dev:os:32473-*` with one `*` at most"
     )]
     Pattern(String),
-    /// The same of addresses of IPv6.
+    /// Such a pattern of IPv6 addresses.
     #[error(
         "`{0}` is not a pattern of names: patterns compare texts, and an address of IPv6 is written without its zeros \
          (RFC 5952), so that not all addresses of a network begin alike; name each address, or give names such as \
          `host:*.acme.example`"
     )]
     AddressPattern(String),
-    /// Something without a key gets no certificate.
+    /// A kind of things without a key, which get no certificate.
     #[error("a {0} has no key that a certificate could be about")]
     NoKey(Kind),
-    /// Revocation lists divide 256 buckets.
+    /// A number of shards that does not divide the 256 buckets of revocation lists.
     #[error("{0} is not a power of two up to 256")]
     Shards(u16),
     /// Not the address of a web server.
     #[error("`{0}` is not http://… or https://… without a final slash")]
     Url(String),
-    /// Not the text of an object identifier.
+    /// Not an object identifier.
     #[error("`{0}` is not an object identifier such as 1.3.6.1.4.1.32473.1")]
     ObjectIdentifier(String),
-    /// The home's key was replaced without saying what its predecessor's last good head is.
+    /// The home's key was replaced without stating the last good head under the former key.
     #[error("must stand here when the home's key changes: the last size and root that count under the former key")]
     HeadMissing,
     /// A last head in version 1.
     #[error("has no meaning in version 1")]
     HeadFirst,
-    /// The access rules.
+    /// The access rules are refused.
     #[error(transparent)]
     Access(PolicyError),
 }

@@ -13,10 +13,10 @@ use crate::vocabulary::DomainName;
 
 pub(crate) type Check = Result<(), FieldError>;
 
-/// Characters of a JSON reader's message that are kept: it quotes its input.
+/// Characters kept of a JSON reader's message, which quotes its input.
 const MESSAGE_CHARS: usize = 200;
 
-/// Reads JSON; the error says at which member it went wrong.
+/// Reads JSON; the error names the member at fault.
 pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     let cut = |message: String| message.chars().take(MESSAGE_CHARS).collect::<String>();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -25,7 +25,7 @@ pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     Ok(value)
 }
 
-/// Bounds of age, at `field` of their document.
+/// Checks bounds of age, at `field` of their document.
 pub(crate) fn check_freshness(field: &str, freshness: &Freshness) -> Check {
     range(&format!("{field}.default"), freshness.default, 1, limits::JSON_INTEGER)?;
     for (usage, seconds) in &freshness.uses {

@@ -27,7 +27,8 @@ pub use template::{Template, TemplateInput};
 /// The version of the acceptance, status and admission rules that this code implements.
 pub const RULES: u32 = 1;
 
-/// A policy descriptor as its canonical JSON (RFC 8785) says it. Only [`Descriptor::parse`] makes one that may rule.
+/// A policy descriptor as its canonical JSON (RFC 8785) states it. Only [`Descriptor::parse`] makes one that may take
+/// effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Descriptor {
@@ -40,7 +41,7 @@ pub struct Descriptor {
     pub previous: Option<Hash>,
     /// The version of the rules by which entries are judged from here on; 1.
     pub rules: u32,
-    /// What the domain is for, and whom to ask, for people.
+    /// For people: what the domain is for, and whom to ask.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Who may change the descriptor.
@@ -49,7 +50,7 @@ pub struct Descriptor {
     pub home: NodeKey,
     /// Who speaks in which role.
     pub roles: BTreeMap<Role, RoleSpec>,
-    /// Which statuses a role may lift that others have set. Never one that blocks for ever.
+    /// The statuses set by others that a role may lift; never one that blocks for ever.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lifts: BTreeMap<Role, BTreeSet<StatusName>>,
     /// How old an answer may be.
@@ -63,7 +64,7 @@ pub struct Descriptor {
     /// Domains from which entries may be adopted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
-    /// The X.509 certificates that the domain issues; none without it.
+    /// The X.509 certificates that the domain issues; if absent, it issues none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Certificates>,
     /// Statuses that this domain adds to the system's table.
@@ -74,12 +75,12 @@ pub struct Descriptor {
     /// Signers and node keys whose statements no longer count from an index on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compromised: Vec<Compromise>,
-    /// Statements that the owners lift by their threshold, whoever made them and however they block. Each version says
-    /// it anew: what it leaves out stands again.
+    /// Statements that the owners lift by their threshold, whoever made them and however they block. Each version
+    /// states them anew: one that it leaves out stands again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lifted: BTreeSet<StatementId>,
-    /// The last head that counts before this version. It stands here when the home's key is replaced, so that the
-    /// former key, whoever holds it, can sign nothing more; and when a home that lost its tail begins anew.
+    /// The last head that counts before this version. It is given when the home's key is replaced, so that the holder
+    /// of the former key can sign nothing more, and when a home that lost its tail begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_head: Option<Head>,
 }
@@ -88,13 +89,13 @@ pub struct Descriptor {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Owners {
-    /// Signatures of distinct owners that the next version needs.
+    /// Number of distinct owners who must sign the next version.
     pub threshold: u32,
     /// Their keys.
     pub keys: Vec<OwnerKey>,
 }
 
-/// One owner's key; it stands here whole, so that entry 0 can be verified from itself.
+/// One owner's key, given in full so that entry 0 can be verified from itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnerKey {
@@ -116,7 +117,7 @@ pub struct NodeKey {
     pub key: String,
 }
 
-/// Who holds a role, and what names he may give.
+/// Who holds a role, and which names the role may give.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleSpec {
@@ -124,7 +125,7 @@ pub struct RoleSpec {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub signers: BTreeSet<Fingerprint>,
     /// Patterns of the names that the role may give, such as `urn:dev:os:32473-*`; see [`crate::name::Name::fits`].
-    /// They compare texts: addresses of IPv6 are better named one by one.
+    /// They compare text, so IPv6 addresses are better listed one by one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub names: BTreeSet<String>,
 }
@@ -133,19 +134,19 @@ pub struct RoleSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Freshness {
-    /// For any use that is not named.
+    /// For any use that is not listed.
     pub default: u64,
     /// By use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uses: BTreeMap<String, u64>,
 }
 
-/// Bounds of one domain; absent members take the system's value.
+/// Bounds of one domain; absent members have the system's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DomainLimits {
-    /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`], of which the last ones are only for
-    /// what revokes its key ([`crate::limits::KEY_REVOCATION_BYTES`]).
+    /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`]; the last ones are kept for
+    /// revocations of its key ([`crate::limits::KEY_REVOCATION_BYTES`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_bytes: Option<usize>,
     /// Statements by one signer about one identity, up to [`crate::limits::RECORD_STATEMENTS`].
@@ -157,7 +158,7 @@ pub struct DomainLimits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Witnesses {
-    /// How many of them must have cosigned.
+    /// How many of them must cosign.
     pub quorum: u32,
     /// Their keys.
     pub keys: Vec<NodeKey>,
@@ -179,7 +180,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddedStatus {
-    /// What it does.
+    /// Its effect.
     pub effect: Effect,
     /// The kinds of identity that it applies to.
     pub kinds: BTreeSet<Kind>,

@@ -5,19 +5,19 @@ use crate::identity::excerpt;
 use crate::limits;
 use crate::name::Name;
 
-/// Why a text is no pattern of names, if it is none.
+/// Why a text is not a pattern of names; `None` if it is one.
 pub(super) fn refused(text: &str) -> Option<Problem> {
     if is_pattern(text) {
         return None;
     }
-    // Neither names of hosts nor addresses of IPv4 have a colon.
+    // Neither host names nor IPv4 addresses contain a colon.
     let is_of_addresses = text.contains('*') && text.strip_prefix("host:").is_some_and(|host| host.contains(':'));
     let problem = if is_of_addresses { Problem::AddressPattern } else { Problem::Pattern };
     Some(problem(excerpt(text)))
 }
 
 /// Whether a text is a pattern that some canonical name fits: `*`, or a name in which one `*` stands for a run of
-/// characters. A pattern that no name can fit would be an entitlement that silently is none.
+/// characters. A pattern that no name can fit would be an entitlement that silently gives nothing.
 fn is_pattern(text: &str) -> bool {
     match text.split_once('*') {
         None => is_canonical(text),
@@ -30,9 +30,9 @@ fn is_pattern(text: &str) -> bool {
     }
 }
 
-/// Runs of characters of which one makes a name of nearly every pattern that a name can fit: a digit, as addresses of IPv4
-/// end in, a letter, as host names do, a URN's namespace, the rest of an address of IPv6, a whole URN's, and the missing digits
-/// of a digest.
+/// Runs of characters, one of which turns nearly every pattern that a name can fit into a name: a digit, as at the end
+/// of IPv6 addresses; a letter, as in host names; a URN's namespace; the rest of an IPv6 address; the rest of a whole
+/// URN; and the missing digits of a digest.
 fn fillings(pattern: &str) -> impl Iterator<Item = String> {
     let digits = pattern.split_once(':').map_or(0, |(_, value)| 65_usize.saturating_sub(value.len()));
     ["0", "a", "aa", ":a", "aa:0"].map(str::to_owned).into_iter().chain(["0".repeat(digits)])
@@ -93,7 +93,7 @@ mod tests {
         }
     }
 
-    /// The network 2001:db8:0::/48 begins with `2001:db8::` as well, so a text that names it would miss half of it.
+    /// The network 2001:db8:0::/48 also begins with `2001:db8::`, so a text that names it would miss half of it.
     #[test]
     fn what_is_no_pattern_of_addresses_says_what_helps() {
         for text in ["host:2001:db8:0:*", "host:2001:DB8:*", "host:2001:0db8:*", "host:*:0:1"] {

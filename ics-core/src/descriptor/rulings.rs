@@ -1,4 +1,4 @@
-//! What a descriptor says, question by question.
+//! What a descriptor says on single questions.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use crate::statement::StatementId;
 use crate::vocabulary::{DomainName, Effect, Role, StatusName};
 
 impl Descriptor {
-    /// Its canonical JSON; nothing if a word or a number in it cannot be written so, which no descriptor that was read
-    /// from JSON has.
+    /// Its canonical JSON; empty if a text or number in it cannot be written canonically, which no descriptor that was
+    /// read from JSON has.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         canonical_json::to_bytes(self).unwrap_or_default()
@@ -34,14 +34,14 @@ impl Descriptor {
         Kind::ALL.into_iter().any(|kind| self.effect(status, kind).is_some())
     }
 
-    /// The effect of a status on things of a kind; `None` where it does not apply.
+    /// The effect of a status on things of a kind; `None` if it does not apply to them.
     #[must_use]
     pub fn effect(&self, status: &StatusName, kind: Kind) -> Option<Effect> {
         let added = || self.statuses.get(status).filter(|added| added.kinds.contains(&kind)).map(|added| added.effect);
         status.builtin_effect(kind).or_else(added)
     }
 
-    /// The roles that the descriptor itself gives to a signer, by primary fingerprint; grants may give more.
+    /// The roles that the descriptor itself gives a signer, by primary fingerprint; grants may give more.
     #[must_use]
     pub fn roles_of(&self, signer: &Fingerprint) -> BTreeSet<Role> {
         let held = self.roles.iter().filter(|(_, spec)| spec.signers.contains(signer));
@@ -73,7 +73,7 @@ impl Descriptor {
         declared.map(|compromise| compromise.from_index).min()
     }
 
-    /// Whether a signer's key is declared compromised, in whatever domain he has spoken.
+    /// Whether a signer's key is declared compromised, in any domain.
     #[must_use]
     pub fn is_compromised(&self, signer: &Fingerprint) -> bool {
         self.compromised.iter().any(|compromise| compromise.signer == *signer)
@@ -89,7 +89,7 @@ impl Freshness {
 }
 
 impl Source {
-    /// What the domain is known by.
+    /// What identifies the domain.
     #[must_use]
     pub fn origin(&self) -> Origin {
         Origin { domain: self.domain.clone(), entry0: self.entry0.0 }
@@ -101,7 +101,7 @@ impl DomainLimits {
         *self == Self::default()
     }
 
-    /// Bytes of one certificate in this domain: never so many that nothing could revoke its key any more.
+    /// Bytes of one certificate in this domain: never so many that its key could no longer be revoked.
     #[must_use]
     pub fn certificate_bytes(&self) -> usize {
         let most = limits::PERSON_CERTIFICATE_BYTES - 2 * limits::KEY_REVOCATION_BYTES;

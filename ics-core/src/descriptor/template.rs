@@ -1,4 +1,4 @@
-//! The shipped descriptors, one per trade: nobody starts from an empty page.
+//! The descriptors that come with the program, one per trade, as a starting point.
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,15 +11,15 @@ use crate::vocabulary::{DomainName, Role, StatusName};
 /// A trade with its own descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Template {
-    /// Publishes the devices that it makes.
+    /// A manufacturer, who publishes the devices that they make.
     Manufacturer,
-    /// Publishes code.
+    /// A developer, who publishes code.
     Developer,
-    /// Selects, approves and records what is in use.
+    /// An operator, who selects, approves and records what is in use.
     Maintenance,
-    /// Answers beside a gateway.
+    /// A node beside a gateway, which answers there.
     Infield,
-    /// Labels what it has examined.
+    /// A certification body, which labels what it has examined.
     Certification,
 }
 
@@ -28,30 +28,31 @@ pub enum Template {
 pub struct TemplateInput {
     /// The domain's name.
     pub domain: DomainName,
-    /// What it is for, and whom to ask.
+    /// For people: what it is for, and whom to ask.
     pub description: String,
     /// Who may change the descriptor.
     pub owners: Owners,
     /// The node that sequences the log.
     pub home: NodeKey,
-    /// Who speaks in which role, and what names he may give. Roles beyond the template's are defined by standing here.
+    /// Who speaks in which role, and which names the role may give. Roles that the template lacks are defined by
+    /// listing them here.
     pub roles: BTreeMap<Role, RoleSpec>,
     /// Domains from which entries may be adopted.
     pub sources: Vec<Source>,
 }
 
-/// There is no template of this name.
+/// A name that no template has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a template: manufacturer, developer, maintenance, infield or certification")]
 pub struct TemplateError(String);
 
-/// Roles wired into every template.
+/// Roles that every template has.
 const COMMON_ROLES: [&str; 3] = ["owner", "security-controller", "issuer"];
-/// Statuses that the owner role lifts. `stolen` is left to its signer and the domain's owners.
+/// Statuses that the owner role lifts. `stolen` is left to its signer and to the domain's owners.
 const OWNER_LIFTS: [&str; 3] = ["suspended", "lost", "retired"];
-/// Seconds for which an answer of a domain on the Internet holds.
+/// Seconds for which an answer of a domain on the Internet is fresh.
 const PUBLISHED_FRESHNESS: u64 = 24 * 60 * 60;
-/// Seconds for which an answer from beside the gateway holds.
+/// Seconds for which an answer from beside the gateway is fresh.
 const INFIELD_FRESHNESS: u64 = 60 * 60;
 
 const COMMON: &str = include_str!("templates/common.cedar");
@@ -78,8 +79,8 @@ impl Template {
         }
     }
 
-    /// The roles that the template's rules speak of, beside owner and security controller; the first is that of the
-    /// party whose domain it is.
+    /// The roles that the template's rules name, besides owner and security controller; the first is that of the party
+    /// whose domain it is.
     #[must_use]
     pub const fn roles(self) -> &'static [&'static str] {
         match self {

@@ -1,4 +1,4 @@
-//! Reading a descriptor: form, bounds, and every rule that it must keep to rule a domain.
+//! Reading a descriptor: its form, its bounds, and every rule that it must meet to govern a domain.
 
 use serde_json::Value;
 
@@ -14,10 +14,10 @@ use crate::policy::AccessPolicy;
 use crate::vocabulary::{Effect, StatusName};
 
 impl Descriptor {
-    /// Reads a descriptor and checks all that can be checked without the version before it.
+    /// Reads a descriptor and checks everything that can be checked without the previous version.
     ///
     /// # Errors
-    /// When it is over its size, not canonical JSON, or a field breaks a rule; the error names the field.
+    /// When it is too long, not canonical JSON, or a field breaks a rule; the error names the field.
     pub fn parse(json: &[u8]) -> Result<Self, DescriptorError> {
         if json.len() > limits::DESCRIPTOR_BYTES {
             return Err(DescriptorError::TooLong(json.len()));
@@ -54,7 +54,8 @@ impl Descriptor {
         fail_if((self.version == 1) != self.previous.is_none(), "previous", || Problem::Previous)
     }
 
-    /// A message takes signatures of one OpenPGP version only, so that is what the threshold is held against.
+    /// A message takes signatures of only one OpenPGP version, so the threshold is compared with the owners of one
+    /// version.
     fn check_owners(&self) -> Check {
         let keys = &self.owners.keys;
         let threshold = self.owners.threshold;
@@ -157,7 +158,7 @@ impl Descriptor {
     }
 }
 
-/// Judged before the rest, because a later version may have other members.
+/// Checks the version of the rules before anything else, because a later version may have other members.
 fn known_rules(value: &Value) -> Check {
     let rules = value.get("rules").and_then(Value::as_u64).unwrap_or(u64::from(RULES));
     fail_if(rules != u64::from(RULES), "rules", || Problem::Rules(rules))

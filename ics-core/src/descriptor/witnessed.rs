@@ -1,4 +1,4 @@
-//! Whether as many witnesses have cosigned a checkpoint as a descriptor asks for.
+//! Whether enough witnesses have cosigned a checkpoint for a descriptor.
 
 use super::{Descriptor, NodeKey};
 use crate::log::checkpoint::CheckpointError;
@@ -10,7 +10,7 @@ impl NodeKey {
     /// The key that verifies the node's cosignatures.
     ///
     /// # Errors
-    /// When the node has no usable key; no descriptor is admitted with such a node.
+    /// When the node has no usable key; no descriptor with such a node is admitted.
     pub fn cosigner(&self) -> Result<VerifierKey, KeyError> {
         let key = self.verifying_key().ok_or(KeyError::Key)?;
         VerifierKey::new(&self.name, Algorithm::Cosignature, key.as_bytes())
@@ -18,14 +18,14 @@ impl NodeKey {
 }
 
 impl Descriptor {
-    /// The keys that verify the cosignatures of the witnesses, as other tools take them (C2SP signed-note).
+    /// The keys that verify the witnesses' cosignatures, in the form of other tools (C2SP signed-note).
     #[must_use]
     pub fn witness_keys(&self) -> Vec<VerifierKey> {
         let nodes = self.witnesses.iter().flat_map(|witnesses| &witnesses.keys);
         nodes.filter_map(|node| node.cosigner().ok()).collect()
     }
 
-    /// The names of the witnesses that have cosigned a checkpoint, each with the time for which it did.
+    /// The names of the witnesses that have cosigned a checkpoint, each with the time of the cosignature.
     ///
     /// # Errors
     /// When the note is not a checkpoint, or a cosignature that claims to be a witness's is wrong.
@@ -36,7 +36,7 @@ impl Descriptor {
         Ok(times.into_iter().map(|(key, time)| (key.name().to_owned(), time)).collect())
     }
 
-    /// When the home says that it last cosigned a checkpoint, whatever the time is here; `None` if it has not.
+    /// When the home claims to have last cosigned a checkpoint, whatever the time is here; `None` if it has not.
     ///
     /// # Errors
     /// When the note is not a checkpoint, or a cosignature that claims to be the home's is wrong.
@@ -51,10 +51,10 @@ impl Descriptor {
         self.witnesses.as_ref().map_or(0, |witnesses| usize::try_from(witnesses.quorum).unwrap_or(usize::MAX))
     }
 
-    /// Whether as many have cosigned a checkpoint.
+    /// Whether the quorum has cosigned a checkpoint.
     ///
     /// # Errors
-    /// As [`Descriptor::cosigned_by`]; without a demand nothing is read, and nothing can be wrong.
+    /// As [`Descriptor::cosigned_by`]; without a quorum nothing is read, so nothing can be wrong.
     pub fn is_witnessed(&self, note: &str) -> Result<bool, CheckpointError> {
         match self.quorum() {
             0 => Ok(true),

@@ -1,4 +1,4 @@
-//! The one admission rule: home and mirror alike ask it of every statement, at the same place of the log.
+//! The one admission rule: home and mirrors alike apply it to every statement, at the same place of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::record::{Logged, Scene, may_lift, replaces, takes_back};
 use crate::statement::{Group, StatementId};
 use crate::vocabulary::{Act, Attribute, Effect, Role};
 
-/// What the log holds already that bears on a statement.
+/// What the log already holds that bears on a statement.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
     /// All statements about the same subject.
@@ -17,41 +17,42 @@ pub struct Context<'a> {
     /// All statements about the groups that [`crate::record::candidate_groups`] names for `about`, and for the
     /// statement itself if it is about a group.
     pub groups: &'a [Logged],
-    /// Whether something was said about the same subject that this node got as the remnant of an erased entry whose
-    /// erasure comes later in the log. What rests on it cannot be judged here and is left to the home: a mirror that
-    /// came in time has judged it.
+    /// Whether something was said about the same subject of which this node has only the remnant, because an erasure
+    /// later in the log erased it before the node got the body. What rests on it cannot be judged here and is left to
+    /// the home; a mirror that came in time has judged it.
     pub unseen: bool,
 }
 
 /// A statement that the domain admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
-    /// What the status that it gives does, if it gives one.
+    /// The effect of the status that it gives, if it gives one.
     pub effect: Option<Effect>,
     /// The access rules that permit it.
     pub rules: Vec<String>,
-    /// With it, its signer nears the end of his quota for a thing that he blocks again and again: once it is used up, he
-    /// can neither block that thing nor lift his blocks. Said at one statement of the way there.
+    /// Set if, with this statement, its signer nears the end of their quota for a thing that they block again and
+    /// again: once it is used up, they can neither block that thing nor lift their blocks. Set for only one statement
+    /// on the way there.
     pub nears: Option<Nearing>,
-    /// With it, so much is said of the thing that its record fills ([`limits::RECORD_STATEMENTS_NEAR`]). Said at one
-    /// statement of the way there.
+    /// Whether the thing's record is filling up with this statement ([`limits::RECORD_STATEMENTS_NEAR`]). Set for only
+    /// one statement on the way there.
     pub fills: bool,
 }
 
-/// How much a signer has said about an identity, and how much he may.
+/// How many statements a signer has made about an identity, and how many they may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nearing {
-    /// The statements that his quota counts, the one that is admitted included.
+    /// The statements that the signer's quota counts, including the one that is admitted.
     pub made: usize,
-    /// His quota.
+    /// The signer's quota.
     pub quota: usize,
 }
 
 impl Domain {
     /// Whether the domain, at its present length, admits a statement as its next entry.
     ///
-    /// `entry` has the index and the time of admission that it would get. Of an adopted one the caller has verified the
-    /// evidence against the key of the source that the descriptor pins ([`crate::log::source::Source::verify`]).
+    /// `entry` has the index and the time of admission that it would get. For an adopted entry, the caller has verified
+    /// the evidence against the key of the source that the descriptor pins ([`crate::log::source::Source::verify`]).
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -92,7 +93,7 @@ impl Domain {
         Ok(Admitted { effect, rules: checked.check_access()?, nears, fills })
     }
 
-    /// Made for this domain, or adopted from a pinned one, by a signer who is not compromised.
+    /// It must be made for this domain, or adopted from a pinned one, by a signer who is not compromised.
     fn check_origin(&self, entry: &Logged) -> Result<(), Refusal> {
         let claimed = &entry.claims().domain;
         let own = claimed == self.name();
@@ -125,7 +126,8 @@ impl Domain {
         Ok(())
     }
 
-    /// What the statement must be by the descriptor, whoever signs it. What it must be in itself, it is.
+    /// What the descriptor demands of the statement, whoever signs it. What it must be in itself has been checked
+    /// before.
     fn check_form(&self, entry: &Logged) -> Result<Option<Effect>, Refusal> {
         let claims = entry.claims();
         let kind = entry.subject().kind();
@@ -162,7 +164,7 @@ fn owned<'a>(
     attributes.map(|(attribute, value)| (*attribute, value.clone()))
 }
 
-/// A statement beside the record as it stands before it.
+/// A statement together with the record as it stands before it.
 struct Checked<'a> {
     domain: &'a Domain,
     entry: &'a Logged,
@@ -211,8 +213,8 @@ impl Checked<'_> {
         }
     }
 
-    /// Whatever blocks a thing, at this place of the log, keeps it from getting a certificate: whoever issues it, and
-    /// whatever he knew when he began.
+    /// Whatever blocks a thing at this place of the log keeps it from getting a certificate, whoever issues it and
+    /// whatever they knew when they began.
     fn check_issued(&self) -> Result<(), Refusal> {
         let blocks = || self.scene.judged.iter().any(|it| it.stands() && it.effect.is_some_and(Effect::blocks));
         if self.entry.act() == Act::Issued && blocks() { Err(Refusal::IssuedToBlocked) } else { Ok(()) }
@@ -223,12 +225,13 @@ impl Checked<'_> {
     }
 
     fn check_superseded(&self, id: &StatementId) -> Result<(), Refusal> {
-        // A grant over a group is one over each member: for one of them it ends by what is said of this one.
+        // A role over a group is one over each member, so a statement about one member may end the grant for that
+        // member.
         let mut here =
             self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
         let found = here.find(|it| it.logged.id() == *id);
         let Some(target) = found else {
-            // What an adopted statement replaces may have been left where it was said.
+            // What an adopted statement replaces may not have been adopted with it.
             let adopted = !self.entry.source().is_empty();
             return if adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
         };
@@ -236,7 +239,8 @@ impl Checked<'_> {
             return Err(Refusal::BlockedForEver(*id));
         }
         let (entry, target) = (self.entry, target.logged);
-        // What is left can still be ended by a role that may lift its status, and by whose it was if its erasure says that.
+        // A remnant can still be ended by a role that may lift its status, and by its former signer if the erasure
+        // names them.
         let was_his = target.said_by().is_some_and(|by| by.signer == entry.signer());
         if target.is_erased() && !was_his && !may_lift(self.domain, entry, target) {
             return Err(Refusal::Erased(target.index()));
@@ -253,16 +257,16 @@ impl Checked<'_> {
         Err(Refusal::SupersedesOthers { id: *id, role: entry.role().clone() })
     }
 
-    /// Whether a statement shares the bounds of this one: about the same subject, or about a group that selects the
-    /// same, because groups are found and read by what they select.
+    /// Whether a statement shares the bounds of this one: it is about the same subject, or about a group that selects
+    /// the same, because groups are found and read by what they select.
     fn is_beside(&self, other: &Logged) -> bool {
         let selector = |logged: &Logged| logged.subject().as_group().and_then(Group::selector_key);
         other.subject_id() == self.entry.subject_id()
             || selector(self.entry).is_some_and(|key| selector(other) == Some(key))
     }
 
-    /// Whether it takes back something that its signer said and that stands. Each statement is taken back so only once.
-    /// Blocks are left out: who sets one and takes it back again and again would fill the record.
+    /// Whether it takes back a standing statement of its own signer. Each statement can be taken back so only once.
+    /// Blocks are left out: setting and taking back one again and again would fill the record.
     fn takes_back_own(&self) -> bool {
         let ends = &self.entry.claims().supersedes;
         self.scene.judged.iter().any(|it| {
@@ -271,8 +275,9 @@ impl Checked<'_> {
         })
     }
 
-    /// How many of these the quota of their signer counts: neither a certificate whose time was over when this statement
-    /// was admitted, nor that it was taken back. Else whoever issues short ones could soon say nothing more.
+    /// How many of these the quota of their signer counts: neither certificates that had expired when this statement
+    /// was admitted, nor withdrawals of these. Otherwise an issuer of short-lived certificates could soon say nothing
+    /// more.
     fn counted(&self, own: &[&Logged]) -> usize {
         let is_over = |it: &&&Logged| {
             it.act() == Act::Issued && it.claims().until.is_some_and(|until| until <= self.entry.admitted_at())
@@ -291,8 +296,8 @@ impl Checked<'_> {
         all.map(|other| (other.index(), other)).collect()
     }
 
-    /// A signer's quota and what is left for others do not keep him from blocking what he does not block yet, and his quota
-    /// never from taking back what he said, as certificates are revoked.
+    /// Neither a signer's quota nor the room left for others keeps them from blocking what they do not block yet; the
+    /// quota never keeps them from taking back what they said, since certificates are revoked that way.
     fn check_quota(&self, beside: &BTreeMap<u64, &Logged>) -> Result<Option<Nearing>, Refusal> {
         let signer = self.entry.signer();
         let own: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
@@ -313,8 +318,8 @@ impl Checked<'_> {
         Ok(is_new.then_some(Nearing { made: made + 1, quota }))
     }
 
-    /// Up to how many statements in all room is kept for one like this, whatever its signer has said; `None` if for none.
-    /// Grants do not open the last of it: who owns a thing may give as many as he likes.
+    /// The number of statements in all up to which room is kept for one like this, whatever its signer has said; `None`
+    /// if no room is kept. Grants do not open the last of it, because the owner of a thing may give any number of them.
     fn room_kept(&self, former: usize) -> Option<usize> {
         if self.is_first_block(former) {
             let is_named = !self.domain.descriptor().roles_of(&self.entry.signer()).is_empty();
@@ -323,7 +328,7 @@ impl Checked<'_> {
         self.takes_back_own().then_some(limits::RECORD_STATEMENTS_ENDS)
     }
 
-    /// Whether it blocks now, its signer does not block it yet, and he has not done so again and again: `former` times.
+    /// Whether it blocks now, and its signer neither blocks it yet nor has blocked it again and again: `former` times.
     fn is_first_block(&self, former: usize) -> bool {
         let is_in_time = self.entry.claims().is_in_time(self.entry.admitted_at());
         let signer = self.entry.signer();
@@ -334,7 +339,7 @@ impl Checked<'_> {
         blocks(self.effect) && is_in_time && !has_blocked && former < limits::FIRST_BLOCKS
     }
 
-    /// Groups are looked up one by one, and by every combination of values: few of them, bounded work.
+    /// Bounds the groups and values: groups are looked up one by one, and by every combination of values.
     fn check_groups(&self) -> Result<(), Refusal> {
         let about = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) && !it.logged.is_refused());
         let named: BTreeSet<_> =
@@ -345,7 +350,7 @@ impl Checked<'_> {
         self.check_attributes()
     }
 
-    /// What a group itself selects by is a value of it as well: it is found by that.
+    /// What a group itself selects by counts as a value of it as well, since it is found by that.
     fn check_attributes(&self) -> Result<(), Refusal> {
         let claimed = &self.entry.claims().attributes;
         let selects = self.entry.subject().as_group().map(|group| &group.attributes);
@@ -404,8 +409,8 @@ impl Checked<'_> {
         }
     }
 
-    /// The attributes on which standing introductions agree, as far as rules look at them; those of a group are what it
-    /// selects, and those of an introduction are what it says itself.
+    /// The attributes on which standing introductions agree, as far as rules look at them. For a group these are what
+    /// it selects, and for an introduction what it says itself.
     fn known_attributes(&self) -> BTreeMap<Attribute, String> {
         let sees = |(attribute, _): &(&Attribute, &String)| self.domain.policy().sees(**attribute);
         let mut values: BTreeMap<Attribute, BTreeSet<&String>> = BTreeMap::new();

@@ -16,14 +16,14 @@ use crate::statement::{Erasure, Remnant, SaidBy, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Attribute, Effect};
 
-/// The entry that an erasure is to erase, as a node holds it.
+/// The entry that an erasure names, as a node holds it.
 #[derive(Debug, Clone, Copy)]
 pub enum Erasable<'a> {
     /// A statement.
     Statement(&'a Logged),
-    /// What is left of one whose body never came here.
+    /// The remnant of an entry whose body never came here.
     Remnant(u64, Remnant),
-    /// Something that is no statement.
+    /// Something that is not a statement.
     Other(EntryKind),
     /// Nothing with this id.
     Nothing,
@@ -61,7 +61,7 @@ impl Domain {
             return Err(Refusal::Erased(target.index()));
         }
         let act = target.act();
-        // Of whom all members are hangs on groups.
+        // Who the members of a group are depends on its statements.
         if act.stays() || target.subject().as_group().is_some() {
             return Err(Refusal::NotErasable(act.as_str()));
         }
@@ -88,7 +88,7 @@ impl Domain {
         }
     }
 
-    /// What is left of a statement that goes on to have this effect, and to end these.
+    /// The erasure of a statement that continues to have this effect, and to end these statements.
     fn left_of(&self, target: &Logged, effect: Option<Effect>, ends: Vec<StatementId>, form: Form) -> Erasure {
         let claims = target.claims();
         let hangs = effect.is_some() || !ends.is_empty();
@@ -104,7 +104,7 @@ impl Domain {
             said_by: (hangs && form == Form::Attributed).then_some(SaidBy { signer, index, source }),
             effect,
             status: effect.and_then(|_| claims.status.clone()),
-            // What hangs on since when it blocks does not begin anew with the erasure.
+            // What depends on when the block began must not begin anew with the erasure.
             from: effect.map(|_| target.begins_at()),
             until: until.filter(|_| hangs),
             ends,
@@ -161,8 +161,8 @@ impl Domain {
         former.iter().map(|it| it.by.index).find(|index| !kept.contains(index))
     }
 
-    /// What an erasure must be whatever it erases: made for this domain, and signed and admitted in time. Who has not seen
-    /// what is gone can check that and the owners' signatures, and no more.
+    /// What every erasure must be, whatever it erases: made for this domain, and signed and admitted in time. A node
+    /// that has not seen the erased body can check only that and the owners' signatures.
     pub(crate) fn check_erasure_alone(&self, signed: &SignedErasure, admitted_at: Timestamp) -> Result<(), Refusal> {
         let claimed = &signed.erasure.domain;
         if claimed != self.name() {
@@ -178,8 +178,8 @@ impl Domain {
         Ok(())
     }
 
-    /// What an erasure must be whatever it erases, and that the owners have signed it. Whoever judges one asks this before
-    /// he reads what it is about: anybody can send one in.
+    /// Checks what every erasure must be, whatever it erases, and that the owners have signed it. Callers check this
+    /// before they read what it is about, since anybody can send one in.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -188,8 +188,8 @@ impl Domain {
         self.descriptor().require_owners(signed).map_err(|error| Refusal::NotTheOwners(error.to_string()))
     }
 
-    /// Whether the domain, at its present length, admits an erasure as its next entry, to be admitted at this time. Gives
-    /// the index of the entry that it erases.
+    /// Whether the domain, at its present length, admits an erasure as its next entry, at this time. Returns the index
+    /// of the entry that it erases.
     ///
     /// # Errors
     /// The first rule that it breaks.

@@ -1,4 +1,4 @@
-//! A domain as its log has told it so far: which policy rules, who its signers are, and what it admits.
+//! A domain as its log has told it so far: which policy is in force, who its signers are, and what it admits.
 
 mod check;
 mod erase;
@@ -28,11 +28,11 @@ use signers::Signers;
 #[derive(Debug, Clone)]
 pub struct Domain {
     entry0: LeafData,
-    /// The version of the descriptor that rules now.
+    /// The version of the descriptor in force now.
     current: Version,
-    /// Its access rules, with what they have decided.
+    /// Its access rules, with the decisions that they remember.
     policy: Arc<AccessPolicy>,
-    /// The versions before it, oldest first.
+    /// Earlier versions, oldest first.
     former: Vec<Version>,
     signers: Arc<Signers>,
     /// Signers have their names from states of their certificates that stand before this index: what stands behind it
@@ -42,7 +42,7 @@ pub struct Domain {
     last_admitted_at: Timestamp,
 }
 
-/// A version of the descriptor with the index and time of its entry; it rules the entries behind it.
+/// A version of the descriptor with the index and time of its entry; it governs the entries after it.
 #[derive(Debug, Clone)]
 struct Version {
     index: u64,
@@ -69,8 +69,8 @@ impl Domain {
         })
     }
 
-    /// Takes the next version of the descriptor, from [`crate::descriptor::admit_next`], into the log at `index`,
-    /// to which it was admitted at that time.
+    /// Takes the next version of the descriptor, from [`crate::descriptor::admit_next`], which was admitted to the log
+    /// at `index` at that time.
     ///
     /// # Errors
     /// When its access rules cannot be compiled.
@@ -86,7 +86,7 @@ impl Domain {
         Ok(())
     }
 
-    /// Takes a certification, which [`Domain::check_certification`] has admitted, into the log at `index`.
+    /// Takes a certification that [`Domain::check_certification`] has admitted to the log at `index`.
     pub fn take_certification(&mut self, index: u64, certification: &Certification) {
         Arc::make_mut(&mut self.signers).take_certification(index, certification);
     }
@@ -97,7 +97,7 @@ impl Domain {
         self.signers.certified(primary)
     }
 
-    /// The certificates whose key may have made a signature, by what it says of its issuer.
+    /// The certificates whose key may have made a signature, going by the issuer that it names.
     #[must_use]
     pub fn may_have_issued(&self, issuer: &Issuer) -> Vec<&Certificate> {
         let id = issuer.key_id();
@@ -105,7 +105,7 @@ impl Domain {
         held.filter(|certificate| issuer.fits(&certificate.primary())).collect()
     }
 
-    /// Says how long the log is, and when its last entry was admitted.
+    /// Sets how long the log is, and when its last entry was admitted.
     pub const fn grow_to(&mut self, size: u64, last_admitted_at: Timestamp) {
         self.size = size;
         self.last_admitted_at = last_admitted_at;
@@ -129,19 +129,20 @@ impl Domain {
         Origin { domain: self.name().clone(), entry0: self.entry0 }
     }
 
-    /// Whether that is its identity.
+    /// Whether `origin` is its identity.
     #[must_use]
     pub fn is(&self, origin: &Origin) -> bool {
         self.entry0 == origin.entry0 && *self.name() == origin.domain
     }
 
-    /// The access rules that rule now.
+    /// The access rules in force now.
     #[must_use]
     pub fn policy(&self) -> &AccessPolicy {
         &self.policy
     }
 
-    /// The source that the descriptor pins, with its home's key, by which the evidence of an adopted entry is verified.
+    /// The source that the descriptor pins for an origin, with its home's key, against which the evidence of an adopted
+    /// entry is verified.
     #[must_use]
     pub fn source(&self, origin: &Origin) -> Option<&Source> {
         self.descriptor().sources.iter().find(|source| source.origin() == *origin)
@@ -153,32 +154,32 @@ impl Domain {
         &self.descriptor().domain
     }
 
-    /// The descriptor that rules now.
+    /// The descriptor in force now.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.current.descriptor
     }
 
-    /// The descriptor that rules the entry at an index.
+    /// The descriptor that governs the entry at an index.
     #[must_use]
     pub fn descriptor_at(&self, index: u64) -> &Descriptor {
         let ruling = self.former.iter().chain([&self.current]).rev().find(|version| version.index < index);
         &ruling.or(self.former.first()).unwrap_or(&self.current).descriptor
     }
 
-    /// All descriptors, the oldest first.
+    /// All descriptors, oldest first.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.former.iter().chain([&self.current]).map(|version| &*version.descriptor)
     }
 
-    /// Since when each descriptor rules, the oldest first.
+    /// Since when each descriptor has been in force, oldest first.
     pub(crate) fn ruled_since(&self) -> impl Iterator<Item = VoidSince> {
         let versions = self.former.iter().chain([&self.current]);
         versions.map(|version| VoidSince { index: version.index, at: version.admitted_at })
     }
 
-    /// The domain as its log told it when it had so many entries, to judge anew what had been said by then. What it admits,
-    /// and who its signers are, it says as of now.
+    /// The domain as it was when its log had `size` entries, for judging anew what had been said by then. What it
+    /// admits and who its signers are remain those of now.
     #[must_use]
     pub fn as_of(&self, size: u64) -> Self {
         let mut then = self.clone();
@@ -240,20 +241,20 @@ impl Domain {
         self.signers.all()
     }
 
-    /// The certificates that have a key with this id (RFC 9580, 5.5.4), be it a subkey that cannot sign.
+    /// The certificates that have a key with this id (RFC 9580, 5.5.4), including subkeys that cannot sign.
     pub fn certificates_with_key_id(&self, id: &[u8; 8]) -> impl Iterator<Item = &Certificate> {
         self.signers.by_key_id(id)
     }
 
-    /// Whether this is the domain at another time with the very same certificates: what was verified under those of the
-    /// one holds for the other.
+    /// Whether both are the same domain at two times with the very same certificates: what was verified under the
+    /// certificates of one holds for the other.
     #[must_use]
     pub fn has_certificates_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.signers, &other.signers)
     }
 
-    /// Takes a certificate, which [`Domain::check_certificate`] has admitted, into the log at `index`; when the log has
-    /// heard of it, it says itself ([`Certificate::heard_at`]).
+    /// Takes a certificate that [`Domain::check_certificate`] has admitted to the log at `index`. The certificate
+    /// itself knows when the log heard of it ([`Certificate::heard_at`]).
     pub fn take_certificate(&mut self, index: u64, certificate: Certificate) {
         Arc::make_mut(&mut self.signers).take(index, certificate);
     }
@@ -263,14 +264,14 @@ impl Domain {
         holds(self.descriptor(), signer, role)
     }
 
-    /// Whether the descriptor that ruled the entry at `index` gave a signer a role.
+    /// Whether the descriptor that governs the entry at `index` gave a signer a role.
     pub(crate) fn held_at(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
         holds(self.descriptor_at(index), signer, role)
     }
 
-    /// What the status that a statement gives does: as the descriptor says now, or as it said when the statement was
-    /// admitted, if the status has been dropped since: dropping a status lifts no block. Of an erased one, as its erasure
-    /// says.
+    /// The effect of the status that a statement gives: as the descriptor says now or, if the status has been dropped
+    /// since, as it said when the statement was admitted, because dropping a status lifts no block. Failing both, an
+    /// erased statement has the effect that its erasure restates.
     pub(crate) fn effect_of(&self, statement: &Logged) -> Option<Effect> {
         let status = statement.claims().status.as_ref()?;
         let kind = statement.subject().kind();
@@ -279,8 +280,8 @@ impl Domain {
         now.or_else(then).or_else(|| statement.restated_effect())
     }
 
-    /// Whether the status that a statement gives blocked for ever by any descriptor since it was admitted, or, of an erased
-    /// one, before.
+    /// Whether the status that a statement gives has blocked for ever under any descriptor since it was admitted or,
+    /// for an erased one, before.
     pub(crate) fn has_blocked_for_ever(&self, statement: &Logged) -> bool {
         let Some(status) = &statement.claims().status else { return false };
         let (index, kind) = (statement.index(), statement.subject().kind());
@@ -295,7 +296,7 @@ impl Domain {
         self.descriptor().has_lifted(&statement.id())
     }
 
-    /// The descriptor since which it counts no longer, be it lifted or its signer compromised.
+    /// Since which descriptor a statement no longer counts, either lifted or because its signer is compromised.
     pub(crate) fn void_since(&self, statement: &Logged) -> Option<VoidSince> {
         let versions = core::iter::once(&self.current).chain(self.former.iter().rev());
         let is_void = |descriptor: &Descriptor| {
@@ -305,9 +306,9 @@ impl Domain {
         voiding.last().map(|version| VoidSince { index: version.index, at: version.admitted_at })
     }
 
-    /// Whether its signer counts as compromised at its place in this log or in one that it came through. What is left of an
-    /// erased statement falls as that would have, with who had said it; where its erasure does not name him, it is the word
-    /// of as many owners as a descriptor needs, not of one signer.
+    /// Whether a statement's signer counts as compromised at its place in this log or in one that it came through. A
+    /// remnant falls as the erased statement would have, with the signer who made that; if its erasure does not name
+    /// the signer, it is the word of as many owners as a descriptor needs, not of one signer.
     pub(crate) fn is_compromised(&self, statement: &Logged) -> bool {
         self.is_compromised_by(self.descriptor(), statement)
     }
@@ -321,8 +322,8 @@ impl Domain {
             .any(|(domain, index)| from(domain).is_some_and(|from| from <= index))
     }
 
-    /// Whether a signer's key is declared compromised by now, so that who has it may no longer be he: from an entry of this
-    /// log on that is there or comes next, or in another log, of which nobody here knows how long it is.
+    /// Whether a signer's key is declared compromised by now, so that its holder may be somebody else: from an entry of
+    /// this log on that exists or comes next, or in another log, whose length nobody here knows.
     #[must_use]
     pub fn is_key_compromised(&self, signer: &Fingerprint) -> bool {
         let has_begun =

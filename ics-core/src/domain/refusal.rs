@@ -10,48 +10,48 @@ use crate::vocabulary::{Act, Attribute, DomainName, Role, StatusName};
 /// Why an entry is not admitted; each has a stable [`Refusal::code`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The same statement stands in the log already.
+    /// The same statement is already in the log.
     #[error("the statement stands in the log already, at index {0}")]
     Duplicate(u64),
-    /// Said before, and erased: it is never admitted again, and can be neither replaced nor taken back.
+    /// Said before and erased: it is never admitted again, and can be neither replaced nor taken back.
     #[error("the statement was erased by the domain's owners, at index {0}")]
     Erased(u64),
-    /// Something that stays for as long as the domain.
+    /// Something that stays for as long as the domain exists.
     #[error(
         "what is of the sort `{0}` cannot be erased: descriptors, certificates of signers, statements about X.509 \
          certificates (`issued`), grants, withdrawals and what is said of groups stay"
     )]
     NotErasable(&'static str),
-    /// The erasure names nothing that stands in the log.
+    /// The erasure names nothing in the log.
     #[error("no entry of this domain has the statement `{0}` that is to be erased")]
     ErasesUnknown(StatementId),
-    /// The erasure does not restate what must stay.
+    /// The erasure does not restate exactly what it must.
     #[error("the erasure of entry {0} does not say what it must: make it anew out of what the node proposes")]
     ErasureDiffers(u64),
-    /// A former block for ever: what it revoked hangs on it, and no erasure restates that it held.
+    /// A status that formerly blocked for ever: what it revoked depends on it, and no erasure can restate that it held.
     #[error(
         "the status of entry {0} blocked for ever until a new descriptor weakened it, and certificates are revoked by that, \
          which would come back: it can be erased once the descriptor lets the status block for ever again, and the \
          descriptor may weaken it after that"
     )]
     ErasesFormer(u64),
-    /// What put a thing into a group of which a former block for ever was said: that it blocked the thing rests on that, and
-    /// what the erasure restates stands behind it.
+    /// A statement that put a thing into a group that formerly was blocked for ever: that the block held for the thing
+    /// rests on it, and what the erasure restates comes later in the log.
     #[error(
         "that the status of entry {block} blocked the thing for ever, which it does no longer, rests on entry {index}, and \
          certificates are revoked by that, which would come back: it can be erased once the descriptor lets the status \
          block for ever again, and does not lift it; it may weaken or lift it after that"
     )]
     ErasesJoining {
-        /// Its index.
+        /// The index of the statement.
         index: u64,
         /// The index of the block.
         block: u64,
     },
-    /// Too few owners have signed, or somebody else.
+    /// Too few owners have signed, or somebody else has.
     #[error("an erasure takes the owners' signatures: {0}")]
     NotTheOwners(String),
-    /// Said for another domain, and not adopted from it.
+    /// Made for another domain, and not adopted from it.
     #[error("the statement was made for the domain `{claimed}`, this is `{domain}`")]
     ForeignDomain {
         /// The domain that the statement names.
@@ -62,15 +62,15 @@ pub enum Refusal {
     /// Adopted from a domain that the descriptor does not pin.
     #[error("the descriptor lists no source `{0}` with this entry 0, so nothing can be adopted from it")]
     UnknownSource(DomainName),
-    /// Adopted from a domain that had it from elsewhere than it says.
+    /// Adopted from another domain than the one it claims to have been made for.
     #[error("the statement was made for the domain `{claimed}`, but was adopted from `{source_domain}`")]
     SourceMismatch {
         /// The domain that the statement names.
         claimed: DomainName,
-        /// The domain in which it was said, by its source.
+        /// The domain that the source says it was made in.
         source_domain: DomainName,
     },
-    /// This domain's own statement, by way of another.
+    /// This domain's own statement, coming back through another.
     #[error("the statement was made for this very domain and cannot be adopted into it")]
     AdoptedOwn,
     /// No certificate of the signer is known.
@@ -88,15 +88,15 @@ pub enum Refusal {
         /// The time of admission.
         admitted_at: Timestamp,
     },
-    /// Admitted before the entry before it.
+    /// Admitted earlier than the preceding entry.
     #[error("the entry is admitted at {admitted_at}, before the entry before it ({last})")]
     TimeGoesBack {
         /// The time of admission.
         admitted_at: Timestamp,
-        /// That of the entry before it.
+        /// The time of the preceding entry.
         last: Timestamp,
     },
-    /// The thing is known as another kind.
+    /// The thing is known here as another kind.
     #[error("the statement calls the identity a {claimed}, but it stands in this domain as a {known}")]
     KindDiffers {
         /// The kind that the statement says.
@@ -115,7 +115,7 @@ pub enum Refusal {
     /// A block for ever with an end.
     #[error("`{0}` holds for ever, so it takes no `until`")]
     ForEverUntil(StatusName),
-    /// A vouching statement as a revocation, or a blocking one as a certification.
+    /// A vouching statement signed as a revocation, or a blocking one as a certification.
     #[error("{}", if *.expected {
         "a blocking status is signed as a certification revocation (0x30), so that stock tools stop trusting the key"
     } else {
@@ -131,17 +131,17 @@ pub enum Refusal {
     /// A grant of a role that the descriptor does not define.
     #[error("the descriptor defines no role `{0}`, so it cannot be granted")]
     UnknownRole(Role),
-    /// The signer does not have the role that he claims.
+    /// The signer does not have the role claimed.
     #[error("the signer `{signer}` does not have the role `{role}` over this identity{}", list(.held))]
     RoleNotHeld {
         /// The signer.
         signer: Fingerprint,
-        /// The role that he claims.
+        /// The role claimed.
         role: Role,
-        /// The roles that he has.
+        /// The roles that the signer has.
         held: Vec<Role>,
     },
-    /// A name outside what the role may give.
+    /// A name that the role may not give.
     #[error("the role `{role}` may not give the name `{name}`")]
     NameNotPermitted {
         /// The role.
@@ -149,7 +149,7 @@ pub enum Refusal {
         /// The name.
         name: Name,
     },
-    /// Nothing of that id about this identity.
+    /// No statement with that id about this identity.
     #[error("`supersedes` names `{0}`, which is no statement about this identity in this domain")]
     SupersedesUnknown(StatementId),
     /// A statement of another act.
@@ -160,10 +160,10 @@ pub enum Refusal {
         /// Its act.
         found: Act,
     },
-    /// A withdrawal stays.
+    /// A withdrawal, which cannot be ended.
     #[error("`supersedes` names `{0}`, a withdrawal: it cannot be taken back, say the thing anew")]
     SupersedesWithdrawal(StatementId),
-    /// Someone else's statement, which the signer's role may not lift.
+    /// Another signer's statement, which the signer's role may not lift.
     #[error("`supersedes` names `{id}` of another signer, which the role `{role}` may not end")]
     SupersedesOthers {
         /// The statement named.
@@ -171,7 +171,7 @@ pub enum Refusal {
         /// The role that was claimed.
         role: Role,
     },
-    /// A block for ever.
+    /// A block for ever, which only the owners lift.
     #[error("`supersedes` names `{0}`, which blocks for ever: only the domain's owners lift it, in the descriptor")]
     BlockedForEver(StatementId),
     /// Too many groups.
@@ -180,10 +180,10 @@ pub enum Refusal {
     /// Too many values of an attribute by which groups select.
     #[error("the identity already has {max} values of `{0}` in this domain", max = limits::SELECTING_VALUES)]
     AttributeValues(Attribute),
-    /// The signer has said too much about the identity.
+    /// The signer has made too many statements about the identity.
     #[error("the signer has made {0} statements about this identity, which is his quota in this domain")]
     Quota(usize),
-    /// All signers together have.
+    /// All signers together have made too many.
     #[error("there are {max} statements or more about this identity in this domain: only first blocks are admitted, for a \
         while withdrawals and, from {granted} on, blocks by those alone whom the descriptor names",
         max = limits::RECORD_STATEMENTS_OPEN, granted = limits::RECORD_STATEMENTS_GRANTED)]
@@ -191,21 +191,20 @@ pub enum Refusal {
     /// The access rules do not permit it.
     #[error("the domain's access rules do not permit it{}", because(.said, .rules, .errors))]
     NotPermitted {
-        /// The act, the status that it gives, the role in which its signer speaks, and of what kind of thing; none of a
-        /// certificate.
+        /// The act, the status that it gives, the role of its signer, and the kind of thing; `None` for a certificate.
         said: Option<(Act, Option<StatusName>, Role, Kind)>,
-        /// The rules that forbid it; none if there is just none that permits it.
+        /// The rules that forbid it; empty if there is merely none that permits it.
         rules: Vec<String>,
         /// Rules that failed, which denies as well.
         errors: Vec<String>,
     },
-    /// A certificate of someone who has no part in this domain.
+    /// A certificate of somebody who has no part in this domain.
     #[error("neither the descriptor nor a grant names the holder of the certificate `{0}`")]
     CertificateNotNamed(Fingerprint),
-    /// A certificate with less in it than the one that it follows: anybody could send in a state without revocations.
+    /// A certificate with less in it than its earlier state: anybody could send in a state without revocations.
     #[error("the certificate `{0}` lacks a self-signature, perhaps a revocation, that the one before it had")]
     CertificateShrinks(Fingerprint),
-    /// A key of the certificate belongs to another certificate already.
+    /// A key of the certificate already belongs to another certificate.
     #[error("the key `{key}` belongs to the certificate `{holder}`")]
     CertificateKeyTaken {
         /// The key.
@@ -235,7 +234,8 @@ fn list(roles: &[Role]) -> String {
 
 fn because(said: &Option<(Act, Option<StatusName>, Role, Kind)>, rules: &[String], errors: &[String]) -> String {
     match (rules, errors) {
-        // All that rules tell apart by: who hears of a part looks for the fault there, though a rule permits that.
+        // Everything that rules distinguish by: a reader who is told only a part looks for the fault there, though a
+        // rule may permit that part.
         ([], []) => match said {
             Some((_, Some(status), role, kind)) => {
                 format!(": no rule permits the status `{status}` in the role `{role}` for the kind `{kind}`")

@@ -18,7 +18,7 @@ pub(super) struct Signers {
     held: BTreeMap<Fingerprint, Held>,
     /// The primary fingerprint that each signing key belongs to.
     primaries: BTreeMap<Fingerprint, Fingerprint>,
-    /// The certificates that have a key with this id, whatever it is for.
+    /// The certificates that have a key with this id, whatever its purpose.
     by_key_id: BTreeMap<[u8; 8], BTreeSet<Fingerprint>>,
 }
 
@@ -30,7 +30,7 @@ struct Held {
     /// Each first User ID that it has had, behind the index of the state that brought it; the newest is last.
     named: Vec<(u64, Option<String>)>,
     certificate: Arc<Certificate>,
-    /// What others have certified of it, in the order of the log.
+    /// Certifications of it by others, in the order of the log.
     certified: Vec<Certified>,
 }
 
@@ -114,7 +114,7 @@ impl Signers {
         held.flat_map(|held| held.former.iter().copied().chain([held.index]))
     }
 
-    /// The key of a certificate that another one has, and that one's primary fingerprint.
+    /// A key of a certificate that another certificate already has, with the primary fingerprint of that one.
     fn taken(&self, certificate: &Certificate) -> Option<(Fingerprint, Fingerprint)> {
         let holder = |key| self.primaries.get(&key).map(|primary| (key, *primary));
         certificate.keys().filter_map(holder).find(|(_, holder)| *holder != certificate.primary())
@@ -122,13 +122,14 @@ impl Signers {
 }
 
 impl Domain {
-    /// Whether the domain, at its present length, admits a signer's certificate as its next entry; it then takes the
-    /// place of an earlier state of the same certificate.
+    /// Whether the domain, at its present length, admits a signer's certificate as its next entry; it then replaces an
+    /// earlier state of the same certificate.
     ///
-    /// `source` is the way of an adopted one, `grants` all grants in the log to its primary fingerprint.
+    /// `source` is the path of an adopted one, `grants` all grants in the log to its primary fingerprint.
     ///
-    /// What its holder adds to revoke the key of a certificate that is here needs neither room, nor that anybody names him
-    /// still, nor a rule: else a thief who fills it keeps him from that, and the key of who has left stands for ever.
+    /// A holder who adds a revocation of the key of a certificate that is already here needs no room, no role any more,
+    /// and no permitting rule. Otherwise a thief could fill the certificate and so prevent the revocation, and the key
+    /// of somebody who has left could never be revoked.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -175,11 +176,11 @@ impl Domain {
         }
     }
 
-    /// Whether the domain, at its present length, admits somebody's certification of a User ID that stands in a
-    /// certificate here as its next entry. It entitles to nothing and changes no record.
+    /// Whether the domain, at its present length, admits as its next entry somebody's certification of a User ID of a
+    /// certificate that is here. It entitles to nothing and changes no record.
     ///
-    /// What stands on one certificate is bounded: by its signer's quota, and together with the certificate by the length
-    /// that the domain allows one. A signer's first revocation is let in all the same.
+    /// The certifications on one certificate are bounded: by the quota of each signer, and together with the
+    /// certificate by the length that the domain allows. A signer's first revocation is admitted regardless.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -226,8 +227,8 @@ impl Domain {
         }
     }
 
-    /// The roles that the descriptor, or any grant that was ever admitted, gives to a signer: enough to have his
-    /// certificate in the log, where it vouches for nothing.
+    /// The roles that the descriptor, or any grant that was ever admitted, gives a signer: enough for a certificate to
+    /// be in the log, where it vouches for nothing.
     fn roles_anywhere(&self, primary: &Fingerprint, grants: &[Logged]) -> BTreeSet<Role> {
         let counts = |grant: &&Logged| !grant.is_refused() && !self.is_compromised(grant);
         let granted = grants.iter().filter(counts).filter_map(Logged::grant);
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));
     }
 
-    /// What a signer is called may have changed in an entry that waits for witnesses, which is shown to nobody yet.
+    /// A signer's name may have changed in an entry that waits for witnesses and is not shown to anybody yet.
     #[test]
     fn a_signer_is_called_as_what_is_shown_calls_him() {
         let signer = Ed25519Signer::from_seed(&[1; 32], 4, time(0)).expect("a key");
@@ -291,7 +292,7 @@ mod tests {
         assert_eq!([2, 3, 6, 7].map(shown), expected.map(|name| name.map(str::to_owned)));
     }
 
-    /// A certificate with revocations of its key for these reasons.
+    /// A certificate with revocations of its key, for these reasons.
     fn revoked(signer: &Ed25519Signer, reasons: &[u8]) -> Certificate {
         let key = signer.public_key();
         let made = Certificate::make(signer, "Maker", time(0), &[0; 32]).expect("a certificate");
@@ -323,7 +324,7 @@ mod tests {
         }
     }
 
-    /// A domain of two parties whose certificates it holds, and what the second has certified of the first.
+    /// A domain with the certificates of two parties, and what the second has certified of the first.
     fn certified(change: impl FnOnce(&mut crate::descriptor::Descriptor)) -> (Domain, Vec<Certification>) {
         let signers = [1, 2].map(|seed| Ed25519Signer::from_seed(&[seed; 32], 4, time(0)).expect("a key"));
         let mut domain = changed(1, |descriptor| {

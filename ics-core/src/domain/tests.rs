@@ -1,4 +1,4 @@
-//! What a domain admits, and with which code it refuses the rest.
+//! What a domain admits, and with which code it refuses everything else.
 
 mod bounds;
 mod erasing;
@@ -12,7 +12,7 @@ use crate::samples::*;
 use crate::statement::Subject;
 use crate::vocabulary::{Act, Attribute, Effect};
 
-/// Checks the last draft as the next entry behind the others.
+/// Checks the last draft as the next entry after the others.
 fn check_in(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (last, before) = drafts.split_last().expect("a statement to check");
     let entry = last.clone().log();
@@ -177,7 +177,7 @@ fn what_is_refused_and_with_which_code() {
                 say(2, BUYER, "owner", Act::Approval).on(&group("all P1", &[(Attribute::Model, "P1")])),
             ],
         ),
-        // Nobody lets himself into a group.
+        // Nobody can put themselves into a group.
         (
             "role-not-held",
             vec![
@@ -222,7 +222,8 @@ fn what_is_refused_and_with_which_code() {
     }
 }
 
-/// Whoever has a role over a group has it over all members: so it is not for who has one over a thing to make it a member.
+/// A role over a group is one over all members, so somebody with a role over a thing must not be able to make it a
+/// member.
 #[test]
 fn a_role_over_one_thing_does_not_become_those_of_a_group() {
     let order = group("order 12", &[]);
@@ -278,7 +279,7 @@ fn a_compromised_signer_adds_nothing() {
     let refused = Err(Refusal::SignerCompromised(MAKER));
     assert_eq!(check_in(compromised("devices.acme.example", 2), &[pump(2)]), refused);
     assert!(check_in(compromised("devices.acme.example", 2), &[status(2, KEEPER, "maintainer", "in-use")]).is_ok());
-    // The sample stands at index 7 of its source.
+    // The sample is at index 7 of its source.
     assert_eq!(check_in(compromised("maker.example", 7), &[pump(2).adopted()]), refused);
     assert!(check_in(compromised("maker.example", 8), &[pump(2).adopted()]).is_ok());
 }
@@ -304,7 +305,7 @@ fn each_entry_is_ruled_by_the_descriptor_before_it() {
     assert_eq!(refusal.expect_err("dismissed").code(), "role-not-held");
 }
 
-/// Whatever the rules of the one before have decided of the same question.
+/// Whatever the previous rules have decided on the same question.
 #[test]
 fn the_rules_of_a_new_descriptor_count_at_once() {
     let asked = |domain: &Domain| {
@@ -333,12 +334,12 @@ fn refusals_say_whose_doing_they_are() {
     assert_eq!(forbidden.to_string(), "the domain's access rules do not permit it: grants-owner");
 }
 
-/// A grant over a group is one over each member: for one of them it ends by what is said of this one.
+/// A grant over a group is one over each member; for one member, a statement about that member ends it.
 #[test]
 fn one_thing_out_of_an_order_is_sold_on() {
     let order = || grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot());
     let sale = || grant(4, BUYER, "owner", HEIR, "owner").ends(2);
-    // Admitted, and only by who holds the grant or has made it.
+    // Admitted, but only from whoever holds the grant or has made it.
     for (case, last) in [
         ("the buyer sells it", sale()),
         ("the buyer gives it back", withdrawal(4, BUYER, "owner").ends(2)),
@@ -356,7 +357,8 @@ fn one_thing_out_of_an_order_is_sold_on() {
         "a recall is the lot's"
     );
 
-    // What the former holder says of the order later does not reach it; what he said before stays, until it is lifted.
+    // What the former holder says later about the order does not reach the device; what they said before stays, until
+    // lifted.
     let says = |n: u64| status(n, BUYER, "owner", "suspended").on(&lot());
     let recall = status(6, MAKER, "manufacturer", "suspended").on(&lot());
     for (case, drafts, effect) in [

@@ -1,7 +1,7 @@
-//! What a home attests: all that its domain says of what was asked for, or that it shows nothing of it.
+//! What a home attests: everything that its domain says about what was asked for, or that it shows nothing about it.
 //!
-//! For a node that has no copy of the domain and asks others. It believes nobody but the home, for whose key the chain of
-//! descriptors answers, and the home only as far as it signs: see [`crate::evidence`] for what that proves.
+//! For a node that has no copy of the domain and asks others. It believes nobody but the home, whose key is established
+//! by the chain of descriptors, and the home only as far as it signs: see [`crate::evidence`] for what that proves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,14 +18,15 @@ use crate::time::Timestamp;
 use crate::trust::Testimony;
 use crate::vocabulary::Attribute;
 
-/// Evidence that the home has signed to be all.
+/// Evidence that the home has signed to be complete.
 #[derive(Debug, Clone)]
 pub struct Attested {
     /// What the domain says, as a verdict hears it.
     pub testimony: Testimony,
-    /// The latest time that the home has signed in it. Whoever believes less says so in the testimony.
+    /// The latest time that the home has signed in it. A caller who believes only an earlier time puts that into the
+    /// testimony.
     pub signed_at: Timestamp,
-    /// What the thing was ever given there, also by statements that count no longer: see [`ever_given`].
+    /// What the thing was ever given there, including by statements that no longer count: see [`ever_given`].
     pub given: BTreeMap<Attribute, BTreeSet<String>>,
     /// The checkpoint under which all is proven.
     pub checkpoint: Checkpoint,
@@ -36,15 +37,15 @@ pub struct Attested {
 }
 
 impl Attested {
-    /// Whether the home has signed a checkpoint by a key that one of these descriptors gives it. Who leaves out the last of
-    /// them speaks with a key that the owners may have replaced, because others have it.
+    /// Whether the home has signed a checkpoint with a key that one of these descriptors gives it. Evidence that leaves
+    /// out the last of them may be under a key that the owners have replaced because others have it.
     #[must_use]
     pub fn has_signed(&self, note: &str) -> bool {
         self.domain.descriptors().any(|descriptor| self.is_signed_by(note, &descriptor.home))
     }
 
-    /// How many entries the owners have left of a log whose checkpoint, of so many, its home's former key has signed:
-    /// what that signed beyond them they have given up, by the descriptor that replaced it.
+    /// How many entries the owners have kept of a log for which the home's former key has signed a checkpoint of `size`
+    /// entries, if they are fewer: by the descriptor that replaced the key, they gave up what it signed beyond them.
     #[must_use]
     pub fn given_up(&self, note: &str, size: u64) -> Option<u64> {
         let is_by = |descriptor: &Descriptor| self.is_signed_by(note, &descriptor.home);
@@ -58,13 +59,13 @@ impl Attested {
     }
 }
 
-/// Verifies what was answered to somebody who asked a domain for a thing, and makes the record that follows at `now`.
+/// Verifies an answer to somebody who asked a domain for a thing, and makes the record that follows at `now`.
 ///
-/// `asked` is the question in canonical form, `reader` the key that the asker has shown where he was answered.
+/// `asked` is the question in canonical form, `reader` the key that the asker has shown to whoever answered.
 ///
 /// # Errors
-/// The first thing that is wrong; above all, where anything is left out that the home's record head names, where there is
-/// no such head, or it answers to something or somebody else.
+/// The first thing that is wrong. Above all, it is an error if anything that the home's record head names is left out,
+/// if there is no such head, or if it answers another question or somebody else.
 pub fn attested(
     evidence: &Evidence,
     pin: &Origin,

@@ -5,8 +5,8 @@ use super::{Evidence, EvidenceRefusal};
 use crate::log::record_head::{Finding, RecordHead};
 
 impl Head {
-    /// Holds the evidence against the home's record head, if there is one: over the same checkpoint, of the same thing, and
-    /// with just these entries.
+    /// Compares the evidence with the home's record head, if there is one: it must be over the same checkpoint, about
+    /// the same thing, and with exactly these entries.
     pub(super) fn complete(&mut self, evidence: &Evidence) -> Result<(), EvidenceRefusal> {
         let Some(note) = &evidence.head else { return Ok(()) };
         let head = RecordHead::open(note, &self.key)?;
@@ -22,7 +22,7 @@ impl Head {
             return Err(EvidenceRefusal::HeadOf { said: evidence.id.clone(), found: of.clone() });
         }
         same_entries(&head, evidence)?;
-        // Either says that there are no more entries. What a reader may see is another matter: that ends without an entry.
+        // Either states that there are no more entries. What a reader may see can change without an entry.
         self.cosigned_at = match head.finding {
             Finding::Identity(_) => self.cosigned_at.max(Some(head.at)),
             Finding::Nothing(_) => Some(head.at),
@@ -32,7 +32,7 @@ impl Head {
     }
 }
 
-/// Both are in the order of the log, each once.
+/// Checks that both name the same entries; both are in the order of the log, each entry once.
 fn same_entries(head: &RecordHead, evidence: &Evidence) -> Result<(), EvidenceRefusal> {
     let mut named = head.indices.iter().copied();
     for shown in evidence.entries.iter().map(|entry| entry.receipt.index) {

@@ -10,8 +10,8 @@ use crate::log::record_head::RecordHead;
 use crate::statement::Body;
 use crate::time::Timestamp;
 
-/// Admits the chain of descriptors by what the owners have signed, before the log that holds them is believed: it
-/// tells the key that signed the log. Each comes with its index.
+/// Admits the chain of descriptors by the owners' signatures, before the log that holds them is believed, because the
+/// chain gives the key that signed the log. Each comes with its index.
 pub(super) fn descriptors(entries: &[Opened<'_>]) -> Result<Vec<(u64, Descriptor)>, EvidenceRefusal> {
     let mut chain: Vec<(u64, Descriptor)> = Vec::new();
     for opened in entries {
@@ -23,11 +23,11 @@ pub(super) fn descriptors(entries: &[Opened<'_>]) -> Result<Vec<(u64, Descriptor
     Ok(chain)
 }
 
-/// A checkpoint that the home has signed, and who vouches for it as the newest, and when.
+/// A checkpoint that the home has signed, with who confirms it as the newest, and when.
 pub(crate) struct Head {
     pub(super) key: VerifierKey,
     pub(crate) checkpoint: Checkpoint,
-    /// What the home says of which entries there are, if it has.
+    /// The home's statement of which entries there are, if given.
     pub(super) record: Option<RecordHead>,
     /// The time of the home's newest cosignature, or of its record head, whatever the time is here.
     pub(crate) cosigned_at: Option<Timestamp>,
@@ -48,7 +48,7 @@ impl Head {
         Ok(Self { key, checkpoint, record: None, cosigned_at, witnesses })
     }
 
-    /// As of when the home said that this was its newest head.
+    /// When the home stated that this was its newest head.
     pub(super) fn as_of(&self, now: Timestamp) -> Option<Timestamp> {
         self.cosigned_at.and_then(|at| at.believed_at(now))
     }
@@ -63,7 +63,7 @@ fn raw(node: &NodeKey) -> Result<[u8; 32], KeyError> {
     node.verifying_key().map(|key| key.to_bytes()).ok_or(KeyError::Key)
 }
 
-/// No descriptor is admitted with such a key.
+/// Wraps an unusable key as an error; no descriptor is admitted with such a key.
 fn unusable(problem: KeyError) -> CheckpointError {
     NoteError::from(problem).into()
 }

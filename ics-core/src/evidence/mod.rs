@@ -1,10 +1,10 @@
-//! Offline evidence: everything that a verifier without a network needs to make a record himself.
+//! Offline evidence: everything that a verifier without a network needs to build a record independently.
 //!
-//! It is what `GET /v1/domains/{domain}/identities/{id}/evidence` answers, `ics export` writes and `ics verify
+//! It is what `GET /v1/domains/{domain}/identities/{id}/evidence` returns, `ics export` writes and `ics verify
 //! --document` reads.
 //!
-//! What [`verify()`] proves, given that the origin is the right one (pinned, or compared by a person), that the domain's
-//! owners keep their threshold, and that its home does not sign two histories:
+//! What [`verify()`] proves, given that the origin is the right one (pinned, or compared by a person), that the
+//! domain's owners keep their threshold, and that its home does not sign two histories:
 //!
 //! - Every entry in it stands in the log of that domain at its index, under the one checkpoint that the home signed,
 //!   and was admitted when it says.
@@ -13,15 +13,16 @@
 //!   statements before it, by the same rules that the home and every mirror apply.
 //! - As of the time of the home's cosignature, if there is one, that checkpoint was the domain's newest.
 //!
-//! - With a record head ([`crate::log::record_head`]), that the home has signed, at that time and over just that
-//!   checkpoint, that these are all entries upon which the record rests.
+//! - With a record head ([`crate::log::record_head`]), that the home has signed, at that time and over exactly that
+//!   checkpoint, that these are all entries on which the record rests.
 //!
-//! What it does not prove without one: **that nothing was left out.** Inclusion proofs say what is in a log, never what
-//! else is: whoever makes the evidence can withhold a statement (a block too), a newer state of a certificate, or the
-//! newest descriptors. The as-of time bounds what may be missing only as far as the maker of the evidence is trusted to
-//! have put in all that there was; so take it from the home or a mirror, not from the party whose thing it speaks for.
-//! A home puts its record head into what it gives out. With it only the home itself can have left anything out, and it has
-//! signed that. Only a mirror, which holds the whole log, proves completeness without believing anybody.
+//! What it does not prove without one: **that nothing was left out.** Inclusion proofs show what is in a log, never
+//! what else is in it: whoever makes the evidence can withhold a statement (also a block), a newer state of a
+//! certificate, or the newest descriptors. The as-of time bounds what may be missing only as far as the maker of the
+//! evidence is trusted to have included everything; so take it from the home or a mirror, not from the party whose
+//! thing it speaks for. A home includes its record head in what it gives out. Then only the home itself can have left
+//! anything out, and it has signed that it did not. Only a mirror, which holds the whole log, proves completeness
+//! without believing anybody.
 
 mod attested;
 mod complete;
@@ -61,7 +62,7 @@ pub struct Evidence {
     pub domain: DomainName,
     /// The checkpoint under which all receipts are proven: a signed note, with its cosignatures.
     pub checkpoint: String,
-    /// The home's signed record head, where the evidence is the home's: then nothing that it names is left out.
+    /// The home's signed record head, if the evidence comes from the home: then nothing that it names is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
     /// In the order of the log: all descriptors of the domain, entry 0 first; the certificates of all signers, each in
@@ -73,9 +74,9 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProvenEntry {
-    /// The word for the header's kind, for readers of the JSON: see [`crate::log::entry::EntryKind::as_str`].
+    /// The word for the kind in the header, for readers of the JSON: see [`crate::log::entry::EntryKind::as_str`].
     pub kind: String,
-    /// When the home admitted it: what the header says, for readers of the JSON.
+    /// When the home admitted it, from the header, for readers of the JSON.
     pub admitted_at: Timestamp,
     /// The body in its canonical form; in JSON base64.
     #[serde(with = "text::base64")]
@@ -85,7 +86,7 @@ pub struct ProvenEntry {
 }
 
 impl Evidence {
-    /// Reads evidence from its JSON. Nothing is verified: that is for [`verify()`] to do.
+    /// Reads evidence from its JSON. Nothing is verified; that is done by [`verify()`].
     ///
     /// # Errors
     /// When it is longer than [`limits::EVIDENCE_BYTES`], or not the JSON of evidence; the field is named.
@@ -100,7 +101,7 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Bytes of all that is of no fixed size.
+    /// Bytes of all parts of variable size.
     fn bytes(&self) -> usize {
         let of_entry = |entry: &ProvenEntry| {
             let receipt = &entry.receipt;

@@ -5,7 +5,7 @@ use crate::identity::excerpt;
 use crate::log::entry::{EntryKind, Header, LeafData, leaf_data};
 use crate::statement::body::{self, Body};
 
-/// An entry whose parts fit each other.
+/// An entry whose parts are consistent.
 pub(crate) struct Opened<'a> {
     pub(crate) entry: &'a ProvenEntry,
     pub(crate) header: Header,
@@ -23,7 +23,7 @@ impl Opened<'_> {
     }
 }
 
-/// Opens all entries: entry 0 first, then each behind the one before it.
+/// Opens all entries: entry 0 first, then each after the one before it.
 pub(super) fn open(evidence: &Evidence) -> Result<Vec<Opened<'_>>, EvidenceRefusal> {
     let indices = || evidence.entries.iter().map(|entry| entry.receipt.index);
     if indices().next() != Some(0) {
@@ -34,7 +34,7 @@ pub(super) fn open(evidence: &Evidence) -> Result<Vec<Opened<'_>>, EvidenceRefus
     }
     let open = |entry| open_one(entry, &evidence.checkpoint).map_err(|fault| fault.at(entry.receipt.index));
     let opened: Vec<Opened<'_>> = evidence.entries.iter().map(open).collect::<Result<_, _>>()?;
-    // A home whose time goes back lets keys sign that have ended: a mirror stops there, whatever the entry is.
+    // If a home's time could go back, keys could sign that have ended: a mirror stops there, whatever the entry is.
     for (before, next) in opened.iter().zip(opened.iter().skip(1)) {
         let (admitted_at, last) = (next.header.admitted_at, before.header.admitted_at);
         if admitted_at < last {

@@ -1,5 +1,5 @@
-//! Which groups concern an identity: those that may hold it, and those that may hold these in turn, because they
-//! decide in what roles was spoken about them.
+//! Which groups concern an identity: those that may hold it, and those that may hold these in turn, because they decide
+//! in which roles signers spoke about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::record::{Logged, candidate_groups};
 use crate::statement::Subject;
 
 impl Replay {
-    /// The first statement about something else than the identity and its groups.
+    /// The first statement about something other than the identity and its groups.
     pub(super) fn stranger(&self, identity: &IdentityId) -> Option<&Logged> {
         let reached = self.reached(identity);
         let strangers = self.about.iter().filter(|(subject, _)| !reached.contains(subject));

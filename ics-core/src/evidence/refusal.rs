@@ -22,7 +22,7 @@ pub enum EvidenceRefusal {
     /// Not the JSON of evidence.
     #[error("this is not evidence: {0}")]
     Json(String),
-    /// A format that this program does not know.
+    /// A format version that this program does not know.
     #[error("the evidence has version {0}; this program knows version {known}", known = super::VERSION)]
     Version(u32),
     /// More entries than evidence may have.
@@ -31,10 +31,10 @@ pub enum EvidenceRefusal {
     /// Not the id of an identity.
     #[error(transparent)]
     Id(#[from] IdentityError),
-    /// The first entry is not entry 0 of the log, by which the domain is known.
+    /// The first entry is not entry 0 of the log, which identifies the domain.
     #[error("entry 0, the first descriptor of the domain, is missing at the start")]
     NoEntry0,
-    /// Entries in another order than that of the log, or one twice.
+    /// The entries are not in the order of the log, or one occurs twice.
     #[error("entry {index} follows entry {after}: entries stand in the order of the log, each once")]
     Order {
         /// The index of the entry.
@@ -42,7 +42,7 @@ pub enum EvidenceRefusal {
         /// The index of the one before it.
         after: u64,
     },
-    /// The descriptors are those of another domain than the evidence says.
+    /// The descriptors are those of another domain than the evidence names.
     #[error("the evidence says that it is about the domain `{said}`, but its entry 0 is that of `{found}`")]
     Domain {
         /// The domain that the evidence names.
@@ -61,7 +61,7 @@ pub enum EvidenceRefusal {
     /// The checkpoint is malformed, or not signed by the home that the newest descriptor names.
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
-    /// Fewer witnesses than the descriptor asks for.
+    /// Fewer witnesses than the descriptor demands.
     #[error("the checkpoint is cosigned by {cosigned} witnesses, the descriptor asks for {quorum}")]
     Witnesses {
         /// Witnesses whose cosignature is good.
@@ -80,7 +80,7 @@ pub enum EvidenceRefusal {
         /// The size of the record head.
         found: u64,
     },
-    /// The record head of another thing.
+    /// The record head is about another thing.
     #[error("the record head is that of `{found}`, the evidence that of `{said}`")]
     HeadOf {
         /// What the evidence says.
@@ -88,19 +88,19 @@ pub enum EvidenceRefusal {
         /// What the record head says.
         found: String,
     },
-    /// The home names an entry that is not there.
+    /// The home names an entry that is not in the evidence.
     #[error("the home's record head names entry {0}, which is left out")]
     LeftOut(u64),
     /// An entry that the home does not name.
     #[error("entry {0} is not in the home's record head")]
     NotInHead(u64),
-    /// Nothing says that this is all.
+    /// There is no record head, so nothing shows that this is all.
     #[error("there is no record head of the home, so nothing says that this is all")]
     NoRecordHead,
-    /// Somebody else was told that there is nothing.
+    /// The record head told another reader that there is nothing.
     #[error("that there is nothing was said to another reader")]
     OtherReader,
-    /// An answer about something that is not called so.
+    /// An answer about something that does not have the name asked for.
     #[error("`{0}` is neither the id nor a name of what the evidence is about")]
     NotNamed(String),
     /// An answer to another question.
@@ -133,15 +133,15 @@ pub enum EntryFault {
     /// The header is malformed.
     #[error("its header: {0}")]
     Header(#[from] HeaderError),
-    /// The body is not in canonical form, or not one at all.
+    /// The body is not in canonical form, or not a body at all.
     #[error("its body: {0}")]
     Body(#[from] BodyError),
-    /// A kind that is not that of the body, in the header or beside it.
+    /// A kind, in the header or beside it, that is not that of the body.
     #[error("it says that it is a {said}, but its body is a {found}")]
     Kind {
         /// What the header or the evidence says.
         said: String,
-        /// What it is.
+        /// What the body is.
         found: &'static str,
     },
     /// A time of admission that is not the header's.
@@ -152,15 +152,15 @@ pub enum EntryFault {
         /// What the header says.
         found: Timestamp,
     },
-    /// Earlier than the entry before it.
+    /// Admitted earlier than the preceding entry.
     #[error("it was admitted at {admitted_at}, but the entry before it at {last}: the time of a log never goes back")]
     TimeGoesBack {
         /// The time of its admission.
         admitted_at: Timestamp,
-        /// That of the entry before it.
+        /// The time of the preceding entry.
         last: Timestamp,
     },
-    /// An id that is not the body's.
+    /// An id in the receipt that is not the body's.
     #[error("its receipt is that of `{said}`, but the id of its body is `{found}`")]
     Id {
         /// What the receipt says.
@@ -171,10 +171,10 @@ pub enum EntryFault {
     /// A kind of entry that evidence does not hold.
     #[error("evidence holds descriptors, certificates and statements, not an {0}")]
     NotEvidence(&'static str),
-    /// It is not proved to stand in the log.
+    /// It is not proven to be in the log.
     #[error("{0}")]
     Unproven(EvidenceError),
-    /// It was adopted, and does not prove that it stands in the log of its source.
+    /// It was adopted, and is not proven to be in the log of its source.
     #[error("its source: {0}")]
     Source(EvidenceError),
     /// The descriptor does not follow the one before it, or too few owners signed it.
@@ -183,28 +183,28 @@ pub enum EntryFault {
     /// The descriptor's access rules cannot be compiled.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// The certificate has no place behind those before it.
+    /// The certificate is not admissible after those before it.
     #[error(transparent)]
     Certificate(Refusal),
-    /// The erasure was made for another domain, or signed or admitted at a time at which it cannot have been.
+    /// The erasure was made for another domain, or signed or admitted at an impossible time.
     #[error("it is no erasure of this domain: {0}")]
     Erasure(Refusal),
-    /// An erasure that is said to come from another domain.
+    /// An erasure that claims to come from another domain.
     #[error("an erasure is of its own domain and cannot be adopted")]
     ErasureAdopted,
-    /// No certificate of the signer stands before it.
+    /// No certificate of the signer precedes it.
     #[error("no certificate that holds the key `{0}` stands before it, so its signature cannot be verified")]
     UnknownSigner(Fingerprint),
     /// Its signature is not good.
     #[error(transparent)]
     Signature(#[from] VerifyError),
-    /// About something that has nothing to do with the identity.
+    /// It is about something unrelated to the identity.
     #[error("it is about `{0}`, which is neither the identity nor a group that may concern it")]
     Stranger(String),
 }
 
 impl EntryFault {
-    /// This fault, of the entry at an index.
+    /// This fault as that of the entry at an index.
     pub(crate) fn at(self, index: u64) -> EvidenceRefusal {
         EvidenceRefusal::Entry { index, fault: Box::new(self) }
     }

@@ -22,10 +22,10 @@ pub(super) struct Replay {
     pub(super) domain: Domain,
     /// All statements by what they are about, in the order of the log.
     pub(super) about: BTreeMap<IdentityId, Vec<Logged>>,
-    /// Those about groups, in the order of the log.
+    /// The statements about groups, in the order of the log.
     pub(super) groups: Vec<Logged>,
     pub(super) lines: Vec<Line>,
-    /// The erased statements about each identity: the index at which each stood, and that of its erasure.
+    /// The erased statements about each identity: the index of each, and that of its erasure.
     erased: BTreeMap<IdentityId, Vec<(u64, u64)>>,
 }
 
@@ -38,8 +38,8 @@ impl Replay {
         Ok(Self { domain, about, groups: Vec::new(), lines: Vec::new(), erased })
     }
 
-    /// Takes note of the erasures before the entries are taken one by one: what was said between a statement and its
-    /// erasure was judged by what is gone.
+    /// Notes the erasures before the entries are taken one by one: what was said between a statement and its erasure
+    /// was judged with the erased statement.
     pub(super) fn foresee(&mut self, entries: &[Opened<'_>]) {
         for opened in entries {
             let Body::Erasure(signed) = &opened.body else { continue };
@@ -49,7 +49,7 @@ impl Replay {
         }
     }
 
-    /// Takes the next entry; `descriptor` is what it puts in force, if it is one.
+    /// Takes the next entry; `descriptor` is the one that it puts in force, if it is one.
     pub(super) fn take(&mut self, opened: Opened<'_>, descriptor: Option<Descriptor>) -> Result<(), EvidenceRefusal> {
         let (index, admitted_at) = (opened.index(), opened.header.admitted_at);
         self.take_body(opened, descriptor).map_err(|fault| fault.at(index))?;
@@ -72,7 +72,8 @@ impl Replay {
         }
     }
 
-    /// What was adopted stands in the log of its source, if the descriptor knows that; if not, the rules refuse it.
+    /// Verifies that an adopted entry is in the log of its source, if the descriptor pins that source; if it does not,
+    /// the rules refuse the entry.
     fn verify_source(&self, opened: &Opened<'_>) -> Result<(), EntryFault> {
         let Some(source) = &opened.header.source else { return Ok(()) };
         let Some(pinned) = self.domain.source(&source.origin) else { return Ok(()) };
@@ -82,8 +83,9 @@ impl Replay {
         proven.map(drop).map_err(EntryFault::Source)
     }
 
-    /// Who named its holder may stand elsewhere in the log, in a grant over another thing, and is not asked: a
-    /// certificate vouches for nothing. What is asked is that it takes the place of no other.
+    /// Takes a certificate. What names its holder may be elsewhere in the log, in a grant over another thing, and is
+    /// not required, since a certificate vouches for nothing. It is only required that it does not displace another
+    /// one.
     fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), EntryFault> {
         let way = SourceRef::way(header)?;
         match self.domain.check_certificate(&certificate, &way, &[]) {
@@ -110,8 +112,9 @@ impl Replay {
         Ok(())
     }
 
-    /// The owners say what is left; that they say it rightly nobody can check any more who has not seen what is gone. That
-    /// they say it of this log is checked: its home alone could else put into it what they signed for another one.
+    /// Takes an erasure. The owners state what remains; without the erased body it can no longer be checked that they
+    /// do so correctly. It is checked that they erased it in this log, or the home alone could insert what they signed
+    /// for another one.
     fn take_erasure(&mut self, index: u64, header: &Header, signed: &SignedErasure) -> Result<(), EntryFault> {
         self.domain.descriptor().require_owners(signed)?;
         if header.source.is_some() {
@@ -124,7 +127,7 @@ impl Replay {
         Ok(())
     }
 
-    /// The home's own question, over the statements before.
+    /// Applies the home's admission rule, over the statements before.
     fn judge(&self, entry: &Logged) -> Result<(), Refusal> {
         let about = self.about.get(&entry.subject_id()).map(Vec::as_slice).unwrap_or_default();
         let erased = self.erased.get(&entry.subject_id()).into_iter().flatten();

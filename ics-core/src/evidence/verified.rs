@@ -18,7 +18,7 @@ use crate::vocabulary::{Act, Role};
 /// What evidence proves; the documentation of [`crate::evidence`] says what it does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
-    /// The domain that speaks, by name and entry 0. Whoever has pinned nothing compares this with what he was told.
+    /// The domain that speaks, by name and entry 0. Without a pin, compare this with what you were told.
     pub origin: Origin,
     /// Entries in its log.
     pub size: u64,
@@ -26,23 +26,23 @@ pub struct Verified {
     pub root: Hash,
     /// The version of the newest descriptor in the evidence.
     pub descriptor: u64,
-    /// When the home said that this was its newest head: its newest cosignature. Absent if it did not, or claims a time
-    /// well ahead of now.
+    /// When the home signed that this was its newest head: the time of its newest cosignature. Absent if there is none,
+    /// or it claims a time well ahead of now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// The time that it claims, where that is well ahead of now: whoever judges has a clock that is behind, or asks for an
-    /// earlier time.
+    /// The time that it claims, if that is well ahead of now: the verifier's clock is behind, or the question is about
+    /// an earlier time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_later: Option<Timestamp>,
-    /// Whether [`Self::as_of`] is no longer ago than the descriptor's default bound.
+    /// Whether [`Self::as_of`] is within the descriptor's default bound.
     pub fresh: bool,
     /// The descriptor's bounds.
     pub freshness: Freshness,
-    /// Whether the home has signed that these are all entries upon which the record rests.
+    /// Whether the home has signed that these are all entries on which the record rests.
     pub complete: bool,
-    /// The witnesses among those that the descriptor names that have cosigned.
+    /// Witnesses named by the descriptor that have cosigned.
     pub witnesses: Vec<Cosigned>,
-    /// What the domain says of the identity now, by what is in the evidence.
+    /// What the domain says of the identity now, according to the evidence.
     pub record: Record,
     /// All statements in the evidence, about the identity and its groups, in the order of the log.
     pub statements: Vec<Line>,
@@ -57,7 +57,7 @@ pub struct Cosigned {
     pub at: Timestamp,
 }
 
-/// A statement whose place in the log and signature are proved.
+/// A statement whose place in the log and signature are proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// Its index in the log.
@@ -68,20 +68,20 @@ pub struct Line {
     pub about: Identity,
     /// Primary fingerprint of the signer's certificate.
     pub signer: Fingerprint,
-    /// The first User ID of his certificate.
+    /// The first User ID of the signer's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The capacity in which he speaks.
+    /// The capacity in which the signer speaks.
     pub role: Role,
-    /// What it does.
+    /// Its act.
     pub act: Act,
-    /// Why it has no effect, where by the policy and the statements before it in the evidence it was not to be
-    /// admitted: the home has erred, or the evidence leaves out what it rests on.
+    /// Why it has no effect, if it should not have been admitted by the policy and the statements before it in the
+    /// evidence: either the home has erred, or the evidence leaves out what it rests on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
 }
 
-/// Why a statement was not to be admitted.
+/// Why a statement should not have been admitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refused {
     /// The stable word: see [`crate::domain::Refusal::code`].
@@ -91,7 +91,7 @@ pub struct Refused {
 }
 
 impl Verified {
-    /// The identity that the record is about; of software, the SHA-256 of the artifact.
+    /// The identity that the record is about; for software, the SHA-256 of the artifact.
     #[must_use]
     pub const fn identity(&self) -> IdentityId {
         self.record.identity.id
@@ -100,15 +100,15 @@ impl Verified {
 
 /// Verifies evidence and makes the record that follows from it at `now`.
 ///
-/// `pin` is the origin that the caller knows the domain by. Without it the evidence is only as good as
+/// `pin` is the origin by which the caller knows the domain. Without it the evidence is only as good as
 /// [`Verified::origin`], which a person then compares.
 ///
-/// What that proves and what not, the documentation of [`crate::evidence`] says. Above all: without a record head evidence
-/// cannot prove that nothing was left out.
+/// The documentation of [`crate::evidence`] says what this proves and what it does not. Above all: without a record
+/// head, evidence cannot prove that nothing was left out.
 ///
 /// # Errors
-/// The first thing that is wrong. A statement that is proved and signed, but was not to be admitted, is no error: as
-/// on a mirror it has no effect, and [`Line::refused`] says why.
+/// The first thing that is wrong. A statement that is proven and signed but should not have been admitted is no error:
+/// as on a mirror it has no effect, and [`Line::refused`] says why.
 pub fn verify(evidence: &Evidence, pin: Option<&Origin>, now: Timestamp) -> Result<Verified, EvidenceRefusal> {
     let Proved { origin, head, chain, entries } = proved(evidence, pin)?;
     let Some((_, newest)) = chain.last().cloned() else { return Err(EvidenceRefusal::NoEntry0) };
@@ -152,7 +152,7 @@ pub(crate) struct Proved<'a> {
     pub(crate) entries: Vec<Opened<'a>>,
 }
 
-/// Reads evidence and verifies its proofs, up to what its signers' keys and the domain's rules decide.
+/// Reads evidence and verifies its proofs, but nothing that signers' keys or the domain's rules decide.
 pub(crate) fn proved<'a>(evidence: &'a Evidence, pin: Option<&Origin>) -> Result<Proved<'a>, EvidenceRefusal> {
     evidence.check_bounds()?;
     let entries = open(evidence)?;
@@ -178,7 +178,7 @@ fn check_origin(evidence: &Evidence, pin: Option<&Origin>, found: &Origin) -> Re
     Ok(())
 }
 
-/// Every receipt holds against the home's key; all have the one checkpoint.
+/// Checks that every receipt holds against the home's key, and all have the same checkpoint.
 fn prove(entries: &[Opened<'_>], head: &Head) -> Result<(), EvidenceRefusal> {
     entries.iter().try_for_each(|opened| {
         let proven = opened.entry.receipt.verify(&opened.entry.body, &head.key);
@@ -186,7 +186,7 @@ fn prove(entries: &[Opened<'_>], head: &Head) -> Result<(), EvidenceRefusal> {
     })
 }
 
-/// The chain of descriptors begins with that of entry 0.
+/// Replays the entries. The chain of descriptors begins with that of entry 0.
 pub(super) fn replay(entries: Vec<Opened<'_>>, chain: Vec<(u64, Descriptor)>) -> Result<Replay, EvidenceRefusal> {
     let (mut entries, mut chain) = (entries.into_iter(), chain.into_iter().peekable());
     let (Some(first), Some((0, descriptor))) = (entries.next(), chain.next()) else {

@@ -12,7 +12,7 @@ use crate::log::merkle::empty_root;
 use crate::log::note::{Algorithm, KeyError, Note, NoteError, NoteKey, NoteSignature, VerifierKey};
 use crate::vocabulary::DomainName;
 
-/// What a domain is known by: its name and the leaf data of its entry 0. Peers pin both.
+/// What identifies a domain: its name and the leaf data of its entry 0. Peers pin both.
 ///
 /// Written `<domain>/<64 digits of lower-case hex>`: the origin line of checkpoints and the name of the key that signs
 /// them.
@@ -24,10 +24,10 @@ pub struct Origin {
     pub entry0: LeafData,
 }
 
-/// The head of a log: so many entries, with this root.
+/// The head of a log: its size and root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Whose log.
+    /// The log's origin.
     pub origin: Origin,
     /// Number of entries.
     pub size: u64,
@@ -50,10 +50,10 @@ pub enum CheckpointError {
     /// The size is not a decimal number in its shortest form.
     #[error("`{0}` is not a tree size: it takes a decimal number below 2^64 without zeros in front")]
     Size(String),
-    /// The root is not a hash in base64, or not that of the empty tree for size 0.
+    /// The root is not a hash in base64, or not that of the empty tree although the size is 0.
     #[error("`{0}` is not a root: it takes 32 bytes in base64, and those of the empty tree for the size 0")]
     Root(String),
-    /// The key is another domain's.
+    /// The key belongs to another domain.
     #[error("the checkpoint is that of `{found}`, the key that of `{expected}`")]
     OtherOrigin {
         /// The key's name.
@@ -64,10 +64,10 @@ pub enum CheckpointError {
 }
 
 impl Origin {
-    /// The key that verifies checkpoints of this domain, from the 32 bytes of its home's Ed25519 key.
+    /// The key that verifies checkpoints of this domain, made from the 32 bytes of its home's Ed25519 key.
     ///
     /// # Errors
-    /// When the bytes are no usable Ed25519 public key.
+    /// When the bytes are not a usable Ed25519 public key.
     pub fn key(&self, home: &[u8; 32]) -> Result<VerifierKey, KeyError> {
         VerifierKey::new(&self.to_string(), Algorithm::Ed25519, home)
     }
@@ -95,7 +95,7 @@ impl FromStr for Origin {
 serde_as_text!(Origin);
 
 impl Checkpoint {
-    /// The text that is signed: origin, size and root, a line each.
+    /// The text that is signed: origin, size and root, one per line.
     #[must_use]
     pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64())
@@ -118,7 +118,7 @@ impl Checkpoint {
         Ok(Self { origin, size, root: root.ok_or_else(|| CheckpointError::Root(excerpt(root_text)))? })
     }
 
-    /// Signs the checkpoint with the home's key, under the origin as its name.
+    /// Signs the checkpoint with the home's key; the key's name is the origin.
     ///
     /// # Errors
     /// When the key does not sign; one in memory always does.
@@ -128,7 +128,7 @@ impl Checkpoint {
         Ok(Note::from_parts(text, vec![signature]).to_string())
     }
 
-    /// Opens a signed checkpoint, with whatever cosignatures it has.
+    /// Opens a signed checkpoint, whatever cosignatures it has.
     ///
     /// # Errors
     /// When the note or the checkpoint is malformed, the origin is not the key's name, or the key did not sign it.

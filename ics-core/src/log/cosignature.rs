@@ -1,7 +1,8 @@
-//! Cosignatures (C2SP tlog-cosignature, Ed25519): that a checkpoint was the newest that its signer knew at a time.
+//! Cosignatures (C2SP tlog-cosignature, Ed25519): each states that a checkpoint was the newest known to its signer at a
+//! time.
 //!
-//! A plain checkpoint carries no time and proves no freshness. So the home cosigns its own, and again when nothing
-//! happens; witnesses cosign to say that they saw the same log.
+//! A plain checkpoint carries no time and proves no freshness. So the home cosigns its own, again and again even if
+//! nothing happens; witnesses cosign to state that they saw the same log.
 
 use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
@@ -9,13 +10,13 @@ use crate::log::note::{Algorithm, Note, NoteError, NoteKey, NoteSignature, Verif
 use crate::log::verifier_key::check_name;
 use crate::time::Timestamp;
 
-/// What is signed: a line that sets cosignatures apart, the time in seconds, and the whole text of the checkpoint.
+/// The signed message: a line that sets cosignatures apart, the time in seconds, and the whole text of the checkpoint.
 fn message(seconds: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {seconds}\n{text}")
 }
 
-/// Adds a cosignature to a signed checkpoint; an earlier one by the same key gives way. The caller has verified that
-/// the checkpoint is consistent with all that he knows of this log.
+/// Adds a cosignature to a signed checkpoint, replacing an earlier one by the same key. The caller has verified that
+/// the checkpoint is consistent with everything they know about this log.
 ///
 /// # Errors
 /// When the note is not a checkpoint, the name is malformed, the key does not sign, or the note has no room left.
@@ -25,7 +26,7 @@ pub fn cosign(note: &str, name: &str, key: &dyn NoteKey, at: Timestamp) -> Resul
     Ok(note.to_string())
 }
 
-/// The line that [`cosign`] adds, alone and without its newline: what a witness answers.
+/// The line that [`cosign`] adds, alone and without its newline: a witness's answer.
 ///
 /// # Errors
 /// When the note is not a checkpoint, the name is malformed, or the key does not sign.
@@ -42,11 +43,11 @@ fn cosignature(note: &Note, name: &str, key: &dyn NoteKey, at: Timestamp) -> Res
     Ok(NoteSignature::cosignature(name, key, timestamped))
 }
 
-/// Adds the cosignatures of a key that stand among signature lines, as a witness answers them, to a checkpoint. Lines of
-/// other keys are left out (C2SP tlog-witness: they must be ignored).
+/// Adds to a checkpoint the cosignatures of a key from among signature lines, as a witness returns them. Lines of other
+/// keys are left out (C2SP tlog-witness: they must be ignored).
 ///
 /// # Errors
-/// When a line is none, none of them is by the key, or one that claims to be is wrong.
+/// When a line is not a signature line, none is by the key, or one that claims to be is wrong.
 pub fn take(note: &str, lines: &str, key: &VerifierKey) -> Result<String, CheckpointError> {
     let mut note = Note::parse(note)?;
     let mut found = false;
@@ -63,7 +64,7 @@ pub fn take(note: &str, lines: &str, key: &VerifierKey) -> Result<String, Checkp
     }
 }
 
-/// Adds the cosignatures of the keys that one note of a checkpoint has to another note of it; of two by one key the later
+/// Adds to one note of a checkpoint the cosignatures of the keys from another note of it; of two by one key, the later
 /// one is kept. A note of another checkpoint adds nothing.
 ///
 /// # Errors
@@ -84,7 +85,7 @@ pub fn merge(into: &str, from: &str, keys: &[VerifierKey]) -> Result<String, Che
 
 /// Which of the keys cosigned the checkpoint, and when, to the second; the latest time if one did several times.
 ///
-/// Quorums count keys: the caller gives distinct ones. Whether a time lies in the future is for him to judge.
+/// Quorums count keys, so the caller passes distinct ones, and judges whether a time lies in the future.
 ///
 /// # Errors
 /// When the note is not a checkpoint, a key is not one for cosignatures, or a cosignature that claims to be by one of
@@ -118,7 +119,7 @@ fn verified_time(note: &Note, key: &VerifierKey, bytes: &[u8]) -> Option<Timesta
     let (seconds, signature) = bytes.split_first_chunk()?;
     let seconds = u64::from_be_bytes(*seconds);
     let message = message(seconds, note.text());
-    // A time that cannot be told exactly, after the year 9999, is none.
+    // A time after the year 9999 cannot be represented exactly and is refused.
     let time = Some(Timestamp::from_seconds(seconds)).filter(|time| time.as_seconds() == seconds);
     time.filter(|_| signature.try_into().is_ok_and(|signature| key.is_signature(message.as_bytes(), signature)))
 }

@@ -1,4 +1,4 @@
-//! The same, measured against implementations of others: ct-merkle, tlog_tiles and signed_note.
+//! The same formats, checked against other implementations: ct-merkle, tlog_tiles and signed_note.
 
 use std::fmt::Write;
 
@@ -79,7 +79,7 @@ fn consistency_proofs_agree_with_ct_merkle() {
     }
 }
 
-/// Our tiles, as tlog_tiles asks for them.
+/// This crate's tiles, as tlog_tiles asks for them.
 struct OurTiles(Tree);
 
 impl TileReader for OurTiles {

@@ -8,11 +8,12 @@ use crate::log::merkle::leaf_hash;
 use crate::log::source::Source;
 use crate::time::Timestamp;
 
-/// Random bytes that travel with the body and are deleted with it, so that the leaf of an erased entry says nothing
+/// Random bytes that travel with the body and are deleted with it, so that the leaf of an erased entry reveals nothing
 /// about what it held.
 pub type Salt = [u8; 16];
 
-/// SHA-256(salt ‖ header ‖ body): what an entry leaves in the log for ever. Not yet the hash of a leaf.
+/// SHA-256(salt ‖ header ‖ body): what an entry leaves in the log for ever. It is the input of a leaf hash, not the
+/// leaf hash itself.
 pub type LeafData = [u8; 32];
 
 /// What kind of body an entry has.
@@ -28,7 +29,7 @@ pub enum EntryKind {
     Descriptor,
     /// The owners' order to erase an entry.
     Erasure,
-    /// A certification that is no statement.
+    /// A certification that is not a statement.
     Certification,
 }
 
@@ -37,7 +38,7 @@ impl EntryKind {
     pub const ALL: [Self; 6] =
         [Self::Statement, Self::Document, Self::Certificate, Self::Descriptor, Self::Erasure, Self::Certification];
 
-    /// The number that headers hold: 1 to 6.
+    /// The number in headers: 1 to 6.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -70,7 +71,7 @@ impl EntryKind {
     }
 }
 
-/// What the home says of an entry when it admits it. Its binary form is part of what the leaf data covers.
+/// What the home states about an entry when it admits it. Its binary form is covered by the leaf data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// What kind of body follows.
@@ -82,20 +83,20 @@ pub struct Header {
 }
 
 impl Header {
-    /// The time as of which the keys are judged that signed the body: when it was admitted. Of an adopted entry that is
-    /// when its source, the nearest if there are several, admitted it: a key that has expired since then made a good
-    /// statement all the same.
+    /// The time as of which the keys that signed the body are judged: when the entry was admitted. For an adopted
+    /// entry, that is when its source, or the nearest of several, admitted it: a key that has expired since then still
+    /// made a good statement.
     ///
-    /// That time is proven by [`Source::verify`], without which no adopted entry has effect; so is that a source's header
-    /// can be read.
+    /// [`Source::verify`] proves that time, and that the header of the source can be read; without it no adopted entry
+    /// has effect.
     #[must_use]
     pub fn keys_judged_at(&self) -> Timestamp {
         let source = self.source.as_ref().and_then(|source| source.admitted_at().ok());
         source.unwrap_or(self.admitted_at)
     }
 
-    /// When the log, or the nearest source of it, heard of what the body says, if it is a certificate: never later than it
-    /// was admitted here, however fast the source's clock is.
+    /// When the log, or its nearest source, heard of what the body, a certificate, says: never later than its admission
+    /// here, however far ahead the source's clock is.
     #[must_use]
     pub fn heard_at(&self) -> Timestamp {
         self.keys_judged_at().min(self.admitted_at)
@@ -135,7 +136,8 @@ impl Entry {
     }
 }
 
-/// SHA-256(salt ‖ header ‖ body). Salt and header delimit themselves, so nothing can pass from one to the other.
+/// SHA-256(salt ‖ header ‖ body). Salt and header are self-delimiting, so no byte can be moved from one part to
+/// another.
 #[must_use]
 pub fn leaf_data(salt: &Salt, header: &[u8], body: &[u8]) -> LeafData {
     Sha256::new_with_prefix(salt).chain_update(header).chain_update(body).finalize().into()

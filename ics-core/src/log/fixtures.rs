@@ -27,7 +27,7 @@ pub(super) fn entry(index: u64) -> Entry {
     Entry { header, salt, body: format!("body {index}").into_bytes() }
 }
 
-/// The key whose secret is this byte, 32 times.
+/// The key whose secret is this byte, repeated 32 times.
 pub(super) fn signing_key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }

@@ -34,7 +34,7 @@ impl Hash {
     /// Reads 32 bytes in canonical base64 (RFC 4648, section 4).
     ///
     /// # Errors
-    /// When the text is anything else, non-zero padding bits included.
+    /// When the text is anything else, including one with non-zero padding bits.
     pub fn from_base64(text: &str) -> Result<Self, HashError> {
         from_base64(text)
             .ok()

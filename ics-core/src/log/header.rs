@@ -1,6 +1,6 @@
 //! The binary form of an entry's header.
 //!
-//! All numbers are big-endian. The form delimits itself, and there is one for every header:
+//! All numbers are big-endian. The form is self-delimiting, and every header has exactly one:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -19,7 +19,7 @@
 //! | 8 | index of the entry in the source domain |
 //! | 16 | salt of the entry there |
 //! | 2 | length of the entry's header there |
-//! | … | that header, in this same form; it may have a source itself, up to [`limits::ADOPTION_DEPTH`] in all |
+//! | … | that header, in this same form; it may itself have a source, up to [`limits::ADOPTION_DEPTH`] in all |
 //! | 2 | number of hashes in the inclusion proof |
 //! | 32 each | the hashes, from the leaf's sibling upwards |
 //! | 2 | length of the checkpoint |
@@ -43,13 +43,13 @@ pub enum HeaderError {
     /// Longer than allowed.
     #[error("the header has {0} bytes; at most {max} are allowed", max = limits::HEADER_BYTES)]
     TooLong(usize),
-    /// It ends in the middle.
+    /// It ends too early.
     #[error("the header is cut off")]
     Truncated,
     /// Something follows it.
     #[error("{0} bytes follow the header")]
     Trailing(usize),
-    /// A form that this version does not know.
+    /// A format version that this program does not know.
     #[error("the header has format version {0}; this program knows version 1")]
     Version(u8),
     /// Not a kind of body.
@@ -61,10 +61,10 @@ pub enum HeaderError {
     /// Neither 0 nor 1.
     #[error("the header says {0} where 0 (submitted) or 1 (adopted) is due")]
     SourceFlag(u8),
-    /// The source's domain name is not formed as one.
+    /// The source's domain name is malformed.
     #[error("the source's domain is not a domain name")]
     Domain,
-    /// Adopted from an adopted entry too often.
+    /// Adopted over too many domains.
     #[error("the entry was adopted more than {max} times over", max = limits::ADOPTION_DEPTH)]
     TooDeep,
     /// More hashes than any tree needs.
@@ -79,10 +79,10 @@ impl Header {
     /// The binary form, which the leaf data covers.
     ///
     /// # Errors
-    /// When [`Header::decode`] would refuse it: a source with too long a header or checkpoint, too many hashes, or
-    /// adopted too often.
+    /// When [`Header::decode`] would refuse it: a source whose header or checkpoint is too long, that has too many
+    /// hashes, or that was adopted too often.
     pub fn encode(&self) -> Result<Vec<u8>, HeaderError> {
-        // All of nearly every header.
+        // The size of nearly every header.
         let mut bytes = Vec::with_capacity(11);
         bytes.extend([FORMAT_VERSION, self.kind.code()]);
         bytes.extend(self.admitted_at.as_millis().to_be_bytes());
@@ -94,7 +94,7 @@ impl Header {
         Ok(bytes)
     }
 
-    /// Reads a header, whole and in its one form.
+    /// Reads a whole header, in its one form.
     ///
     /// # Errors
     /// For anything else: see [`HeaderError`].
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// As many bytes as the u16 before them says.
+    /// The bytes whose number the preceding u16 gives.
     fn counted(&mut self) -> Result<&'a [u8], HeaderError> {
         let length = self.u16()?;
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(HeaderError::Truncated)?;

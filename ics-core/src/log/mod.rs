@@ -1,9 +1,9 @@
 //! The log of a domain: a Merkle tree over its entries (RFC 6962, section 2.1), cut into tiles (C2SP tlog-tiles), its
 //! head signed as a checkpoint (C2SP tlog-checkpoint, signed-note) and cosigned with a time (C2SP tlog-cosignature).
 //!
-//! Two kinds of 32 bytes must not be taken for each other, and have types of their own: the **leaf data** of an entry
-//! is SHA-256(salt ‖ header ‖ body) and is what bundles hold ([`LeafData`]); the **leaf hash** is
-//! SHA-256(0x00 ‖ leaf data) and is what the tree is built from ([`struct@Hash`]).
+//! Two kinds of 32 bytes must not be confused and have separate types: the **leaf data** of an entry is SHA-256(salt ‖
+//! header ‖ body) and is what bundles hold ([`LeafData`]); the **leaf hash** is SHA-256(0x00 ‖ leaf data) and is what
+//! the tree is built from ([`struct@Hash`]).
 
 pub mod checkpoint;
 pub mod cosignature;

@@ -48,18 +48,18 @@ pub enum NoteError {
     /// No signature of the key.
     #[error("the note is not signed by `{0}`")]
     Unsigned(String),
-    /// The key is known for the other kind of signature.
+    /// The key is known, but for another type of signature.
     #[error("the key of `{0}` is for another type of signature")]
     Algorithm(String),
-    /// The name cannot stand in a signature line.
+    /// A name that signature lines cannot contain.
     #[error(transparent)]
     Name(#[from] KeyError),
-    /// The device that holds the key says no.
+    /// The device that holds the key refuses.
     #[error("the key does not sign: {0}")]
     Refused(String),
 }
 
-/// An Ed25519 key that signs notes: in memory, or in a device that never gives it away.
+/// An Ed25519 key that signs notes: in memory, or in a device that never reveals it.
 pub trait NoteKey {
     /// The 32 bytes of its public key.
     fn public(&self) -> [u8; 32];
@@ -99,10 +99,10 @@ impl Note {
         Self::read(note, limits::NOTE_BYTES)
     }
 
-    /// The same of a note that may have `bytes`.
+    /// The same, for a note of up to `bytes` bytes.
     pub(super) fn read(note: &str, bytes: usize) -> Result<Self, NoteError> {
         check_text(note, bytes)?;
-        // The last empty line divides text and signatures; there may be others in the text.
+        // The last empty line separates text and signatures; there may be others in the text.
         let divide = || note.rsplit_once("\n\n");
         let (text, lines) = divide().ok_or(NoteError::Form("no empty line divides text and signatures"))?;
         let (text, _) = note.split_at_checked(text.len() + 1).unwrap_or((note, ""));
@@ -114,19 +114,19 @@ impl Note {
         Ok(Self { text: text.to_owned(), signatures })
     }
 
-    /// The text that was signed, with its last newline.
+    /// The text that was signed, including its last newline.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// All signatures, verified or not, in their order.
+    /// All signatures, verified or not, in order.
     #[must_use]
     pub fn signatures(&self) -> &[NoteSignature] {
         &self.signatures
     }
 
-    /// Adds a signature at the end; one with the same name and key id gives way to it.
+    /// Adds a signature at the end, replacing one with the same name and key id.
     ///
     /// # Errors
     /// When the note would have too many signatures or bytes; it is then unchanged.
@@ -159,7 +159,7 @@ impl Note {
     /// Checks that a key of type 1 signed the text; signatures of other keys are ignored.
     ///
     /// # Errors
-    /// When there is no signature of the key, any that claims to be is wrong, or the key is of another type.
+    /// When there is no signature of the key, any that claims to be one is wrong, or the key is of another type.
     pub fn verify(&self, key: &VerifierKey) -> Result<(), NoteError> {
         if key.algorithm() != Algorithm::Ed25519 {
             return Err(NoteError::Algorithm(key.name().to_owned()));
@@ -199,13 +199,13 @@ fn check_text(text: &str, bytes: usize) -> Result<(), NoteError> {
 }
 
 impl NoteSignature {
-    /// The name of the key that is said to have signed.
+    /// The name of the key that claims to have signed.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The id of the key that is said to have signed.
+    /// The id of the key that claims to have signed.
     #[must_use]
     pub const fn id(&self) -> [u8; 4] {
         self.id

@@ -1,4 +1,4 @@
-//! Receipts: what a submitter gets, and keeps as a proof that needs nobody.
+//! Receipts: what a submitter gets and keeps, a proof that can be checked without asking anybody.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::log::text;
 pub use crate::log::tlog_proof::{PROOF_BYTES, TlogProofError};
 use crate::statement::StatementId;
 
-/// The proof that an entry stands in a domain's log.
+/// The proof that an entry is in a domain's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
@@ -20,7 +20,7 @@ pub struct Receipt {
     pub origin: Origin,
     /// The entry's index in its log.
     pub index: u64,
-    /// The id of the body. No signature covers it here: whoever has the body computes it (docs/formats.md).
+    /// The id of the body. No signature covers it here: it can be computed from the body (docs/formats.md).
     pub id: StatementId,
     /// The entry's header in its binary form; in JSON base64.
     #[serde(with = "text::base64")]
@@ -39,7 +39,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Where the entry stands: what the header of an entry that adopts it says.
+    /// The place of the entry, as stated by the header of an entry that adopts it.
     #[must_use]
     pub fn source(&self) -> Source {
         Source {
@@ -52,7 +52,7 @@ impl Receipt {
         }
     }
 
-    /// Checks that the entry with this body stands in the log of the domain, whose home has this key.
+    /// Checks that the entry with this body is in the log of the domain whose home has this key.
     ///
     /// # Errors
     /// When salt, header and body do not give the leaf, the header is malformed, the checkpoint is not the home's, or

@@ -1,8 +1,8 @@
 //! Record heads: which entries a home's log has about one thing, at a size and a time, signed by the home.
 //!
-//! Inclusion proofs say what is in a log, never what else is. A record head says that: whoever shows fewer entries than it
-//! names withholds them, and a home that names too few has signed that it does. It is a signed note (C2SP signed-note) by
-//! the key that signs the log's checkpoints; its first line keeps the two apart.
+//! Inclusion proofs show what is in a log, never what else is in it. A record head does: whoever shows fewer entries
+//! than it names withholds some, and a home that names too few has signed a false statement. It is a signed note (C2SP
+//! signed-note) by the key that signs the log's checkpoints; its first line keeps the two apart.
 //!
 //! ```text
 //! record-head/v1
@@ -16,8 +16,8 @@
 //! 1
 //! ```
 //!
-//! What one reader may not read looks to him like what is not there. So `nothing` is said to one reader, by the key that
-//! he has shown, and means nothing to another.
+//! To a reader, what they may not read looks like what is not there. So `nothing` is said to one reader, identified by
+//! the key that they have shown, and means nothing to another.
 
 use core::fmt::Write as _;
 
@@ -38,24 +38,24 @@ const TIME: &str = "time ";
 /// Which entries a log has about one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordHead {
-    /// Whose log.
+    /// The log's origin.
     pub origin: Origin,
     /// What was asked for: an id or a name in canonical form, without control characters.
     pub asked: String,
-    /// What the log has of it.
+    /// What the log has about it.
     pub finding: Finding,
-    /// When the home said so, to the second.
+    /// When the home signed it, to the second.
     pub at: Timestamp,
-    /// Entries of the log.
+    /// Number of entries in the log.
     pub size: u64,
-    /// Their root.
+    /// The root of the log.
     pub root: Hash,
-    /// The entries upon which the record rests, in the order of the log: all descriptors, the certificates of its signers,
-    /// and all statements about the thing and about the groups that may concern it.
+    /// The entries on which the record rests, in the order of the log: all descriptors, the certificates of its
+    /// signers, and all statements about the thing and about the groups that may concern it.
     pub indices: Vec<u64>,
 }
 
-/// What a log has of what was asked for.
+/// What a log has about what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Statements about this identity: the text of its id.
@@ -64,7 +64,8 @@ pub enum Finding {
     Nothing(HeadReader),
 }
 
-/// To whom is said that there is nothing: the SHA-256 of the SubjectPublicKeyInfo of the key that he has shown, or anybody.
+/// The reader who is told that there is nothing: the SHA-256 of the SubjectPublicKeyInfo of the key that they have
+/// shown, or `None` for anybody.
 pub type HeadReader = Option<[u8; 32]>;
 
 /// Why a record head was refused.
@@ -85,15 +86,15 @@ pub enum RecordHeadError {
     /// The text ends too early.
     #[error("it is not whole")]
     Cut,
-    /// Indices that do not rise, or beyond the size of the log.
+    /// Indices that do not increase, or beyond the size of the log.
     #[error("index {0} is out of order, or beyond the size of the log")]
     Index(u64),
-    /// Of another log than the one whose key it is.
+    /// About another log than the one whose key it is.
     #[error("it is that of `{found}`, the key that of `{expected}`")]
     OtherOrigin {
         /// The key's name.
         expected: String,
-        /// The origin that it names.
+        /// The origin that the head names.
         found: String,
     },
 }
@@ -116,7 +117,7 @@ impl RecordHead {
         text
     }
 
-    /// Reads the text of a note. There is one text for each record head.
+    /// Reads the text of a note. Each record head has exactly one text.
     ///
     /// # Errors
     /// When a line is missing, superfluous or malformed.
@@ -150,10 +151,10 @@ impl RecordHead {
         Ok(Self { origin, asked: asked.to_owned(), finding, at, size, root, indices })
     }
 
-    /// Signs it with the home's key, under the origin as its name.
+    /// Signs it with the home's key; the key's name is the origin.
     ///
     /// # Errors
-    /// When what it says has no text that is read back, or the key does not sign; one in memory always does.
+    /// When its text could not be read back, or the key does not sign; one in memory always does.
     pub fn sign(&self, home: &dyn NoteKey) -> Result<String, RecordHeadError> {
         let text = self.text();
         Self::parse(&text)?;
@@ -201,7 +202,7 @@ fn finding(text: &str) -> Result<Finding, RecordHeadError> {
     }
 }
 
-/// A time that cannot be told exactly, after the year 9999, is none.
+/// Reads a time. One after the year 9999 cannot be represented exactly and is refused.
 fn seconds(text: &str) -> Result<Timestamp, RecordHeadError> {
     let seconds = parse_decimal(after(TIME, text)?).ok_or_else(|| line(text))?;
     let at = Timestamp::from_seconds(seconds);

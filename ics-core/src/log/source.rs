@@ -1,4 +1,4 @@
-//! Where an entry stands in a domain's log, with all that proves it.
+//! The place of an entry in a domain's log, with everything that proves it.
 
 use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
@@ -10,7 +10,7 @@ use crate::log::verifier_key::VerifierKey;
 use crate::time::Timestamp;
 
 /// Where an adopted entry was taken from. Together with the body it proves, against the key of the source domain's
-/// home, that the entry stands there at this index.
+/// home, that the entry is in that log at this index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The domain.
@@ -27,7 +27,7 @@ pub struct Source {
     pub checkpoint: String,
 }
 
-/// Why an entry is not proved to stand in a log.
+/// Why an entry is not proven to be in a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvidenceError {
     /// The header is malformed.
@@ -47,10 +47,10 @@ pub enum EvidenceError {
     /// More hashes than any tree needs.
     #[error("the proof has {0} hashes; at most {max} are allowed", max = limits::PROOF_HASHES)]
     ProofHashes(usize),
-    /// The proof proves nothing.
+    /// The inclusion proof is wrong.
     #[error("the inclusion proof: {0}")]
     Proof(#[from] ProofError),
-    /// Salt, header and body give another leaf than the receipt says.
+    /// Salt, header and body do not give the leaf that the receipt names.
     #[error("salt, header and body do not give the leaf that the receipt names")]
     Leaf,
     /// Entry 0 is not the one that the origin names.
@@ -65,7 +65,8 @@ impl Source {
         leaf_data(&self.salt, &self.header, body)
     }
 
-    /// When the home of that domain admitted the entry, by its header there. Proven once [`Self::verify`] has taken it.
+    /// When the home of that domain admitted the entry, from its header there. Proven once [`Self::verify`] has
+    /// succeeded.
     ///
     /// # Errors
     /// When the header is malformed.
@@ -73,8 +74,8 @@ impl Source {
         Ok(Header::decode(&self.header)?.admitted_at)
     }
 
-    /// Checks that the entry with this body stands at this index in the log of the domain, whose home has this key.
-    /// Says nothing about the body itself, nor about a source that the header may name in turn.
+    /// Checks that the entry with this body is at this index in the log of the domain whose home has this key. Nothing
+    /// is checked about the body itself, nor about a source that the header may name in turn.
     ///
     /// # Errors
     /// When the header is malformed, the checkpoint not the home's, or the proof wrong.
@@ -83,7 +84,7 @@ impl Source {
         self.verify_leaf(&self.leaf_data(body), home_key)
     }
 
-    /// Checks that an entry with this leaf data stands at this index: all that can be checked once the body is erased.
+    /// Checks that an entry with this leaf data is at this index: all that can be checked once the body is erased.
     ///
     /// # Errors
     /// When the checkpoint is not the home's, or the proof wrong.

@@ -2,8 +2,8 @@
 
 use data_encoding::{BASE64, DecodeError, DecodeKind};
 
-/// Reads base64 with padding (RFC 4648, section 4) in its one form. The library takes several texts one behind the other,
-/// each with its padding, for one; so padding anywhere but at the end is refused here.
+/// Reads base64 with padding (RFC 4648, section 4) in its one form. The library accepts several concatenated texts,
+/// each with its padding, as one, so padding anywhere but at the end is refused here.
 pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
     match text.trim_end_matches('=').find('=') {
         Some(position) => Err(DecodeError { position, kind: DecodeKind::Padding }),

@@ -1,4 +1,4 @@
-//! Tiles of the tree and bundles of entries, as C2SP tlog-tiles names and cuts them: tiles of height 8.
+//! Tiles of the tree and bundles of entries, named and cut as in C2SP tlog-tiles: tiles of height 8.
 
 use core::fmt;
 use core::str::FromStr;
@@ -7,7 +7,7 @@ use crate::identity::excerpt;
 use crate::log::entry::LeafData;
 use crate::log::hash::Hash;
 
-/// Hashes in a full tile, entries in a full bundle: a tile spans 8 heights of the tree.
+/// Hashes in a full tile, and entries in a full bundle: a tile spans 8 heights of the tree.
 pub const TILE_WIDTH: u16 = 256;
 
 /// The highest level that a path may name (C2SP tlog-tiles, "Merkle Tree"); trees of 2^64 leaves use levels 0 to 7.
@@ -54,7 +54,7 @@ pub enum TileError {
     Length {
         /// Bytes that the width demands.
         expected: usize,
-        /// Bytes that came.
+        /// Bytes found.
         found: usize,
     },
 }
@@ -109,7 +109,7 @@ impl fmt::Display for TilePath {
     }
 }
 
-/// Three digits to a path element, all but the last with an `x` before them.
+/// Writes three digits to a path element, with an `x` before all but the last.
 fn write_number(f: &mut fmt::Formatter<'_>, index: u64, width: u16) -> fmt::Result {
     let mut groups = vec![index % 1000];
     let mut rest = index / 1000;
@@ -130,7 +130,7 @@ fn write_number(f: &mut fmt::Formatter<'_>, index: u64, width: u16) -> fmt::Resu
 impl FromStr for TilePath {
     type Err = TileError;
 
-    /// Reads a path without a leading slash; only the one spelling that [`fmt::Display`] gives is taken.
+    /// Reads a path without a leading slash; only the one spelling that [`fmt::Display`] gives is accepted.
     fn from_str(text: &str) -> Result<Self, TileError> {
         let path = parse_path(text).filter(|path| path.to_string() == text);
         path.ok_or_else(|| TileError::Path(excerpt(text)))

@@ -1,6 +1,6 @@
-//! Proofs as text (C2SP tlog-proof), for tools of others.
+//! Proofs as text (C2SP tlog-proof), for other tools.
 //!
-//! The `extra` line holds what the leaf data is made from besides the body: the salt, 16 bytes, and the header.
+//! The `extra` line holds the other parts of the leaf data, besides the body: the salt, 16 bytes, and the header.
 
 use data_encoding::BASE64;
 

@@ -165,7 +165,7 @@ fn the_vectors_are_those_in_the_file() {
     assert!(stored == text, "schemas/vectors/log.json differs; ICS_UPDATE_VECTORS=1 writes it anew");
 }
 
-/// The page is what other programs are written from.
+/// The page that other implementations are written from has the same examples.
 #[test]
 fn the_examples_of_the_page_of_formats_are_those_of_the_vectors() {
     let page = include_str!("../../../docs/formats.md");

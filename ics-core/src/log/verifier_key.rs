@@ -1,4 +1,4 @@
-//! Verifier keys, as C2SP signed-note writes them.
+//! Verifier keys in the form of C2SP signed-note.
 
 use core::fmt;
 use core::str::FromStr;
@@ -30,7 +30,7 @@ impl Algorithm {
     }
 }
 
-/// A public key with the name and the kind of signature that it is known for.
+/// A public key with its name and the type of signature that it is known for.
 ///
 /// Written `<name>+<key id in hex>+<base64 of type and key>` (C2SP signed-note, "Verifier keys").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct VerifierKey {
 /// Why something is not a verifier key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not three parts joined by `+`, or a part that cannot be read.
+    /// Not three parts joined by `+`, or a malformed part.
     #[error("`{0}` is not a verifier key: it takes name+id+base64")]
     Form(String),
     /// A name that signature lines cannot hold.
@@ -52,19 +52,19 @@ pub enum KeyError {
     /// A signature type that is not used here.
     #[error("signature type {0} is not supported: only 1 (Ed25519) and 4 (cosignature/v1) are")]
     Algorithm(u8),
-    /// Not a point of the curve, or one of small order, for which anybody can make signatures.
+    /// Not a point of the curve, or one of small order, under which anybody can make signatures.
     #[error("the key is not a usable Ed25519 public key")]
     Key,
-    /// The id is not that of name and key.
+    /// The id does not match name and key.
     #[error("the key id `{0}` does not belong to this name and key")]
     Id(String),
 }
 
 impl VerifierKey {
-    /// From a name and the 32 bytes of an Ed25519 public key.
+    /// Makes a key from a name and the 32 bytes of an Ed25519 public key.
     ///
     /// # Errors
-    /// When the name is malformed, or the bytes are no point of the curve or one of small order.
+    /// When the name is malformed, or the bytes are not a point of the curve, or one of small order.
     pub fn new(name: &str, algorithm: Algorithm, key: &[u8; 32]) -> Result<Self, KeyError> {
         check_name(name)?;
         let key = VerifyingKey::from_bytes(key).map_err(|_| KeyError::Key)?;
@@ -98,8 +98,8 @@ impl VerifierKey {
         key_id(&self.name, self.algorithm, self.key.as_bytes())
     }
 
-    /// Whether this is an Ed25519 signature over the message (RFC 8032, checked without cofactor, points of small order
-    /// refused).
+    /// Whether this is an Ed25519 signature over the message (RFC 8032, checked without cofactor; points of small order
+    /// are refused).
     pub(super) fn is_signature(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }

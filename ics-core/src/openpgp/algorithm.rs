@@ -5,7 +5,7 @@ use core::fmt;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use sha3::{Sha3_256, Sha3_512};
 
-/// Hash algorithms that count (RFC 9580, 9.5); all others are refused by name.
+/// Hash algorithms that are accepted (RFC 9580, 9.5); all others are refused by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HashAlgorithm {
     /// SHA-256, id 8.
@@ -58,7 +58,7 @@ impl HashAlgorithm {
         self.digest_bytes() / 2
     }
 
-    /// The digest of the parts, one after the other.
+    /// The digest of the concatenated parts.
     #[must_use]
     pub fn digest(self, parts: &[&[u8]]) -> Vec<u8> {
         fn all<D: sha2::Digest>(parts: &[&[u8]]) -> Vec<u8> {
@@ -76,14 +76,14 @@ impl HashAlgorithm {
     }
 }
 
-/// SHA-256 of the parts, one after the other.
+/// SHA-256 of the concatenated parts.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
     hash.finalize().into()
 }
 
-/// What the OpenPGP registry calls a hash algorithm that does not count here.
+/// The name, in the OpenPGP registry, of a hash algorithm that is not accepted here.
 pub(crate) fn refused_hash_name(id: u8) -> String {
     match id {
         1 => "MD5".into(),
@@ -105,7 +105,7 @@ pub enum KeyAlgorithm {
     P384,
     /// ECDSA over NIST P-521.
     P521,
-    /// Ed25519 as version 4 keys have it, id 22.
+    /// Ed25519 in the form of version 4 keys, id 22.
     Ed25519Legacy,
     /// Ed25519, id 27.
     Ed25519,
@@ -155,13 +155,13 @@ impl KeyAlgorithm {
         }
     }
 
-    /// Whether signatures and keys of it are large: see [`crate::limits::STATEMENT_PQC_BYTES`].
+    /// Whether its signatures and keys are large: see [`crate::limits::STATEMENT_PQC_BYTES`].
     #[must_use]
     pub const fn is_post_quantum(self) -> bool {
         matches!(self, Self::MlDsa65Ed25519 | Self::MlDsa87Ed448)
     }
 
-    /// The hash with which signatures by keys of this algorithm are made.
+    /// The hash with which signatures by such keys are made.
     #[must_use]
     pub const fn preferred_hash(self) -> HashAlgorithm {
         match self {
@@ -171,8 +171,8 @@ impl KeyAlgorithm {
         }
     }
 
-    /// Whether a signature by such a key may use the hash: as wide as the curve (RFC 9580, 5.2.3.2 to 5.2.3.5), and for
-    /// RSA one for which PKCS #1 1.5 with OpenPGP names an encoding (RFC 9580, table 24) that every tool has.
+    /// Whether a signature by such a key may use the hash: one as wide as the curve (RFC 9580, 5.2.3.2 to 5.2.3.5), and
+    /// for RSA one with an encoding for PKCS #1 1.5 in OpenPGP (RFC 9580, table 24) that every tool has.
     #[must_use]
     pub const fn takes_hash(self, hash: HashAlgorithm) -> bool {
         match self {
@@ -229,7 +229,7 @@ mod tests {
         assert!(!KeyAlgorithm::Rsa.takes_hash(HashAlgorithm::Sha3_512));
     }
 
-    /// The tables are closed: who adds an algorithm says here what it is.
+    /// The tables are closed: to add an algorithm, its properties must be stated here.
     #[test]
     fn what_each_key_algorithm_is() {
         use HashAlgorithm::{Sha256, Sha384, Sha512};

@@ -1,16 +1,16 @@
 //! A signer's own certificate (RFC 9580, 10.1): primary key, User IDs and subkeys, each with self-signatures only.
 //!
-//! Which self-signatures count, what they permit and until when is decided here (`rules: 1`):
-//! - A self-signature counts from its creation on, as seen by a clock that may be [`limits::CLOCK_SKEW_MILLIS`] behind,
-//!   until it expires or, on a User ID, until that User ID is revoked. On the key, on each User ID and on each subkey the
-//!   newest of those that count decides; of two of the same second the one that stands later.
-//! - The primary key's flags and expiration are what the newest self-signature on the key itself says of them; what it does
-//!   not say is what the newest says on the User IDs, as GnuPG has it. If none has key flags, it may certify and sign; if
-//!   none has an expiration, or only that of zero seconds, it does not expire. Who wants that has to take the expiration
-//!   out of all of them, as stock programs do.
+//! Here it is decided which self-signatures count, what they permit and until when (`rules: 1`):
+//! - A self-signature counts from its creation, as seen by a clock that may be [`limits::CLOCK_SKEW_MILLIS`] behind,
+//!   until it expires or, on a User ID, until that User ID is revoked. On the key, each User ID and each subkey the
+//!   newest of those that count decides; of two from the same second, the later in the certificate.
+//! - The primary key's flags and expiration are those in the newest self-signature on the key itself; what that does
+//!   not state is taken from the newest on the User IDs, as GnuPG does. If none has key flags, the key may certify and
+//!   sign; if none has an expiration, or only one of zero seconds, it does not expire. To achieve that, the expiration
+//!   must be removed from all of them, as stock programs do.
 //! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
-//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times; in a
-//!   log both from when that has heard of it at the earliest ([`Certificate::heard_at`]).
+//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation, any other for all times; in a
+//!   log, neither counts before the log has heard of it ([`Certificate::heard_at`]).
 
 mod read;
 mod said;
@@ -34,7 +34,7 @@ use crate::statement::StatementId;
 use crate::statement::make::MakeError;
 use crate::time::Timestamp;
 
-/// Subpackets that self-signatures may have as critical.
+/// Subpackets that self-signatures may mark as critical.
 pub(crate) const SELF_SIGNATURE_SUBPACKETS: [u8; 19] = [
     sub::CREATED,
     sub::SIGNATURE_EXPIRATION,
@@ -102,7 +102,7 @@ pub enum CertificateError {
     /// Not canonical OpenPGP.
     #[error("in the certificate, {0}")]
     Wire(#[from] WireError),
-    /// A packet that certificates do not have, or not there.
+    /// A packet that certificates do not have, or not in that place.
     #[error("a packet of type {0} has no place there in a certificate")]
     Packet(u8),
     /// A key is refused.
@@ -120,10 +120,10 @@ pub enum CertificateError {
     /// A self-signature is not good.
     #[error("a self-signature of the certificate is not good: {0}")]
     Fault(#[from] SignatureFault),
-    /// A signature by somebody else, or twice the same.
+    /// A signature by another key, or the same one twice.
     #[error("a certificate holds only signatures by `{0}` itself, each once")]
     Foreign(Fingerprint),
-    /// A User ID or subkey without self-signature, or a key without any; in version 6 one on the key itself.
+    /// A User ID or subkey without a self-signature, or a key without any; in version 6 the key itself needs one.
     #[error("the {0} has no self-signature of its own")]
     Unsigned(&'static str),
 }
@@ -134,7 +134,7 @@ pub enum KeyRefusal {
     /// Not a key of this certificate.
     #[error("`{0}` is not a key of the signer's certificate")]
     Unknown(Fingerprint),
-    /// Created later.
+    /// Created later than that time.
     #[error("`{0}` does not exist yet at that time")]
     NotYet(Fingerprint),
     /// Expired.
@@ -146,12 +146,12 @@ pub enum KeyRefusal {
     /// No self-signature counts at that time.
     #[error("`{0}` has no self-signature that counts at that time")]
     Unbound(Fingerprint),
-    /// Not for this purpose.
+    /// Not entitled to this purpose.
     #[error("`{0}` is not entitled by its certificate to {1}")]
     Purpose(Fingerprint, Purpose),
 }
 
-/// What a signature is made for.
+/// The purpose of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Certifications of keys: the primary key only.
@@ -172,24 +172,24 @@ impl core::fmt::Display for Purpose {
 /// What a self-signature says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Binding {
-    /// What it stands on: 0 is the key that it is about, above that are User IDs.
+    /// What it is made on: 0 is the key itself, higher numbers are User IDs.
     component: usize,
     created: Timestamp,
     expires: Option<Timestamp>,
     flags: Option<u8>,
     key_expires_after: Option<u32>,
-    /// When the User ID that it stands on was revoked, last.
+    /// When the User ID that it is made on was last revoked.
     void_from: Option<Timestamp>,
-    /// The subkey has agreed.
+    /// Whether the subkey has agreed, by its own signature.
     is_mutual: bool,
 }
 
-/// What the revocation of a key says of what it signed before.
+/// What the revocation of a key means for what the key signed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
-    /// Nothing: the key was replaced or is retired.
+    /// Nothing: the key was replaced or retired.
     FromThen,
-    /// It may have been somebody else's: the key was stolen, or no reason is given.
+    /// It may have been made by somebody else: the key was stolen, or no reason is given.
     ForAllTimes,
 }
 
@@ -197,7 +197,7 @@ pub enum Revoked {
 struct Revocation {
     created: Timestamp,
     is_for_all_times: bool,
-    /// When a log has heard of it: what that had admitted before stands.
+    /// When a log heard of it: what the log had admitted before stands.
     heard_at: Timestamp,
 }
 
@@ -291,48 +291,49 @@ impl Certificate {
         self.bytes
     }
 
-    /// The fingerprint of the primary key, which is that of the signer.
+    /// The fingerprint of the primary key, which identifies the signer.
     #[must_use]
     pub const fn primary(&self) -> Fingerprint {
         self.primary.fingerprint
     }
 
-    /// The User IDs, those that were revoked left out.
+    /// The User IDs that are not revoked.
     #[must_use]
     pub fn user_ids(&self) -> &[String] {
         &self.user_ids
     }
 
-    /// The User IDs that were revoked: certifications of them are still there to be seen.
+    /// The User IDs that were revoked: certifications of them can still be read.
     #[must_use]
     pub fn revoked_user_ids(&self) -> &[String] {
         &self.revoked_user_ids
     }
 
-    /// The fingerprints of the primary key and of every subkey, whatever it is for.
+    /// The fingerprints of the primary key and of every subkey, whatever their purpose.
     pub fn all_keys(&self) -> impl Iterator<Item = Fingerprint> {
         core::iter::once(&self.primary).chain(&self.subkeys).map(|held| held.fingerprint)
     }
 
-    /// The fingerprints of all keys that may sign for it at some time: the primary key, then subkeys that have agreed.
+    /// The fingerprints of all keys that may sign for the holder at some time: the primary key, then subkeys that have
+    /// agreed.
     pub fn keys(&self) -> impl Iterator<Item = Fingerprint> {
         let signing = self.subkeys.iter().filter(|held| held.bindings.iter().any(|binding| binding.is_mutual));
         core::iter::once(&self.primary).chain(signing).map(|held| held.fingerprint)
     }
 
-    /// The primary key and the subkeys, whatever they may do; those of algorithms that cannot sign are left out.
+    /// The primary key and the subkeys, whatever their purpose, except those of algorithms that cannot sign.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         core::iter::once(&self.primary).chain(&self.subkeys).filter_map(|held| held.key.as_ref())
     }
 
-    /// The keys that may sign documents at a time, by which its holder can show who he is: none once it is revoked or has
-    /// expired.
+    /// The keys that may sign documents at a time, with which the holder can prove their identity: none once the
+    /// primary key is revoked or has expired.
     pub fn signing_keys(&self, at: Timestamp) -> impl Iterator<Item = &PublicKey> {
         self.public_keys().filter(move |key| self.key_for(&key.fingerprint(), Purpose::Sign, at).is_ok())
     }
 
-    /// Whether this certificate has every self-signature that an earlier state of it has, and more: only then does it
-    /// replace that, because a state without its revocations can be sent in by anybody.
+    /// Whether this certificate has every self-signature that an earlier state of it has, and more. Only then does it
+    /// replace that state, because anybody can submit a state without its revocations.
     #[must_use]
     pub fn extends(&self, earlier: &Self) -> bool {
         self.covers(earlier) && self.signatures != earlier.signatures
@@ -344,9 +345,9 @@ impl Certificate {
         self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
-    /// Whether it ends the key of an earlier state, which its holder may always do: it revokes that for all times, where
-    /// nothing else that comes along entitles to anything, or for the first time and brings nothing else. It is not much
-    /// longer.
+    /// Whether it ends the key of an earlier state, which its holder may always do. Either it revokes the key for all
+    /// times, after which nothing else that comes with it entitles to anything, or it revokes the key for the first
+    /// time and brings nothing else. In both cases its additional length is bounded.
     #[must_use]
     pub fn ends(&self, earlier: &Self) -> bool {
         let (new, former) = (&self.primary, &earlier.primary);
@@ -378,8 +379,8 @@ impl Certificate {
         (!self.primary.revocations.is_empty()).then_some(how)
     }
 
-    /// The same as a log has it: what revokes its keys was heard of at that time, and what is proven to have been admitted
-    /// before was good. Without this it counts as if it had been known ever since.
+    /// The same certificate as a log has it: the log heard at that time of what revokes its keys, and what is proven to
+    /// have been admitted before was good. Without this, revocations count as if they had always been known.
     #[must_use]
     pub fn heard_at(mut self, at: Timestamp) -> Self {
         let keys = core::iter::once(&mut self.primary).chain(&mut self.subkeys);
@@ -389,7 +390,7 @@ impl Certificate {
         self
     }
 
-    /// The same behind an earlier state, which may have had what revokes its keys already.
+    /// The same certificate after an earlier state, which may already have had the revocations of its keys.
     #[must_use]
     pub fn behind(mut self, earlier: &Self) -> Self {
         for held in core::iter::once(&mut self.primary).chain(&mut self.subkeys) {
@@ -402,7 +403,7 @@ impl Certificate {
     }
 
     /// The primary key, if it may certify others at some time: it is not revoked for all times, and its newest
-    /// self-signatures do not take that from it.
+    /// self-signatures do not deny it that.
     ///
     /// # Errors
     /// When it may not.
@@ -438,7 +439,8 @@ impl Certificate {
 }
 
 impl Revocation {
-    /// Of two that are created in the same second and do the same it does not matter which was heard of.
+    /// Takes over when it was heard of from an earlier state. Of two that were created in the same second and do the
+    /// same, it does not matter which.
     fn behind(&mut self, earlier: &[Self]) {
         let is_it = |it: &&Self| (it.created, it.is_for_all_times) == (self.created, self.is_for_all_times);
         let heard_at = earlier.iter().filter(is_it).map(|it| it.heard_at).min();
@@ -456,7 +458,7 @@ impl Held {
         self.revocations.iter().any(|revocation| revocation.is_for_all_times)
     }
 
-    /// What is said of the key at a time, if it is alive then.
+    /// What is said of the key at a time, if it is valid then.
     fn alive_at(&self, at: Timestamp) -> Result<Said, KeyRefusal> {
         let latest = at.plus_millis(limits::CLOCK_SKEW_MILLIS);
         if self.created > latest {

@@ -1,5 +1,5 @@
-//! ECDSA: the arithmetic, and low-s. Of the two `s` that verify, (s, n - s), the canonical form takes the smaller, so that
-//! nobody can make a second signature out of one.
+//! ECDSA: the arithmetic, and low-s. Of the two `s` that verify, (s, n - s), the canonical form has the smaller, so
+//! that nobody can make a second signature from a first one.
 
 use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{
@@ -34,11 +34,11 @@ const fn order(algorithm: KeyAlgorithm) -> &'static [u8] {
     }
 }
 
-/// Whether two numbers sign a digest under a point, as SEC 1 writes it. By aws-lc, which takes a fraction of the time of
-/// sequoia's backend.
+/// Whether two numbers sign a digest under a point, as written in SEC 1. This uses aws-lc, which takes a fraction of
+/// the time of sequoia's backend.
 ///
-/// Of a digest as many bits count as the order has (FIPS 186-5, 6.4.2): of any hash the first octets, which aws-lc is given
-/// as those of the hash that is as wide as the curve.
+/// Only as many bits of a digest count as the order has (FIPS 186-5, 6.4.2), which are its first octets whatever the
+/// hash; aws-lc is given them as a digest of the hash that is as wide as the curve.
 pub(crate) fn verify(algorithm: KeyAlgorithm, point: &[u8], digest: &[u8], r: &[u8], s: &[u8]) -> bool {
     let (rule, hash): (&dyn VerificationAlgorithm, _) = match algorithm {
         KeyAlgorithm::P384 => (&ECDSA_P384_SHA384_FIXED, &digest::SHA384),
@@ -62,7 +62,7 @@ pub(crate) fn low_s(algorithm: KeyAlgorithm, s: &[u8]) -> Option<Vec<u8>> {
     Some(strip_zeros(if other < padded { &other } else { &padded }).to_vec())
 }
 
-/// `a - b` for numbers of one length, a not below b.
+/// `a - b` for numbers of the same length, with a at least b.
 fn subtract(a: &[u8], b: &[u8]) -> Vec<u8> {
     let mut borrow = false;
     let mut difference: Vec<u8> = a

@@ -1,8 +1,8 @@
 //! The acceptance rule for Ed25519 (`rules: 1`).
 //!
-//! ZIP 215 as in ed25519-zebra, which is cofactored and therefore says the same for one signature and for a batch; and
-//! on top of it, because ZIP 215 takes them: the encodings of A and R must be canonical (RFC 8032, 5.1.3), and A must
-//! not have small order. S below the group order is part of ZIP 215.
+//! ZIP 215 as in ed25519-zebra, which is cofactored and therefore gives the same result for single signatures and
+//! batches. In addition, because ZIP 215 does not demand it: the encodings of A and R must be canonical (RFC 8032,
+//! 5.1.3), and A must not have small order. S below the group order is part of ZIP 215.
 
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};
 use rand_chacha::ChaCha20Rng;
@@ -16,7 +16,7 @@ const P: [u8; 32] = {
     p
 };
 
-/// 1 and p - 1, the y of the two points with x = 0; of those the sign bit must not be set.
+/// 1 and p - 1, the y of the two points with x = 0, for which the sign bit must not be set.
 const Y_ONE: [u8; 32] = {
     let mut y = [0; 32];
     y[0] = 1;
@@ -28,7 +28,7 @@ const Y_MINUS_ONE: [u8; 32] = {
     y
 };
 
-/// The y of the points of order 8; its negative is p minus it, and each has two signs.
+/// The y of the points of order 8; the negative of each is p minus it, and each has two signs.
 const Y_ORDER_8: [u8; 32] = [
     0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac,
     0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
@@ -38,14 +38,14 @@ const Y_ORDER_8_NEGATIVE: [u8; 32] = [
     0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
 ];
 
-/// The y coordinate of an encoded point: without the sign of x.
+/// The y coordinate of an encoded point, without the sign of x.
 const fn y_of(point: &[u8; 32]) -> [u8; 32] {
     let mut y = *point;
     y[31] &= 0x7f;
     y
 }
 
-/// Whether this is the one encoding that RFC 8032 gives a point: y below p, and no sign where x is zero.
+/// Whether this is the one encoding that RFC 8032 gives a point: y below p, and no sign if x is zero.
 #[must_use]
 pub fn is_canonical_encoding(point: &[u8; 32]) -> bool {
     let y = y_of(point);
@@ -59,7 +59,7 @@ pub fn has_small_order(point: &[u8; 32]) -> bool {
     [[0; 32], Y_ONE, Y_MINUS_ONE, Y_ORDER_8, Y_ORDER_8_NEGATIVE].contains(&y_of(point))
 }
 
-/// Whether a signature may go to the arithmetic at all: R is canonical, and A canonical and not weak.
+/// Whether a signature may be passed to the arithmetic at all: R is canonical, and A is canonical and not weak.
 fn is_well_formed(key: &[u8; 32], signature: &[u8; 64]) -> bool {
     let r = signature.first_chunk().is_some_and(is_canonical_encoding);
     r && is_canonical_encoding(key) && !has_small_order(key)
@@ -73,15 +73,15 @@ pub fn verify(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
             .is_ok_and(|key| key.verify(&Signature::from_bytes(signature), message).is_ok())
 }
 
-/// Whether each of the signatures is good; the same answers as [`verify`] gives, at a fraction of the cost.
+/// Whether each of the signatures is good: the same results as [`verify`], at a fraction of the cost.
 ///
-/// `seed` makes the coefficients of the batch. It must be unpredictable to whoever made the signatures; a wrong one
-/// costs soundness, so it is an argument only because the core draws no randomness.
+/// The coefficients of the batch are drawn from `seed`, which must be unpredictable to whoever made the signatures, or
+/// soundness is lost; it is an argument only because the core draws no randomness.
 #[must_use]
 pub fn verify_batch(items: &[(&[u8; 32], &[u8], &[u8; 64])], seed: [u8; 32]) -> Vec<bool> {
     let formed: Vec<bool> = items.iter().map(|(key, _, signature)| is_well_formed(key, signature)).collect();
     if !formed.contains(&true) {
-        // An empty batch holds, at the price of a whole one.
+        // An empty batch verifies, but costs as much as a whole one.
         return formed;
     }
     let mut batch = batch::Verifier::new();

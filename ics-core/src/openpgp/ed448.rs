@@ -52,7 +52,7 @@ pub(crate) fn has_small_order(point: &[u8; BYTES]) -> bool {
     [small(0), small(1), MINUS_ONE].contains(&y_of(point))
 }
 
-/// Whether a signature (R, S) may go to the arithmetic: R is canonical and S below the order.
+/// Whether a signature (R, S) may be passed to the arithmetic: R is canonical and S below the order.
 pub(crate) fn is_well_formed(signature: &[u8]) -> bool {
     let (r, s) = (signature.first_chunk(), signature.last_chunk());
     signature.len() == 2 * BYTES && r.is_some_and(is_canonical_encoding) && s.is_some_and(|s| is_less(s, &L))

@@ -23,7 +23,7 @@ pub enum KeyError {
     /// Not canonical OpenPGP.
     #[error("in the public key, {0}")]
     Wire(#[from] WireError),
-    /// Another packet.
+    /// Another kind of packet.
     #[error("a packet of type {0} stands where a Public-Key packet should")]
     NotAKey(u8),
     /// Not version 4 or 6.
@@ -49,10 +49,10 @@ pub enum KeyError {
     /// A point that does not have the form of the curve.
     #[error("the point of the key does not have the uncompressed form of its curve")]
     Point,
-    /// An Ed25519 or Ed448 point in an encoding that RFC 8032 does not give it.
+    /// An Ed25519 or Ed448 point in an encoding other than that of RFC 8032.
     #[error("the point of the key is not in its canonical encoding")]
     PointNotCanonical,
-    /// An Ed25519 or Ed448 point of small order: signatures that fit any message exist for it.
+    /// An Ed25519 or Ed448 point of small order, for which there are signatures that fit any message.
     #[error("the point of the key has small order")]
     SmallOrder,
     /// The key was built to collide under SHA-1, which makes version 4 fingerprints.
@@ -60,7 +60,7 @@ pub enum KeyError {
     Sha1Collision,
 }
 
-/// What of a key its algorithm works with.
+/// The parts of a key that its algorithm works with.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Material {
     Rsa {
@@ -71,7 +71,7 @@ pub(crate) enum Material {
     Point(Box<[u8]>),
     Ed25519([u8; 32]),
     Ed448(Box<[u8; 57]>),
-    /// Two keys in one; only the library looks into it.
+    /// A composite of two keys; only the library looks into it.
     Composite,
 }
 
@@ -86,10 +86,10 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// From a whole Public-Key packet with its header, and nothing behind it.
+    /// Reads a whole Public-Key packet with its header, and nothing after it.
     ///
     /// # Errors
-    /// When the packet is not canonical, or the key not one that is accepted.
+    /// When the packet is not canonical, or the key is not accepted.
     pub fn from_packet(bytes: &[u8]) -> Result<Self, KeyError> {
         let mut reader = Reader::new(bytes);
         let packet = packet::next(&mut reader)?;
@@ -97,10 +97,10 @@ impl PublicKey {
         if packet.tag == packet::PUBLIC_KEY { Self::from_body(packet.body) } else { Err(KeyError::NotAKey(packet.tag)) }
     }
 
-    /// From the content of a Public-Key or Public-Subkey packet.
+    /// Reads the content of a Public-Key or Public-Subkey packet.
     ///
     /// # Errors
-    /// When the content is not canonical, or the key not one that is accepted.
+    /// When the content is not canonical, or the key is not accepted.
     pub fn from_body(body: &[u8]) -> Result<Self, KeyError> {
         let mut reader = Reader::new(body);
         let version = reader.u8()?;
@@ -123,7 +123,7 @@ impl PublicKey {
         Ok(Self { fingerprint: fingerprint(body)?, body: body.into(), algorithm, created, material })
     }
 
-    /// Builds a key from what its algorithm works with.
+    /// Builds a key from its algorithm's material.
     pub(crate) fn from_material(
         version: u8,
         created: Timestamp,
@@ -140,10 +140,10 @@ impl PublicKey {
         Self::from_body(&body)
     }
 
-    /// The Ed25519 key of a version (4: id 22, 6: id 27), created at a time (whole seconds count).
+    /// The Ed25519 key of a version (4: id 22, 6: id 27), created at a time, in whole seconds.
     ///
     /// # Errors
-    /// When the version is neither, or the point is weak or not canonical.
+    /// When the version is neither 4 nor 6, or the point is weak or not canonical.
     pub fn ed25519(version: u8, created: Timestamp, point: &[u8; 32]) -> Result<Self, KeyError> {
         if version == 6 {
             return Self::from_material(6, created, KeyAlgorithm::Ed25519, point);
@@ -199,7 +199,7 @@ impl PublicKey {
         }
     }
 
-    /// SHA-256 of the X.509 SubjectPublicKeyInfo of this key; `None` for keys that X.509 writes otherwise.
+    /// SHA-256 of the X.509 SubjectPublicKeyInfo of this key; `None` for keys that X.509 cannot express.
     #[must_use]
     pub fn spki_sha256(&self) -> Option<[u8; 32]> {
         self.to_spki_der().map(|der| sha256(&[&der]))
@@ -216,8 +216,8 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The octets that stand before a key's content where it is hashed for a fingerprint or signature of a version
-/// (RFC 9580, 5.2.4 and 5.5.4): that of the signature, not that of the key.
+/// The octets put before a key's content when it is hashed for a fingerprint or signature of a version (RFC 9580, 5.2.4
+/// and 5.5.4). For signatures, it is the version of the signature, not of the key.
 pub(crate) fn hash_header(body: &[u8], version: u8) -> Vec<u8> {
     match version {
         6 => [&[0x9b][..], &u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes()].concat(),
@@ -238,7 +238,7 @@ pub(crate) fn fingerprint(body: &[u8]) -> Result<Fingerprint, KeyError> {
     hash.finalize_cd().map(|digest| Fingerprint::V4(digest.into())).map_err(|_| KeyError::Sha1Collision)
 }
 
-/// The half of a composite key that is on a curve obeys the rule of its curve.
+/// Reads the material of a key. The half of a composite key that is on a curve obeys the rule of its curve.
 fn material(reader: &mut Reader<'_>, id: u8, version: u8) -> Result<(KeyAlgorithm, Material), KeyError> {
     Ok(match id {
         1 => (KeyAlgorithm::Rsa, rsa(reader)?),

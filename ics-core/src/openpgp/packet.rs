@@ -86,7 +86,7 @@ pub(crate) fn write_length(out: &mut Vec<u8>, length: usize) {
     }
 }
 
-/// One packet in any legal framing, its content put together if it came in parts.
+/// One packet in any legal framing; content that came in parts is joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AnyPacket {
     pub(crate) tag: u8,

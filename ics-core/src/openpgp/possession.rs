@@ -1,7 +1,7 @@
 //! Proof of possession: a signature over a challenge, by the key of an identity.
 //!
-//! A device signs in the way that its hardware can: raw, as its secure element gives it, or as an OpenPGP signature over
-//! a document. What it signs is a text that says what it is for, so that no signature made for something else fits.
+//! A device signs in the way that its hardware can: raw, as its secure element outputs it, or as an OpenPGP signature
+//! over a document. The signed text says what it is for, so that no signature made for something else fits.
 
 use super::algorithm::{HashAlgorithm, KeyAlgorithm};
 use super::key::{Material, PublicKey};
@@ -40,8 +40,8 @@ pub enum PossessionError {
 /// Verifies that the holder of a key signed a message.
 ///
 /// # Errors
-/// When the signature is neither a raw one of the key's algorithm nor an OpenPGP signature of type 0x00 by this very key,
-/// or does not verify.
+/// When the signature is neither a raw one of the key's algorithm nor an OpenPGP signature of type 0x00 by this very
+/// key, or does not verify.
 pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), PossessionError> {
     if let Some(value) = raw(key, signature) {
         return verify_raw(key, message, value);
@@ -62,7 +62,7 @@ pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), P
     Ok(signature.over(Over::Document(message))?.verify(key)?)
 }
 
-/// Signs a message so that [`verify`] takes it, in OpenPGP; devices without it sign raw.
+/// Signs a message in OpenPGP so that [`verify`] accepts it; devices without OpenPGP sign raw.
 ///
 /// # Errors
 /// When the signer does not sign.
@@ -97,7 +97,7 @@ fn verify_raw(key: &PublicKey, message: &[u8], value: RawSignature) -> Result<()
     let hash = HashAlgorithm::Sha256;
     let signed = SignedDigest {
         issuer: key.fingerprint(),
-        // A raw signature claims no time; a key that is older than it is all that the rule asks for.
+        // A raw signature claims no time, so it is given the key's own, which is as early as the rule allows.
         created: key.created(),
         hash,
         algorithm: key.algorithm().id(),
@@ -170,7 +170,7 @@ mod tests {
         assert!(verify(&key, MESSAGE, &[0; 64]).is_err());
     }
 
-    /// A signature that was made for something else fits nowhere, and nothing may stand around it.
+    /// A signature made for something else never fits, and nothing may precede or follow the signature.
     #[test]
     fn one_openpgp_signature_over_a_document_and_nothing_else() {
         let at = Timestamp::from_seconds(1_700_000_000);

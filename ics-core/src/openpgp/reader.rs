@@ -15,7 +15,7 @@ pub enum WireError {
     /// A packet header of the format before RFC 4880.
     #[error("the packet header has the old format; the canonical form takes the new one")]
     OldFormat,
-    /// A length that could have been written shorter.
+    /// A length that is not in its shortest form.
     #[error("the packet length is not written in its shortest form")]
     LengthNotMinimal,
     /// A partial length (RFC 9580, 4.2.1.4).
@@ -29,7 +29,7 @@ pub enum WireError {
     Integer,
 }
 
-/// What is left to read.
+/// The bytes left to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -82,37 +82,37 @@ impl<'a> Reader<'a> {
         if bits == 0 || bit_length(value) != bits { Err(WireError::Integer) } else { Ok(value) }
     }
 
-    /// An MPI as people write them: leading zeros are dropped, however many bits were declared.
+    /// An MPI as other programs write it: leading zeros are dropped, however many bits were declared.
     pub(crate) fn lenient_mpi(&mut self) -> Result<&'a [u8], WireError> {
         let bits = self.u16()?;
         Ok(strip_zeros(self.take(bits.div_ceil(8))?))
     }
 
-    /// Refuses anything that is left.
+    /// Refuses any bytes that are left.
     pub(crate) const fn end(&self) -> Result<(), WireError> {
         if self.0.is_empty() { Ok(()) } else { Err(WireError::Trailing(self.0.len())) }
     }
 }
 
-/// The bits of a big-endian number, leading zero bits of its first byte not counted.
+/// The bits of a big-endian number, without the leading zero bits of its first byte.
 pub(crate) fn bit_length(value: &[u8]) -> usize {
     value.first().map_or(0, |first| (value.len() * 8).saturating_sub(first.leading_zeros() as usize))
 }
 
-/// Without leading zero bytes.
+/// The value without leading zero bytes.
 pub(crate) fn strip_zeros(value: &[u8]) -> &[u8] {
     let zeros = value.iter().take_while(|byte| **byte == 0).count();
     value.get(zeros..).unwrap_or_default()
 }
 
-/// Zeros in front up to `N` bytes; `None` if the value is longer.
+/// Adds leading zeros up to `N` bytes; `None` if the value is longer.
 pub(crate) fn pad<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     let mut padded = [0; N];
     padded.get_mut(N.checked_sub(value.len())?..)?.copy_from_slice(value);
     Some(padded)
 }
 
-/// A number in so many octets; `None` if it does not fit.
+/// A number in this many octets; `None` if it does not fit.
 pub(crate) fn padded(width: usize, number: &[u8]) -> Option<Vec<u8>> {
     let number = strip_zeros(number);
     Some([&vec![0; width.checked_sub(number.len())?], number].concat())

@@ -8,8 +8,9 @@ use aws_lc_rs::signature::{
 use super::algorithm::HashAlgorithm;
 use super::reader::padded;
 
-/// Whether a number signs a digest under a modulus and an exponent, both without leading zeros (RFC 8017, 8.2.2). By aws-lc,
-/// which takes a fraction of the time of sequoia's backend. Other hashes than those that go with RSA sign nothing.
+/// Whether a number signs a digest under a modulus and an exponent, both without leading zeros (RFC 8017, 8.2.2). This
+/// uses aws-lc, which takes a fraction of the time of sequoia's backend. A hash that is not accepted with RSA signs
+/// nothing.
 pub(crate) fn verify(n: &[u8], e: &[u8], hash: HashAlgorithm, digest: &[u8], s: &[u8]) -> bool {
     let (rule, of) = match hash {
         HashAlgorithm::Sha256 => (&RSA_PKCS1_2048_8192_SHA256, &digest::SHA256),

@@ -45,13 +45,13 @@ pub enum SignatureError {
     /// Not version 4 or 6.
     #[error("signatures of version {0} are not accepted: it takes version 4 or 6")]
     Version(u8),
-    /// A hash that does not count.
+    /// A hash that is not accepted.
     #[error("signatures with {0} are not accepted: it takes SHA-256, SHA-384, SHA-512, SHA3-256 or SHA3-512")]
     Hash(String),
-    /// An algorithm that does not count.
+    /// An algorithm that is not accepted.
     #[error("public-key algorithm {0} is not accepted in signatures")]
     Algorithm(u8),
-    /// Something in the unhashed area, which everybody can write to; or not the issuer's key id where it belongs there.
+    /// Something in the unhashed area, which anybody can write to; or no issuer's key id where it belongs there.
     #[error(
         "the unhashed area must be empty, or in version 4 hold the issuer's key id and nothing else if the hashed area \
          does not have it"
@@ -62,25 +62,25 @@ pub enum SignatureError {
     Salt {
         /// Bytes that the hash asks for.
         expected: usize,
-        /// Bytes that are there.
+        /// Bytes found.
         found: usize,
     },
     /// The larger of the two s that ECDSA allows, or one out of range.
     #[error("the ECDSA signature does not have the smaller s")]
     HighS,
-    /// The first two octets of the digest are not those that stand in the packet.
+    /// The first two octets of the digest differ from those in the packet.
     #[error("the signature is over something else: the first octets of the digest differ")]
     Prefix,
     /// No creation time, or no issuer's fingerprint, in the hashed area.
     #[error("the signature has no {0} in its hashed area")]
     Missing(&'static str),
-    /// A subpacket that may stand there once.
+    /// A subpacket that may occur only once.
     #[error("subpacket {0} stands there more than once")]
     Repeated(u8),
-    /// A subpacket whose content is not formed as its type asks.
+    /// A subpacket whose content does not have the form of its type.
     #[error("subpacket {0} is malformed")]
     Malformed(u8),
-    /// The issuer's key id or the version of his fingerprint contradicts the rest of the signature.
+    /// The issuer's key id, or the version of the fingerprint, contradicts the rest of the signature.
     #[error("the issuer is given in contradictory ways")]
     Issuer,
     /// A critical subpacket that is not understood here.
@@ -94,7 +94,7 @@ pub enum SignatureError {
     Kind(u8),
 }
 
-/// What a signature is made over (RFC 9580, 5.2.4). Keys are given by the content of their packets.
+/// What a signature covers (RFC 9580, 5.2.4). Keys are given by the content of their packets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Over<'a> {
     /// The bytes of a document.
@@ -123,12 +123,12 @@ pub(crate) struct Signature<'a> {
     value: RawSignature,
 }
 
-/// Who made a signature, as far as it says so itself.
+/// Who made a signature, according to the signature itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Issuer {
     /// By the fingerprint in the hashed area.
     Fingerprint(Fingerprint),
-    /// By the id of his key alone: signatures from before 2016.
+    /// By the key id alone: signatures from before 2016.
     KeyId([u8; 8]),
 }
 
@@ -152,7 +152,7 @@ impl Issuer {
         }
     }
 
-    /// The id of his key.
+    /// The id of the issuer's key.
     #[must_use]
     pub const fn key_id(&self) -> [u8; 8] {
         match self {
@@ -163,24 +163,24 @@ impl Issuer {
 }
 
 impl Glance<'_> {
-    /// Whether it says that this key made it.
+    /// Whether it names this key as its maker.
     pub(crate) fn is_by(&self, key: &Fingerprint) -> bool {
         self.issuer.fits(key)
     }
 
-    /// Refuses what its maker did not want to leave his machine (RFC 9580, 5.2.3.19).
+    /// Refuses a signature that its maker marked as not exportable (RFC 9580, 5.2.3.19).
     pub(crate) fn is_exportable(&self) -> Result<(), SignatureError> {
         let local = one(&self.hashed, sub::EXPORTABLE)?.is_some_and(|data| data != [1]);
         if local { Err(SignatureError::NotAllowed(sub::EXPORTABLE)) } else { Ok(()) }
     }
 
-    /// A subpacket of its hashed area that counts seconds.
+    /// The number of seconds in a subpacket of its hashed area.
     pub(crate) fn seconds(&self, tag: u8) -> Option<u32> {
         one(&self.hashed, tag).ok().flatten().and_then(seconds)
     }
 }
 
-/// Looks at a signature without judging it.
+/// Reads what a signature says of itself, without judging it.
 ///
 /// # Errors
 /// When it is not of version 4 or 6, or does not say when and by whom it was made.
@@ -201,7 +201,7 @@ pub(crate) fn glance(body: &[u8]) -> Result<Glance<'_>, SignatureError> {
     Ok(Glance { kind, hash, created, issuer, hashed })
 }
 
-/// Who says to have made a signature: without a fingerprint, in version 4, by the key id in either area.
+/// Who claims to have made a signature: in version 4, without a fingerprint, by the key id in either area.
 fn claimed(hashed: &[Subpacket<'_>], unhashed: &[u8], version: u8) -> Result<Issuer, SignatureError> {
     if version != 4 || one(hashed, sub::ISSUER_FINGERPRINT)?.is_some() {
         return issuer(hashed, version, None).map(Issuer::Fingerprint);
@@ -253,13 +253,13 @@ fn read_salt<'a>(reader: &mut Reader<'a>, hash: HashAlgorithm) -> Result<&'a [u8
 }
 
 impl<'a> Signature<'a> {
-    /// From the content of a Signature packet in canonical form.
+    /// Reads the content of a Signature packet in canonical form.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, SignatureError> {
         Self::parse_by(body, None)
     }
 
-    /// The same, by a key that is known from where the signature stands: then one of version 4 need not name its
-    /// fingerprint, which GnuPG before 2016 did not write. That the key has made it, its verification shows.
+    /// The same, for a signature whose key is known from its place: one of version 4 then need not name the
+    /// fingerprint, which GnuPG before 2016 did not write. Verification shows whether that key made it.
     pub(crate) fn parse_by(body: &'a [u8], by: Option<&Fingerprint>) -> Result<Self, SignatureError> {
         match Self::parse_with_unhashed(body, by)? {
             (signature, []) => Ok(signature),
@@ -267,7 +267,8 @@ impl<'a> Signature<'a> {
         }
     }
 
-    /// The same with what is left of its unhashed area, for subkey bindings: GnuPG puts the subkey's own signature there.
+    /// The same, returning the rest of its unhashed area, for subkey bindings: GnuPG puts the subkey's own signature
+    /// there.
     pub(crate) fn parse_with_unhashed(
         body: &'a [u8],
         by: Option<&Fingerprint>,
@@ -307,8 +308,8 @@ impl<'a> Signature<'a> {
     /// The digest over what is signed and this signature, with the numbers that sign it.
     ///
     /// # Errors
-    /// When the first octets of the digest are not those of the packet: then it signs something else, and in canonical
-    /// form those octets are not anybody's to choose.
+    /// When the first octets of the digest are not those in the packet: then it signs something else. In canonical form
+    /// nobody can choose these octets.
     pub(crate) fn over(&self, signed: Over<'_>) -> Result<SignedDigest, SignatureError> {
         let digest = digest(self.hash, self.salt, signed, self.head);
         if !digest.starts_with(&self.prefix) {
@@ -324,7 +325,7 @@ impl<'a> Signature<'a> {
         })
     }
 
-    /// Refuses critical subpackets that are not understood, and critical notations at all.
+    /// Refuses critical subpackets that are not understood, and any critical notation.
     pub(crate) fn understands_only(&self, understood: &[u8]) -> Result<(), SignatureError> {
         let refused = |s: &&Subpacket<'_>| s.critical && (s.tag == sub::NOTATION || !understood.contains(&s.tag));
         self.subpackets.iter().find(refused).map_or(Ok(()), |s| Err(SignatureError::Critical(s.tag)))
@@ -336,19 +337,19 @@ impl<'a> Signature<'a> {
         found.map_or(Ok(()), |s| Err(SignatureError::NotAllowed(s.tag)))
     }
 
-    /// Refuses what its maker did not want to leave his machine (RFC 9580, 5.2.3.19).
+    /// Refuses a signature that its maker marked as not exportable (RFC 9580, 5.2.3.19).
     pub(crate) fn is_exportable(&self) -> Result<(), SignatureError> {
         let local = self.one(sub::EXPORTABLE)?.is_some_and(|data| data != [1]);
         if local { Err(SignatureError::NotAllowed(sub::EXPORTABLE)) } else { Ok(()) }
     }
 
-    /// The data of a subpacket that may stand there once.
+    /// The data of a subpacket that may occur only once.
     pub(crate) fn one(&self, tag: u8) -> Result<Option<&'a [u8]>, SignatureError> {
         one(&self.subpackets, tag)
     }
 }
 
-/// RFC 9580, 5.2.4: salt, what is signed, the head of the signature, and a trailer that counts it.
+/// RFC 9580, 5.2.4: salt, what is signed, the head of the signature, and a trailer with the length of that head.
 fn digest(hash: HashAlgorithm, salt: &[u8], signed: Over<'_>, head: &[u8]) -> Vec<u8> {
     let [a, b, c, d] = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
     let trailer = [version(head), 0xff, a, b, c, d];
@@ -372,8 +373,8 @@ fn one<'a>(subpackets: &[Subpacket<'a>], tag: u8) -> Result<Option<&'a [u8]>, Si
     if found.next().is_some() { Err(SignatureError::Repeated(tag)) } else { Ok(first) }
 }
 
-/// Whether a revocation with these subpackets counts for all times: superseded (1) and retired (3) leave what was signed
-/// before as it was (RFC 9580, 5.2.3.31).
+/// Whether a revocation with these subpackets counts for all times: superseded (1) and retired (3) leave what was
+/// signed before as it was (RFC 9580, 5.2.3.31).
 pub(crate) fn is_for_all_times(subpackets: &[Subpacket<'_>]) -> Result<bool, SignatureError> {
     let reason = one(subpackets, sub::REASON)?.and_then(|data| data.first());
     Ok(!matches!(reason, Some(1 | 3)))
@@ -384,13 +385,13 @@ fn created(subpackets: &[Subpacket<'_>]) -> Result<Timestamp, SignatureError> {
     seconds(data).map(|seconds| Timestamp::from_seconds(seconds.into())).ok_or(SignatureError::Malformed(sub::CREATED))
 }
 
-/// A subpacket of four octets that count seconds.
+/// The number in a subpacket of four octets that counts seconds.
 pub(crate) fn seconds(data: &[u8]) -> Option<u32> {
     data.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The issuer's fingerprint, or who is known to be the issuer; a key id beside it must be his (and cannot stand in
-/// version 6: RFC 9580, 5.2.3.12).
+/// The issuer's fingerprint, or that of the issuer known otherwise; a key id beside it must be of the same key (and is
+/// not allowed in version 6: RFC 9580, 5.2.3.12).
 fn issuer(subpackets: &[Subpacket<'_>], version: u8, by: Option<&Fingerprint>) -> Result<Fingerprint, SignatureError> {
     let issuer = match (one(subpackets, sub::ISSUER_FINGERPRINT)?, by) {
         (Some(data), _) => {
@@ -407,8 +408,8 @@ fn issuer(subpackets: &[Subpacket<'_>], version: u8, by: Option<&Fingerprint>) -
     if issuer.version() == version && key_id_fits { Ok(issuer) } else { Err(SignatureError::Issuer) }
 }
 
-/// The unhashed area of a version 4 signature: the issuer's key id if the hashed area does not have it. GnuPG 2.2 reads
-/// no signature without it, and puts it there; from the hashed area it follows, so nobody can choose it.
+/// The unhashed area of a version 4 signature: the issuer's key id, if the hashed area does not have it. GnuPG 2.2
+/// reads no signature without it, and puts it there. It follows from the hashed area, so nobody can choose it.
 fn key_id_area(hashed: &[Subpacket<'_>], issuer: &Issuer) -> Vec<u8> {
     let mut area = Vec::new();
     let is_version_6 = matches!(issuer, Issuer::Fingerprint(Fingerprint::V6(_)));

@@ -1,4 +1,4 @@
-//! Who signs: the one interface behind which secret keys stay.
+//! Signers: the one interface behind which secret keys stay.
 
 use core::fmt;
 
@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// Why nothing was signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {
-    /// The device or library that holds the key says no.
+    /// The device or library that holds the key refuses.
     #[error("the key does not sign: {0}")]
     Refused(String),
     /// What came back is not a signature of the key's algorithm.
@@ -26,12 +26,13 @@ pub enum SignerError {
     /// What came back does not verify.
     #[error("the key gave a signature that does not verify")]
     Bad,
-    /// The key is not one that is accepted.
+    /// The key is not accepted.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// A secret key that signs digests. What it gives is taken for good: one that has it from a device asks [`verified`] first.
+/// A secret key that signs digests. What it returns is trusted: an implementation that gets it from a device calls
+/// [`verified`] first.
 pub trait Signer {
     /// Its public key.
     fn public_key(&self) -> &PublicKey;
@@ -43,15 +44,15 @@ pub trait Signer {
     fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError>;
 }
 
-/// What a device has made of a digest, if its key has signed that with it: a device that fails must not let something be
-/// said that nobody can verify. The digest is made with the hash that the key prefers.
+/// Returns a signature that a device has made over a digest, if it verifies under the key: a faulty device must not
+/// lead to a statement that nobody can verify. The digest is made with the key's preferred hash.
 ///
 /// # Errors
 /// When it does not verify.
 pub fn verified(made: RawSignature, key: &PublicKey, digest: &[u8]) -> Result<RawSignature, SignerError> {
     let signed = SignedDigest {
         issuer: key.fingerprint(),
-        // The numbers claim no time.
+        // A raw signature claims no time.
         created: key.created(),
         hash: key.algorithm().preferred_hash(),
         algorithm: key.algorithm().id(),
@@ -68,8 +69,7 @@ pub struct Ed25519Signer {
 }
 
 impl Ed25519Signer {
-    /// The key of a 32-byte seed (RFC 8032, 5.1.5) as an OpenPGP key of a version, created at a time (whole seconds
-    /// count).
+    /// The key of a 32-byte seed (RFC 8032, 5.1.5) as an OpenPGP key of a version, created at a time, in whole seconds.
     ///
     /// # Errors
     /// When the version is not 4 or 6.
@@ -96,18 +96,18 @@ impl fmt::Debug for Ed25519Signer {
     }
 }
 
-/// A key pair of any accepted algorithm in sequoia's keeping. ECDSA draws its nonces there, so that making such a
-/// signature twice gives two different ones, which are one statement all the same.
+/// A key pair of any accepted algorithm, held by sequoia. It draws ECDSA nonces at random, so signing twice gives two
+/// different signatures, which are nevertheless one statement.
 pub struct KeyPairSigner {
     pair: KeyPair,
     public: PublicKey,
 }
 
 impl KeyPairSigner {
-    /// From a key pair.
+    /// Makes a signer from a key pair.
     ///
     /// # Errors
-    /// When the public key is not one that is accepted.
+    /// When the public key is not accepted.
     pub fn new(pair: KeyPair) -> Result<Self, SignerError> {
         let packet = Packet::from(pair.public().clone().role_into_primary());
         let bytes = packet.to_vec().map_err(|error| SignerError::Refused(error.to_string()))?;

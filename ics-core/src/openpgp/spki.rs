@@ -1,4 +1,4 @@
-//! Bare keys: an X.509 SubjectPublicKeyInfo (RFC 5280, 4.1) becomes a version 4 OpenPGP key, the same for every importer.
+//! Bare keys: an X.509 SubjectPublicKeyInfo (RFC 5280, 4.1) becomes the same version 4 OpenPGP key for every importer.
 
 use data_encoding::BASE64;
 
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// The creation time of every key that is built from a bare public key: 2018-01-01T00:00:00Z.
 pub const BARE_KEY_CREATED: Timestamp = Timestamp::from_seconds(1_514_764_800);
 
-/// Everything of a SubjectPublicKeyInfo before the point of a P-256 key (RFC 5480, 2).
+/// The part of a SubjectPublicKeyInfo before the point of a P-256 key (RFC 5480, 2).
 pub const P256: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -41,13 +41,13 @@ pub enum SpkiError {
          P-521 key"
     )]
     Form,
-    /// No PEM block of a public key.
+    /// Not one PEM block of a public key.
     #[error("this is not PEM: it takes one block from `-----BEGIN PUBLIC KEY-----` to `-----END PUBLIC KEY-----`")]
     Pem,
     /// A key that is not accepted.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// An Ed25519 key that is no point of the curve.
+    /// An Ed25519 key that is not a point of the curve.
     #[error("the Ed25519 key is not a point of the curve")]
     NotAPoint,
 }
@@ -56,7 +56,7 @@ impl PublicKey {
     /// The version 4 key of a bare public key in DER: created at [`BARE_KEY_CREATED`], ECDSA, EdDSA or RSA.
     ///
     /// # Errors
-    /// When the DER is anything but the one encoding of a key that is accepted.
+    /// When the DER is anything but the one encoding of an accepted key.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, SpkiError> {
         let key = [P256, P384, P521, ED25519, ED448]
             .into_iter()
@@ -73,7 +73,7 @@ impl PublicKey {
     /// The same from PEM (RFC 7468, 13).
     ///
     /// # Errors
-    /// When the text is not one PEM block `PUBLIC KEY`, or [`Self::from_spki_der`] refuses what is in it.
+    /// When the text is not one PEM block `PUBLIC KEY`, or [`Self::from_spki_der`] refuses its content.
     pub fn from_spki_pem(pem: &str) -> Result<Self, SpkiError> {
         let inner = pem
             .trim()
@@ -85,7 +85,7 @@ impl PublicKey {
         Self::from_spki_der(&der)
     }
 
-    /// The X.509 SubjectPublicKeyInfo of this key; `None` for keys that X.509 writes otherwise.
+    /// The X.509 SubjectPublicKeyInfo of this key; `None` for keys that X.509 cannot express.
     #[must_use]
     pub fn to_spki_der(&self) -> Option<Vec<u8>> {
         let (prefix, key): (&[u8], &[u8]) = match (self.material(), self.algorithm()) {
@@ -117,7 +117,7 @@ fn ecdsa(prefix: &[u8], point: &[u8]) -> Result<PublicKey, SpkiError> {
     Ok(PublicKey::from_material(4, BARE_KEY_CREATED, algorithm, &material)?)
 }
 
-/// Finds the two integers; that the rest is as it should be shows when the key is written again.
+/// Finds the two integers; encoding the key again shows whether the rest is as it must be.
 fn rsa(der: &[u8]) -> Result<PublicKey, SpkiError> {
     let form = |_| SpkiError::Form;
     let mut reader = Reader::new(element(&mut Reader::new(der), 0x30)?);
@@ -155,7 +155,7 @@ pub fn rsa_der(n: &[u8], e: &[u8]) -> Vec<u8> {
     der(0x30, &[RSA_ALGORITHM, &bits].concat())
 }
 
-/// A positive DER integer: a zero in front where the first bit is set.
+/// A positive DER integer: with a zero in front if the first bit is set.
 fn integer(number: &[u8]) -> Vec<u8> {
     let number = strip_zeros(number);
     let sign: &[u8] = if number.first().is_some_and(|byte| byte & 0x80 != 0) { &[0] } else { &[] };

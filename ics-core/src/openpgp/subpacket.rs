@@ -47,7 +47,7 @@ pub(crate) struct Notation<'a> {
 }
 
 impl Notation<'_> {
-    /// Whether the flags are those of a text, or of bytes; other flags are not defined.
+    /// Whether the flags mark a text, or bytes; other flags are not defined.
     pub(crate) const fn is(&self, human_readable: bool) -> bool {
         self.flags == if human_readable { HUMAN_READABLE } else { 0 }
     }
@@ -87,7 +87,7 @@ pub(crate) fn write(out: &mut Vec<u8>, critical: bool, tag: u8, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
-/// Appends a notation; never critical, because GnuPG calls a signature bad that has a critical one it does not know.
+/// Appends a notation; never critical, because GnuPG rejects a signature with a critical one that it does not know.
 pub(crate) fn write_notation(out: &mut Vec<u8>, name: &str, value: &[u8], human_readable: bool) {
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
     let flags = if human_readable { HUMAN_READABLE } else { 0 };

@@ -1,7 +1,7 @@
-//! Transferable public keys (RFC 9580, 10.1): all bodies about one key put together, as OpenPGP clients exchange them,
-//! and what directories say of them.
+//! Transferable public keys (RFC 9580, 10.1): all bodies about one key combined, as OpenPGP clients exchange them, and
+//! what directories state about them.
 //!
-//! Only bodies that the log has admitted come here: nothing is verified again.
+//! Only bodies that the log has admitted are passed here, so nothing is verified again.
 
 use core::cmp::Reverse;
 use core::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use super::subpacket as sub;
 use crate::identity::Fingerprint;
 use crate::time::Timestamp;
 
-/// A key with everything that the bodies say of it, each signature once.
+/// A key with everything that the bodies hold about it, each signature once.
 #[derive(Debug, Clone)]
 pub struct Transferable<'a> {
     fingerprint: Fingerprint,
@@ -35,25 +35,25 @@ struct Component<'a> {
     signatures: Vec<&'a [u8]>,
 }
 
-/// What a directory says of a key.
+/// What a directory states about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// The key itself.
     pub key: KeyDescription,
-    /// Its User IDs, in the order in which they stand.
+    /// Its User IDs, in order.
     pub user_ids: Vec<UserIdDescription>,
     /// Its subkeys.
     pub subkeys: Vec<KeyDescription>,
 }
 
-/// What a directory says of a primary key or a subkey.
+/// What a directory states about a primary key or a subkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDescription {
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
     /// The OpenPGP id of its algorithm (RFC 9580, 9.1).
     pub algorithm: u8,
-    /// Bits of the RSA modulus, or of the curve; 0 where the algorithm has one size only.
+    /// Bits of the RSA modulus, or of the curve; 0 if the algorithm has only one size.
     pub bits: usize,
     /// When it was created.
     pub created: Timestamp,
@@ -63,7 +63,7 @@ pub struct KeyDescription {
     pub is_revoked: bool,
 }
 
-/// What a directory says of a User ID.
+/// What a directory states about a User ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserIdDescription {
     /// The text.
@@ -77,9 +77,9 @@ pub struct UserIdDescription {
 }
 
 impl<'a> Transferable<'a> {
-    /// Puts together the bodies about the key that the first one begins with. For a client that reads one OpenPGP version
-    /// only, bodies with a key or signature of another are left out as a whole: GnuPG stops at the first packet of
-    /// version 6. `None` if nothing is left.
+    /// Combines the bodies about the key with which the first one begins. For a client that reads only one OpenPGP
+    /// version, bodies with a key or signature of another version are left out entirely: GnuPG stops at the first
+    /// packet of version 6. `None` if nothing is left.
     #[must_use]
     pub fn of(bodies: &[&'a [u8]], only: Option<u8>) -> Option<Self> {
         let mut whole: Option<Self> = None;
@@ -134,7 +134,7 @@ impl<'a> Transferable<'a> {
         out
     }
 
-    /// What a directory says of it.
+    /// What a directory states about it.
     #[must_use]
     pub fn describe(&self) -> Description {
         let own = |signatures: &[&'a [u8]]| -> Vec<Glance<'a>> {
@@ -152,7 +152,8 @@ impl<'a> Transferable<'a> {
             user_ids.push(about);
         }
         let is_revoked = direct.iter().any(|signature| signature.kind == KEY_REVOCATION);
-        // As certificates are read: what the key's own signature does not say the newest of its User IDs says.
+        // As when certificates are read: what the key's own signature does not state is taken from the newest on its
+        // User IDs.
         certifications.reverse();
         certifications.sort_by_key(|it| Reverse(it.created));
         let bindings = newest(&direct, DIRECT_KEY..=DIRECT_KEY).into_iter().chain(&certifications);
@@ -190,12 +191,12 @@ fn is_of(packet: &Packet<'_>, version: u8) -> bool {
     packet.tag == packet::USER_ID || packet.body.first() == Some(&version)
 }
 
-/// The newest of the signatures of some kinds; of two of the same second the one that stands later.
+/// The newest of the signatures of some kinds; of two from the same second, the later in order.
 fn newest<'g, 'a>(signatures: &'g [Glance<'a>], kinds: RangeInclusive<u8>) -> Option<&'g Glance<'a>> {
     signatures.iter().filter(|it| kinds.contains(&it.kind)).max_by_key(|it| it.created)
 }
 
-/// A key, by the bindings of which the first that says when it expires is believed.
+/// Describes a key; of the bindings, the first that states when the key expires is believed.
 fn describe_key<'g, 'a: 'g>(
     body: &[u8],
     mut bindings: impl Iterator<Item = &'g Glance<'a>>,
@@ -214,7 +215,7 @@ fn describe_key<'g, 'a: 'g>(
     })
 }
 
-/// The algorithm of a key and its bits: of the modulus or prime of the algorithms with one, of the curve of the others.
+/// The algorithm of a key, and its bits: those of its modulus or prime if it has one, else those of its curve.
 fn size(body: &[u8]) -> Option<(u8, usize)> {
     let mut reader = Reader::new(body);
     let version = reader.u8().ok()?;
@@ -236,7 +237,7 @@ fn size(body: &[u8]) -> Option<(u8, usize)> {
     Some((algorithm, bits))
 }
 
-/// Bits of the curves of RFC 9580, 9.2, by their object identifiers; 0 for others.
+/// Bits of the curves of RFC 9580, 9.2, by object identifier; 0 for others.
 fn curve_bits(oid: &[u8]) -> usize {
     let curves: BTreeMap<&[u8], usize> = BTreeMap::from([
         (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07][..], 256),

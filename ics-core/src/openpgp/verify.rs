@@ -1,4 +1,4 @@
-//! The one acceptance rule for signatures, the same on every node and alone as in batches.
+//! The one acceptance rule for signatures: the same on every node, and for single signatures as for batches.
 
 use sequoia_openpgp::Packet;
 use sequoia_openpgp::crypto::mpi;
@@ -14,27 +14,27 @@ use crate::identity::Fingerprint;
 use crate::statement::StatementId;
 use crate::time::Timestamp;
 
-/// Why a signature does not count under a key.
+/// Why a signature is not accepted under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureFault {
     /// Made by another key.
     #[error("the signature was made by another key")]
     OtherKey,
-    /// The key has another algorithm than the signature says.
+    /// The key's algorithm is not the one that the signature names.
     #[error("the algorithm of the signature is not that of the key")]
     Algorithm,
-    /// The hash is too short for the key, or not used with it.
+    /// The hash is too short for the key, or not accepted with it.
     #[error("the hash of the signature is not accepted with {0} keys")]
     Hash(KeyAlgorithm),
-    /// Made before the key was.
+    /// Made before the key was created.
     #[error("the signature claims a time before the key was created")]
     BeforeKey,
-    /// The arithmetic says no, or the numbers are crafted.
+    /// The signature does not verify, or its numbers are crafted.
     #[error("the signature is not good")]
     Bad,
 }
 
-/// A digest and the numbers that sign it: all that is left is the arithmetic.
+/// A digest and the numbers that sign it: only the arithmetic remains to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedDigest {
     pub(crate) issuer: Fingerprint,
@@ -70,7 +70,7 @@ impl SignedDigest {
         if good { Ok(()) } else { Err(SignatureFault::Bad) }
     }
 
-    /// All that is checked without arithmetic.
+    /// Checks everything that needs no arithmetic.
     pub(crate) fn fits(&self, key: &PublicKey) -> Result<(), SignatureFault> {
         if self.issuer != key.fingerprint() {
             return Err(SignatureFault::OtherKey);
@@ -84,8 +84,9 @@ impl SignedDigest {
         if self.created < key.created() { Err(SignatureFault::BeforeKey) } else { Ok(()) }
     }
 
-    /// Everything but Ed25519, ECDSA and RSA: by sequoia's arithmetic over our digest, which also leaves sequoia's
-    /// process-wide cache of good signatures alone. What it might take that is not canonical is refused first.
+    /// Verifies all algorithms but Ed25519, ECDSA and RSA with sequoia's arithmetic over this crate's digest, which
+    /// also bypasses sequoia's process-wide cache of good signatures. Non-canonical numbers that it might accept are
+    /// refused first.
     fn verify_by_library(&self, key: &PublicKey) -> bool {
         let is_canonical = self.is_canonical(key);
         let Ok(Packet::PublicKey(key)) = Packet::from_bytes(&key.to_packet()) else { return false };
@@ -95,7 +96,7 @@ impl SignedDigest {
                 .is_some_and(|numbers| key.verify(&numbers, SequoiaHash::from(self.hash.id()), &self.digest).is_ok())
     }
 
-    /// Whether the numbers have the one form that is taken, whatever a library would take.
+    /// Whether the numbers have the one accepted form, whatever a library would accept.
     fn is_canonical(&self, key: &PublicKey) -> bool {
         match (&self.value, key.material()) {
             (RawSignature::Rsa(s), Material::Rsa { n, .. }) => is_less(s, n),
@@ -116,7 +117,7 @@ impl SignedDigest {
     }
 }
 
-/// Big-endian numbers.
+/// Whether one big-endian number is less than another.
 fn is_less(a: &[u8], b: &[u8]) -> bool {
     let (a, b) = (strip_zeros(a), strip_zeros(b));
     (a.len(), a) < (b.len(), b)
@@ -129,7 +130,7 @@ fn composite_is_well_formed(algorithm: KeyAlgorithm, value: &[u8]) -> bool {
     }
 }
 
-/// Verifies many signatures, those by Ed25519 in one batch; gives the same answers as [`SignedDigest::verify`].
+/// Verifies many signatures, the Ed25519 ones in one batch, with the same results as [`SignedDigest::verify`].
 pub(crate) fn verify_all(items: &[(&SignedDigest, &PublicKey)], seed: [u8; 32]) -> Vec<Result<(), SignatureFault>> {
     let batchable = |(signed, key): &(&SignedDigest, &PublicKey)| signed.fits(key).is_ok();
     let batch: Vec<_> = items

@@ -13,7 +13,7 @@ use crate::descriptor::Descriptor;
 use crate::identity::Kind;
 use crate::vocabulary::{Attribute, DomainName};
 
-/// Reading one identity, as the schema calls it.
+/// Reading one identity, as the schema names the action.
 const READ: &str = "read";
 
 /// The schema that access rules are validated against.
@@ -34,28 +34,28 @@ pub struct AccessPolicy {
     asks_for_roles: bool,
     types: Types,
     sees: Sees,
-    /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
+    /// Decisions about reading: records are read again and again, and differ in attributes that rules seldom look at.
     reads: Memo<Request>,
     /// Decisions about whether anything may be read.
     some: Memo<Request>,
-    /// Decisions about what is appended, of which readers push none out: a factory line asks one question over and over,
-    /// the same act, role and status, and what else differs the rules seldom look at.
+    /// Decisions about appending, kept apart so that reading cannot evict them: a factory line asks the same question
+    /// over and over, with the same act, role and status, and rules seldom look at what else differs.
     appends: Memo<Request>,
 }
 
-/// What of a request decisions can depend on.
+/// The parts of a request that decisions can depend on.
 #[derive(Debug)]
 struct Sees {
     /// Identities by id.
     identities: bool,
-    /// Who asks, and not only his roles.
+    /// Who asks, and not only their roles.
     parties: bool,
     attributes: BTreeSet<Attribute>,
 }
 
 impl Sees {
-    /// A rule can look at an entity only by its id, which is a literal, and at an attribute only by its name, which stands
-    /// in the text as it is unless something is escaped. To walk the rules would recurse as deep as they nest.
+    /// A rule can look at an entity only by its id, which is a literal, and at an attribute only by its name, which
+    /// occurs in the text unless something is escaped. Walking the rules instead would recurse as deep as they nest.
     fn read(text: &str, rules: &Rules, types: &Types) -> Self {
         let literals: Vec<EntityUid> = rules.literals().into_values().flatten().collect();
         let has = |type_name: &EntityTypeName| literals.iter().any(|literal| literal.type_name() == type_name);
@@ -97,7 +97,7 @@ impl Types {
     }
 }
 
-/// Reading something of which nothing is known.
+/// A request to read something of which nothing is known.
 fn reading(principal: &Principal) -> Request {
     let resource = Resource::Identity { id: None, kind: Kind::Device, attributes: BTreeMap::new() };
     Request { principal: principal.clone(), action: Action::Read, resource }
@@ -141,7 +141,7 @@ impl AccessPolicy {
         Ok(policy)
     }
 
-    /// Decides a request; the same request gives the same decision, reasons and all.
+    /// Decides a request; the same request gives the same decision, including its reasons.
     #[must_use]
     pub fn decide(&self, request: &Request) -> Decision {
         self.decide_by(&self.rules, request)
@@ -154,7 +154,7 @@ impl AccessPolicy {
         }
     }
 
-    /// Decides exactly as [`AccessPolicy::decide`] does, and remembers it.
+    /// Decides exactly as [`AccessPolicy::decide`] does, and remembers the decision.
     #[must_use]
     pub fn decide_again(&self, request: Request) -> Decision {
         let decided = match request.action {
@@ -164,8 +164,8 @@ impl AccessPolicy {
         decided.decide(self.without_what_no_rule_sees(request), |request| self.decide(request))
     }
 
-    /// Decides about reading a thing of which an erasure has left no more than the attributes by which groups select: where
-    /// a rule can look at another one, it is shown to whom everything is shown.
+    /// Decides about reading a thing of which an erasure has left only the attributes by which groups select: if a rule
+    /// can look at any other, only those to whom everything is shown may read it.
     #[must_use]
     pub fn decide_forgotten(&self, request: Request) -> Decision {
         if self.sees.attributes.iter().all(|attribute| Attribute::SELECTING.contains(attribute)) {
@@ -174,8 +174,8 @@ impl AccessPolicy {
         self.decide_by(&self.everything, &request)
     }
 
-    /// Whether somebody may surely read all that is in the domain, also what nobody knows of yet. To anybody else its
-    /// silence says nothing: what it holds of a thing may be kept back from him.
+    /// Whether somebody may certainly read everything in the domain, including what is not known yet. To anybody else
+    /// the domain's silence means nothing, since what it holds about a thing may be withheld from them.
     #[must_use]
     pub fn shows_all(&self, principal: &Principal) -> bool {
         self.decide_by(&self.everything, &reading(principal)).allow
@@ -207,7 +207,7 @@ impl AccessPolicy {
         self.sees.attributes.contains(&attribute)
     }
 
-    /// The request without what no rule can look at.
+    /// The request without the parts that no rule can look at.
     fn without_what_no_rule_sees(&self, mut request: Request) -> Request {
         if !self.sees.parties {
             (request.principal.fingerprint, request.principal.node) = (None, None);

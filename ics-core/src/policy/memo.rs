@@ -1,4 +1,5 @@
-//! Decisions that are remembered for as long as their policy: evaluating Cedar takes longer than all else about them.
+//! Decisions that are remembered for as long as their policy: evaluating Cedar takes longer than everything else about
+//! them.
 
 use core::hash::Hash;
 use std::collections::HashMap;
@@ -7,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Decision;
 use crate::limits;
 
-/// Decisions by what they depend on, [`limits::DECISIONS_CACHED`] at most.
+/// Decisions by what they depend on, at most [`limits::DECISIONS_CACHED`].
 #[derive(Debug)]
 pub(crate) struct Memo<K>(Mutex<HashMap<K, Decision>>);
 
@@ -18,7 +19,7 @@ impl<K> Default for Memo<K> {
 }
 
 impl<K: Eq + Hash> Memo<K> {
-    /// The decision for a key, which is made if it is not known.
+    /// The decision for a key, made if it is not remembered.
     pub(crate) fn decide(&self, key: K, decide: impl FnOnce(&K) -> Decision) -> Decision {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known().get(&key).cloned();

@@ -1,6 +1,6 @@
 //! Access policy: who may read, append to, mirror and follow a domain.
 //!
-//! A descriptor says it in Cedar; [`AccessPolicy`] is that text, validated, and decides single requests.
+//! The descriptor states it in Cedar; [`AccessPolicy`] is that text, validated, and decides single requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub(crate) use rules::{Asked, OwnSchema, Rules, check_bounds, entity, read_schem
 pub struct Request {
     /// Who asks.
     pub principal: Principal,
-    /// What he wants to do.
+    /// What they want to do.
     pub action: Action,
     /// With what.
     pub resource: Resource,
@@ -34,11 +34,11 @@ pub struct Request {
 /// Who asks: the signer of an entry, or a reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Principal {
-    /// Primary fingerprint of the signer, or of a reader who has proved it; absent if anonymous.
+    /// Primary fingerprint of the signer, or of a reader who has proven it; absent if anonymous.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
-    /// The roles that he holds over the resource: the descriptor's and those of live grants. For a certificate, which
-    /// is about nothing else, those of live grants over anything.
+    /// The roles held over the resource: by the descriptor and by live grants. For a certificate, which is about
+    /// nothing else, the roles of live grants over anything.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub roles: BTreeSet<Role>,
     /// Name of the peer node, from its pinned key.
@@ -72,7 +72,7 @@ pub enum Action {
     },
 }
 
-/// What a rule may know of a statement that is to be appended.
+/// What a rule may know about a statement that is to be appended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Append {
     /// What the statement does.
@@ -94,7 +94,7 @@ pub struct Append {
     /// The domain from which the entry is adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<DomainName>,
-    /// Whether its signer has his role only by grants that rest on what was said in other domains.
+    /// Whether its signer has the role only through grants that rest on what was said in other domains.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub granted_elsewhere: bool,
     /// Whether it ends a status that somebody else gave and that was not adopted from the same domain; only in acts
@@ -103,7 +103,7 @@ pub struct Append {
     pub lifts: bool,
 }
 
-/// What it is asked for.
+/// What the request is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resource {
@@ -111,12 +111,12 @@ pub enum Resource {
     Domain(DomainName),
     /// One identity; for everything else.
     Identity {
-        /// Its id. Absent where only its kind is known yet.
+        /// Its id; absent if only its kind is known yet.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<IdentityId>,
         /// What kind of thing it is.
         kind: Kind,
-        /// What entitled signers say of it.
+        /// Attributes that entitled signers give it.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         attributes: BTreeMap<Attribute, String>,
     },
@@ -125,20 +125,20 @@ pub enum Resource {
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
-    /// Whether it may be.
+    /// Whether it is allowed.
     pub allow: bool,
     /// The ids of the rules that decided, sorted. Empty when no rule permits it.
     pub reasons: Vec<String>,
-    /// What went wrong while deciding, sorted. Any error denies.
+    /// Errors while deciding, sorted. Any error denies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
 }
 
 impl Append {
-    /// What a rule may know of these claims.
+    /// What a rule may know about these claims.
     ///
-    /// `effect` is that of the status given, as the descriptor has it; `source` the domain that an adopted entry comes
-    /// from. Neither is its role one from elsewhere nor does it lift anything: that the record says, not the claims.
+    /// `effect` is that of the status given, according to the descriptor; `source` is the domain that an adopted entry
+    /// comes from. `granted_elsewhere` and `lifts` are left unset, since only the record shows them, not the claims.
     #[must_use]
     pub fn new(claims: &Claims, effect: Option<Effect>, source: Option<DomainName>) -> Self {
         Self {
@@ -156,7 +156,7 @@ impl Append {
 }
 
 impl Resource {
-    /// An identity with the attributes that are known of it.
+    /// An identity with its known attributes.
     #[must_use]
     pub const fn identity(id: IdentityId, kind: Kind, attributes: BTreeMap<Attribute, String>) -> Self {
         Self::Identity { id: Some(id), kind, attributes }

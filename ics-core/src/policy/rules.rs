@@ -1,5 +1,5 @@
-//! Cedar, held to the rules of this system: strict validation, one named rule per policy, any error denies, and
-//! reasons in a fixed order.
+//! Cedar, under the rules of this system: strict validation, one named rule per policy, any error denies, and reasons
+//! in a fixed order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ pub enum PolicyError {
     /// More policies than [`limits::POLICY_RULES`].
     #[error("there are {0} rules, the limit is {max}", max = limits::POLICY_RULES)]
     TooMany(usize),
-    /// More brackets open at once than [`limits::POLICY_NESTING`].
+    /// More nested brackets than [`limits::POLICY_NESTING`].
     #[error("the rules nest too deeply: {max} brackets may be open at once", max = limits::POLICY_NESTING)]
     TooDeep,
     /// More operators in one rule than [`limits::POLICY_OPERATORS`].
@@ -38,10 +38,10 @@ pub enum PolicyError {
     /// A rule without a name.
     #[error("a rule has no `@id(\"…\")`: each takes one, which answers then give as the reason")]
     Unnamed,
-    /// A rule's name is not formed.
+    /// A rule with a malformed name.
     #[error("`{0}` is not the id of a rule: it takes 1 to 64 of a-z, 0-9 and -")]
     Name(String),
-    /// Two rules with one name.
+    /// Two rules with the same name.
     #[error("two rules have the id `{0}`")]
     Duplicate(String),
     /// A rule with slots.
@@ -55,7 +55,7 @@ pub enum PolicyError {
         /// What Cedar's validator says.
         problem: String,
     },
-    /// A rule names something that the descriptor does not know.
+    /// A rule names something that the descriptor does not define.
     #[error("the rule `{rule}` names `{entity}`, which the descriptor does not define")]
     Unknown {
         /// Its id.
@@ -68,7 +68,7 @@ pub enum PolicyError {
     Schema(String),
 }
 
-/// Characters of a message of Cedar's that are kept: it quotes the rules.
+/// Characters kept of a message from Cedar, which quotes the rules.
 const MESSAGE_CHARS: usize = 300;
 
 fn cut(message: impl ToString) -> String {
@@ -79,10 +79,10 @@ fn sorted(items: impl Iterator<Item = impl ToString>) -> Vec<String> {
     items.map(|item| item.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Refuses rules before they are parsed that would take more time or stack than rules may.
+/// Refuses, before parsing, rules that would take more time or stack than allowed.
 ///
 /// # Errors
-/// When they are too long, or nested too deep.
+/// When they are too long, nested too deeply, or have too many operators in one rule.
 pub(crate) fn check_bounds(text: &str) -> Result<(), PolicyError> {
     if text.len() > limits::POLICY_BYTES {
         return Err(PolicyError::TooLong(text.len()));
@@ -90,7 +90,7 @@ pub(crate) fn check_bounds(text: &str) -> Result<(), PolicyError> {
     shape::check(text)
 }
 
-/// The same policies, each under the id that its `@id` gives it.
+/// The same policies, each under the id in its `@id`.
 fn named(parsed: &PolicySet) -> Result<PolicySet, PolicyError> {
     let count = parsed.num_of_policies() + parsed.num_of_templates();
     if count > limits::POLICY_RULES {
@@ -114,7 +114,7 @@ fn rule_name(annotation: Option<&str>) -> Result<String, PolicyError> {
     if is_name { Ok(name.to_owned()) } else { Err(PolicyError::Name(excerpt(name))) }
 }
 
-/// A validated set of rules and what deciding by them takes.
+/// A validated set of rules, with what deciding by them needs.
 #[derive(Debug)]
 pub(crate) struct Rules {
     schema: Schema,
@@ -122,7 +122,8 @@ pub(crate) struct Rules {
     authorizer: Authorizer,
 }
 
-/// A schema of this crate's own, read once: that takes longer than reading rules and holding them against it.
+/// A schema of this crate's own, read once, because reading it takes longer than reading rules and validating them
+/// against it.
 pub(crate) type OwnSchema = LazyLock<Result<Schema, PolicyError>>;
 
 pub(crate) fn read_schema(text: &str) -> Result<Schema, PolicyError> {
@@ -137,7 +138,7 @@ pub(crate) struct Asked {
     pub(crate) context: Vec<(String, RestrictedExpression)>,
 }
 
-/// The id of an entity; the text is data, so quoting cannot go wrong.
+/// The id of an entity. The text is taken as data, so quoting cannot go wrong.
 pub(crate) fn uid(type_name: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(type_name.clone(), EntityId::new(id))
 }
@@ -160,7 +161,8 @@ fn concerns(policy: &Policy, action: &EntityUid) -> bool {
     }
 }
 
-/// Whether a rule looks at who asks alone: the word stands once in each, where it says which things it is about.
+/// Whether a rule looks only at who asks: the word `resource` then occurs once, where the rule says which things it is
+/// about.
 fn is_blind(policy: &Policy) -> bool {
     policy.resource_constraint() == ResourceConstraint::Any && policy.to_string().matches("resource").count() == 1
 }
@@ -178,7 +180,7 @@ fn without_thing(policy: &Policy) -> Option<Policy> {
 }
 
 impl Rules {
-    /// Parses rules and validates them, strictly, against a schema. `always` are the system's own, put before them.
+    /// Parses rules and validates them strictly against a schema. `always` are the system's own rules, put before them.
     pub(crate) fn compile(schema: &OwnSchema, always: &str, text: &str) -> Result<Self, PolicyError> {
         check_bounds(text)?;
         let schema = schema.as_ref().map_err(Clone::clone)?.clone();
@@ -197,13 +199,13 @@ impl Rules {
         }
     }
 
-    /// Those of them that permit an action whatever the thing is: they look at who asks alone. There are none where a
-    /// rule forbids the action, be it of some things only. An action in a group is not meant.
+    /// The rules that permit an action whatever the thing is, because they look only at who asks. There are none if any
+    /// rule forbids the action, even for some things only. Actions in groups are not considered.
     pub(crate) fn whatever_it_is(&self, action: &EntityUid) -> Self {
         let all = || self.policies.policies().filter(|policy| concerns(policy, action));
         let forbids = |policy: &Policy| policy.effect() == Effect::Forbid;
         let kept = all().filter(|policy| is_blind(policy)).filter(|_| !all().any(forbids)).cloned();
-        // Their names were told apart when they were put together.
+        // The rules' names are known to be distinct.
         self.with(PolicySet::from_policies(kept).unwrap_or_default())
     }
 
@@ -235,7 +237,7 @@ impl Rules {
 
     /// Decides a request.
     ///
-    /// Cedar skips a policy that fails to evaluate, a `forbid` as well: hence any error denies here.
+    /// Cedar skips a policy that fails to evaluate, even a `forbid`; hence any error denies here.
     pub(crate) fn decide(&self, asked: Asked) -> Decision {
         match self.answer(asked) {
             Ok(response) => {

@@ -1,13 +1,13 @@
-//! How deep rules may nest, checked before Cedar reads them.
+//! Bounds on the nesting of rules, checked before Cedar reads them.
 //!
-//! Cedar's parser recurses without a bound, so that a few thousand brackets overflow the stack. Its validator and its
-//! evaluator stop where the stack of the thread that they happen to run on comes to an end: the validator then reports
-//! no error, and the evaluator's answer would differ from node to node. Within these bounds neither is ever near.
+//! Cedar's parser recurses without a bound, so a few thousand brackets overflow the stack. Its validator and evaluator
+//! stop where the stack of the current thread ends: the validator then reports no error, and the evaluator's answer
+//! would differ from node to node. Within these bounds that point is never near.
 
 use super::PolicyError;
 use crate::limits;
 
-/// Refuses rules that nest deeper than [`limits::POLICY_NESTING`], or of which one has more than
+/// Refuses rules that nest deeper than [`limits::POLICY_NESTING`], or one of which has more operators than
 /// [`limits::POLICY_OPERATORS`]: a chain of operators nests as well.
 pub(super) fn check(text: &str) -> Result<(), PolicyError> {
     let (mut depth, mut operators) = (0_usize, 0_usize);
@@ -32,7 +32,8 @@ pub(super) fn check(text: &str) -> Result<(), PolicyError> {
     Ok(())
 }
 
-/// Bytes of the token that begins here, as far as its end matters: strings and comments hold anything, a word is one.
+/// Bytes of the token that begins here, as far as its end matters: strings and comments may hold anything, and a word
+/// is one token.
 fn token_length(rest: &str, first: char) -> usize {
     let until = |end: fn(char) -> bool| rest.find(end).unwrap_or(rest.len());
     match first {
@@ -54,7 +55,7 @@ fn string_length(rest: &str) -> usize {
     end.map_or(rest.len(), |(at, quote)| at + quote.len_utf8())
 }
 
-/// Whether the token adds a level to the tree. An index is one more than its bracket; `::` and `,` add none.
+/// Whether the token adds a level to the tree. An index adds one more than its bracket; `::` and `,` add none.
 fn is_operator(first: char, token: &str, rest: &str) -> bool {
     match first {
         '.' | '[' | '&' | '|' | '+' | '-' | '*' | '!' | '<' | '>' | '=' => true,

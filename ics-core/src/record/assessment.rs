@@ -1,20 +1,20 @@
-//! What anybody may be told of a thing first, before any purpose is known: the records of all domains in one word.
+//! What anybody may be told about a thing before any purpose is known: the records of all domains in one word.
 
 use serde::{Deserialize, Serialize};
 
 use super::report::{GivenStatus, Record};
 use crate::vocabulary::{DomainName, Effect};
 
-/// That word. Whoever has a purpose asks for a verdict instead: that takes a trust policy.
+/// That word. Whoever has a purpose asks for a verdict instead, which needs a trust policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outlook {
     /// A status blocks its use.
     Blocked,
-    /// A domain that knows it was not heard of lately enough, one that may know it was not heard at all, or they differ on
-    /// what kind of thing it is.
+    /// A domain that knows it was not heard recently enough, one that may know it was not heard at all, or the domains
+    /// differ on what kind of thing it is.
     Unknown,
-    /// Nobody entitled vouches that it is what it says.
+    /// Nobody entitled vouches that it is what it claims to be.
     NotVouched,
     /// Somebody vouches for it and a status permits its use.
     Permitted,
@@ -22,23 +22,23 @@ pub enum Outlook {
     NotInUse,
 }
 
-/// What several domains say of one thing, put together.
+/// What several domains say about one thing, combined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assessment {
-    /// In a word.
+    /// The outlook in one word.
     pub outlook: Outlook,
-    /// The most restrictive status; among equals that of the first domain by name.
+    /// The most restrictive status; among equals, that of the first domain by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<(DomainName, GivenStatus)>,
     /// Domains whose news is too old.
     pub stale: Vec<DomainName>,
-    /// Domains that should have been heard, and were not: what they say may block.
+    /// Domains that should have been heard but were not: what they say may block.
     pub unheard: Vec<DomainName>,
-    /// Whether statuses of different effect stand side by side, or the domains differ on the kind of thing.
+    /// Whether statuses of different effect stand at the same time, or the domains differ on the kind of thing.
     pub conflict: bool,
 }
 
-/// A record, and whether its domain was heard of lately enough.
+/// A record, and whether its domain was heard recently enough.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
     /// The record.
@@ -48,8 +48,8 @@ pub struct Heard<'a> {
 }
 
 impl Assessment {
-    /// Puts records of one identity together, beside the domains that should have been heard and were not: to hear nothing
-    /// permits no more than old news do. A block counts however old the news of it: it stands until lifted.
+    /// Combines records of one identity, given the domains that should have been heard but were not: hearing nothing
+    /// permits no more than old news does. A block counts however old the news of it: it stands until lifted.
     #[must_use]
     pub fn of(heard: &[Heard<'_>], unheard: &[DomainName]) -> Self {
         let mut sorted: Vec<&Heard<'_>> = heard.iter().collect();

@@ -4,7 +4,7 @@ use super::Record;
 use crate::name::Name;
 
 impl Record {
-    /// All that it is called, its title first.
+    /// All its titles, its main title first.
     pub fn titles(&self) -> impl Iterator<Item = &str> {
         core::iter::once(self.title.as_str()).chain(self.also_called.iter().map(|given| given.value.as_str()))
     }

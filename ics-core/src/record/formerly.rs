@@ -1,11 +1,12 @@
 //! Finds what once blocked a thing for ever and no longer does, though nobody has lifted it: the thing has left the
 //! group, the signer's role covers it no longer, or a descriptor has given the status another effect.
 //!
-//! For the record that is over. But a certificate was revoked for good by it, and all were told: so the log is read again as
-//! it grew, from its end back to where the block held last.
+//! For the record this is over. But a certificate was permanently revoked by it, and everybody was told so; therefore
+//! the log is read again as it grew, from its end back to where the block last held.
 //!
-//! Reading it again costs a judgement for each time at which something may have changed. Only few statements can have changed
-//! anything ([`deciding`]), and only these are read: a thing of which much is said costs what its groups and grants cost.
+//! Reading again costs one judgement for each time at which something may have changed. Only few statements can have
+//! changed anything ([`deciding`]), and only these are read: the cost for a thing with many statements is that of its
+//! groups and grants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +19,8 @@ use crate::statement::StatementId;
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
 
-/// The statements that blocked the thing of a scene for ever and do so no longer, by index, with what came when that was
-/// over. Nothing but certificates hangs on them: of what has none none are looked for.
+/// The statements that once blocked the thing of a scene for ever and no longer do, by index, each with the entry that
+/// ended the block. Only certificates depend on them, so for a thing without any none are looked for.
 pub(crate) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Logged], at: Timestamp) -> Vec<Listed> {
     let is_issued = |it: &Judged<'_>| it.logged.act() == Act::Issued && it.standing != Standing::Refused;
     if !scene.judged.iter().any(is_issued) {
@@ -34,9 +35,9 @@ pub(crate) fn formerly_blocked(scene: &Scene<'_>, about: &[Logged], groups: &[Lo
     history.last_seen(sought, &history.moments(at)).into_values().collect()
 }
 
-/// The indices of the statuses that blocked for ever by a descriptor since they were admitted, and of which the record does
-/// not tell already that they do, or were lifted. Of a group's one that was lifted it does not tell whether it blocked this
-/// thing until then.
+/// The indices of the statuses that have blocked for ever under some descriptor since they were admitted, and of which
+/// the record does not already say that they still do or were lifted. If a status of a group was lifted, the record
+/// does not say whether it had blocked this thing until then.
 fn sought(scene: &Scene<'_>, said: &[&Logged]) -> BTreeSet<u64> {
     let is_told = |it: &&Judged<'_>| {
         let is_over = matches!(it.standing, Standing::Lifted | Standing::Compromised);
@@ -48,9 +49,9 @@ fn sought(scene: &Scene<'_>, said: &[&Logged]) -> BTreeSet<u64> {
     said.iter().filter(may_have).map(|it| it.index()).collect()
 }
 
-/// What may have decided whether the statuses sought blocked: they themselves, what may have put the thing into one of the
-/// groups at hand, grants, by which signers may have had their roles, and whatever names one of all these as ended by it,
-/// also where it is what is left of an erased statement. Nothing else in a record does.
+/// What may have decided whether the sought statuses blocked: these themselves; what may have put the thing into one of
+/// the groups at hand; grants, which may have given signers their roles; and whatever names one of all these in
+/// `supersedes`, including remnants. Nothing else in a record does.
 fn deciding(subject: &IdentityId, said: &[&Logged], sought: &BTreeSet<u64>) -> BTreeSet<StatementId> {
     let decides = |it: &&&Logged| sought.contains(&it.index()) || it.act() == Act::Grant;
     let joined = Joined::of(said.iter().filter(decides).copied());
@@ -70,7 +71,7 @@ fn deciding(subject: &IdentityId, said: &[&Logged], sought: &BTreeSet<u64>) -> B
     deciding
 }
 
-/// By what a thing may belong to groups.
+/// What may put a thing into groups.
 #[derive(Default)]
 struct Joined<'a> {
     ids: BTreeSet<[u8; 32]>,
@@ -78,7 +79,7 @@ struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    /// To those of which these statements are.
+    /// The groups that these statements are about.
     fn of(statements: impl Iterator<Item = &'a Logged>) -> Self {
         let mut joined = Self::default();
         for it in statements {
@@ -100,11 +101,11 @@ impl<'a> Joined<'a> {
 /// A time, and how many entries the log had then.
 type Moment = (Timestamp, u64);
 
-/// What is said of a thing and its groups, without what was refused.
+/// What is said about a thing and its groups, without what was refused.
 struct History<'a> {
     scene: &'a Scene<'a>,
     said: Vec<&'a Logged>,
-    /// Of it, what may have decided about the statuses sought, in the order in which it was said.
+    /// The part of it that may have decided about the sought statuses, in the order of the log.
     decisive: Vec<Logged>,
 }
 
@@ -116,8 +117,8 @@ impl<'a> History<'a> {
         Self { scene, said, decisive }
     }
 
-    /// When it may have changed what the statuses sought do: three for each statement that may have decided about it at most,
-    /// and one for each descriptor.
+    /// The moments at which the effect of the sought statuses may have changed: at most three for each statement that
+    /// may have decided about it, and one for each descriptor.
     fn moments(&self, at: Timestamp) -> BTreeSet<Moment> {
         let said = self.decisive.iter().map(|it| (it.admitted_at(), it.index() + 1));
         let ruled = self.scene.domain.ruled_since().map(|since| (since.at, since.index + 1));
@@ -135,13 +136,13 @@ impl<'a> History<'a> {
         moments
     }
 
-    /// Those of the statements sought that blocked at one of the moments, as of the last one at which they did.
+    /// The sought statements that blocked at one of the moments, each as of the last such moment.
     fn last_seen(&self, mut sought: BTreeSet<u64>, moments: &BTreeSet<Moment>) -> BTreeMap<u64, Listed> {
         let (mut found, mut later) = (BTreeMap::new(), None);
         for moment in moments.iter().rev() {
             let Some(first) = sought.first() else { break };
             if moment.1 <= *first {
-                // None of them was said yet.
+                // None of them had been said yet.
                 continue;
             }
             for it in self.blocking_at(moment, &sought) {
@@ -162,7 +163,7 @@ impl<'a> History<'a> {
     /// as one that blocked if it had begun by then.
     fn blocking_at(&self, (at, size): &Moment, sought: &BTreeSet<u64>) -> Vec<Listed> {
         let then = self.scene.domain.as_of(*size);
-        // What is about the thing itself and what is about groups is told apart there.
+        // Judging tells apart what is about the thing itself and what is about groups.
         let said = until(&self.decisive, *size);
         let past = Scene::judge(&then, self.scene.subject, None, said, said, *at);
         let had_begun =
@@ -196,7 +197,7 @@ impl<'a> History<'a> {
         judged.get(judged.partition_point(|it| it.logged.index() < index)).filter(|it| it.logged.index() == index)
     }
 
-    /// What came when it was over, after a moment; where only time has passed, the next entry.
+    /// The entry that ended a block, after a moment; if only time has passed, the next entry.
     fn over_since(&self, (_, size): &Moment, later: Option<&Moment>) -> VoidSince {
         let end = self.scene.domain.size();
         match later {
@@ -221,8 +222,8 @@ mod tests {
     use crate::samples::*;
     use crate::statement::Group;
 
-    /// How many judgements it takes to find out at which moment a block held last, if it never did, and of how many
-    /// statements each is.
+    /// How many judgements it takes to find the last moment at which a block held, if it never did, and how many
+    /// statements each judges.
     fn cost(drafts: &[Draft]) -> (usize, usize) {
         let (domain, (about, groups)) = (domain(), split(drafts));
         let scene = Scene::judge(&domain, device(), None, &about, &groups, now());
@@ -234,7 +235,7 @@ mod tests {
         (judgements, history.decisive.len())
     }
 
-    /// A thing that has left an order, which then was destroyed.
+    /// A thing that has left an order, which was then destroyed.
     fn left(order: &Group) -> Vec<Draft> {
         let destroyed = status(3, MAKER, "manufacturer", "destroyed").on(order);
         let certificate = say(1, MAKER, "manufacturer", Act::Issued);
@@ -266,7 +267,7 @@ mod tests {
         assert!(judgements <= 3 * statements + 1, "{judgements}");
     }
 
-    /// What ended a statement may itself have been ended, by one that names no group.
+    /// What ended a statement may itself have been ended, by a statement that names no group.
     #[test]
     fn whatever_ends_what_decides_decides_as_well() {
         let order = group("order 12", &[]);

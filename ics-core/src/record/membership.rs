@@ -1,8 +1,8 @@
 //! Which groups a thing belongs to, and how a store finds the groups that may concern it.
 //!
 //! A thing belongs to a group when a standing statement about it names the group, or when the group selects by
-//! attributes and the thing has all of them. What vouches needs to be sure of that, what blocks only needs to fear it:
-//! see [`Belongs`].
+//! attributes and the thing has all of them. What vouches must be sure of that; for what blocks, a possibility is
+//! enough: see [`Belongs`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::limits;
 use crate::statement::{Group, Subject};
 use crate::vocabulary::{Act, Attribute};
 
-/// Values per attribute, as different signers give them.
+/// Values by attribute, as different signers give them.
 pub(crate) type Values = BTreeMap<Attribute, BTreeSet<String>>;
 
 /// How sure it is that a thing belongs to a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Belongs {
     No,
-    /// Somebody says so who may no longer vouch, or another contradicts him: blocks on the group hold, else a second
+    /// Said by somebody who may no longer vouch, or contradicted by another: blocks on the group hold, or a second
     /// statement with another lot would take a device out of a recall.
     Perhaps,
-    /// All entitled signers who speak of it say so: everything said of the group holds.
+    /// All entitled signers who speak of it agree: everything said about the group holds.
     Surely,
 }
 
@@ -32,10 +32,10 @@ pub(crate) enum Belongs {
 pub(crate) struct Membership {
     /// Groups named, and values given, by those who may vouch.
     pub(crate) sure: Told,
-    /// The same by anybody whose statement stands, vouching or not.
+    /// The same, from anybody whose statement stands, vouching or not.
     pub(crate) feared: Told,
-    /// Values that erasures restate. They contradict others, as what is erased did: else a thing would surely belong to a
-    /// group because somebody's contradiction is gone.
+    /// Values that erasures restate. They contradict others, as the erased statement did; otherwise a thing would
+    /// surely belong to a group only because a contradicting statement is gone.
     erased: Values,
 }
 
@@ -54,7 +54,7 @@ impl Told {
         }
     }
 
-    /// What was ever told, whatever became of it.
+    /// Takes whatever a statement ever gave, whatever became of it.
     fn take_ever(&mut self, statement: &Logged) {
         if statement.is_erased() {
             self.take_erased(statement);
@@ -62,7 +62,7 @@ impl Told {
         self.take(statement);
     }
 
-    /// What an erasure restates, whatever the erased statement did.
+    /// Takes what an erasure restates, whatever the erased statement did.
     fn take_erased(&mut self, erased: &Logged) {
         self.named.extend(&erased.claims().groups);
         self.take_values(&erased.claims().attributes);
@@ -80,7 +80,7 @@ fn add(values: &mut Values, attributes: &BTreeMap<Attribute, String>) {
 }
 
 impl Membership {
-    /// What a group's own selector says of the groups around it.
+    /// What a group's own selector says about the groups around it.
     pub(crate) fn of_group(group: &Group) -> Self {
         let mut membership = Self::default();
         membership.sure.take_values(&group.attributes);
@@ -88,7 +88,8 @@ impl Membership {
         membership
     }
 
-    /// Takes what an erasure restates: it vouches for nothing any more, but the thing may belong to a group because of it.
+    /// Takes what an erasure restates: it no longer vouches for anything, but the thing may belong to a group because
+    /// of it.
     pub(crate) fn take_erased(&mut self, erased: &Logged) {
         self.feared.take_erased(erased);
         add(&mut self.erased, &erased.claims().attributes);
@@ -116,7 +117,7 @@ impl Membership {
 }
 
 impl Subject {
-    /// The group, if it is one.
+    /// The group, if the subject is one.
     pub(crate) const fn as_group(&self) -> Option<&Group> {
         match self {
             Self::Group(group) => Some(group),
@@ -144,7 +145,7 @@ impl Group {
     }
 }
 
-/// SHA-256 over the pairs in the order of [`Attribute`], each part behind its length (8 bytes, big-endian).
+/// SHA-256 over the pairs in the order of [`Attribute`], each part preceded by its length (8 bytes, big-endian).
 fn selector_key<'a>(pairs: impl Iterator<Item = (Attribute, &'a str)>) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for part in pairs.flat_map(|(attribute, value)| [attribute.as_str(), value]) {
@@ -162,7 +163,7 @@ pub fn selector_keys_of(attributes: &BTreeMap<Attribute, String>) -> Vec<[u8; 32
     keys_of_values(&values)
 }
 
-/// One selector for each choice of no or one value per selecting attribute, at least one chosen.
+/// The keys of all selectors that take at most one value of each selecting attribute, and at least one in all.
 fn keys_of_values(values: &Values) -> Vec<[u8; 32]> {
     let mut selectors: Vec<Vec<(Attribute, &str)>> = vec![Vec::new()];
     for (attribute, given) in values.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute)) {
@@ -180,8 +181,8 @@ fn with<'a>(selector: &[(Attribute, &'a str)], attribute: Attribute, value: &'a 
     selector.iter().copied().chain([(attribute, value)]).collect()
 }
 
-/// The groups that may concern an identity: whoever resolves it or checks a statement about it fetches all statements
-/// about these groups.
+/// The groups that may concern an identity: to resolve it, or to check a statement about it, all statements about these
+/// groups are fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CandidateGroups {
     /// Groups named by a statement about it, by id.
@@ -192,8 +193,8 @@ pub struct CandidateGroups {
 
 /// The groups that may concern an identity, from all statements about it.
 ///
-/// A thing of which signers give different attribute values has selectors for each of them, up to
-/// [`limits::SELECTING_VALUES`] values of an attribute; admission keeps further values out.
+/// If signers give a thing different values of an attribute, it has selectors for each of them, up to
+/// [`limits::SELECTING_VALUES`] values; admission keeps further values out.
 #[must_use]
 pub fn candidate_groups<'a>(about: impl IntoIterator<Item = &'a Logged>) -> CandidateGroups {
     let mut said = Told::default();
@@ -206,8 +207,8 @@ pub fn candidate_groups<'a>(about: impl IntoIterator<Item = &'a Logged>) -> Cand
     CandidateGroups { named: said.named, selectors: keys_of_values(&said.values).into_iter().collect() }
 }
 
-/// What all statements about a thing have ever given it: also those that were taken back or replaced, have lapsed, or whose
-/// signers have lost their roles; and of erased ones what their erasures restate. Only what was refused gave nothing.
+/// What all statements about a thing have ever given it, including those that were taken back or replaced, have lapsed,
+/// or whose signers have lost their roles, and what erasures restate. Only what was refused gave nothing.
 #[must_use]
 pub fn ever_given<'a>(about: impl IntoIterator<Item = &'a Logged>) -> BTreeMap<Attribute, BTreeSet<String>> {
     let mut said = Told::default();
@@ -221,7 +222,7 @@ mod tests {
     use crate::domain::Context;
     use crate::samples::*;
 
-    /// Whoever would hide it by that asks what it was given; nothing hides by what was never admitted.
+    /// Whoever would hide it by such a value asks what it was ever given; what was never admitted hides nothing.
     #[test]
     fn a_thing_was_given_whatever_was_once_said_of_it_and_not_refused() {
         let of_lot = |n: u64, lot: &str| introduce(n).attribute(Attribute::Lot, lot);

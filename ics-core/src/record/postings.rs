@@ -14,21 +14,21 @@ use crate::vocabulary::{Act, Attribute, Role, StatusName};
 /// One key under which a statement is filed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Posting {
-    /// What it is about.
+    /// The identity that it is about.
     Subject(IdentityId),
     /// Its id.
     Statement(StatementId),
     /// A name that it gives.
     Name(Name),
-    /// Who signed it; of an erased one also who had, where its erasure says that.
+    /// Who signed it; for a remnant also who signed the erased statement, if the erasure says so.
     Signer(Fingerprint),
     /// The kind of thing that it is about.
     Kind(Kind),
-    /// What it does.
+    /// Its act.
     Act(Act),
     /// The capacity in which its signer speaks.
     Role(Role),
-    /// An attribute that it gives, or by which its subject selects.
+    /// An attribute that it gives, or that its subject, a group, selects.
     Attribute(Attribute, String),
     /// The status that it gives.
     Status(StatusName),
@@ -42,33 +42,33 @@ pub enum Posting {
     Member([u8; 32]),
     /// What its subject, a group, selects: see [`crate::statement::Group::selector_key`].
     Selector([u8; 32]),
-    /// Whom it entitles.
+    /// The grantee of its grant.
     Grantee(Fingerprint),
     /// The software that it says is installed.
     Installed([u8; 32]),
-    /// The last four octets of the key id of what it introduces: what the long and the short form of it share.
+    /// The last four octets of the key id of what it introduces, which its long and short forms share.
     KeyId([u8; 4]),
-    /// What OpenPGP clients find what it introduces by: its whole User ID, or the mail address in it, in lower case. A
-    /// URN is a name.
+    /// A User ID by which OpenPGP clients find what it introduces: all of it, or the mail address in it, in lower case.
+    /// A URN is a name instead.
     UserId(String),
     /// The issuer of the X.509 certificate that it names, and the bucket of its serial number: see
     /// [`IssuedCertificate::bucket`].
     Issued(Fingerprint, u8),
-    /// An hour, counted from 1970, in which it begins or ceases to hold: see [`Posting::turns`].
+    /// An hour, counted from 1970, in which it begins or ceases to be in force: see [`Posting::turns`].
     Turns(u64),
     /// The identity that its subject succeeds.
     Replaces(IdentityId),
 }
 
 impl Posting {
-    /// The hour of a time at which something begins or ceases to hold.
+    /// The hour of a time at which something begins or ceases to be in force.
     #[must_use]
     pub const fn turns(at: Timestamp) -> Self {
         Self::Turns(at.as_seconds() / 3600)
     }
 
-    /// The key's bytes: one that tells the keys apart, then the value. A store may hash them; it then compares
-    /// [`postings`] of what it found, because hashes collide.
+    /// The bytes of the key: one that identifies the kind of key, then the value. A store may hash them; because hashes
+    /// collide, it then compares the [`postings`] of what it found.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(72);
@@ -76,7 +76,7 @@ impl Posting {
         bytes
     }
 
-    /// Appends these bytes: a statement has a dozen keys, and one buffer does for all of them.
+    /// Appends these bytes: a statement has a dozen keys, and one buffer serves all of them.
     pub fn write(&self, bytes: &mut Vec<u8>) {
         let mut put = |tag: u8, parts: &[&[u8]]| {
             bytes.push(tag);
@@ -113,7 +113,7 @@ impl Posting {
         }
     }
 
-    /// Whether a statement is filed under it: whether it is one of its [`postings`].
+    /// Whether a statement is filed under this key: whether it is one of the statement's [`postings`].
     #[must_use]
     pub fn is_of(&self, statement: &Logged) -> bool {
         match self {
@@ -141,16 +141,15 @@ pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
     keys.into_iter().collect()
 }
 
-/// All keys of a statement that nobody has verified yet, filed under the key that signed it: as a function of its body
-/// alone.
+/// All keys of a statement that is not verified yet, filed under the key that signed it: a function of its body alone.
 #[must_use]
 pub fn postings_of(unverified: &Unverified) -> Vec<Posting> {
     let ids = (unverified.id(), unverified.identity(), unverified.issuer());
     all(ids, unverified.subject(), unverified.claims(), unverified.names())
 }
 
-/// All keys of what an erasure restates, so that what is left is found as what is gone was: as a function of its body
-/// alone. What stands in the place of a User ID is nobody's.
+/// All keys of what an erasure restates, so that the remnant is found as the erased statement was: a function of the
+/// erasure's body alone. The placeholder for a User ID is not one of them.
 #[must_use]
 pub fn postings_of_erasure(signed: &SignedErasure) -> Vec<Posting> {
     let Some(left) = restated(signed) else { return Vec::new() };
@@ -206,14 +205,14 @@ fn all(
     keys
 }
 
-/// What a User ID is found by beside the names: all of it, and the mail address between angle brackets.
+/// The terms by which a User ID is found, besides names: all of it, and the mail address between angle brackets.
 #[must_use]
 pub fn user_id_terms(user_id: &str) -> BTreeSet<String> {
     let whole = Some(user_id).filter(|text| Name::urn_of(text).is_none());
     whole.into_iter().chain(mail_of(user_id)).map(str::to_lowercase).collect()
 }
 
-/// The mail address of a User ID: what stands between angle brackets at its end, or all of it if it looks like one.
+/// The mail address of a User ID: the part between angle brackets at its end, or all of it if it looks like one.
 #[must_use]
 pub fn mail_of(user_id: &str) -> Option<&str> {
     let bracketed = user_id.strip_suffix('>').and_then(|text| text.rsplit_once('<')).map(|(_, mail)| mail);
@@ -249,7 +248,7 @@ mod tests {
         }
     }
 
-    /// Clients find a key by all of its User ID or the address in it, in any case; a URN is a name already.
+    /// Clients find a key by its whole User ID or the address in it, in any case; a URN is already a name.
     #[test]
     fn a_user_id_is_found_as_a_whole_and_by_its_address() {
         let terms = |user_id: &str| user_id_terms(user_id).into_iter().collect::<Vec<_>>();
@@ -278,7 +277,7 @@ mod tests {
         assert_eq!(filed.into_iter().collect::<BTreeSet<_>>(), postings(&logged));
     }
 
-    /// What is left of an erased statement is found as it was: only its names are gone.
+    /// A remnant is found as the erased statement was; only its names are gone.
     #[test]
     fn an_erasure_is_filed_under_what_it_restates() {
         let lot = group("lot 7", &[(Attribute::Lot, "7")]);
@@ -299,8 +298,8 @@ mod tests {
             let filed: BTreeSet<_> = filed.into_iter().collect();
             let unfiled: Vec<_> = postings(&left).difference(&filed).cloned().collect();
             assert!(unfiled.iter().all(|key| matches!(key, Posting::UserId(_))), "{unfiled:?}");
-            // Of the one act, lot, group and key id, of the other act, status, beginning, end and who said it; of both what
-            // it is about.
+            // For the first: act, lot, group and key id; for the second: status, beginning, end and who said it; for
+            // both, what it is about.
             let stays: Vec<_> = postings(erased).intersection(&filed).cloned().collect();
             let blocks = erasure.effect.is_some();
             assert_eq!(stays.len(), if blocks { 8 } else { 7 }, "{stays:?}");

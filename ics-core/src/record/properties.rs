@@ -1,4 +1,4 @@
-//! What holds for every set of statements.
+//! Properties that hold for every set of statements.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn groups() -> [Group; 3] {
     ]
 }
 
-/// Domains whose policy changes on the way.
+/// Domains, some of which change their policy along the way.
 pub(crate) fn domains() -> impl Strategy<Value = Domain> {
     prop_oneof![
         3 => Just(domain()),
@@ -49,7 +49,7 @@ pub(crate) fn domains() -> impl Strategy<Value = Domain> {
     ]
 }
 
-/// Something that somebody says in entry `n`, of the device or a group, sensible or not.
+/// A statement by somebody in entry `n`, about the device or a group, sensible or not.
 pub(crate) fn drafts(n: u64) -> impl Strategy<Value = Draft> {
     let acts = vec![
         Act::Status,
@@ -100,7 +100,7 @@ pub(crate) fn drafts(n: u64) -> impl Strategy<Value = Draft> {
     })
 }
 
-/// The manufacturer's introduction, and what others say behind it.
+/// The manufacturer's introduction, and what others say after it.
 pub(crate) fn logs() -> impl Strategy<Value = Vec<Draft>> {
     (4_usize..20).prop_flat_map(|length| {
         let mut all = vec![Just(introduce(0).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "7")).boxed()];
@@ -177,8 +177,8 @@ proptest! {
         }
     }
 
-    /// Whatever is erased, what is blocked is blocked by as much as before, and what is not blocked does not become so,
-    /// unless it is by a group of which it is no more than to be feared now that the thing is a member.
+    /// Whatever is erased, what is blocked stays blocked as restrictively as before, and what is not blocked does not
+    /// become so, except through a group of which the thing now can only be suspected to be a member.
     #[test]
     fn what_is_erased_blocks_as_before(domain in domains(), drafts in logs(), which in any::<prop::sample::Index>()) {
         let (about, groups) = split(&drafts);
@@ -194,24 +194,24 @@ proptest! {
             prop_assert!(blocks(&after) >= blocks(&before), "{:?}: {:?} and {:?}", erasure, before, after);
             let is_of_group = after.status.as_ref().is_some_and(|status| status.decides.by.group.is_some());
             prop_assert!(blocks(&after) == blocks(&before) || is_of_group, "{:?}: {:?} and {:?}", erasure, before, after);
-            // It says no more than that: nobody is vouched for by what is gone.
+            // It says no more than that: nobody is vouched for by an erased statement.
             let is_as_before = after.vouched.iter().all(|by| before.vouched.contains(by));
             prop_assert!(is_as_before, "{:?}: {:?} and {:?}", erasure, before.vouched, after.vouched);
-            // What nobody knows any more may be what it was hidden by.
+            // What is no longer known may be what the thing was hidden by.
             let introduced = before.statements.iter().any(|it| {
                 let counts = !matches!(it.standing, Standing::Refused | Standing::Replaced);
                 it.by.index == target.index() && it.act == Act::Identity && counts
             });
             let is_named = about.iter().any(|it| it.claims().supersedes.contains(&target.id()));
             prop_assert!(after.forgotten || is_named || !introduced, "{:?}: {:?} and {:?}", erasure, before, after);
-            // Never again, by anybody.
+            // It is never admitted again, from anybody.
             let context = Context { about: &about, groups: &groups, unseen: false };
             prop_assert!(domain.check(target, &context).is_err());
             prop_assert!(domain.erasure_of(&about[about.len() - 1], &context, now()).is_err());
         }
     }
 
-    /// Whoever is found out later: what would block then does so, whatever was erased before.
+    /// Whichever signer is later declared compromised, what would block then blocks, whatever was erased before.
     #[test]
     fn what_is_erased_blocks_later_as_it_would_have(
         (domain, drafts) in (domains(), logs()),

@@ -18,9 +18,10 @@ impl Record {
         self.attributes.iter().filter_map(|(attribute, given)| Some((*attribute, agreed(given)?))).collect()
     }
 
-    /// What it may be to whoever wants to read it: the attributes on which all agree, and these with each choice of what
-    /// single statements say. A rule that hides a thing by an attribute would else show all of it, bodies included, once a
-    /// signer has lost his role or takes back what he said. `None` if these are more than [`limits::READINGS`].
+    /// The readings of a thing for access rules: the attributes on which all agree, and these with each choice of what
+    /// single statements say. Otherwise a rule that hides a thing by an attribute would show all of it, bodies
+    /// included, once a signer loses their role or takes back what they said. `None` if there are more than
+    /// [`limits::READINGS`].
     #[must_use]
     pub fn readings(&self) -> Option<Vec<BTreeMap<Attribute, String>>> {
         let mut readings = vec![self.agreed_attributes()];
@@ -49,7 +50,7 @@ mod tests {
     use crate::samples::*;
     use crate::vocabulary::Attribute;
 
-    /// In how many ways a thing is read of which single statements say so many values more of these attributes.
+    /// The number of readings of a thing for which single statements give this many more values of these attributes.
     fn readings(also_said: &[(Attribute, usize)]) -> Option<usize> {
         let said = [introduce(0).log()];
         let mut record = resolve(&domain(), &device(), &said, &[], now()).expect("something was said");
@@ -58,7 +59,7 @@ mod tests {
         Some(record.readings()?.len())
     }
 
-    /// Each attribute is as it is agreed on, or has one of the values that are said of it: rules are asked for each choice.
+    /// Each attribute has its agreed value or one of the values given for it, and rules are asked for each combination.
     #[test]
     fn a_thing_is_read_in_as_many_ways_as_rules_are_asked_and_in_no_more() {
         let all = limits::READINGS;

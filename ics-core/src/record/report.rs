@@ -48,7 +48,7 @@ impl TryFrom<IdentityText> for Identity {
     }
 }
 
-/// A SHA-256, written `sha256:` and hex: a group or a piece of software where the context says which.
+/// A SHA-256, written as `sha256:` and hex; the context says whether it is a group or a piece of software.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
@@ -75,35 +75,35 @@ serde_as_text!(Digest);
 pub struct By {
     /// Primary fingerprint of the signer's certificate.
     pub signer: Fingerprint,
-    /// The first User ID of his certificate.
+    /// The first User ID of the signer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The capacity in which he speaks.
+    /// The capacity in which the signer speaks.
     pub role: Role,
     /// The statement.
     pub statement: StatementId,
     /// Its index in the domain's log.
     pub index: u64,
-    /// The group of which it was said, if not of the thing itself.
+    /// The group that the statement is about, if it is not about the thing itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Digest>,
 }
 
-/// Something that a standing statement gives.
+/// A value that a standing statement gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given<T> {
-    /// What.
+    /// The value.
     pub value: T,
-    /// By whom.
+    /// Who gave it, and where.
     pub by: By,
 }
 
-/// A developer's own signature over a piece of software, as whoever introduced it has found it good.
+/// A developer's own signature over a piece of software, which whoever introduced it has found good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeveloperKey {
     /// The form of the signature.
     pub form: SignatureForm,
-    /// Whose it is: see [`crate::statement::DeveloperSignature`].
+    /// Whose signature it is: see [`crate::statement::DeveloperSignature`].
     pub key: String,
 }
 
@@ -115,7 +115,7 @@ pub struct GivenLabel {
     /// Until when, exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// By whom.
+    /// Who gave it, and where.
     pub by: By,
 }
 
@@ -124,10 +124,10 @@ pub struct GivenLabel {
 pub struct GivenGrant {
     /// Primary fingerprint of the signer who is entitled.
     pub grantee: Fingerprint,
-    /// The first User ID of his certificate.
+    /// The first User ID of the grantee's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The role that he has.
+    /// The role that the grantee has.
     pub role: Role,
     /// Until when, exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,19 +136,19 @@ pub struct GivenGrant {
     pub by: By,
 }
 
-/// What a grant gives, and to whom, be it live or not.
+/// What a grant gives, and to whom, whether it is live or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
     /// Primary fingerprint of the signer who is to be entitled.
     pub grantee: Fingerprint,
-    /// The first User ID of his certificate.
+    /// The first User ID of the grantee's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The role.
     pub role: Role,
 }
 
-/// An X.509 certificate, as the statement names it by which it was issued.
+/// An X.509 certificate, as named by the statement with which it was issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedCertificate {
     /// `serial:` and its serial number in hex.
@@ -157,16 +157,16 @@ pub struct IssuedCertificate {
     pub spki: Name,
     /// `cert:` and its SHA-256.
     pub certificate: Name,
-    /// From when on it holds.
+    /// From when on it is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Until when it holds, exclusively.
+    /// Until when it is valid, exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
 impl IssuedCertificate {
-    /// What a statement of act `issued` says; none of another act.
+    /// What a statement of act `issued` says; `None` for any other act.
     #[must_use]
     pub fn of(claims: &Claims) -> Option<Self> {
         let name = |scheme: &str| claims.names.iter().find(|name| name.scheme() == scheme).cloned();
@@ -180,8 +180,8 @@ impl IssuedCertificate {
         })
     }
 
-    /// One of 256 buckets by which revocation lists are divided: the second octet of its serial number. The first one is
-    /// kept free, because it makes the number positive and of full length.
+    /// The one of 256 buckets, by which revocation lists are divided, that holds this certificate: the second octet of
+    /// its serial number. The first octet is not used because it makes the number positive and of full length.
     #[must_use]
     pub fn bucket(&self) -> Option<u8> {
         let Name::Serial(text) = &self.serial else { return None };
@@ -207,14 +207,14 @@ pub struct GivenStatus {
     /// Why, in the signer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// By whom.
+    /// Who gave it, and where.
     pub by: By,
 }
 
-/// The status of a thing in one domain: the most restrictive of those that stand.
+/// The status of a thing in one domain: the most restrictive of the statuses that stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// The one that decides: among the most restrictive, the first in the log.
+    /// The status that decides: among the most restrictive, the first in the log.
     #[serde(flatten)]
     pub decides: GivenStatus,
     /// The other statuses that stand and differ from it, most restrictive first.
@@ -228,7 +228,7 @@ pub struct Status {
 pub enum Standing {
     /// It counts.
     Stands,
-    /// A later statement that was entitled to it names it in `supersedes`.
+    /// A later statement that was entitled to replace it names it in `supersedes`.
     Replaced,
     /// Its signer took it back, or its grantee gave it back.
     Withdrawn,
@@ -238,20 +238,20 @@ pub enum Standing {
     NotYet,
     /// Its `until` has passed.
     Lapsed,
-    /// Its signer has lost the role in which he vouched.
+    /// Its signer has lost the role in which they vouched.
     RoleLost,
     /// It is about a group, and its signer's role over the group does not cover this member of it.
     NotCovering,
-    /// The descriptor declares its signer compromised from this index, or an earlier one, on.
+    /// The descriptor declares its signer compromised from its index or an earlier one on.
     Compromised,
     /// It stands in the log although the policy did not admit it.
     Refused,
-    /// The domain's owners erased it, and nothing of it goes on to have effect.
+    /// The domain's owners erased it, and nothing of it has effect any more.
     Erased,
 }
 
 impl Standing {
-    /// The reason in words, to be followed by the statement that caused it, if any.
+    /// The reason in words; the statement that caused it, if any, is to follow.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -270,17 +270,17 @@ impl Standing {
     }
 }
 
-/// By what a signer has the role in which he speaks.
+/// What gives a signer the role in which they speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entitlement {
-    /// The descriptor of this version lists him under the role.
+    /// The descriptor of this version lists the signer under the role.
     Descriptor(u64),
-    /// The statement of this id grants it to him over the thing, or over a group that holds it.
+    /// The statement with this id grants the signer the role over the thing, or over a group that holds it.
     Grant(StatementId),
 }
 
-/// The descriptor, or another entry, by which a statement ceased to count.
+/// The descriptor or other entry by which a statement ceased to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoidSince {
     /// The index of its entry.
@@ -289,20 +289,20 @@ pub struct VoidSince {
     pub at: Timestamp,
 }
 
-/// One statement of the record, standing or not.
+/// One statement of the record, whether it stands or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Who said it, and where.
     #[serde(flatten)]
     pub by: By,
-    /// What it does.
+    /// Its act.
     pub act: Act,
-    /// By what its signer has his role: now, or else when it was admitted; absent if by nothing that is known here.
+    /// What gives its signer their role: now, or else when it was admitted; absent if nothing known here does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entitled_by: Option<Entitlement>,
     /// When the domain's home admitted it.
     pub admitted_at: Timestamp,
-    /// When the signer says he signed it.
+    /// When it was signed, according to the signer.
     pub signed_at: Timestamp,
     /// The domains through which it was adopted, nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -319,8 +319,8 @@ pub struct Listed {
     /// The statement that replaced it or took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<StatementId>,
-    /// Since when it counts no longer, if the owners have lifted it or declared its signer compromised, or it blocked for ever
-    /// formerly.
+    /// Since when it no longer counts, if the owners have lifted it or declared its signer compromised, or if it
+    /// formerly blocked for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub void_since: Option<VoidSince>,
     /// The status that it gives.
@@ -338,28 +338,29 @@ pub struct Listed {
     /// Why, in the signer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether its body was erased: the index is then that of the erasure, the signer one of the owners who erased it.
+    /// Whether its body was erased: the index is then that of the erasure, and the signer one of the owners who erased
+    /// it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub erased: bool,
-    /// Who had said what was erased, where the erasure says that: it falls with him.
+    /// Who had said what was erased, if the erasure names them: it falls with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said_by: Option<SaidBy>,
     /// What it replaces or takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<StatementId>,
-    /// The certificate that was issued with it, be it in force or not.
+    /// The certificate that was issued with it, whether in force or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<IssuedCertificate>,
-    /// From when on it holds.
+    /// From when on it is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Until when it holds, exclusively.
+    /// Until when it is in force, exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
 impl Listed {
-    /// From when on it holds, if nothing ends it: of an erased statement since before it was erased.
+    /// From when on it is in force, if nothing ends it; for an erased statement, since before it was erased.
     #[must_use]
     pub fn begins_at(&self) -> Timestamp {
         begins_at(self.from, self.admitted_at, self.erased)
@@ -387,67 +388,68 @@ pub struct Record {
     /// The thing: `id` and `kind`.
     #[serde(flatten)]
     pub identity: Identity,
-    /// What people call it: the User ID of its first standing introduction, else of what else is said of it, or name
-    /// and version. What stays for ever names nothing ([`Act::stays`](crate::vocabulary::Act::stays)).
+    /// What people call it: the User ID of its first standing introduction, else of another statement about it, or its
+    /// name and version. Statements that are never erased contain no name
+    /// ([`Act::stays`](crate::vocabulary::Act::stays)).
     pub title: String,
-    /// What those call it who introduce it as well, and call it something else; each name once, by the first who gives it.
+    /// Other titles, from those who also introduce it; each once, by the first who gives it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_called: Vec<Given<String>>,
     /// The time at which the statements were judged.
     pub at: Timestamp,
-    /// When, after that, the first statement begins or ceases to be in force: the record holds until then.
+    /// When, after that, the first statement comes into force or ceases to be: the record holds until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes_at: Option<Timestamp>,
-    /// Its status; absent if nobody has given one that stands.
+    /// Its status; absent if none stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// Who vouches that it is what it says.
+    /// Who vouches that it is what it claims to be.
     pub vouched: Vec<By>,
     /// Names that entitled signers give it.
     pub names: Vec<Given<Name>>,
-    /// What they say of it; two values of one attribute are a contradiction.
+    /// Attributes that entitled signers give it; two values of one attribute are a contradiction.
     pub attributes: BTreeMap<Attribute, Vec<Given<String>>>,
-    /// What single statements say of it beside what it says itself: values that contradict others, or that count no longer
-    /// though nothing has taken their place; of a group those that it selects. Whoever may not read a thing with one of these
-    /// may not read this one ([`Record::readings`]).
+    /// Values that single statements give beside those in `attributes`: values that contradict others, or that no
+    /// longer count though nothing has taken their place; for a group, those that it selects. Whoever may not read a
+    /// thing with one of these may not read this one ([`Record::readings`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub also_said: BTreeMap<Attribute, BTreeSet<String>>,
-    /// Whether a statement that introduced it was erased, and nothing had taken its place before: what it said beside the
-    /// attributes by which groups select nobody knows any more. Rules of reading that look at others show nothing of it.
+    /// Whether a statement that introduced it was erased before anything had taken its place: except for the attributes
+    /// by which groups select, what it said is lost. Rules of reading that look at others show nothing of the thing.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub forgotten: bool,
     /// Who approves of it.
     pub approvals: Vec<By>,
-    /// Who approved of it formerly: for a time that is over, or by an approval that he has replaced since. He has not taken
-    /// it back, and he still has the role in which he gave it.
+    /// Who formerly approved of it: for a time that is over, or by an approval that they have replaced since. They have
+    /// not withdrawn it, and still have the role in which they gave it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formerly_approved: Vec<By>,
     /// Trust labels.
     pub labels: Vec<GivenLabel>,
-    /// Groups that it was put into by name.
+    /// Groups into which standing statements put it by name.
     pub groups: Vec<Given<Digest>>,
     /// Roles over it that live grants give.
     pub grants: Vec<GivenGrant>,
     /// Software that is installed on it.
     pub installed: Vec<Given<Digest>>,
-    /// X.509 certificates that were issued to it, are in their time and were not taken back. Whether they are in force
+    /// X.509 certificates that were issued to it, have not expired and were not taken back. Whether they are in force
     /// depends on its status as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Given<IssuedCertificate>>,
-    /// Whose own signatures the software has.
+    /// Developers' own signatures over the software.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<Given<DeveloperKey>>,
     /// Identities that it succeeds, by the text of their ids.
     pub replaces: Vec<Given<String>>,
-    /// What blocked it for ever once and does so no longer, though nobody has lifted it: it has left the group of which that
-    /// was said, the signer's role covers it no more, or a descriptor has the status do something else. Each has the entry
-    /// with which that was over. Certificates that were revoked by it stay so; nothing else hangs on it, and of a thing that
-    /// never had any it is not told.
+    /// What once blocked it for ever and no longer does, though nobody has lifted it: it has left the group that the
+    /// statement is about, the signer's role covers it no longer, or a descriptor has given the status another effect.
+    /// Each has the entry that ended the block. Certificates revoked by it stay revoked; nothing else depends on it,
+    /// and it is not reported for a thing that never had a certificate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formerly_blocked: Vec<Listed>,
     /// All statements that concern it, by index.
     pub statements: Vec<Listed>,
-    /// Statements that neither stand nor are to come, and were left out of the list, which is bounded.
+    /// Number of statements left out of the bounded list, which neither stand nor are to come.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub omitted: u64,
 }
@@ -458,13 +460,13 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 impl Record {
-    /// What its status does; a thing without a status is neither permitted nor blocked.
+    /// The effect of its status; a thing without a status is neither permitted nor blocked.
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.status.as_ref().map_or(Effect::None, |status| status.decides.effect)
     }
 
-    /// The roles over the identity that a signer has: those that the descriptor gives him, and those of live grants.
+    /// The roles over the identity that a signer has: by the descriptor, and by live grants.
     #[must_use]
     pub fn roles_of(&self, descriptor: &Descriptor, signer: &Fingerprint) -> BTreeSet<Role> {
         let granted = self.grants.iter().filter(|grant| grant.grantee == *signer).map(|grant| grant.role.clone());

@@ -1,4 +1,4 @@
-//! From judged statements to a record.
+//! Builds a record from judged statements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +20,9 @@ use crate::vocabulary::{Act, Attribute, Effect};
 /// What a domain says about a thing at a point in time: a pure function of policy, statements and time.
 ///
 /// `about` takes all statements about the subject, `groups` all those about the groups that
-/// [`candidate_groups`](super::candidate_groups) names; others are ignored, duplicates too, and the order is nothing to
-/// it. To know what the record said when the log was shorter, give the shorter log. `None` if nothing was ever said of
-/// the subject in this domain.
+/// [`candidate_groups`](super::candidate_groups) names; others are ignored, as are duplicates, and the order makes no
+/// difference. To learn what the record said when the log was shorter, pass the shorter log. `None` if nothing was ever
+/// said about the subject in this domain.
 #[must_use]
 pub fn resolve(
     domain: &Domain,
@@ -65,14 +65,14 @@ pub fn resolve(
 }
 
 fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
-    // Of an erased one what it had ended may come back.
+    // For a remnant, what the erased statement had ended may come back.
     let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted];
     let may_change = scene.judged.iter().filter(|it| !for_good.contains(&it.standing));
     let claims = may_change.map(|it| it.logged.claims());
     claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()
 }
 
-/// What it is called by introductions that stand beside the first, where they call it something else.
+/// Other titles, from introductions that stand beside the first.
 fn also_called(scene: &Scene<'_>, introduction: &Logged) -> Vec<Given<String>> {
     let mut seen = BTreeSet::from([title(scene, introduction)]);
     let others = standing(scene, Act::Identity).filter(|it| it.is_direct(&scene.subject));
@@ -80,8 +80,9 @@ fn also_called(scene: &Scene<'_>, introduction: &Logged) -> Vec<Given<String>> {
     called.filter(|given| seen.insert(given.value.clone())).collect()
 }
 
-/// The first statement that introduces it and stands; else the first that has an effect; else the first. A later one takes
-/// its place by replacing it: who repeats a thing under another name cannot rename what others have approved.
+/// The first statement that introduces the thing and stands; else the first with an effect; else the first. A later one
+/// takes its place only by replacing it: introducing a thing again under another name cannot rename what others have
+/// approved.
 fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
     let direct = || scene.judged.iter().filter(|it| it.is_direct(&scene.subject));
     direct()
@@ -91,8 +92,8 @@ fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
         .map(|it| it.logged)
 }
 
-/// What it is called: by its introduction; where none stands, by what else stands, and after that by what stood. What
-/// can never be erased gives no name, whatever stands in it, or a name would outlive its erasure.
+/// The title: from the introduction; if none stands, from another statement that stands, or else from one that did.
+/// Statements that can never be erased give no title, whatever they contain, or a name would outlive its erasure.
 fn title(scene: &Scene<'_>, introduction: &Logged) -> String {
     let rank = |it: &&Judged<'_>| {
         let never_counted = matches!(it.standing, Standing::Refused | Standing::Compromised);
@@ -130,7 +131,7 @@ fn given<T>(scene: &Scene<'_>, logged: &Logged, value: T) -> Given<T> {
     Given { value, by: by(scene, logged) }
 }
 
-/// Most restrictive first, then by index.
+/// The statuses, most restrictive first, then by index.
 fn status(scene: &Scene<'_>) -> Option<Status> {
     let mut statuses: Vec<GivenStatus> =
         standing(scene, Act::Status).filter_map(|it| given_status(scene, it)).collect();
@@ -152,7 +153,7 @@ fn given_status(scene: &Scene<'_>, it: &Judged<'_>) -> Option<GivenStatus> {
     })
 }
 
-/// Names that the signer's role may give now, too: a descriptor may have taken a pattern away.
+/// The names that the signer's role may still give now: a descriptor may have removed a pattern.
 fn names(scene: &Scene<'_>) -> Vec<Given<Name>> {
     let descriptor = scene.domain.descriptor();
     let mut names = Vec::new();
@@ -175,7 +176,8 @@ fn attributes(scene: &Scene<'_>) -> BTreeMap<Attribute, Vec<Given<String>>> {
     attributes
 }
 
-/// What was refused was never said here, and what was replaced was so on purpose: its signer has said what holds instead.
+/// Values of single statements. What was refused was never said here, and what was replaced was replaced deliberately:
+/// its signer has said what holds instead.
 fn also_said(
     scene: &Scene<'_>,
     subject: &Subject,
@@ -202,7 +204,7 @@ fn also_said(
     also
 }
 
-/// Whether it is what is left of a statement that may have said more of the thing than its erasure restates.
+/// Whether it is the remnant of a statement that may have said more about the thing than its erasure restates.
 fn is_forgotten(scene: &Scene<'_>, it: &Judged<'_>) -> bool {
     let introduced = it.is_direct(&scene.subject) && it.logged.is_erased() && it.logged.act() == Act::Identity;
     introduced && it.standing != Standing::Refused && !scene.was_replaced(it.logged)
@@ -252,7 +254,7 @@ fn installed(scene: &Scene<'_>) -> Vec<Given<Digest>> {
         .collect()
 }
 
-/// Certificates whose names the issuer's role may give now, too.
+/// The certificates whose names the issuer's role may still give now.
 fn certificates(scene: &Scene<'_>) -> Vec<Given<IssuedCertificate>> {
     let descriptor = scene.domain.descriptor();
     let counts = |it: &&Judged<'_>| it.logged.chosen_names().all(|name| descriptor.may_name(it.logged.role(), name));
@@ -277,8 +279,8 @@ fn replaces(scene: &Scene<'_>) -> Vec<Given<String>> {
         .collect()
 }
 
-/// All statements by index; past the bound, those that do not stand are left out from the oldest on. What comes into force
-/// later stays: nobody buries it under what is over.
+/// All statements by index; beyond the bound, those that do not stand are left out, oldest first. What comes into force
+/// later is kept, so that nobody can bury it under what is over.
 fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     let mut surplus = scene.judged.len().saturating_sub(limits::RECORD_STATEMENTS);
     let mut statements = Vec::with_capacity(scene.judged.len() - surplus);
@@ -344,7 +346,8 @@ fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
         Standing::Stands if it.effect.is_some_and(Effect::blocks) && !scene.has_role(it.logged) => {
             Some("it stands until lifted, though its signer no longer has the role".to_owned())
         }
-        // A sale outlives the role of the seller, and so does what was granted by somebody who had his own for a time.
+        // A sale outlives the seller's role, and so does what was granted by somebody who held their own role for a
+        // time.
         Standing::Stands if claims.act == Act::Grant && !scene.has_role(it.logged) => {
             Some("it stands until taken back, though its giver no longer has the role in which he gave it".to_owned())
         }

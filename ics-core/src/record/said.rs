@@ -28,7 +28,7 @@ pub struct SourceRef {
 }
 
 impl SourceRef {
-    /// The way of an adopted entry, nearest domain first; empty if it was submitted to this domain itself.
+    /// The path of an adopted entry, nearest domain first; empty if it was submitted to this domain itself.
     ///
     /// # Errors
     /// When the header of a source is malformed.
@@ -70,20 +70,21 @@ pub struct Logged {
     former: Option<Arc<SaidBy>>,
     /// Primary fingerprint of the certificate whose key signed.
     signer: Fingerprint,
-    /// What it says. Only verification found that it is said, or a store has kept it since.
+    /// Its content. Either verification has just shown that it is said, or a store has kept it since.
     said: Arc<Content>,
 }
 
-/// From when on a statement holds: not before it was admitted. Of an erased one its erasure, which came later, says that.
+/// From when on a statement is in force: not before it was admitted. For a remnant, whose erasure came later, the
+/// erasure states it.
 pub(super) fn begins_at(from: Option<Timestamp>, admitted_at: Timestamp, erased: bool) -> Timestamp {
     let from = from.unwrap_or(admitted_at);
     if erased { from } else { from.max(admitted_at) }
 }
 
-/// What people see in the place of a name that was erased.
+/// What people see in place of a name that was erased.
 const ERASED: &str = "(erased)";
 
-/// The subject of an erased statement, without what people called it. Groups are not erased.
+/// The subject of an erased statement, without the names that it had. Groups are not erased.
 fn remaining(id: IdentityId, kind: Kind) -> Option<Subject> {
     match id {
         IdentityId::Key(fingerprint) => Some(Subject::Key { fingerprint, kind, user_id: ERASED.to_owned() }),
@@ -96,7 +97,7 @@ fn remaining(id: IdentityId, kind: Kind) -> Option<Subject> {
     }
 }
 
-/// What an erasure restates, as a statement of the owners in the place of the one that they erased.
+/// What an erasure restates, as a statement of the owners in place of the one that they erased.
 fn left(erasure: &Erasure, issuer: Fingerprint, signed_at: Timestamp) -> Option<Content> {
     let (Identity { id, kind }, act) = (erasure.identity?, erasure.act?);
     let act = if erasure.status.is_some() { Act::Status } else { act };
@@ -114,7 +115,7 @@ fn left(erasure: &Erasure, issuer: Fingerprint, signed_at: Timestamp) -> Option<
     Some(Content { id: erasure.statement, identity: id, subject, claims, issuer, signed_at, revokes, names, key })
 }
 
-/// The same of an erasure as it is signed: a function of its body alone.
+/// The same, for an erasure as it is signed: a function of its body alone.
 pub(super) fn restated(signed: &SignedErasure) -> Option<Content> {
     left(&signed.erasure, signed.issuers().next()?, signed.signed_at())
 }
@@ -129,8 +130,8 @@ impl Logged {
         Ok(Self::from_said(index, header.admitted_at, &way, statement.signer(), Arc::clone(&statement.content)))
     }
 
-    /// A statement that a store has kept since it was verified, with the signer that verification found: nothing is
-    /// verified again. For trusted rows only.
+    /// A statement that a store has kept since it was verified, with the signer that verification found. Nothing is
+    /// verified again: only for trusted rows.
     ///
     /// # Errors
     /// When the header of a source is malformed.
@@ -155,8 +156,8 @@ impl Logged {
         Self { index, admitted_at, source: source.into(), refused, erased, restated, former, signer, said }
     }
 
-    /// What an erasure, at its own place in the log, restates of the statement that it erased. `None` if it does not say
-    /// what that was about.
+    /// What an erasure, at its own place in the log, restates of the statement that it erased; `None` if it does not
+    /// say what that was about.
     ///
     /// # Errors
     /// When the header of a source is malformed.
@@ -167,7 +168,7 @@ impl Logged {
         Ok(Some(Self::from_said(index, at, &way, signer, Arc::new(said)).left_by(&signed.erasure)))
     }
 
-    /// The same of an erasure that nobody has signed.
+    /// The same, for an erasure that nobody has signed.
     pub(crate) fn of_erasure(
         index: u64,
         admitted_at: Timestamp,
@@ -183,26 +184,26 @@ impl Logged {
         Self { erased: true, restated, former, ..self }
     }
 
-    /// The key of the thing that it is about, where that has one. What was erased holds no key.
+    /// The key of the thing that it is about, if there is one. A remnant holds no key.
     #[must_use]
     pub fn key(&self) -> Option<&PublicKey> {
         self.said.key.as_ref()
     }
 
-    /// Whether it is what is left of an erased statement.
+    /// Whether it is the remnant of an erased statement.
     #[must_use]
     pub const fn is_erased(&self) -> bool {
         self.erased
     }
 
-    /// Of an erased one, who had said it and where, if its erasure says that.
+    /// For a remnant, who had said the erased statement and where, if its erasure says so.
     #[must_use]
     pub fn said_by(&self) -> Option<&SaidBy> {
         self.former.as_deref()
     }
 
-    /// On whom it hangs: its signer, its place in this log, and those that it came through. `None` for an erased one that is
-    /// the owners' own word.
+    /// On whose word it rests: its signer, its place in this log, and the places that it came through. `None` for a
+    /// remnant that is the owners' own word.
     #[must_use]
     pub fn hangs_on(&self) -> Option<(Fingerprint, u64, &[SourceRef])> {
         if self.erased {
@@ -219,18 +220,19 @@ impl Logged {
         self.claims().from.is_some_and(|from| known < from)
     }
 
-    /// From when on it holds, if nothing ends it.
+    /// From when on it is in force, if nothing ends it.
     pub(crate) fn begins_at(&self) -> Timestamp {
         begins_at(self.claims().from, self.admitted_at, self.erased)
     }
 
-    /// What the owners who erased it say that its status does: the descriptor may have dropped it before.
+    /// The effect of its status as restated by the owners who erased it: the descriptor may have dropped the status
+    /// before.
     #[must_use]
     pub const fn restated_effect(&self) -> Option<Effect> {
         self.restated
     }
 
-    /// Bytes of memory that it takes, about, with all that hangs on it. Clones share most of them.
+    /// Approximate bytes of memory that it takes, with everything that it holds. Clones share most of them.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let Content { claims, subject, names, key, .. } = &*self.said;
@@ -295,7 +297,7 @@ impl Logged {
         self.signer
     }
 
-    /// When the signer says he signed it.
+    /// When it was signed, according to the signer.
     #[must_use]
     pub fn signed_at(&self) -> Timestamp {
         self.said.signed_at
@@ -325,13 +327,13 @@ impl Logged {
         &self.said.claims
     }
 
-    /// All names that it gives, those included that follow from its User ID and its key.
+    /// All names that it gives, including those that follow from its User ID and its key.
     #[must_use]
     pub fn names(&self) -> &[Name] {
         &self.said.names
     }
 
-    /// The names that its signer chose, which his role must allow; the digest of the key follows from the key.
+    /// The names that its signer chose, which the signer's role must allow; the digest of the key follows from the key.
     pub(crate) fn chosen_names(&self) -> impl Iterator<Item = &Name> {
         let claimed = &self.said.claims.names;
         self.said.names.iter().filter(|name| !matches!(name, Name::Spki(_)) || claimed.contains(name))
@@ -361,7 +363,7 @@ mod tests {
     use crate::statement::body::{self, Body};
     use crate::statement::{DeveloperSignature, fixtures, make};
 
-    /// What is left of a statement in the log, once the maker has erased it as an owner.
+    /// The remnant of a statement in the log, after the maker has erased it as an owner.
     fn left_of(erasure: &Erasure) -> Option<Logged> {
         let owner = fixtures::maker();
         let json = erasure.to_json().expect("canonical");
@@ -412,7 +414,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<SourceRef>(&text).unwrap(), source);
     }
 
-    /// A node keeps as much as fits into its memory: who says more takes more of it, in full.
+    /// A node keeps as much as fits into its memory: the more a statement says, the more it takes, all of it counted.
     #[test]
     fn what_is_said_at_length_is_counted() {
         let bytes = |draft: Draft| draft.log().memory_bytes();
@@ -427,7 +429,7 @@ mod tests {
             (introduce(0).with(|said| said.claims.label = Some(long.clone())), 100),
             (introduce(0).attribute(Attribute::Lot, &long), attribute),
             (introduce(0).on(&lot), attribute),
-            // Once as it was claimed, and once among all names.
+            // Once as a claim, and once among all names.
             (introduce(0).name(&serial), 2 * (100 + size_of::<Name>())),
             (introduce(0).ends(1).ends(2), 2 * size_of::<StatementId>()),
             (introduce(0).joins(&order).joins(&lot), 2 * 32),

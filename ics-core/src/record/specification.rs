@@ -1,5 +1,5 @@
-//! The status rules once more, as predicates over the set of statements about a device and its groups: slow, without
-//! any order of work, and written from the rules alone. What resolution finds is compared with it.
+//! A second version of the status rules, as predicates over the set of statements about a device and its groups: slow,
+//! in no particular order, and written from the rules alone. The results of resolution are compared with it.
 
 use crate::domain::Domain;
 use crate::identity::Fingerprint;
@@ -24,7 +24,8 @@ fn own(x: &Logged, s: &Logged) -> bool {
     x.signer() == s.signer() && (s.act() != Act::Grant || x.role() == s.role()) || given
 }
 
-/// What is said of a group ends where it was said, but for a grant: for one member it ends by what is said of this one.
+/// Whether `x` names `s`: a statement about a group is ended by statements about that group, except that a statement
+/// about one member may end a grant for that member.
 fn names(x: &Logged, s: &Logged) -> bool {
     let of_the_same = x.subject_id() == s.subject_id();
     (of_the_same || s.act() == Act::Grant && direct(x)) && x.claims().supersedes.contains(&s.id())
@@ -146,8 +147,8 @@ impl Specification<'_> {
         self.all.iter().filter(|s| self.stands(s)).filter_map(|s| self.domain.effect_of(s)).collect()
     }
 
-    /// Whether it is an approval that is over and counts as a former one in the role of a maintainer: its signer could give
-    /// it again, and has not taken it back.
+    /// Whether it is an approval that is over and counts as a former one in the role of a maintainer: its signer could
+    /// still give it, and has not taken it back.
     pub(crate) fn formerly_approves(&self, s: &Logged) -> bool {
         let begun = s.claims().from.is_none_or(|from| from <= self.at);
         let lifted = self.domain.descriptor().lifted.contains(&s.id());

@@ -1,16 +1,16 @@
 //! Which statements stand: the rules of docs/calculus.md, section 2, in the order in which they depend on each other.
 //!
 //! 1. *In force*: admitted, its signer not compromised then, and inside its `from`/`until`. A statement that is not in
-//!    force does nothing: neither what it says nor what it supersedes. The same for one that the owners have lifted in
-//!    the descriptor, the only end of a block for ever.
-//! 2. *Taken back* by a withdrawal, *replaced* by a statement that names it in `supersedes`. What has been taken back
-//!    replaces nothing. Nothing takes back or replaces a withdrawal or a block for ever. What is said of a group ends
-//!    where it was said, but for a grant: whoever has a role over a group has it over each member, and what ends it for
-//!    one of them is said of this one.
-//! 3. *Entitled*: what vouches needs its role now; what blocks needed it when it was admitted.
+//!    force does nothing: neither what it says nor what it supersedes has effect. The same holds for one that the
+//!    owners have lifted in the descriptor, which is the only end of a block for ever.
+//! 2. *Taken back* by a withdrawal, or *replaced* by a statement that names it in `supersedes`. What has been taken
+//!    back replaces nothing. Nothing takes back or replaces a withdrawal or a block for ever. A statement about a group
+//!    is ended by statements about that group. A grant is the exception: a role over a group is a role over each
+//!    member, and a statement about one member can end it for that member.
+//! 3. *Entitled*: what vouches needs its role now; what blocks needed its role when it was admitted.
 //!
-//! All of it is a function of sets: neither the order of the input nor of the log changes anything, except that a
-//! signer is judged by the descriptor and the grants before him.
+//! All of it is a function of sets: neither the order of the input nor that of the log changes anything, except that a
+//! signer is judged by the descriptor and the grants before the statement.
 
 mod forestalled;
 
@@ -34,7 +34,7 @@ pub(crate) struct Judged<'a> {
     pub(crate) standing: Standing,
     /// The statement that replaced it or took it back.
     pub(crate) by: Option<StatementId>,
-    /// How sure it is that it is about the subject: surely, if it names the subject itself.
+    /// How sure it is that it concerns the subject: surely, if it names the subject itself.
     belongs: Belongs,
     /// Whether its signer's role covered the subject when it was admitted.
     covers: Covered,
@@ -63,7 +63,7 @@ impl<'a> Judged<'a> {
     }
 }
 
-/// Statements that gave roles, by whom they gave which role; each list by index.
+/// Statements that gave roles, by grantee and role; each list is in the order of the log.
 pub(crate) type Grants<'s, 'a> = BTreeMap<(Fingerprint, Role), Vec<&'s Judged<'a>>>;
 
 /// Grants by the holder and the role that they gave, each with the index of the entry that ended it, if one has.
@@ -74,7 +74,7 @@ type Holdings<'s> = BTreeMap<(Fingerprint, Role), Vec<(&'s Logged, Option<u64>)>
 pub(crate) struct Scene<'a> {
     pub(crate) domain: &'a Domain,
     pub(crate) subject: IdentityId,
-    /// By index, each statement once.
+    /// In the order of the log, each statement once.
     pub(crate) judged: Vec<Judged<'a>>,
     pub(crate) membership: Membership,
     /// Roles over the subject that live grants give.
@@ -82,8 +82,8 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Judges `about` (statements about the subject) and `groups` (about groups that it may belong to). What a group
-    /// selects is part of itself: `group` is the subject, if it is one.
+    /// Judges `about` (statements about the subject) and `groups` (about groups that it may belong to). If the subject
+    /// is itself a group, it is passed as `group`, because what a group selects is part of it.
     pub(crate) fn judge(
         domain: &'a Domain,
         subject: IdentityId,
@@ -121,8 +121,8 @@ impl<'a> Scene<'a> {
             || self.granted.contains(&(statement.signer(), statement.role().clone()))
     }
 
-    /// Whether the signer of a statement that is to be admitted has his role only by what was said in other domains.
-    /// Where nothing was ever to be adopted, nobody has.
+    /// Whether the signer of a statement that is to be admitted has their role only through what was said in other
+    /// domains. In a domain that never had a source to adopt from, no signer has.
     pub(crate) fn has_role_from_elsewhere(&self, statement: &Logged) -> bool {
         let gives_now = |it: &&Judged<'_>| it.stands() && gives(it.logged, statement);
         self.domain.descriptors().any(|descriptor| !descriptor.sources.is_empty())
@@ -130,8 +130,8 @@ impl<'a> Scene<'a> {
             && !self.given_here().iter().any(gives_now)
     }
 
-    /// The grants by which this domain has itself given a role over the subject: said here, by somebody whom the
-    /// descriptor listed in his role, or to whom such a grant gave it then. By index.
+    /// The grants by which this domain itself gave a role over the subject, in the order of the log: made here, by a
+    /// signer whom the descriptor listed in their role or who had it then from another such grant.
     fn given_here(&self) -> Vec<&Judged<'a>> {
         let ending = Naming::new(&self.judged, |it| it.acts);
         let mut given = Vec::new();
@@ -152,7 +152,7 @@ impl<'a> Scene<'a> {
         given
     }
 
-    /// The statements that ever gave a role over the subject, by whom they gave it to.
+    /// The statements that ever gave a role over the subject, by grantee and role.
     pub(crate) fn grants(&self) -> Grants<'_, 'a> {
         let mut grants = Grants::new();
         for it in self.judged.iter().filter(|it| it.gave_role()) {
@@ -163,8 +163,8 @@ impl<'a> Scene<'a> {
         grants
     }
 
-    /// Approvals whose time is over, or that their signers have replaced. To approve formerly is to vouch: it takes the
-    /// role now, and ends with a withdrawal whether the time was over before it or not.
+    /// Approvals that have expired or that their signers have replaced. A former approval vouches: it needs the role
+    /// now, and a withdrawal ends it whether it had expired before or not.
     pub(crate) fn formerly_approved(&self) -> impl Iterator<Item = &Judged<'a>> {
         let is_over = |it: &&Judged<'a>| matches!(it.standing, Standing::Lapsed | Standing::Replaced);
         let is_approval = |it: &&Judged<'a>| it.logged.act() == Act::Approval && !it.logged.is_erased();
@@ -177,14 +177,15 @@ impl<'a> Scene<'a> {
             .filter(move |it| withdrawals.ending(&self.subject, it, takes_back).is_none())
     }
 
-    /// Whether a statement about the subject, neither a grant nor a withdrawal, ends another by itself: now or once that
-    /// begins, and whatever else has ended it, which may be over before.
+    /// Whether a statement about the subject, neither a grant nor a withdrawal, itself ends another: now or once that
+    /// begins, and whatever else has ended it, since that other end may expire earlier.
     pub(crate) fn ends(&self, x: &Judged<'_>, s: &Logged) -> bool {
         x.acts && s.subject_id() == self.subject && (replaces(x.logged, s) || may_lift(self.domain, x.logged, s))
     }
 
-    /// Whether an erased statement had been replaced on purpose. Whose it was is erased as well: the log admitted what
-    /// replaced it only from its own signer, unless that was taken over from where nobody here has looked.
+    /// Whether an erased statement had been deliberately replaced. Whose statement it was is erased as well, but the
+    /// log admitted a replacement only from the same signer, unless the replacement was adopted from another domain,
+    /// which nobody here has checked.
     pub(crate) fn was_replaced(&self, erased: &Logged) -> bool {
         let has_replaced = |x: &Judged<'_>| {
             x.acts
@@ -197,7 +198,8 @@ impl<'a> Scene<'a> {
         erased.is_erased() && self.judged.iter().any(has_replaced)
     }
 
-    /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
+    /// What gives a signer their role: what gives it now takes precedence over what gave it when the statement was
+    /// admitted.
     pub(crate) fn entitled_by(&self, statement: &Logged, grants: &Grants<'_, 'a>) -> Option<Entitlement> {
         let (signer, role, index) = (statement.signer(), statement.role(), statement.index());
         let descriptor = |holds: bool, version: u64| holds.then_some(Entitlement::Descriptor(version));
@@ -214,7 +216,7 @@ impl<'a> Scene<'a> {
             .or_else(|| grant(&|it| it.logged.index() < index))
     }
 
-    /// Marks each statement that can be ended and for which `ending` finds what ends it.
+    /// Marks each statement that can be ended and for which `ending` finds another that ends it.
     fn mark(&mut self, standing: Standing, ending: impl Fn(&Self, &Judged<'a>) -> Option<&'a Logged>) {
         let enders: Vec<_> =
             self.judged.iter().map(|it| if it.can_be_ended() { ending(self, it) } else { None }).collect();
@@ -225,7 +227,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// That an erasure has ended a statement says nothing of what this one ends.
+    /// Finds which statements act. That an erasure has ended a statement does not change what that statement ends.
     fn find_acting(&mut self) {
         let withdrawals = self.withdrawals();
         let acting: Vec<bool> = self
@@ -271,15 +273,16 @@ impl<'a> Scene<'a> {
         self.mark(Standing::Withdrawn, |scene, it| withdrawals.ending(&scene.subject, it, takes_back));
     }
 
-    /// Replacement by the same signer, and of a grant by its grantee.
+    /// Replacement by the same signer, or of a grant by its grantee.
     fn replace_own(&mut self) {
         let replacing = Naming::new(&self.judged, |it| it.acts && it.logged.act() != Act::Withdrawal);
         self.mark(Standing::Replaced, |scene, it| replacing.ending(&scene.subject, it, replaces));
     }
 
-    /// Only a signer whose role is by the descriptor says what surely belongs to a group: who has roles over a group has
-    /// them over each member, and labels of a group are labels of each, so a role that was granted over one thing would
-    /// become others. That whoever else says so keeps a block from being escaped.
+    /// Finds the groups of the subject. Only a signer whose role comes from the descriptor says what surely belongs to
+    /// a group: roles over a group are roles over each member, and labels of a group are labels of each member, so a
+    /// role granted over one thing would turn into others. What other signers say only keeps the subject from escaping
+    /// a block.
     fn find_groups(&mut self, group: Option<&Group>) {
         let mut membership = group.map(Membership::of_group).unwrap_or_default();
         for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
@@ -304,7 +307,7 @@ impl<'a> Scene<'a> {
         self.membership = membership;
     }
 
-    /// Grants, over the subject and over groups, lifting by other roles, and whose role covers the subject.
+    /// Judges grants, over the subject and over groups, lifting by other roles, and whose role covers the subject.
     fn judge_roles(&mut self) {
         let covered = self.covered();
         let live = self.judged.iter().zip(&covered).filter(|(it, covered)| it.stands() && covered.surely);
@@ -322,11 +325,12 @@ impl<'a> Scene<'a> {
         self.judged.retain(|it| it.concerns(&subject));
     }
 
-    /// Whose role covered the subject when his statement was admitted: by the descriptor of that time, or by a grant
-    /// before it whose giver was covered in turn. Admission has seen to that for statements about the subject itself.
+    /// For each statement, whether its signer's role covered the subject when it was admitted: by the descriptor of
+    /// that time, or by an earlier grant whose giver was covered in turn. For statements about the subject itself,
+    /// admission has ensured it.
     ///
-    /// A grant no longer covers the subject once something that was said of the subject has ended it: who has sold a
-    /// thing does not come back to it by what he says of its lot later.
+    /// A grant no longer covers the subject once a statement about the subject has ended it: somebody who has sold a
+    /// thing does not regain it by what they say later about its lot.
     fn covered(&self) -> Vec<Covered> {
         let here = Naming::new(&self.judged, |it| it.acts && it.is_direct(&self.subject));
         let mut surely = Holders::default();
@@ -349,7 +353,7 @@ impl<'a> Scene<'a> {
         all
     }
 
-    /// Statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
+    /// Ends statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
     fn lift(&mut self, covered: &[Covered]) {
         let lifters: BTreeSet<StatementId> = self
             .judged
@@ -379,7 +383,8 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Who had roles over the subject by grants, each until an index of the log: the last if it was not ended for this subject.
+/// Who had roles over the subject by grants, each up to an index of the log: the maximum if the grant was not ended for
+/// this subject.
 #[derive(Default)]
 struct Holders(BTreeMap<Fingerprint, BTreeMap<Role, u64>>);
 
@@ -414,14 +419,15 @@ impl Judged<'_> {
         self.logged.act() != Act::Withdrawal && self.effect != Some(Effect::BlocksForEver)
     }
 
-    /// What is said of a group holds for its members, except what introduces the group itself.
+    /// Whether it concerns a subject: a statement about a group holds for its members, except one that introduces the
+    /// group itself.
     fn concerns(&self, subject: &IdentityId) -> bool {
         let introduces = matches!(self.logged.act(), Act::Identity | Act::Installed | Act::Issued);
         self.is_direct(subject) || (self.belongs != Belongs::No && !introduces)
     }
 }
 
-/// The first rule: is the statement in force at all?
+/// The first rule: whether the statement is in force at all.
 fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     let effect = domain.effect_of(logged);
     let claims = logged.claims();
@@ -443,14 +449,16 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     Judged { logged, standing, by: None, belongs: Belongs::No, covers: Covered::default(), acts: false, effect }
 }
 
-/// Whether `x` can end `s` for a subject: it is about the same, or it is about the subject and `s` a grant over a group.
+/// Whether `x` can end `s` for a subject: both are about the same identity, or `x` is about the subject and `s` is a
+/// grant over a group.
 pub(super) fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
     x.subject_id() == s.subject_id() || (s.act() == Act::Grant && x.subject_id() == *subject)
 }
 
-/// What is left of an erased statement is whose it was. Where its erasure does not say that, whoever erased it has signed
-/// it, from then on: what he said of it before does not become the word of its signer. A grant ends by who gave it in the
-/// role in which he did: who has sold a thing, and kept another role over it, does not undo the sale.
+/// Whether `s` is the own statement of the signer of `x`. The remnant of an erased statement belongs to whoever made
+/// that statement. If the erasure does not name them, it belongs from then on to whoever signed the erasure; what that
+/// owner said before does not affect it. A grant is ended by its giver in the role in which they gave it, so that
+/// somebody who has sold a thing, and kept another role over it, cannot undo the sale. Its grantee can end it as well.
 fn is_own(x: &Logged, s: &Logged) -> bool {
     let in_that_role = s.grant().is_none() || x.role() == s.role();
     let by_the_same = match s.said_by() {
@@ -460,28 +468,28 @@ fn is_own(x: &Logged, s: &Logged) -> bool {
     by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 
-/// A withdrawal takes back what its own signer said, and a grant that was made to him.
+/// A withdrawal takes back statements of its own signer, and a grant that was made to that signer.
 pub(crate) fn takes_back(x: &Logged, s: &Logged) -> bool {
     x.act() == Act::Withdrawal && s.act() != Act::Withdrawal && is_own(x, s)
 }
 
-/// A signer replaces what he said himself by a statement of the same act, and a grant made to him by one that he makes.
+/// A signer replaces their own statements by one of the same act, and a grant made to them by one that they make.
 pub(crate) fn replaces(x: &Logged, s: &Logged) -> bool {
     x.act() == s.act() && s.act() != Act::Withdrawal && is_own(x, s)
 }
 
-/// Either of the two: by that a grant ends.
+/// Whether either of the two holds: this is how a grant ends.
 fn ends_own(x: &Logged, s: &Logged) -> bool {
     takes_back(x, s) || replaces(x, s)
 }
 
-/// A role may lift the statuses that the descriptor lists for it.
+/// Whether a statement lifts another by its role, as the descriptor of its place in the log allows.
 pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
     let lifts = |status| domain.descriptor_at(x.index()).may_lift(x.role(), status);
     x.act() == Act::Status && s.act() == Act::Status && s.claims().status.as_ref().is_some_and(lifts)
 }
 
-/// Whether a grant gives the signer of a statement his role.
+/// Whether a grant gives the signer of a statement the role in which it is made.
 fn gives(grant: &Logged, statement: &Logged) -> bool {
     grant.grant().is_some_and(|grant| grant.grantee == statement.signer() && grant.role == *statement.role())
 }

@@ -7,16 +7,16 @@ use crate::identity::Fingerprint;
 use crate::name::Name;
 
 impl Record {
-    /// Whether a name that this thing has is its successor's now. So it is where everybody who has given it to this one
-    /// has said since, in one statement, that the other one replaces it and has the name: he says no more than he could
-    /// by taking back, and nobody loses what somebody else has given. That it was said later keeps two from succeeding
-    /// each other.
+    /// Whether a name of this thing now belongs to its successor. This is so once everybody who gave it to this thing
+    /// has since said, in one statement, that the other thing replaces it and has the name: they do no more than they
+    /// could by taking the name back, and nobody loses what somebody else has given. The order in time keeps two things
+    /// from succeeding each other.
     #[must_use]
     pub fn gives_up(&self, name: &Name, successor: &Self) -> bool {
         let old = self.identity.id.to_string();
         let named: BTreeSet<u64> =
             successor.names.iter().filter(|it| it.value == *name).map(|it| it.by.index).collect();
-        // By each signer the last statement that says both.
+        // For each signer, the last statement that says both.
         let mut last: BTreeMap<Fingerprint, u64> = BTreeMap::new();
         for By { signer, index, .. } in successor.replaces.iter().filter(|it| it.value == old).map(|it| &it.by) {
             if named.contains(index) {
@@ -42,7 +42,7 @@ mod tests {
     const NAME: &str = "serial:SN-1";
     const HOST: &str = "host:pump.example";
 
-    /// What is said of the successor instead.
+    /// Makes a statement one about the successor instead.
     fn of_heir(draft: Draft) -> Draft {
         draft.with(|said| {
             said.identity = IdentityId::Key(HEIR);

@@ -224,7 +224,7 @@ fn compromise_takes_everything_from_its_index_on() {
         [introduce(0), status(1, KEEPER, "maintainer", "lost"), status(4, KEEPER, "maintainer", "in-use").ends(1)];
     let record = record_in(&compromised(KEEPER, "devices.acme.example", 4), &lifted);
     assert_eq!(name(&record), Some("lost"));
-    // An adopted statement is at an index of its source, too.
+    // For an adopted statement, the index in its source counts as well.
     let adopted = [introduce(0), status(5, KEEPER, "maintainer", "in-use").adopted()];
     for (from_index, expected) in [(8, Some("in-use")), (7, None)] {
         let record = record_in(&compromised(KEEPER, "maker.example", from_index), &adopted);
@@ -269,7 +269,7 @@ fn a_sale_outlives_the_role_of_the_seller() {
     assert!(record.statements[2].because.contains("its giver no longer has the role"), "and it says so");
 }
 
-/// In no other role than that in which he sold it.
+/// Nor in any other role than that of the sale.
 #[test]
 fn a_seller_does_not_undo_his_sale() {
     let sold = |undone: Draft| {
@@ -303,7 +303,7 @@ fn names_and_attributes_come_from_entitled_introductions() {
     assert!(record_in(&narrowed, &[pump(0).name("serial:SN-1")]).names.is_empty());
 }
 
-/// A rule of reading that hides lot 7 must go on hiding what was once said to be of it.
+/// A rule of reading that hides lot 7 must continue to hide what was once said to be in it.
 #[test]
 fn what_counts_no_longer_is_read_by_the_rules_that_hid_it() {
     let seven = || record(&[pump(0)]).agreed_attributes();
@@ -392,7 +392,7 @@ fn what_does_not_stand_is_left_out_of_a_long_list() {
     let record = record(&drafts);
     assert_eq!((record.statements.len(), record.omitted), (crate::limits::RECORD_STATEMENTS, 6));
     assert_eq!((standing(&record, 0), standing(&record, many)), (Some(Standing::Stands), Some(Standing::Stands)));
-    // Nobody buries under these what he has granted from a later time on.
+    // Nobody can bury under these what they have granted from a later time on.
     drafts[1] = grant(1, MAKER, "manufacturer", HEIR, "owner").from(2_000_000);
     let record = self::record(&drafts);
     assert_eq!((standing(&record, 1), standing(&record, 2), record.omitted), (Some(Standing::NotYet), None, 6));

@@ -4,8 +4,9 @@ use super::{Listed, SourceRef};
 use crate::identity::Fingerprint;
 
 impl Listed {
-    /// On whom it hangs: who signed it, its entry in this log, and those that it came through. Of an erased one who had said
-    /// it; `None` where its erasure does not name him, and it is the owners' own word.
+    /// On whose word it rests: its signer, its entry in this log, and those that it came through. For a remnant,
+    /// whoever had made the erased statement; `None` if its erasure does not name them, because it is then the owners'
+    /// own word.
     #[must_use]
     pub fn hangs_on(&self) -> Option<(Fingerprint, u64, &[SourceRef])> {
         if self.erased {
@@ -14,7 +15,7 @@ impl Listed {
         Some((self.by.signer, self.by.index, &*self.source))
     }
 
-    /// Whether a signer has said it: he may take it back.
+    /// Whether it rests on the word of a signer, who may then take it back.
     #[must_use]
     pub fn is_of(&self, signer: &Fingerprint) -> bool {
         self.hangs_on().is_some_and(|(of, ..)| of == *signer)

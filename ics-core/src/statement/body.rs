@@ -23,10 +23,10 @@ use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
 use crate::vocabulary::Act;
 
-/// The private reason code (RFC 9580, 5.2.3.31: 100 to 110) of our revoking certifications.
+/// The private reason code (RFC 9580, 5.2.3.31: 100 to 110) of this system's revoking certifications.
 pub(crate) const REASON_CODE: u8 = 100;
 
-/// Subpackets that certifications may have as critical.
+/// Subpackets that certifications may mark as critical.
 const UNDERSTOOD: [u8; 8] = [
     sub::CREATED,
     sub::EXPORTABLE,
@@ -38,8 +38,8 @@ const UNDERSTOOD: [u8; 8] = [
     sub::REASON,
 ];
 
-/// Subpackets that would make a certification mean something else to OpenPGP than it means to us. Statements say from
-/// when until when they hold in their claims, so a signature of a statement does not expire on its own.
+/// Subpackets that would make a certification mean something different to OpenPGP. The claims of a statement say when
+/// it is in force, so its signature does not expire on its own.
 const REFUSED: [u8; 4] = [sub::SIGNATURE_EXPIRATION, sub::TRUST, sub::REGULAR_EXPRESSION, sub::EMBEDDED_SIGNATURE];
 
 /// What a log entry holds.
@@ -49,7 +49,7 @@ pub enum Body {
     Statement(Box<Unverified>),
     /// A signer's own certificate, its self-signatures verified.
     Certificate(Certificate),
-    /// A certification that is no statement of ours.
+    /// A certification that is not a statement of this system.
     Certification(UnverifiedCertification),
     /// A policy descriptor.
     Descriptor(SignedDescriptor),
@@ -58,7 +58,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// Its id: that of the statement, or that which stands for one: see [`StatementId`].
+    /// Its id: that of the statement, or what stands for it: see [`StatementId`].
     #[must_use]
     pub fn id(&self) -> StatementId {
         match self {
@@ -70,7 +70,7 @@ impl Body {
         }
     }
 
-    /// The kind that the header of its entry has.
+    /// The kind in the header of its entry.
     #[must_use]
     pub fn kind(&self) -> EntryKind {
         match self {
@@ -89,7 +89,7 @@ pub enum BodyError {
     /// More bytes than such a body may have.
     #[error("the {what} takes {max} bytes at most, this one has {found}")]
     TooLong {
-        /// What is too long.
+        /// What is too long: a kind of body, or an upload.
         what: &'static str,
         /// The limit.
         max: usize,
@@ -99,16 +99,16 @@ pub enum BodyError {
     /// Not canonical OpenPGP.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// Text that is no armor of keys, messages or signatures.
+    /// Text that is not armor of keys, messages or signatures.
     #[error(
         "the text is not an armored OpenPGP public key, message or signature; a clear-signed text is not accepted: sign \
          with `gpg --sign --compress-level 0`"
     )]
     Armor,
-    /// A packet that has no place in any body.
+    /// A packet that no body may have.
     #[error("{0} packets have no place in a body")]
     Packet(&'static str),
-    /// Packets in another order, or more or fewer, than any body has.
+    /// Packets in another order or number than any body has.
     #[error(
         "the packets are those of no body: a statement is key, User ID, signatures; a document is one-pass signature, \
          literal data, signature"
@@ -123,7 +123,7 @@ pub enum BodyError {
     /// A signature is refused.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// What stands before the signer's signature is not a self-signature of the subject.
+    /// A signature before the signer's that is not a self-signature of the subject.
     #[error("the signature before the signer's is not the subject's own certification of its User ID")]
     SelfSignature,
     /// The claims are refused.
@@ -135,7 +135,7 @@ pub enum BodyError {
     /// The certificate is refused.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The literal data is not binary, or has a name or a date, which nobody signs.
+    /// Literal data that is not binary, or has a name or a date, which no signature covers.
     #[error("the literal data packet must be binary (`b`), without name and date")]
     Literal,
     /// A one-pass packet that does not announce its signature.
@@ -147,7 +147,7 @@ pub enum BodyError {
     /// Two signatures of one issuer.
     #[error("`{0}` has signed the message twice")]
     SameIssuer(Fingerprint),
-    /// A revocation by the holder that does not count.
+    /// A revocation by the holder that does not count here.
     #[error(
         "the revocation of `{of}`, of the key `{key}`, is NOT taken, and where that is known it stands as before: {why}. \
          Make it again with SHA-512 (`gpg --cert-digest-algo SHA512`); where the key is lost, owners of the domain end it \
@@ -161,7 +161,7 @@ pub enum BodyError {
         /// What is wrong with it.
         why: String,
     },
-    /// A revocation by a designated revoker, or by anybody.
+    /// A revocation by a designated revoker, or by any other key.
     #[error(
         "a revocation of `{0}` by another key is NOT taken, and the key stands as before: designated revokers, which \
          RFC 9580 deprecates, do not count here. Revoke it by the key itself; where that is lost, owners of the domain end \
@@ -183,8 +183,9 @@ impl BodyError {
         }
     }
 
-    /// Whether it is such a revocation, and what that should end stands in a state of the certificate: old keys bring
-    /// User IDs and subkeys that were revoked with SHA-1 long ago, which nobody has taken.
+    /// Whether it is such a revocation, and what that was meant to end stands in a state of the certificate. If it does
+    /// not, nobody needs to be told: old keys bring User IDs and subkeys that were revoked with SHA-1 long ago and were
+    /// never taken.
     #[must_use]
     pub fn leaves_standing(&self, held: &Certificate) -> bool {
         if self.not_revoked() != Some(held.primary()) {
@@ -196,7 +197,8 @@ impl BodyError {
     }
 }
 
-/// Reads a body. It must have its one canonical form, byte for byte; what is not verified yet says so by its type.
+/// Reads a body, which must have its one canonical form, byte for byte. What is not verified yet has a type that says
+/// so.
 ///
 /// # Errors
 /// The first rule that the bytes break.
@@ -215,7 +217,7 @@ pub(crate) fn too_long(what: &'static str, max: usize, found: usize) -> Result<(
     if found > max { Err(BodyError::TooLong { what, max, found }) } else { Ok(()) }
 }
 
-/// Names of packets that people send and that are refused wherever they stand.
+/// Names of packets that people send and that are refused everywhere.
 pub(crate) const fn packet_name(tag: u8) -> Option<&'static str> {
     match tag {
         1 | 3 => Some("session key"),
@@ -230,8 +232,8 @@ pub(crate) const fn packet_name(tag: u8) -> Option<&'static str> {
     }
 }
 
-/// A key and what is signed about it: a statement or certification if the last signature is another's, else its holder's
-/// certificate.
+/// Reads a key and what is signed about it: a statement or certification if the last signature is by another key, else
+/// its holder's certificate.
 fn parse_key(bytes: &[u8], packets: &[Packet<'_>]) -> Result<Body, BodyError> {
     if let [key, user_id, own @ .., last] = packets
         && key.tag == packet::PUBLIC_KEY
@@ -327,7 +329,7 @@ fn self_signature(packet: &Packet<'_>, key: &PublicKey, over: Over<'_>) -> Resul
     Ok(signature.over(over)?)
 }
 
-/// The members of its JSON tell what a message is.
+/// Reads a signed message; the members of its JSON say what it is.
 fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> {
     too_long("descriptor", limits::DESCRIPTOR_BYTES, message.document.len())?;
     let document = canonical_json::parse_value(message.document)?;

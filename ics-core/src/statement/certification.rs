@@ -1,10 +1,10 @@
-//! Certifications of somebody's User ID by others that are no statements of ours: what people have signed at each
-//! other's keys, as gpg and sq make them.
+//! Certifications of somebody's User ID by others that are not statements of this system: what people have signed on
+//! each other's keys, as gpg and sq make them.
 //!
 //! They entitle to nothing and change no record. A domain keeps them beside the certificate that they are on, so that
-//! OpenPGP clients get it back whole. The body is that of a statement without self-signature: Public-Key packet, User ID
-//! packet, one Signature packet, all in canonical form; the signature says nothing in our notations. Its id, as that of
-//! every body that is no statement, is the SHA-256 of its bytes.
+//! OpenPGP clients get it back whole. The body is that of a statement without self-signature: Public-Key packet, User
+//! ID packet, one Signature packet, all in canonical form; the signature has none of this system's notations. As for
+//! every body that is not a statement, its id is the SHA-256 of its bytes.
 
 use super::StatementId;
 use super::body::{BodyError, too_long};
@@ -21,7 +21,7 @@ use crate::openpgp::signature::{
 use crate::openpgp::verify::SignatureFault;
 use crate::time::Timestamp;
 
-/// A certification in canonical form that nobody has verified.
+/// A certification in canonical form that has not been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedCertification {
     id: StatementId,
@@ -34,7 +34,7 @@ pub struct UnverifiedCertification {
 }
 
 /// A certification that its signer has made. Only [`UnverifiedCertification::verify`] makes one, or a store from bytes
-/// that it has verified before.
+/// that were verified before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certification {
     pub(crate) id: StatementId,
@@ -46,13 +46,13 @@ pub struct Certification {
     pub(crate) bytes: usize,
 }
 
-/// Why a certification is not what its signer has made.
+/// Why a certification is not one that its signer has made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificationError {
     /// The signer's certificate does not let this key certify.
     #[error(transparent)]
     Key(#[from] KeyRefusal),
-    /// The form of the signature.
+    /// The signature is malformed.
     #[error(transparent)]
     Form(#[from] SignatureError),
     /// The signature is not good.
@@ -68,13 +68,13 @@ pub enum CertificationError {
     },
 }
 
-/// Whether a signature has a type that certifies User IDs, or takes that back.
+/// Whether a signature is of a type that certifies User IDs, or revokes that.
 pub(crate) fn is_kind(kind: u8) -> bool {
     (CERTIFICATION..=POSITIVE_CERTIFICATION).contains(&kind) || kind == CERTIFICATION_REVOCATION
 }
 
 impl UnverifiedCertification {
-    /// From the packets of a body, of which `glance` has looked at the signature.
+    /// Reads it from the packets of a body whose signature `glance` has been taken of.
     pub(super) fn read(
         bytes: &[u8],
         key: PublicKey,
@@ -116,22 +116,23 @@ impl UnverifiedCertification {
         self.key.fingerprint()
     }
 
-    /// Who made it, as far as it says so itself.
+    /// Who made it, according to itself.
     #[must_use]
     pub const fn issuer(&self) -> Issuer {
         self.issuer
     }
 
-    /// Whether this certificate's key says to have made it.
+    /// Whether it names this certificate's key as its maker.
     #[must_use]
     pub fn is_by(&self, certificate: &Certificate) -> bool {
         self.issuer.fits(&certificate.primary())
     }
 
-    /// Verifies it under its signer's certificate, at `at`, the time of its admission.
+    /// Verifies it under its signer's certificate, as of `at`, the time of its admission.
     ///
-    /// Whether the signer's key was alive when it says that it signed is for whoever reads it: it entitles to nothing
-    /// here, and self-signatures of that time are seldom kept. A key that was revoked as compromised certifies nothing.
+    /// It is left to readers whether the signer's key was valid at the time that the certification claims: it entitles
+    /// to nothing here, and self-signatures from that time are seldom kept. A key that was revoked as compromised
+    /// certifies nothing.
     ///
     /// # Errors
     /// When the signature is not good, claims a later time, or was made by a key that does not certify.
@@ -147,7 +148,7 @@ impl UnverifiedCertification {
         Ok(self.kept(signer))
     }
 
-    /// The certification, verified before, by the signer that verification found. For trusted rows only.
+    /// The certification, verified before, with the signer that verification found. Only for trusted rows.
     #[must_use]
     pub fn kept(&self, signer: Fingerprint) -> Certification {
         let mut packet = Vec::new();

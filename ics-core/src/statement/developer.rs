@@ -1,8 +1,8 @@
 //! Signatures that developers made over their software themselves, before it was introduced here.
 //!
-//! They are evidence that whoever introduces the software has looked at, and stand in his statement as he found them:
-//! anybody who has the software and the key can check them again with stock tools. What the statement means hangs on its
-//! own signature alone.
+//! They are evidence that whoever introduces the software has examined, and their statement holds them unchanged:
+//! anybody who has the software and the key can check them again with stock tools. The statement's meaning depends on
+//! its own signature alone.
 
 use core::fmt;
 use core::str::FromStr;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::identity::{Fingerprint, excerpt, serde_as_text};
 use crate::limits;
 
-/// In which form a developer signs.
+/// The form of a developer's signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SignatureForm {
     /// A detached OpenPGP signature (RFC 9580).
@@ -31,20 +31,20 @@ pub enum SignatureForm {
 pub struct DeveloperSignature {
     /// Its form.
     pub form: SignatureForm,
-    /// Whose it is, in lower-case hex: of OpenPGP the primary fingerprint, of CMS the SHA-256 of the signer's certificate,
-    /// else the Ed25519 key itself.
+    /// Whose it is, in lower-case hex: for OpenPGP the primary fingerprint, for CMS the SHA-256 of the signer's
+    /// certificate, else the Ed25519 key itself.
     pub key: String,
-    /// The signature file as the developer gives it out; without armor where OpenPGP and CMS have one.
+    /// The signature file as the developer publishes it; for OpenPGP and CMS without armor.
     pub bytes: Vec<u8>,
 }
 
 /// Why a text is not a developer's signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeveloperSignatureError {
-    /// Another shape.
+    /// Not of the form `<form>:<key>:<base64>`.
     #[error("`{0}` is not a developer's signature: it is FORM:KEY:BASE64, of openpgp, cms, minisign or signify")]
     Form(String),
-    /// Of another length.
+    /// Too long, or empty.
     #[error("a developer's signature takes 1 to {max} bytes, this one has {0}", max = limits::DEVELOPER_SIGNATURE_BYTES)]
     Length(usize),
 }
@@ -64,7 +64,7 @@ impl SignatureForm {
         }
     }
 
-    /// One key, one spelling.
+    /// Whether a key has the one spelling that this form allows.
     fn takes(self, key: &str) -> bool {
         let is_hex = key.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         match self {
@@ -75,7 +75,7 @@ impl SignatureForm {
 }
 
 impl DeveloperSignature {
-    /// A signature by a key that is known by its SHA-256, or by itself.
+    /// A signature by a key that is identified by its SHA-256, or by itself.
     #[must_use]
     pub fn new(form: SignatureForm, key: [u8; 32], bytes: Vec<u8>) -> Self {
         Self { form, key: HEXLOWER.encode(&key), bytes }

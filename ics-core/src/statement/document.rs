@@ -9,13 +9,13 @@ use crate::canonical_json::{self, JsonError};
 use crate::identity::{Kind, excerpt};
 use crate::vocabulary::Attribute;
 
-/// Digests of one artifact.
+/// Digests that one artifact may have.
 const DIGESTS: usize = 8;
 
 /// The canonical bytes of a document.
 ///
 /// # Errors
-/// When the subject has a key, or subject or claims are not formed as they must be.
+/// When the subject has a key, or subject or claims are malformed.
 pub(crate) fn write(subject: &Subject, claims: &Claims) -> Result<Vec<u8>, ClaimsError> {
     subject.id()?;
     members::read(members::write(claims, None), Some(subject.kind()))?;
@@ -29,7 +29,7 @@ pub(crate) fn write(subject: &Subject, claims: &Claims) -> Result<Vec<u8>, Claim
 }
 
 impl Serialize for Claims {
-    /// As the member `statement` of a document, whatever the claims are about.
+    /// The member `statement` of a document, whatever the claims are about.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut statement = Map::new();
         for (tag, value) in members::write(self, None) {
@@ -69,7 +69,7 @@ fn read_subject(subject: Value) -> Result<Subject, ClaimsError> {
         .parse()
         .map_err(|error: crate::identity::IdentityError| shape(&error.to_string()))?;
     if subject.get("attributes").and_then(Value::as_object).is_some_and(Map::is_empty) {
-        // One subject, one text: the id of a group is the digest of it.
+        // Every subject has one text, because the id of a group is its digest.
         return Err(shape("`attributes` is left out where there are none"));
     }
     let subject = match kind {

@@ -1,9 +1,9 @@
 //! Drafts: what is to be signed, in one canonical JSON form, so that a machine without a network can sign what another
-//! one has prepared, and show before what it is.
+//! one has prepared, and can first show what it is.
 //!
-//! A draft about software or a group is the document itself: its bytes are what will be signed. A draft about a thing with
-//! a key is `{"key":…,"revokes":…,"self_signature":…,"statement":{…},"user_id":…}`, from which the certification is built;
-//! `statement` has the same members as its notations.
+//! A draft about software or a group is the document itself: its bytes are what will be signed. A draft about a thing
+//! with a key is `{"key":…,"revokes":…,"self_signature":…,"statement":{…},"user_id":…}`, from which the certification
+//! is built; `statement` has the same members as its notations.
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
@@ -20,16 +20,16 @@ use crate::openpgp::key::PublicKey;
 use crate::openpgp::signer::Signer;
 use crate::time::Timestamp;
 
-/// A statement that nobody has signed yet.
+/// A statement that has not been signed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// What it is about.
     pub subject: DraftSubject,
-    /// What it says.
+    /// Its claims.
     pub claims: Claims,
 }
 
-/// What a draft is about, with all that a signature over it needs.
+/// What a draft is about, with everything that a signature over it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftSubject {
     /// A thing with a key.
@@ -38,9 +38,9 @@ pub enum DraftSubject {
         key: Box<PublicKey>,
         /// What kind of thing it is.
         kind: Kind,
-        /// What it is called: the User ID that is certified.
+        /// Its name for people: the User ID that is certified.
         user_id: String,
-        /// Its own signature over key and User ID, a whole packet, where it has made one.
+        /// Its own signature over key and User ID, a whole packet, if it has made one.
         self_signature: Option<Vec<u8>>,
         /// Whether it is signed as a certification revocation (see [`Claims::revokes`]).
         revokes: bool,
@@ -104,7 +104,7 @@ impl Draft {
         Self::parse(&bytes).map(|_| bytes)
     }
 
-    /// Reads the canonical form, and checks all that can be checked without the rules of the domain.
+    /// Reads the canonical form, and checks everything that can be checked without the rules of the domain.
     ///
     /// # Errors
     /// When it is not canonical, or breaks a rule of statements.
@@ -144,7 +144,7 @@ impl Draft {
         Ok(Self { subject: DraftSubject::Key { key, kind, user_id: name, self_signature: own, revokes }, claims })
     }
 
-    /// Signs it; a body that a home takes. See [`make::certify`] and [`make::sign_document`].
+    /// Signs it, giving a body that a home accepts. See [`make::certify`] and [`make::sign_document`].
     ///
     /// # Errors
     /// When it breaks a rule, or the key does not sign.
@@ -158,7 +158,7 @@ impl Draft {
         }
     }
 
-    /// The same for whoever puts it into a log himself, with what it says.
+    /// The same, returning the statement with the body, for a caller that appends it to a log itself.
     ///
     /// # Errors
     /// As [`Draft::sign`].

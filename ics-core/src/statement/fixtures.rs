@@ -1,4 +1,4 @@
-//! Keys and bodies from which the tests of reading start.
+//! Keys and bodies used by the tests of reading.
 
 use super::{Body, Claims, Unverified, make, parse};
 use crate::identity::Kind;
@@ -12,7 +12,7 @@ use crate::vocabulary::Act;
 pub(crate) const SALT: [u8; 32] = [9; 32];
 pub(crate) const USER_ID: &str = "urn:dev:os:32473-1";
 
-/// When keys were made.
+/// When keys are created.
 pub(crate) fn created() -> Timestamp {
     Timestamp::from_seconds(1_767_225_600)
 }
@@ -57,7 +57,7 @@ pub(crate) fn unverified(body: &[u8]) -> Unverified {
     }
 }
 
-/// A certification of the device by the maker, whatever the draft says, as the content of a Signature packet.
+/// A certification of the device by the maker, made from any draft, as the content of a Signature packet.
 pub(crate) fn certification(draft: Draft, signer: &dyn Signer) -> Vec<u8> {
     let (device, user_id) = (device(), USER_ID.as_bytes());
     let key = device.public_key();
@@ -72,7 +72,7 @@ pub(crate) fn about_device(packets: &[(u8, &[u8])]) -> Vec<u8> {
     body
 }
 
-/// Packets, one behind the other.
+/// Concatenated packets.
 pub(crate) fn join(packets: &[Packet<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     packets.iter().for_each(|packet| packet::write(&mut bytes, packet.tag, packet.body));

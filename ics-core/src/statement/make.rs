@@ -1,5 +1,5 @@
-//! Making bodies. Nothing is drawn here: times and salts are arguments, and what a signer signs is what [`super::parse`]
-//! takes.
+//! Making bodies. No randomness is drawn here: times and salts are arguments, and what is signed is what
+//! [`super::parse`] accepts.
 
 use super::body::{BodyError, REASON_CODE, parse};
 use super::members::{self, ClaimsError};
@@ -20,7 +20,7 @@ use crate::vocabulary::Act;
 /// Why no body was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MakeError {
-    /// The claims are not such as can be read.
+    /// The claims could not be read back.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
     /// The User ID is refused.
@@ -29,7 +29,7 @@ pub enum MakeError {
     /// The JSON is not canonical.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// The body would not be read, because of the self-signature that was given.
+    /// The body would be refused, because of the self-signature that was given.
     #[error(transparent)]
     Body(#[from] BodyError),
     /// A given signature or message is not in canonical form.
@@ -41,26 +41,26 @@ pub enum MakeError {
     /// The key does not sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// A signer cannot make a statement about his own key: to OpenPGP it would be a self-signature.
+    /// A signer cannot make a statement about their own key: to OpenPGP it would be a self-signature.
     #[error("`{0}` cannot make a statement about its own key")]
     OwnKey(Fingerprint),
-    /// What was given is not a message to which a signature can be added.
+    /// What was given is not a message that can take another signature.
     #[error("this is not a signed descriptor or erasure")]
     NotAMessage,
-    /// Nobody is to sign.
+    /// No signer was given.
     #[error("at least one signer is needed")]
     NoSigner,
-    /// The body would be longer than its kind may be.
+    /// The body would be longer than its kind allows.
     #[error("the body would have {found} bytes, the limit is {max}")]
     TooLong {
         /// The limit.
         max: usize,
-        /// What it would have.
+        /// The length that it would have.
         found: usize,
     },
 }
 
-/// Makes a certification of somebody's User ID that is no statement, as gpg makes it: type 0x10, without notations.
+/// Makes a certification of somebody's User ID that is not a statement, as gpg makes it: type 0x10, without notations.
 ///
 /// # Errors
 /// When the User ID is refused, the key is the signer's own, or the key does not sign.
@@ -88,7 +88,7 @@ fn bounded(body: Vec<u8>, max: usize) -> Result<Vec<u8>, MakeError> {
 }
 
 /// Makes a statement about a thing with a key: Public-Key, User ID, the thing's own signature if it has one, and the
-/// signer's certification, which revokes (0x30) where [`Claims::revokes`] says so.
+/// signer's certification, which revokes (0x30) if [`Claims::revokes`] says so.
 ///
 /// `self_signature` is a whole Signature packet in canonical form; `at` counts in whole seconds; `salt` is used by
 /// version 6 signers and must then be unpredictable.
@@ -142,12 +142,12 @@ pub fn certify(
     Ok(body)
 }
 
-/// What GnuPG shows as the reason of a revocation: the status, or the act.
+/// The reason of a revocation that GnuPG shows: the status, or the act.
 fn reason(claims: &Claims) -> &str {
     claims.status.as_ref().map_or(Act::Withdrawal.as_str(), |status| status.as_str())
 }
 
-/// Makes a device's own certification of its User ID, a whole Signature packet for [`certify`].
+/// Makes a device's own certification of its User ID, as a whole Signature packet for [`certify`].
 ///
 /// # Errors
 /// When the User ID is refused or the key does not sign.
@@ -186,9 +186,9 @@ pub fn sign_document(
     bounded(body, limits::MESSAGE_BYTES)
 }
 
-/// Makes a signed policy descriptor, or erasure, out of its canonical JSON. The signers must be of one OpenPGP version.
+/// Makes a signed policy descriptor or erasure from its canonical JSON. All signers must use the same OpenPGP version.
 ///
-/// `salt` is the seed of the salts of all signatures.
+/// `salt` seeds the salts of all signatures.
 ///
 /// # Errors
 /// When the JSON is not canonical or too long, there is no signer, or one does not sign.
@@ -218,10 +218,10 @@ fn sign_message(signers: &[&dyn Signer], json: &[u8], at: Timestamp, salt: &[u8;
     Ok(message::write(json, &bodies)?)
 }
 
-/// Adds an owner's signature to a signed descriptor or erasure: what others have signed stays byte for byte.
+/// Adds an owner's signature to a signed descriptor or erasure; what others have signed stays the same byte for byte.
 ///
 /// # Errors
-/// When the bytes are no canonical message, or the key does not sign.
+/// When the bytes are not a canonical message, or the key does not sign.
 pub fn add_signature(body: &[u8], signer: &dyn Signer, at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, MakeError> {
     let packets = packet::all(body)?;
     let document = message::parse(&packets).map_err(|_| MakeError::NotAMessage)?.document;

@@ -1,5 +1,5 @@
 //! The members of a statement: one list of tagged texts, from which both the notations of a certification and the
-//! member `statement` of a document are made, and one table of which belongs to which act (`rules: 1`, closed).
+//! member `statement` of a document are made, and one table of which member belongs to which act (`rules: 1`, closed).
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub enum ClaimsError {
         /// The act.
         act: Act,
     },
-    /// A member that may stand there once, or the same value twice.
+    /// A member that may occur only once, or the same value twice.
     #[error("`{0}` stands there twice")]
     Repeated(&'static str),
     /// No such member.
     #[error("`{0}` is not a member of statements")]
     Unknown(String),
-    /// A value that is not formed as its member asks.
+    /// A value that does not have the form of its member.
     #[error("in `{member}`, {why}")]
     Value {
         /// The member.
@@ -45,25 +45,26 @@ pub enum ClaimsError {
     /// More than [`limits::SUPERSEDES`].
     #[error("a statement supersedes {max} others at most, this one {0}", max = limits::SUPERSEDES)]
     TooManySuperseded(usize),
-    /// Only software has a developer who signs it.
+    /// `signature` in a statement that is not about software: only software has a developer who signs it.
     #[error("`signature` has its place in statements about software only")]
     NotSoftware,
     /// More developers' signatures than [`limits::DEVELOPER_SIGNATURES`].
     #[error("a statement takes {max} developers' signatures at most, this one has {0}", max = limits::DEVELOPER_SIGNATURES)]
     TooManySignatures(usize),
-    /// Holds until before it holds from.
+    /// `until` is not after `from`.
     #[error("`until` is not after `from`")]
     Span,
-    /// Software has no key to certify, things with a key have no document.
+    /// A statement in the wrong form: software and groups have no key to certify, and things with a key have no
+    /// document.
     #[error("statements about a {0} are not made in this form")]
     Form(Kind),
-    /// A document's subject that is not formed as it should be.
+    /// Digests of software that are malformed or lack `sha256`.
     #[error("the digests of the software lack `sha256`, or one is not lower-case hex of a named algorithm")]
     Digest,
-    /// A group selects by manu, model, prodid and lot only.
+    /// An attribute other than manu, model, prodid and lot in a group's selector.
     #[error("a group cannot select by `{0}`")]
     Selecting(Attribute),
-    /// 0x30 where the signer vouches, or 0x10 where he no longer does.
+    /// A certification of type 0x30 although the signer vouches, or 0x10 although they no longer do.
     #[error(
         "this statement takes a certification of type {expected:#04x}, so that clients without notations err on the safe side"
     )]
@@ -71,7 +72,7 @@ pub enum ClaimsError {
         /// 0x10 or 0x30.
         expected: u8,
     },
-    /// Not canonical JSON, or of another shape.
+    /// Not canonical JSON, or of the wrong shape.
     #[error(transparent)]
     Json(#[from] JsonError),
 }
@@ -103,7 +104,7 @@ pub(crate) enum Tag {
     Attribute(Attribute),
 }
 
-/// All but the attributes.
+/// The names of all members but the attributes.
 const WORDS: [(Tag, &str); 21] = [
     (Tag::Act, "act"),
     (Tag::Kind, "kind"),
@@ -156,7 +157,7 @@ impl Tag {
         WORDS.iter().map(|(tag, _)| *tag).chain(Attribute::ALL.iter().copied().map(Self::Attribute))
     }
 
-    /// Whether it may stand there more than once: an array in documents.
+    /// Whether it may occur more than once; in documents it is then an array.
     pub(crate) const fn repeats(self) -> bool {
         matches!(
             self,
@@ -171,7 +172,7 @@ impl Tag {
         )
     }
 
-    /// The table: which member belongs to which act.
+    /// The table of which member belongs to which act.
     fn place(self, act: Act) -> Place {
         let only_in = |there: &[Act], place| if there.contains(&act) { place } else { Place::Forbidden };
         match self {
@@ -195,7 +196,7 @@ impl Tag {
     }
 }
 
-/// The members of claims, in the order of the table; `kind` where the form has it among them.
+/// The members of claims, in the order of the table; `kind` is given if the form has it among them.
 pub(crate) fn write(claims: &Claims, kind: Option<Kind>) -> Vec<(Tag, String)> {
     let mut members = vec![(Tag::Act, claims.act.to_string())];
     let mut push = |tag, value: Option<String>| members.extend(value.map(|value| (tag, value)));
@@ -221,7 +222,7 @@ pub(crate) fn write(claims: &Claims, kind: Option<Kind>) -> Vec<(Tag, String)> {
     members
 }
 
-/// A URN is written whole, the other names without their scheme, which is the tag.
+/// A name as a member. A URN is written whole; other names lack their scheme, which is the tag.
 fn name_member(name: &Name) -> (Tag, String) {
     let text = name.to_string();
     let bare = || text.split_once(':').map_or_else(String::new, |(_, value)| value.to_owned());
@@ -234,7 +235,7 @@ fn name_member(name: &Name) -> (Tag, String) {
     }
 }
 
-/// The members, in the order of their tags; those of one tag as they came.
+/// The members, in the order of their tags; those with the same tag in their original order.
 struct Members<S>(Vec<(Tag, S)>);
 
 impl<S: AsRef<str>> Members<S> {
@@ -270,7 +271,7 @@ impl<S: AsRef<str>> Members<S> {
         missing.map_or(Ok(()), |tag| Err(ClaimsError::Missing(tag.as_str())))
     }
 
-    /// A statement of act `issued` is about one certificate.
+    /// Checks that a statement of act `issued` is about one certificate.
     fn check_one_certificate(&self) -> Result<(), ClaimsError> {
         let several = |tag: &Tag| self.values(*tag).nth(1).is_some();
         match [Tag::Serial, Tag::Spki, Tag::Certificate].iter().find(|tag| several(tag)) {
@@ -317,7 +318,7 @@ impl<S: AsRef<str>> Members<S> {
     }
 }
 
-/// Reads claims from members. `subject` is the kind of a document's subject; without it `kind` is among the members.
+/// Reads claims from members. `subject` is the kind of a document's subject; if absent, `kind` is among the members.
 pub(crate) fn read(members: Vec<(Tag, impl AsRef<str>)>, subject: Option<Kind>) -> Result<(Claims, Kind), ClaimsError> {
     let members = Members::collect(members)?;
     let act: Act = members.required(Tag::Act, str::parse)?;
@@ -369,7 +370,7 @@ fn kind(members: &Members<impl AsRef<str>>, subject: Option<Kind>) -> Result<Kin
     }
 }
 
-/// Refuses a value that is not written as the system writes it: one thing, one spelling.
+/// Refuses a value that is not in the system's own spelling: every value has only one.
 fn canonical<T: ToString>(text: &str, value: T) -> Result<T, String> {
     let expected = value.to_string();
     if expected == text { Ok(value) } else { Err(misspelt(text, &expected)) }
@@ -379,7 +380,7 @@ fn misspelt(text: &str, expected: &str) -> String {
     format!("`{}` must be written `{}`", excerpt(text), excerpt(expected))
 }
 
-/// A name in its canonical spelling; a URN stands whole, the others without their scheme.
+/// A name in its canonical spelling; a URN is given whole, other names without their scheme.
 fn name(scheme: &'static str, text: &str) -> Result<Name, String> {
     let whole = if scheme == "urn" { text.to_owned() } else { format!("{scheme}:{text}") };
     let name: Name = whole.parse().map_err(|error: NameError| error.to_string())?;
@@ -407,7 +408,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
     canonical(text, Timestamp::parse(text).map_err(|error| error.to_string())?)
 }
 
-/// The id of an identity of the same sort as one of this kind.
+/// The id of an identity, of the form that this kind has.
 fn identity_of(kind: Kind, text: &str) -> Result<IdentityId, String> {
     match kind {
         Kind::Software => tagged_digest(text).map(IdentityId::Software),
@@ -416,7 +417,7 @@ fn identity_of(kind: Kind, text: &str) -> Result<IdentityId, String> {
     }
 }
 
-/// What people read: not empty, not too long, no control characters.
+/// Checks a text for people: not empty, not too long, no control characters.
 pub(crate) fn text(value: &str) -> Result<String, String> {
     if value.is_empty() || value.len() > limits::TEXT_BYTES {
         return Err(format!("a text takes 1 to {} bytes, this one has {}", limits::TEXT_BYTES, value.len()));
@@ -427,7 +428,7 @@ pub(crate) fn text(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
-/// A quantity is a decimal number without punctuation; other attributes are texts.
+/// Checks an attribute: a quantity is a decimal number without punctuation, the others are texts.
 pub(crate) fn text_of(attribute: Attribute, value: &str) -> Result<String, String> {
     if attribute == Attribute::Quantity && !value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("`{}` is not a decimal number", excerpt(value)));

@@ -1,4 +1,4 @@
-//! Signed messages: one-pass signatures, literal data, signatures (RFC 9580, 10.3), in their one form.
+//! Signed messages in their one form: one-pass signatures, literal data, signatures (RFC 9580, 10.3).
 
 use super::body::BodyError;
 use crate::identity::Fingerprint;
@@ -9,10 +9,10 @@ use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
 use crate::statement::notations;
 
-/// What stands before the data in a Literal Data packet: binary, no name, no date.
+/// What precedes the data in a Literal Data packet: binary, no name, no date.
 const LITERAL_HEADER: [u8; 6] = [b'b', 0, 0, 0, 0, 0];
 
-/// Subpackets that signatures over documents may have as critical.
+/// Subpackets that signatures over documents may mark as critical.
 const UNDERSTOOD: [u8; 6] =
     [sub::CREATED, sub::EXPORTABLE, sub::ISSUER, sub::ISSUER_FINGERPRINT, sub::SIGNERS_USER_ID, sub::POLICY_URI];
 
@@ -59,7 +59,7 @@ fn check_issuer(before: &[SignedDigest], issuer: Fingerprint) -> Result<(), Body
     Ok(())
 }
 
-/// A plain signature over a document: what it says stands in the document, for as long as that says.
+/// Checks that it is a plain signature over a document: the document states the content, and for how long it holds.
 fn check(signature: &Signature<'_>) -> Result<(), SignatureError> {
     if signature.kind != signature::BINARY {
         return Err(SignatureError::Kind(signature.kind));
@@ -96,8 +96,8 @@ pub(crate) fn write(document: &[u8], signatures: &[&[u8]]) -> Result<Vec<u8>, Si
     Ok(out)
 }
 
-/// A message taken apart into its document and a detached signature: the packets, one behind the other, which is what
-/// `gpg --verify document.sig document.json` takes. `None` if the bytes are no message.
+/// A message taken apart into its document and a detached signature, which is the concatenated packets, as `gpg
+/// --verify document.sig document.json` expects. `None` if the bytes are not a message.
 #[must_use]
 pub fn detached(body: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let packets = packet::all(body).ok()?;

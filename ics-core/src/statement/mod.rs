@@ -41,14 +41,14 @@ use crate::openpgp::algorithm::sha256;
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
-/// The domain part of the notations, one constant until the project has a domain name.
+/// The domain part of the notations: one constant, until the project has a domain name.
 pub const NOTATION_DOMAIN: &str = "cm4it.example";
 
 /// What is signed, not how it is wrapped: SHA-256(signature version ‖ hash algorithm ‖ issuer fingerprint ‖ OpenPGP
-/// digest), so that nobody can mint a "new" statement out of an old one.
+/// digest), so that nobody can make a "new" statement out of an old one.
 ///
-/// Bodies that are no statements have an id of the same form: a certificate SHA-256 of its canonical bytes, a
-/// descriptor SHA-256 of its JSON.
+/// Bodies that are not statements have an id of the same form: SHA-256 of the canonical bytes of a certificate, or of
+/// the JSON of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatementId(pub [u8; 32]);
 
@@ -106,10 +106,10 @@ pub struct Software {
 pub struct Group {
     /// Always `group`.
     pub kind: Kind,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
-    /// What selects the members: every thing that has all of these attributes, as entitled signers say. Only
-    /// [`Attribute::SELECTING`] may stand here. Empty: members are only those that name the group.
+    /// The attributes that select the members: every thing that has all of them, according to entitled signers. Only
+    /// [`Attribute::SELECTING`] may be used. If empty, the members are only those that name the group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<Attribute, String>,
 }
@@ -125,13 +125,13 @@ impl Subject {
         }
     }
 
-    /// The kind that the header of an entry with a statement about it has.
+    /// The kind in the header of an entry with a statement about it.
     #[must_use]
     pub const fn entry_kind(&self) -> EntryKind {
         if self.kind().has_key() { EntryKind::Statement } else { EntryKind::Document }
     }
 
-    /// What people call it.
+    /// Its name for people.
     #[must_use]
     pub fn title(&self) -> String {
         match self {
@@ -141,10 +141,11 @@ impl Subject {
         }
     }
 
-    /// The id of the identity: its fingerprint, the digest of the artifact, or that of the group's canonical bytes.
+    /// The id of the identity: its fingerprint, the digest of the artifact, or the digest of the group's canonical
+    /// bytes.
     ///
     /// # Errors
-    /// When the subject is not formed as documents about such things must be.
+    /// When the subject does not have the form that documents about such things require.
     pub fn id(&self) -> Result<IdentityId, ClaimsError> {
         match self {
             Self::Key { fingerprint, .. } => Ok(IdentityId::Key(*fingerprint)),
@@ -189,11 +190,11 @@ pub struct Grant {
     pub role: Role,
 }
 
-/// Everything that a statement says of its subject: the notations of a certification, or the member `statement` of a
+/// Everything that a statement says about its subject: the notations of a certification, or the member `statement` of a
 /// document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// What it does.
+    /// Its act.
     pub act: Act,
     /// The capacity in which the signer speaks.
     pub role: Role,
@@ -222,14 +223,14 @@ pub struct Claims {
     pub signatures: Vec<DeveloperSignature>,
     /// The software that is installed, by SHA-256; exactly in acts `installed`.
     pub installed: Option<[u8; 32]>,
-    /// From when on it holds; from its admission on if absent.
+    /// From when on it is in force; if absent, from its admission.
     pub from: Option<Timestamp>,
-    /// Until when it holds, exclusively; without end if absent.
+    /// Until when it is in force, exclusively; if absent, without end.
     pub until: Option<Timestamp>,
 }
 
 impl Claims {
-    /// Claims that say nothing beyond who does what where.
+    /// Claims that say nothing beyond act, role and domain.
     #[must_use]
     pub const fn new(act: Act, role: Role, domain: DomainName) -> Self {
         Self {
@@ -252,16 +253,17 @@ impl Claims {
         }
     }
 
-    /// Whether the time for which it is said has begun and is not over.
+    /// Whether a time is within its `from` and `until`.
     #[must_use]
     pub fn is_in_time(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
     }
 
-    /// Whether a certification with these claims is a revoking one (0x30): where the signer no longer vouches, so that
-    /// clients which read no notations drop his vouching. `None` where this does not follow from the claims alone: for
-    /// a withdrawal (revoking if it takes back an identity or an approval) and a status that a descriptor adds
-    /// (revoking if its effect blocks). Documents about software and groups never revoke: they carry their status.
+    /// Whether a certification with these claims is a revoking one (0x30), made where the signer no longer vouches, so
+    /// that clients that read no notations stop counting that signer. `None` if this does not follow from the claims
+    /// alone: for a withdrawal (revoking if it takes back an identity or an approval) and for a status that a
+    /// descriptor adds (revoking if its effect blocks). Documents about software and groups never revoke: they carry
+    /// their status.
     #[must_use]
     pub fn revokes(&self, kind: Kind) -> Option<bool> {
         match (self.act, &self.status) {

@@ -25,8 +25,8 @@ pub(crate) fn write(draft: Draft, members: &[(Tag, String)]) -> Draft {
     })
 }
 
-/// The bytes of a member that is not text: 32 bytes of an id, or a hash as draft-atkins-openpgp-device-certificates
-/// writes it: length of a name, the name (none), algorithm, digest.
+/// The bytes of a member that is not text: the 32 bytes of an id, or a hash in the form of
+/// draft-atkins-openpgp-device-certificates: length of a name, the name (none), algorithm, digest.
 fn binary(tag: Tag, value: &str) -> Option<Vec<u8>> {
     match tag {
         Tag::Supersedes => identity::digest(value).ok().map(Vec::from),
@@ -53,18 +53,18 @@ pub(crate) fn read(signature: &Signature<'_>) -> Result<(Claims, Kind), BodyErro
     Ok(members::read(members, None)?)
 }
 
-/// Whether a hashed area has any notation of ours.
+/// Whether a hashed area has any notation of this system.
 pub(crate) fn has_ours(hashed: &[Subpacket<'_>]) -> bool {
     let is_ours = |notation: Notation<'_>| our_tag(notation.name).is_some();
     hashed.iter().filter(|s| s.tag == sub::NOTATION).any(|s| sub::notation(s.data).is_ok_and(is_ours))
 }
 
-/// What stands before our domain in a notation's name.
+/// The part of a notation's name before this system's domain.
 fn our_tag(name: &[u8]) -> Option<&str> {
     core::str::from_utf8(name).ok()?.strip_suffix(NOTATION_DOMAIN)?.strip_suffix('@')
 }
 
-/// A member, or nothing where the notation is somebody else's.
+/// Reads a member; `None` if the notation is not one of this system.
 fn read_one<'a>(notation: &Notation<'a>) -> Result<Option<(Tag, Cow<'a, str>)>, ClaimsError> {
     let tag = match our_tag(notation.name) {
         Some(tag) => Some(Tag::parse(tag).ok_or_else(|| ClaimsError::Unknown(excerpt(tag)))?),

@@ -1,10 +1,10 @@
-//! What is left of an erased statement beside its leaf.
+//! What remains of an erased statement beside its leaf.
 
 use super::StatementId;
 use crate::identity::IdentityId;
 
-/// The id and the subject of an erased statement: the id so that it is never admitted again and may be named by others,
-/// the subject so that a mirror which never saw the body knows of whom it has not heard all.
+/// The id and the subject of an erased statement. By the id it is never admitted again and others may name it; by the
+/// subject a mirror that never saw the body knows about which thing it has not heard everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remnant {
     /// The statement.
@@ -13,17 +13,17 @@ pub struct Remnant {
     pub identity: IdentityId,
 }
 
-/// No header begins like that: theirs is the version of their form, from 1 on.
+/// No header begins with this byte: headers begin with the version of their form, from 1 on.
 const MARK: u8 = 0;
 
 impl Remnant {
-    /// The form in which a store keeps it in the place of the header.
+    /// The form in which a store keeps it in place of the header.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         [&[MARK], self.statement.0.as_slice(), &self.identity.to_tagged_bytes()].concat()
     }
 
-    /// Reads it; nothing if it is a header, or nothing at all.
+    /// Reads a remnant; `None` if the bytes are a header or anything else.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (statement, identity) = bytes.strip_prefix(&[MARK])?.split_first_chunk()?;

@@ -41,7 +41,7 @@ impl Signatures {
     }
 }
 
-/// A policy descriptor with the signatures of owners; who of them counts, the descriptor before it says.
+/// A policy descriptor with signatures of owners; the previous descriptor says whose count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedDescriptor {
     /// The descriptor's JSON, canonical; its content is not read here.
@@ -49,7 +49,7 @@ pub struct SignedDescriptor {
     signatures: Signatures,
 }
 
-/// Who had said what was erased, and where.
+/// Who had said the erased statement, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SaidBy {
@@ -62,11 +62,11 @@ pub struct SaidBy {
     pub source: Vec<SourceRef>,
 }
 
-/// The erasure of a statement: its body and salt go, its leaf and what it still does stay.
+/// The erasure of a statement: its body and salt go; its leaf, and the effects that it still has, stay.
 ///
-/// It restates what must not change by it: what blocks, or would if what has ended it fell, what it had ended itself, on
-/// whom that hangs, and of which groups a thing may be a member, because blocks on groups hold for their members. Names,
-/// reasons and User IDs are what goes.
+/// It restates what must not change: a block, or what would block if what has ended it fell; what the statement had
+/// ended itself; on whose word that rests; and which groups the thing may be a member of, because blocks on groups hold
+/// for their members. Names, reasons and User IDs are what goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
@@ -77,14 +77,14 @@ pub struct Erasure {
     /// The index of its entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
-    /// What it was about.
+    /// What the erased statement was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// What it did.
+    /// The act of the erased statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
-    /// Who had said it, where it blocks or ends something: that falls with him, and he may end it himself. Without it that
-    /// is the owners' own word, as all logs had it once.
+    /// Who had said it, if it blocks or ends something: the effect falls with that signer, and they may end it. Without
+    /// this it is the owners' own word, as in logs from before the field existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said_by: Option<SaidBy>,
     /// The effect that outlives it: a block stays, for as long as nothing ends it.
@@ -93,13 +93,15 @@ pub struct Erasure {
     /// The status that has this effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusName>,
-    /// From when on it has it, not before it was admitted: the erasure came later.
+    /// From when on the status has it: not before it was admitted, which the erasure's own place in the log does not
+    /// show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Until when it has it, exclusively; without end if absent.
+    /// Until when the status has it, exclusively; without end if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// The statements that it ends, whatever else does, which stay ended for as long as it would have ended them.
+    /// The statements that it had ended, whatever else ends them. They stay ended for as long as it would have ended
+    /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<StatementId>,
     /// The groups that it had named.
@@ -126,7 +128,7 @@ pub struct SignedErasure {
 }
 
 impl Erasure {
-    /// The erasure of a statement of which nothing is restated yet.
+    /// The erasure of a statement, restating nothing yet.
     #[must_use]
     pub const fn new(domain: DomainName, statement: StatementId) -> Self {
         Self {
@@ -146,7 +148,8 @@ impl Erasure {
         }
     }
 
-    /// The entry that it erases, and what it leaves there; nothing if it does not say so, as every one does that counts.
+    /// The entry that it erases, and the remnant left there; `None` if it does not name them, as every erasure that
+    /// counts does.
     #[must_use]
     pub fn leaves(&self) -> Option<(u64, Remnant)> {
         let (index, identity) = self.index.zip(self.identity)?;
@@ -156,7 +159,7 @@ impl Erasure {
     /// Its canonical JSON, which is what owners sign.
     ///
     /// # Errors
-    /// Never for values that were read; the signature is that of [`canonical_json::to_bytes`].
+    /// Never for values that were read; the error type is that of [`canonical_json::to_bytes`].
     pub fn to_json(&self) -> Result<Vec<u8>, JsonError> {
         canonical_json::to_bytes(&ErasureDocument { erasure: self.clone() })
     }
@@ -175,17 +178,17 @@ impl SignedDescriptor {
     }
 }
 
-/// What both have.
+/// What both types have.
 macro_rules! signed {
     ($($name:ident),+) => {$(
         impl $name {
-            /// SHA-256 of the JSON: sets of signatures differ, what is signed does not.
+            /// SHA-256 of the JSON: sets of signatures may differ, what is signed does not.
             #[must_use]
             pub const fn id(&self) -> StatementId {
                 self.signatures.id
             }
 
-            /// The keys that claim to have signed; nothing is verified by asking.
+            /// The keys that claim to have signed; nothing is verified here.
             pub fn issuers(&self) -> impl Iterator<Item = Fingerprint> {
                 self.signatures.issuers()
             }
@@ -196,7 +199,7 @@ macro_rules! signed {
                 self.signatures.signed_at()
             }
 
-            /// The fingerprints of those of `keys` whose signature is good: to be counted against a threshold.
+            /// The fingerprints of those of `keys` whose signature is good, to be counted against a threshold.
             #[must_use]
             pub fn verified_by(&self, keys: &[PublicKey]) -> BTreeSet<Fingerprint> {
                 self.signatures.verified_by(keys)

@@ -1,5 +1,5 @@
-//! From whatever legal OpenPGP arrives to canonical bodies: one way, so that a statement that comes by gpg, HKP or LDAP
-//! is the statement that came by the API.
+//! Splits whatever legal OpenPGP arrives into canonical bodies. There is one way to do so: a statement that comes by
+//! gpg, HKP or LDAP is the same as one that came by the API.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,14 +22,14 @@ use crate::openpgp::signature::{
 };
 use crate::time::Timestamp;
 
-/// What came out of a splitting.
+/// The result of splitting an upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Split {
     /// Canonical bodies, in the order in which they came.
     pub bodies: Vec<Vec<u8>>,
-    /// Why parts that claim to be ours did not become bodies.
+    /// Why parts that claim to be statements of this system did not become bodies.
     pub refused: Vec<BodyError>,
-    /// What was left out because it has no place in a domain, by the reason.
+    /// How many parts were left out because they have no place in a domain, by reason.
     pub left_out: BTreeMap<LeftOut, usize>,
     /// Bytes of the bodies, accepted or not.
     bytes: usize,
@@ -44,9 +44,9 @@ pub enum LeftOut {
     Unsigned,
     /// A self-signature that is not good, or not one that certificates here may have.
     OwnSignature,
-    /// A signature by another that does not certify a User ID.
+    /// A signature by another key that does not certify a User ID.
     NoCertification,
-    /// A certification that its maker did not want to leave his machine.
+    /// A certification that its maker marked as not exportable.
     Local,
     /// A User ID or subkey whose holder has revoked it by a signature that does not count here.
     Revoked,
@@ -57,7 +57,7 @@ pub enum LeftOut {
 }
 
 impl LeftOut {
-    /// What it is, for people.
+    /// A description for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,21 +73,22 @@ impl LeftOut {
     }
 }
 
-/// Splits binary or armored OpenPGP into canonical bodies: any legal framing, several bodies one behind the other.
+/// Splits binary or armored OpenPGP into canonical bodies: any legal framing, several bodies in a row.
 ///
-/// A certificate becomes one body with the self-signatures that count, and one body for each statement and certification
-/// on it by others.
+/// A certificate becomes one body with the self-signatures that count, and one body for each statement and
+/// certification on it by others.
 ///
-/// What was revoked by a signature that does not count here, made with SHA-1 for instance, is left out as well: else it
-/// would stand again. Such a revocation, and one by another key, is among what is refused: a log may have what it should
-/// end, and whoever sends it must hear that this stands.
+/// What was revoked by a signature that does not count here, for instance one made with SHA-1, is left out as well;
+/// otherwise it would stand again. Such a revocation, and one by another key, is reported as refused: a log may hold
+/// what it was meant to end, and the sender must learn that this still stands.
 ///
 /// A key with one User ID and one statement, and at most one self-signature beside it, is that statement alone. A
-/// document with several signatures becomes one body for each of its signers; a descriptor or erasure stays one.
+/// document with several signatures becomes one body for each signer; a descriptor or erasure stays one.
 ///
 /// # Errors
-/// When the bytes are more than [`limits::BATCH_BYTES`], or would become more than [`limits::SPLIT_BYTES`]; when they are
-/// not OpenPGP, or hold packets that have no place in any body; and when nothing of what they hold is acceptable, with the first reason.
+/// When there are more than [`limits::BATCH_BYTES`] bytes, or they would become more than [`limits::SPLIT_BYTES`]; when
+/// they are not OpenPGP, or hold packets that have no place in any body; and when nothing in them is acceptable, with
+/// the first reason.
 pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
     body::too_long("upload", limits::BATCH_BYTES, bytes.len())?;
     let binary = dearmor(bytes)?;
@@ -114,17 +115,17 @@ pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
     }
 }
 
-/// A component of a key, with the signatures on it that are in our form.
+/// A component of a key, with the signatures on it, in canonical form.
 struct Component {
     packet: Option<AnyPacket>,
     own: Vec<AnyPacket>,
     statements: Vec<AnyPacket>,
     certifications: Vec<AnyPacket>,
-    /// Its holder has revoked it by a signature that does not count here.
+    /// Whether its holder has revoked it by a signature that does not count here.
     is_revoked: bool,
 }
 
-/// What a signature is, on the component where it stands.
+/// What a signature is, in its place on a component.
 enum Sorted {
     Own(Vec<u8>),
     Statement(Vec<u8>),
@@ -145,7 +146,7 @@ impl Split {
         }
     }
 
-    /// Makes room for so many more bodies, of so many bytes each, before any of them is written.
+    /// Makes room for this many more bodies, of this many bytes each, before any of them is written.
     fn reserve(&mut self, bodies: usize, bytes_of_each: usize) -> Result<(), BodyError> {
         self.bytes = self.bytes.saturating_add(bodies.saturating_mul(bytes_of_each));
         body::too_long("upload, once it is split into bodies,", limits::SPLIT_BYTES, self.bytes)
@@ -153,7 +154,7 @@ impl Split {
 
     fn key(&mut self, key_packet: &AnyPacket, rest: &[AnyPacket]) -> Result<(), BodyError> {
         let key = PublicKey::from_body(&key_packet.body)?;
-        // Each of them is verified.
+        // Each of these signatures is verified, so they are counted first.
         let holder = key.fingerprint();
         let is_own = |packet: &&AnyPacket| {
             packet.tag == packet::SIGNATURE && signature::glance(&packet.body).is_ok_and(|it| it.is_by(&holder))
@@ -199,7 +200,8 @@ impl Split {
         Ok(())
     }
 
-    /// Sorts the signatures on a component: its holder's, made canonical and good; statements; certifications; the rest.
+    /// Sorts the signatures on a component: the holder's own, made canonical and verified; statements; certifications;
+    /// the rest.
     fn component(&mut self, key: &PublicKey, packet: Option<&AnyPacket>, signatures: &[AnyPacket]) -> Component {
         let (statements, certifications) = Default::default();
         let mut sorted =
@@ -221,14 +223,14 @@ impl Split {
                     continue;
                 }
             };
-            // What a signature is follows from its bytes, so the same ones are of one sort.
+            // What a signature is follows from its bytes, so equal bytes are of one sort.
             if seen.insert(body.clone()) {
                 into.push(AnyPacket { tag: packet::SIGNATURE, body });
             } else {
                 self.leave_out(LeftOut::Repeated, 1);
             }
         }
-        // One that counts beside it says all that the other wanted.
+        // A revocation that counts beside it has all the effect that the refused one was meant to have.
         let is_heard = is_revoked(&sorted.own);
         self.refused.extend(unheard.into_iter().filter(|_| !is_heard));
         if revoked_by.contains(&key.fingerprint().key_id()) && !is_heard {
@@ -279,7 +281,8 @@ impl Split {
     }
 }
 
-/// Binary OpenPGP out of armor (RFC 9580, 6.2), several blocks included; binary stays as it is.
+/// Extracts binary OpenPGP from armor (RFC 9580, 6.2), from several blocks if there are several; binary input is
+/// returned as it is.
 fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
     if bytes.first().is_none_or(|first| first & 0x80 != 0) {
         return Ok(bytes.into());
@@ -297,7 +300,7 @@ fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
     if binary.is_empty() { Err(BodyError::Armor) } else { Ok(binary.into()) }
 }
 
-/// Makes a signature canonical and says what it is.
+/// Makes a signature canonical and determines what it is.
 fn sort(key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Sorted {
     let canonical = match signature::canonicalise(body) {
         Ok(canonical) => canonical,
@@ -328,11 +331,11 @@ fn sort(key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Sorted {
     Sorted::Certification(canonical)
 }
 
-/// A revocation of a key, or of something on it, that became nothing; `None` for everything else.
+/// The refusal of a revocation of a key, or of something on it, that became no body; `None` for everything else.
 ///
-/// A hash that is broken would let in few revocations that are forged, and these could do no worse than to block. But what
-/// is in a log is verified again by everybody, by one closed table of algorithms, and no key may be revoked for one and
-/// good for another. So its maker hears that it was not taken, whoever that is.
+/// Accepting a broken hash here would let in few forged revocations, and these could do no worse than block. But what
+/// is in a log is verified again by everybody, under one closed table of algorithms, and no key may be revoked for one
+/// and good for another. So whoever sends it is told that it was not taken.
 fn unheard_revocation(
     key: &PublicKey,
     component: Option<&AnyPacket>,
@@ -370,14 +373,14 @@ fn is_revoked(own: &[AnyPacket]) -> bool {
     own.iter().any(|packet| revoker(&packet.body).is_some() && created(packet) >= certified)
 }
 
-/// The key id of whoever takes back something by a signature, counting here or not.
+/// The key id of the maker of a revocation, whether or not it counts here.
 fn revoker(body: &[u8]) -> Option<[u8; 8]> {
     let glance = signature::glance(body).ok()?;
     let revokes = matches!(glance.kind, KEY_REVOCATION | SUBKEY_REVOCATION | CERTIFICATION_REVOCATION);
     revokes.then(|| glance.issuer.key_id())
 }
 
-/// The newest of the holder's certifications of a User ID; of two of the same second the one that stands later.
+/// The newest of the holder's certifications of a User ID; of two from the same second, the later one.
 fn newest_certification(own: &[AnyPacket]) -> Option<&AnyPacket> {
     let created = |packet: &&AnyPacket| -> Option<Timestamp> {
         let signature = signature::glance(&packet.body).ok()?;
@@ -394,7 +397,7 @@ fn statement_body(key: &PublicKey, user_id: &AnyPacket, own: Option<&AnyPacket>,
     body
 }
 
-/// The bodies of a signed message: what the one-pass packets say follows from the signatures.
+/// The bodies of a signed message. What the one-pass packets say follows from the signatures.
 fn message_bodies(packets: &[AnyPacket]) -> Result<Vec<Vec<u8>>, BodyError> {
     let is = |tag| move |packet: &&AnyPacket| packet.tag == tag;
     let one_pass = packets.iter().take_while(is(packet::ONE_PASS)).count();
@@ -424,9 +427,9 @@ fn literal_data(body: &[u8]) -> Result<&[u8], WireError> {
     Ok(reader.rest())
 }
 
-/// Bodies, one behind the other, for an OpenPGP client that reads one version only: those in which no key and no
-/// signature has another. Bodies about keys go alone, and clients merge them; where there are none, the signed messages
-/// about software or a group go, which gpg verifies one at a time.
+/// A sequence of bodies for an OpenPGP client that reads one version only: those in which no key and no signature has
+/// another. If there are bodies about keys, only these are given, and clients merge them; otherwise the signed messages
+/// about software or a group, which gpg verifies one at a time.
 #[must_use]
 pub fn openpgp_view(bodies: &[&[u8]], version: u8) -> Vec<u8> {
     let beginning_with = |tag: u8| {
@@ -437,7 +440,7 @@ pub fn openpgp_view(bodies: &[&[u8]], version: u8) -> Vec<u8> {
     if keys.is_empty() { beginning_with(packet::ONE_PASS) } else { keys }
 }
 
-/// The fingerprint of the key that a body is about or of; `None` for signed messages.
+/// The fingerprint of the key that a body is about or belongs to; `None` for signed messages.
 #[must_use]
 pub fn openpgp_key_of(body: &[u8]) -> Option<Fingerprint> {
     let packet = packet::next(&mut Reader::new(body)).ok().filter(|packet| packet.tag == packet::PUBLIC_KEY)?;
@@ -453,7 +456,7 @@ pub fn is_certificate(body: &[u8]) -> bool {
 }
 
 fn is_of_version(packets: &[packet::Packet<'_>], first: u8, version: u8) -> bool {
-    // One-pass signatures of version 3 stand before signatures of version 4 (RFC 9580, 5.4).
+    // One-pass signatures of version 3 precede signatures of version 4 (RFC 9580, 5.4).
     let one_pass = if version == 4 { 3 } else { version };
     let fits = |packet: &packet::Packet<'_>| match packet.tag {
         packet::USER_ID | packet::LITERAL => true,

@@ -14,7 +14,7 @@ use crate::statement::{Claims, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::Act;
 
-/// Why a statement is not what its signer has said.
+/// Why a statement is not one that its signer has made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// The signer's certificate does not let this key sign such things at that time.
@@ -36,7 +36,7 @@ pub enum VerifyError {
     },
 }
 
-/// What a statement says, verified or not. Shared by all who hold the statement.
+/// The content of a statement, verified or not, shared by all who hold the statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) id: StatementId,
@@ -48,29 +48,29 @@ pub(crate) struct Content {
     pub(crate) revokes: bool,
     /// All names that it gives: see [`Statement::names`].
     pub(crate) names: Vec<Name>,
-    /// The key of the thing that it is about, where that has one.
+    /// The key of the thing that it is about, if there is one.
     pub(crate) key: Option<PublicKey>,
 }
 
-/// A statement in canonical form, of which nobody has verified a signature.
+/// A statement in canonical form, none of whose signatures are verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unverified {
     pub(crate) content: Arc<Content>,
     pub(crate) purpose: Purpose,
     pub(crate) signed: SignedDigest,
-    /// The subject's key and its own signature, where the body has one.
+    /// The subject's key and own signature, if the body has one.
     pub(crate) own: Option<(PublicKey, SignedDigest)>,
 }
 
-/// A statement whose signature is good, by a key that was alive and entitled by its certificate when it was admitted.
-/// Only [`verify`], [`verify_batch`] and [`SignedHere::under`] make one.
+/// A statement with a good signature, by a key that was valid and entitled by its certificate when the statement was
+/// admitted. Only [`verify`], [`verify_batch`] and [`SignedHere::under`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub(crate) content: Arc<Content>,
     signer: Fingerprint,
 }
 
-/// The getters that both have.
+/// The getters that both types have.
 macro_rules! getters {
     ($($name:ident),+) => {$(
         impl $name {
@@ -80,7 +80,7 @@ macro_rules! getters {
                 self.content.id
             }
 
-            /// The key that signed: the primary key of a signer, or one of his signing keys.
+            /// The key that signed: a signer's primary key, or one of their signing subkeys.
             #[must_use]
             pub fn issuer(&self) -> Fingerprint {
                 self.content.issuer
@@ -104,7 +104,7 @@ macro_rules! getters {
                 &self.content.claims
             }
 
-            /// When its signer says that he made it, in whole seconds.
+            /// When its signer claims to have made it, in whole seconds.
             #[must_use]
             pub fn signed_at(&self) -> Timestamp {
                 self.content.signed_at
@@ -116,8 +116,8 @@ macro_rules! getters {
                 self.content.revokes
             }
 
-            /// All names that it gives: those among its claims, its User ID where that is a URN, and the digest of its
-            /// key as X.509 writes it. Only acts `identity` give names to the thing, and acts `issued` those of a
+            /// All names that it gives: those among its claims, its User ID if that is a URN, and the digest of its key
+            /// as X.509 writes it. Only acts `identity` give names to the thing; acts `issued` give those of a
             /// certificate.
             #[must_use]
             pub fn names(&self) -> &[Name] {
@@ -129,7 +129,7 @@ macro_rules! getters {
 
 getters!(Unverified, Statement);
 
-/// All names that a statement gives. Only an introduction has those of the User ID and the key, `spki`.
+/// All names that a statement gives. Only an introduction gives those of the User ID and the key, `spki`.
 pub(crate) fn names_of(subject: &Subject, claims: &Claims, spki: Option<[u8; 32]>) -> Vec<Name> {
     let mut names = Vec::with_capacity(claims.names.len() + 2);
     names.extend_from_slice(&claims.names);
@@ -146,13 +146,13 @@ pub(crate) fn names_of(subject: &Subject, claims: &Claims, spki: Option<[u8; 32]
 }
 
 impl Unverified {
-    /// What its issuer's key must be entitled to.
+    /// The purpose to which the issuer's key must be entitled.
     #[must_use]
     pub const fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// All that is checked without arithmetic: times, and the key.
+    /// Checks everything that needs no arithmetic: times, and the key.
     fn key<'a>(&self, certificate: &'a Certificate, at: Timestamp) -> Result<&'a PublicKey, VerifyError> {
         let latest = at.plus_millis(limits::CLOCK_SKEW_MILLIS);
         let own = self.own.iter().map(|(_, own)| own.created);
@@ -162,7 +162,7 @@ impl Unverified {
         Ok(certificate.key_for(&self.signed.issuer, self.purpose, at)?)
     }
 
-    /// The subject's own signature, where there is one.
+    /// Verifies the subject's own signature, if there is one.
     fn check_own(&self) -> Result<(), VerifyError> {
         let Some((subject, own)) = &self.own else { return Ok(()) };
         own.verify(subject).map_err(VerifyError::SelfSignature)
@@ -181,20 +181,21 @@ impl Statement {
     }
 }
 
-/// A statement that a [`Signer`](crate::openpgp::signer::Signer) of this process has just made: nobody else has had it in
-/// hand, so the arithmetic of its signature is not done again. Only [`Draft::sign_here`](super::Draft::sign_here) makes one.
+/// A statement that a [`Signer`](crate::openpgp::signer::Signer) of this process has just made. Nobody else has had it
+/// in hand, so the arithmetic of its signature is not repeated. Only [`Draft::sign_here`](super::Draft::sign_here)
+/// makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedHere(pub(super) Box<Unverified>);
 
 impl SignedHere {
-    /// What it says.
+    /// The statement, not verified yet.
     #[must_use]
     pub fn says(&self) -> &Unverified {
         &self.0
     }
 
-    /// The statement under its signer's certificate, as of `at`: judged as [`verify`] does, but for that arithmetic. The
-    /// subject's own signature came from elsewhere, and is verified.
+    /// The statement under its signer's certificate, as of `at`: judged as by [`verify`], except for that arithmetic.
+    /// The subject's own signature came from elsewhere and is verified.
     ///
     /// # Errors
     /// As [`verify`].
@@ -206,11 +207,11 @@ impl SignedHere {
     }
 }
 
-/// Verifies a statement under its signer's certificate, as of `at`: the time of its admission.
+/// Verifies a statement under its signer's certificate, as of `at`, the time of its admission.
 ///
 /// # Errors
-/// When the signature or the subject's own one is not good, claims a later time, or was made by a key that the
-/// certificate does not entitle at that time.
+/// When its signature or the subject's own is not good, one of them claims a later time, or it was made by a key that
+/// the certificate does not entitle at that time.
 pub fn verify(unverified: Unverified, certificate: &Certificate, at: Timestamp) -> Result<Statement, VerifyError> {
     let key = unverified.key(certificate, at)?;
     unverified.check_own()?;
@@ -218,9 +219,9 @@ pub fn verify(unverified: Unverified, certificate: &Certificate, at: Timestamp) 
     Ok(unverified.into_statement(certificate))
 }
 
-/// Verifies many statements at once, each as of its own time; gives the answers that [`verify`] gives.
+/// Verifies many statements at once, each as of its own time, with the same results as [`verify`].
 ///
-/// `seed` is 32 unpredictable bytes, for the coefficients of the batch.
+/// `seed` must be 32 unpredictable bytes; the coefficients of the batch are drawn from it.
 #[must_use]
 pub fn verify_batch(
     items: Vec<(Box<Unverified>, &Certificate, Timestamp)>,

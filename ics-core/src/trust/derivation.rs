@@ -1,5 +1,5 @@
-//! What an answer rests on, statement by statement: which rule of the calculus (docs/calculus.md) took each, and by what
-//! right. It is what [`crate::checker`] checks.
+//! What an answer rests on, statement by statement: which rule of the calculus (docs/calculus.md) applied to each, and
+//! by what entitlement. [`crate::checker`] checks it.
 
 use core::fmt::Write as _;
 
@@ -11,27 +11,27 @@ use crate::statement::StatementId;
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, DomainName, Effect, Role, StatusName};
 
-/// Which of two things is meant.
+/// Which of the two things is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// The thing that is to be used.
     Thing,
-    /// The one that it is to deal with.
+    /// The thing that it is to interact with.
     Peer,
 }
 
-/// The rule by which a statement counts, or does not: its name in docs/calculus.md.
+/// The rule by which a statement counts or does not: its name in docs/calculus.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// It counts: its signer has the role in which he speaks.
+    /// It counts: its signer has the role in which they speak.
     Entitled,
     /// It blocks until lifted: its signer had the role when it was admitted.
     Block,
     /// It entitles a signer.
     Grant,
-    /// It takes others back.
+    /// It takes other statements back.
     Withdrawal,
     /// An approval that is over, and counts as a former one.
     Formerly,
@@ -41,19 +41,19 @@ pub enum Rule {
     Compromised,
     /// The owners lifted it.
     Lifted,
-    /// The owners erased it, and nothing is left.
+    /// The owners erased it, and nothing of it has effect any more.
     Erased,
-    /// It has not begun.
+    /// It is not in force yet.
     NotYet,
-    /// It is over.
+    /// It has expired.
     Lapsed,
     /// It was taken back.
     Withdrawn,
-    /// Another statement took its place.
+    /// Another statement replaced it.
     Replaced,
     /// It is about a group, and its signer had no role over this member.
     NotCovering,
-    /// Its signer has lost the role in which he vouched.
+    /// Its signer has lost the role in which they vouched.
     RoleLost,
 }
 
@@ -81,7 +81,7 @@ impl Rule {
 }
 
 impl Rule {
-    /// How a statement that it takes counts, or why it does not, in words.
+    /// How a statement counts under this rule, or why it does not, in words.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl Rule {
         }
     }
 
-    /// Whether a statement that it takes has any effect.
+    /// Whether a statement under this rule has any effect.
     #[must_use]
     pub const fn has_effect(self) -> bool {
         matches!(self, Self::Entitled | Self::Block | Self::Grant | Self::Withdrawal | Self::Formerly)
@@ -114,7 +114,7 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Of which thing.
+    /// The thing that it is about.
     pub of: Party,
     /// The domain that has it.
     pub domain: DomainName,
@@ -122,20 +122,20 @@ pub struct Step {
     pub index: u64,
     /// The statement.
     pub statement: StatementId,
-    /// The group of which it was said, if not of the thing itself.
+    /// The group that the statement is about, if not the thing itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Digest>,
     /// Its signer.
     pub signer: Fingerprint,
-    /// The first User ID of his certificate.
+    /// The first User ID of the signer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The capacity in which he speaks.
+    /// The capacity in which the signer speaks.
     pub role: Role,
-    /// By what he has that role.
+    /// What gives the signer that role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entitled_by: Option<Entitlement>,
-    /// What the statement does.
+    /// The act of the statement.
     pub act: Act,
     /// The status that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,18 +146,18 @@ pub struct Step {
     /// The label that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Whether it is what the domain's owners left of a statement that they erased: its signer is one of them.
+    /// Whether it is the remnant of a statement that the domain's owners erased: its signer is one of them.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub erased: bool,
     /// When the domain's home admitted it.
     pub admitted_at: Timestamp,
-    /// From when on it holds.
+    /// From when on it is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Until when it holds, exclusively.
+    /// Until when it is in force, exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// The rule by which it counts, or does not.
+    /// The rule by which it counts or does not.
     pub rule: Rule,
     /// The statement that replaced it or took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,11 +222,11 @@ impl Step {
     }
 }
 
-/// What is said differently of one thing.
+/// A contradiction about one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conflict {
-    /// Of which thing.
+    /// The thing that it is about.
     pub of: Party,
     /// An attribute's word, or `status`.
     pub about: String,
@@ -234,7 +234,7 @@ pub struct Conflict {
     pub said: Vec<Saying>,
 }
 
-/// A value, and where it is said.
+/// A value, and where it is given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saying {
@@ -247,7 +247,7 @@ pub struct Saying {
 }
 
 impl Conflict {
-    /// What statuses are said to differ about.
+    /// The value of `about` for contradicting statuses.
     pub const STATUS: &str = "status";
 
     /// In words.

@@ -1,4 +1,4 @@
-//! What a relying party's rules may know of a thing: the evaluated view of the domains that count.
+//! What a relying party's rules may know about a thing: the evaluated view of the domains that count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::vocabulary::{Attribute, Effect};
 pub struct Facts {
     /// What kind of thing it is.
     pub kind: Kind,
-    /// On what all who vouch agree, if the role counts of one of them.
+    /// The attributes on which all who vouch agree, if the role of at least one of them counts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<Attribute, String>,
     /// The most restrictive effect of the statuses that count.
@@ -21,17 +21,16 @@ pub struct Facts {
     /// The status with that effect, if any counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// The roles in which entitled signers vouch for its identity, where the trust policy counts the role.
+    /// The roles in which entitled signers vouch for its identity, if the trust policy counts the role.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub vouching_roles: BTreeSet<String>,
-    /// The roles in which entitled signers approve of it, likewise.
+    /// The roles in which entitled signers approve it, likewise.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub approving_roles: BTreeSet<String>,
-    /// The roles in which signers approved of it for a time that is over, and have not taken that back. They were entitled
-    /// to it then.
+    /// The roles in which signers formerly approved it, for a time that is over, without having taken that back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub formerly_approving_roles: BTreeSet<String>,
-    /// The trust labels that stand, and were given in a role in which the trust policy takes labels.
+    /// The trust labels that stand and were given in a role in which the trust policy accepts labels.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
     /// Whether the statuses that stand differ in effect.

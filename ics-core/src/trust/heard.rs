@@ -1,4 +1,4 @@
-//! What the domains that count say of one thing, put together.
+//! What the domains that count say about one thing, combined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::record::{By, Given, GivenStatus, Listed, Record, Standing};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect};
 
-/// What the domains that count say of a thing.
+/// What the domains that count say about a thing.
 pub(super) struct Heard<'a> {
     of: Party,
     looked: &'a Looked,
@@ -21,7 +21,7 @@ pub(super) struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    /// Of the thing, and of its peer if there is one.
+    /// For the thing, and for its peer if there is one.
     pub(super) fn both(question: &'a Question, policy: &'a TrustPolicy) -> Vec<Self> {
         let peer = question.peer.iter().map(|peer| Self::new(Party::Peer, peer, policy));
         core::iter::once(Self::new(Party::Thing, &question.thing, policy)).chain(peer).collect()
@@ -38,8 +38,9 @@ impl<'a> Heard<'a> {
         self.counting.iter().filter_map(|testimony| testimony.record.as_ref())
     }
 
-    /// The kinds that domains say it is where somebody vouches for it; if nobody does whose role counts, those that
-    /// they say at all: whoever else vouches contradicts, and does not decide what it is.
+    /// The kinds that domains state where somebody vouches for the thing in a role that counts; if nobody does, all
+    /// kinds that they state. A vouching signer whose role does not count contradicts, but does not decide what the
+    /// thing is.
     fn kinds(&self) -> BTreeSet<Kind> {
         let counts = |record: &Record| record.vouched.iter().any(|by| self.policy.counts(&by.role, &record.domain));
         let is_vouched = self.records().any(counts);
@@ -47,7 +48,7 @@ impl<'a> Heard<'a> {
         saying.map(|record| record.identity.kind).collect()
     }
 
-    /// Those that stand, whoever has given them.
+    /// The statuses that stand, whoever has given them.
     fn statuses(&self) -> impl Iterator<Item = (&'a DomainName, &'a GivenStatus)> {
         self.records().flat_map(|record| {
             let status = record.status.iter();
@@ -56,8 +57,8 @@ impl<'a> Heard<'a> {
         })
     }
 
-    /// The most restrictive that counts, and what it does; among equals that of the first domain, which stands first
-    /// there. What blocks counts whoever says it; all else where the role counts in which it is said.
+    /// The most restrictive status that counts, and its effect; among equals, the first in the log of the first domain.
+    /// What blocks counts whoever says it; everything else only if the role in which it is said counts.
     pub(super) fn status(&self) -> Option<(&'a DomainName, &'a Listed, Effect)> {
         let policy = self.policy;
         let counting = self.records().flat_map(move |record| {
@@ -94,7 +95,7 @@ impl<'a> Heard<'a> {
         })
     }
 
-    /// What is said of each attribute, and whether the role counts in which it is said.
+    /// The values given for each attribute, and whether the role in which each is given counts.
     fn values(&self) -> BTreeMap<Attribute, Vec<(&'a str, bool)>> {
         let mut values: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for record in self.records() {
@@ -107,7 +108,7 @@ impl<'a> Heard<'a> {
         values
     }
 
-    /// The attributes on which all agree, if the role counts of one of them.
+    /// The attributes on which all agree, if at least one of their signers' roles counts.
     fn attributes(&self) -> BTreeMap<Attribute, String> {
         let agreed = |(attribute, said): (Attribute, Vec<(&str, bool)>)| {
             let (first, _) = *said.first()?;
@@ -117,7 +118,7 @@ impl<'a> Heard<'a> {
         self.values().into_iter().filter_map(agreed).collect()
     }
 
-    /// What is said differently: values of one attribute, and statuses.
+    /// Contradictions: between values of one attribute, and between statuses.
     pub(super) fn conflicts(&self) -> Vec<Conflict> {
         let mut said: BTreeMap<&str, Vec<Saying>> = BTreeMap::new();
         let saying = |domain: &DomainName, by: &By, value: &str| Saying {
@@ -139,7 +140,7 @@ impl<'a> Heard<'a> {
         differ.map(|(about, said)| Conflict { of: self.of, about: about.to_owned(), said }).collect()
     }
 
-    /// How reasons speak of it.
+    /// How reasons refer to it.
     pub(super) fn name(&self) -> String {
         let asked = excerpt(&self.looked.asked);
         match self.of {
@@ -169,8 +170,8 @@ impl Heard<'_> {
         self.kinds().is_empty()
     }
 
-    /// What keeps the domains from telling. That none of them knows the thing is said only of domains that were heard, all
-    /// of them and lately: whoever takes what is unknown for harmless must not be told so because somebody was not asked.
+    /// What is missing for a decision. That no domain knows the thing is only said if all domains were heard, and
+    /// recently: somebody who takes an unknown thing for harmless must not be told so because a domain was not asked.
     pub(super) fn missing(&self, policy: &TrustPolicy, now: Timestamp) -> Vec<(Reason, String)> {
         let mut missing = Vec::new();
         if self.looked.candidates > 1 {
@@ -202,7 +203,7 @@ impl Heard<'_> {
     }
 }
 
-/// What a thing has, for somebody who wonders which rule it does not fit.
+/// What a thing has, to show somebody which rule it fails.
 pub(super) fn lacks(heard: &Heard<'_>, facts: &Facts) -> String {
     let list = |words: &BTreeSet<String>, none: &str, some: &str| match words.is_empty() {
         true => none.to_owned(),

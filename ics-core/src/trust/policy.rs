@@ -18,26 +18,27 @@ use crate::vocabulary::{Attribute, DomainName, Role};
 
 /// The schema that trust rules are validated against.
 static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/trust.cedarschema")));
-/// The rules that no trust policy goes without.
+/// The rules that are part of every trust policy.
 const ALWAYS: &str = include_str!("templates/always.cedar");
 
-/// A trust policy as its JSON says it.
+/// A trust policy as its JSON states it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustDocument {
     /// The domains that count, pinned. Others are not heard.
     pub domains: Vec<Origin>,
-    /// Of which of these domains a role counts; one that is not named here counts of all. Whoever writes a domain's
-    /// descriptor gives himself every role there, so only this keeps a maker from certifying his own things. Who
-    /// vouches and approves, labels, attributes, and statuses that do not block are heard so; what blocks counts
-    /// whoever says it.
+    /// The domains in which a role counts; a role that is not listed counts in all. Whoever writes a domain's
+    /// descriptor can give themselves every role there, so only this keeps a maker from certifying their own things. It
+    /// applies to vouching, approvals, labels, attributes, and statuses that do not block; what blocks counts whoever
+    /// says it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<Role, BTreeSet<DomainName>>,
-    /// The roles in which a label counts, of the domains of which the role counts. In any role that he has, a maker could
-    /// give his own things the label that the rules demand. Rules that forbid a label see only these labels, too.
+    /// The roles in which a label counts, in the domains in which the role counts. If it counted in any role, a maker
+    /// could give their own things the label that the rules demand. Rules that forbid a label see only these labels,
+    /// too.
     #[serde(default = "TrustDocument::certification_bodies", skip_serializing_if = "is_usual")]
     pub labelling_roles: BTreeSet<Role>,
-    /// How old an answer may be; a domain's own bound holds beside it, and the shorter one wins.
+    /// How old an answer may be; a domain's own bound applies as well, and the shorter one wins.
     pub freshness: Freshness,
     /// Trust rules: Cedar policies, each with an `@id`.
     pub rules: String,
@@ -49,10 +50,10 @@ pub struct TrustPolicy {
     document: TrustDocument,
     rules: Rules,
     types: Types,
-    /// The attributes that a rule may look at: what no rule names makes no difference.
+    /// The attributes that a rule may look at: one that no rule names makes no difference.
     named: BTreeSet<Attribute>,
     /// Decisions by what they depend on. A fleet asks few different questions: its devices differ in name and number,
-    /// at which rules seldom look, and evaluating Cedar takes longer than everything else in a verdict.
+    /// which rules seldom look at, and evaluating Cedar takes longer than everything else in a verdict.
     decided: Memo<TrustRequest>,
 }
 
@@ -60,12 +61,12 @@ pub struct TrustPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustRequest {
-    /// What for: `connect`, `install`, `operate` or any other word.
+    /// The use: `connect`, `install`, `operate` or any other word.
     #[serde(rename = "use")]
     pub usage: String,
     /// The thing that is to be used.
     pub thing: Facts,
-    /// The thing that it is to deal with.
+    /// The thing that it is to interact with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Facts>,
 }
@@ -82,12 +83,12 @@ pub enum TrustError {
     /// A field breaks a rule.
     #[error("trust policy {0}")]
     Field(#[from] FieldError),
-    /// The rules.
+    /// The rules are refused.
     #[error("trust policy field `rules`: {0}")]
     Rules(#[from] PolicyError),
 }
 
-/// The uses that every trust policy and its rules know by these words: each is an action of its own in the schema.
+/// The uses that every trust policy knows by these words: each is an action of its own in the schema.
 pub const USES: [&str; 3] = ["connect", "install", "operate"];
 
 /// The names of the schema's entity types, read once.
@@ -104,7 +105,7 @@ impl TrustPolicy {
     /// Reads a trust policy.
     ///
     /// # Errors
-    /// When it is over its size, not formed, no domain counts, or its rules do not fit the schema.
+    /// When it is too long or malformed, no domain counts, or its rules do not fit the schema.
     pub fn parse(json: &[u8]) -> Result<Self, TrustError> {
         if json.len() > limits::DESCRIPTOR_BYTES {
             return Err(TrustError::TooLong(json.len()));
@@ -135,13 +136,13 @@ impl TrustPolicy {
         &self.document.domains
     }
 
-    /// Whether what is said in a role counts of a domain.
+    /// Whether what is said in a role counts in a domain.
     #[must_use]
     pub fn counts(&self, role: &Role, domain: &DomainName) -> bool {
         self.document.roles.get(role).is_none_or(|domains| domains.contains(domain))
     }
 
-    /// Whether a label counts that is given in a role of a domain.
+    /// Whether a label that is given in a role counts in a domain.
     #[must_use]
     pub fn counts_label(&self, role: &Role, domain: &DomainName) -> bool {
         self.document.labelling_roles.contains(role) && self.counts(role, domain)
@@ -153,13 +154,13 @@ impl TrustPolicy {
         &self.document.freshness
     }
 
-    /// How many seconds news may be old for a use: by this policy and by the domain that it comes from.
+    /// How many seconds old news may be for a use, by this policy and by the domain that it comes from.
     #[must_use]
     pub fn fresh_for(&self, domain: &Freshness, usage: &str) -> u64 {
         self.freshness().seconds(usage).min(domain.seconds(usage))
     }
 
-    /// Whether it knows a use: by an action of its own, a bound or the text of a rule. Any other may be mistyped.
+    /// Whether it knows a use: by an action of its own, a bound or the text of a rule. Any other use may be mistyped.
     #[must_use]
     pub fn names_use(&self, usage: &str) -> bool {
         let rules = &self.document.rules;
@@ -174,15 +175,17 @@ impl TrustPolicy {
         self.rules.permit_anything()
     }
 
-    /// What it was compiled from.
+    /// The document that it was compiled from.
     #[must_use]
     pub const fn document(&self) -> &TrustDocument {
         &self.document
     }
 
-    /// Decides whether a thing may be used so. The same request gives the same decision, reasons and all.
+    /// Decides whether a thing may be used in this way. The same request gives the same decision, including its
+    /// reasons.
     ///
-    /// A thing whose status blocks is refused for every use, and so is one whose peer's does; no rule permits that.
+    /// A thing that a status blocks is refused for every use, and so is one whose peer is blocked; no rule can permit
+    /// it.
     #[must_use]
     pub fn decide(&self, request: &TrustRequest) -> Decision {
         let mut request = request.clone();
@@ -200,7 +203,7 @@ impl TrustPolicy {
     }
 }
 
-/// A role counts of domains that count.
+/// Checks that roles are limited to domains that count.
 fn check_roles(document: &TrustDocument) -> Result<(), FieldError> {
     for (role, domains) in &document.roles {
         let field = format!("roles.{role}");
@@ -213,19 +216,19 @@ fn check_roles(document: &TrustDocument) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// Whether a policy need not say in which roles labels count.
+/// Whether these roles are the default, so that a policy need not state them.
 fn is_usual(labelling_roles: &BTreeSet<Role>) -> bool {
     *labelling_roles == TrustDocument::certification_bodies()
 }
 
 impl TrustDocument {
-    /// The roles in which labels count where a policy names none: `certification-body`.
+    /// The roles in which labels count if a policy names none: `certification-body`.
     #[must_use]
     pub fn certification_bodies() -> BTreeSet<Role> {
         [Role::certification_body()].into()
     }
 
-    /// SHA-256 of its JSON: two policies with one digest decide alike.
+    /// SHA-256 of its JSON: two policies with the same digest decide alike.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into()
@@ -278,16 +281,17 @@ impl Types {
     }
 }
 
-/// Rules to begin with; several may be joined.
+/// Rules to start from; several may be joined.
 pub mod templates {
-    /// The manufacturer must vouch for a thing, and the integrator approve of it and put it into use.
+    /// The manufacturer must vouch for a thing, and the integrator must approve it and put it into use.
     pub const VOUCHED: &str = include_str!("templates/vouched.cedar");
     /// Somebody entitled must vouch for a thing, and it must have been put into use.
     pub const ANYTHING_VOUCHED: &str = include_str!("templates/anything-vouched.cedar");
-    /// The developer must have released a piece of software, and the integrator approve of it.
+    /// The developer must have released a piece of software, and the integrator must approve it.
     pub const SOFTWARE: &str = include_str!("templates/software.cedar");
 
-    /// Going back to released software is for approved versions, and for those that the integrator approved formerly.
+    /// Going back to released software is allowed for approved versions, and for those that the integrator formerly
+    /// approved.
     pub const ROLLBACK: &str = include_str!("templates/rollback.cedar");
 
     /// A thing must have this label of a certification body; `None` if the label cannot stand in a rule.

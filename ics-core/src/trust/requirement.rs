@@ -1,8 +1,8 @@
-//! Trust rules out of parts, for those who do not want to write Cedar.
+//! Trust rules made from parts, for those who do not want to write Cedar.
 //!
 //! A trust policy permits something, by the ready-made rules of [`super::templates`] or others, and demands what must
-//! hold besides. Each demand is a rule of its own that forbids where it is not met, so that a refusal names it. It is
-//! demanded of all that is permitted: of software as of what has a key, and of both ends of a connection.
+//! hold besides. Each demand is a separate rule that forbids if it is not met, so that a refusal names it. It applies
+//! to everything that is permitted: to software as well as to things with a key, and to both ends of a connection.
 
 use core::fmt;
 use core::str::FromStr;
@@ -12,9 +12,10 @@ use crate::identity::{Kind, excerpt};
 use crate::statement;
 use crate::vocabulary::{Role, StatusName};
 
-/// Roles among which a quorum is counted: every choice of them is written out.
+/// The largest number of roles for a quorum: every choice among them is written out.
 const QUORUM_ROLES: usize = 5;
-/// Characters of a label in the id of its rule, which has 64 at most, with `peer-labelled-` before and a number behind it.
+/// Characters of a label in the id of its rule. The id has 64 at most, including the prefix `peer-labelled-` and a
+/// number at the end.
 const SLUG_CHARS: usize = 40;
 
 /// What must hold for a thing to be used.
@@ -22,17 +23,18 @@ const SLUG_CHARS: usize = 40;
 pub enum Requirement {
     /// Somebody vouches for it in this role.
     Vouched(Role),
-    /// Somebody approves of it in this role.
+    /// Somebody approves it in this role.
     Approved(Role),
-    /// The same, but that for going back to it (`rollback`) an approval for a time that is over is enough.
+    /// The same, but for going back to it (`rollback`) an approval that has expired is enough.
     ApprovedOnce(Role),
-    /// It has this label, given in a role in which the trust policy takes labels.
+    /// It has this label, given in a role in which the trust policy accepts labels.
     Labelled(Label),
-    /// Somebody vouches for it in so many of these roles.
+    /// Somebody vouches for it in as many of these roles as the quorum demands.
     Quorum(Quorum),
-    /// Its status is one of these. Where none of these is one of software, this needs one that permits its use.
+    /// Its status is one of these. If none of them applies to software, software instead needs a status that permits
+    /// its use.
     Status(BTreeSet<StatusName>),
-    /// No two statuses of different effect stand side by side.
+    /// No two statuses of different effect stand at the same time.
     Agreed,
     /// Connections are only made between these.
     Pairs(Vec<Pair>),
@@ -42,7 +44,7 @@ pub enum Requirement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label(String);
 
-/// So many of these roles, written `2:manufacturer,integrator,owner`.
+/// A number of these roles, written `2:manufacturer,integrator,owner`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quorum {
     count: usize,
@@ -114,7 +116,7 @@ impl FromStr for Pair {
     }
 }
 
-/// The rules of all of these in Cedar, each with an id of its own.
+/// The rules for all of these in Cedar, each with its own id.
 #[must_use]
 pub fn rules(requirements: &[Requirement]) -> String {
     let (mut taken, mut rules) = (BTreeSet::new(), Vec::new());
@@ -126,7 +128,7 @@ pub fn rules(requirements: &[Requirement]) -> String {
     rules.join("\n")
 }
 
-/// The id, with a number behind it where another rule has it already.
+/// The id, with a number at the end if another rule already has it.
 fn unused(taken: &BTreeSet<String>, id: String) -> String {
     if !taken.contains(&id) {
         return id;
@@ -186,7 +188,8 @@ fn approved(thing: &str, role: &Role) -> String {
     format!("{thing}.approving_roles.contains(\"{role}\")")
 }
 
-/// Software is never `in-use`: where only such statuses are named, it is held to what the ready-made permissions say.
+/// The condition on the status. Software is never `in-use`: if only such statuses are named, it must meet what the
+/// ready-made permissions say.
 fn status(thing: &str, names: &BTreeSet<StatusName>) -> String {
     let is_of_none = |name: &StatusName| {
         name.builtin_effect(Kind::Software).is_none() && name.builtin_effect(Kind::Device).is_some()
@@ -198,12 +201,12 @@ fn status(thing: &str, names: &BTreeSet<StatusName>) -> String {
 }
 
 impl Label {
-    /// A string of Cedar, which escapes as Rust does.
+    /// The label as a string of Cedar, which escapes as Rust does.
     fn quoted(&self) -> String {
         format!("\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))
     }
 
-    /// What of it can stand in the id of a rule; others may have the same.
+    /// The label as far as it can be used in the id of a rule; other labels may have the same slug.
     fn slug(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         self.0.chars().map(plain).take(SLUG_CHARS).collect()
@@ -211,7 +214,7 @@ impl Label {
 }
 
 impl Quorum {
-    /// Any choice of that many roles, all of which vouch.
+    /// The condition that every role of some choice of that many roles vouches.
     fn condition(&self, thing: &str) -> String {
         let choices = (0_u32..1 << self.roles.len()).filter(|choice| choice.count_ones() as usize == self.count);
         let all_of = |choice: u32| {

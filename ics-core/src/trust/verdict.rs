@@ -1,11 +1,12 @@
-//! The relying party's answer: may this thing be used so, now? With everything that it rests on.
+//! The relying party's answer: whether this thing may be used in this way now, with everything that the answer rests
+//! on.
 //!
-//! Most of it does not hang on the age of what was heard: [`settle`] finds that, once for as long as the records are the
-//! same, and [`Settled::at`] holds it against the time.
+//! Most of it does not depend on the age of what was heard: [`settle`] finds that part, once for as long as the records
+//! stay the same, and [`Settled::at`] compares it with the time.
 //!
 //! - A blocking status in any domain that counts denies, however old the news of it: it stands until lifted.
-//! - Otherwise every domain that counts must have been heard of lately enough, one of them must know the thing, and
-//!   they must agree on what it is; else the answer is `unknown`, never `allow`.
+//! - Otherwise every domain that counts must have been heard recently enough, one of them must know the thing, and they
+//!   must agree on what it is; else the answer is `unknown`, never `allow`.
 //! - Then the rules of the trust policy decide, and what no rule permits is denied.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use crate::record::Record;
 use crate::time::Timestamp;
 use crate::vocabulary::DomainName;
 
-/// What one domain says of a thing, and how complete and how fresh that is.
+/// What one domain says about a thing, and how complete and how fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Testimony {
     /// Which domain.
@@ -33,16 +34,16 @@ pub struct Testimony {
     pub size: u64,
     /// The root of that checkpoint.
     pub root: Hash,
-    /// The version of its descriptor that rules there.
+    /// The version of its descriptor in force.
     pub descriptor: u64,
     /// The time that a cosignature of that checkpoint, or of a later one of the same size, proves.
     pub as_of: Timestamp,
-    /// The bounds in its descriptor.
+    /// The freshness bounds in its descriptor.
     pub freshness: Freshness,
     /// Its record; absent if it does not know the thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,
-    /// Whether this copy of the domain holds something about the thing and is no longer shown the rest.
+    /// Whether this copy of the domain holds something about the thing but is no longer shown the rest.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub withheld: bool,
 }
@@ -52,7 +53,7 @@ pub struct Testimony {
 pub struct Looked {
     /// What was asked for: an id or a name, as it was asked.
     pub asked: String,
-    /// How many identities the name fits. With more than one, nobody knows which is meant.
+    /// How many identities the name fits. With more than one, it is not known which is meant.
     pub candidates: usize,
     /// What the domains say of it.
     pub testimonies: Vec<Testimony>,
@@ -61,25 +62,25 @@ pub struct Looked {
 /// What is to be decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// What for: `connect`, `install`, `operate` or any other word.
+    /// The use: `connect`, `install`, `operate` or any other word.
     #[serde(rename = "use")]
     pub usage: String,
     /// The thing that is to be used.
     pub thing: Looked,
-    /// The thing that it is to deal with.
+    /// The thing that it is to interact with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Looked>,
 }
 
-/// The answer in a word.
+/// The answer in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It may be used so.
+    /// It may be used in this way.
     Allow,
     /// It may not.
     Deny,
-    /// Nobody can tell; not to be taken for a yes.
+    /// It cannot be decided; must never be treated as permission.
     Unknown,
 }
 
@@ -95,13 +96,13 @@ impl Outcome {
     }
 }
 
-/// Why an answer is what it is, in one word for programs.
+/// Why an answer is what it is, as one word for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// A rule of the trust policy permits it.
     Permitted,
-    /// A status blocks one of the two.
+    /// A status blocks one of the two things.
     Blocked,
     /// A rule of the trust policy forbids it.
     Forbidden,
@@ -111,23 +112,23 @@ pub enum Reason {
     RulesFailed,
     /// A name fits several identities.
     Ambiguous,
-    /// No domain that counts knows it, and all were heard lately.
+    /// No domain that counts knows it, and all were heard recently.
     UnknownIdentity,
     /// The domains differ on what kind of thing it is.
     KindsDiffer,
-    /// A domain counts of which nothing was heard.
+    /// Nothing was heard of a domain that counts.
     NotHeard,
-    /// A domain that counts no longer shows this node what it says of it.
+    /// A domain that counts no longer shows this node what it says of the thing.
     Withheld,
-    /// A record was judged before something began or ended.
+    /// A record was judged at a time before something began or ended.
     Outdated,
-    /// The clock is behind what a domain has confirmed: nobody can tell how old the news is.
+    /// The clock is behind what a domain has confirmed, so the age of the news is unknown.
     ClockBehind,
     /// The last news of a domain is too old for this use.
     Stale,
-    /// There is no trust policy to decide by.
+    /// There is no trust policy by which to decide.
     NoPolicy,
-    /// What the answer would rest on could not be read.
+    /// The basis of the answer could not be read.
     Unreadable,
 }
 
@@ -179,27 +180,27 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Why, in one word.
     pub reason: Reason,
-    /// What for.
+    /// The use that was asked about.
     #[serde(rename = "use")]
     pub usage: String,
     /// When it was given.
     pub at: Timestamp,
-    /// Until when it holds, if nothing more is heard; absent where nothing can be relied on.
+    /// Until when it holds, if nothing more is heard; absent if nothing can be relied on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// Why, in words.
     pub reasons: Vec<String>,
     /// The rules of the trust policy that decided, by their ids.
     pub rules: Vec<String>,
-    /// What the domains that count come to, of the thing; absent if they do not know it.
+    /// What the domains that count say of the thing, taken together; absent if they do not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thing: Option<Facts>,
-    /// The same of its peer.
+    /// The same for its peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Facts>,
-    /// All statements about the two, with what became of each.
+    /// All statements about the two things, with what became of each.
     pub derivation: Vec<Step>,
-    /// What is said differently.
+    /// Contradictions between statements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
     /// Domains that do not count, because the trust policy does not name them.
@@ -209,7 +210,7 @@ pub struct Verdict {
     pub as_of: Vec<AsOf>,
 }
 
-/// Answers a question by a trust policy: a pure function of what was heard, the policy and the time.
+/// Answers a question under a trust policy: a pure function of what was heard, the policy and the time.
 #[must_use]
 pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Verdict {
     let both = Heard::both(question, policy);
@@ -235,7 +236,7 @@ pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Ver
 }
 
 impl Verdict {
-    /// That nobody can tell, where nothing could be asked or heard.
+    /// The answer `unknown`, where nothing could be asked or heard.
     #[must_use]
     pub const fn unknown(usage: String, reason: Reason, reasons: Vec<String>, at: Timestamp) -> Self {
         Self {
@@ -269,7 +270,7 @@ pub struct Answer {
     pub rules: Vec<String>,
 }
 
-/// What is to be answered as long as the records stay the same and what was heard is recent enough.
+/// The answer for as long as the records stay the same and what was heard is recent enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     answer: Answer,
@@ -277,14 +278,14 @@ pub struct Settled {
     pub changes_at: Option<Timestamp>,
 }
 
-/// The same in two words: what a cache keeps of it.
+/// The same as outcome and reason alone: what a cache keeps of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruling {
     outcome: Outcome,
     reason: Reason,
 }
 
-/// Finds what does not hang on the age of what was heard. The records must be those of `now`.
+/// Finds what does not depend on the age of what was heard. The records must be those of `now`.
 #[must_use]
 pub fn settle(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Settled {
     settle_heard(&Heard::both(question, policy), question, policy, now)
@@ -299,13 +300,13 @@ fn settle_heard(both: &[Heard<'_>], question: &Question, policy: &TrustPolicy, n
 }
 
 impl Settled {
-    /// In two words.
+    /// Its outcome and reason alone.
     #[must_use]
     pub const fn ruling(&self) -> Ruling {
         Ruling { outcome: self.answer.outcome, reason: self.answer.reason }
     }
 
-    /// The answer at a time, from domains of which was heard so lately.
+    /// The answer at a time, given how recently each domain was heard.
     #[must_use]
     pub fn at(&self, as_of: &[AsOf], now: Timestamp) -> Answer {
         let (outcome, reason) = self.ruling().at(as_of.iter().map(|it| (it.as_of, it.fresh_until)), now);
@@ -322,10 +323,11 @@ impl Settled {
 }
 
 impl Ruling {
-    /// The answer at a time, from the times that each domain last confirmed, and until when that is recent enough.
+    /// The answer at a time. For each domain, `as_of` gives when it last confirmed, and until when that is recent
+    /// enough.
     ///
-    /// What blocks, blocks however old the news; nothing else is certain once it is too old, not even that nobody knows the
-    /// thing. Of several reasons for doubt the one that news would not mend comes first.
+    /// A block holds however old the news; nothing else is certain once the news is too old, not even that nobody knows
+    /// the thing. Of several reasons for doubt, one that fresher news would not resolve comes first.
     #[must_use]
     pub fn at(self, as_of: impl Iterator<Item = (Timestamp, Timestamp)>, now: Timestamp) -> (Outcome, Reason) {
         let was_heard = self.outcome != Outcome::Unknown || self.reason == Reason::UnknownIdentity;
@@ -337,7 +339,7 @@ impl Ruling {
     }
 }
 
-/// Why news of that time cannot be relied on now.
+/// Why news of that time cannot be relied on now; `None` if it can.
 fn doubt(as_of: Timestamp, fresh_until: Timestamp, now: Timestamp) -> Option<Reason> {
     if as_of > now.plus_millis(limits::CLOCK_SKEW_MILLIS) {
         Some(Reason::ClockBehind)
@@ -362,7 +364,7 @@ fn in_words(it: &AsOf, reason: Reason, now: Timestamp) -> String {
 }
 
 impl Answer {
-    /// Denied, if anything blocks.
+    /// Denies, if anything blocks.
     fn blocked(both: &[Heard<'_>]) -> Option<Self> {
         let blocking = both.iter().filter_map(|heard| {
             let (domain, given, effect) = heard.status().filter(|(_, _, effect)| effect.blocks())?;
@@ -380,7 +382,7 @@ impl Answer {
         (!denied.reasons.is_empty()).then_some(denied)
     }
 
-    /// Unknown, if something is missing without which nobody can tell, however fresh.
+    /// Answers `unknown`, if something is missing without which no decision is possible, however fresh the news.
     fn missing(both: &[Heard<'_>], policy: &TrustPolicy, now: Timestamp) -> Option<Self> {
         let missing: BTreeSet<(Reason, String)> = both.iter().flat_map(|heard| heard.missing(policy, now)).collect();
         let reason = missing.first()?.0;
@@ -420,7 +422,7 @@ impl Answer {
     }
 }
 
-/// One line per domain: the older copy, where the two things were looked up in different ones.
+/// One line per domain; if the two things were looked up in different copies of it, the older one.
 fn as_of(both: &[Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) -> Vec<AsOf> {
     let mut by_domain: BTreeMap<&Origin, AsOf> = BTreeMap::new();
     for testimony in both.iter().flat_map(|heard| &heard.counting) {
@@ -441,13 +443,13 @@ fn as_of(both: &[Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) 
     by_domain.into_values().collect()
 }
 
-/// Until when news of a time is recent enough: what is said to be of later than now, by another clock, is of now.
+/// Until when news of a time is recent enough. News that another clock dates later than now counts as from now.
 #[must_use]
 pub fn fresh_until(as_of: Timestamp, seconds: u64, now: Timestamp) -> Timestamp {
     as_of.min(now).plus_millis(seconds.saturating_mul(1000))
 }
 
-/// Until the first copy is too old, or the first statement begins or ends.
+/// Until the first copy becomes too old, or the first statement begins or ends.
 fn holds_until(changes_at: Option<Timestamp>, as_of: &[AsOf]) -> Option<Timestamp> {
     as_of.iter().map(|it| it.fresh_until).chain(changes_at).min()
 }

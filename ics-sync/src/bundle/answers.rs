@@ -1,4 +1,4 @@
-//! What a bundle answers to the questions of a mirror.
+//! How a bundle answers the questions of a mirror.
 
 use std::io::{Read, Seek};
 
@@ -13,7 +13,7 @@ impl<R: Read + Seek> Bundle<R> {
     /// What a section answers to a node that wants something of its domain.
     ///
     /// # Errors
-    /// When the file cannot be read any more, or has changed.
+    /// When the file can no longer be read, or has changed.
     pub fn answer(&mut self, section: usize, wanted: &Wanted) -> Result<Carried, BundleError> {
         let missing = |why: &str| Ok(Carried::Missing(why.to_owned()));
         let Some(found) = self.sections().get(section) else { return missing("the bundle has nothing of the domain") };
@@ -73,7 +73,7 @@ impl<R: Read + Seek> Bundle<R> {
         Ok(Carried::Page(page))
     }
 
-    /// Entries that were hidden from the reader when he got them, as far as the bundle shows them now.
+    /// Entries that were hidden from the reader on receipt, as far as the bundle shows them now.
     fn again(&mut self, section: usize, again: &Again) -> Result<Carried, BundleError> {
         let why = "what this node may read has changed, and the bundle has news only: ask for a whole one, made without `--since`";
         let missing = || Ok(Carried::Missing(why.to_owned()));
@@ -115,7 +115,7 @@ impl<R: Read + Seek> Bundle<R> {
         Ok(found.map(|(_, entry)| entry.clone()))
     }
 
-    /// Indices of the earlier entries that a bundle of news has: all that its pages rest upon.
+    /// Indices of the earlier entries in a bundle of news: all on which its pages rest.
     fn all_earlier(&mut self, section: usize) -> Result<Vec<u64>, BundleError> {
         let spans = self.sections().get(section).map(|section| section.earlier.clone()).unwrap_or_default();
         let mut indices = Vec::new();
@@ -130,7 +130,7 @@ impl<R: Read + Seek> Bundle<R> {
 }
 
 impl Section {
-    /// The part that has the entry of an index, and whether it is a page.
+    /// The part with the entry at an index, and whether it is a page.
     fn span(&self, index: u64) -> Option<(Span, bool)> {
         let within = |spans: &[Span]| {
             let behind = spans.partition_point(|span| span.end <= index);
@@ -140,8 +140,8 @@ impl Section {
     }
 }
 
-/// A page without the entries before an index, for somebody who has them. Where he may not read everything, what the rest
-/// of the page shows may rest on what stood before it there.
+/// A page without the entries before an index, for a reader who has them. For one who may read only a part, what the
+/// rest of the page shows may rest on the entries removed.
 fn cut(mut page: Page, from: u64) -> Page {
     let skipped = usize::try_from(from.saturating_sub(page.from)).unwrap_or(usize::MAX).min(page.entries.len());
     let before: Vec<Entry> = page.entries.drain(..skipped).collect();

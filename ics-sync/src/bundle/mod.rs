@@ -1,4 +1,4 @@
-//! Domains that travel by hand, on a stick say: what a peer would answer, in one file.
+//! Domains that are carried by hand, for instance on a USB stick: a peer's answers in one file.
 //!
 //! ```text
 //! bundle  "ICSB" 1 part*
@@ -12,15 +12,15 @@
 //! | 3 | JSON, [`Cursor`] | how far its maker's copy is |
 //! | 4 | JSON, [`Descriptors`](crate::wire::Descriptors) | from version 1 on |
 //! | 5 | a signed note | the checkpoint to which the pages lead |
-//! | 6, 7 | a packed page ([`crate::packed`]), bare or compressed | one behind the other, from the reader's cursor on |
-//! | 8 | JSON, [`Earlier`] | entries before the pages upon which they rest, for a reader who may not read everything |
+//! | 6, 7 | a packed page ([`crate::packed`]), bare or compressed | in sequence, from the reader's cursor on |
+//! | 8 | JSON, [`Earlier`] | entries before the pages on which they rest, for a reader who may not read everything |
 //! | 9 | JSON, [`Submission`](crate::wire::Submission) | what is submitted to the domain |
-//! | 10 | JSON, [`Refusals`](crate::wire::Refusals) | what its reader had submitted to the domain, and was refused |
+//! | 10 | JSON, [`Refusals`](crate::wire::Refusals) | the reader's submissions to the domain that were refused |
 //! | 0 | SHA-256 of all bytes before this part | last, and once |
 //!
-//! The digest finds what was torn or damaged on the way, before anything of it is used. It is no protection and claims
-//! none: whoever makes a bundle makes its digest. What the bundle says is held against signatures and proofs by the node
-//! that takes it, as if a peer had said it; what its reader may not read nobody has signed, as of any peer but the home.
+//! The digest reveals truncation or damage before any of the content is used. It is no protection: whoever makes a
+//! bundle makes its digest. The node that takes a bundle checks what it says against signatures and proofs, as if a
+//! peer had said it; as with any peer but the home, nobody has signed what its reader may read.
 
 mod answers;
 mod read;
@@ -38,9 +38,9 @@ pub use write::BundleWriter;
 
 /// How a bundle begins.
 const MAGIC: [u8; 5] = *b"ICSB\x01";
-/// Bytes of the longest part.
+/// Bytes that a part may have at most.
 const PART_BYTES: usize = if PAGE_JSON_BYTES > packed::PAGE_BYTES { PAGE_JSON_BYTES } else { packed::PAGE_BYTES };
-/// Bytes of the longest frame of a part: its kind and its length.
+/// Bytes that the frame of a part, its kind and its length, may have at most.
 const FRAME_BYTES: usize = 11;
 
 /// Kinds of parts.
@@ -58,13 +58,13 @@ mod kind {
     pub(super) const REFUSALS: u8 = 10;
 }
 
-/// Who made a bundle, for whom, and when by his clock. For people, and against mistakes: nothing of it is signed.
+/// Who made a bundle, for whom, and when by the maker's clock. For people, and against mistakes: none of it is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// Who made it.
     pub from: Party,
-    /// The reader for whom it was made: it holds what he may read.
+    /// The reader for whom it was made: it holds what they may read.
     pub to: Party,
     /// When it was made.
     pub made_at: Timestamp,
@@ -90,46 +90,46 @@ pub struct Earlier {
     pub entries: Vec<Entry>,
 }
 
-/// Why a bundle is not taken.
+/// Why a bundle is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The file.
+    /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] std::io::Error),
-    /// Not the beginning of one.
+    /// It does not begin as a bundle does.
     #[error("this is not a bundle: it does not begin as one")]
     NoBundle,
     /// Of another version.
     #[error("the bundle is of version {0}, this program reads version 1")]
     Version(u8),
-    /// No end.
+    /// The end is missing.
     #[error("the bundle is cut off after {0} bytes: copy it again, and take the stick out when it is written")]
     CutOff(u64),
-    /// Something behind its end.
+    /// Data after its end.
     #[error("something stands behind the end of the bundle, {0} bytes into it")]
     Behind(u64),
-    /// Its digest is another one.
+    /// Its digest does not match.
     #[error("the bundle is damaged: its digest is not that of its bytes; copy it again")]
     Damaged,
     /// A part that is not understood.
     #[error("the part of kind {kind}, {offset} bytes into the bundle, is refused: {problem}")]
     Part {
-        /// Where it begins.
+        /// The offset at which it begins.
         offset: u64,
         /// Its kind.
         kind: u8,
         /// What is wrong with it.
         problem: String,
     },
-    /// More of something than a bundle has.
+    /// More of something than a bundle may have.
     #[error("the bundle has more than {limit} {what}")]
     TooMany {
-        /// Of what.
+        /// What there is too much of.
         what: &'static str,
         /// How many it may have.
         limit: usize,
     },
-    /// Two sections of one domain, for one is enough.
+    /// Two sections about the same domain.
     #[error("the bundle has two parts about `{0}` that do not stand together")]
     Twice(String),
 }
@@ -140,7 +140,7 @@ impl BundleError {
     }
 }
 
-/// What is wrong with a part, before it is known where it stands.
+/// What is wrong with a part whose place is not known yet.
 struct Refused(String);
 
 impl From<WireError> for Refused {

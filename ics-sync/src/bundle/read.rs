@@ -1,4 +1,4 @@
-//! Reading a bundle: once from end to end, to see that it is whole and in order, then part by part as it is asked for.
+//! Reading a bundle: once from end to end, to check that it is whole and in order, then part by part on request.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -12,7 +12,7 @@ use super::{BundleError, Cursor, Earlier, FRAME_BYTES, Head, MAGIC, PART_BYTES, 
 use crate::packed;
 use crate::wire::{Descriptors, Entry, PAGE_JSON_BYTES, Page, Refusals, Submission};
 
-/// A bundle that is whole: its digest fits, and every part can be read. What it says is not verified by that.
+/// A bundle that is whole: its digest matches, and every part can be read. That verifies nothing of what it says.
 #[derive(Debug)]
 pub struct Bundle<R> {
     pub(super) input: R,
@@ -25,21 +25,21 @@ pub struct Bundle<R> {
 /// What a bundle has of one domain.
 #[derive(Debug)]
 pub struct Section {
-    /// Which domain it says that it is.
+    /// The domain that it claims to be about.
     pub origin: Origin,
-    /// How far its maker's copy is, if he has one.
+    /// How far its maker's copy is, if there is one.
     pub cursor: Option<Cursor>,
     pub(super) descriptors: Vec<Place>,
     pub(super) note: Option<String>,
     pub(super) pages: Vec<Span>,
     pub(super) earlier: Vec<Span>,
-    /// Stands for what the reader may read, as the last page says.
+    /// Stands for what the reader may read, according to the last page.
     pub(super) rights: Option<crate::wire::Rights>,
     submissions: Vec<Place>,
     refusals: Vec<Place>,
 }
 
-/// Where the bytes of a part stand.
+/// The place of a part's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     kind: u8,
@@ -52,13 +52,13 @@ pub(super) struct Place {
 pub(super) struct Span {
     /// Index of the first.
     pub(super) from: u64,
-    /// Index behind the last.
+    /// Index after the last.
     pub(super) end: u64,
     pub(super) place: Place,
 }
 
 impl Section {
-    /// Entries to which its pages lead; `None` where it has no checkpoint.
+    /// Number of entries to which its pages lead; `None` if it has no checkpoint.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         let note = Note::parse(self.note.as_deref()?).ok()?;
@@ -77,7 +77,7 @@ impl Section {
         !self.submissions.is_empty()
     }
 
-    /// How far its reader's copy is when he has taken all of it.
+    /// How far its reader's copy is once they have taken all of it.
     #[must_use]
     pub fn leads_to(&self) -> Option<Cursor> {
         let size = self.pages.last().map(|page| page.end).or_else(|| self.size())?;
@@ -91,10 +91,10 @@ impl Section {
 }
 
 impl<R: Read + Seek> Bundle<R> {
-    /// Reads a bundle through. Memory is bounded by one part, and a few words for each of the others.
+    /// Reads a bundle from end to end. Memory is bounded by one part, plus a few words for each of the others.
     ///
     /// # Errors
-    /// When it is torn, damaged, or not in the form that this version knows.
+    /// When it is truncated, damaged, or not in the form that this version knows.
     pub fn open(mut input: R) -> Result<Self, BundleError> {
         input.seek(SeekFrom::Start(0))?;
         let mut scan = Scan { input: io::BufReader::new(input), offset: 0, digest: Sha256::new() };
@@ -141,19 +141,19 @@ impl<R: Read + Seek> Bundle<R> {
         &self.sections
     }
 
-    /// The submissions of a section, one behind the other; `None` behind the last.
+    /// The submissions of a section, by number; `None` after the last.
     ///
     /// # Errors
-    /// When the file cannot be read any more, or has changed.
+    /// When the file can no longer be read, or has changed.
     pub fn submission(&mut self, section: usize, number: usize) -> Result<Option<Submission>, BundleError> {
         let place = self.sections.get(section).and_then(|section| section.submissions.get(number)).copied();
         place.map(|place| self.json(place)).transpose()
     }
 
-    /// The refusals of a section, one behind the other, as the bundle's maker tells them; `None` behind the last.
+    /// The refusals of a section, by number, as the bundle's maker reports them; `None` after the last.
     ///
     /// # Errors
-    /// When the file cannot be read any more, or has changed.
+    /// When the file can no longer be read, or has changed.
     pub fn refusals(&mut self, section: usize, number: usize) -> Result<Option<Refusals>, BundleError> {
         let place = self.sections.get(section).and_then(|section| section.refusals.get(number)).copied();
         let from = self.head.from.name.clone();
@@ -179,7 +179,7 @@ impl<R: Read + Seek> Bundle<R> {
     }
 }
 
-/// Opens the section of a domain. What belongs to one stands together.
+/// Opens the section of a domain. All parts about one domain must be together.
 fn begin(sections: &mut Vec<Section>, origin: Origin) -> Result<(), BundleError> {
     if sections.iter().any(|section| section.origin.domain == origin.domain) {
         return Err(BundleError::Twice(origin.domain.to_string()));
@@ -273,7 +273,7 @@ fn page(kind: u8, bytes: &[u8]) -> Result<Page, Refused> {
     Ok(packed::unpack(bytes)?)
 }
 
-/// Reads from end to end.
+/// Reads a bundle from end to end.
 struct Scan<R> {
     input: R,
     offset: u64,
@@ -325,7 +325,7 @@ impl<R: Read> Scan<R> {
         Ok((place, bytes))
     }
 
-    /// Nothing stands behind the last part.
+    /// Checks that nothing follows the last part.
     fn end(&mut self) -> Result<(), BundleError> {
         let mut byte = [0];
         if self.input.read(&mut byte)? == 0 { Ok(()) } else { Err(BundleError::Behind(self.offset)) }

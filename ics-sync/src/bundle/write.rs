@@ -10,7 +10,7 @@ use super::{Cursor, Earlier, Head, MAGIC, kind};
 use crate::packed;
 use crate::wire::{Descriptors, Page, Refusals, Submission};
 
-/// Writes a bundle, part by part; one that is not finished is refused by whoever reads it.
+/// Writes a bundle, part by part; readers refuse one that is not finished.
 #[derive(Debug)]
 pub struct BundleWriter<W> {
     out: W,
@@ -18,10 +18,10 @@ pub struct BundleWriter<W> {
 }
 
 impl<W: Write> BundleWriter<W> {
-    /// Begins one.
+    /// Begins a bundle.
     ///
     /// # Errors
-    /// When it cannot be written; this holds for all that follow.
+    /// When it cannot be written, as for all methods that follow.
     pub fn begin(out: W, head: &Head) -> io::Result<Self> {
         let mut writer = Self { out, digest: Sha256::new() };
         writer.write(&MAGIC)?;
@@ -29,7 +29,7 @@ impl<W: Write> BundleWriter<W> {
         Ok(writer)
     }
 
-    /// What follows is of this domain.
+    /// Begins the section of this domain.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -37,7 +37,7 @@ impl<W: Write> BundleWriter<W> {
         self.json(kind::DOMAIN, origin)
     }
 
-    /// How far this node's copy of the domain is.
+    /// Writes how far this node's copy of the domain is.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -45,7 +45,7 @@ impl<W: Write> BundleWriter<W> {
         self.json(kind::CURSOR, cursor)
     }
 
-    /// Descriptors of the domain.
+    /// Writes descriptors of the domain.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -53,7 +53,7 @@ impl<W: Write> BundleWriter<W> {
         self.json(kind::DESCRIPTORS, descriptors)
     }
 
-    /// The checkpoint to which the pages lead.
+    /// Writes the checkpoint to which the pages lead.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -61,7 +61,7 @@ impl<W: Write> BundleWriter<W> {
         self.part(kind::CHECKPOINT, note.as_bytes())
     }
 
-    /// The next page.
+    /// Writes the next page.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -73,7 +73,7 @@ impl<W: Write> BundleWriter<W> {
         }
     }
 
-    /// Entries before the pages.
+    /// Writes entries before the pages.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -81,7 +81,7 @@ impl<W: Write> BundleWriter<W> {
         self.json(kind::EARLIER, earlier)
     }
 
-    /// What is submitted to the domain.
+    /// Writes what is submitted to the domain.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -89,7 +89,7 @@ impl<W: Write> BundleWriter<W> {
         self.json(kind::SUBMISSION, submission)
     }
 
-    /// What was submitted to the domain and refused.
+    /// Writes what was submitted to the domain and refused.
     ///
     /// # Errors
     /// See [`Self::begin`].
@@ -97,7 +97,7 @@ impl<W: Write> BundleWriter<W> {
         self.json(kind::REFUSALS, refusals)
     }
 
-    /// Ends it.
+    /// Ends the bundle.
     ///
     /// # Errors
     /// See [`Self::begin`].

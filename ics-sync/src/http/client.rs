@@ -1,4 +1,4 @@
-//! The client with which a node is asked.
+//! The client with which nodes are asked.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -7,11 +7,11 @@ use reqwest::{Client, ClientBuilder, Url};
 
 use super::{ANSWER_SECONDS, CONNECT_SECONDS, SILENCE_SECONDS};
 
-/// A client as whoever listens at an address is to be asked with: no redirects, and an end to waiting. What is added, such
-/// as roots and identities for TLS, is for the caller to say.
+/// A client for asking whoever listens at an address: no redirects, and bounded waiting. The caller adds anything else,
+/// such as roots and identities for TLS.
 ///
-/// Who listens on this machine is asked without the proxy that the environment names: that one has another machine under
-/// the same address, and what is meant for this one, tokens included, is none of its business.
+/// A node on this machine is asked without the proxy that the environment names: to a proxy the same address means
+/// another machine, and what is meant for this one, including tokens, must not reach it.
 pub fn client_builder(url: &str) -> ClientBuilder {
     let client = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -22,7 +22,7 @@ pub fn client_builder(url: &str) -> ClientBuilder {
     if is_local(url) { client.no_proxy() } else { client }
 }
 
-/// Whether an address leads to the machine of whoever asks.
+/// Whether an address leads to the asker's own machine.
 #[must_use]
 pub fn is_local(url: &str) -> bool {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();

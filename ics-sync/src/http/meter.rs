@@ -1,4 +1,4 @@
-//! How much a peer has sent, and how fast it may.
+//! Counts how much a peer has sent, and limits how fast it may send.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{ENTRY_BYTES, PAGE_TIME, time_for};
 use crate::budget::Budget;
 
-/// What has been received, and how fast it may be.
+/// What has been received, and the budget for it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
     received: Arc<AtomicU64>,
@@ -16,42 +16,43 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// With a count of its own, and the same budget.
+    /// A meter with a separate count and the same budget.
     pub(crate) fn apart(&self) -> Self {
         Self { received: Arc::default(), budget: self.budget.clone() }
     }
 
-    /// Bytes so far.
+    /// Bytes received so far.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Counts what has been received, and waits where it was more than may be.
+    /// Counts bytes received, and waits if they exceed the budget.
     pub(crate) async fn count(&self, bytes: usize) {
         tokio::time::sleep(self.note(bytes)).await;
     }
 
-    /// Counts what has been received; how long to wait where it was more than may be.
+    /// Counts bytes received; returns how long to wait if they exceed the budget.
     pub(crate) fn note(&self, bytes: usize) -> Duration {
         let bytes = bytes as u64;
         self.received.fetch_add(bytes, Ordering::Relaxed);
         self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.spend(bytes, Instant::now()))
     }
 
-    /// Waits until more may be asked for where what came before was more than may be. That is no matter of what came: much
-    /// that is of no use is found out at once, and another peer asked.
+    /// Waits until more may be asked for, if what came before exceeded the budget. This is separate from taking what
+    /// came: useless data is detected at once, and another peer asked.
     pub(super) async fn ready(&self) {
         let wait = self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.wait(Instant::now()));
         tokio::time::sleep(wait).await;
     }
 
-    /// In which time an answer must have come beyond so many bytes, with the pauses that the budget makes within it.
+    /// The time within which an answer must have exceeded this many bytes, including the pauses that the budget makes
+    /// meanwhile.
     pub(crate) fn time_for(&self, bytes: u64) -> Duration {
         let pauses = self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.time_for(bytes));
         pauses + time_for(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
-    /// Entries of a page that comes within a while, if there are as many as are asked for.
+    /// Entries of a page that arrives within reasonable time, at most as many as asked for.
     pub(crate) fn entries(&self, limit: usize) -> usize {
         let fits = |budget: &Arc<Budget>| usize::try_from(budget.within(PAGE_TIME) / ENTRY_BYTES).unwrap_or(limit);
         self.budget.as_ref().map_or(limit, |budget| fits(budget).clamp(1, limit))

@@ -1,4 +1,4 @@
-//! What a peer pushes, event by event, for as long as the connection stands.
+//! Events that a peer pushes, for as long as the connection lasts.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::news::{Event, Events};
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
-/// What a peer pushes.
+/// A stream of events from a peer.
 #[derive(Debug)]
 pub struct EventStream<E> {
     response: Response,
@@ -20,7 +20,7 @@ pub struct EventStream<E> {
 }
 
 impl<E: Event> EventStream<E> {
-    /// The events of an answer, if it has any.
+    /// The events of an answer, if it is a stream of events.
     pub(super) fn of(response: Response, meter: Meter) -> Result<Self, PeerError> {
         let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         if !media_type.is_some_and(|given| given.starts_with(EVENT_STREAM)) {
@@ -29,10 +29,10 @@ impl<E: Event> EventStream<E> {
         Ok(Self { response, events: Events::default(), waiting: VecDeque::new(), meter })
     }
 
-    /// The next piece of news. Dropped half-way, nothing is lost.
+    /// The next piece of news. If dropped half-way, nothing is lost.
     ///
     /// # Errors
-    /// When the stream ends, breaks, is silent for some heartbeats, or is not understood.
+    /// When the stream ends, breaks, is silent for several heartbeats, or is not understood.
     pub async fn next(&mut self) -> Result<E, PeerError> {
         loop {
             if let Some(news) = self.waiting.pop_front() {

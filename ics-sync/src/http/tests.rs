@@ -1,15 +1,15 @@
-//! A peer that answers with much that is of no use.
+//! A peer that answers with useless data.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
 
-/// Bytes of its answer, and how many may come in a second.
+/// Bytes of its answer, and the bytes per second that it may send.
 const JUNK: usize = 64 * 1024;
 const BUDGET: u64 = 1_000;
 
-/// A pause of minutes behind each page of nothing would keep from its turn who has the entries.
+/// A pause of minutes after each useless page would keep the peer that has the entries from its turn.
 #[tokio::test]
 async fn what_is_of_no_use_is_found_out_before_the_budget_has_it_paid_for() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
@@ -29,7 +29,7 @@ async fn what_is_of_no_use_is_found_out_before_the_budget_has_it_paid_for() {
     assert!(matches!(answer, Err(PeerError::Wire(_))), "{answer:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(peer.received(), JUNK as u64);
-    // Who has sent it is asked again once that much may have come.
+    // The sender is asked again only once that much may have come.
     let again = tokio::time::timeout(Duration::from_secs(1), peer.checkpoint(&domain)).await;
     assert!(again.is_err(), "{again:?}");
 }

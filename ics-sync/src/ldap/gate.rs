@@ -1,5 +1,5 @@
-//! What stands between a peer's socket and the LDAP library, which trusts servers: it takes messages of any length, and
-//! panics at some that are not as they should be. Here each message is bounded and looked through before it sees it.
+//! The gate between a peer's socket and the LDAP library, which trusts servers: it accepts messages of any length and
+//! panics on some malformed ones. Here each message is bounded and inspected before the library sees it.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use super::super::http::{Meter, PeerError};
 use crate::ber::{self, Head};
 
-/// Bytes that are read at once.
+/// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
-/// Intermediate messages (RFC 4511, 4.13) that may come one after the other. A node sends one behind its entries.
+/// Intermediate messages (RFC 4511, 4.13) that may follow each other. A node sends one after its entries.
 const INTERMEDIATES: usize = 16;
 
 /// RFC 4511, 4.2.2, 4.5.2, 4.13, 4.12.
@@ -21,12 +21,12 @@ const ENTRY: u8 = 0x64;
 const DONE: u8 = 0x65;
 const EXTENDED_RESPONSE: u8 = 0x78;
 const INTERMEDIATE: u8 = 0x79;
-/// The result that names other directories (RFC 4511, 4.1.10).
+/// The result code for a referral to other directories (RFC 4511, 4.1.10).
 const REFERRAL: u8 = 10;
-/// How TLS begins to say that it does not understand (RFC 8446, 5.1): an alert, of any version that is in use.
+/// How a TLS peer begins to say that it does not understand (RFC 8446, 5.1): an alert, of any version in use.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
-/// What a client that does one thing after the other may be told.
+/// What a client with one request at a time may receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     /// The answer to a bind, which comes first.
@@ -35,11 +35,11 @@ pub(super) enum Expected {
     Searches,
 }
 
-/// The id of the question that waits for its answer, 0 for none: a client that does one thing after the other has one at
-/// most, and no question has that id (RFC 4511, 4.1.1.1).
+/// The id of the pending question, 0 for none: a client with one request at a time has at most one, and no question has
+/// that id (RFC 4511, 4.1.1.1).
 pub(super) type Asked = AtomicU32;
 
-/// Passes on what the client asks, message by message, until it ends, and notes the question.
+/// Passes on the client's requests, message by message, until it ends, and notes the question.
 ///
 /// # Errors
 /// When the connection breaks.
@@ -53,7 +53,7 @@ pub(super) async fn ask(
     loop {
         while let Some(length) = whole(&held)? {
             let message: Vec<u8> = held.drain(..length).collect();
-            // Before it leaves: the answer may come at once.
+            // Noted before it is sent, because the answer may come at once.
             asked.store(parts(&message)?.0, Ordering::SeqCst);
             to.write_all(&message).await.map_err(lost)?;
             to.flush().await.map_err(lost)?;
@@ -64,10 +64,10 @@ pub(super) async fn ask(
     }
 }
 
-/// Passes on what a peer says, message by message, until it ends or says what may not pass.
+/// Passes on a peer's messages, one by one, until it ends or sends one that may not pass.
 ///
 /// # Errors
-/// With what is wrong; the library is then told that the connection has ended.
+/// What is wrong; the library is then told that the connection has ended.
 pub(super) async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -80,7 +80,7 @@ pub(super) async fn pass(
         while let Some(length) = whole(&held)? {
             let message: Vec<u8> = held.drain(..length).collect();
             let (id, operation) = check(&message, expected)?;
-            // The library writes a line of log for each message that it does not wait for.
+            // The library logs a line for each message that it does not wait for.
             if id == 0 || id != asked.load(Ordering::SeqCst) {
                 return Err(unasked());
             }
@@ -94,7 +94,7 @@ pub(super) async fn pass(
             expected = Expected::Searches;
             to.write_all(&message).await.map_err(lost)?;
         }
-        // Behind what has come: what is of no use is found out at once.
+        // After what has been received, so that unusable data is detected at once.
         tokio::time::sleep(pause).await;
         let mut bytes = [0; READ_BYTES];
         let count = from.read(&mut bytes).await.map_err(lost)?;
@@ -114,7 +114,7 @@ fn unasked() -> PeerError {
     malformed("it answers what nobody has asked")
 }
 
-/// How long the message is that has arrived as a whole.
+/// The length of the first message, if it has arrived completely.
 fn whole(held: &[u8]) -> Result<Option<usize>, PeerError> {
     if held.starts_with(&TLS_ALERT) {
         return Err(malformed("it speaks TLS there: such an address begins with ldaps://"));
@@ -136,7 +136,7 @@ fn form() -> PeerError {
     malformed("a message is not formed as its operation")
 }
 
-/// A message's id, and what stands behind it.
+/// A message's id, and what follows it.
 fn parts(message: &[u8]) -> Result<(u32, &[u8]), PeerError> {
     let (_, inside, rest) = ber::split(message).map_err(|_| form())?;
     let (id, number, operation) = ber::split(inside).map_err(|_| form())?;
@@ -146,7 +146,7 @@ fn parts(message: &[u8]) -> Result<(u32, &[u8]), PeerError> {
     Ok((number.iter().fold(0, |id, octet| id << 8 | u32::from(*octet)), operation))
 }
 
-/// The id and the operation of a message, if it is one that is expected, and formed as the library takes it.
+/// The id and the operation of a message, if it is an expected one in the form that the library accepts.
 fn check(message: &[u8], expected: Expected) -> Result<(u32, u8), PeerError> {
     ber::check(message).map_err(|_| malformed("the lengths in a message do not fit"))?;
     let (id, operation) = parts(message)?;
@@ -162,7 +162,7 @@ fn check(message: &[u8], expected: Expected) -> Result<(u32, u8), PeerError> {
     if formed && are_controls(controls) { Ok((id, head.tag)) } else { Err(form()) }
 }
 
-/// Whether the elements, one behind the other, are all like that.
+/// Whether all consecutive elements satisfy a condition.
 fn all(mut content: &[u8], is: impl Fn(Head, &[u8]) -> bool) -> bool {
     while !content.is_empty() {
         let Ok((head, inside, rest)) = ber::split(content) else { return false };
@@ -178,7 +178,7 @@ fn is_text(head: Head, inside: &[u8]) -> bool {
     head.tag == ber::OCTETS && core::str::from_utf8(inside).is_ok()
 }
 
-/// LDAPResult (RFC 4511, 4.1.9), with other directories where it refers to them and nowhere else (4.1.10).
+/// LDAPResult (RFC 4511, 4.1.9), with referrals exactly if the result code is that of a referral (4.1.10).
 fn is_result(content: &[u8]) -> bool {
     let Ok((code, number, rest)) = ber::split(content) else { return false };
     let Ok((matched, name, rest)) = ber::split(rest) else { return false };
@@ -210,7 +210,7 @@ fn is_entry(content: &[u8]) -> bool {
     is_text(name, dn) && list.tag == ber::SEQUENCE && rest.is_empty() && all(attributes, is_attribute)
 }
 
-/// Nothing, or controls (RFC 4511, 4.1.11).
+/// Whether it is empty, or controls (RFC 4511, 4.1.11).
 fn are_controls(content: &[u8]) -> bool {
     const BOOLEAN: u8 = 0x01;
     if content.is_empty() {
@@ -226,7 +226,7 @@ fn are_controls(content: &[u8]) -> bool {
     head.tag == 0xa0 && rest.is_empty() && all(controls, is_control)
 }
 
-/// Criticality at most once, before the value, which is there at most once.
+/// Whether the criticality occurs at most once, before the value, which occurs at most once.
 fn is_ordered(content: &[u8]) -> bool {
     let mut tags = Vec::new();
     all(content, |head, _| head.tag != 0) && {
@@ -239,7 +239,7 @@ fn is_ordered(content: &[u8]) -> bool {
     }
 }
 
-/// Whether a message passes as an answer to a search.
+/// Whether a message is let through as an answer to a search.
 pub(super) fn passes(message: &[u8]) -> bool {
     whole(message) == Ok(Some(message.len())) && check(message, Expected::Searches).is_ok()
 }

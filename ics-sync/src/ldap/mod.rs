@@ -1,5 +1,5 @@
-//! A peer over LDAP: asks its directory for the log below `cn=Log`, kept in step by RFC 4533, bounds what comes back and
-//! believes nothing of it. What it gives is what [`crate::http`] gives, so that a mirror cannot tell the two apart.
+//! A peer over LDAP: asks its directory for the log below `cn=Log`, kept in step by RFC 4533, bounds the answers and
+//! believes nothing. It returns the same as [`crate::http`], so a mirror cannot tell the two apart.
 
 mod gate;
 mod read;
@@ -32,7 +32,7 @@ use crate::news::News;
 use crate::told::beginning;
 use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
-/// Seconds for which a connection is of use on which the peer did not know the key that was shown to it.
+/// Seconds for which a connection is used on which the peer did not recognise the key that was shown.
 const STRANGER_SECONDS: u64 = 10;
 /// RFC 4533, 2.2.
 const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
@@ -40,20 +40,20 @@ const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 const REFRESH_REQUIRED: u32 = 4096;
 /// RFC 4511, 4.1.9.
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
-/// Everything that is readable, each with all its attributes.
+/// Every readable entry, with all its attributes.
 const ALL: &str = "(objectClass=*)";
 
-/// A node of the network, at an address that an operator has configured.
+/// A node at an address that an operator has configured.
 #[derive(Clone)]
 pub struct LdapPeer {
     host: String,
     port: u16,
-    /// None: the address is one without TLS.
+    /// `None` for an address without TLS.
     tls: Option<Arc<ClientConfig>>,
     meter: Meter,
     /// A connection that waits for its next question.
     waiting: Arc<Mutex<Option<Connection>>>,
-    /// The logs that the peer says it has: what cookies name.
+    /// The origins of the logs that the peer claims to have, which cookies name.
     origins: Arc<Mutex<BTreeMap<DomainName, String>>>,
 }
 
@@ -66,13 +66,13 @@ impl core::fmt::Debug for LdapPeer {
 /// A connection, and what has ended it.
 struct Connection {
     ldap: Ldap,
-    /// Whether the peer has refused to know the key that was shown to it: it may know it later.
+    /// Whether the peer has refused to recognise the key that was shown; it may recognise it later.
     is_strangers: bool,
     began: Instant,
     ended: Arc<Mutex<Option<PeerError>>>,
 }
 
-/// Whether a message of a peer would pass on to the LDAP library, as an answer to a search.
+/// Whether a peer's message would be passed on to the LDAP library, as an answer to a search.
 #[must_use]
 pub fn passes(message: &[u8]) -> bool {
     gate::passes(message)
@@ -81,10 +81,10 @@ pub fn passes(message: &[u8]) -> bool {
 type Search<'a> = SearchStream<'a, &'static str, Vec<&'static str>>;
 
 impl LdapPeer {
-    /// A peer at an address of LDAP, `ldap://` without TLS or `ldaps://` with it from the first byte on.
+    /// A peer at an LDAP address: `ldap://` without TLS, or `ldaps://` with TLS from the first byte on.
     ///
     /// # Errors
-    /// When it is another address.
+    /// When it is any other address.
     pub fn new(url: &str, tls: ClientConfig) -> Result<Self, PeerError> {
         let address = || PeerError::LdapAddress(excerpt(url));
         let parsed = Url::parse(url).map_err(|_| address())?;
@@ -95,20 +95,20 @@ impl LdapPeer {
         };
         let is_bare = matches!(parsed.path(), "" | "/") && parsed.query().is_none() && parsed.username().is_empty();
         let host = parsed.host_str().filter(|host| is_bare && !host.is_empty()).ok_or_else(address)?;
-        // An address of version 6 stands in brackets in a URL alone.
+        // Only in a URL is an IPv6 address in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = parsed.port().unwrap_or(port);
         Ok(Self { host, port, tls, meter: Meter::default(), waiting: Arc::default(), origins: Arc::default() })
     }
 
-    /// The same peer, from which no more than so many bytes in a second are taken, by all that is made of it.
+    /// The same peer, limited to this many bytes per second over everything that is derived from it.
     #[must_use]
     pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
         self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
         self
     }
 
-    /// The same peer with a count and a connection of its own.
+    /// The same peer with a separate count of bytes and a separate connection.
     #[must_use]
     pub fn counted_apart(&self) -> Self {
         Self { meter: self.meter.apart(), waiting: Arc::default(), ..self.clone() }
@@ -123,7 +123,7 @@ impl LdapPeer {
     /// The newest checkpoint of a domain that the peer holds, a signed note.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
         let own = self.own(domain).await?;
         own.checkpoint.filter(|note| note.len() <= limits::NOTE_BYTES).ok_or(PeerError::Malformed("no checkpoint"))
@@ -132,7 +132,7 @@ impl LdapPeer {
     /// The descriptors of a domain from a version on.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
         let filter = format!("(icsDescriptorVersion>={from})");
         let entries = self.ask(domain, Scope::OneLevel, &filter, 0, None).await?;
@@ -149,7 +149,7 @@ impl LdapPeer {
     /// Entries of a domain: up to `limit` from index `from` on, proven up to size `until`.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
         let cookie = format!("ics {} {from} {until}", self.origin(domain).await?);
         let limit = self.meter.entries(limit);
@@ -166,10 +166,10 @@ impl LdapPeer {
         gathered.page(own.ok_or(PeerError::Malformed("the log's own entry is missing"))?)
     }
 
-    /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
+    /// The hidden entries that are shown now, and which of the held ones no longer are.
     ///
     /// # Errors
-    /// When the peer does not answer as expected, and within bounds.
+    /// When the peer does not answer as expected and within bounds.
     pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
         let question = serde_json::to_string(again).map_err(|error| WireError::Json(error.to_string()))?;
         let cookie = format!("again {} {question}", self.origin(domain).await?);
@@ -178,7 +178,7 @@ impl LdapPeer {
         read::shown(entries, &again.hidden)
     }
 
-    /// What the peer tells of a domain, to somebody who holds `from` entries of it.
+    /// What the peer reports about a domain, to a reader who holds `from` entries of it.
     ///
     /// # Errors
     /// When the peer cannot be asked.
@@ -189,10 +189,10 @@ impl LdapPeer {
         Ok(LdapNews { connection, search, gathered: Gathered::behind(from) })
     }
 
-    /// The origin of the log that the peer says it has: the name of the domain and the hash of its entry 0.
+    /// The origin of the log that the peer claims to have: the name of the domain and the hash of its entry 0.
     ///
     /// # Errors
-    /// When it does not answer as expected, and within bounds.
+    /// When it does not answer as expected and within bounds.
     pub async fn origin(&self, domain: &DomainName) -> Result<String, PeerError> {
         let known = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned();
         match known {
@@ -201,7 +201,7 @@ impl LdapPeer {
         }
     }
 
-    /// After e-syncRefreshRequired the log is another than was thought.
+    /// Forgets the origin of a log: after e-syncRefreshRequired the log is another than assumed.
     fn forget(&self, domain: &DomainName, error: &PeerError) {
         if matches!(error, PeerError::Refused { code: REFRESH_REQUIRED, .. }) {
             self.origins.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
@@ -219,7 +219,7 @@ impl LdapPeer {
         Ok(own)
     }
 
-    /// One search, as a whole, over the connection that waits or a new one; it waits again if all went well.
+    /// One whole search, over the waiting connection or a new one, which then waits again if all went well.
     async fn ask(
         &self,
         domain: &DomainName,
@@ -257,7 +257,7 @@ impl LdapPeer {
         let too_late = |_| PeerError::Transport("no answer in time".to_owned());
         let (connection, entries, result) =
             timeout(Duration::from_secs(ANSWER_SECONDS), asking).await.map_err(too_late)??;
-        // A directory that gives no more in one answer has given a short one: whoever needs what comes next asks on from there.
+        // A directory that stops at its limit has given a short answer; whoever needs more asks from there on.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
             let detail = refusal::told(result.rc, &beginning(&result.text), domain);
@@ -267,8 +267,8 @@ impl LdapPeer {
         Ok(entries)
     }
 
-    /// What comes next of an answer that has begun to come then, as long as its bytes do not come one by one: so many had
-    /// been received before.
+    /// What comes next of an answer that began to arrive at `began`, unless its bytes come one by one; `before` is how
+    /// many had been received by then.
     async fn in_time<T>(
         &self,
         next: impl Future<Output = T>,
@@ -301,7 +301,7 @@ impl LdapPeer {
             let name = name.map_err(|_| PeerError::LdapAddress(excerpt(&self.host)))?;
             let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(lost)?;
             let mut connection = self.through(stream, Expected::Bind)?;
-            // By the certificate that TLS has shown. Whom the peer does not know, it answers as a stranger.
+            // By the certificate shown in TLS. A peer that does not recognise it answers as to a stranger.
             let bound = connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
             connection.is_strangers = bound.rc != 0;
             Ok(connection)
@@ -325,7 +325,7 @@ impl LdapPeer {
         let why = Arc::clone(&ended);
         tokio::spawn(async move {
             let question = gate::Asked::default();
-            // The library is told of the end once this says why: with `told`, which ends behind that.
+            // The library learns of the end only after the reason is recorded: by `told`, which is dropped after that.
             let heard = gate::pass(from, &mut told, (expected, &question), meter);
             let ended = tokio::select! {
                 heard = heard => heard.err(),
@@ -338,10 +338,10 @@ impl LdapPeer {
     }
 }
 
-/// The library's side of a connection, which runs by itself.
+/// The library's side of a connection, driven by its own task.
 fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
     let failed = |error: LdapError| PeerError::Transport(error.to_string());
-    // The address is not used: there is a stream already.
+    // The address is not used, since there is already a stream.
     let opened = futures_util::FutureExt::now_or_never(LdapConnAsync::with_settings(settings, "ldapi://peer"));
     let (driver, ldap) = opened.ok_or_else(|| PeerError::Transport("no stream".to_owned()))?.map_err(failed)?;
     tokio::spawn(driver.drive());
@@ -353,18 +353,18 @@ impl Connection {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !self.is_stale()
     }
 
-    /// Whether it is time to show one's key again.
+    /// Whether it is time to show the key again.
     fn is_stale(&self) -> bool {
         self.is_strangers && self.began.elapsed() > Duration::from_secs(STRANGER_SECONDS)
     }
 
-    /// Why the library got no answer: what the gate has seen says more than that.
+    /// Why the library got no answer: the gate knows more than the library's error says.
     fn why(&self, error: &LdapError) -> PeerError {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ended.unwrap_or_else(|| PeerError::Transport(beginning(&error.to_string())))
     }
 
-    /// Begins a search of a domain's log; `sync` says whether it persists, and where the consumer is.
+    /// Begins a search of a domain's log; `sync` says whether it persists, and how far the consumer is.
     async fn search(
         &self,
         domain: &DomainName,
@@ -379,13 +379,13 @@ impl Connection {
             let value = sync_request(persist, cookie);
             ldap.with_controls(RawControl { ctype: SYNC_REQUEST.to_owned(), crit: true, val: Some(value) });
         }
-        // The name of a domain is formed as a DNS name: there is nothing to escape.
+        // The name of a domain is formed as a DNS name, so nothing needs escaping.
         let base = format!("icsDomain={domain},cn=Log");
         ldap.streaming_search(&base, scope, filter, vec!["*"]).await.map_err(|error| self.why(&error))
     }
 }
 
-/// News of a domain as a peer tells them.
+/// News of a domain, as a peer reports it.
 pub struct LdapNews {
     connection: Connection,
     search: Search<'static>,
@@ -399,11 +399,11 @@ impl core::fmt::Debug for LdapNews {
 }
 
 impl LdapNews {
-    /// The next piece of news. Dropped half-way, nothing is lost.
+    /// The next piece of news. If dropped half-way, nothing is lost.
     ///
     /// # Errors
-    /// When the search ends, the connection breaks or is silent for some heartbeats, or what comes is not understood. The
-    /// stream is of no more use then.
+    /// When the search ends, the connection breaks or is silent for several heartbeats, or the message is not
+    /// understood. The stream is then unusable.
     pub async fn next(&mut self) -> Result<News, PeerError> {
         loop {
             if self.connection.is_stale() {

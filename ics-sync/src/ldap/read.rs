@@ -1,4 +1,4 @@
-//! Entries of a log, as the directory of a peer gives them, read without I/O and held to their bounds.
+//! The entries of a log as a peer's directory gives them, read without I/O and checked against their bounds.
 
 use ics_core::log;
 use ics_core::statement::Remnant;
@@ -13,14 +13,14 @@ use crate::wire::{Base64, Entry, Page, Shown, Sight, WireError};
 /// RFC 4511, 4.5.2.
 const ENTRY: u64 = 4;
 
-/// An entry's attributes, of which the first value counts: none here has several.
+/// An entry's attributes. Only the first value of each counts, since none here has several.
 pub(super) struct Attributes(Vec<(String, Vec<u8>)>);
 
 fn malformed(what: &'static str) -> PeerError {
     PeerError::Malformed(what)
 }
 
-/// Reads an entry; `None` where it is something else, as an intermediate message.
+/// Reads an entry; `None` for another message, such as an intermediate one.
 pub(super) fn attributes(tag: StructureTag) -> Result<Option<Attributes>, PeerError> {
     let form = || malformed("an entry is not formed as one");
     if tag.class != TagClass::Application || tag.id != ENTRY {
@@ -39,7 +39,7 @@ pub(super) fn attributes(tag: StructureTag) -> Result<Option<Attributes>, PeerEr
 }
 
 impl Attributes {
-    /// Bytes that it takes.
+    /// Bytes of names and values.
     pub(super) fn bytes(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
@@ -58,7 +58,7 @@ impl Attributes {
         text.map(|text| text.parse().map_err(|_| malformed("a number is none"))).transpose()
     }
 
-    /// The entry of the log.
+    /// The entry of the log that these attributes hold.
     pub(super) fn entry(mut self) -> Result<Entry, PeerError> {
         let size = |_| malformed("a salt or a leaf has another length");
         let (header, salt, body) = (self.take("icsHeader"), self.take("icsSalt"), self.take("icsBody"));
@@ -78,7 +78,7 @@ impl Attributes {
     }
 }
 
-/// Makes pages and news of the entries that come, one behind the other, with the log's own entry last.
+/// Makes pages and news from entries in sequence, ending with the log's own entry.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     from: u64,
@@ -93,7 +93,7 @@ pub(super) struct Own {
     pub(super) size: u64,
     pub(super) checkpoint: Option<String>,
     proof: Vec<u8>,
-    /// There where a page is closed.
+    /// Present if a page is closed.
     sight: Option<Option<Sight>>,
 }
 
@@ -101,7 +101,7 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PeerError> {
     Ok(serde_json::from_slice(bytes).map_err(|error| WireError::Json(error.to_string().chars().take(160).collect()))?)
 }
 
-/// What is shown again: entries at these indices, as many as come, and last the log's own with all else.
+/// What is shown again: as many entries at these indices as come, and finally the log's own entry with everything else.
 pub(super) fn shown(entries: Vec<Attributes>, hidden: &[u64]) -> Result<Shown, PeerError> {
     let mut wanted = hidden.iter();
     let (mut shown, mut told) = (Vec::new(), None);
@@ -139,7 +139,7 @@ impl Gathered {
         Self { from, ..Self::default() }
     }
 
-    /// Takes an entry; the log's own is given back.
+    /// Takes an entry; the log's own is returned.
     pub(super) fn take(&mut self, mut attributes: Attributes) -> Result<Option<Own>, PeerError> {
         if let Some(origin) = attributes.text("icsOrigin")? {
             return Own::read(&mut attributes, origin).map(Some);
@@ -155,7 +155,7 @@ impl Gathered {
         Ok(None)
     }
 
-    /// The page that the log's own entry closes.
+    /// The page that ends with the log's own entry.
     pub(super) fn page(self, own: Own) -> Result<Page, PeerError> {
         let hashes = own.proof.chunks(32).map(|hash| hash.try_into().map(Base64));
         let proof = hashes.collect::<Result<_, _>>().map_err(|_| malformed("a proof is not made of hashes"))?;
@@ -164,7 +164,7 @@ impl Gathered {
         Ok(Page { from: self.from, entries: self.entries, size, checkpoint, proof, sight }.checked()?)
     }
 
-    /// The news that the log's own entry closes; what comes next begins behind them.
+    /// The news that ends with the log's own entry; what comes next begins after it.
     pub(super) fn news(&mut self, own: Own) -> Result<News, PeerError> {
         let gathered = core::mem::take(self);
         self.from = own.size;

@@ -1,9 +1,9 @@
-//! Another result than success, in words: a number alone tells an operator nothing.
+//! A result other than success, in words: a number alone tells an operator nothing.
 
 use ics_core::vocabulary::DomainName;
 
-/// What a result of RFC 4511 or RFC 4533 means for somebody who asks for the log of a domain, and what the directory
-/// says itself.
+/// What a result of RFC 4511 or RFC 4533 means when the log of a domain was asked for, together with what the directory
+/// itself says.
 pub(super) fn told(code: u32, said: &str, domain: &DomainName) -> String {
     let meant = match code {
         3 => "timeLimitExceeded: it takes no more time for this".to_owned(),

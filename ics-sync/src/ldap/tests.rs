@@ -1,4 +1,4 @@
-//! A directory that answers with more than was asked for, or with less.
+//! Directories that answer with more or less than was asked for.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -10,12 +10,12 @@ use crate::ber;
 /// Bytes of one entry's body.
 const BODY: usize = 256 * 1024;
 
-/// A message of the directory about the first thing that was asked.
+/// A message of the directory in answer to the first request.
 fn message(operation: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     message_to(1, operation, write)
 }
 
-/// A message of the directory about what was asked with that id.
+/// A message of the directory in answer to the request with that id.
 fn message_to(id: i64, operation: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     ber::element(&mut out, ber::SEQUENCE, |out| {
@@ -58,12 +58,12 @@ fn done_to(id: i64, code: i64) -> Vec<u8> {
     })
 }
 
-/// What a client makes of these messages, when it asks for the descriptors from the first on.
+/// What a client gets from these messages when it asks for the descriptors from version 1 on.
 async fn descriptors(messages: Vec<Vec<u8>>) -> Result<Descriptors, PeerError> {
     descriptors_and(messages, Vec::new()).await
 }
 
-/// The same where something comes behind them byte by byte.
+/// The same if something follows them byte by byte.
 async fn descriptors_and(messages: Vec<Vec<u8>>, dripped: Vec<u8>) -> Result<Descriptors, PeerError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("ldap://{}", listener.local_addr().expect("an address"));
@@ -100,7 +100,8 @@ async fn more_bytes_than_a_page_has_are_refused() {
     assert_eq!(answer.err(), Some(WireError::TooLong(PAGE_JSON_BYTES).into()));
 }
 
-/// Whoever gives the next peer a turn only once an answer has taken two minutes would hold up for hours who asks for many.
+/// If the next peer got its turn only after an answer had taken two minutes, a mirror with many questions would be held
+/// up for hours.
 #[tokio::test]
 async fn an_answer_that_comes_byte_by_byte_is_given_up() {
     let began = Instant::now();
@@ -109,14 +110,14 @@ async fn an_answer_that_comes_byte_by_byte_is_given_up() {
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
-/// Who asks without TLS where nothing else is spoken would look for the fault in the directory.
+/// An operator who configures no TLS for a port that speaks nothing else would look for the fault in the directory.
 #[tokio::test]
 async fn a_port_that_takes_tls_alone_is_told_as_such() {
     let answer = descriptors(vec![vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32]]).await;
     assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("ldaps://")), "{answer:?}");
 }
 
-/// The library writes a line of log for each such message, and looks on as long as they come.
+/// The library logs a line for each such message, and keeps reading as long as they come.
 #[tokio::test]
 async fn an_answer_to_what_was_not_asked_ends_the_connection() {
     for id in [2, 4, 255] {
@@ -125,7 +126,7 @@ async fn an_answer_to_what_was_not_asked_ends_the_connection() {
     }
 }
 
-/// They would hold its turn until the time of an answer is over, and the line all the while.
+/// They would keep the turn, and occupy the line, until the time for an answer is over.
 #[tokio::test]
 async fn intermediate_messages_without_an_entry_among_them_end_the_connection() {
     let began = Instant::now();
@@ -150,7 +151,8 @@ async fn a_referral_is_told_as_one() {
     assert!(told.contains("another directory has it") && told.contains("ask there"), "{told}");
 }
 
-/// A directory gives no more than so many entries in one answer, however many there are. The mirror asks on behind them.
+/// A directory returns only a limited number of entries in one answer, however many there are. The mirror continues
+/// after them.
 #[tokio::test]
 async fn a_part_of_the_descriptors_is_taken_for_what_it_is() {
     let answer = descriptors(vec![entry(1, 9), entry(2, 9), done(4)]).await.expect("a part");

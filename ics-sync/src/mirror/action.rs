@@ -26,41 +26,41 @@ pub enum Action {
         from: u64,
         /// How many at most.
         limit: usize,
-        /// The size that the proof is to lead to.
+        /// The size that the proof must lead to.
         until: u64,
     },
-    /// Say which root the first so many of the entries held have; [`Mirror::handle_root`](super::Mirror::handle_root).
+    /// Give the root of the first `size` entries held; [`Mirror::handle_root`](super::Mirror::handle_root).
     RootAt {
-        /// How many.
+        /// The number of entries.
         size: u64,
     },
-    /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
-    /// [`Mirror::handle_applied`](super::Mirror::handle_applied).
+    /// Store these entries durably, check their signatures and judge them by the policy, and let those that it admits
+    /// take effect; [`Mirror::handle_applied`](super::Mirror::handle_applied).
     Apply(Arc<VerifiedPage>),
-    /// Say which entries are held, and how, from an index on; [`Mirror::handle_surveyed`](super::Mirror::handle_surveyed).
+    /// Give the entries that are held from an index on, and how;
+    /// [`Mirror::handle_surveyed`](super::Mirror::handle_surveyed).
     Survey(Survey),
-    /// Ask the peer for entries that were hidden, and whether those held may still be read;
+    /// Ask the peer for entries that were hidden, and whether held ones may still be read;
     /// [`Mirror::handle_shown`](super::Mirror::handle_shown).
     FetchAgain(wire::Again),
-    /// Store durably what was hidden, so that it takes effect with the next page and not before, and note what may no
+    /// Durably store what was hidden, so that it takes effect with the next page and not before, and note what may no
     /// longer be read; [`Mirror::handle_filled`](super::Mirror::handle_filled).
     Fill(Arc<Fill>),
-    /// Wait until then for what the peer tells of its own accord; [`Mirror::handle_news`](super::Mirror::handle_news),
-    /// or [`Mirror::handle_silence`](super::Mirror::handle_silence) when the way breaks. Whatever is asked in between
-    /// ends it.
+    /// Wait until the given time for what the peer sends unasked; [`Mirror::handle_news`](super::Mirror::handle_news),
+    /// or [`Mirror::handle_silence`](super::Mirror::handle_silence) if the way breaks. Any question in between ends it.
     Listen {
-        /// Entries held: where the news are to begin.
+        /// Entries held: where the news must begin.
         from: u64,
         /// How to listen.
         way: Way,
         /// When to stop listening.
         until: Timestamp,
     },
-    /// Do nothing until then.
+    /// Do nothing until the given time.
     Wait {
         /// The end of the pause.
         until: Timestamp,
     },
-    /// Nothing, any more.
+    /// Nothing any more.
     Stopped(Stop),
 }

@@ -1,7 +1,7 @@
 //! Whose signature a checkpoint needs: the chain of descriptors from entry 0 on.
 //!
-//! A descriptor rules because the owners that the version before it names signed it, and the first because its entry
-//! is pinned. So the chain is believed before the log that holds it is: it tells the key that signed the log.
+//! A descriptor is in force because the owners that the version before it names signed it, and the first because its
+//! entry is pinned. So the chain is believed before the log that holds it: it tells which key signed the log.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,24 +17,25 @@ use super::doubt::Source;
 use super::stop::Stop;
 use crate::wire;
 
-/// A checkpoint whose signature is that of the home.
+/// A checkpoint with the home's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignedCheckpoint {
     /// The head of the log.
     pub checkpoint: Checkpoint,
-    /// The note as it came, with cosignatures.
+    /// The note as received, with cosignatures.
     pub note: String,
-    /// When the home cosigned it: there were no more entries then. Absent if it did not, or claims a time to come.
+    /// When the home cosigned it: there were no more entries then. Absent if it did not, or claims a time in the
+    /// future.
     pub as_of: Option<Timestamp>,
-    /// When the home says that it cosigned it, whatever this node's clock shows.
+    /// When the home claims to have cosigned it, whatever this node's clock shows.
     pub claimed: Option<Timestamp>,
     /// The version of the descriptor that names the key.
     pub descriptor: u64,
 }
 
 impl SignedCheckpoint {
-    /// The same as it counts at another time. Its signatures are verified, and need not be again.
+    /// The same checkpoint as it counts at another time. Its signatures have been verified and need not be again.
     pub(super) fn looked_at(&self, now: Timestamp) -> Self {
         Self { as_of: self.claimed.and_then(|time| time.believed_at(now)), ..self.clone() }
     }
@@ -44,23 +45,24 @@ impl SignedCheckpoint {
 #[derive(Debug, Clone)]
 pub(super) struct Charter {
     pub(super) origin: Origin,
-    /// The one in force where this mirror stands.
+    /// The version in force at this mirror's place in the log.
     current: Version,
-    /// Those that the log puts in force later on.
+    /// The versions that the log puts in force later.
     following: Vec<Version>,
 }
 
-/// A descriptor with the keys of its home made ready: to do that again for each checkpoint costs a quarter of checking it.
+/// A descriptor with its home's keys prepared: doing that for each checkpoint would cost a quarter of checking it.
 #[derive(Debug, Clone)]
 struct Version {
     descriptor: Arc<Descriptor>,
     /// No descriptor is admitted with a home whose key cannot be used.
     home: Result<Home, KeyError>,
-    /// Whether anybody may copy all of the domain; asked of partial copies alone, and once, because rules take long to read.
+    /// Whether anybody may copy all of the domain; computed only for partial copies, and once, because reading rules
+    /// takes long.
     is_public: OnceLock<bool>,
 }
 
-/// What verifies a home's checkpoints, and the times at which it vouches for them.
+/// The keys that verify a home's checkpoints, and the times at which it vouches for them.
 #[derive(Debug, Clone)]
 struct Home {
     key: VerifierKey,
@@ -104,19 +106,19 @@ impl Charter {
         Ok(Self::resume(origin, first))
     }
 
-    /// Whether a peer is the home in force, as far as the operator says so: by the name or the key of the descriptor.
+    /// Whether a peer is the home in force, as far as the operator says so: by the name or key in the descriptor.
     pub(super) fn is_home(&self, source: &Source) -> bool {
         let Version { descriptor, home, .. } = &self.current;
         let has_key = || home.as_ref().is_ok_and(|home| Some(home.key.key()) == source.key);
         source.is_shown && (source.name == descriptor.home.name || has_key())
     }
 
-    /// Whether the rules in force where this mirror stands let anybody copy all of the domain.
+    /// Whether the rules in force at this mirror's place in the log let anybody copy all of the domain.
     pub(super) fn is_public(&self) -> bool {
         self.current.is_public()
     }
 
-    /// The next version that is not known yet.
+    /// The first version that is not known yet.
     pub(super) fn next_version(&self) -> u64 {
         self.last().version.saturating_add(1)
     }
@@ -125,7 +127,7 @@ impl Charter {
         &self.following.last().unwrap_or(&self.current).descriptor
     }
 
-    /// Takes the next version, before the log has come to it.
+    /// Takes the next version, before the log has reached it.
     pub(super) fn learn(&mut self, entry: &wire::Entry) -> Result<(), Stop> {
         let after = self.last().version;
         let descriptor = |problem| Stop::Descriptor { after, problem };
@@ -134,8 +136,8 @@ impl Charter {
         Ok(())
     }
 
-    /// Takes a descriptor that stands in the log, under the checkpoint that proves it. One that the owners did not
-    /// sign has no effect.
+    /// Takes a descriptor that is in the log, under the checkpoint that proves it. One that the owners did not sign has
+    /// no effect.
     pub(super) fn enact(&mut self, body: &[u8], proven_by: &SignedCheckpoint) -> Result<(), Stop> {
         let current = &self.current.descriptor;
         let next = match admit(Some(current), body) {
@@ -147,13 +149,13 @@ impl Charter {
         if version < next.version && next.home.key != current.home.key {
             return Err(Stop::FormerKey { size: proven_by.checkpoint.size, version });
         }
-        // What follows it is asked for again when a checkpoint needs it.
+        // Later ones are asked for again when a checkpoint needs them.
         self.following.clear();
         self.current = Version::new(&self.origin, next);
         Ok(())
     }
 
-    /// Opens a checkpoint with the key in force, or else with one that follows; `None` if it bears neither.
+    /// Opens a checkpoint with the key in force, or else with a later one; `None` if neither has signed it.
     pub(super) fn open(&self, note: &str, now: Timestamp) -> Result<Option<SignedCheckpoint>, Stop> {
         for (position, Version { descriptor, home, .. }) in self.versions().enumerate() {
             let home = home.as_ref().map_err(|problem| unusable(problem.clone()))?;
@@ -170,7 +172,7 @@ impl Charter {
             }
             let own = core::slice::from_ref(&home.cosigner);
             let claimed = cosignature::times(note, own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
-            // What arrives now was signed by now; a time well ahead of this clock says nothing.
+            // What arrives now was signed by now; a time well ahead of this clock counts for nothing.
             let as_of = claimed.and_then(|time| time.believed_at(now));
             return Ok(Some(SignedCheckpoint {
                 checkpoint,
@@ -183,8 +185,8 @@ impl Charter {
         Ok(None)
     }
 
-    /// Whether as many witnesses have cosigned as the descriptor in force asks for, or one that follows it: owners whose
-    /// witnesses are gone name others, and the checkpoint that says so has only the new ones.
+    /// Whether enough witnesses have cosigned for the descriptor in force, or for a later one: owners whose witnesses
+    /// are gone name others, and the checkpoint over that descriptor is cosigned only by the new ones.
     pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
         for version in self.versions() {
             if version.descriptor.is_witnessed(note).map_err(Stop::Checkpoint)? {
@@ -198,7 +200,7 @@ impl Charter {
         core::iter::once(&self.current).chain(&self.following)
     }
 
-    /// The largest size that the key of a version may sign, where a later one replaces it.
+    /// The largest size that the key of a version may sign, if a later version replaces it.
     fn last_size(&self, position: usize) -> Option<u64> {
         let mut versions = self.versions().skip(position).map(|version| &version.descriptor);
         let key = &versions.next()?.home.key;
@@ -206,7 +208,7 @@ impl Charter {
     }
 }
 
-/// No descriptor is admitted with such a key.
+/// Wraps an unusable key as a reason to stop; no descriptor is admitted with such a key.
 fn unusable(problem: KeyError) -> Stop {
     Stop::Checkpoint(NoteError::from(problem).into())
 }

@@ -1,15 +1,15 @@
-//! Which bodies of entries are descriptors that the owners have put in force.
+//! Decides which bodies of entries are descriptors that the owners have put in force.
 
 use ics_core::descriptor::{self, Descriptor, DescriptorError, FieldError, Problem};
 use ics_core::statement::body::{self, Body};
 
 use super::stop::Stop;
 
-/// Why a body is not the descriptor that follows.
+/// Why a body is not the next descriptor.
 pub(super) enum Refusal {
-    /// It names rules that are not known here.
+    /// It names rules that this program does not know.
     Rules(String),
-    /// Anything else: it has no effect.
+    /// Any other reason: it has no effect.
     Other(String),
 }
 

@@ -1,10 +1,10 @@
 //! Tracks on whose word it rests that this mirror may not read an entry.
 //!
-//! That a leaf stands in the log is proven; that what it stands for is kept from this mirror by the policy, is not. The
-//! home decides that. Any other peer only says so, and could keep from the mirror what it may read, the block of a thing
-//! say. So a mirror that can ask the home takes entries from others and nothing that they say of its rights: it keeps the
-//! checkpoint that it had, and asks the home for these entries again. One whose operator knows no home lives by the word
-//! of those it knows, and says so.
+//! It is proven that a leaf is in the log, but not that the policy hides from this mirror what it stands for. The home
+//! decides that. Any other peer only claims it, and could withhold what the mirror may read, for instance the block of
+//! a thing. So a mirror that can ask the home takes entries from others, but nothing that they say about its rights: it
+//! keeps its former checkpoint, and asks the home about these entries again. A mirror whose operator knows no home
+//! relies on the word of the peers that it has, and says so.
 
 use std::collections::BTreeSet;
 
@@ -20,39 +20,39 @@ use crate::wire;
 /// Names that are remembered.
 const NAMES: usize = 16;
 
-/// A peer, as the operator knows it.
+/// A peer, as the operator of this node describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its name.
     pub name: String,
-    /// The key that the operator has given it.
+    /// The key that the operator has given for it.
     pub key: Option<[u8; 32]>,
-    /// Whether the transport shows that it is this peer who answers. If so, it is the home where the descriptor in force
-    /// calls the home by this name or key.
+    /// Whether the transport proves that this peer answers. If so, it is the home if the descriptor in force gives the
+    /// home this name or key.
     pub is_shown: bool,
 }
 
 /// Entries of which others than the home have said what this mirror may read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// Index of the first; all behind it count.
+    /// Index of the first; all later ones count as well.
     pub from: u64,
     /// Who has said so.
     pub by: BTreeSet<String>,
 }
 
-/// Who answers, and whether that is the home.
+/// The peers, and which of them answers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sources {
     all: Vec<Source>,
     asked: usize,
 }
 
-/// What the word of whoever answers is worth.
+/// What the word of the answering peer is worth.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'a> {
     pub(super) name: &'a str,
-    /// Whether it is the home's.
+    /// Whether it is the home.
     pub(super) is_home: bool,
     /// Whether the home can be asked.
     pub(super) knows_home: bool,
@@ -71,8 +71,8 @@ impl Sources {
 }
 
 impl Doubt {
-    /// What is in doubt after a page of somebody who says what may be read of it. Where he `decides` that, and of other
-    /// rights than before, he decides it of all that is held.
+    /// What is in doubt after a page from a peer that says what may be read of it. If that peer `decides` it, with
+    /// other rights than before, it decides about everything that is held.
     pub(super) fn after(held: &Held, page: &wire::Page, decides: bool, word: Word<'_>) -> Option<Self> {
         let former = held.doubt.as_ref();
         if word.is_home || (decides && page.sight.is_none()) {
@@ -88,7 +88,7 @@ impl Doubt {
         Some(Self { from: from.min(said), by })
     }
 
-    /// Who has said so, in words.
+    /// The names of those who said so, in words.
     #[must_use]
     pub fn names(&self) -> String {
         self.by.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
@@ -96,16 +96,16 @@ impl Doubt {
 }
 
 impl Mirror {
-    /// The peers among which it is said who answers; nobody is the home until then.
+    /// Sets the peers of which one answers; until then, none is the home.
     #[must_use]
     pub fn among(mut self, sources: Vec<Source>) -> Self {
         self.sources = Sources { all: sources, asked: 0 };
         self
     }
 
-    /// Says which of its peers answers from now on, counted from 0. What one has begun to show is not taken for his word
-    /// where another goes on with it; nor need another know the descriptors that the checkpoint of one asks for, or lead to that
-    /// checkpoint at all.
+    /// Sets which of its peers answers from now on, counted from 0. What one peer has begun to show is not taken as
+    /// another's word if that one continues it; nor need another peer know the descriptors that the checkpoint of one
+    /// requires, or lead to that checkpoint at all.
     pub fn hears(&mut self, peer: usize) {
         if self.sources.asked != peer {
             self.break_off_review();
@@ -115,7 +115,7 @@ impl Mirror {
         }
     }
 
-    /// Waits for the home's word where it can be had; true if that is awaited.
+    /// Waits for the home's word if it can be had; returns whether that is awaited.
     pub(super) fn awaits_home(&mut self, now: Timestamp) -> bool {
         let Some((held, doubt)) = self.held.as_ref().and_then(|held| Some((held, held.doubt.as_ref()?))) else {
             return false;

@@ -1,4 +1,4 @@
-//! How a mirror that is up to date hears of news.
+//! How a mirror that is up to date receives news.
 
 use ics_core::time::Timestamp;
 
@@ -9,29 +9,29 @@ use crate::pause::Pause;
 
 /// Milliseconds for which a way that did not work is not tried again.
 const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
-/// Milliseconds after which a mirror that has heard nothing looks for itself, at most: some heartbeats.
+/// Milliseconds, at most, after which a mirror that has heard nothing polls: several heartbeats.
 pub(super) const SILENCE_MILLIS: u64 = 45_000;
-/// Pieces of news in a minute that may bring nothing new: some times as many as there are heartbeats in it.
+/// Pieces of news per minute that may bring nothing new: several times the number of heartbeats.
 const IDLE_NEWS: u32 = 32;
 const IDLE_MILLIS: u64 = 60_000;
 
-/// A way to hear of news.
+/// A way to receive news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// The peer pushes events over one connection that stays open.
     Stream,
-    /// The peer keeps a request until there are news. Where something between the two does not let a stream pass.
+    /// The peer holds a request until there is news, for connections on which streams do not get through.
     LongPoll,
 }
 
-/// Which way is used.
+/// The way that is used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listening {
-    /// What is used instead of a stream, for some time; `None` in it: nothing but looking.
+    /// What is used instead of a stream for some time; an inner `None` means only polling.
     fallback: Option<(Option<Way>, Pause)>,
-    /// Whether the present way has brought anything yet.
+    /// Whether the current way has brought anything yet.
     heard: bool,
-    /// The present minute, and what came in it that brought nothing new.
+    /// The current minute, and the pieces of news in it that brought nothing new.
     minute: Pause,
     idle: u32,
 }
@@ -48,7 +48,7 @@ impl Listening {
         self.heard = true;
     }
 
-    /// Counts a piece of news that brought nothing new; whether there were too many.
+    /// Counts a piece of news that brought nothing new; returns whether there were too many.
     fn idles(&mut self, now: Timestamp) -> bool {
         if self.minute.until(now).is_none() {
             (self.minute, self.idle) = (Pause::of(now, IDLE_MILLIS), 0);
@@ -57,7 +57,7 @@ impl Listening {
         self.idle > IDLE_NEWS
     }
 
-    /// The present way is at its end. If it never brought anything, the next one is used from now on.
+    /// Ends the current way. If it never brought anything, the next one is used from now on.
     ///
     /// Returns whether it had worked before.
     pub(crate) fn broken(&mut self, now: Timestamp) -> bool {
@@ -74,7 +74,7 @@ impl Listening {
 }
 
 impl Mirror {
-    /// Takes what the peer told of its own accord. Who repeats without end what is known here fails.
+    /// Takes what the peer sent unasked. A peer that endlessly repeats what is known here fails.
     pub fn handle_news(&mut self, news: News, now: Timestamp) {
         self.listening.heard();
         self.take_news(news, now);
@@ -89,7 +89,7 @@ impl Mirror {
             News::Checkpoint(note) => return self.handle_checkpoint(&note, now),
             News::Page(page) => page,
         };
-        // Without a checkpoint it proves nothing; whoever asks for one gets it.
+        // Without a checkpoint it proves nothing; asking for one gets it.
         let Some(note) = &page.checkpoint else { return self.look(now) };
         let tells_rights = page.from == self.size() && page.size == page.from && page.entries.is_empty();
         if tells_rights && self.held.is_some() && self.pending.is_none() && self.target.is_none() {
@@ -104,7 +104,7 @@ impl Mirror {
         }
     }
 
-    /// Takes the news that the way of [`super::Action::Listen`] is at its end: it broke, or never was one.
+    /// Takes the report that the way of [`super::Action::Listen`] has ended: it broke, or never worked.
     pub fn handle_silence(&mut self, what: &str, now: Timestamp) {
         if self.listening.broken(now) {
             return self.fail(Trouble::Failure(what.to_owned()), now);

@@ -5,13 +5,14 @@
 //!   (entry 0 is pinned)                 (signed)       (proven)            (durable)
 //! ```
 //!
-//! [`Mirror::poll_action`] says what to do next and changes nothing: whoever asks again gets the same action. He does
-//! it and tells the result by one of the `handle_` methods. An answer that fits no question is not believed, so answers
-//! may be lost, late or doubled. What is held changes only in [`Mirror::handle_applied`], page by page, each proven to
-//! stand in a log that the home signed.
+//! [`Mirror::poll_action`] says what to do next and changes nothing: asking again gives the same action. The caller
+//! does it and reports the result by one of the `handle_` methods. An answer that fits no question is not believed, so
+//! answers may be lost, late or duplicated. What is held changes only in [`Mirror::handle_applied`], page by page, each
+//! proven to be in a log that the home signed.
 //!
 //! A mirror that is up to date listens: the peer pushes what is new, entries and proof in one event, and a heartbeat
-//! otherwise. Where a stream does not pass, it keeps a request waiting at the peer, and where that fails too, it looks.
+//! otherwise. Where streams do not get through, it keeps a request waiting at the peer, and if that fails too, it
+//! polls.
 
 mod action;
 mod charter;
@@ -53,11 +54,11 @@ pub use stop::{Ahead, Stop, Trouble};
 /// How a mirror keeps time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Milliseconds between two looks at an idle peer, at most; half of it at least.
+    /// Milliseconds between two looks at an idle peer, at most; at least half of it.
     pub interval_millis: u64,
-    /// Whether to listen, rather than to look again and again.
+    /// Whether to listen, rather than to poll.
     pub listens: bool,
-    /// Any number; mirrors with different ones spread their looks and retries.
+    /// Any number; mirrors with different seeds spread their looks and retries.
     pub seed: u64,
 }
 
@@ -65,35 +66,36 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Mirror {
     settings: Settings,
-    /// What is pinned.
+    /// The pinned origin.
     origin: Origin,
-    /// Nothing before entry 0 has come.
+    /// `None` until entry 0 has come.
     held: Option<Held>,
     /// The newest checkpoint that was reached.
     reached: Option<SignedCheckpoint>,
     /// The checkpoint that the pages lead to, ahead of what is held.
     target: Option<SignedCheckpoint>,
-    /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless. Without a target,
-    /// one to which somebody did not lead.
+    /// One that came meanwhile, ahead of the target; a moving target would make pages in transit useless. Without a
+    /// target, one to which a peer's pages did not lead.
     later: Option<SignedCheckpoint>,
     /// A checkpoint of fewer entries than are held, until it is known whether what is held begins with them.
     earlier: Option<SignedCheckpoint>,
-    /// A checkpoint that no known key has signed, or too few known witnesses: a later descriptor may name others.
+    /// A checkpoint that no known key has signed, or that too few known witnesses have cosigned: a later descriptor may
+    /// name others.
     undecided: Option<(String, Checkpoint)>,
     /// A page that waits to be applied, and what is held afterwards.
     pending: Option<(Arc<VerifiedPage>, Held)>,
-    /// What is looked at again before that page is applied.
+    /// The second look at what is held, before that page is applied.
     review: Option<Review>,
     /// Whether something was filled in that has not taken effect yet.
     unsettled: bool,
     sources: Sources,
-    /// Whether to ask what this mirror may read: only a page tells.
+    /// Whether to ask what this mirror may read, which only a page can tell.
     asks_rights: bool,
     as_of: Option<Timestamp>,
-    /// What the newest checkpoint says of its time, where that is not believed.
+    /// The time that the newest checkpoint claims, if that is not believed.
     ahead: Option<Ahead>,
     pause: Pause,
-    /// Whether the pause is one of a mirror that is up to date.
+    /// Whether the pause is that of a mirror that is up to date.
     resting: bool,
     listening: Listening,
     portion: Portion,
@@ -132,12 +134,12 @@ impl Mirror {
         }
     }
 
-    /// A mirror that goes on where it was.
+    /// A mirror that continues where it was.
     #[must_use]
     pub fn resume(resume: Resume, settings: Settings, now: Timestamp) -> Self {
         let Resume { origin, descriptor, tree, admitted_at, checkpoint, rights, unsettled, erased, doubt } = resume;
         let charter = Charter::resume(origin.clone(), descriptor);
-        // By a key that was replaced since, it is of no more use than none.
+        // Under a key that has been replaced since, it is useless.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
         let held = Some(Held { charter, tree, admitted_at, rights, erased: Arc::new(erased), doubt });
@@ -203,7 +205,7 @@ impl Mirror {
         }
     }
 
-    /// The home's checkpoint that the pages lead to, or to which they did not lead; `None` while nothing newer is known.
+    /// The home's checkpoint that the pages lead to, or did not lead to; `None` while nothing newer is known.
     #[must_use]
     pub fn target(&self) -> Option<&SignedCheckpoint> {
         self.target.as_ref().or(self.later.as_ref())
@@ -223,7 +225,7 @@ impl Mirror {
         }
     }
 
-    /// Takes a checkpoint: the peer's answer to [`Action::FetchCheckpoint`], or one that it sent unasked.
+    /// Takes a checkpoint: the peer's answer to [`Action::FetchCheckpoint`], or one sent unasked.
     pub fn handle_checkpoint(&mut self, note: &str, now: Timestamp) {
         if self.stopped.is_some() || self.held.is_none() || self.pending.is_some() {
             return;
@@ -234,7 +236,7 @@ impl Mirror {
         }
         match parse(note) {
             Ok(claimed) => self.decide(note, &claimed, false, now),
-            // Such as a page that tells people to log in: nothing that the home said.
+            // For instance a page that asks people to log in: the home has said nothing.
             Err(problem) => self.fail(Trouble::Failure(format!("the peer sent no checkpoint: {problem}")), now),
         }
     }
@@ -273,7 +275,7 @@ impl Mirror {
         (self.review, self.pause) = (review.filter(|_| !is_part_of_public), Pause::default());
     }
 
-    /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.
+    /// Takes the report that the page of [`Action::Apply`] is durably stored, with all its effects.
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
         self.portion = self.portion.after_success();
@@ -291,7 +293,7 @@ impl Mirror {
         } else if self.target.is_none() {
             self.rest(now);
             if is_confirmed {
-                // The checkpoint that came before was not taken; now it counts.
+                // The checkpoint that came before was not taken then; now it counts.
                 self.pause = Pause::default();
             }
         } else if self.target.as_ref().is_some_and(|target| target.checkpoint.size == self.size()) {
@@ -301,8 +303,8 @@ impl Mirror {
         }
     }
 
-    /// Waits for a checkpoint under which the erasure stands, or for a peer who shows what is said to be erased; true if
-    /// there is anything to doubt.
+    /// Waits for a checkpoint under which the erasure is in the log, or for a peer that shows what is said to be
+    /// erased; returns whether there is anything to doubt.
     fn doubt_erasures(&mut self, now: Timestamp) -> bool {
         let unerased = self.held.as_ref().and_then(Held::unerased);
         if let Some(statement) = unerased {
@@ -316,7 +318,7 @@ impl Mirror {
         self.held.as_ref().map_or(0, |held| held.tree.size())
     }
 
-    /// Whether there is anything that it may not read.
+    /// Whether there is anything that this mirror may not read.
     fn is_partial(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.rights.is_some())
     }
@@ -359,7 +361,7 @@ impl Mirror {
         result.map_err(|stop| self.stopped = Some(stop)).ok()
     }
 
-    /// An answer that fits no question: late, doubled, or of a peer that does not listen.
+    /// An answer that fits no question: late, duplicated, or from a misbehaving peer.
     fn not_asked(&mut self, what: String, now: Timestamp) {
         if self.stopped.is_none() && self.pending.is_none() {
             self.fail(Trouble::NotAsked(what), now);
@@ -370,12 +372,12 @@ impl Mirror {
         (self.failures, self.trouble) = (0, None);
     }
 
-    /// How to listen, if at all.
+    /// The way to listen, if at all.
     fn way(&self, now: Timestamp) -> Option<Way> {
         self.listening.way(now).filter(|_| self.settings.listens)
     }
 
-    /// Ends a rest: there is something to ask for.
+    /// Ends a rest, because there is something to ask for.
     fn look(&mut self, now: Timestamp) {
         if self.pause.until(now).is_some() && self.resting {
             self.pause = Pause::default();
@@ -405,7 +407,7 @@ impl Mirror {
     }
 }
 
-/// Where the numbers of the questions of a look begin.
+/// The first of the numbers by which the questions of one look are told apart.
 const fn question(from: u64, now: Timestamp) -> u64 {
     now.as_millis().rotate_left(24) ^ from
 }

@@ -16,49 +16,49 @@ use super::doubt::{Doubt, Word};
 use super::stop::Stop;
 use crate::wire::{self, Rights};
 
-/// Entries that are proven to stand in the home's log, right behind those that the mirror holds. Only a mirror makes
-/// one, so whoever is given it need not check that again; signatures and policy he does check.
+/// Entries that are proven to be in the home's log, directly after those that the mirror holds. Only a mirror makes
+/// one, so a recipient need not check that again; signatures and policy they do check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedPage {
-    /// Index of the first entry, and number of those held before.
+    /// Index of the first entry, which is also the number of entries held before.
     pub from: u64,
-    /// The entries; none where only a newer checkpoint of the same log is to be kept.
+    /// The entries; empty if only a newer checkpoint of the same log is to be kept.
     pub entries: Vec<VerifiedEntry>,
-    /// Number of entries with these.
+    /// Number of entries including these.
     pub size: u64,
-    /// Root of the tree with these.
+    /// Root of the tree including these.
     pub root: Hash,
-    /// The home's checkpoint, where this page reaches it: from now on the newest that this node can serve.
+    /// The home's checkpoint, if this page reaches it: from now on the newest that this node can serve.
     pub checkpoint: Option<SignedCheckpoint>,
-    /// What this node may read from now on; absent where that is all.
+    /// What this node may read from now on; absent if that is everything.
     pub rights: Option<Rights>,
-    /// Whether that is decided by who may: then what was filled in before takes effect.
+    /// Whether a peer whose word decides has decided that: then what was filled in before takes effect.
     pub settles: bool,
-    /// Indices of earlier entries about identities that it may no longer read.
+    /// Indices of earlier entries about identities that this node may no longer read.
     pub ended: Vec<u64>,
-    /// What of that rests on the word of others than the home from now on.
+    /// The part of it that from now on rests on the word of others than the home.
     pub doubt: Option<Doubt>,
 }
 
-/// An entry that is proven to stand in the home's log.
+/// An entry that is proven to be in the home's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifiedEntry {
-    /// One that this mirror may see.
+    /// An entry that this mirror may see.
     Whole {
         /// Its header, decoded.
         header: Header,
-        /// All that its leaf data covers.
+        /// Everything that its leaf data covers.
         entry: Entry,
     },
-    /// One that it may not see.
+    /// An entry that this mirror may not see.
     Hidden(LeafData),
-    /// One whose body was erased.
+    /// An entry whose body was erased.
     Erased {
         /// Its leaf data.
         leaf: LeafData,
-        /// What the peer says of it. No signature covers that here; it is believed once the owners' erasure, later in the
-        /// log, says the same.
+        /// What the peer says about it. No signature covers that here; it is believed once the owners' erasure, later
+        /// in the log, says the same.
         remnant: Remnant,
     },
 }
@@ -108,24 +108,25 @@ pub(super) struct Held {
     pub(super) tree: Tree,
     /// Admission time of the last entry that could be seen.
     pub(super) admitted_at: Timestamp,
-    /// What this node may read; absent where that is all.
+    /// What this node may read; absent if that is everything.
     pub(super) rights: Option<Rights>,
-    /// What peers say is left of erased statements, by index, where no erasure in the log has said the same so far.
+    /// The remnants that peers have given for erased statements, by index, as far as no erasure in the log has
+    /// confirmed them yet.
     pub(super) erased: Arc<BTreeMap<u64, Remnant>>,
-    /// Of which entries others than the home have said whether they may be read.
+    /// The entries of which others than the home have said whether they may be read.
     pub(super) doubt: Option<Doubt>,
 }
 
 impl Held {
-    /// A statement that is said to be erased, where no erasure up to here says so: it is still to come, or the peer
-    /// withholds the statement. Who may not read everything cannot tell.
+    /// A statement that is said to be erased although no erasure up to here says so: the erasure is still to come, or
+    /// the peer withholds the statement. A mirror that may not read everything cannot tell.
     pub(super) fn unerased(&self) -> Option<StatementId> {
         self.erased.values().next().map(|left| left.statement).filter(|_| self.rights.is_none())
     }
 
-    /// A statement that this page says was erased, where an erasure on the same page says that something else stood there:
-    /// another statement, or one about another thing. Nothing of such a page is taken, since what is said of things in
-    /// between is judged by whose the erased one was.
+    /// A statement that this page says was erased although an erasure on the same page says that something else was
+    /// there: another statement, or one about another thing. Nothing of such a page is taken, since statements in
+    /// between are judged by what the erased one was about.
     pub(super) fn belied(&self, page: &VerifiedPage) -> Option<StatementId> {
         self.erased.range(page.from..).next()?;
         let mut told = page.erasures().filter(|(index, _)| *index >= page.from);
@@ -149,21 +150,22 @@ impl Held {
         word.is_home || !word.knows_home || is_plain
     }
 
-    /// Whether a page comes with other rights than this node had.
+    /// Whether a page comes with different rights than this node had.
     pub(super) fn has_other_rights(&self, page: &wire::Page) -> bool {
         page.sight.as_ref().map(|sight| &sight.rights) != self.rights.as_ref()
     }
 
-    /// Takes note that an entry is here after all.
+    /// Notes that an entry is here after all.
     pub(super) fn has_come(&mut self, index: u64) {
         if self.erased.contains_key(&index) {
             Arc::make_mut(&mut self.erased).remove(&index);
         }
     }
 
-    /// Reads a page as what comes next, up to the checkpoint: what is then held, and the page for others to apply.
+    /// Reads a page as the continuation, up to the checkpoint: returns what is then held, and the page for others to
+    /// apply.
     ///
-    /// The proof comes first: only what the home signed is held against the home.
+    /// The proof is checked first: only what the home signed may be held against the home.
     pub(super) fn extend(
         &self,
         page: wire::Page,
@@ -190,7 +192,7 @@ impl Held {
         next.rights.clone_from(&rights);
         let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
         let entries = entries.collect::<Result<_, _>>()?;
-        // What is withheld would never be asked for again if this counted as all of it.
+        // What is withheld would never be asked for again if this counted as complete.
         let is_all = next.tree.size() == size && settles && next.unerased().is_none();
         let checkpoint = is_all.then(|| target.clone());
         let (size, root) = (next.tree.size(), next.tree.root());
@@ -208,12 +210,12 @@ impl Held {
             }
             self.tree.push(leaf_hash(&leaf));
         }
-        // Whoever applies the page makes and stores tiles by a tree of his own.
+        // Whoever applies the page makes and stores tiles with their own tree.
         drop(self.tree.take_full_tiles());
         Ok(())
     }
 
-    /// Takes note of an erasure. That the owners signed it the home has seen to.
+    /// Notes an erasure. The home has checked that the owners signed it.
     fn is_erased(&mut self, body: &[u8]) {
         if let Some((index, left)) = left_by(body)
             && self.erased.get(&index) == Some(&left)
@@ -222,7 +224,7 @@ impl Held {
         }
     }
 
-    /// Takes note of what a proven entry says about the log itself.
+    /// Notes what a proven entry says about the log itself.
     fn read(&mut self, index: u64, entry: wire::Entry, target: &SignedCheckpoint) -> Result<VerifiedEntry, Stop> {
         let entry = match entry {
             wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
@@ -247,7 +249,7 @@ impl Held {
     }
 }
 
-/// The entry that an erasure names, and what it leaves there.
+/// The index of the entry that an erasure names, and the remnant that it leaves there.
 fn left_by(body: &[u8]) -> Option<(u64, Remnant)> {
     match body::parse(body) {
         Ok(Body::Erasure(signed)) => signed.erasure.leaves(),

@@ -1,5 +1,5 @@
-//! How many entries are asked for at once: as many as a page may have, and fewer where so many do not come in time, as over
-//! a slow line. Asked for again as it was, such a page would never come.
+//! How many entries are asked for at once: as many as a page may have, and fewer if that many do not arrive in time, as
+//! over a slow line. Asked for again unchanged, such a page would never arrive.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -8,9 +8,9 @@ use super::review::Review;
 use super::stop::Trouble;
 use super::{Action, Mirror};
 
-/// Entries that are asked for at least.
+/// The smallest number of entries that is asked for.
 const FEWEST: usize = 16;
-/// Pages in a row after which twice as many entries are asked for: what is asked for ahead is of no use then.
+/// Consecutive pages after which twice as many entries are asked for. What was asked for ahead is then wasted.
 const IN_A_ROW: u8 = 16;
 
 /// How many entries are asked for.
@@ -45,7 +45,7 @@ impl Portion {
 }
 
 impl Mirror {
-    /// What will be asked next if the page of [`Action::Apply`] is stored: it may be asked for meanwhile.
+    /// What will be asked next if the page of [`Action::Apply`] is stored; it may be asked for meanwhile.
     #[must_use]
     pub fn poll_ahead(&self) -> Option<Action> {
         let (page, _) = self.pending.as_ref().filter(|_| self.review.is_none())?;
@@ -55,7 +55,7 @@ impl Mirror {
         (!is_last).then_some(Action::FetchPage { from: page.size, limit, until })
     }
 
-    /// Takes the news that an action failed: the peer did not answer, or not in its terms, or the page could not be
+    /// Takes the report that an action failed: the peer did not answer, or not as it must, or the page could not be
     /// stored. It is tried again later.
     pub fn handle_failure(&mut self, what: &str, now: Timestamp) {
         let was_a_page = self.target.is_some() && self.pending.is_none() && self.wanted_descriptor().is_none();

@@ -1,9 +1,10 @@
 //! A second look at what is held, before a page takes effect that changes what this mirror may read.
 //!
-//! Read rules hide whole identities. What they hide changes with descriptors, with grants, and with what the peer says of
-//! this mirror; then earlier entries which came as bare leaves are asked for, each held against its leaf, and what may no
-//! longer be read is noted. Only then the page is applied, and with it all that was filled in: so a copy goes from one
-//! whole state to the next, and its checkpoint never stands for an identity of which it has a part.
+//! Read rules hide whole identities. What they hide changes with descriptors, with grants, and with what the peer says
+//! about this mirror; then earlier entries that came as bare leaves are asked for, each compared with its leaf, and
+//! what may no longer be read is noted. Only then is the page applied, and with it everything that was filled in: so a
+//! copy goes from one consistent state to the next, and its checkpoint never stands for an identity of which it has
+//! only a part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,12 +22,12 @@ use super::stop::{Stop, Trouble};
 use crate::pause::Pause;
 use crate::wire::{self, Rights};
 
-/// Which entries are to be looked at again: the next of them, [`limits::FEED_ENTRIES`] at most, in ascending order.
+/// The entries to be looked at again: the next of them, at most [`limits::FEED_ENTRIES`], in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// The first index that counts.
     pub from: u64,
-    /// Only these; all that are held where there are none.
+    /// Only these; if `None`, all that are held.
     pub among: Option<Arc<BTreeSet<u64>>>,
 }
 
@@ -37,11 +38,11 @@ pub struct Seen {
     pub index: u64,
     /// Its leaf data.
     pub leaf: LeafData,
-    /// Whether header and body are here, and believed to be what this node may read.
+    /// Whether header and body are here, and are believed to be what this node may read.
     pub is_whole: bool,
 }
 
-/// What has become readable of entries that were hidden, proven by their leaves, and what is so no longer.
+/// Hidden entries that have become readable, proven by their leaves, and held ones that no longer are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fill {
@@ -49,7 +50,7 @@ pub struct Fill {
     pub entries: Vec<(u64, Header, Entry)>,
     /// Indices of entries that this mirror holds and may no longer read.
     pub lost: Vec<u64>,
-    /// Where the home shows here what others have said may not be read: who, and from which entry on.
+    /// If the home shows here what others have said may not be read: who said so, and from which entry on.
     pub doubt: Option<Doubt>,
     /// What the peer says is left of erased statements, by index, where no more than the leaf is here and all may be read.
     /// Nobody has signed that: the fill is to be refused if no erasure that is held, filled in or not, says the same.
@@ -59,16 +60,16 @@ pub struct Fill {
 /// A look that is under way.
 #[derive(Debug, Clone)]
 pub(super) struct Review {
-    /// What the peer said that this mirror may read, when it gave the page.
+    /// What this mirror may read, as the peer said when it gave the page.
     rights: Option<Rights>,
     rest: Survey,
     /// What the home is asked about because others have said it.
     doubt: Option<Doubt>,
-    /// Entries upon which rests what was shown: they must be shown as well, or all of it is looked at again.
+    /// Entries on which what was shown rests: they must be shown as well, or everything is looked at again.
     needed: BTreeSet<u64>,
     /// Entries held before the page.
     size: u64,
-    /// Indices of those that the page hides.
+    /// Indices of the entries that the page hides.
     hidden: BTreeSet<u64>,
     question: u64,
     asked: Vec<Seen>,
@@ -77,7 +78,7 @@ pub(super) struct Review {
     fill: Option<Arc<Fill>>,
 }
 
-/// What to do for it next.
+/// The next step of a look.
 pub(super) enum Step {
     Survey(Survey),
     Ask(wire::Again),
@@ -85,10 +86,11 @@ pub(super) enum Step {
 }
 
 impl Review {
-    /// The look that a page of somebody who decides makes necessary, if any; `question` is a number that no earlier one began with.
+    /// The look that a page makes necessary, if any, when it comes from a peer whose word decides; `question` is a
+    /// number with which no earlier look began.
     ///
-    /// Where something was filled in that has not taken effect, the look that it came of was broken off, and nobody knows
-    /// what is missing.
+    /// If something was filled in that has not taken effect, the look that it came from was broken off, and it is not
+    /// known what is missing.
     pub(super) fn of(page: &wire::Page, held: &Held, unsettled: bool, word: Word<'_>, question: u64) -> Option<Self> {
         let from = held.tree.size();
         let sight = page.sight.as_ref();
@@ -128,8 +130,8 @@ impl Review {
         wire::Again { question: self.question, hidden: which(true), held: which(false) }
     }
 
-    /// Whether an entry is asked for: where only its leaf is here; and where it came of others than the home, because only
-    /// with the entry the home says upon which others it rests.
+    /// Whether an entry is asked for: if only its leaf is here, or if it came from others than the home, because only
+    /// with the entry does the home say on which others it rests.
     fn wants(&self, seen: &Seen) -> bool {
         !seen.is_whole || (self.is_doubted(seen.index) && self.rest.among.is_none())
     }
@@ -138,9 +140,9 @@ impl Review {
         self.doubt.as_ref().is_some_and(|doubt| doubt.from <= index)
     }
 
-    /// Takes what is held; false when nothing is left to be looked at.
+    /// Takes what is held; false if nothing is left to be looked at.
     fn surveyed(&mut self, seen: Vec<Seen>) -> bool {
-        // What was named and is here needs no question; only a change of rights can take it away.
+        // Entries that were named and are here need no question; only a change of rights can take them away.
         let named = self.rest.among.is_some();
         let Some(last) = seen.last() else {
             let mut needed = core::mem::take(&mut self.needed);
@@ -240,7 +242,7 @@ impl Review {
     }
 }
 
-/// Why an answer is not taken.
+/// Why an answer is not accepted.
 pub(super) enum Refused {
     Stop(Stop),
     Trouble(Trouble),
@@ -260,7 +262,7 @@ enum Revealed {
     Gone(Remnant),
 }
 
-/// An entry that was hidden, if it is shown now; it must be what its leaf in the home's log says.
+/// An entry that was hidden, if it is shown now; it must match its leaf in the home's log.
 fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
     let index = seen.index;
     if entry.leaf_data() != seen.leaf {
@@ -271,7 +273,7 @@ fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
         wire::Entry::Hidden(_) => Ok(Revealed::Not),
         wire::Entry::Erased { remnant, .. } => Ok(Revealed::Gone(remnant)),
         wire::Entry::Whole(entry) => match entry.header() {
-            // Nobody hides these, and what came behind was judged without it.
+            // These are never hidden, and what came after was judged without it.
             Ok(header) if !seen.is_whole && matches!(header.kind, EntryKind::Descriptor | EntryKind::Certificate) => {
                 Err(Refused::Stop(Stop::KeptBack { index, kind: header.kind }))
             }
@@ -282,7 +284,7 @@ fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
 }
 
 impl Mirror {
-    /// Takes a page without entries, for what it says of this mirror's rights.
+    /// Takes a page without entries, for what it says about this mirror's rights.
     pub(super) fn handle_rights(&mut self, page: wire::Page, now: Timestamp) {
         let Some(held) = self.held.as_ref().filter(|held| page.entries.is_empty() && page.from == held.tree.size())
         else {
@@ -310,7 +312,7 @@ impl Mirror {
         (self.review, self.pause) = (review, Pause::default());
     }
 
-    /// Gives up a look that is under way: what was filled in so far waits for the next page that takes effect.
+    /// Abandons a look in progress: what was filled in so far waits for the next page that takes effect.
     pub(super) fn break_off_review(&mut self) {
         if self.review.take().is_some() {
             self.pending = None;
@@ -355,7 +357,7 @@ impl Mirror {
         }
     }
 
-    /// Takes the news that what [`super::Action::Fill`] brings is stored, and stays so. It takes effect with the page.
+    /// Takes the report that what [`super::Action::Fill`] brings is durably stored. It takes effect with the page.
     pub fn handle_filled(&mut self) {
         if let Some(review) = &mut self.review {
             if let (Some(fill), Some((_, next))) = (&review.fill, &mut self.pending) {

@@ -1,4 +1,4 @@
-//! Where a mirror stands: what it goes on from, and how far it is.
+//! The state of a mirror: what it resumes from, and how far it is.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use ics_core::time::Timestamp;
 use super::{Ahead, Doubt, Stop, Trouble};
 use crate::wire::Rights;
 
-/// What a mirror held when it was last told that a page was applied.
+/// What a mirror held when the last page was applied.
 #[derive(Debug, Clone)]
 pub struct Resume {
-    /// Name and entry 0.
+    /// The domain's name and entry 0.
     pub origin: Origin,
     /// The descriptor that the log has put in force.
     pub descriptor: Descriptor,
@@ -22,16 +22,16 @@ pub struct Resume {
     pub tree: Tree,
     /// Admission time of the last entry that is held whole.
     pub admitted_at: Timestamp,
-    /// The note of the newest checkpoint that a page reached.
+    /// The note of the newest checkpoint that a page has reached.
     pub checkpoint: Option<String>,
-    /// What this node may read of the domain, as the newest page said; absent where that is all.
+    /// What this node may read of the domain, according to the newest page; absent if that is everything.
     pub rights: Option<Rights>,
-    /// Whether something was filled in since that has not taken effect.
+    /// Whether something was filled in since then that has not taken effect.
     pub unsettled: bool,
-    /// What peers said is left of erased statements behind that checkpoint, by index, where no erasure held here says the
-    /// same.
+    /// The remnants that peers gave for erased statements after that checkpoint, by index, as far as no erasure held
+    /// here confirms them.
     pub erased: BTreeMap<u64, Remnant>,
-    /// Of which entries others than the home have said whether this node may read them.
+    /// The entries of which others than the home have said whether this node may read them.
     pub doubt: Option<Doubt>,
 }
 
@@ -42,17 +42,17 @@ pub struct Status {
     pub size: u64,
     /// Entries that the home is known to have signed.
     pub known: u64,
-    /// The home vouched at this time that there were no more entries than those held.
+    /// When the home vouched that there were no more entries than those held.
     pub as_of: Option<Timestamp>,
-    /// Why the newest checkpoint does not make the copy fresher, where its time is not believed.
+    /// Why the newest checkpoint does not make the copy fresher, if its time is not believed.
     pub ahead: Option<Ahead>,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub failures: u32,
-    /// What is in the way, until the next success.
+    /// What stands in the way, until the next success.
     pub trouble: Option<Trouble>,
-    /// Why nothing goes on any more.
+    /// Why nothing continues any more.
     pub stopped: Option<Stop>,
-    /// On whose word it rests that nothing was left out of what this node may read; absent where that is the home's.
+    /// On whose word it rests that nothing was left out of what this node may read; absent if that is the home's.
     pub doubt: Option<Doubt>,
     /// Whether there is anything that this node may not read.
     pub is_partial: bool,

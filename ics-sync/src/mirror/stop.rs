@@ -9,16 +9,16 @@ use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-/// Why a mirror has stopped: nothing that it is told makes it go on. What it holds stays as it is, and another one may begin
-/// there.
+/// Why a mirror has stopped for good: nothing that it is told makes it continue. What it holds stays as it is, and
+/// another mirror may begin from there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     /// The home signed two different logs: proof of misbehaviour, to be kept.
     #[error("fork: the home of the domain signed two different roots for {size} entries")]
     Fork {
-        /// The size of the smaller log, or of both: so many entries of the other have another root.
+        /// The size of the smaller log, or of both: in the other, this many entries have another root.
         size: u64,
-        /// The note of this size or of a larger one that this mirror had verified before; absent if it was never at one.
+        /// The note of this size or a larger one that this mirror had verified before; absent if it had none.
         ours: Option<String>,
         /// The note that contradicts it.
         theirs: String,
@@ -38,7 +38,7 @@ pub enum Stop {
         /// The note to which the page does not lead.
         theirs: String,
     },
-    /// Another domain, or another beginning of the domain of this name.
+    /// Another domain, or another beginning of the domain with this name.
     #[error("the peer serves the log of `{found}`, this is a mirror of `{expected}`")]
     Origin {
         /// What is pinned here.
@@ -46,7 +46,7 @@ pub enum Stop {
         /// What the peer serves.
         found: String,
     },
-    /// The first entry is not the descriptor of a domain of this name.
+    /// The first entry is not the descriptor of a domain with this name.
     #[error("the first entry of the log does not found the domain `{domain}`: {problem}")]
     Founding {
         /// The domain that was expected.
@@ -62,7 +62,7 @@ pub enum Stop {
         /// What is wrong with it.
         problem: String,
     },
-    /// Rules that this implementation does not know.
+    /// Rules that this program does not know.
     #[error("descriptor version {version} needs newer software: {problem}")]
     Rules {
         /// The descriptor's version.
@@ -70,13 +70,13 @@ pub enum Stop {
         /// Which rules it names.
         problem: String,
     },
-    /// A checkpoint that bears a wrong signature.
+    /// A checkpoint with a wrong signature.
     #[error("the checkpoint is refused: {0}")]
     Checkpoint(CheckpointError),
     /// A checkpoint that no home of the domain signed.
     #[error("the checkpoint bears no signature of a home that the domain's descriptors name")]
     Unsigned,
-    /// A checkpoint by a key that had been replaced; such a key never counts again.
+    /// A checkpoint under a key that had been replaced; such a key never counts again.
     #[error(
         "the checkpoint of {size} entries is signed by the home key of descriptor version {version}, which was replaced"
     )]
@@ -86,7 +86,7 @@ pub enum Stop {
         /// The version that named the key.
         version: u64,
     },
-    /// An entry's header that this implementation cannot read.
+    /// An entry's header that this program cannot read.
     #[error("the header of entry {index} is refused: {problem}")]
     Header {
         /// The entry's index.
@@ -94,7 +94,7 @@ pub enum Stop {
         /// What is wrong with it.
         problem: HeaderError,
     },
-    /// An entry that everybody may read, and that was kept from this mirror.
+    /// An entry that everybody may read and that was withheld from this mirror.
     #[error(
         "entry {index}, a {}, was kept back by whoever showed the log until now, and all behind it was read without it: \
          begin this copy anew, by `ics domain recopy`", kind.as_str()
@@ -116,15 +116,15 @@ pub enum Stop {
         index: u64,
         /// Its admission time.
         at: Timestamp,
-        /// That of the last one before it.
+        /// The admission time of the preceding entry.
         before: Timestamp,
     },
 }
 
 impl Stop {
-    /// Whether it may be the doing of the peer alone, so that another peer may show better. What the home has signed is
-    /// the same at all of them, and so is what was believed here before. What a replaced key has signed is not the home's:
-    /// a thief of that key need only have one of them show it.
+    /// Whether it may be caused by the peer alone, so that another peer may do better. What the home has signed is the
+    /// same at all of them, and so is what was believed here before. What a replaced key has signed is not the home's:
+    /// a thief of that key only needs one peer to show it.
     #[must_use]
     pub const fn is_of_peer(&self) -> bool {
         match self {
@@ -144,11 +144,11 @@ impl Stop {
     }
 }
 
-/// A time at which the home says that it cosigned, too far ahead of this node's clock to be believed: entries are copied
-/// all the same, but the copy grows no fresher.
+/// A time at which the home claims to have cosigned, too far ahead of this node's clock to be believed: entries are
+/// still copied, but the copy does not become fresher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ahead {
-    /// What the home says.
+    /// The time that the home claims.
     pub at: Timestamp,
     /// What this node's clock showed then.
     pub now: Timestamp,
@@ -167,7 +167,7 @@ impl fmt::Display for Ahead {
     }
 }
 
-/// A time that passes, for people.
+/// A duration, for people.
 fn span(millis: u64) -> String {
     match millis / 1000 {
         seconds @ 0..7_200 => format!("{seconds} s"),
@@ -176,13 +176,13 @@ fn span(millis: u64) -> String {
     }
 }
 
-/// What keeps a mirror from going on for the moment; it tries again, ever more slowly, but twice in a minute at least.
+/// What keeps a mirror from continuing for the moment; it tries again, ever more slowly, but at least twice a minute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// The peer or the local store failed.
     #[error("{0}")]
     Failure(String),
-    /// The peer knows less than this mirror: it lags, or was rolled back.
+    /// The peer knows less than this mirror: it lags behind, or was rolled back.
     #[error("the peer's checkpoint has {theirs} entries, {ours} are known here: it lags behind or was rolled back")]
     Stale {
         /// The size that is known here.
@@ -193,8 +193,8 @@ pub enum Trouble {
     /// An answer that fits no question.
     #[error("the peer sent {0}, which nobody asked for")]
     NotAsked(String),
-    /// A page without entries, where the home's checkpoint says that there are some; or bare leaves, where the peer does
-    /// not say that there is anything that may not be read.
+    /// A page without entries although the home's checkpoint says that there are some; or bare leaves although the peer
+    /// does not say that anything may not be read.
     #[error("the peer withholds the entries from {from} on, or some of them, of which the home signed {size}")]
     Withheld {
         /// Entries held here.
@@ -202,7 +202,7 @@ pub enum Trouble {
         /// Entries that the home signed.
         size: u64,
     },
-    /// A part of the log, where the rules let anybody copy all of it. The home may say so all the same.
+    /// A part of the log, although the rules let anybody copy all of it. The home may nevertheless say so.
     #[error(
         "the peer shows a part of the {size} entries and says that the rest may not be read, but by the domain's rules \
          anybody may copy all of it: it keeps something back, or has a part only; ask somebody else"
@@ -211,7 +211,8 @@ pub enum Trouble {
         /// Entries of the log.
         size: u64,
     },
-    /// A statement that the peer says was erased, where no erasure in the home's log says so, or only of another thing.
+    /// A statement that the peer says was erased, although no erasure in the home's log says so, or only one about
+    /// another thing.
     #[error(
         "the peer says that the statement {statement} was erased, and no erasure among the {size} entries says so: it \
          is still to come, or the peer withholds the statement, or names another thing than the one that was meant; if \
@@ -223,7 +224,7 @@ pub enum Trouble {
         /// Entries of the log.
         size: u64,
     },
-    /// Entries that came of others than the home, where the home can be asked what may be read.
+    /// Entries from others than the home, if the home can be asked what may be read.
     #[error("the entries from {from} on came of {by}, and the home has not said yet that nothing was left out of them")]
     Unconfirmed {
         /// Index of the first.

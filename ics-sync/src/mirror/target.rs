@@ -10,15 +10,15 @@ use super::{Ahead, Held, Mirror, SignedCheckpoint, Stop, Trouble, VerifiedPage, 
 use crate::pause::Pause;
 
 impl Mirror {
-    /// Opens a checkpoint and takes it as its signature allows. With no more descriptors to come, one that no known key
-    /// signed is refused.
+    /// Opens a checkpoint and treats it according to its signature. If no more descriptors are to come, one that no
+    /// known key signed is refused.
     pub(super) fn decide(&mut self, note: &str, claimed: &Checkpoint, no_more_descriptors: bool, now: Timestamp) {
         let Some(held) = &self.held else { return };
         let opened = held.charter.open(note, now);
         let (ours, theirs) = (self.known(), claimed.size);
         match self.or_stop(opened) {
             Some(Some(checkpoint)) => self.consider(checkpoint, no_more_descriptors, now),
-            // By a key that was replaced since, perhaps; whose it was matters no more.
+            // Perhaps under a key that has been replaced since; whose it was no longer matters.
             Some(None) if theirs < ours => self.fail(Trouble::Stale { ours, theirs }, now),
             Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
             Some(None) => self.await_descriptors(note.to_owned(), claimed.clone()),
@@ -26,13 +26,13 @@ impl Mirror {
         }
     }
 
-    /// Keeps a checkpoint of which later descriptors may say more.
+    /// Keeps a checkpoint that later descriptors may explain.
     pub(super) fn await_descriptors(&mut self, note: String, claimed: Checkpoint) {
         self.undecided = Some((note, claimed));
         self.pause = Pause::default();
     }
 
-    /// Holds a signed checkpoint against what is known.
+    /// Compares a signed checkpoint with what is known.
     pub(super) fn consider(&mut self, checkpoint: SignedCheckpoint, no_more_descriptors: bool, now: Timestamp) {
         let (theirs, ours) = (checkpoint.checkpoint.size, self.known());
         if let Some(fork) = self.fork(&checkpoint) {
@@ -54,7 +54,7 @@ impl Mirror {
         let witnessed = self.is_witnessed(&checkpoint.note);
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => {
-                // Without a stream nobody tells that a partial reader may read something else now.
+                // Without a stream, a partial reader is not told that they may read something else now.
                 self.asks_rights = self.is_partial() && self.way(now) != Some(Way::Stream);
                 self.arrive(checkpoint, now);
             }
@@ -79,14 +79,16 @@ impl Mirror {
         self.stopped = Some(Stop::Fork { size: theirs, ours, theirs: earlier.note });
     }
 
-    /// Whether enough witnesses have cosigned. What was reached has been looked at, and what it brought rules what comes next.
+    /// Whether enough witnesses have cosigned. What was reached has been checked, and what it brought governs only what
+    /// comes next.
     pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
         let is_reached = self.reached.as_ref().is_some_and(|reached| reached.note == note);
         let witnessed = |held: &Held| held.charter.is_witnessed(note);
         if is_reached { Ok(true) } else { self.held.as_ref().map_or(Ok(false), witnessed) }
     }
 
-    /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.
+    /// Takes a checkpoint ahead of what is held as the target, or, if it is larger than the target, as what comes after
+    /// that.
     pub(super) fn pursue(&mut self, checkpoint: SignedCheckpoint) {
         let size = checkpoint.checkpoint.size;
         if self.target.as_ref().is_some_and(|target| target.checkpoint.size < size) {
@@ -98,8 +100,8 @@ impl Mirror {
         self.pause = Pause::default();
     }
 
-    /// Has whoever is asked say first how far he leads, by his own checkpoint: what another one showed stays known, and need
-    /// not be there any more. A page in hand is stored before.
+    /// Requires the peer that is asked to state first, by its own checkpoint, how far it leads: what another one showed
+    /// remains known, but may no longer exist. A page in hand is stored first.
     pub(super) fn aim_anew(&mut self) {
         if self.pending.is_none() {
             let target = self.target.take();
@@ -119,7 +121,7 @@ impl Mirror {
             .map(|(_, _, ours)| Stop::Fork { size, ours: ours.cloned(), theirs: checkpoint.note.clone() })
     }
 
-    /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
+    /// Takes a checkpoint over what is already held: nothing is new, and that is known as of a later time.
     pub(super) fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
         // A time that was not believed when it came makes the same checkpoint no newer once that time has come: whoever
         // withholds news could keep it until then.

@@ -48,7 +48,7 @@ fn status(status: u16) -> PeerError {
     PeerError::Status { status, detail: String::new(), problem: None }
 }
 
-/// The time when it goes on after a pause.
+/// The time at which it continues after a pause.
 fn after(watcher: &Watcher, now: Timestamp) -> Timestamp {
     match watcher.poll(now) {
         Action::Wait { until } => until,
@@ -115,7 +115,7 @@ fn what_is_refused_of_one_thing_keeps_nobody_from_the_others() {
     watcher.handle_heads(&heads(14, 14, &[head(KEY, 14), head(OTHER, 14)]), at(0)).expect("heads");
     assert_eq!(watcher.poll(at(0)), fetch(KEY, 14));
     assert!(watcher.handle_refused(KEY, at(0)), "the first time");
-    // More is said of both: the one is not fetched before its time.
+    // More is said about both: the first is not fetched before its time.
     for (size, told) in [(14, None), (20, Some(heads(20, 20, &[head(KEY, 20), head(OTHER, 20)])))] {
         if let Some(told) = told {
             watcher.handle_heads(&told, at(1)).expect("heads");
@@ -192,7 +192,7 @@ fn a_home_whose_every_answer_is_refused_fails() {
     watcher.handle_unheard(&status(503), later);
     watcher.handle_looked(30, true, later);
     assert_eq!(watcher.noted(), 10, "a look does not settle what is set aside");
-    // There is less than was told of: what was set aside is told of anew.
+    // The log is shorter than was reported: what was set aside is reported anew.
     let later = later.plus_millis(60_000);
     watcher.handle_heads(&heads(4, 4, &[]), later).expect_err("less");
     let later = after(&watcher, later);
@@ -313,13 +313,13 @@ fn a_stream_that_worked_is_opened_again() {
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Nothing,
-    /// The connection breaks, or what was asked for does not come.
+    /// The connection breaks, or what was asked for does not arrive.
     Cut,
-    /// What is answered about a thing is refused.
+    /// The answer about a thing is refused.
     Refused,
-    /// The node stops, and begins where it last noted.
+    /// The node stops, and resumes where it last noted.
     Restart,
-    /// Something is said at the home: of the one thing, the other, or neither.
+    /// Something is said at the home: about the first thing, the second, or neither.
     Said(u8),
 }
 
@@ -333,12 +333,12 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-/// A home, and what of its log the follower has fetched and noted.
+/// A home, and what the follower has fetched and noted of its log.
 struct World {
     log: Vec<u8>,
     watcher: Watcher,
     noted: u64,
-    /// Of each thing, at which size it was last fetched.
+    /// For each thing, the size of the log at which it was last fetched.
     fetched: BTreeMap<String, u64>,
     now: Timestamp,
 }
@@ -348,7 +348,7 @@ impl World {
         self.log.len() as u64
     }
 
-    /// What the home tells behind an index: a page of three entries, each thing once.
+    /// What the home reports after an index: a page of three entries, each thing once.
     fn told(&self, from: u64) -> Heads {
         let upto = (from + 3).min(self.size());
         let page = &self.log[usize::try_from(from).expect("small")..usize::try_from(upto).expect("small")];
@@ -364,7 +364,7 @@ impl World {
             Action::Listen { from, .. } => {
                 let told = self.told(from);
                 if told.upto == from {
-                    // A heartbeat comes when it is time.
+                    // A heartbeat comes when it is due.
                     self.now = self.now.plus_millis(1_000);
                 }
                 self.watcher.handle_heads(&told, self.now).expect("an honest home");
@@ -382,7 +382,7 @@ impl World {
                 self.noted = upto;
                 self.watcher.handle_settled();
             }
-            // A model is followed as well: a look settles nothing.
+            // A model is followed as well, so a look settles nothing.
             Action::Look { from } => self.watcher.handle_looked(from, false, self.now),
         }
     }
@@ -407,7 +407,7 @@ proptest! {
                 Fault::Nothing | Fault::Cut | Fault::Refused => {}
             }
             world.step(fault);
-            // What is noted is taken over.
+            // Everything noted is taken over.
             for (index, thing) in (1..=world.noted).zip(&world.log) {
                 let id = [KEY, OTHER].get(usize::from(*thing)).copied();
                 prop_assert!(id.is_none_or(|id| world.fetched.get(id) >= Some(&index)), "{index} of {}", world.noted);

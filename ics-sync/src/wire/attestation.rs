@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{ANSWER_BYTES, Base64, WireError, parse};
 
-/// What a home attests of one thing, for somebody who keeps no copy of the domain: see [`ics_core::evidence::attested`].
+/// What a home attests about one thing, for a node that keeps no copy of the domain: see
+/// [`ics_core::evidence::attested`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attestation {
-    /// All that its domain says of it, with the home's record head.
+    /// Everything that its domain says about the thing, with the home's record head.
     pub evidence: Evidence,
     /// Consistency proof (RFC 9162, section 2.1.4) from the size that the asker has seen to that of the evidence; empty
-    /// where he has seen none, the same, or more.
+    /// if they have seen none, the same, or more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consistency: Vec<Base64<[u8; 32]>>,
 }
 
-/// The hashes of a proof that stands in an answer with other members.
+/// The hashes of a proof that is one member of an answer.
 pub(crate) fn decode_proof(json: &[u8]) -> Result<Vec<Base64<[u8; 32]>>, WireError> {
     #[derive(Deserialize)]
     struct Proof {
@@ -29,19 +30,19 @@ pub(crate) fn decode_proof(json: &[u8]) -> Result<Vec<Base64<[u8; 32]>>, WireErr
 }
 
 impl Attestation {
-    /// Writes it, if whoever asks reads one so long.
+    /// Writes it, if the asker would read one of that length.
     ///
     /// # Errors
-    /// When it goes past the bound of [`Attestation::decode`].
+    /// When it exceeds the bound of [`Attestation::decode`].
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
         let json = serde_json::to_vec(self).map_err(|error| WireError::Json(error.to_string()))?;
         if json.len() > limits::ROAMING_BYTES { Err(WireError::TooLong(limits::ROAMING_BYTES)) } else { Ok(json) }
     }
 
-    /// Reads what was answered, and holds it to its bounds. Nothing is verified.
+    /// Reads an answer and checks its bounds. Nothing is verified.
     ///
     /// # Errors
-    /// When it is not such an answer, or goes past one of them.
+    /// When it is not such an answer, or exceeds a bound.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         let answer: Self = parse(json, limits::ROAMING_BYTES)?;
         match answer.consistency.len() {

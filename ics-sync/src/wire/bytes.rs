@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that travel as base64: any number of them, or exactly as many as an array takes.
+/// Bytes that travel as base64: any number of them, or exactly as many as an array holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base64<T = Vec<u8>>(pub T);
 

@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rights, WireError, parse};
 
-/// Bytes of [`Heads`] as JSON, in which a line break takes two: the last entry that is told of has two heads at most.
+/// Bytes of [`Heads`] as JSON, where a line break takes two; the last entry that is reported has at most two heads.
 pub const HEADS_BYTES: usize = 2 * (limits::NEWS_BYTES + 2 * limits::RECORD_HEAD_BYTES + limits::NOTE_BYTES);
-/// Record heads in one piece; the last entry that is told of has two of them at most.
+/// Record heads in one piece; the last entry that is reported has at most two of them.
 const MOST_HEADS: usize = limits::NEWS_ENTRIES + 1;
 
-/// What somebody watches in a domain, and how far he was told of it.
+/// What somebody watches in a domain, and how far it was reported to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
-    /// Things by their ids.
+    /// Things, by their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
-    /// Whatever is of a model or a lot.
+    /// Everything of a model or a lot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
-    /// Entries of the log of which he was told.
+    /// Entries of the log that were reported to them.
     #[serde(default)]
     pub from: u64,
-    /// Seconds to wait for something to tell, where the answer is not a stream: none unless told.
+    /// Seconds to wait for something to report if the answer is not a stream; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<u64>,
 }
 
-/// A choice by attributes: whatever has both, if both are given.
+/// A choice by attributes: everything that has both, if both are given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -45,22 +45,22 @@ pub struct Choice {
     pub lot: Option<String>,
 }
 
-/// What was spoken of in a part of a log, of that which is watched.
+/// What was said about watched things in a part of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Heads {
-    /// Entries of the log of which this and what came before tells.
+    /// Entries of the log that this and earlier pieces report.
     pub upto: u64,
-    /// Entries of the log; where they are more, there is more to tell at once.
+    /// Entries of the log; if more than `upto`, there is more to report right away.
     pub size: u64,
     /// The home's signed record heads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<String>,
-    /// The newest checkpoint, where there are none: nothing was said as of its time.
+    /// The newest checkpoint, if there are no heads: nothing was said as of its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
-    /// Stands for what he may read and take over who is told. When it is another one than before, there may be more to
-    /// tell of what he has passed, or less.
+    /// Stands for what the recipient may read and take over. If it changes, there may be more or less to report about
+    /// entries that they have passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<Rights>,
 }
@@ -71,20 +71,20 @@ impl Choice {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, value.as_ref()?)))
     }
 
-    /// Whether a thing is chosen, by what it was ever given ([`ics_core::record::ever_given`]): what ends its introduction
-    /// must not end the following of it, or the blocks behind that were missed.
+    /// Whether a thing is chosen, by what it was ever given ([`ics_core::record::ever_given`]): what ends its
+    /// introduction must not end the following of it, or later blocks would be missed.
     #[must_use]
     pub fn fits(&self, given: &BTreeMap<Attribute, BTreeSet<String>>) -> bool {
         self.values().all(|(attribute, wanted)| given.get(&attribute).is_some_and(|values| values.contains(wanted)))
     }
 
-    /// What a statement has that introduces what is chosen.
+    /// The index keys of a statement that introduces what is chosen.
     #[must_use]
     pub fn postings(&self) -> Vec<Posting> {
         self.values().map(|(attribute, value)| Posting::Attribute(attribute, value.clone())).collect()
     }
 
-    /// Whether it chooses something, in no more words than it may have.
+    /// Whether it chooses something, with values within their bound.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.values().next().is_some() && self.values().all(|(_, value)| value.len() <= limits::WATCHED_VALUE_BYTES)
@@ -99,10 +99,10 @@ impl core::fmt::Display for Choice {
 }
 
 impl Heads {
-    /// Reads what was answered, and holds it to its bounds. Nothing is verified.
+    /// Reads an answer and checks its bounds. Nothing is verified.
     ///
     /// # Errors
-    /// When it is not such an answer, or goes past one of them.
+    /// When it is not such an answer, or exceeds a bound.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         let answer: Self = parse(json, HEADS_BYTES)?;
         match (&answer.checkpoint, answer.heads.len()) {

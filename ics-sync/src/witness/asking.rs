@@ -9,11 +9,11 @@ pub enum Reply {
     Cosigned(String),
     /// 409: the size that it has seen.
     Seen(u64),
-    /// Anything else, or nothing.
+    /// Any other answer, or none.
     Refused {
         /// The HTTP status; 0 without an answer.
         status: u16,
-        /// What it says about it.
+        /// What the witness says about it.
         detail: String,
     },
 }
@@ -21,9 +21,9 @@ pub enum Reply {
 /// What follows from an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It has cosigned: these lines go to the checkpoint, once they are verified.
+    /// It has cosigned: these lines are added to the checkpoint once they are verified.
     Take(String),
-    /// Ask again, from another size on.
+    /// Ask again, from another size.
     Again,
     /// It has not cosigned.
     Failed(Trouble),
@@ -54,19 +54,19 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether an operator must look at it: it does not pass by itself.
+    /// Whether an operator must look at it, because it does not resolve itself.
     #[must_use]
     pub const fn is_alarming(&self) -> bool {
         matches!(self, Self::Ahead { .. } | Self::Fork(_))
     }
 }
 
-/// What a home knows of one witness of one domain.
+/// What a home knows about one witness of one domain.
 #[derive(Debug, Clone, Default)]
 pub struct Asking {
     /// Entries that the witness is known to have seen.
     seen: u64,
-    /// Whether it was asked again already for the present checkpoint.
+    /// Whether the witness was already asked again for the current checkpoint.
     again: bool,
 }
 
@@ -85,7 +85,7 @@ impl Asking {
                 self.seen = size;
                 Step::Take(lines)
             }
-            // A witness says the size that was asked with when its root is another.
+            // A witness answers with the size that was sent if its root for that size is another.
             Reply::Seen(seen) if seen == self.seen && seen == size => {
                 Step::Failed(Trouble::Fork(format!("another root for {size} entries")))
             }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(asking.old(), 9);
     }
 
-    /// A witness words what it refuses in whole sentences.
+    /// A witness states its refusals in whole sentences.
     #[test]
     fn a_long_answer_is_not_cut_within_a_word() {
         let words = "this node is a witness of other logs and not of this one ";

@@ -27,13 +27,13 @@ impl Seen {
 /// Why a witness does not cosign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not such a request.
+    /// A malformed request.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// Not a checkpoint.
     #[error("the checkpoint: {0}")]
     Checkpoint(CheckpointError),
-    /// Nobody has configured the witness for this log.
+    /// A log for which this witness is not configured.
     #[error("this node is no witness of `{0}`")]
     UnknownLog(Origin),
     /// No signature by the log's key, or a wrong one.
@@ -47,7 +47,7 @@ pub enum Refusal {
         /// The checkpoint's size.
         size: u64,
     },
-    /// The old size is not what the witness has seen.
+    /// The old size differs from what the witness has seen.
     #[error("this witness has seen {seen} entries, not {old}")]
     Size {
         /// The old size that the request names.
@@ -55,10 +55,10 @@ pub enum Refusal {
         /// The size that the witness has seen.
         seen: u64,
     },
-    /// The log's key has signed two trees of one size.
+    /// The log's key has signed two trees of the same size.
     #[error("fork: this witness has seen another root for {0} entries")]
     Fork(u64),
-    /// The log of the checkpoint begins otherwise than what the witness has seen: the proof itself shows that.
+    /// The log of the checkpoint does not begin with what the witness has seen: the proof itself shows that.
     #[error("fork: the log of {size} entries begins with others than the {old} that this witness has seen")]
     Diverges {
         /// The size that the witness has seen.
@@ -66,8 +66,8 @@ pub enum Refusal {
         /// The checkpoint's size.
         size: u64,
     },
-    /// The proof does not lead from what the witness has seen to the checkpoint. It may be the work of anybody, and says
-    /// nothing of the log.
+    /// The proof does not lead from what the witness has seen to the checkpoint. Anybody may have made it, so it says
+    /// nothing about the log.
     #[error(
         "the proof does not lead from the {old} entries that this witness has seen to the {size} of the checkpoint"
     )]
@@ -92,7 +92,7 @@ impl Refusal {
         }
     }
 
-    /// The size that the witness has seen, where the answer names it.
+    /// The size that the witness has seen, if the answer states it.
     #[must_use]
     pub const fn seen(&self) -> Option<u64> {
         match self {
@@ -101,18 +101,18 @@ impl Refusal {
         }
     }
 
-    /// Whether what was sent contradicts what the witness has seen, under the log's own signature.
+    /// Whether the request contradicts what the witness has seen, under the log's own signature.
     #[must_use]
     pub const fn is_misbehaviour(&self) -> bool {
         matches!(self, Self::Fork(_) | Self::Diverges { .. })
     }
 }
 
-/// Opens the checkpoint of a request with the key of its log; `key_of` knows the logs for which the witness is
-/// configured.
+/// Opens the checkpoint of a request with the key of its log; `key_of` gives the keys of the logs for which the witness
+/// is configured.
 ///
 /// # Errors
-/// When it is no checkpoint, its log is unknown, or the log's key did not sign it.
+/// When it is not a checkpoint, its log is unknown, or the log's key did not sign it.
 pub fn open(
     request: &AddCheckpoint,
     key_of: impl FnOnce(&Origin) -> Option<VerifierKey>,
@@ -126,11 +126,11 @@ pub fn open(
     })
 }
 
-/// Whether a checkpoint follows from what the witness has seen: if so, it is what the witness has seen from now on. The
-/// caller keeps that durably before he answers, and lets no other request in between.
+/// Checks that a checkpoint follows from what the witness has seen, and returns what it has then seen. The caller must
+/// store that durably before answering, and let no other request in between.
 ///
 /// # Errors
-/// When it does not; what the witness has seen stays as it is.
+/// When it does not follow; what the witness has seen is then unchanged.
 pub fn follows(request: &AddCheckpoint, checkpoint: &Checkpoint, seen: Seen) -> Result<Seen, Refusal> {
     let (old, size) = (request.old, checkpoint.size);
     if old > size {
@@ -170,7 +170,7 @@ mod tests {
         (*of == origin()).then_some(key)
     }
 
-    /// A tree of so many leaves; those from `other` on differ with the branch.
+    /// A tree of this many leaves; those from `other` on differ with the branch.
     fn tree(size: u64, other: u64, branch: u8) -> Tree {
         let mut tree = Tree::new();
         for leaf in 0..size {
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(ask(seen, &request(5, &tree(5, 9, 0))), Ok(seen), "the same again");
     }
 
-    /// Anybody may send a checkpoint that the log has published, with a proof that he has made up.
+    /// Anybody may send a checkpoint that the log has published, with a proof that they made up.
     #[test]
     fn a_bad_proof_is_no_misbehaviour_of_the_log() {
         let seen = ask(Seen::nothing(), &request(0, &tree(5, 9, 0))).expect("the first");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked in whatever order: what was cosigned is one log that only grows.
+        /// Whatever is requested in whatever order, what was cosigned is one log that only grows.
         #[test]
         fn what_is_cosigned_is_one_growing_log(asked in prop::collection::vec((0_u64..40, 0_u64..40, 0_u64..40, 0_u8..3), 1..40)) {
             let mut seen = Seen::nothing();
@@ -249,7 +249,7 @@ mod tests {
                     cosigned.push(next);
                 }
             }
-            // All of them are heads of one tree: the last one's leaves are known by its branch.
+            // All are heads of one tree: that with the last size and root, which is one of the branches.
             let branches = (0..40).flat_map(|other| (0..3).map(move |branch| tree(seen.size, other, branch)));
             let fits = |last: &Tree| last.root() == seen.root && cosigned.iter().all(|head| {
                 last.prover(|_| None).root_at(head.size).is_ok_and(|root| root == head.root)

@@ -1,8 +1,9 @@
-//! Witnesses (C2SP tlog-witness): a node that cosigns the checkpoints of others, and a home that asks such nodes.
+//! Witnesses (C2SP tlog-witness): nodes that cosign the checkpoints of others, and homes that ask them.
 //!
-//! What a witness has cosigned it never contradicts: not another tree of the same size, none that does not begin with
-//! it, none that is smaller. So whoever has the cosignatures of enough witnesses knows that others were shown the same
-//! log. Both sides are decided here, without I/O: [`judge`] for the one who cosigns, [`Asking`] for the one who asks.
+//! A witness never contradicts what it has cosigned: not with another tree of the same size, nor with one that does not
+//! begin with it, nor with a smaller one. So somebody who has the cosignatures of enough witnesses knows that others
+//! were shown the same log. Both sides are decided here, without I/O: [`follows`] for the witness, [`Asking`] for the
+//! home.
 
 mod asking;
 mod cosigner;

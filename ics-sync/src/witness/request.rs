@@ -11,7 +11,7 @@ use super::REQUEST_BYTES;
 /// The body of an `add-checkpoint` request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddCheckpoint {
-    /// The size up to which the witness has cosigned, as far as the home knows.
+    /// The size up to which, as far as the home knows, the witness has cosigned.
     pub old: u64,
     /// The consistency proof from there to the checkpoint (RFC 6962, section 2.1.2).
     pub proof: Vec<Hash>,
@@ -19,7 +19,7 @@ pub struct AddCheckpoint {
     pub checkpoint: String,
 }
 
-/// Why a text is no such request.
+/// Why a text is not such a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// Longer than any request need be.
@@ -31,7 +31,7 @@ pub enum RequestError {
     /// No empty line before the checkpoint.
     #[error("no empty line divides proof and checkpoint")]
     Checkpoint,
-    /// A line of the proof is no hash in base64.
+    /// A line of the proof is not a hash in base64.
     #[error("a line of the proof is not a hash in base64")]
     Hash,
     /// More hashes than any proof needs.
@@ -57,10 +57,10 @@ impl FromStr for AddCheckpoint {
         let (head, checkpoint) = text.split_once("\n\n").ok_or(RequestError::Checkpoint)?;
         let mut lines = head.split('\n');
         let size = lines.next().and_then(|line| line.strip_prefix("old ")).ok_or(RequestError::Old)?;
-        // In its shortest form only.
+        // Only in its shortest form.
         let old = size.parse().ok().filter(|old: &u64| old.to_string() == size).ok_or(RequestError::Old)?;
         let lines: Vec<&str> = lines.collect();
-        // C2SP tlog-witness: 63 lines at most.
+        // C2SP tlog-witness: at most 63 lines.
         if lines.len() >= limits::PROOF_HASHES {
             return Err(RequestError::ProofHashes);
         }

@@ -1,4 +1,4 @@
-//! The table: what a peer answers, and the refusal that it gets.
+//! The table: what a peer answers, and how it is refused.
 
 use ics_core::descriptor::Descriptor;
 use ics_core::limits;
@@ -14,39 +14,39 @@ use crate::home::{Home, NODE, at, entry, node_key, signing_key};
 use crate::owners;
 use crate::server::{NOW, Reply, Request, SIGNED, late, ok, response};
 
-/// What must come of it.
+/// The required result.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expected {
     /// The mirror stops for good, and says so.
     Stop(&'static str),
-    /// It says what is wrong, keeps what it has, and will try again.
+    /// It reports what is wrong, keeps what it has, and will try again.
     Trouble(&'static str),
-    /// The same, but what came is kept, without effect, until somebody shows the rest.
+    /// The same, but what came is kept without effect until somebody shows the rest.
     Doubt(&'static str),
-    /// It is passed over; what the home has signed comes by another way.
+    /// It is ignored; what the home has signed arrives in another way.
     Harmless,
 }
 
 use Expected::{Doubt, Harmless, Stop, Trouble};
 
-/// A peer.
+/// A hostile peer.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Its answer, where it is not an honest one.
+    /// Its answer, if it is not the honest one.
     pub(crate) reply: fn(&Home, &Request) -> Option<Reply>,
     pub(crate) expected: Expected,
-    /// What the home itself does before.
+    /// What the home itself does first.
     pub(crate) change: fn(&mut Home),
     /// Whether the mirror holds nothing yet.
     pub(crate) fresh: bool,
-    /// Whether it may read a part only.
+    /// Whether it may read only a part.
     pub(crate) partial: bool,
     /// Whether the peer is not the home, which could be asked.
     pub(crate) aside: bool,
     pub(crate) listens: bool,
-    /// Whether the mirror gives up soon, because the peer takes its time.
+    /// Whether the mirror gives up soon, because the peer is slow.
     pub(crate) hurried: bool,
-    /// Bytes that it may be sent at most.
+    /// Bytes that the mirror may be sent, at most.
     pub(crate) bound: usize,
 }
 
@@ -76,7 +76,7 @@ impl Case {
         Self { partial: true, ..self }
     }
 
-    /// The mirror may read a part only, and the peer is not the home.
+    /// The mirror may read only a part, and the peer is not the home.
     const fn aside(self) -> Self {
         Self { partial: true, aside: true, ..self }
     }
@@ -103,7 +103,7 @@ fn at_path(path: &str, request: &Request, reply: impl FnOnce() -> Reply) -> Opti
     (request.path == path).then(reply)
 }
 
-/// An answer to the question for the newest checkpoint.
+/// An answer to the request for the newest checkpoint.
 macro_rules! checkpoint {
     ($reply:expr) => {
         |_, request| at_path("checkpoint", request, || $reply)
@@ -120,7 +120,7 @@ macro_rules! note {
     };
 }
 
-/// The page that an honest peer gives, changed, as JSON.
+/// The page of an honest peer, changed, as JSON.
 macro_rules! page {
     ($change:expr) => {
         |home, request| {
@@ -146,7 +146,7 @@ macro_rules! text {
     };
 }
 
-/// The packed form of an honest page, changed, as what the headers say it is.
+/// The packed form of an honest page, changed, with the given headers.
 macro_rules! packed {
     ($headers:expr, $change:expr) => {
         |home, request| {
@@ -202,7 +202,7 @@ fn signed(origin: Origin, size: u64, root: Hash, seed: u8) -> String {
     cosignature::cosign(&note, NODE, &key, late()).expect("room")
 }
 
-/// The home's newest note with other lines.
+/// The home's newest note with changed lines.
 fn lines(home: &Home, change: impl FnOnce(&mut Vec<String>)) -> String {
     let mut lines: Vec<String> = home.note.split('\n').map(str::to_owned).collect();
     change(&mut lines);
@@ -217,7 +217,7 @@ fn raw(bytes: impl AsRef<[u8]>) -> Reply {
     Reply::Bytes(bytes.as_ref().to_vec())
 }
 
-/// A page of news from where a mirror stands, as a home pushes it.
+/// A page of news from the mirror's position, as a home pushes it.
 fn told(home: &Home) -> wire::Page {
     let page = home.page(20, limits::NEWS_ENTRIES, home.size()).expect("within the log");
     wire::Page { checkpoint: Some(home.note.clone()), ..page }
@@ -246,7 +246,7 @@ fn strangers(home: &Home) -> Descriptor {
     Descriptor { home: node_key(NODE, 2), ..next }
 }
 
-/// What the reader may read changes by what the operator says of him.
+/// What the reader may read changes because the operator changes it.
 fn turned(home: &mut Home) {
     home.turn(3, crate::home::Turn::Peer, late());
 }

@@ -1,4 +1,4 @@
-//! Peers that answer wrongly, and what becomes of each: the refusal in words, and no more memory than is allowed.
+//! Peers that answer wrongly, and the result for each: the refusal in words, and no more memory than is allowed.
 
 // The allowances of clippy.toml are for test functions only; helpers need them as well.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
@@ -31,7 +31,7 @@ use crate::home::{Home, at};
 use crate::memory::Memory;
 use crate::server::{End, HELD, NOW, SIGNED, forget_peak, honest, late, may_be_written, meet, peak_bytes, settings};
 
-/// What a mirror may need beside what it holds, whatever a peer sends: some pages, unpacked.
+/// Memory that a mirror may need besides what it holds, whatever a peer sends: some unpacked pages.
 const MEMORY: usize = 64 * 1024 * 1024;
 
 /// A home that has signed [`SIGNED`] entries, and a mirror that holds the first [`HELD`] of them, or all.
@@ -91,7 +91,7 @@ async fn each_bad_peer_is_refused_within_bounds() {
     for case in cases {
         let (home, mirror, memory) = before(&case);
         let (held, as_of) = (memory.leaves.len(), mirror.status().as_of);
-        // Who listens does so from the beginning, others look again.
+        // A listening mirror does so from the beginning, others poll again.
         let from = if case.listens { NOW + 1_000 } else { NOW + 60_000 };
         let (served, twist, whole) = (home.clone(), case.reply, home.size());
         forget_peak();

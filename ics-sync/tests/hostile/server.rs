@@ -1,4 +1,4 @@
-//! A server that is as hostile as a case wants it, and the mirror that asks it through the real driver.
+//! A server that is as hostile as a case demands, and the mirror that asks it through the real driver.
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
@@ -17,10 +17,10 @@ use crate::memory::Memory;
 use crate::request;
 
 pub(crate) const NOW: u64 = 1_700_000_000_000;
-/// Entries that the mirror holds when it meets the peer, and that the home has signed.
+/// Entries that the mirror holds when it meets the peer, and entries that the home has signed.
 pub(crate) const HELD: usize = 20;
 pub(crate) const SIGNED: usize = 40;
-/// Bytes that a peer gets rid of before it is cut off, beyond the bound of the answer: what sockets hold.
+/// Bytes that a peer can send beyond the bound of the answer before it is cut off: what sockets hold.
 const IN_SOCKETS: usize = 8 * 1024 * 1024;
 /// How long any case may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,14 +39,14 @@ impl Request {
     }
 }
 
-/// What goes down the wire.
+/// What is sent.
 pub(crate) enum Reply {
     Bytes(Vec<u8>),
-    /// The same piece again and again after a beginning, until nobody takes it any more.
+    /// A beginning, then the same piece again and again until nobody takes it any more.
     Endless(Vec<u8>, Vec<u8>),
-    /// One byte after the other, slowly.
+    /// One byte after another, slowly.
     Drip(Vec<u8>),
-    /// Nothing, and the connection stays.
+    /// Nothing more, while the connection stays open.
     Silence(Vec<u8>),
 }
 
@@ -83,15 +83,15 @@ pub(crate) fn json(page: &wire::Page) -> Reply {
     ok(&serde_json::to_vec(page).expect("JSON"))
 }
 
-/// What a mirror came to, and what its peer saw.
+/// The result of a mirror, and what its peer saw.
 pub(crate) struct End {
     pub(crate) status: Status,
     pub(crate) memory: Memory,
-    /// Most bytes that the peer could write into one connection.
+    /// The most bytes that the peer could write into one connection.
     pub(crate) written: usize,
 }
 
-/// A mirror that holds [`HELD`] entries meets a peer, until it reports a trouble, stops, or holds all.
+/// A mirror that holds [`HELD`] entries meets a peer, until it reports trouble, stops, or holds everything.
 pub(crate) async fn meet(
     mut mirror: Mirror,
     mut memory: Memory,
@@ -113,7 +113,7 @@ pub(crate) async fn meet(
     End { status: mirror.status(), memory, written }
 }
 
-/// A peer; where it is slow on purpose, its client waits for a short time only.
+/// A peer; for one that is deliberately slow, the client waits only briefly.
 fn peer(address: String, hurried: bool) -> Peer {
     let client = client_builder(&address);
     let client = match hurried {
@@ -144,7 +144,7 @@ async fn serve(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static, writte
     format!("http://{address}")
 }
 
-/// Answers one request; how many bytes went out.
+/// Answers one request; returns how many bytes were sent.
 async fn answer(mut stream: TcpStream, reply: &(impl Fn(&Request) -> Reply + Sync)) -> usize {
     let Some(request) = read(&mut stream).await else { return 0 };
     match reply(&request) {
@@ -186,14 +186,14 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
     Some(Request { path: path.to_owned(), query: query.to_owned(), body })
 }
 
-/// What the kernel says was the most memory that this process has had since it was last asked to begin anew.
+/// The peak memory of this process, according to the kernel, since the measurement was last restarted.
 pub(crate) fn peak_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
 }
 
-/// Begins to measure the peak anew.
+/// Restarts the measurement of the peak.
 pub(crate) fn forget_peak() {
     std::fs::write("/proc/self/clear_refs", "5").expect("one's own process");
 }

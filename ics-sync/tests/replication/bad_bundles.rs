@@ -1,4 +1,4 @@
-//! Bundles that were torn, damaged, mixed up, or made by somebody who lies: each refused with words, and without harm.
+//! Bundles that were truncated, damaged, mixed up, or made by a liar: each is refused with words, and without harm.
 
 use ics_core::limits;
 use ics_sync::bundle::{Cursor, Earlier};
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::bundles::{DOMAIN, NOW, bundle, head, held, home, open, pages, take, written};
 use crate::home::{Home, at, signing_key};
 
-/// A bundle in which one thing is as it should not be; what is said of it.
+/// A bundle in which one thing is wrong, and what is said about it.
 struct Case {
     name: &'static str,
     bytes: Vec<u8>,
@@ -28,7 +28,7 @@ fn parts(home: &Home, change: impl FnOnce(&mut Vec<Page>, &mut String)) -> Vec<u
     })
 }
 
-/// Frames as no writer makes them, with the digest that they have.
+/// Frames that no writer makes, with a matching digest.
 fn framed(frames: &[(u8, &[u8])]) -> Vec<u8> {
     let mut bytes = b"ICSB\x01".to_vec();
     let all = core::iter::once((1, serde_json::to_vec(&head()).expect("JSON")));
@@ -61,7 +61,7 @@ fn case(name: &'static str, bytes: Vec<u8>, why: &'static str) -> Case {
     Case { name, bytes, why }
 }
 
-/// The home with five entries more.
+/// The home with five more entries.
 fn grown(good: &Home) -> Home {
     let mut grown = good.clone();
     grown.append_many(5, "more", at(NOW));
@@ -69,7 +69,7 @@ fn grown(good: &Home) -> Home {
     grown
 }
 
-/// What happens to files.
+/// Damage that happens to files.
 fn torn(good: &Home) -> Vec<Case> {
     let whole = bundle(good, None);
     let mut damaged = whole.clone();
@@ -87,7 +87,7 @@ fn torn(good: &Home) -> Vec<Case> {
     ]
 }
 
-/// Forms that nobody writes.
+/// Forms that no writer produces.
 fn misshapen(good: &Home) -> Vec<Case> {
     let origin = serde_json::to_vec(&good.origin).expect("JSON");
     let whole = bundle(good, None);
@@ -189,7 +189,7 @@ fn mixed(good: &Home) -> Vec<Case> {
     ]
 }
 
-/// Heads of other logs, and of nobody.
+/// Heads of other logs, and unsigned ones.
 fn false_heads(good: &Home) -> Vec<Case> {
     let grown = grown(good);
     let mut fork = good.fork_at(5);
@@ -286,7 +286,7 @@ fn false_entries(good: &Home) -> Vec<Case> {
     ]
 }
 
-/// The one page as two.
+/// The one page split into two.
 fn split<'p>(pages: &'p mut Vec<Page>, home: &Home) -> &'p mut Vec<Page> {
     *pages = vec![home.page(0, 20, home.size()).expect("a page"), home.page(20, 15, home.size()).expect("a page")];
     pages

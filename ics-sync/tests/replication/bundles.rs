@@ -1,4 +1,4 @@
-//! Domains that are carried by hand: the same mirror, asked by somebody who reads the answers out of a file.
+//! Domains that are carried by hand: the same mirror, asked by somebody who reads the answers from a file.
 
 use std::collections::BTreeSet;
 use std::io::Cursor as File;
@@ -56,7 +56,7 @@ pub(crate) fn pages(home: &Home, from: u64) -> Vec<Page> {
     }
 }
 
-/// What a node writes for a reader whose copy is that far.
+/// Writes what a node has for a reader whose copy is at that cursor.
 fn copy(writer: &mut Writer, home: &Home, since: Option<&Cursor>) {
     let mut from = since.map_or(0, |cursor| cursor.size);
     let rights = |page: &Page| page.sight.as_ref().map(|sight| sight.rights.clone());
@@ -92,7 +92,7 @@ pub(crate) fn open(bytes: Vec<u8>) -> Result<Bundle<File<Vec<u8>>>, BundleError>
     Bundle::open(File::new(bytes))
 }
 
-/// A node that takes a bundle: what it is left with, and what it has against it.
+/// A node takes a bundle: its memory afterwards, and why it refuses anything.
 pub(crate) fn take(memory: &mut Memory, home: &Home, bytes: Vec<u8>) -> Result<(), String> {
     let mut bundle = open(bytes).map_err(|error| error.to_string())?;
     let now = at(NOW);
@@ -155,7 +155,8 @@ fn a_whole_domain_then_what_came_since_then_all_of_it_again() {
     }
 }
 
-/// Whatever turns, a reader who gets bundles holds what one holds that asks over a network, and what he may read.
+/// Whatever rights change, a reader who gets bundles holds the same as one who asks over a network, and what they may
+/// read.
 #[test]
 fn readers_of_a_part_get_what_they_may_read() {
     for seed in 0..200 {
@@ -172,7 +173,7 @@ fn readers_of_a_part_get_what_they_may_read() {
                 home.turn(dice.index(IDENTITIES), by, at(NOW));
             }
             home.sign(at(NOW));
-            // A stick may be lost: what follows it must do without.
+            // A bundle may be lost: what follows must work without it.
             let is_lost = dice.index(4) == 0;
             let since = [None, Some(&last)][usize::from(dice.index(3) > 0)];
             let bytes = bundle(&home, since);
@@ -196,7 +197,7 @@ fn a_reader_whose_rights_have_changed_needs_a_whole_one() {
     home.turn(2, Turn::Peer, at(NOW));
     home.append_many(3, "true", at(NOW));
     home.sign(at(NOW));
-    // Whoever made it did not know that the rights are new to its reader.
+    // Its maker did not know that the reader's rights have changed.
     let lies = Cursor { rights: Some(home.rights()), ..since };
     let why = take(&mut memory, &home, bundle(&home, Some(&lies))).expect_err("news only");
     assert!(why.contains("ask for a whole one"), "{why}");

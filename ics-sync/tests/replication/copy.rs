@@ -1,4 +1,4 @@
-//! A node that holds a copy: a mirror, its store, its clock, and whom it asks.
+//! A node that holds a copy: a mirror, its store, its clock, and the peers that it asks.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,14 +14,14 @@ use crate::lies::Lie;
 use crate::memory::Memory;
 use crate::network::Network;
 
-/// Whom a copy asks.
+/// A peer that a copy asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Home,
     Copy(usize),
 }
 
-/// Who listens, and what he was told last.
+/// A listener, and what it was last told.
 pub(crate) struct Listener {
     pub(crate) from: u64,
     pub(crate) way: Way,
@@ -33,35 +33,35 @@ pub(crate) struct Copy {
     pub(crate) mirror: Mirror,
     /// Every trouble that the mirror has reported.
     pub(crate) troubles: Vec<Trouble>,
-    /// Whom it may ask, and whose turn it is.
+    /// The peers that it may ask, and whose turn it is.
     pub(crate) sources: Vec<Source>,
     turn: Turn,
     /// Whether its operator has told it which of them is the home.
     pub(crate) knows_home: bool,
-    /// Whether it may not read everything.
+    /// Whether it may read only a part.
     pub(crate) partial: bool,
-    /// How whoever it asks lies to it, and whether he serves the last of the false logs.
+    /// How the peer that it asks lies to it, and whether that peer serves the last of the false logs.
     pub(crate) lie: Option<Lie>,
     pub(crate) shadowed: bool,
-    /// Whether he ever served it one of them: the home's key has then told it what it may read.
+    /// Whether a peer ever served it one of these: the home's key has then told it what it may read.
     pub(crate) misled: bool,
-    /// Milliseconds by which its system's clock is wrong.
+    /// Milliseconds by which its system clock is wrong.
     pub(crate) skew: i64,
-    /// Its clock never goes back while it runs.
+    /// Its latest time: its clock never goes back while it runs.
     latest: u64,
-    /// Nothing passes to or from it until then.
+    /// No messages pass to or from it until this time.
     pub(crate) cut_until: u64,
-    /// Whether what it speaks is of a version with streams and packed pages.
+    /// Whether it speaks a version with streams and packed pages.
     pub(crate) is_new: bool,
     /// What was stored at an earlier time.
     pub(crate) backup: Option<Memory>,
-    /// The log as it was verified at any time, to be held against what comes later.
+    /// The log as it was once verified, to be compared with what comes later.
     pub(crate) seen: Vec<LeafData>,
     pub(crate) settings: Settings,
     pub(crate) network: Network,
     pub(crate) waiting_until: Option<u64>,
     pub(crate) listener: Option<Listener>,
-    /// What it served last: whoever listens looks at it with every step, and to read a log again takes a while.
+    /// What it served last: a listener looks at it in every step, and reading a log again takes a while.
     last_served: RefCell<Option<Rc<Home>>>,
 }
 
@@ -96,12 +96,12 @@ impl Copy {
         self.mirror.status().stopped
     }
 
-    /// Whom it asks now.
+    /// The peer that it asks now.
     pub(crate) fn source(&self) -> Source {
         self.sources[self.turn.peer()]
     }
 
-    /// Lets the next one be asked when it is his turn, as the driver does; `stays` is a fault.
+    /// Lets the next peer be asked when it is its turn, as the driver does; `stays` is a fault.
     pub(crate) fn pass(&mut self, action: &Action, stays: bool, clock: Timestamp) {
         let rests = !stays && matches!(action, Action::Wait { .. } | Action::Listen { .. });
         let status = self.mirror.status();
@@ -114,7 +114,7 @@ impl Copy {
         self.mirror.hears(self.turn.peer());
     }
 
-    /// Says what it holds; whether an action asks for that.
+    /// Reports what it holds; returns whether an action asks for that.
     pub(crate) fn looks(&mut self, action: &Action, clock: Timestamp) -> bool {
         match action {
             Action::RootAt { size } => self.mirror.handle_root(&self.memory.root_of(*size), clock),
@@ -124,12 +124,12 @@ impl Copy {
         true
     }
 
-    /// Number of whoever is asked now.
+    /// The number of the peer that is asked now.
     pub(crate) const fn asked(&self) -> usize {
         self.turn.peer()
     }
 
-    /// Those whom it asks, as its operator knows them.
+    /// The peers that it asks, as its operator knows them.
     fn known(&self, home: &Home) -> Vec<Known> {
         let known = |source: &Source| match source {
             Source::Home => Known { is_shown: self.knows_home, ..home.as_source() },
@@ -144,7 +144,7 @@ impl Copy {
         at(self.latest)
     }
 
-    /// Kills it and starts it again from what was stored.
+    /// Kills it and restarts it from what was stored.
     pub(crate) fn restart(&mut self, home: &Home, now: u64) {
         self.latest = 0;
         let clock = self.clock(now);

@@ -6,7 +6,7 @@ use crate::bundles::{NOW, home};
 use crate::home::at;
 use crate::rules::{drive, mirrored};
 
-/// Whoever holds more than he is shown has what contradicts it: a log of his own that is longer takes nothing from that.
+/// A fork shorter than what is held is a fork as well: the mirror holds the entries that contradict it.
 #[test]
 fn a_fork_that_is_shorter_than_what_is_held_is_one_as_well() {
     let home = home(10);
@@ -28,7 +28,7 @@ fn a_fork_that_is_shorter_than_what_is_held_is_one_as_well() {
     }
 }
 
-/// A copy that is on its way holds more than its last checkpoint says.
+/// A copy that is still catching up holds more than its last checkpoint covers.
 #[test]
 fn a_head_that_does_not_reach_so_far_is_no_proof_of_a_fork() {
     let mut home = home(10);

@@ -1,4 +1,4 @@
-//! A home as it should be: it appends, signs, and answers what it is asked.
+//! An honest home: it appends, signs, and answers what it is asked.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub(crate) const NODE: &str = "ics.acme.example";
 
 /// Identities that entries are about.
 pub(crate) const IDENTITIES: usize = 7;
-/// What descriptors are about: nobody hides them.
+/// What descriptors are about, which nobody hides.
 pub(crate) const OWN: usize = usize::MAX;
 
 pub(crate) fn at(millis: u64) -> Timestamp {
@@ -48,27 +48,27 @@ pub(crate) struct Home {
     pub(crate) about: Vec<usize>,
     /// Identities that the reader may not read.
     pub(crate) hidden: BTreeSet<usize>,
-    /// Entries by which an identity became readable, or ceased to be.
+    /// Entries at which an identity became readable, or ceased to be.
     turns: Vec<(usize, usize)>,
     /// How often the peer's operator has changed what the reader may read.
     turned: u64,
-    /// Entries that it keeps from a reader of a part who may read them, and does not say so.
+    /// Entries that it silently withholds from a reader of a part who may read them.
     kept_back: BTreeSet<usize>,
-    /// Entries in one page at most.
+    /// Entries in one page, at most.
     pub(crate) page_limit: usize,
     pub(crate) key: SigningKey,
     pub(crate) note: String,
-    /// When it signed which size, in seconds.
+    /// When it signed, in seconds, and the size that it signed.
     pub(crate) signed: Vec<(u64, u64)>,
     pub(crate) leaves: Vec<LeafData>,
     /// Whether the reader may not simply copy everything.
     pub(crate) partial: bool,
-    /// Seeds of all keys that it has had; they are kept apart from what is backed up.
+    /// Seeds of all keys that it has had; they are kept apart from backups.
     seeds: Vec<u8>,
     tree: Tree,
 }
 
-/// What changes what a reader may read.
+/// What can change a reader's rights.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Turn {
     Entry,
@@ -130,7 +130,7 @@ impl Home {
         (from..from + count).for_each(|index| self.append(format!("{label} {index}"), now));
     }
 
-    /// Puts the next version of the descriptor in force, as `change` leaves it.
+    /// Puts the next version of the descriptor in force, as changed by `change`.
     pub(crate) fn amend(&mut self, now: Timestamp, change: impl FnOnce(&mut Descriptor)) {
         let (_, previous) = self.descriptors.last().expect("a first version");
         let mut next = owners::following(previous);
@@ -150,7 +150,7 @@ impl Home {
         self.seeds.push(key_seed);
     }
 
-    /// What a full copy serves: the log up to the checkpoint that it has reached.
+    /// The home as a full copy serves it: the log up to the checkpoint that the copy has reached.
     pub(crate) fn of_copy(memory: &Memory, domain: &DomainName) -> Option<Self> {
         let (note, entry0) = (memory.note.clone()?, *memory.leaves.first()?);
         let mut home = Self { origin: Origin { domain: domain.clone(), entry0 }, note, ..Self::unfounded() };
@@ -161,7 +161,7 @@ impl Home {
         Some(home)
     }
 
-    /// Takes an entry that somebody else has kept.
+    /// Takes an entry that another node has kept.
     pub(crate) fn take_back(&mut self, entry: Entry, about: usize) {
         let last = self.descriptors.last().map(|(_, last)| last);
         if let Some(next) = owners::read(&entry.body, last) {
@@ -173,7 +173,7 @@ impl Home {
         self.push_about(entry, about);
     }
 
-    /// The same log as it was at an earlier size, as a backup holds it; the keys are kept elsewhere.
+    /// The same log at an earlier size, as from a backup; the keys are kept elsewhere.
     pub(crate) fn put_back(&self, backup: &Self) -> Self {
         let mut home = Self { origin: self.origin.clone(), note: backup.note.clone(), ..Self::unfounded() };
         (home.seeds, home.page_limit) = (self.seeds.clone(), self.page_limit);
@@ -203,7 +203,7 @@ impl Home {
         }
     }
 
-    /// What it shows to a reader who may copy everything, or not.
+    /// What it shows to a reader who may, or may not, copy everything.
     pub(crate) fn for_reader(&self, partial: bool) -> Cow<'_, Self> {
         if partial == self.partial && (partial || self.hidden.is_empty()) {
             return Cow::Borrowed(self);
@@ -212,12 +212,12 @@ impl Home {
         Cow::Owned(Self { partial, hidden, ..self.clone() })
     }
 
-    /// The same as a peer shows it who keeps entries back from whoever may not read everything.
+    /// The same as shown by a peer that withholds entries from readers of a part.
     pub(crate) fn keeping_back(&self, indices: impl IntoIterator<Item = usize>) -> Self {
         Self { kept_back: indices.into_iter().filter(|_| self.partial).collect(), ..self.clone() }
     }
 
-    /// Statements, so many in seven, always the same ones.
+    /// Statements, this many in seven, always the same ones.
     pub(crate) fn any_said(&self, chance: u8) -> impl Iterator<Item = usize> {
         let is_said = move |index: &usize| self.about[*index] != OWN && self.leaves[*index][0] % 7 < chance;
         (0..self.entries.len()).filter(is_said)
@@ -229,12 +229,12 @@ impl Home {
         Source { name: NODE.to_owned(), key, is_shown: true }
     }
 
-    /// The same with nothing left out of what it shows.
+    /// The same, showing everything.
     pub(crate) fn indiscreet(self) -> Self {
         Self { hidden: BTreeSet::new(), ..self }
     }
 
-    /// The head that is left of the log.
+    /// The head of the log as it stands.
     pub(crate) fn head(&self) -> (u64, Hash) {
         (self.tree.size(), self.tree.root())
     }
@@ -244,7 +244,7 @@ impl Home {
         self.signed.iter().map(|(_, size)| *size).max().unwrap_or(0)
     }
 
-    /// Signs what there is, and says when.
+    /// Signs the log as it stands, and records when.
     pub(crate) fn sign(&mut self, now: Timestamp) {
         let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.size(), root: self.tree.root() };
         self.note =
@@ -253,13 +253,13 @@ impl Home {
         self.signed.push((now.as_seconds(), self.size()));
     }
 
-    /// Amends the descriptor in something that changes nothing.
+    /// Amends the descriptor without changing anything that matters.
     pub(crate) fn amend_idly(&mut self, now: Timestamp) {
         let hidden = self.hidden.clone();
         self.amend(now, |next| owners::hide(next, &hidden, now));
     }
 
-    /// The same home with another future from an index on.
+    /// The same home with a different log from an index on.
     pub(crate) fn fork_at(&self, index: usize) -> Self {
         let mut fork = Self { entries: Vec::new(), leaves: Vec::new(), tree: Tree::new(), ..self.clone() };
         fork.about.clear();
@@ -291,13 +291,13 @@ impl Home {
         }
     }
 
-    /// The indices below a bound of the entries about an identity.
+    /// The indices, below a bound, of the entries about an identity.
     fn entries_about(&self, id: usize, end: usize) -> impl Iterator<Item = u64> {
         let is_named = move |index: &usize| self.about[*index] == id && !self.kept_back.contains(index);
         (0..end).filter(is_named).map(|index| index as u64)
     }
 
-    /// What stands for a reader's rights, as nodes make it: two that have the same descriptor mean the same by it.
+    /// What stands for a reader's rights, computed as nodes do: two with the same descriptor mean the same by it.
     pub(crate) fn rights(&self) -> wire::Rights {
         let version = self.descriptors.last().map_or(0, |(_, descriptor)| descriptor.version);
         Base64((u128::from(version) << 64 | u128::from(self.turned)).to_be_bytes())
@@ -305,8 +305,8 @@ impl Home {
 
     fn sight(&self, first: usize, end: usize) -> wire::Sight {
         let ids: BTreeSet<usize> = self.about[first..end].iter().copied().filter(|id| *id != OWN).collect();
-        // Pages are made by what holds when they are asked for: between the first of these entries and now it was shown
-        // at some time, or it was not.
+        // Pages are made by the rights at the time of asking: between the first of these entries and now, each was
+        // either shown at some time, or not.
         let was_shown = |id: &usize| self.turns.iter().any(|(at, turned)| turned == id && *at >= first);
         let (hidden, shown): (Vec<usize>, Vec<usize>) = ids.into_iter().partition(|id| self.hidden.contains(id));
         let ended = hidden.into_iter().filter(was_shown);
@@ -317,7 +317,7 @@ impl Home {
         }
     }
 
-    /// The answer to a second look; none to one that goes beyond what is here.
+    /// The answer to a second look; `None` for one that goes beyond what is here.
     pub(crate) fn again(&self, again: &wire::Again) -> Option<wire::Shown> {
         if again.hidden.iter().chain(&again.held).any(|index| *index >= self.size()) {
             return None;
@@ -337,7 +337,7 @@ impl Home {
     }
 
     /// Lets the reader read an identity, or no longer: by an entry about it, by a descriptor, or by what the peer's
-    /// operator says of him.
+    /// operator says about the reader.
     pub(crate) fn turn(&mut self, id: usize, by: Turn, now: Timestamp) {
         match by {
             Turn::Entry => {
@@ -372,7 +372,7 @@ fn toggle(hidden: &mut BTreeSet<usize>, id: usize) {
 
 pub(crate) fn entry(kind: EntryKind, body: Vec<u8>, now: Timestamp) -> Entry {
     let header = Header { kind, admitted_at: now, source: None }.encode().expect("a header");
-    // Salts need only differ here.
+    // Here, salts only need to differ.
     let salt = core::array::from_fn(|i| body.get(i).copied().unwrap_or(i as u8));
     Entry { header, salt, body }
 }

@@ -1,4 +1,4 @@
-//! The driver and its peer over real sockets: what is asked, what comes back, and what is refused.
+//! The driver and its peer over real sockets: requests, answers, and refusals.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ fn ok(body: &[u8]) -> Vec<u8> {
     response("200 OK", body)
 }
 
-/// The part of a node's HTTP face that mirrors use.
+/// The part of a node's HTTP interface that mirrors use.
 fn feed(home: &Home, request: &Request) -> Vec<u8> {
     let target = request.line.strip_prefix("GET /v1/domains/devices.acme.example/").expect("a request of a mirror");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -108,10 +108,10 @@ async fn a_domain_is_mirrored_over_http_until_shutdown() {
     assert_eq!((end, memory.leaves == leaves), (None, true));
 }
 
-/// Stores a page only once those behind it were looked through.
+/// Stores a page only once the following ones have been examined.
 struct Eager {
     memory: Memory,
-    /// The first indices of what was looked through.
+    /// The first indices of the pages that were examined.
     looked: watch::Sender<Vec<u64>>,
 }
 
@@ -121,7 +121,7 @@ impl Applier for Eager {
             let mut looked = self.looked.subscribe();
             let both = looked.wait_for(|looked| looked.len() == 2);
             tokio::time::timeout(Duration::from_secs(60), both).await.expect("two pages ahead").expect("a sender");
-            // Time for a third one, which is not to come.
+            // Time for a third one, which must not come.
             tokio::time::sleep(Duration::from_millis(50)).await;
             assert_eq!(*self.looked.borrow(), [100, 200]);
         }
@@ -209,7 +209,7 @@ async fn answers_that_are_no_answers() {
     }
 }
 
-/// What its budget makes it wait for is no time in which the peer does not answer.
+/// Waiting for the budget does not count as time in which the peer fails to answer.
 #[tokio::test]
 async fn a_small_budget_does_not_make_answers_late() {
     let url = serve(|_| ok(&[b'x'; 12_000])).await;
@@ -274,7 +274,7 @@ async fn addresses_of_peers() {
     }
 }
 
-/// What a mirror that listens asked for, until it held the entries that were logged meanwhile.
+/// The requests of a listening mirror, until it held the entries that were logged meanwhile.
 async fn asked_by_a_listener(streams: bool, waits: bool) -> Vec<String> {
     let (mut later, earlier) = (home(20), home(10));
     later.origin = earlier.origin.clone();

@@ -1,4 +1,4 @@
-//! What a peer leaves out of what a mirror may read of a part, and how the home's word mends it.
+//! What a peer leaves out of the part that a mirror may read, and how the home's word repairs it.
 
 use ics_core::log::entry::EntryKind;
 use ics_core::time::Timestamp;
@@ -9,12 +9,12 @@ use crate::memory::Memory;
 use crate::rules::drive;
 
 const NOW: u64 = 1_700_000_000_000;
-/// When the home is asked, after whatever failed before.
+/// When the home is asked, after something failed before.
 const LATER: u64 = NOW + 600_000;
 const EVEN_LATER: u64 = LATER + 600_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 
-/// A home with ten entries, of which a reader may not read what is about one thing.
+/// A home with ten entries, those about one thing hidden from a reader.
 fn home() -> Home {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     (home.partial, home.hidden) = (true, [3].into());
@@ -164,7 +164,7 @@ fn who_knows_no_home_lives_by_the_word_of_his_peer_and_says_so() {
     ask(&mut mirror, &mut memory, 0, &home.keeping_back([4]), at(NOW));
     assert_eq!((memory.sealed, mirror.status().trouble), (10, None));
     assert_eq!(mirror.status().doubt, Some(doubt(0)));
-    // The operator comes to know the home.
+    // The operator learns of the home.
     mirror = memory.mirror(&home.origin, SETTINGS, at(LATER)).among(peers(&home, true));
     ask(&mut mirror, &mut memory, 1, &home, at(LATER));
     assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
@@ -218,7 +218,7 @@ fn who_may_read_all_is_shown_all_of_what_was_hidden() {
     let home = home();
     let (mut mirror, mut memory) = began(&home, true);
     ask(&mut mirror, &mut memory, 1, &home, at(NOW));
-    // From now on he may read everything, it says, and shows a bare leaf all the same.
+    // The peer says that the reader may now read everything, and still shows a bare leaf.
     let mut wide = home.for_reader(false).into_owned();
     wide.append_many(1, "true", at(LATER));
     wide.sign(at(LATER));
@@ -333,7 +333,7 @@ fn of_what_anybody_may_copy_nobody_but_the_home_shows_a_part() {
     ask(&mut mirror, &mut memory, 0, &home.for_reader(false), at(LATER));
     assert_eq!((mirror.status().trouble, memory.sealed, &memory.rights), (None, 11, &None));
 
-    // Who holds all of it is not made to believe that there is something for others only.
+    // A mirror that holds everything cannot be made to believe that something is only for others.
     home.append_many(1, "true", at(LATER));
     home.sign(at(LATER));
     ask(&mut mirror, &mut memory, 0, &home.keeping_back([11]), at(EVEN_LATER));

@@ -1,4 +1,4 @@
-//! Peers and homes that lie, and how each is found out.
+//! Peers and homes that lie, and how each is detected.
 
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::note::Note;
@@ -15,27 +15,27 @@ use crate::world::{World, json_page};
 pub(crate) enum Lie {
     /// Another log, signed by the home, that has less in common with the true one than is known.
     Fork,
-    /// An early part of the log, as of a home that came back from a backup.
+    /// An early part of the log, as from a home restored from a backup.
     Rollback,
-    /// The log of a domain of the same name that begins otherwise.
+    /// The log of a domain with the same name and another beginning.
     Foreign,
     /// An entry with another body.
     Leaf,
     /// Pages without entries.
     Withheld,
-    /// Pages that show leaves only, and do not say that anything is hidden.
+    /// Pages that show only leaves, without saying that anything is hidden.
     Bare,
-    /// An entry that is said to be erased, which nobody has erased.
+    /// An entry that is said to be erased but is not.
     Erased,
-    /// Statements, so many in seven, as bare leaves, as if the reader might not read them. Only the home may say so.
+    /// Statements, this many in seven, as bare leaves, as if the reader might not read them. Only the home may say so.
     LeavesOut(u8),
-    /// Another entry than the one that was hidden, and news of other rights each time.
+    /// Another entry than the hidden one, and news of different rights each time.
     Shown,
     /// The same checkpoint again and again.
     Frozen(Option<Vec<u8>>),
     /// The same page again and again.
     Replay(Option<Vec<u8>>),
-    /// The entries of an early page as those asked for.
+    /// The entries of an early page, presented as those asked for.
     Relabelled(Option<wire::Page>),
     /// A proof with one bit wrong.
     Proof,
@@ -43,7 +43,7 @@ pub(crate) enum Lie {
     Tampered,
     /// A checkpoint signed by somebody else in the home's name.
     Stranger,
-    /// Something else altogether, with status 200.
+    /// Something else entirely, with status 200.
     Garbage,
 }
 
@@ -151,7 +151,7 @@ impl Lie {
         }
     }
 
-    /// Whether what a mirror did shows that it was not taken in.
+    /// Whether what a mirror did shows that it was not deceived.
     fn is_found_out(&self, stop: Option<&Stop>, troubles: &[Trouble]) -> bool {
         let troubled = |is: fn(&Trouble) -> bool| stop.is_none() && troubles.iter().any(is);
         match self {
@@ -165,9 +165,9 @@ impl Lie {
             Self::Erased => troubled(|trouble| matches!(trouble, Trouble::Unerased { .. })),
             Self::Replay(_) => troubled(|trouble| matches!(trouble, Trouble::NotAsked(_))),
             Self::Garbage => troubled(|trouble| matches!(trouble, Trouble::Failure(_))),
-            // Nothing tells it from a home that is silent, but its age.
+            // Only its age distinguishes it from a silent home.
             Self::Frozen(_) => stop.is_none(),
-            // Who may read everything is not asked twice, and nothing is left out of it.
+            // A reader who may read everything makes no second look, and nothing can be left out for them.
             Self::Shown | Self::LeavesOut(_) => stop.is_none(),
         }
     }
@@ -184,7 +184,7 @@ fn parsed(note: &[u8]) -> Note {
     Note::parse(&String::from_utf8_lossy(note)).expect("a note")
 }
 
-/// Changes the size in a checkpoint and leaves its signatures.
+/// Changes the size in a checkpoint, leaving its signatures.
 fn resized(note: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(note).into_owned();
     let mut lines: Vec<_> = text.split('\n').map(str::to_owned).collect();
@@ -214,7 +214,7 @@ fn every_lie_is_found_out_and_healed() {
             let (held, as_of) = (world.copies[0].memory.size(), world.copies[0].mirror.status().as_of);
             let mut shadow = lie.shadow(&world.home, &mut world.dice, world.now);
             if let Some(log) = shadow.as_mut().filter(|_| !matches!(lie, Lie::Foreign)) {
-                // It parts from the true log before what is held.
+                // It diverges from the true log before what is held.
                 *log = world.home.fork_at(30);
                 let more = if matches!(lie, Lie::Fork) { 31 + 40 * (seed as usize % 2) } else { 0 };
                 log.append_many(more, "false", at(world.now));

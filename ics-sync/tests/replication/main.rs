@@ -1,4 +1,4 @@
-//! What a mirror does, whatever network, peers and homes do to it.
+//! How a mirror behaves, whatever the network, peers and homes do to it.
 
 // The allowances of clippy.toml are for test functions only; helpers need them as well.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]

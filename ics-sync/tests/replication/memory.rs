@@ -23,9 +23,9 @@ use crate::{owners, speech};
 pub(crate) struct Memory {
     pub(crate) leaves: Vec<LeafData>,
     tree: Tree,
-    /// What is here of each entry.
+    /// What is held of each entry.
     pub(crate) kept: Vec<Kept>,
-    /// The entries themselves, where they have come.
+    /// The entries themselves, if they have come.
     pub(crate) entries: Vec<Option<Entry>>,
     pub(crate) rights: Option<wire::Rights>,
     /// Entries under the last checkpoint.
@@ -35,29 +35,29 @@ pub(crate) struct Memory {
     pub(crate) note: Option<String>,
     /// When the home vouched for the last checkpoint.
     pub(crate) as_of: Option<Timestamp>,
-    /// What came of erased statements since the last checkpoint. Nothing is erased here.
+    /// The remnants received since the last checkpoint. Nothing is erased here.
     pub(crate) erased: BTreeMap<u64, Remnant>,
     /// What rests on the word of others than the home.
     pub(crate) doubt: Option<Doubt>,
-    /// What was said of peers who had left out what the home shows.
+    /// Reports about peers that had left out what the home shows.
     pub(crate) left_out: Vec<Doubt>,
-    /// Pages that will not be stored.
+    /// How many pages will fail to be stored.
     pub(crate) failures: usize,
 }
 
-/// What is here of an entry.
+/// What is held of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kept {
     Hidden,
     Whole(Vec<u8>),
-    /// Filled in, without effect yet.
+    /// Filled in, but without effect yet.
     Filled(Vec<u8>),
-    /// It was whole, and may be read no longer.
+    /// It was whole, and may no longer be read.
     Lost(Vec<u8>),
 }
 
 impl Memory {
-    /// A mirror that goes on where this store is.
+    /// A mirror that resumes from this store.
     pub(crate) fn mirror(&self, origin: &Origin, settings: Settings, now: Timestamp) -> Mirror {
         let Some(descriptor) = &self.descriptor else { return Mirror::pinned(origin.clone(), settings) };
         let resume = Resume {
@@ -78,14 +78,14 @@ impl Memory {
         self.leaves.len() as u64
     }
 
-    /// The root of the first so many entries.
+    /// The root of the first `size` entries.
     pub(crate) fn root_of(&self, size: u64) -> Hash {
         let mut tree = Tree::new();
         self.leaves.iter().take(size as usize).for_each(|leaf| tree.push(leaf_hash(leaf)));
         tree.root()
     }
 
-    /// Applies a page, or fails as a store does.
+    /// Applies a page, or fails as a store may.
     pub(crate) fn store(&mut self, page: &VerifiedPage) -> Result<(), String> {
         if self.failures > 0 {
             self.failures -= 1;
@@ -177,7 +177,7 @@ impl Memory {
         Ok(())
     }
 
-    /// What an entry is about, by what its body says.
+    /// What an entry is about, according to its body.
     pub(crate) fn about(&self, index: usize) -> usize {
         self.entries[index].as_ref().map_or(OWN, |entry| speech::about(&entry.body, index))
     }

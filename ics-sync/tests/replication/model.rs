@@ -1,16 +1,16 @@
 //! A model of a home, its backups and a mirror, small enough that every order of events is tried.
 //!
-//! What the code does against the known faults of change feeds is one field each of [`Cures`]: with all of them every
-//! promise holds in every state; without any one of them the checker finds the promise that it keeps.
+//! Each measure of the code against the known faults of change feeds is one field of [`Cures`]: with all of them every
+//! promise holds in every state; without any one of them the checker finds that the promise which it keeps is broken.
 
 use std::collections::BTreeMap;
 
 use stateright::{Checker as _, Model, Property};
 
-/// Statements that are submitted at most.
+/// Number of statements submitted, at most.
 const STATEMENTS: u8 = 3;
 
-/// What the code does against each fault.
+/// The measures of the code against each fault.
 #[derive(Debug, Clone, Copy)]
 struct Cures {
     /// An entry gets its index in the transaction that makes it durable.
@@ -19,7 +19,7 @@ struct Cures {
     root_in_cursor: bool,
     /// A mirror whose policy widened asks again for what it has as bare leaves.
     policy_in_cursor: bool,
-    /// The highest head ever signed is also kept outside of the database.
+    /// The highest head ever signed is also kept outside the database.
     head_file: bool,
 }
 
@@ -27,50 +27,51 @@ const ALL: Cures = Cures { index_at_commit: true, root_in_cursor: true, policy_i
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Entry {
-    /// By number of submission, so that different logs have different entries; whether the mirror may read it only
-    /// under the wider policy.
+    /// Identified by the number of its submission, so that different logs have different entries; `secret` if the
+    /// mirror may read it only under the wider policy.
     Statement { number: u8, secret: bool },
     /// The descriptor that lets the mirror read everything.
     Widening,
 }
 
-/// Entries by index. Without gaps, but where an index is given before the commit.
+/// Entries by index; without gaps, except if indices are given before the commit.
 type Log = BTreeMap<u8, Entry>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Standing {
     Serving,
-    /// Behind its own head's file: neither signs nor serves.
+    /// Behind the head in its own file: neither signs nor serves.
     Silent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Home {
     log: Log,
-    /// Entries that have an index and are not durable yet.
+    /// Entries that have an index but are not durable yet.
     pending: Log,
     standing: Standing,
     /// The size in the head's file.
     head_file: u8,
     backup: Option<(Log, u8)>,
-    /// What was signed: the log for each size, in this epoch.
+    /// What was signed in this epoch: the log for each size.
     signed: BTreeMap<u8, Log>,
-    /// Two logs of one size were signed.
+    /// Whether two logs of one size were signed.
     forked: bool,
-    /// The head's file was rolled back with the database: then only others can know.
+    /// Whether the head's file was rolled back with the database: then only others can know.
     image_restored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Mirror {
-    /// Entries as they arrived, bare leaves among them.
+    /// Entries as they arrived, including bare leaves.
     seen: Log,
     /// Indices of those that are here as bare leaves.
     bare: Vec<u8>,
     cursor: u8,
-    /// It found that home and cursor contradict each other, keeps the evidence and goes no further.
+    /// It found that home and cursor contradict each other; it keeps the evidence and does not continue.
     stopped: bool,
-    /// Nothing has happened at the home since the last contact, and the mirror takes its copy for complete.
+    /// Whether nothing has happened at the home since the last contact, so that the mirror takes its copy to be
+    /// complete.
     current: bool,
 }
 
@@ -91,13 +92,13 @@ enum Event {
     Commit(u8),
     Widen,
     Backup,
-    /// The database is replaced by the backup; the head's file too if the whole machine is.
+    /// The database is replaced by the backup, and so is the head's file if the whole machine is.
     Restore {
         image: bool,
     },
     /// The lost tail comes back from the mirror.
     Recover,
-    /// No mirror has it: the owners sign a new beginning.
+    /// No mirror has the lost tail: the owners sign a new beginning.
     NewEpoch,
     /// The mirror asks the home.
     Contact,

@@ -1,11 +1,11 @@
-//! A network without wires: answers take time, get lost, come twice, overtake each other, or are cut off.
+//! A simulated network: answers take time, get lost, are duplicated or reordered, or are cut off.
 
 use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// All chance of a run comes from here, so that a seed replays it.
+/// All randomness of a run comes from here, so that a seed replays it.
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
@@ -50,17 +50,17 @@ pub(crate) enum Answer {
     Descriptors(Vec<u8>),
     Checkpoint(Vec<u8>),
     Page(Vec<u8>),
-    /// The same in few bytes.
+    /// The same, packed.
     Packed(Vec<u8>),
     Shown(Vec<u8>),
     /// A page that nobody asked for.
     News(Vec<u8>),
 }
 
-/// Answers under way, by the time at which they arrive.
+/// Answers in transit, by the time at which they arrive.
 #[derive(Default)]
 pub(crate) struct Network {
-    /// With the number of the peer who gave it.
+    /// With the number of the peer that gave it.
     under_way: BTreeMap<(u64, u64), (usize, Answer)>,
     sent: u64,
 }
@@ -85,7 +85,7 @@ impl Network {
         }
     }
 
-    /// The next answer that has arrived, and from whom.
+    /// The next answer that has arrived, and the peer that gave it.
     pub(crate) fn receive(&mut self, now: u64) -> Option<(usize, Answer)> {
         let first = self.under_way.first_entry().filter(|first| first.key().0 <= now)?;
         Some(first.remove())

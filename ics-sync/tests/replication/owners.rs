@@ -15,14 +15,14 @@ use crate::speech;
 /// The seed of the one owner's key.
 const OWNER: u8 = 200;
 
-/// The smallest rules that rule: reading is free, and whoever holds a role speaks in it.
+/// The smallest valid rules: reading is free, and whoever holds a role may speak in it.
 const ACCESS: &str = r#"
 @id("anyone-reads") permit (principal, action == Action::"read", resource);
 @id("role-held") permit (principal, action in Action::"append", resource) when { principal in context.role };
 @id("certificates") permit (principal, action == Action::"certificate", resource);
 "#;
 
-/// When all owners' keys were made.
+/// The creation time of all owners' keys.
 const CREATED: Timestamp = Timestamp::from_seconds(1_514_764_800);
 
 fn owner(seed: u8) -> Ed25519Signer {
@@ -60,12 +60,12 @@ pub(crate) fn first(domain: &str, home: NodeKey) -> Descriptor {
     }
 }
 
-/// The next version, with nothing changed.
+/// The next version, otherwise unchanged.
 pub(crate) fn following(previous: &Descriptor) -> Descriptor {
     Descriptor { version: previous.version + 1, previous: Some(previous.hash()), last_head: None, ..previous.clone() }
 }
 
-/// Says in a descriptor which identities are hidden from who may not copy everything.
+/// States in a descriptor which identities are hidden from readers who may not copy everything.
 pub(crate) fn hide(next: &mut Descriptor, hidden: &BTreeSet<usize>, now: Timestamp) {
     let words: Vec<String> = hidden.iter().map(ToString::to_string).collect();
     next.description = format!("hides {} as of {now}", words.join(","));
@@ -82,7 +82,7 @@ pub(crate) fn sign(descriptor: &Descriptor) -> Vec<u8> {
     sign_by(OWNER, descriptor)
 }
 
-/// The same, signed by somebody.
+/// The same, signed by anybody.
 pub(crate) fn sign_by(seed: u8, descriptor: &Descriptor) -> Vec<u8> {
     make::sign_descriptor(&[&owner(seed)], &descriptor.to_json(), CREATED, &[0; 32]).expect("a body")
 }
@@ -93,7 +93,7 @@ pub(crate) fn erase(erasure: &Erasure) -> Vec<u8> {
     make::sign_descriptor(&[&owner(OWNER)], &json, CREATED, &[0; 32]).expect("a body")
 }
 
-/// The descriptor that an entry puts in force, if it does; without the checks that the mirror makes.
+/// The descriptor that an entry puts in force, if any, without the checks that the mirror makes.
 pub(crate) fn read(body: &[u8], previous: Option<&Descriptor>) -> Option<Descriptor> {
     let Ok(Body::Descriptor(signed)) = body::parse(body) else { return None };
     let read: Descriptor = serde_json::from_slice(&signed.json).ok()?;

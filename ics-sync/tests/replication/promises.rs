@@ -1,8 +1,8 @@
-//! What is promised of a federation, each promise by its name, and what breaks each of them.
+//! The promises of a federation, each by its name, and what breaks each of them.
 
 use ics_core::log::LeafData;
 
-/// What must hold whatever network, clocks, disks and peers do.
+/// What must hold whatever the network, clocks, disks and peers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Promise {
     AcknowledgedStaysForEver,
@@ -35,25 +35,25 @@ pub(crate) struct Broken {
     pub(crate) how: String,
 }
 
-/// What a node of the simulation does wrong on purpose: one cure is taken away from it, so that the promise which hangs
-/// on it is seen to break.
+/// A deliberate error of a node in the simulation: one cure is taken away from it, so that the promise which depends on
+/// it is seen to break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sabotage {
     /// The home gives receipts before it has written.
     AcknowledgesBeforeItWrites,
     /// A copy judges what it is given as of its own clock.
     JudgesByItsOwnClock,
-    /// Whoever serves a page leaves nothing out of it.
+    /// A server leaves nothing out of its pages.
     ShowsEverything,
     /// The home vouches with a new time for a head that is no longer its newest.
     VouchesForAnOldHead,
-    /// A copy asks the same peer for as long as he answers, whatever he knows.
+    /// A copy asks the same peer for as long as it answers, whatever it knows.
     StaysWithWhoAnswers,
-    /// A copy of a part takes the word of any peer for what it may read.
+    /// A copy of a part takes any peer's word for what it may read.
     BelievesWhoIsNotTheHome,
-    /// A copy takes news for as fresh as its own clock.
+    /// A copy takes news to be as fresh as its own clock.
     BelievesOldNews,
-    /// A copy that has found a fork forgets what it held, and begins anew with what it is shown now.
+    /// A copy that has found a fork forgets what it held, and begins anew with what it is now shown.
     ForgetsWhatItHeld,
 }
 
@@ -69,8 +69,7 @@ impl Sabotage {
         Self::BelievesOldNews,
     ];
 
-    /// The seed of a life that shows it. Which lives do changes with what a copy does; the first that does is found by
-    /// trying them all.
+    /// A seed that shows it. Which seeds do changes with what a copy does; the first is found by trying them all.
     pub(crate) const fn seen_in(self) -> u64 {
         match self {
             Self::BelievesWhoIsNotTheHome => 123,
@@ -97,7 +96,7 @@ impl Sabotage {
     }
 }
 
-/// A receipt that a client has.
+/// A receipt that a client holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Acknowledged {
     pub(crate) index: usize,

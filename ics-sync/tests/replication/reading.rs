@@ -1,4 +1,4 @@
-//! What a node makes of a log: the rules of `ics-core`, entry by entry, as a store would keep what they say.
+//! A node's reading of a log: the rules of `ics-core`, entry by entry, as a store would keep the results.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use ics_core::statement::verify;
 use ics_core::statement::verify::{Statement, Unverified};
 use ics_core::time::Timestamp;
 
-/// A domain as far as somebody has read it.
+/// A domain as far as it has been read.
 #[derive(Clone, Default)]
 pub(crate) struct Reading {
     domain: Option<Domain>,
@@ -22,12 +22,12 @@ pub(crate) struct Reading {
 }
 
 thread_local! {
-    /// A signature is good or not, whoever checks it: that is computed once for each entry and time.
+    /// Whether a signature is good does not depend on who checks it, so it is computed once for each entry and time.
     static VERIFIED: RefCell<HashMap<(LeafData, Timestamp), Option<Statement>>> = RefCell::default();
 }
 
 impl Reading {
-    /// Takes the next entry. It is judged as of its admission, never as of `clock`: who does, is wrong.
+    /// Takes the next entry. It must be judged as of its admission; judging it as of `clock` is a deliberate error.
     pub(crate) fn take(&mut self, index: u64, entry: Option<&Entry>, clock: Option<Timestamp>) {
         let Some(entry) = entry else {
             let last = self.domain.as_ref().map_or(Timestamp::default(), Domain::last_admitted_at);
@@ -89,7 +89,7 @@ impl Reading {
         domain.check(entry, &context).map(drop)
     }
 
-    /// What the domain would say to a body that is submitted now: nothing if it admits it.
+    /// Why the domain would refuse a body that is submitted now; `None` if it admits it.
     pub(crate) fn refusal(&self, entry: &Entry) -> Option<String> {
         let Ok(Body::Statement(said)) = body::parse(&entry.body) else { return Some("no statement".to_owned()) };
         let index = self.domain.as_ref().map_or(0, Domain::size);
@@ -100,12 +100,12 @@ impl Reading {
         self.judge(&logged).err().map(|refusal| refusal.to_string())
     }
 
-    /// What it says of a thing at a time.
+    /// Its record of a thing at a time.
     pub(crate) fn record(&self, id: &IdentityId, at: Timestamp) -> Option<Record> {
         resolve(self.domain.as_ref()?, id, self.about.get(id)?, &[], at)
     }
 
-    /// The rules that are in force.
+    /// The domain, with the rules in force.
     pub(crate) const fn domain(&self) -> Option<&Domain> {
         self.domain.as_ref()
     }

@@ -1,4 +1,5 @@
-//! What a peer says is left of an erased statement, which nobody has signed, and what the owners' erasure says of it.
+//! Remnants of erased statements as peers state them, which nobody has signed, and what the owners' erasure says about
+//! them.
 
 use ics_core::identity::Kind;
 use ics_core::log::entry::EntryKind;
@@ -14,24 +15,24 @@ use crate::memory::Memory;
 use crate::{owners, speech};
 
 const NOW: u64 = 1_700_000_000_000;
-/// When a peer is asked again, after what failed before.
+/// When a peer is asked again, after something failed before.
 const LATER: u64 = NOW + 600_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 /// The index of the entry that is erased, and that of its erasure.
 const ERASED: u64 = 4;
 const ERASURE: u64 = 10;
 
-/// What is left of it.
+/// The true remnant.
 fn truth() -> Remnant {
     Remnant { statement: StatementId([7; 32]), identity: speech::thing(1) }
 }
 
-/// What somebody may say is left of it: of another thing, or of another statement.
+/// False remnants: about another thing, or of another statement.
 fn lies() -> [Remnant; 2] {
     [Remnant { identity: speech::thing(2), ..truth() }, Remnant { statement: StatementId([8; 32]), ..truth() }]
 }
 
-/// A home with an erased entry and its erasure, which gives so many entries at once.
+/// A home with an erased entry and its erasure, which returns this many entries at once.
 fn home(page_limit: usize) -> Home {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.page_limit = page_limit;
@@ -49,7 +50,7 @@ fn home(page_limit: usize) -> Home {
     home
 }
 
-/// Asks a peer who says that this is left of the erased entry, until there is nothing to do but wait.
+/// Asks a peer that states this remnant for the erased entry, until there is nothing to do but wait.
 fn ask(mirror: &mut Mirror, memory: &mut Memory, home: &Home, told: Remnant, now: Timestamp) {
     let erase = |entry: &mut wire::Entry| *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant: told };
     for _ in 0..100 {
@@ -95,7 +96,7 @@ fn nothing_is_taken_of_a_page_whose_own_erasure_says_otherwise() {
     }
 }
 
-/// What was said of things in between was judged by whose the erased one was said to be.
+/// What was said in between was judged by what the erased statement was said to be about.
 #[test]
 fn what_was_kept_before_its_erasure_came_counts_for_nothing_if_that_says_otherwise() {
     let home = home(5);

@@ -1,4 +1,4 @@
-//! What a mirror asks over a real socket.
+//! Reads a mirror's requests from a real socket.
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -9,7 +9,7 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// The next request; none where the other side has closed before its end.
+/// The next request; `None` if the other side closes before its end.
 pub(crate) async fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     let end = loop {

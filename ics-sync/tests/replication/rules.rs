@@ -1,4 +1,4 @@
-//! Single rules of a mirror, each by the shortest life that shows it.
+//! Single rules of a mirror, each shown by the shortest story.
 
 use ics_core::descriptor::{Descriptor, Witnesses};
 use ics_core::limits;
@@ -16,7 +16,7 @@ const NOW: u64 = 1_700_000_000_000;
 const DOMAIN: &str = "devices.acme.example";
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 
-/// A home with so many entries, all signed.
+/// A home with this many entries, all signed.
 fn home(entries: usize) -> Home {
     let mut home = Home::new(DOMAIN, 1, at(NOW));
     home.append_many(entries - 1, "true", at(NOW));
@@ -57,7 +57,7 @@ pub(crate) fn mirrored(home: &Home) -> (Mirror, Memory) {
     (mirror, memory)
 }
 
-/// What becomes of a mirror of 10 entries after the home has done something and signed it.
+/// What becomes of a mirror of 10 entries after the home has changed and signed.
 fn after(change: impl FnOnce(&mut Home)) -> (Mirror, Memory, Action) {
     let mut home = home(10);
     let (mut mirror, mut memory) = mirrored(&home);
@@ -68,7 +68,8 @@ fn after(change: impl FnOnce(&mut Home)) -> (Mirror, Memory, Action) {
     (mirror, memory, end)
 }
 
-/// Over a slow line: what did not come in time is asked for in smaller parts, and in larger ones again once these come.
+/// Over a slow line: what did not arrive in time is asked for in smaller parts, and in larger ones again once these
+/// arrive.
 #[test]
 fn a_page_that_does_not_come_is_asked_for_in_parts() {
     let home = home(2_500);
@@ -167,7 +168,7 @@ fn the_first_entry_founds_the_domain_asked_for() {
     let mut mirror = Mirror::pinned(origin, SETTINGS);
     let end = drive(&mut mirror, &other, &mut Memory::default(), at(NOW));
     assert!(matches!(end, Action::Stopped(Stop::Founding { .. })), "{end:?}");
-    // And stays refused when the right one comes too late.
+    // It stays refused even if the right one comes too late.
     let status = mirror.status();
     mirror.handle_descriptors(&home(1).descriptors(1), at(NOW));
     assert_eq!(mirror.status(), status);
@@ -215,7 +216,7 @@ fn a_key_that_no_owner_named_does_not_sign_for_the_home() {
     home.sign(at(NOW + 10_000));
     assert_eq!(drive(&mut mirror.clone(), &home, &mut memory, at(NOW + 10_000)), Action::Stopped(Stop::Unsigned));
 
-    // Nor does a descriptor of the thief's own making help.
+    // A descriptor of the thief's own making does not help either.
     let false_one = Descriptor { home: node_key(NODE, 66), ..owners::following(&home.descriptors[0].1) };
     home.push(entry(EntryKind::Descriptor, owners::sign_by(66, &false_one), at(NOW)));
     home.descriptors.push((10, false_one));
@@ -286,7 +287,7 @@ fn a_fork_is_kept_with_both_notes() {
     let end = drive(&mut mirror, &home, &mut memory, at(NOW + 10_000));
     let fork = Stop::Fork { size: 10, ours: Some(ours), theirs: home.note.clone() };
     assert_eq!(end, Action::Stopped(fork.clone()));
-    // Nothing brings it back.
+    // Nothing revives it.
     mirror.handle_applied(at(NOW));
     mirror.handle_descriptors(&home.descriptors(1), at(NOW));
     mirror.handle_checkpoint(&home.note, at(NOW));
@@ -345,7 +346,7 @@ fn a_clock_ahead_of_ours_does_not_make_old_news_fresh() {
     }
 }
 
-/// Entries come, and nobody would know why the copy grows no fresher.
+/// Entries arrive, and otherwise nobody would know why the copy does not become fresher.
 #[test]
 fn a_time_that_is_not_believed_is_told_until_one_is() {
     const YEAR: u64 = 365 * 86_400_000;
@@ -365,7 +366,7 @@ fn a_time_that_is_not_believed_is_told_until_one_is() {
     assert_eq!((mirror.status().as_of, mirror.status().ahead), (Some(later), None));
 }
 
-/// A home that is away shows nothing, and a copy of it what it had two days before.
+/// While the home is away and shows nothing, a copy shows what the home signed two days earlier.
 #[test]
 fn what_was_not_believed_is_no_news_once_its_time_has_come() {
     const AHEAD: u64 = 2 * 86_400_000;

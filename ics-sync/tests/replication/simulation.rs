@@ -1,5 +1,5 @@
-//! Many lives, each from a seed. `ICS_SEED=17` lives through that one alone, `ICS_SEEDS=20000` through so many, and
-//! `ICS_SEEDS=7000..20000` through the rest of them.
+//! Many runs, each from a seed. `ICS_SEED=17` runs only that one, `ICS_SEEDS=20000` runs that many, and
+//! `ICS_SEEDS=7000..20000` runs that range.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,14 +13,14 @@ use crate::network::Weather;
 use crate::promises::{Broken, Sabotage};
 use crate::world::World;
 
-/// Lives of each story of one copy, if `ICS_SEEDS` says nothing else.
+/// Seeds for each story with one copy, unless `ICS_SEEDS` says otherwise.
 const SEEDS: u64 = 200;
-/// Lives of a federation.
+/// Seeds for a federation.
 const TOWN_SEEDS: u64 = 500;
-/// Lives after which a long run says how far it is.
+/// Seeds after which a long run reports its progress.
 const PROGRESS: u64 = 500;
 
-/// Lives through so many seeds, on two threads.
+/// Runs `life` with each of this many seeds, on two threads.
 fn each_seed(seeds: u64, life: impl Fn(u64) + Sync) {
     let number = |text: &str| text.parse::<u64>().expect("a number");
     let seeds = match (std::env::var("ICS_SEED"), std::env::var("ICS_SEEDS")) {
@@ -55,7 +55,7 @@ fn each_seed(seeds: u64, life: impl Fn(u64) + Sync) {
     });
 }
 
-/// A mirror that has lived through loss, delay, doubled, reordered and cut answers, a full disk and restarts.
+/// A world with a mirror that faces lost, delayed, duplicated, reordered and cut-off answers, a full disk and restarts.
 fn weathered(seed: u64) -> World {
     let mut world = World::new(seed);
     world.weather = Weather::any(&mut world.dice);
@@ -100,7 +100,7 @@ fn lies_never_last() {
         let now = world.time();
         world.home.append_many(ahead, "true", now);
         calm_down(&mut world);
-        // Whoever was led astray from the beginning cannot know it; but he notices as soon as he sees the true log.
+        // A mirror that was misled from the beginning cannot know it, but it notices as soon as it sees the true log.
         if world.home.leaves.starts_with(&world.copies[0].memory.leaves) {
             assert!(world.run_until_equal(3_000), "{:?}", world.copies[0].mirror.status());
         } else {
@@ -110,7 +110,7 @@ fn lies_never_last() {
     });
 }
 
-/// Two copies that have turned to each other when their home could not be reached do not stay with each other.
+/// Two copies that turned to each other while their home was unreachable do not stay with each other.
 #[test]
 fn copies_that_ask_each_other_come_back_to_the_home() {
     for listens in [false, true] {
@@ -132,7 +132,7 @@ fn copies_that_ask_each_other_come_back_to_the_home() {
     }
 }
 
-/// Where a link is there for some minutes now and then, the copy is current soon after it is back.
+/// If a link is only up for a few minutes now and then, the copy is current soon after it is back.
 #[test]
 fn a_copy_is_current_soon_after_a_long_silence() {
     each_seed(SEEDS, |seed| {
@@ -153,8 +153,8 @@ fn a_copy_is_current_soon_after_a_long_silence() {
     });
 }
 
-/// A policy that widens and narrows, by what the log says and by what the peer's operator says, delivers what it hid and
-/// takes back what it showed, identity by identity; at every moment each is shown whole, or not at all.
+/// A policy that widens and narrows, through the log and through the peer's operator, delivers what it hid and takes
+/// back what it showed, identity by identity; at every moment each is shown whole, or not at all.
 #[test]
 fn identities_are_shown_whole_or_not_at_all() {
     each_seed(SEEDS, |seed| {
@@ -177,7 +177,7 @@ fn identities_are_shown_whole_or_not_at_all() {
     });
 }
 
-/// Three to seven nodes with real statements, under everything that can happen to them: what is promised holds.
+/// Three to seven nodes with real statements keep the promises under everything that can happen to them.
 #[test]
 fn a_federation_keeps_its_promises() {
     each_seed(TOWN_SEEDS, |seed| {
@@ -200,11 +200,11 @@ fn live_in_town(seed: u64, sabotage: Option<Sabotage>) -> Option<Broken> {
     world.broken().cloned()
 }
 
-/// Every promise is seen to break when a node of the simulation goes without the cure on which it hangs.
+/// Every promise is seen to break when a node of the simulation lacks the cure on which it depends.
 #[test]
 fn without_a_cure_its_promise_breaks() {
     for sabotage in Sabotage::ALL {
-        // A life that is known to show it comes first; all others are tried once it does not any more.
+        // A seed that is known to show it comes first; all others are tried if it no longer does.
         let lives = (sabotage.seen_in()..SEEDS).chain(0..sabotage.seen_in());
         let mut broken = lives.filter_map(|seed| live_in_town(seed, Some(sabotage)));
         let first = broken.find(|broken| broken.promise == sabotage.breaks());

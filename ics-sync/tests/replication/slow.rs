@@ -1,4 +1,4 @@
-//! Peers that are slow, on purpose or not, or have less than is known, beside others.
+//! Peers that are slow, deliberately or not, or that have less than is known, together with others.
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -14,16 +14,17 @@ const MINUTE: u64 = 60_000;
 
 /// How a peer answers.
 struct Manner {
-    /// Entries of a page.
+    /// Entries in a page.
     entries: usize,
-    /// Milliseconds until any answer is here.
+    /// Milliseconds until an answer arrives.
     millis: u64,
 }
 
 const DRIPS: Manner = Manner { entries: 1, millis: MINUTE };
 const ANSWERS: Manner = Manner { entries: limits::FEED_ENTRIES, millis: 100 };
 
-/// In how many milliseconds a copy of a home is complete, and how often another was asked; none where that takes weeks.
+/// The milliseconds in which a copy of a home is complete, and how often the peer was changed; `None` if it takes
+/// weeks.
 fn copied_in(home: &Home, peers: &[Manner]) -> Option<(u64, usize)> {
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     let (mut turn, mut turns, mut now) = (Turn::among(peers.len()), 0, NOW);
@@ -64,7 +65,7 @@ fn home() -> Home {
     home
 }
 
-/// It never fails, and brings an entry whenever it would be given up.
+/// It never fails, and brings an entry whenever it is about to be given up.
 #[test]
 fn a_peer_that_drips_does_not_keep_a_copy_from_another_that_has_all() {
     let home = home();
@@ -107,7 +108,7 @@ fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: &Home, now: Timestamp) {
     }
 }
 
-/// A home that is gone was seen with 30 entries; of those who are left none has more than 20.
+/// A home that is gone had shown 30 entries; none of the remaining peers has more than 20.
 #[test]
 fn what_nobody_serves_does_not_keep_a_copy_from_what_somebody_does() {
     let mut early = Home::new("devices.acme.example", 1, at(NOW));

@@ -17,10 +17,10 @@ use ics_core::vocabulary::{Act, Role, StatusName};
 use crate::home::{IDENTITIES, OWN};
 use crate::network::Dice;
 
-/// When all keys were made.
+/// The creation time of all keys.
 const CREATED: Timestamp = Timestamp::from_seconds(1_514_764_800);
 
-/// Who speaks, each in one role.
+/// The signers, each in one role.
 const ROLES: [(&str, u8); 3] = [("manufacturer", 101), ("maintainer", 102), ("security-controller", 103)];
 
 static SIGNERS: LazyLock<Vec<Ed25519Signer>> = LazyLock::new(|| ROLES.iter().map(|(_, seed)| key(*seed)).collect());
@@ -34,7 +34,7 @@ fn word<T: core::str::FromStr<Err: core::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a word")
 }
 
-/// Who holds which role, in every descriptor.
+/// The holders of the roles, in every descriptor.
 pub(crate) fn roles() -> BTreeMap<Role, RoleSpec> {
     let spec = |signer: &Ed25519Signer| RoleSpec {
         signers: [signer.public_key().fingerprint()].into(),
@@ -49,7 +49,7 @@ pub(crate) fn lifts() -> BTreeMap<Role, BTreeSet<StatusName>> {
     BTreeMap::from([(word("maintainer"), ["suspended", "stolen", "lost"].map(word).into())])
 }
 
-/// Fingerprint of whoever suspends, for a descriptor that declares his key compromised.
+/// The fingerprint of the signer who suspends, for a descriptor that declares their key compromised.
 pub(crate) fn controller() -> ics_core::identity::Fingerprint {
     SIGNERS[2].public_key().fingerprint()
 }
@@ -59,7 +59,7 @@ pub(crate) fn thing(number: usize) -> IdentityId {
     IdentityId::Key(THINGS[number].public_key().fingerprint())
 }
 
-/// The certificates of all who speak.
+/// The certificates of all signers.
 pub(crate) fn certificates() -> Vec<Vec<u8>> {
     let named = ROLES.iter().zip(SIGNERS.iter());
     named.map(|((name, _), signer)| Certificate::make(signer, name, CREATED, &[2; 32]).expect("made")).collect()
@@ -69,7 +69,7 @@ thread_local! {
     static ABOUT: RefCell<HashMap<Vec<u8>, usize>> = RefCell::default();
 }
 
-/// The thing that a body is about; of what is no statement, the place in the log decides.
+/// The thing that a body is about; if it is not a statement, the place in the log decides.
 pub(crate) fn about(body: &[u8], index: usize) -> usize {
     let find = |body: &[u8]| match body::parse(body) {
         Ok(Body::Statement(said)) => (0..IDENTITIES).find(|number| thing(*number) == said.identity()).unwrap_or(OWN),
@@ -79,8 +79,8 @@ pub(crate) fn about(body: &[u8], index: usize) -> usize {
     ABOUT.with_borrow_mut(|known| *known.entry(body.to_vec()).or_insert_with(|| find(body)))
 }
 
-/// Somebody says something of a thing of which this is known: introduces it, puts it into use, blocks it or lifts that.
-/// Not all of it will be admitted.
+/// A statement about a thing whose record is given: it introduces the thing, puts it into use, blocks it or lifts a
+/// block. Not all of these will be admitted.
 pub(crate) fn say(dice: &mut Dice, number: usize, known: Option<&Record>, claims_for: &str, now: Timestamp) -> Vec<u8> {
     let introduced = known.is_some_and(|record| !record.vouched.is_empty());
     let standing = known.into_iter().flat_map(|record| &record.statements);

@@ -1,4 +1,4 @@
-//! What a peer tells again and again.
+//! Peers that repeat themselves.
 
 use ics_core::descriptor::Witnesses;
 use ics_sync::mirror::{Action, Mirror, Settings, Trouble};
@@ -11,7 +11,7 @@ use crate::rules::drive;
 const NOW: u64 = 1_700_000_000_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: true, seed: 1 };
 
-/// A home of ten entries, as `change` leaves it, and a mirror that listens to it.
+/// A home of ten entries, changed by `change`, and a mirror that listens to it.
 fn listening(change: impl FnOnce(&mut Home)) -> (Home, Mirror, Memory) {
     let mut home = Home::new("devices.acme.example", 1, at(NOW));
     home.append_many(9, "true", at(NOW));
@@ -43,14 +43,14 @@ fn a_peer_that_floods_with_what_is_known_fails_and_heartbeats_do_not() {
     let words = "the peer tells again and again what is known here".to_owned();
     assert_eq!((mirror.status().trouble, mirror.status().failures), (Some(Trouble::Failure(words)), 1));
     assert!(matches!(mirror.poll_action(later), Action::Wait { .. }), "and is not listened to");
-    // What is new counts, whatever was told before.
+    // What is new counts, whatever was sent before.
     home.append_many(5, "true", later);
     home.sign(later);
     drive(&mut mirror, &home, &mut memory, at(NOW + 20_060_000));
     assert_eq!((memory.size(), mirror.status().trouble), (15, None));
 }
 
-/// Its signatures are not looked at again: with them it would be asked for witnesses that came to rule behind it.
+/// Its signatures are not checked again: it would otherwise need witnesses that came into force after it.
 #[test]
 fn what_was_reached_is_known_when_it_is_told_again() {
     let witnesses = Witnesses { quorum: 1, keys: vec![node_key("w1.example", 51)] };

@@ -1,5 +1,5 @@
-//! A federation: a home that speaks and is spoken to, copies of copies, everything that befalls them, and the promises
-//! that hold all the same.
+//! A federation: a home that makes and receives statements, copies of copies, all the faults that befall them, and the
+//! promises that hold nevertheless.
 
 mod checks;
 mod faults;
@@ -26,34 +26,34 @@ use crate::world::World;
 use checks::Understood;
 use faults::Faults;
 
-/// What is vouched for and in use may be used.
+/// A thing that is vouched for and in use may be used.
 const RULES: &str = "@id(\"in-use\")\npermit (principal, action in Action::\"use\", resource)\nwhen {\n  \
                      principal.vouching_roles.contains(\"manufacturer\") && principal.effect == Effect::\"permits\"\n};\n";
-/// Milliseconds between two looks of a copy, at least: minutes are to pass in few steps.
+/// Milliseconds between two looks of a copy, at least: minutes must pass in few steps.
 const LEAST_INTERVAL_MILLIS: u64 = 500;
 /// Seconds for which news is fresh.
 const FRESH_SECONDS: u64 = 60;
 
 pub(crate) struct Town {
-    /// The home holds less than it has signed, and has not got it back.
+    /// Whether the home holds less than it has signed, and has not recovered it.
     pub(crate) silent: bool,
-    /// The home was killed and has not started again.
+    /// Whether the home was killed and has not restarted.
     pub(crate) down: bool,
     sabotage: Option<Sabotage>,
     broken: Option<Broken>,
     faults: Faults,
-    /// Whether a peer serves a false log at some time; then the home is not put back from backups.
+    /// Whether a peer serves a false log at some time; then the home is not restored from backups.
     forks: bool,
     head_file: (u64, Hash),
     backup: Option<Home>,
     ledger: Vec<Acknowledged>,
-    /// What is to be made of the home's log, for each size of it.
+    /// The correct reading of the home's log, for each size of it.
     truth: Vec<Reading>,
     told: Vec<LeafData>,
-    /// What may not be read, from which size of the home's log on.
+    /// What may not be read, from each given size of the home's log on.
     hidden: Vec<(u64, BTreeSet<usize>)>,
     understood: Vec<Understood>,
-    /// The full copy that reads for itself.
+    /// The full copy that reads the log independently.
     reader: usize,
     policy: TrustPolicy,
     home_skew: i64,
@@ -62,7 +62,7 @@ pub(crate) struct Town {
 }
 
 impl World {
-    /// Three to seven nodes: a home, and copies that ask it or each other. Some may not read everything.
+    /// Three to seven nodes: a home, and copies that ask it or each other. Some may read only a part.
     pub(crate) fn town(seed: u64, sabotage: Option<Sabotage>) -> Self {
         let mut world = Self::new(seed);
         let settings = world.only().settings;
@@ -74,13 +74,13 @@ impl World {
             .map(|number| {
                 let settings =
                     Settings { seed: settings.seed ^ number as u64, listens: dice.chance(60), interval_millis };
-                // At least one asks the home; others ask each other as well, in any order.
+                // At least one asks the home; the others ask each other as well, in any order.
                 let others = (0..copies - 1).filter(|other| *other != number).map(Source::Copy);
                 let mut sources: Vec<_> = others.filter(|_| dice.chance(40)).collect();
                 let place = dice.index(sources.len() + 1);
                 sources.insert(place, Source::Home);
                 let mut copy = Copy::new(&world.home, settings, sources);
-                // The last may read a part only; nobody asks it.
+                // The last one may read only a part; nobody asks it.
                 copy.knows_home = sabotage != Some(Sabotage::BelievesWhoIsNotTheHome);
                 (copy.partial, copy.is_new) = (number + 1 == copies, dice.chance(75));
                 copy
@@ -141,7 +141,7 @@ impl World {
         self.follow();
     }
 
-    /// What the home's clock says. It stamps nothing with an earlier time than it has before.
+    /// What the home's clock says. Its stamps never go back.
     fn home_clock(&mut self) -> Timestamp {
         let now = self.now;
         let town = self.of_town();
@@ -149,7 +149,7 @@ impl World {
         at(town.home_latest)
     }
 
-    /// Takes note of what the home has logged.
+    /// Updates the truth from what the home has logged.
     fn follow(&mut self) {
         let Self { home, town, .. } = self;
         let town = town.as_mut().expect("a town");
@@ -183,7 +183,7 @@ impl Town {
         self.sabotage == Some(cure)
     }
 
-    /// One step of everything but the copies.
+    /// One step of everything except the copies.
     pub(crate) fn live_on(world: &mut World) {
         world.befall();
         if core::mem::take(&mut world.of_town().down) {
@@ -208,7 +208,7 @@ impl World {
         let said = self.hear(now);
         let crashes = self.dice.chance(crash);
         if crashes && self.dice.chance(50) {
-            // Killed before the transaction: nothing is there, and nobody was told.
+            // Killed before the transaction: nothing is stored, and nobody was told.
             if self.of_town().lacks(Sabotage::AcknowledgesBeforeItWrites) {
                 self.acknowledge(&said);
             }
@@ -221,7 +221,7 @@ impl World {
             self.home.note = vouched_anew(&former, &self.home, now);
         }
         if crashes {
-            // Killed before the head's file is written: durable, and nobody was told.
+            // Killed before the head's file is written: durable, but nobody was told.
             self.of_town().down = true;
             return;
         }
@@ -229,7 +229,7 @@ impl World {
         self.acknowledge(&said);
     }
 
-    /// Makes the head's file good before anybody is answered.
+    /// Brings the head's file up to date before anybody is answered.
     fn home_starts(&mut self) {
         let head = self.home.head();
         let town = self.of_town();
@@ -255,7 +255,7 @@ impl World {
         said
     }
 
-    /// Owners change the policy, replace the home's key, or declare a signer's compromised.
+    /// The owners change the policy, replace the home's key, or declare a signer's key compromised.
     fn home_decides(&mut self, now: Timestamp) {
         match self.dice.below(60) {
             0..4 => {
@@ -287,7 +287,7 @@ impl World {
     }
 }
 
-/// The head of an earlier checkpoint, with a time at which there was a later one.
+/// The head of an earlier checkpoint, vouched for as of a time at which there was a later one.
 fn vouched_anew(former: &str, home: &Home, now: Timestamp) -> String {
     let signed = former.split("\n\n").next().expect("a text");
     let rest = former.split("\n\n").nth(1).and_then(|rest| rest.split('\n').next()).expect("a signature");

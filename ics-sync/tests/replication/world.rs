@@ -16,28 +16,28 @@ use crate::network::{Answer, Dice, Network, Weather};
 use crate::promises::Sabotage;
 use crate::town::Town;
 
-/// Milliseconds after which an answer is no longer waited for.
+/// Milliseconds after which an answer is no longer expected.
 const PATIENCE: u64 = 3_000;
 
 pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) now: u64,
     pub(crate) weather: Weather,
-    /// Percentage of steps at which a mirror is killed and started again.
+    /// Percentage of steps at which a mirror is killed and restarted.
     pub(crate) restarts: u64,
-    /// Milliseconds between two appends, at most; nothing is appended at 0.
+    /// Milliseconds between two appends, at most; 0 for no appends.
     pub(crate) bustle: u64,
     pub(crate) home: Home,
     /// Other logs that liars have served.
     pub(crate) shadows: Vec<Home>,
     pub(crate) copies: Vec<Copy>,
-    /// What happens beside replication, and what is promised of it all, where real statements are made.
+    /// What happens besides replication, and the promises about all of it, when real statements are made.
     pub(crate) town: Option<Town>,
     next_append: u64,
 }
 
 impl World {
-    /// One copy, which asks the home.
+    /// A world with one copy, which asks the home.
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let now = 1_700_000_000_000 + dice.below(1_000_000);
@@ -65,7 +65,7 @@ impl World {
         at(self.now)
     }
 
-    /// The first copy, in a world with one.
+    /// The only copy, in a world with one.
     pub(crate) fn only(&self) -> &Copy {
         &self.copies[0]
     }
@@ -74,14 +74,14 @@ impl World {
         self.copies[copy].restart(&self.home, self.now);
     }
 
-    /// Has whoever a copy asks lie to it from now on.
+    /// Makes whoever a copy asks lie to it from now on.
     pub(crate) fn deceive(&mut self, copy: usize, lie: Lie, shadow: Option<Home>) {
         (self.copies[copy].lie, self.copies[copy].shadowed) = (Some(lie), shadow.is_some());
         self.copies[copy].misled |= shadow.is_some();
         self.shadows.extend(shadow);
     }
 
-    /// Has nobody lie any more.
+    /// Ends all lies.
     pub(crate) fn heal(&mut self) {
         for copy in &mut self.copies {
             (copy.lie, copy.shadowed, copy.network) = (None, false, Network::default());
@@ -95,7 +95,8 @@ impl World {
         }
     }
 
-    /// Runs until the only copy holds and knows all that the home has signed, or a number of steps is over.
+    /// Runs until the only copy holds and knows everything that the home has signed, or a number of steps is over;
+    /// returns whether it does.
     pub(crate) fn run_until_equal(&mut self, steps: usize) -> bool {
         (0..steps).any(|_| {
             self.step();
@@ -113,7 +114,7 @@ impl World {
         self.only().stop()
     }
 
-    /// Whether anything is still to come.
+    /// Takes a step; returns whether anything is still to come.
     pub(crate) fn step(&mut self) -> bool {
         match &self.town {
             None => self.bustle(),
@@ -126,7 +127,7 @@ impl World {
         next.is_some()
     }
 
-    /// What has arrived at a copy, and what it does next; when it wants to be woken.
+    /// Handles what has arrived at a copy and what it does next; returns when it wants to be woken.
     fn step_copy(&mut self, i: usize) -> Option<u64> {
         let (now, clock) = (self.now, self.clock(i));
         while let Some((from, answer)) = self.copies[i].network.receive(now) {
@@ -156,7 +157,7 @@ impl World {
         copy.troubles.extend(copy.mirror.status().trouble);
         self.check(i);
         let copy = &self.copies[i];
-        // What a clock that is wrong calls a time is one from now on all the same.
+        // A time by a wrong clock is converted to one from now.
         let wake = wake.map(|wake| now + wake.saturating_sub(clock.as_millis()));
         [wake, copy.network.next(), copy.waiting_until].into_iter().flatten().min()
     }
@@ -165,12 +166,12 @@ impl World {
         self.copies[i].clock(self.now)
     }
 
-    /// Whether a cure is taken away from who needs it.
+    /// Whether a cure is taken away from the node that needs it.
     fn lacks(&self, cure: Sabotage) -> bool {
         self.town.as_ref().is_some_and(|town| town.lacks(cure))
     }
 
-    /// Lets the home, and the liar's, live on.
+    /// Lets the home, and the liar's log, live on.
     fn bustle(&mut self) {
         if self.bustle == 0 || self.now < self.next_append {
             return;
@@ -201,7 +202,7 @@ impl World {
         }
     }
 
-    /// Whether it is time for the home to do something; if so, when it is next.
+    /// Whether it is time for the home to do something; if so, also determines when it is next.
     pub(crate) fn is_busy(&mut self) -> bool {
         let busy = self.bustle > 0 && self.now >= self.next_append;
         if busy {
@@ -210,7 +211,7 @@ impl World {
         busy
     }
 
-    /// Tells a copy that listens what is new; the way to it may break, and whoever waited with one request is answered.
+    /// Tells a listening copy what is new; the connection may break, and a waiting request is answered.
     fn tell(&mut self, i: usize) {
         let Some(listener) = &self.copies[i].listener else { return };
         let (from, way, told) = (listener.from, listener.way, listener.told.clone());
@@ -243,7 +244,7 @@ impl World {
 
     fn twist(&mut self, i: usize, answer: &mut Answer) {
         let copy = &mut self.copies[i];
-        // What was erased of a part the home alone says: nobody can hold that against it.
+        // Only the home says what was erased of a part, and nobody can disprove it.
         let is_its_to_say = copy.partial && copy.source() == Source::Home && matches!(copy.lie, Some(Lie::Erased));
         if let Some(lie) = copy.lie.as_mut().filter(|_| !is_its_to_say) {
             lie.twist(answer, &mut self.dice);
@@ -301,7 +302,7 @@ impl World {
         self.tell(i);
     }
 
-    /// Asks whoever is asked, if no answer is waited for.
+    /// Asks the current peer, unless an answer is pending.
     fn question(&mut self, i: usize, action: &Action) {
         if self.copies[i].waiting_until.is_some() {
             return;
@@ -324,7 +325,7 @@ impl World {
         }
     }
 
-    /// What whoever a copy asks makes of a question, if he can be reached and holds anything.
+    /// The answer of the current peer to a question, if it can be reached and holds anything.
     fn ask<T>(&self, i: usize, question: impl FnOnce(&Home) -> T) -> Option<T> {
         let copy = &self.copies[i];
         if let Some(shadow) = self.shadows.last().filter(|_| copy.shadowed) {
@@ -409,7 +410,7 @@ impl World {
     }
 }
 
-/// Asking changes nothing.
+/// Polls twice: asking must change nothing.
 fn mirror_asked_twice(mirror: &ics_sync::mirror::Mirror, clock: Timestamp) -> Action {
     let action = mirror.poll_action(clock);
     assert_eq!(action, mirror.poll_action(clock), "asking changes nothing");
@@ -427,7 +428,7 @@ impl World {
         format!("copy {i}: {held} held; in common, size, signed: {logs:?}; {status:?}")
     }
 
-    /// What must hold of a copy at every moment.
+    /// Checks what must hold of a copy at every moment.
     fn check(&mut self, i: usize) {
         let copy = &self.copies[i];
         let held = &copy.memory.leaves;
@@ -455,8 +456,8 @@ impl World {
         self.home.signed.iter().find(|(at, size)| *at < as_of.as_seconds() && *size > held)
     }
 
-    /// Whoever shows something about an identity shows all that the home had signed about it, up to its checkpoint; or
-    /// knows that something about it may be read no longer, and vouches for nothing.
+    /// A copy that shows something about an identity shows everything that the home had signed about it, up to its
+    /// checkpoint; or it knows that something about it may no longer be read, and vouches for nothing.
     fn check_identities(&self, i: usize) {
         if !self.shadows.is_empty() {
             return;
@@ -474,7 +475,7 @@ impl World {
         }
     }
 
-    /// Whether all is shown that may be read, and nothing else.
+    /// Whether it shows everything that may be read, and nothing else.
     pub(crate) fn shows_what_it_may(&self, i: usize) -> bool {
         let copy = &self.copies[i];
         let hides =

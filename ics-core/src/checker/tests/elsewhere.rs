@@ -1,4 +1,4 @@
-//! What rests on other domains gives fewer rights, by both programs alike.
+//! Roles that rest on other domains give fewer rights, according to both programs.
 
 use super::*;
 use crate::statement::Erasure;
@@ -46,7 +46,7 @@ fn a_source_makes_owners_and_gives_no_other_role() {
     }
 }
 
-/// Where there never was a source, each role is from here, also where it is not known any more who gave it.
+/// If there never was a source, every role is from here, even if it is no longer known who gave it.
 #[test]
 fn nothing_is_from_elsewhere_where_nothing_is_adopted() {
     let sold = grant(2, MAKER, "manufacturer", BUYER, "owner").on(&group("lot 7", &[(Attribute::Lot, "7")]));
@@ -67,7 +67,7 @@ fn nothing_is_from_elsewhere_where_nothing_is_adopted() {
     assert_eq!(decided(alone, &drafts).err(), None);
 }
 
-/// By whose word somebody is an owner, over how many hands it came to him, and whose status he lifts.
+/// On whose word somebody is an owner, through how many hands the role came, and whose status they lift.
 #[test]
 fn who_is_an_owner_by_the_word_of_a_source_lifts_what_came_from_there_alone() {
     let sold = || grant(2, MAKER, "manufacturer", BUYER, "owner");
@@ -153,14 +153,14 @@ fn a_source_lifts_what_came_from_there_also_once_that_is_erased() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whoever says what in whatever order, here or at a source: both programs admit the same of it under these rules.
+    /// Whatever is said in whatever order, here or at a source, both programs admit the same of it under these rules.
     #[test]
     fn what_is_from_elsewhere_is_found_twice(drafts in logs(), adopted in vec(any::<bool>(), 20)) {
         let guarded = guarded();
         let at_source = |(draft, is_adopted): (Draft, bool)| if is_adopted { draft.adopted() } else { draft };
         let said: Vec<Draft> = drafts.into_iter().zip(adopted).map(at_source).collect();
         for last in 1..said.len() {
-            // That they agree is asserted there.
+            // `decided` asserts that the programs agree.
             drop(decided(guarded.clone(), &said[..=last]));
         }
     }

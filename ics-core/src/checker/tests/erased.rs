@@ -1,4 +1,4 @@
-//! What is left of erased statements is judged alike by both programs, whether it names who had said them or not.
+//! Both programs judge remnants alike, whether or not the erasure names who had made the statement.
 
 use proptest::sample::{Index, select};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::descriptor::Compromise;
 use crate::statement::Erasure;
 
-/// What a domain says with one of the statements about the device erased.
+/// What a domain says after one of the statements about the device was erased.
 struct Left {
     domain: Domain,
     about: Vec<Logged>,

@@ -1,4 +1,4 @@
-//! How much may be said, by one signer and by all.
+//! How much one signer, and all together, may say.
 
 use super::*;
 
@@ -13,16 +13,16 @@ fn bounds_on_what_one_signer_says() {
     let approvals = |count| (1..=count).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect::<Vec<_>>();
     assert!(check_in(limited(3), &approvals(3)).is_ok());
     assert_eq!(check_in(limited(3), &approvals(4)), Err(Refusal::Quota(3)));
-    // The first block comes through, the second does not.
+    // The first block is admitted, the second is not.
     let blocks = [status(5, KEEPER, "maintainer", "stolen"), status(6, KEEPER, "maintainer", "lost")];
     let first = [approvals(3), blocks[..1].to_vec()].concat();
     assert!(check_in(limited(3), &first).is_ok());
     assert_eq!(check_in(limited(3), &[first, blocks[1..].to_vec()].concat()), Err(Refusal::Quota(3)));
-    // Others are not kept from speaking.
+    // Others can still speak.
     assert!(check_in(limited(3), &[approvals(3), vec![pump(9)]].concat()).is_ok());
 }
 
-/// A block that is over, or has not begun, is no reason to leave the quota aside; nor is the hundredth one.
+/// A block that is over, or has not begun, does not set the quota aside; nor does the hundredth one.
 #[test]
 fn blocks_do_not_fill_a_record() {
     let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
@@ -54,7 +54,7 @@ fn whoever_blocks_again_and_again_is_said_once_to_near_his_quota() {
     }
     assert_eq!(after(quota as u64 + 1), Err(Refusal::Quota(quota)), "he blocks it no more");
 
-    // Who says much and blocks little has first blocks left.
+    // A signer who says much but blocks little still has first blocks left.
     let approvals: Vec<Draft> = (1..=warned as u64).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();
     assert_eq!(nears(&approvals), Ok(None));
     let blocks: Vec<Draft> = (101..).map(|n| block(n).until(n + 1)).take(limits::FIRST_BLOCKS).collect();
@@ -80,7 +80,7 @@ fn bounds_on_what_all_say() {
     assert_eq!(check(&drafts), Err(Refusal::RecordFull));
     drafts.push(status(5_001, CONTROLLER, "security-controller", "suspended"));
     assert!(check(&drafts).is_ok());
-    // Up to another bound everybody takes back what he said.
+    // Up to another bound, everybody can take back what they said.
     let ends = |count: usize| {
         let mut drafts = vec![say(1, KEEPER, "maintainer", Act::Approval)];
         drafts.extend((2..).map(said).take(count - 1));
@@ -93,8 +93,8 @@ fn bounds_on_what_all_say() {
     assert_eq!(check_in(domain(), &drafts), Err(Refusal::RecordFull));
 }
 
-/// Who owns a thing gives roles over it to as many keys of his own as he likes; with all of them he keeps nobody from
-/// blocking it whom the descriptor names.
+/// The owner of a thing may give roles over it to any number of their own keys; even with all of them they cannot keep
+/// signers whom the descriptor names from blocking it.
 #[test]
 fn no_grant_opens_the_last_places_of_a_record() {
     let said = |n: u64| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
@@ -112,7 +112,7 @@ fn no_grant_opens_the_last_places_of_a_record() {
     assert!(after(last, named()).is_ok());
     assert!(after(most - 1, named()).is_ok());
     assert_eq!(after(most, named()), Err(Refusal::RecordFull));
-    // What he takes back, or a block that is over, has no place there either.
+    // Neither a withdrawal nor a block that is over has a place there.
     assert_eq!(after(last, named().until(9_000)), Err(Refusal::RecordFull));
     assert_eq!(after(last, withdrawal(9_000, MAKER, "manufacturer").ends(1)), Err(Refusal::RecordFull));
 }
@@ -155,7 +155,7 @@ fn few_values_of_a_selecting_attribute() {
     assert_eq!(check(&lots(most + 1)), Err(Refusal::AttributeValues(Attribute::Lot)));
     let places = (1..=most + 1).map(|n| introduce(n).attribute(Attribute::Location, &n.to_string()));
     assert!(check(&places.collect::<Vec<_>>()).is_ok());
-    // Were that left out by which a group selects, others that select the same would not be found beside it.
+    // If the selector of a group were left out, other groups that select the same would not be found beside it.
     let of_group = |count| {
         let lot = group("lot Z", &[(Attribute::Lot, "Z")]);
         lots(count).into_iter().map(|draft| draft.on(&lot)).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! Erasures that the owners have signed, as whoever has the body of what is erased judges them, and who has not.
+//! Erasures signed by the owners, as judged with and without the body of the erased statement.
 
 use data_encoding::BASE64;
 
@@ -9,7 +9,7 @@ use crate::openpgp::signer::Signer as _;
 use crate::statement::body::{self, Body};
 use crate::statement::{Erasure, Remnant, SaidBy, SignedErasure, fixtures, make};
 
-/// The domain, and who owns it.
+/// The domain, with its owner.
 fn owned() -> Domain {
     let owner = fixtures::maker();
     let public = owner.public_key();
@@ -26,7 +26,7 @@ fn signed(erasure: &Erasure) -> SignedErasure {
     signed
 }
 
-/// Statements about the device, of which the second is erased.
+/// Statements about the device, the second of which is erased.
 struct Said(Vec<Logged>);
 
 impl Said {
@@ -42,7 +42,7 @@ impl Said {
         owned().erasure_of(&self.0[1], &self.context(), fixtures::at()).expect("it may be erased")
     }
 
-    /// What somebody makes of an erasure who has the body.
+    /// How an erasure is judged with the body.
     fn judged(&self, erasure: &Erasure) -> Result<u64, &'static str> {
         let target = Erasable::Statement(&self.0[1]);
         let judged = owned().check_erasure(&signed(erasure), target, &self.context(), fixtures::at());
@@ -70,7 +70,7 @@ fn who_had_said_what_goes_on_to_block_is_named_and_nobody_else() {
     }
 }
 
-/// So erasures were before they named anybody, and logs hold them.
+/// The form of erasures before they named anybody; logs hold such ones.
 #[test]
 fn an_erasure_that_names_nobody_is_admitted_if_it_is_what_such_ones_were() {
     let block = Said::of(&[introduce(0), suspended()]);
@@ -92,7 +92,8 @@ fn an_erasure_that_names_nobody_is_admitted_if_it_is_what_such_ones_were() {
     assert_eq!(for_a_while.judged(&for_a_while.proposed()), Ok(1));
 }
 
-/// Of whom it names another place than its own, who has not seen it cannot tell whose it was.
+/// Without the body, it cannot be told whose statement it was, so the owners are believed about that entry, but about
+/// no other place.
 #[test]
 fn whoever_has_a_remnant_only_believes_the_owners_of_that_entry() {
     let said = Said::of(&[introduce(0), suspended()]);

@@ -1,4 +1,4 @@
-//! What was adopted counts by the key that its signer had when the source admitted it.
+//! An adopted statement is judged by its signer's key as of its admission at the source.
 
 use super::story::{BUYER, DEVICE, MAKER, introduce, maker_world, status};
 use super::world::{World, expiring, fingerprint};
@@ -19,8 +19,8 @@ pub(super) fn adopting(maker: &World) -> World {
     World::found("plant.example", 31, Template::Maintenance, &roles, |first| first.sources.push(source))
 }
 
-/// A manufacturer whose key expires so many seconds after his domain began; three after that he says that the device is
-/// stolen.
+/// A manufacturer whose key expires this many seconds after the domain began, and who states in entry 3 that the device
+/// is stolen.
 fn maker(seconds: u32) -> World {
     let mut maker = maker_world();
     maker.append(expiring(MAKER, seconds));
@@ -29,7 +29,7 @@ fn maker(seconds: u32) -> World {
     maker
 }
 
-/// A domain that has adopted all of it long after, the last entry with this header of its source.
+/// A domain that adopted all of it much later, optionally with this header of the source for the last entry.
 fn adopted(maker: &World, header: Option<Header>) -> World {
     let mut plant = adopting(maker);
     for index in [1, 2, 3] {
@@ -42,7 +42,7 @@ fn adopted(maker: &World, header: Option<Header>) -> World {
     plant
 }
 
-/// A domain that has adopted a block by a key that had not expired then.
+/// A domain that has adopted a block by a key that had not expired at the time.
 pub(super) fn plant() -> World {
     adopted(&maker(4), None)
 }
@@ -61,7 +61,7 @@ fn what_its_source_took_too_late_counts_nowhere() {
     let late = adopted(&maker(3), None);
     let expired = VerifyError::Key(KeyRefusal::Expired(fingerprint(MAKER)));
     assert_eq!(verify(&late.evidence(DEVICE, &[]), None, time(1500)), Err(EntryFault::Signature(expired).at(3)));
-    // Nor does an earlier time help that the source never gave.
+    // An earlier time that the source never gave does not help either.
     let earlier = Header { kind: EntryKind::Statement, admitted_at: time(2), source: None };
     let forged = adopted(&maker(3), Some(earlier));
     let unproven = EntryFault::Source(EvidenceError::Proof(ProofError::Root));

@@ -1,4 +1,4 @@
-//! Verdicts with real proofs and signatures, and what becomes of them when anything is changed.
+//! Verdicts with real proofs and signatures, and what happens to them when anything is changed.
 
 use super::story::{BUYER, DEVICE, MAKER, evidence, introduce, maker_world, sell, status, world};
 use super::world::{World, certificate, fingerprint, lot};
@@ -28,12 +28,12 @@ fn policy(domains: &[Origin]) -> TrustDocument {
     }
 }
 
-/// What is answered of the device by what evidence shows, at a time.
+/// The answer about the device, from what evidence shows at a time.
 fn case(pack: &Evidence, asked: &str, at: u64, policy: TrustDocument) -> Case {
     case_believed(pack, asked, (time(at), None), policy)
 }
 
-/// The same of one who believes of the domain's time no more than this.
+/// The same, from an answerer who believes this time of the domain.
 fn case_believed(
     pack: &Evidence,
     asked: &str,
@@ -132,8 +132,8 @@ fn old_news_a_lapse_and_what_was_not_to_be_admitted_are_found_by_both() {
     assert_eq!(rules, [Rule::Entitled, Rule::Refused, Rule::Grant, Rule::Lapsed]);
 }
 
-/// A case that was answered when the home's cosignature had just come, by a clock behind the home's by so many
-/// milliseconds; the answerer says what he believes of it.
+/// A case that was answered when the home's cosignature had just arrived, by a clock this many milliseconds behind the
+/// home's; the answerer states the time that they believe.
 fn case_ahead(world: &World, pack: Evidence, asked: &str, millis: u64) -> Case {
     let signed = time(200_000);
     let pack = pack.under(&world.cosigned(&world.signed_head(&world.home), Some(signed)));
@@ -162,8 +162,8 @@ fn a_home_ahead_of_who_answers_is_found_by_both() {
     assert_eq!((case.verdict.outcome, case.verdict.reason, case.check()), (Outcome::Deny, Reason::Blocked, Ok(())));
 }
 
-/// Once the time has come that a home had claimed two days before, its news is no fresher; and nobody makes a time count
-/// by saying that he believes an earlier one.
+/// When the time arrives that a home had claimed two days early, its news is no fresher; and nobody can make a time
+/// count by claiming to believe an earlier one.
 #[test]
 fn what_is_believed_makes_nothing_fresh() {
     let world = in_use();
@@ -217,8 +217,8 @@ fn a_verdict_does_not_outlive_its_evidence() {
         change(&mut case);
         assert!(case.check().is_err(), "{what} passes");
     };
-    // Each entry left out: the verdict rests on all of them, certificates and descriptors included, but for the one that
-    // introduces the lot, which says nothing of its members.
+    // Each entry left out: the verdict rests on all of them, including certificates and descriptors, except the one
+    // that introduces the lot, which says nothing about its members.
     let entries = &good.thing.heard[0].evidence.entries;
     for n in (0..entries.len()).filter(|n| entries[*n].receipt.index != 4) {
         forged(&format!("evidence without entry {n} of it"), &|case| {
@@ -282,7 +282,7 @@ fn a_case_that_is_none_is_refused() {
     assert!(matches!(Case::parse(&vec![b' '; crate::limits::CASE_BYTES + 1]), Err(Rejection::TooLong(_))));
 }
 
-/// It says which bound that is, before anything is verified: evidence alone may have more.
+/// The refusal states the bound before anything is verified; evidence alone may have more.
 #[test]
 fn a_case_with_more_entries_than_are_checked_is_rejected() {
     let checked = |entries: usize| {

@@ -11,10 +11,10 @@ use crate::statement::{Erasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, DomainName};
 
-/// Where the erasure stands.
+/// The index of the erasure.
 pub(super) const INDEX: u64 = 4;
 
-/// A device that is said to be stolen by an entry that was admitted then.
+/// A device that is said to be stolen, by an entry that was admitted at that time.
 fn stolen(admitted_at: Timestamp) -> World {
     let mut world = maker_world();
     world.append(certificate(MAKER));
@@ -26,7 +26,7 @@ fn stolen(admitted_at: Timestamp) -> World {
     world
 }
 
-/// The erasure of its introduction, which is said to have ended the block.
+/// The erasure of its introduction, claiming that this had ended the block.
 fn erasure(world: &World, domain: DomainName) -> Erasure {
     Erasure {
         index: Some(2),
@@ -37,7 +37,8 @@ fn erasure(world: &World, domain: DomainName) -> Erasure {
     }
 }
 
-/// Logs whose home has put an erasure into them that the owners have signed and that no mirror takes, each with the reason.
+/// Logs into which the home has put an erasure that the owners have signed but that no mirror accepts, each with the
+/// reason.
 pub(super) fn misplaced() -> Vec<(World, EntryFault)> {
     let own = stolen(time(3)).origin().domain;
     let signed = |mut world: World, domain: &DomainName, at, source| {

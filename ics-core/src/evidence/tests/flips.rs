@@ -1,4 +1,4 @@
-//! No single change anywhere in evidence makes another record.
+//! No single change anywhere in evidence leads to another record.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use super::story::{evidence, world};
 use crate::evidence::{Evidence, Verified, verify};
 use crate::samples::time;
 
-/// The paths of all texts and numbers.
+/// The paths of all leaves: texts, numbers and other single values.
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => members.iter().for_each(|(name, it)| leaves(it, &format!("{path}/{name}"), found)),
@@ -31,7 +31,7 @@ fn flip(value: &mut Value, in_bytes: bool, place: Index, bit: u8) {
                 *text = BASE64.encode(&bytes);
             }
             _ => {
-                // Notes have dashes in them, which are more than one byte.
+                // Notes contain dashes, which are more than one byte.
                 let ascii: Vec<usize> = (0..text.len()).filter(|at| text.as_bytes()[*at].is_ascii()).collect();
                 let at = *place.get(&ascii);
                 let changed = char::from(text.as_bytes()[at] ^ (1 << (bit % 7)));

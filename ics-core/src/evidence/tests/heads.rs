@@ -1,4 +1,4 @@
-//! What a home attests by its record head, and each way to make less or something else of it.
+//! What a home attests by its record head, and each way to turn that into less or something else.
 
 use ed25519_dalek::SigningKey;
 
@@ -19,7 +19,7 @@ fn id() -> String {
     fingerprint(DEVICE).to_string()
 }
 
-/// What the home signs about evidence that holds all.
+/// What the home signs about complete evidence.
 fn head(world: &World, evidence: &Evidence, asked: &str) -> RecordHead {
     RecordHead {
         origin: world.origin(),
@@ -32,14 +32,14 @@ fn head(world: &World, evidence: &Evidence, asked: &str) -> RecordHead {
     }
 }
 
-/// The evidence of the story, as its home answers who asks for a name.
+/// The evidence of the story, as its home answers a question for a name.
 pub(super) fn answer(world: &World) -> Evidence {
     let evidence = evidence(world);
     let head = head(world, &evidence, NAME).sign(&world.home).unwrap();
     Evidence { head: Some(head), ..evidence }
 }
 
-/// What the home answers who may read nothing.
+/// The home's answer to a reader who may read nothing.
 fn nothing(world: &World, to: HeadReader) -> Evidence {
     let mut evidence = evidence(world);
     evidence.entries.retain(|entry| entry.kind == "descriptor");
@@ -145,7 +145,7 @@ fn less_than_the_home_attests_is_refused_for_what_it_is() {
     assert_eq!(pinned, Err(EvidenceRefusal::Pin { expected: elsewhere.origin(), found: world.origin() }));
 }
 
-/// The home itself may say that a thing has a name; the record must bear that out.
+/// Even if the home itself states that a thing has a name, the record must confirm it.
 #[test]
 fn a_name_that_nobody_gave_is_refused() {
     let world = world();
@@ -155,7 +155,7 @@ fn a_name_that_nobody_gave_is_refused() {
     assert_eq!(refused.map(drop), Err(EvidenceRefusal::NotNamed("serial:SN-102".to_owned())));
 }
 
-/// An old head is whole, as of its time; what came after it is not in it, and its time says so.
+/// An old head is complete as of its time; what came after is not in it, which its time shows.
 #[test]
 fn an_old_answer_has_an_old_time() {
     let mut world = world();

@@ -1,4 +1,4 @@
-//! The story of one device, from the factory to a recall, that the tests and the vectors tell.
+//! The story of one device, from the factory to a recall, used by the tests and the vectors.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) const CONTROLLER: u8 = 13;
 pub(super) const DEVICE: u8 = 101;
 pub(super) const OTHER: u8 = 102;
 
-/// Where the statement about the other device stands.
+/// The index of the statement about the other device.
 pub(super) const OTHER_INDEX: u64 = 3;
 
 pub(super) fn maker_world() -> World {

@@ -24,7 +24,7 @@ pub(super) struct Tampered {
     pub(super) why: EvidenceRefusal,
 }
 
-/// What passes for evidence of the story nowhere, whether or not the domain is pinned.
+/// Changed evidence that must be refused, whether or not the domain is pinned.
 pub(super) fn table() -> Vec<Tampered> {
     let world = world();
     [in_itself(&world), in_an_entry(&world), in_the_proofs(&world), in_the_head(&world)].into_iter().flatten().collect()
@@ -180,7 +180,7 @@ fn a_domain_of_the_same_name_is_another_domain() {
     assert_eq!(refused, Err(EvidenceRefusal::Pin { expected: ours.origin(), found: theirs.origin() }));
 }
 
-/// Here behind a certificate that nobody asks when it came.
+/// After a certificate, for which nobody asks when it was admitted.
 #[test]
 fn time_that_goes_back_is_refused_whatever_the_entry_is() {
     let logged = |at: u64| {

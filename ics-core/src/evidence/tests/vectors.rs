@@ -89,7 +89,7 @@ fn refused(whole: &Value, Tampered { what, evidence, why }: Tampered) -> Value {
     json!({ "what": what, "patch": operations, "why": why.to_string() })
 }
 
-/// The same evidence as the home attests it, and what passes for that nowhere.
+/// The same evidence attested by the home, and evidence that must not pass for it.
 fn attested_vectors(world: &World, whole: &Value) -> Value {
     let answer = heads::answer(world);
     let lie = |(what, why, evidence): heads::Lie| refused(whole, Tampered { what, evidence, why });

@@ -1,4 +1,4 @@
-//! What follows from evidence that is in order.
+//! What follows from valid evidence.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ fn as_of_and_freshness_come_from_the_homes_cosignature() {
         (Some(1000), 1000, Some(1000), true),
         (Some(1000), 4600, Some(1000), true),
         (Some(1000), 4601, Some(1000), false),
-        // A clock that runs a little ahead of this one, and one that says nothing.
+        // A clock that runs slightly ahead of this one, and one too far ahead to be believed.
         (Some(1300), 1000, Some(1000), true),
         (Some(1301), 1000, None, false),
     ] {
@@ -211,7 +211,7 @@ fn adopted_statements_without_proof_are_refused() {
         matches!(&refused, Err(EvidenceRefusal::Entry { index: 2, fault }) if matches!(**fault, EntryFault::Source(_))),
         "{refused:?}"
     );
-    // From a domain that is not pinned: proved in nobody's eyes, and refused by the rules.
+    // From a domain that is not pinned: not proven, and refused by the rules.
     let mut elsewhere = World::found("plant.example", 31, Template::Maintenance, &[("manufacturer", MAKER)], |_| {});
     elsewhere.append(certificate(MAKER));
     elsewhere.append_from(Some(maker.receipt(2).source()), body);

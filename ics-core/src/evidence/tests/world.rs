@@ -1,4 +1,4 @@
-//! A small domain with its home, in memory, whose every signature is real.
+//! A small domain with its home, in memory; every signature in it is real.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ use crate::vocabulary::{Act, Attribute};
 
 const SALT: [u8; 32] = [9; 32];
 
-/// The signer of a one-byte name.
+/// The signer with a one-byte seed.
 pub(super) fn signer(seed: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&[seed; 32], 4, time(0)).unwrap()
 }
@@ -36,7 +36,7 @@ pub(super) fn fingerprint(seed: u8) -> Fingerprint {
     signer(seed).public_key().fingerprint()
 }
 
-/// The node of a one-byte name: its key for checkpoints and cosignatures.
+/// A node with a one-byte seed: its key for checkpoints and cosignatures.
 pub(super) fn node(name: &str, seed: u8) -> NodeKey {
     let key = SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes();
     NodeKey { name: name.to_owned(), key: BASE64.encode(&key) }
@@ -53,7 +53,7 @@ pub(super) fn certificate(seed: u8) -> Vec<u8> {
     Certificate::make(&signer(seed), &format!("Signer {seed} <{seed}@acme.example>"), time(0), &SALT).unwrap()
 }
 
-/// One whose key expires so many seconds after the domain began.
+/// A certificate whose key expires this many seconds after the domain began.
 pub(super) fn expiring(seed: u8, seconds: u32) -> Vec<u8> {
     let signer = signer(seed);
     let (key, user_id) = (signer.public_key(), format!("Signer {seed} <{seed}@acme.example>"));
@@ -66,7 +66,7 @@ pub(super) fn expiring(seed: u8, seconds: u32) -> Vec<u8> {
     bytes
 }
 
-/// The lot to which the devices belong that say so.
+/// The lot of all devices whose statements give it.
 pub(super) fn lot() -> Group {
     let attributes = BTreeMap::from([(Attribute::Lot, "L7".to_owned())]);
     Group { kind: Kind::Group, name: "Lot 7".to_owned(), attributes }
@@ -90,8 +90,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A domain whose two owners (signers `base` and `base + 1`) sign its descriptor out of a template; its home has the
-    /// key `base + 2`.
+    /// A domain whose two owners (signers `base` and `base + 1`) sign its descriptor, made from a template; its home
+    /// has the key `base + 2`.
     pub(super) fn found(
         domain: &str,
         base: u8,
@@ -130,7 +130,7 @@ impl World {
         signed_by(&self.owners, &erasure.to_json().unwrap(), at)
     }
 
-    /// Appends a body, whatever it is; entry `n` is admitted `n` seconds after the domain began.
+    /// Appends any body; entry `n` is admitted `n` seconds after the domain began.
     pub(super) fn append(&mut self, body: Vec<u8>) -> u64 {
         self.append_from(None, body)
     }
@@ -140,7 +140,7 @@ impl World {
         self.append_at(time(self.tree.size()), source, body)
     }
 
-    /// Appends a body that is admitted at another time.
+    /// Appends a body that is admitted at the given time.
     pub(super) fn append_at(&mut self, at: Timestamp, source: Option<log::source::Source>, body: Vec<u8>) -> u64 {
         let index = self.tree.size();
         let header = Header { kind: body::parse(&body).unwrap().kind(), admitted_at: at, source };
@@ -160,7 +160,7 @@ impl World {
         self.append(self.signed(&self.owners))
     }
 
-    /// What a signer says of the device of a one-byte name, signed when it is admitted.
+    /// Appends a signer's statement about the device with a one-byte seed, signed when it is admitted.
     pub(super) fn say(&mut self, by: u8, role: &str, act: Act, of: u8, change: impl FnOnce(&mut Claims)) -> u64 {
         let body = self.statement(by, role, act, of, time(self.tree.size()), change);
         self.append(body)
@@ -182,12 +182,12 @@ impl World {
         certify(&signer(by), &key, &name, None, Kind::Device, &claims, revokes, at, &SALT).unwrap()
     }
 
-    /// What a signer says of the lot.
+    /// Appends a signer's statement about the lot.
     pub(super) fn say_of_lot(&mut self, by: u8, role: &str, act: Act, change: impl FnOnce(&mut Claims)) -> u64 {
         self.say_of(&lot(), by, role, act, change)
     }
 
-    /// What a signer says of a group.
+    /// Appends a signer's statement about a group.
     pub(super) fn say_of(
         &mut self,
         group: &Group,
@@ -206,7 +206,7 @@ impl World {
         Origin { domain: self.descriptor.domain.clone(), entry0: self.entries[0].leaf_data() }
     }
 
-    /// What another domain's descriptor says of this one as a source.
+    /// This domain as a source in another domain's descriptor.
     pub(super) fn as_source(&self) -> Source {
         let Origin { domain, entry0 } = self.origin();
         Source { domain, entry0: Hash(entry0), home: self.node.clone() }
@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    /// Evidence for the device of a one-byte name, out of all entries but some.
+    /// Evidence for the device with a one-byte seed, from all entries except some.
     pub(super) fn evidence(&self, of: u8, without: &[u64]) -> Evidence {
         let indices = (0..self.tree.size()).filter(|index| !without.contains(index));
         Evidence {
@@ -273,7 +273,7 @@ impl World {
 }
 
 impl Evidence {
-    /// Puts another checkpoint everywhere.
+    /// Replaces the checkpoint everywhere.
     pub(super) fn under(mut self, checkpoint: &str) -> Self {
         checkpoint.clone_into(&mut self.checkpoint);
         for entry in &mut self.entries {
@@ -288,7 +288,7 @@ impl Evidence {
 }
 
 impl ProvenEntry {
-    /// Makes id and leaf fit the body and header again.
+    /// Makes id and leaf match the body and header again.
     pub(super) fn refit(&mut self) {
         let receipt = &mut self.receipt;
         receipt.id = body::parse(&self.body).as_ref().map(Body::id).unwrap();

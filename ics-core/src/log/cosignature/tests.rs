@@ -99,7 +99,7 @@ fn only_checkpoints_are_cosigned_and_only_by_keys_for_it() {
     assert!(matches!(spaced, Err(CheckpointError::Note(NoteError::Name(_)))));
 }
 
-/// A witness answers with lines; what they say of other keys is none of the asker's business.
+/// A witness answers with lines; those of other keys do not concern the asker.
 #[test]
 fn of_lines_that_are_answered_only_those_of_the_key_are_taken() {
     let (log, key) = (ExampleLog::new(3), cosigner("w.example", 2));

@@ -23,7 +23,7 @@ fn source(header: Vec<u8>, hashes: usize, checkpoint: &str) -> Source {
     }
 }
 
-/// A header that was adopted so often.
+/// A header that was adopted this many times.
 fn nested(depth: usize) -> Header {
     match depth {
         0 => submitted(EntryKind::Document),
@@ -34,7 +34,8 @@ fn nested(depth: usize) -> Header {
 /// The submitted entry's header, byte by byte.
 const SUBMITTED: [u8; 11] = [1, 2, 0, 0, 0x01, 0xa1, 0xf8, 0x01, 0x58, 0x3b, 0];
 
-/// A source with this many hashes said and given, and this domain; a submitted entry's header and the checkpoint `c\n`.
+/// A source with this domain, this number of hashes stated and this number given, a submitted entry's header, and the
+/// checkpoint `c\n`.
 fn source_bytes(domain: &[u8], header: &[u8], said: u16, given: usize) -> Vec<u8> {
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
     let adopted = &SUBMITTED[..10];

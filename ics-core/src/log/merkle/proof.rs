@@ -1,4 +1,4 @@
-//! Checking proofs; the order of hashes is that of RFC 6962, the procedures are those of RFC 9162.
+//! Checking proofs. The order of hashes is that of RFC 6962; the procedures are those of RFC 9162.
 
 use super::{empty_root, node_hash};
 use crate::log::hash::Hash;
@@ -9,12 +9,12 @@ pub enum ProofError {
     /// The index lies outside the tree.
     #[error("index {index} lies outside a tree of {size} leaves")]
     OutsideTree {
-        /// The index that was to be proved.
+        /// The index to be proven.
         index: u64,
         /// Leaves in the tree.
         size: u64,
     },
-    /// The tree that should be the older one is the larger one.
+    /// The supposedly older tree is the larger one.
     #[error("a tree of {old} leaves is no beginning of one of {new}")]
     Shrunk {
         /// Leaves in the tree that should be older.
@@ -28,13 +28,13 @@ pub enum ProofError {
     /// The hashes lead to another root.
     #[error("the proof does not lead to the root of the tree")]
     Root,
-    /// The hashes lead to the root of the newer tree, and to another one of the older: the newer tree begins otherwise. That
-    /// is itself proven by them, as far as an older tree is not complete.
+    /// The hashes lead to the root of the newer tree, but not to that of the older one: the newer tree begins
+    /// differently. The hashes themselves prove this, as far as an older tree is not complete.
     #[error("the proof does not lead to the root of the older tree")]
     OldRoot,
 }
 
-/// Where a proof stands on its way up: the node's index, and the last index of the same height.
+/// How far a proof has climbed: the node's index, and the last index at the same height.
 struct Climb {
     node: u64,
     last: u64,
@@ -46,7 +46,7 @@ impl Climb {
         self.last >>= 1;
     }
 
-    /// Whether the next hash of the proof is the left sibling. A node without right sibling first rises to the height
+    /// Whether the next hash of the proof is the left sibling. A node without a right sibling first rises to the height
     /// at which it has a left one.
     const fn sibling_is_left(&mut self) -> bool {
         if self.node & 1 == 0 && self.node != self.last {
@@ -61,7 +61,7 @@ impl Climb {
 
 /// Checks that `leaf` (a leaf hash) is number `index` of the tree with this size and root.
 ///
-/// The proof is the audit path of RFC 6962, section 2.1.1; it is checked as RFC 9162, section 2.1.3.2, says.
+/// The proof is the audit path of RFC 6962, section 2.1.1, checked as in RFC 9162, section 2.1.3.2.
 ///
 /// # Errors
 /// When the index lies outside the tree, or the proof has the wrong length or leads to another root.
@@ -84,10 +84,10 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
 }
 
-/// Checks that the tree of size `old` with root `old_root` is the beginning of the one of size `new` with `new_root`.
+/// Checks that the tree of size `old` with root `old_root` is the beginning of that of size `new` with root `new_root`.
 ///
-/// The proof is that of RFC 6962, section 2.1.2, checked as RFC 9162, section 2.1.4.2, says. It is empty for equal
-/// sizes, whose roots must be equal, and from the empty tree, whose root must be that of no leaves.
+/// The proof is that of RFC 6962, section 2.1.2, checked as in RFC 9162, section 2.1.4.2. It is empty for equal sizes,
+/// whose roots must be equal, and from the empty tree, whose root must be the hash of no leaves.
 ///
 /// # Errors
 /// When the older tree is the larger one, or the proof has the wrong length or leads to other roots.
@@ -128,7 +128,7 @@ pub fn verify_consistency(
     if climb.last != 0 {
         return Err(length());
     }
-    // Hashes that do not lead to the newer root are of no tree, and say nothing of the older one.
+    // Hashes that do not lead to the newer root belong to no tree, and prove nothing about the older one.
     if new_hash != *new_root {
         return Err(ProofError::Root);
     }

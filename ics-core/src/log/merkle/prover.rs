@@ -1,4 +1,4 @@
-//! Making proofs out of tiles.
+//! Making proofs from tiles.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use super::{fold_peaks, parents};
 use crate::log::hash::Hash;
 use crate::log::tile::TileId;
 
-/// Makes proofs in a tree and keeps every tile that it has read, with the nodes inside (16 KiB each): made for one
-/// batch of proofs, then dropped.
+/// Makes proofs in a tree. It keeps every tile that it has read, with the nodes inside (16 KiB each), so it is made for
+/// one batch of proofs and then dropped.
 pub struct Prover<'t, R> {
     tree: &'t Tree,
     read: R,
-    /// By level and index of a tile: its 8 rows of nodes, its own hashes first.
+    /// By level and index of a tile: its 8 rows of nodes, beginning with its own hashes.
     tiles: BTreeMap<(u8, u64), Vec<Vec<Hash>>>,
-    /// Roots over ranges that are no complete subtrees: those at the right edge, which all proofs of a batch share.
+    /// Roots over ranges that are not complete subtrees: those at the right edge, which all proofs of a batch share.
     edges: BTreeMap<(u64, u64), Hash>,
 }
 
@@ -23,7 +23,7 @@ impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
         Self { tree, read, tiles: BTreeMap::new(), edges: BTreeMap::new() }
     }
 
-    /// The proof that leaf `index` stands in the tree of `size` leaves; see [`Tree::inclusion_proof`].
+    /// The proof that leaf `index` is in the tree of `size` leaves; see [`Tree::inclusion_proof`].
     ///
     /// # Errors
     /// When the index or size lies outside the tree, or a tile is missing.
@@ -83,7 +83,7 @@ impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
     /// The root that the tree had when it was of this size.
     ///
     /// # Errors
-    /// When the tree was never so large, or a tile is missing.
+    /// When the tree was never that large, or a tile is missing.
     pub fn root_at(&mut self, size: u64) -> Result<Hash, TreeError> {
         self.check_within(size)?;
         self.range(0, size)
@@ -97,7 +97,7 @@ impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
     }
 
     /// The root over leaves `from` to `to`, where `from` is a multiple of the smallest power of two not below their
-    /// number, as it always is where RFC 6962 splits.
+    /// number, as is always the case where RFC 6962 splits.
     fn range(&mut self, from: u64, to: u64) -> Result<Hash, TreeError> {
         if (to - from).is_power_of_two() {
             let height = (to - from).ilog2();
@@ -117,7 +117,7 @@ impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
         Ok(root)
     }
 
-    /// The root of the complete subtree of 2^`height` leaves with this number among its like.
+    /// The root of the complete subtree of 2^`height` leaves with this index at that height.
     fn node(&mut self, height: u32, index: u64) -> Result<Hash, TreeError> {
         let level = u8::try_from(height / 8).unwrap_or(u8::MAX);
         let (row, columns) = (height % 8, 8 - height % 8);

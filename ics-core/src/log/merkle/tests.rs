@@ -22,7 +22,7 @@ const ROOTS: [&str; 9] = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ];
 
-/// The definition of RFC 6962, section 2.1, word for word: what the rest is measured against.
+/// The definition of RFC 6962, section 2.1, implemented literally: the reference for everything else.
 fn reference_root(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => empty_root(),
@@ -151,7 +151,7 @@ fn proofs_of_a_wrong_length_are_refused() {
     }
 }
 
-/// Whoever holds the older tree has proof then that whoever signed both has signed two logs.
+/// The holder of the older tree then has proof that whoever signed both has signed two logs.
 #[test]
 fn a_proof_shows_by_itself_that_the_newer_tree_begins_otherwise() {
     let mut other = grown(3);
@@ -161,7 +161,7 @@ fn a_proof_shows_by_itself_that_the_newer_tree_begins_otherwise() {
     for old in 4_u64..69 {
         let (old_root, new_root) = (ours.root_at(old).unwrap(), theirs.root_at(70).unwrap());
         let proof = theirs.consistency(old, 70).unwrap();
-        // That of a complete tree does not say how the newer one begins.
+        // The root of a complete tree does not show how the newer one begins.
         let expected = if old.is_power_of_two() { ProofError::Root } else { ProofError::OldRoot };
         assert_eq!(verify_consistency(old, &old_root, 70, &new_root, &proof), Err(expected), "from {old}");
         for place in 0..proof.len() {

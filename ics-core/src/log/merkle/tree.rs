@@ -9,11 +9,11 @@ use crate::log::merkle::node_hash;
 use crate::log::tile::{TILE_WIDTH, TileId};
 
 /// A Merkle tree that only grows, without its past: the right edge of every level of tiles (at most 255 hashes each),
-/// and the full tiles that nobody has taken yet.
+/// and the full tiles that have not been taken yet.
 ///
-/// Adding a leaf costs one node hash on average (a million in under half a second); the root costs as many as the size
-/// has bits set. A clone costs little (at most 32 KiB at four billion leaves, once full tiles are taken), so a batch can
-/// be tried on one and thrown away.
+/// Adding a leaf costs one node hash on average (a million take under half a second); the root costs as many as the
+/// size has bits set. A clone is cheap (at most 32 KiB at four billion leaves, once full tiles are taken), so a batch
+/// can be tried on one that is then dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tree {
     size: u64,
@@ -28,7 +28,7 @@ pub struct Tree {
 /// Why a tree could not be restored or give a proof.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
-    /// A tile that the tree's size demands is not there.
+    /// A tile that the tree's size demands is missing.
     #[error("the tile {0} is missing")]
     MissingTile(TileId),
     /// A tile has another length than its width demands.
@@ -57,7 +57,7 @@ impl Tree {
         self.size
     }
 
-    /// The root hash (RFC 6962, section 2.1); that of no leaves if the tree is empty.
+    /// The root hash (RFC 6962, section 2.1); for an empty tree, the hash of no leaves.
     #[must_use]
     pub fn root(&self) -> Hash {
         fold_peaks(&self.peaks)
@@ -96,18 +96,18 @@ impl Tree {
         }
     }
 
-    /// The tiles that have become full since this was last called, each 8,192 bytes, to be stored for good. Proofs
-    /// find them here until then, and in storage afterwards.
+    /// The tiles that have become full since the last call, each 8,192 bytes, to be stored permanently. Proofs find
+    /// them here until then, and in storage afterwards.
     #[must_use]
     pub fn take_full_tiles(&mut self) -> Vec<(TileId, Vec<u8>)> {
         core::mem::take(&mut self.full).into_iter().collect()
     }
 
-    /// Makes the tree of this size out of what was stored.
+    /// Builds the tree of this size from what was stored.
     ///
     /// `read` is asked for the partial tile of level 0, if the size has one (the leaf hashes of the last size mod 256
     /// entries), and for at most 255 full tiles of every level, whose roots make the edge above them. Partial tiles of
-    /// higher levels need not be stored. The caller compares the root with the head that he stored.
+    /// higher levels need not be stored. The caller compares the root with the stored head.
     ///
     /// # Errors
     /// When a tile is missing or has the wrong length.
@@ -130,8 +130,8 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The proof that leaf `index` stands in the tree of `size` leaves with which this one began, or is (RFC 6962,
-    /// section 2.1.1). For many proofs at once, [`Tree::prover`] reads and hashes every tile only once.
+    /// The proof that leaf `index` is in the tree of `size` leaves, which is this tree or an earlier state of it (RFC
+    /// 6962, section 2.1.1). For many proofs at once, [`Tree::prover`] reads and hashes every tile only once.
     ///
     /// # Errors
     /// When the index or size lies outside the tree, or a tile is missing.
@@ -158,12 +158,12 @@ impl Tree {
         self.prover(read).consistency(old, new)
     }
 
-    /// What makes proofs in this tree. `read` yields full tiles from storage; the right edge comes from the tree.
+    /// A prover for this tree. `read` yields full tiles from storage; the right edge comes from the tree.
     pub fn prover<R: FnMut(TileId) -> Option<Vec<u8>>>(&self, read: R) -> Prover<'_, R> {
         Prover::new(self, read)
     }
 
-    /// The bytes of a tile, partial ones of earlier sizes included, as C2SP tlog-tiles serves it; `None` if the tree
+    /// The bytes of a tile as C2SP tlog-tiles serves it, including partial tiles of earlier sizes; `None` if the tree
     /// does not reach that far or storage does not have it.
     #[must_use]
     pub fn tile(&self, id: TileId, read: impl FnMut(TileId) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
@@ -212,7 +212,7 @@ fn read_root(level: u8, index: u64, read: &mut impl FnMut(TileId) -> Option<Vec<
     Ok(fold_peaks(&peaks_of_row(&hashes)))
 }
 
-/// The roots of the complete subtrees over a row of nodes that starts at the left of one, largest first.
+/// The roots of the complete subtrees over a row of nodes that starts at the left end of a subtree, largest first.
 fn peaks_of_row(row: &[Hash]) -> Vec<Hash> {
     let mut peaks = Vec::new();
     let mut row = row.to_vec();

@@ -60,7 +60,7 @@ fn every_form_that_is_refused() {
         wrong_line(&format!("{line} ")),
         wrong_line(line.trim_end_matches('=')),
         wrong_line("\u{2014} a AAAAAA=="),
-        // Two texts in base64, one behind the other.
+        // Two concatenated texts in base64.
         wrong_line("\u{2014} a AAAAAA==AAA="),
         wrong_line("\u{2014} a "),
     ] {

@@ -145,7 +145,7 @@ fn a_tlog_proof_is_read_back_and_verifies() {
     }
 }
 
-/// The bound keeps nothing out that can be written, and little else in.
+/// The bound excludes nothing that can be written, and admits little else.
 #[test]
 fn the_longest_tlog_proof_is_read() {
     let log = ExampleLog::new(1);

@@ -1,4 +1,4 @@
-//! Reading a certificate: its components one after the other, each self-signature verified.
+//! Reads a certificate, component by component, verifying each self-signature.
 
 use std::collections::BTreeSet;
 
@@ -119,7 +119,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A binding with the subkey's own signature, from the hashed area, or alone in the unhashed one.
+    /// Reads a binding with the subkey's own signature, from the hashed area or alone in the unhashed one.
     fn subkey_binding(
         &mut self,
         signature: &Signature<'_>,
@@ -166,10 +166,10 @@ impl Reader {
     }
 }
 
-/// Whether so many self-signatures are more than a certificate takes.
+/// Whether these self-signatures are more than a certificate may have.
 ///
-/// What revokes the key for all times is counted by itself: whoever has stolen it may fill the certificate, but not so that
-/// its holder cannot end it.
+/// Revocations of the key for all times are counted separately: a thief of the key may fill the certificate, but cannot
+/// prevent its holder from ending it.
 pub(crate) fn are_too_many<'a>(signatures: impl Iterator<Item = &'a [u8]>) -> bool {
     let ends = |body: &&[u8]| {
         let glance = sig::glance(body);
@@ -179,8 +179,8 @@ pub(crate) fn are_too_many<'a>(signatures: impl Iterator<Item = &'a [u8]>) -> bo
     ending.len() > limits::CERTIFICATE_SIGNATURES || others.len() > limits::CERTIFICATE_SIGNATURES
 }
 
-/// Whether a signature by the holder of a key, canonical, on it (`None`), a User ID or a subkey, is one that a
-/// certificate may have.
+/// Whether a certificate may have this canonical signature by the holder of a key, on the key itself (`None`), a User
+/// ID or a subkey.
 ///
 /// # Errors
 /// The first rule that it breaks.
@@ -198,7 +198,7 @@ pub(crate) fn accepts(
     }
 }
 
-/// A subkey; one that cannot sign, or not by our rules, is held by its fingerprint only.
+/// Reads a subkey; one that cannot sign, or not by the rules here, is held by its fingerprint only.
 fn held_subkey(body: &[u8]) -> Result<Held, CertificateError> {
     match PublicKey::from_body(body) {
         Ok(key) => Ok(Held::new(key)),

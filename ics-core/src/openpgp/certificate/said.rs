@@ -1,22 +1,22 @@
-//! What several self-signatures say of one key, taken together.
+//! What several self-signatures state about one key, taken together.
 
 use core::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Binding;
 
-/// What is said of a key by those of its self-signatures that count.
+/// What the self-signatures of a key that count state about it.
 pub(super) struct Said {
     pub(super) flags: Option<u8>,
     pub(super) key_expires_after: Option<u32>,
     pub(super) is_mutual: bool,
 }
 
-/// Takes together the self-signatures that count; `None` if there are none.
+/// Combines the self-signatures that count; `None` if there are none.
 ///
-/// On the key itself, and on each User ID, the newest replaces the others. What that does not say it leaves to the rest:
-/// GnuPG writes a direct-key signature that names a designated revoker and nothing else, and no expiration of the key
-/// may end by it.
+/// On the key itself, and on each User ID, the newest replaces the others. What that does not state is taken from the
+/// rest: GnuPG writes a direct-key signature that only names a designated revoker, and this must not end an expiration
+/// of the key.
 pub(super) fn said(bindings: &[Binding], counts: impl Fn(&Binding) -> bool) -> Option<Said> {
     let mut newest: BTreeMap<usize, &Binding> = BTreeMap::new();
     for binding in bindings.iter().filter(|binding| counts(binding)) {

@@ -22,7 +22,7 @@ fn seconds(count: u64) -> Timestamp {
     created().plus_millis(count * 1000)
 }
 
-/// Four octets of seconds.
+/// A number of seconds as four octets.
 fn octets(seconds: u32) -> [u8; 4] {
     seconds.to_be_bytes()
 }
@@ -122,7 +122,7 @@ fn made_certificates_are_taken() {
     }
 }
 
-/// RFC 9580, 5.2.3.32: who encrypts to the key must know which containers its version is read in.
+/// RFC 9580, 5.2.3.32: whoever encrypts to the key must know which encryption containers it can read, by its version.
 #[test]
 fn a_made_certificate_says_what_its_version_can_read() {
     for (version, features, count) in [(4, 0x01, 1), (6, 0x09, 2)] {
@@ -183,7 +183,7 @@ fn the_newest_self_signature_decides() {
     assert_eq!(making.may(from).0, Err(KeyRefusal::Purpose(making.fingerprint(), Purpose::Certify)));
 }
 
-/// What a self-signature does not say it does not change: `addrevoker` of GnuPG makes a direct-key signature that names
+/// A self-signature does not change what it does not state: GnuPG's `addrevoker` makes a direct-key signature with
 /// neither flags nor an expiration.
 #[test]
 fn a_direct_key_signature_takes_back_nothing_of_what_it_does_not_say() {
@@ -216,13 +216,13 @@ fn a_renewed_certification_of_a_user_id_replaces_the_former_ones_with_what_it_le
 }
 
 impl Making {
-    /// Behind the key: a direct key signature that permits signing only.
+    /// Inserts, after the key, a direct-key signature that permits signing only.
     fn direct_later(self, count: u64) -> Self {
         let draft = self.draft(DIRECT_KEY, seconds(count)).with(sub::KEY_FLAGS, &[MAY_SIGN]);
         self.directly(draft)
     }
 
-    /// Behind the key: one more signature over it.
+    /// Inserts, after the key, one more signature over it.
     fn directly(self, draft: Draft) -> Self {
         let key = self.primary.public_key();
         let signed = draft.sign(&self.primary, Over::Key(key.body()), &SALT).expect("signed");
@@ -399,7 +399,7 @@ fn signatures_by_others_and_bad_ones() {
     let mut bytes = making.bytes.clone();
     let foreign = Draft::new(CERTIFICATION, &other, created()).sign(&other, over, &SALT).expect("signed");
     sig::write_packet(&mut bytes, &foreign);
-    // Two more packets, so that this is no statement but a certificate.
+    // Two more packets make this a certificate rather than a statement.
     assert_eq!(Certificate::parse(&bytes), Err(CertificateError::Foreign(making.fingerprint())));
     let mut bytes = making.bytes.clone();
     *bytes.last_mut().expect("bytes") ^= 1;
@@ -469,7 +469,7 @@ fn bounds_are_inclusive() {
     assert_eq!(Certificate::parse(&bytes), Err(WireError::NotAPacket(0).into()));
 }
 
-/// A key from another certificate is another signer, whatever else is the same.
+/// A key from another certificate belongs to another signer, whatever else is the same.
 #[test]
 fn a_certificate_extends_only_its_own_earlier_state() {
     let (first, other) = (Making::new(4).named().certificate(), Making::new(6));

@@ -9,26 +9,26 @@ use crate::openpgp::reader::WireError;
 use crate::openpgp::signature::{KEY_REVOCATION, Over, Signature, glance};
 use crate::statement::StatementId;
 
-/// The primary key, a User ID or a subkey, with the self-signatures on it by the ids of what they sign.
+/// The primary key, a User ID or a subkey, with the self-signatures on it, each with the id of what it signs.
 struct Component<'a> {
     packet: Packet<'a>,
     signatures: Vec<(StatementId, Packet<'a>)>,
 }
 
 impl Certificate {
-    /// Two states of one certificate, both in canonical form, in one, in canonical form: on each component first what the
-    /// earlier one has, in its order, then what only the later one has; new User IDs and subkeys behind the others. A
-    /// signature that both have stays as it is in the earlier one.
+    /// The union of two states of one certificate, all in canonical form. Each component has first what the earlier
+    /// state has, in its order, then what only the later one has; new User IDs and subkeys come after the others. A
+    /// signature that both have is kept as in the earlier one.
     ///
-    /// Nothing is verified, and no bound is kept: [`Certificate::parse`] does that.
+    /// Nothing is verified and no bound is checked; [`Certificate::parse`] does that.
     ///
     /// # Errors
-    /// When one of them is no certificate in canonical form, or they have different primary keys.
+    /// When one of them is not a certificate in canonical form, or their primary keys differ.
     pub fn union(earlier: &[u8], later: &[u8]) -> Result<Vec<u8>, CertificateError> {
         unite(components(earlier)?, components(later)?.1)
     }
 
-    /// The earlier state with nothing of the later one but what revokes its primary key.
+    /// The earlier state, with nothing of the later one except what revokes its primary key.
     ///
     /// # Errors
     /// As [`Certificate::union`].
@@ -53,7 +53,7 @@ fn unite<'a>(
             None => united.push(component),
         }
     }
-    // As stock programs have it: the key, User IDs, subkeys; the tags are in the same order.
+    // The order of stock programs: the key, User IDs, subkeys, which is also the order of the tags.
     united.sort_by_key(|component| component.packet.tag);
     let mut out = Vec::new();
     for Component { packet, signatures } in united {
@@ -89,7 +89,7 @@ impl<'a> Component<'a> {
     }
 }
 
-/// The components of a certificate, and the fingerprint of its primary key, which stands first.
+/// The components of a certificate, and the fingerprint of its primary key, which comes first.
 fn components(bytes: &[u8]) -> Result<(Fingerprint, Vec<Component<'_>>), CertificateError> {
     let packets = packet::all(bytes)?;
     let key = match packets.first() {

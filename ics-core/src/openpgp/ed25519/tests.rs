@@ -1,4 +1,4 @@
-//! Crafted input on which implementations of Ed25519 disagree: here alone and in a batch must say the same.
+//! Crafted input on which implementations of Ed25519 disagree: here, single and batch verification must agree.
 
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::scalar::Scalar;
@@ -17,7 +17,7 @@ const L: [u8; 32] = [
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
-/// All points of small order, in all encodings that decoders take.
+/// All points of small order, in all encodings that decoders accept.
 fn weak_encodings() -> Vec<[u8; 32]> {
     let mut all = Vec::new();
     for y in [[0; 32], Y_ONE, Y_MINUS_ONE, Y_ORDER_8, Y_ORDER_8_NEGATIVE] {
@@ -30,7 +30,7 @@ fn weak_encodings() -> Vec<[u8; 32]> {
     all
 }
 
-/// y + p, where that still fits into 255 bits.
+/// y + p, if that still fits into 255 bits.
 fn plus_p(y: [u8; 32]) -> Option<[u8; 32]> {
     let sum = add(y, P);
     (sum[31] & 0x80 == 0).then_some(sum)
@@ -50,7 +50,7 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-/// Alone, in a batch of its own, and in a batch with good ones.
+/// Verifies alone, in a batch of one, and in a batch with good ones.
 fn agree(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
     let alone = verify(key, message, signature);
     assert_eq!(verify_batch(&[(key, message, signature)], [3; 32]), [alone]);
@@ -84,7 +84,7 @@ fn weak_keys_are_refused_in_every_encoding() {
 
 #[test]
 fn what_the_library_alone_would_take() {
-    // ZIP 215 takes the neutral element as a key; our own checks are what refuses it.
+    // ZIP 215 accepts the neutral element as a key; this crate's own checks refuse it.
     let mut signature = [0; 64];
     signature[..32].copy_from_slice(&Y_ONE);
     let zebra = VerificationKey::try_from(Y_ONE).expect("ZIP 215 takes any point");
@@ -109,7 +109,8 @@ fn r_must_be_canonical() {
 
 #[test]
 fn torsion_in_r_is_taken_alone_and_in_batches() {
-    // R has order 8 and nothing else: cofactored verification multiplies it away; cofactorless ones disagree here.
+    // R has order 8 and nothing else: cofactored verification multiplies it away, while cofactorless verification
+    // fails.
     let secret = key(2);
     let public = secret.verifying_key().to_bytes();
     let signature = signature_with_r(&secret, ORDER_8, b"m");

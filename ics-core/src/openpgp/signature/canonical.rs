@@ -8,11 +8,12 @@ use crate::identity::Fingerprint;
 use crate::openpgp::reader::Reader;
 use crate::openpgp::subpacket::{self as sub, Subpacket};
 
-/// Makes the content of a Signature packet canonical: drops what the unhashed area should not have, but for the subkey's
-/// own signature in a subkey binding, and writes the numbers in the one way.
+/// Makes the content of a Signature packet canonical: drops what does not belong in the unhashed area, except for the
+/// subkey's own signature in a subkey binding, and writes the numbers in the one accepted way.
 ///
 /// # Errors
-/// When it is not a signature of an accepted algorithm. Whether the result is acceptable, [`Signature::parse`] says.
+/// When it is not a signature of an accepted algorithm. Whether the result is acceptable is decided by
+/// [`Signature::parse`].
 pub(crate) fn canonicalise(body: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let mut reader = Reader::new(body);
     let head = read_head(body, &mut reader)?;
@@ -27,7 +28,7 @@ pub(crate) fn canonicalise(body: &[u8]) -> Result<Vec<u8>, SignatureError> {
     Ok(assemble(head.bytes, &unhashed, head.prefix, head.salt, head.algorithm, &value))
 }
 
-/// The first embedded signature of an unhashed area, canonical, as an area of its own.
+/// The first embedded signature of an unhashed area, made canonical, as an area by itself.
 fn embedded(unhashed: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let mut area = Vec::new();
     if let Some(found) = sub::all(unhashed)?.iter().find(|s| s.tag == sub::EMBEDDED_SIGNATURE) {
@@ -36,14 +37,14 @@ fn embedded(unhashed: &[u8]) -> Result<Vec<u8>, SignatureError> {
     Ok(area)
 }
 
-/// Whether an unhashed area is nothing but this one embedded signature, in canonical form.
+/// Whether an unhashed area is exactly this one embedded signature, in canonical form.
 pub(crate) fn is_canonical_area(embedded: &Subpacket<'_>, area: &[u8], by: &Fingerprint) -> bool {
     let mut canonical = Vec::new();
     sub::write(&mut canonical, false, sub::EMBEDDED_SIGNATURE, embedded.data);
     canonical == area && Signature::parse_by(embedded.data, Some(by)).is_ok()
 }
 
-/// Puts the content of a Signature packet together.
+/// Assembles the content of a Signature packet.
 pub(super) fn assemble(
     head: &[u8],
     unhashed: &[u8],
@@ -63,7 +64,7 @@ pub(super) fn assemble(
     body
 }
 
-/// Appends an area of subpackets behind its length: two octets in version 4, four in version 6.
+/// Appends an area of subpackets, preceded by its length: two octets in version 4, four in version 6.
 pub(super) fn write_area(out: &mut Vec<u8>, version: u8, area: &[u8]) {
     if version == 6 {
         out.extend_from_slice(&u32::try_from(area.len()).unwrap_or(u32::MAX).to_be_bytes());

@@ -13,7 +13,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Of a type, by a signer, at a time (whole seconds count).
+    /// A signature of a type, by a signer, at a time in whole seconds.
     pub(crate) fn new(kind: u8, signer: &dyn Signer, at: Timestamp) -> Self {
         let mut hashed = Vec::with_capacity(512);
         let seconds = u32::try_from(at.as_seconds()).unwrap_or(u32::MAX);
@@ -26,25 +26,25 @@ impl Draft {
         Self { kind, hashed }
     }
 
-    /// Of a type, with nothing but the given hashed area.
+    /// A signature of a type with exactly the given hashed area.
     #[cfg(test)]
     pub(crate) const fn raw(kind: u8, hashed: Vec<u8>) -> Self {
         Self { kind, hashed }
     }
 
-    /// With one more subpacket.
+    /// Adds a subpacket.
     pub(crate) fn with(mut self, tag: u8, data: &[u8]) -> Self {
         sub::write(&mut self.hashed, false, tag, data);
         self
     }
 
-    /// With one more notation.
+    /// Adds a notation.
     pub(crate) fn with_notation(mut self, name: &str, value: &[u8], human_readable: bool) -> Self {
         sub::write_notation(&mut self.hashed, name, value, human_readable);
         self
     }
 
-    /// Signs. Returns the content of the Signature packet. `salt` is used by version 6, as far as needed.
+    /// Signs, and returns the content of the Signature packet. Version 6 uses as much of `salt` as it needs.
     pub(crate) fn sign(self, signer: &dyn Signer, signed: Over<'_>, salt: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
         let key = signer.public_key();
         let (algorithm, hash) = (key.algorithm(), key.algorithm().preferred_hash());
@@ -58,7 +58,7 @@ impl Draft {
     }
 }
 
-/// The salt of one signature among several that are made with one seed.
+/// The salt of one of several signatures that are made with one seed.
 pub(crate) fn derived_salt(seed: &[u8; 32], index: usize) -> [u8; 32] {
     if index == 0 { *seed } else { sha256(&[seed, &u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes()]) }
 }

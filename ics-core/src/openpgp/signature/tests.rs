@@ -1,4 +1,4 @@
-//! Signature packets: what is refused, and that what is made is canonical.
+//! Signature packets: what is refused, and that those made here are canonical.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::openpgp::reader::write_mpi;
 use crate::openpgp::signer::{Ed25519Signer, Signer};
 use crate::statement::fixtures::{SALT, at, maker, signer};
 
-/// A signature over `data` whose hashed area is given.
+/// A signature over `data` with the given hashed area.
 fn raw(signer: &dyn Signer, hashed: Vec<u8>, data: &[u8]) -> Vec<u8> {
     Draft::raw(BINARY, hashed).sign(signer, Over::Document(data), &SALT).expect("signed")
 }
@@ -134,7 +134,7 @@ fn the_issuer_is_given_in_one_way() {
         Err(SignatureError::Issuer)
     );
     assert_eq!(parse(&v6, &[time, (false, sub::ISSUER_FINGERPRINT, &issuer)]), Err(SignatureError::Issuer));
-    // Without the key id in the hashed area it must stand in the unhashed one.
+    // Without the key id in the hashed area it must be in the unhashed one.
     assert_eq!(parse(&maker, &[time, (false, sub::ISSUER_FINGERPRINT, &issuer)]), Err(SignatureError::Unhashed));
 }
 
@@ -218,7 +218,7 @@ fn what_has_no_place_is_refused_critical_or_not() {
 
 #[test]
 fn ecdsa_has_the_smaller_s() {
-    // Of a signature by P-256 nothing but the numbers matters here.
+    // For a P-256 signature only the numbers matter here.
     let head = good(4);
     let head = &head[..head.len() - 68];
     let with = |r: &[u8], s: &[u8]| {
@@ -241,7 +241,7 @@ fn ecdsa_has_the_smaller_s() {
     assert_eq!(canonicalise(&with(&[1; 32], &[0xff; 32])), Err(SignatureError::HighS));
 }
 
-/// The curve shows in the size of the numbers.
+/// The size of the numbers shows the curve.
 #[test]
 fn the_smaller_s_is_that_of_the_curve() {
     let head = good(4);
@@ -262,7 +262,7 @@ fn the_smaller_s_is_that_of_the_curve() {
     }
 }
 
-/// The id of a version 6 key is none by which its signatures go (RFC 9580, 5.2.3.12).
+/// Signatures of version 6 do not name their key by its id (RFC 9580, 5.2.3.12).
 #[test]
 fn a_key_id_fits_keys_of_version_4_only() {
     for version in [4, 6] {
@@ -275,7 +275,7 @@ fn a_key_id_fits_keys_of_version_4_only() {
     }
 }
 
-/// GnuPG before 2016 named the key id alone: where it is known whose a signature must be, that is enough in version 4.
+/// GnuPG before 2016 named only the key id: in version 4 that is enough if the signer is known from the context.
 #[test]
 fn who_must_have_signed_need_not_name_his_fingerprint_in_version_4() {
     let time: (bool, u8, &[u8]) = (true, sub::CREATED, &[1, 2, 3, 4]);
@@ -322,7 +322,7 @@ fn of_one_seed_each_signature_has_a_salt_of_its_own() {
     }
 }
 
-/// What is looked at without being judged says the same as what is read.
+/// A glance, which judges nothing, reports the same as reading does.
 #[test]
 fn a_glance_sees_what_a_signature_says_of_itself() {
     for version in [4, 6] {

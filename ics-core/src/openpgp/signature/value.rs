@@ -5,7 +5,7 @@ use crate::openpgp::algorithm::KeyAlgorithm;
 use crate::openpgp::ecdsa;
 use crate::openpgp::reader::{Reader, WireError, pad, write_mpi};
 
-/// The numbers of a signature, as its algorithm gives them.
+/// The numbers of a signature, in the form of its algorithm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RawSignature {
     /// RSA: big-endian.
@@ -21,7 +21,7 @@ pub enum RawSignature {
     Ed25519([u8; 64]),
     /// Ed448: R, S.
     Ed448(Box<[u8; 114]>),
-    /// The two signatures of a composite algorithm, one behind the other.
+    /// The two signatures of a composite algorithm, concatenated.
     Composite(Vec<u8>),
 }
 
@@ -66,8 +66,8 @@ pub(super) fn write_value(out: &mut Vec<u8>, algorithm: u8, value: &RawSignature
     }
 }
 
-/// The smaller s. The curve shows in the size of the numbers: of a signature on a larger curve whose r and s both happen
-/// to be that short, the other s is not short, so that still only one of the two is taken.
+/// Replaces s by the smaller one. The size of the numbers shows the curve: if r and s of a signature on a larger curve
+/// both happen to be that short, the other s is not short, so still only one of the two is accepted.
 pub(super) fn with_low_s(value: RawSignature) -> Option<RawSignature> {
     let RawSignature::Ecdsa { r, s } = value else { return Some(value) };
     let curve = match r.len().max(s.len()) {

@@ -1,5 +1,5 @@
 //! Bare keys as OpenSSL writes them, and the fingerprints that every importer must get. The fingerprints were computed
-//! apart from this code: SHA-1 over 0x99, the length, and the packet's content.
+//! independently of this code: SHA-1 over 0x99, the length, and the packet's content.
 
 use super::*;
 
@@ -120,7 +120,7 @@ fn weak_points_and_broken_pem() {
     assert_eq!(PublicKey::from_spki_der(&[]), Err(SpkiError::Form));
 }
 
-/// Keys that are too small are told so, and not that they are no keys.
+/// Keys of the wrong size are refused for their size, not as malformed.
 #[test]
 fn rsa_keys_of_other_sizes_are_refused_by_their_size() {
     for bits in [512, 1000, 1024, 1536, 2040, 4104] {

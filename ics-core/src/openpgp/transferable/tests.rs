@@ -44,13 +44,13 @@ fn a_client_of_version_4_sees_nothing_of_version_6() {
     assert_eq!(Transferable::of(&[&six, &four], Some(4)).expect("a key").to_bytes(), four);
 }
 
-/// A key made at second 1, of which more and more is said.
+/// A key made at second 1, to which signatures are added.
 struct Making {
     signer: Ed25519Signer,
     bytes: Vec<u8>,
 }
 
-/// A signature of a type at a second, with subpackets that count seconds.
+/// A signature of a type at a second, with subpackets that hold seconds.
 type Said = (u8, u64, &'static [(u8, u32)]);
 
 impl Making {
@@ -112,7 +112,7 @@ fn a_key_expires_as_it_says_itself_and_else_as_its_user_ids_say() {
     let direct = || Making::new().direct(&[(DIRECT_KEY, 20, &[(sub::KEY_EXPIRATION, 700)])]);
     assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION, 10, &[(sub::KEY_EXPIRATION, 500)])])), at(701));
     assert_eq!(expires(direct().user_id(&own, &[(CERTIFICATION, 30, &[(sub::KEY_EXPIRATION, 500)])])), at(701));
-    // What GnuPG writes to name a designated revoker says nothing of the expiration.
+    // What GnuPG writes to name a designated revoker does not affect the expiration.
     let revoker = || Making::new().direct(&[(DIRECT_KEY, 20, &[])]);
     let short: Said = (CERTIFICATION, 10, &[(sub::KEY_EXPIRATION, 500)]);
     assert_eq!(expires(revoker().user_id(&own, &[short])), at(501));

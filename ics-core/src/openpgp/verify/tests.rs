@@ -1,4 +1,4 @@
-//! Crafted numbers: of what verifies in two ways, one way is taken.
+//! Crafted numbers: where two forms would verify, only one is accepted.
 
 use sequoia_openpgp::crypto::Signer as SequoiaSigner;
 use sequoia_openpgp::packet::Key;
@@ -10,7 +10,7 @@ use crate::openpgp::signature::{BINARY, Draft, Over, Signature};
 use crate::openpgp::signer::{KeyPairSigner, Signer};
 use crate::statement::fixtures::{SALT, maker};
 
-/// Later than the fresh keys of this test.
+/// Later than the keys that this test generates.
 const AT: Timestamp = Timestamp::from_seconds(4_000_000_000);
 
 fn key_pair(key: impl Into<Key<SecretParts, UnspecifiedRole>>) -> KeyPairSigner {
@@ -22,7 +22,7 @@ fn signed(signer: &dyn Signer) -> SignedDigest {
     Signature::parse(&body).expect("canonical").over(Over::Document(b"data")).expect("signed")
 }
 
-/// Alone and in a batch with good ones.
+/// Verifies alone, and in a batch with good ones.
 fn agree(signed: &SignedDigest, key: &PublicKey) -> Result<(), SignatureFault> {
     let alone = signed.verify(key);
     let (good, maker) = (self::signed(&maker()), maker());
@@ -46,7 +46,7 @@ fn rsa_signatures_are_below_the_modulus() {
     assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
 }
 
-/// Big-endian numbers; the sum fits into the first.
+/// Adds big-endian numbers; the sum fits into the width of the first.
 fn add(a: &[u8], b: &[u8]) -> Vec<u8> {
     let padding = vec![0; a.len() - b.len()];
     let b = [&padding, b].concat();
@@ -120,7 +120,7 @@ fn a_hash_must_be_as_wide_as_the_curve() {
     assert_eq!(agree(&weak, signer.public_key()), Err(SignatureFault::Hash(KeyAlgorithm::P384)));
 }
 
-/// Two libraries say the same of each curve, each hash and crafted numbers: the rule must not hang on which one is asked.
+/// Two libraries agree on each curve, each hash and crafted numbers: the rule must not depend on which one is asked.
 #[test]
 fn ecdsa_is_the_same_by_another_library() {
     for curve in [Curve::NistP256, Curve::NistP384, Curve::NistP521] {
@@ -161,7 +161,7 @@ fn crafted(good: &SignedDigest) -> Vec<SignedDigest> {
     with_other_digest(good, values)
 }
 
-/// The good one with each of these numbers, and with another digest.
+/// The good signature with each of these values, and with another digest.
 fn with_other_digest(good: &SignedDigest, values: impl IntoIterator<Item = RawSignature>) -> Vec<SignedDigest> {
     let mut other = good.clone();
     other.digest[31] ^= 1;
@@ -194,7 +194,7 @@ fn rsa_is_the_same_by_another_library() {
     }
 }
 
-/// What is printed of a key or a signer is public.
+/// The debug output of a key or signer shows only public data.
 #[test]
 fn keys_and_signers_are_shown_by_their_fingerprint() {
     let signer = key_pair(Key4::generate_ed448().expect("a key"));
@@ -214,7 +214,7 @@ fn numbers_are_compared_by_value() {
     assert!(!is_less(&[0, 7], &[7]) && !is_less(&[7], &[0, 7]));
 }
 
-/// What a library may take in the half of a composite signature that is not post-quantum is refused first.
+/// What a library might accept in the half of a composite signature that is not post-quantum is refused first.
 #[test]
 fn the_older_half_of_a_composite_signature_is_well_formed() {
     let well_formed =
@@ -233,7 +233,7 @@ fn the_older_half_of_a_composite_signature_is_well_formed() {
     }
 }
 
-/// A signature that does not fit its key takes no other's place in the batch.
+/// A signature that does not fit its key does not displace another in the batch.
 #[test]
 fn what_does_not_fit_leaves_the_batch_in_order() {
     let (maker, good) = (maker(), signed(&maker()));

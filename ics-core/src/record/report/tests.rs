@@ -1,4 +1,4 @@
-//! What a record answers about itself.
+//! What a record says about itself.
 
 use super::*;
 use crate::domain::Context;
@@ -10,7 +10,7 @@ fn record(drafts: &[Draft]) -> Record {
     resolve(&domain(), &device(), &about, &groups, now()).expect("something was said")
 }
 
-/// What the manufacturer says of a certificate that he issued to the device.
+/// The manufacturer's statement about a certificate that they issued to the device.
 fn issued(n: u64, serial: &str) -> Draft {
     let (spki, certificate) = (format!("spki:{}", "0a".repeat(32)), format!("cert:{}", "0b".repeat(32)));
     say(n, MAKER, "manufacturer", Act::Issued).name(serial).name(&spki).name(&certificate)
@@ -29,7 +29,7 @@ fn a_certificate_has_a_serial_number_a_key_and_a_hash() {
     }
 }
 
-/// Revocation lists are divided by what stands in the serial number behind its first octet.
+/// Revocation lists are divided by the second octet of the serial number.
 #[test]
 fn the_second_octet_of_the_serial_number_is_its_bucket() {
     let bucket = |serial: &str| IssuedCertificate::of(&issued(1, serial).said.claims).and_then(|it| it.bucket());
@@ -65,7 +65,7 @@ fn roles_are_those_of_the_descriptor_and_of_live_grants() {
     assert_eq!(roles(HEIR), BTreeSet::new());
 }
 
-/// What was said for a later time comes by itself, unless something ends it that holds at least as long.
+/// What was said for a later time comes into force by itself, unless something ends it for at least as long.
 #[test]
 fn what_is_to_come_is_told_from_what_has_ended_before() {
     let later = |n| grant(n, MAKER, "manufacturer", BUYER, "owner").from(2_000_000);
@@ -93,7 +93,7 @@ fn what_is_to_come_is_told_from_what_has_ended_before() {
     }
 }
 
-/// What is replaced is so for all members, also for one that has been sold to somebody else since.
+/// What is replaced is replaced for all members, even for one that has been sold since.
 #[test]
 fn what_is_to_come_of_a_group_ends_where_it_was_said() {
     let all = group("all P1", &[(Attribute::Model, "P1")]);
@@ -157,7 +157,7 @@ fn a_statement_is_found_by_its_index() {
     assert_eq!(found, [Some(0), None, Some(2), None, None, Some(5), None]);
 }
 
-/// A record says until when it is true: the next bound of anything that may still count.
+/// A record states until when it is true: the next bound of anything that may still count.
 #[test]
 fn a_record_changes_at_the_next_bound_of_what_may_count() {
     let changes_at = |drafts: &[Draft]| record(&[vec![introduce(0)], drafts.to_vec()].concat()).changes_at;
@@ -183,7 +183,7 @@ fn among_equals_the_first_domain_by_name_is_shown() {
     assert_eq!(twice.records, [here], "a domain speaks once");
 }
 
-/// The same id, as a text, can be of a thing with a key or of one without: its kind says which.
+/// The same text may be the id of a thing with a key or of one without; the kind says which.
 #[test]
 fn an_identity_is_read_with_its_kind() {
     let software = format!("sha256:{}", "07".repeat(32));
@@ -200,7 +200,7 @@ fn an_identity_is_read_with_its_kind() {
     }
 }
 
-/// By what somebody had his role: what gives it now goes before what gave it when his statement was admitted.
+/// What gave a signer their role: what gives it now takes precedence over what gave it when the statement was admitted.
 #[test]
 fn each_statement_says_by_what_its_signer_was_entitled() {
     let entitled = |domain: &crate::domain::Domain, drafts: &[Draft], n: u64| {

@@ -1,4 +1,4 @@
-//! What several domains say of one identity.
+//! What several domains say about one identity.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,13 +21,13 @@ pub struct View {
 /// The most restrictive status over several domains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewStatus {
-    /// What it does.
+    /// Its effect.
     pub effect: Effect,
     /// Its name.
     pub name: StatusName,
     /// The first domain, by name, that gives it.
     pub domain: DomainName,
-    /// Whether a status of another effect stands beside it.
+    /// Whether a status of another effect stands as well.
     pub conflict: bool,
 }
 
@@ -48,7 +48,7 @@ impl ViewStatus {
         let all_effects = statuses().flat_map(|(_, status)| {
             core::iter::once(&status.decides).chain(&status.conflict).map(|status| status.effect)
         });
-        // `max_by` takes the last of equals: reversed, that is the first domain.
+        // `max_by` returns the last of equals; on the reversed order, that is the first domain.
         let (record, status) = statuses().rev().max_by_key(|(_, status)| status.decides.effect)?;
         let effect = status.decides.effect;
         Some(Self {

@@ -1,4 +1,4 @@
-//! Of several who speak, whom a record follows.
+//! Which of several signers a record follows.
 
 mod erased;
 mod formerly;
@@ -22,7 +22,7 @@ fn standing(record: &Record, n: u64) -> Option<Standing> {
     record.statements.iter().find(|listed| listed.by.index == n).map(|listed| listed.standing)
 }
 
-/// The same over another User ID.
+/// The same, with another User ID.
 fn called(draft: Draft, user_id: &str) -> Draft {
     draft.with(|said| {
         let (fingerprint, kind) = (DEVICE, Kind::Device);
@@ -112,7 +112,7 @@ fn a_block_that_was_erased_begins_when_it_began() {
     }
 }
 
-/// What nobody knows may be what hid it.
+/// What is no longer known may be what hid the thing.
 #[test]
 fn what_was_erased_is_forgotten_unless_something_had_taken_its_place() {
     let placed = |n: u64| introduce(n).attribute(Attribute::Location, "48.1,11.5").attribute(Attribute::Lot, "7");
@@ -141,7 +141,7 @@ fn what_was_erased_is_forgotten_unless_something_had_taken_its_place() {
     }
 }
 
-/// What he said of it while it was another's word he had no right to say, and it does not become right by erasing that.
+/// Somebody had no right to take back another's statement, and does not gain it for the past by erasing the statement.
 #[test]
 fn whoever_erases_a_statement_of_nobody_can_take_back_what_is_left_of_it_from_then_on() {
     let suspended = status(1, KEEPER, "maintainer", "suspended");
@@ -195,7 +195,7 @@ fn what_was_lifted_for_a_while_blocks_again_though_it_is_erased_or_the_lifting_i
     assert_eq!((at(1_999_999), at(2_000_000)), (Some(Standing::Replaced), Some(Standing::Stands)));
 }
 
-/// What it has revoked stays revoked, so it must still be known what it was.
+/// What it has revoked stays revoked, so it must remain known.
 #[test]
 fn what_blocked_for_ever_and_was_lifted_is_restated() {
     let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "destroyed")]);
@@ -209,7 +209,7 @@ fn what_blocked_for_ever_and_was_lifted_is_restated() {
     assert_eq!((listed.effect, record.effect()), (Some(Effect::BlocksForEver), Effect::None));
 }
 
-/// What it revoked until then hangs on that; a lift that comes later changes nothing of it.
+/// What it revoked until then depends on that; a later lift changes nothing about it.
 #[test]
 fn what_a_compromised_signer_said_tells_since_when_it_counts_no_longer() {
     let drafts = [introduce(0), status(1, KEEPER, "maintainer", "destroyed")];
@@ -230,7 +230,7 @@ fn what_a_compromised_signer_said_tells_since_when_it_counts_no_longer() {
     assert_eq!(void_since(&domain), since);
 }
 
-/// Neither when what ended it first is over, nor when it would have begun.
+/// Neither when the first end is over, nor when the statement would have come into force.
 #[test]
 fn what_an_erased_statement_ends_by_itself_does_not_come_back() {
     let step = |n: u64| status(n, KEEPER, "maintainer", "in-use");
@@ -255,7 +255,7 @@ fn an_erased_block_needs_no_signer_and_no_status_that_is_known() {
     assert_eq!((standing(&record, 5), record.effect()), (Some(Standing::Stands), Effect::Blocks));
 }
 
-/// Whoever brings what is said of groups may bring too much.
+/// The caller may pass statements about too many groups.
 #[test]
 fn what_is_said_of_other_things_is_no_part_of_a_record() {
     let foreign = status(1, KEEPER, "maintainer", "recalled").on_software().log();
@@ -291,7 +291,7 @@ fn a_withdrawal_stands_without_a_role() {
     assert_eq!(standing(&record, 3), Some(Standing::Stands));
 }
 
-/// A withdrawal that the mirror's own reading refused ends nothing, also not what is over anyway.
+/// A withdrawal that the mirror's own reading refused ends nothing, not even what is over anyway.
 #[test]
 fn an_approval_that_is_over_was_given_unless_it_was_taken_back() {
     let approval = say(1, KEEPER, "maintainer", Act::Approval).until(500);

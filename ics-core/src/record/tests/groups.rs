@@ -1,4 +1,4 @@
-//! Groups: who is in one, and what is said of all of them at once.
+//! Groups: who belongs to one, and statements about all members at once.
 
 use super::*;
 
@@ -62,10 +62,10 @@ fn a_statement_about_a_group_counts_where_its_signers_role_covers_the_member() {
     let record_ = record(&[foreign.clone(), over_lot.clone(), block(&order), approve(&order)]);
     assert_eq!((name(&record_), record_.approvals.len()), (None, 0));
     assert_eq!(standing(&record_, 2), Some(Standing::NotCovering));
-    // The device is in that lot, too: both do.
+    // The device is in that lot as well: both do.
     let record_ = record(&[pump(0).joins(&order), over_lot, block(&order), approve(&order)]);
     assert_eq!((name(&record_), record_.approvals.len()), (Some("suspended"), 1));
-    // The grant is over since: the approval counts no longer, the block stands.
+    // The grant has expired since: the approval no longer counts, the block stands.
     let record_ = record(&[foreign, over_order.until(500), block(&order), approve(&order)]);
     assert_eq!((name(&record_), record_.approvals.len()), (Some("suspended"), 0));
 }

@@ -1,4 +1,4 @@
-//! Bodies: each refusal by its type, and that no byte of a body is free.
+//! Bodies: each refusal by its type, and that no byte of a body can be chosen freely.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn refusal(bytes: &[u8]) -> BodyError {
     }
 }
 
-/// A certification with the claims of an introduction, and one more thing.
+/// A certification of a type, with the claims of an introduction.
 fn introduction(kind: u8) -> Draft {
     let members = super::super::members::write(&claims(Act::Identity), Some(crate::identity::Kind::Device));
     notations::write(Draft::new(kind, &maker(), at()), &members)

@@ -16,7 +16,7 @@ fn certificate(seed: u8, version: u8) -> Certificate {
     Certificate::parse(&bytes).expect("a certificate")
 }
 
-/// A certification of Ann's User ID by a draft's signature.
+/// A certification of Ann's User ID, with a draft's signature.
 fn with(draft: Draft, by: &Ed25519Signer) -> Vec<u8> {
     let ann = signer(1, 4);
     let over = Over::UserId { key: ann.public_key().body(), user_id: USER_ID.as_bytes() };
@@ -104,21 +104,21 @@ fn one_past_its_length() {
     let bob = signer(2, 4);
     let base = with(Draft::new(0x10, &bob, AT), &bob).len();
     let filled = |bytes: usize| with(Draft::new(0x10, &bob, AT).with(100, &vec![0; bytes]), &bob);
-    // The subpacket's length takes two octets more, the packet's one.
+    // The subpacket's length takes two more octets, the packet's one.
     let most = limits::STATEMENT_BYTES - base - 4;
     assert_eq!(filled(most).len(), limits::STATEMENT_BYTES);
     assert!(parse(&filled(most)).is_ok());
     assert!(matches!(parse(&filled(most + 1)), Err(BodyError::TooLong { .. })));
 }
 
-/// Ann's certificate, with these signatures behind her User ID.
+/// Ann's certificate, with these signatures after her User ID.
 fn with_signatures(signatures: &[Vec<u8>]) -> Vec<u8> {
     let mut whole = Certificate::make(&signer(1, 4), USER_ID, Timestamp::from_seconds(2), &[0; 32]).expect("made");
     signatures.iter().for_each(|signature| packet::write(&mut whole, packet::SIGNATURE, signature));
     whole
 }
 
-/// A signature on Ann's User ID; with SHA-1 it is only said to be, which is all that is looked at.
+/// A signature on Ann's User ID. With `sha1` it only names SHA-1 as its hash, which is all that is examined.
 fn signature(by: u8, kind: u8, sha1: bool) -> Vec<u8> {
     let (by, ann) = (signer(by, 4), signer(1, 4));
     let over = Over::UserId { key: ann.public_key().body(), user_id: USER_ID.as_bytes() };
@@ -144,7 +144,7 @@ fn what_was_revoked_by_a_signature_that_does_not_count_does_not_stand_again() {
     assert_eq!(split.get(&LeftOut::Revoked), Some(&1), "its holder has revoked the only User ID: nothing is left");
 }
 
-/// Ann's certificate with a signature over her key before her User ID, by an own key or another's.
+/// Ann's certificate with signatures over her key before her User ID, by her own key or another's.
 fn with_direct(signatures: &[Vec<u8>]) -> Vec<u8> {
     let whole = with_signatures(&[]);
     let (key, rest) = whole.split_at(signer(1, 4).public_key().to_packet().len());
@@ -153,7 +153,7 @@ fn with_direct(signatures: &[Vec<u8>]) -> Vec<u8> {
     [&bytes[..], rest].concat()
 }
 
-/// A revocation of Ann's key; with SHA-1 it is only said to be.
+/// A revocation of Ann's key. With `sha1` it only names SHA-1 as its hash.
 fn key_revocation(by: u8, sha1: bool) -> Vec<u8> {
     let (by, ann) = (signer(by, 4), signer(1, 4));
     let over = Over::Key(ann.public_key().body());
@@ -182,7 +182,7 @@ fn a_revocation_that_does_not_count_is_refused_and_not_left_out() {
     assert_eq!(by_another.refused.iter().find_map(BodyError::not_revoked), None, "that is no revocation of hers");
 }
 
-/// Who hears that SHA-1 does not count revokes the key again, and his program sends both.
+/// A holder who learns that SHA-1 does not count revokes the key again, and their program sends both.
 #[test]
 fn a_revocation_that_counts_stands_beside_one_that_does_not() {
     let good = key_revocation(1, false);
@@ -190,7 +190,7 @@ fn a_revocation_that_counts_stands_beside_one_that_does_not() {
     assert_eq!((both.bodies, both.refused), (vec![with_direct(&[good])], Vec::new()));
 }
 
-/// What was left out of something of which nothing else remains.
+/// What was left out of a part of which nothing remains.
 fn split_or_left(bytes: &[u8]) -> std::collections::BTreeMap<LeftOut, usize> {
     let another = make::certify_user_id(&signer(5, 4), signer(6, 4).public_key(), "Cleo", AT, &[0; 32]).expect("made");
     split(&[bytes, &another].concat()).expect("legal").left_out

@@ -7,7 +7,7 @@ use crate::vocabulary::WordError;
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-/// The least that an act needs.
+/// The members that an act needs at least.
 fn least(act: Act) -> Vec<(&'static str, &'static str)> {
     let mut members = vec![("act", act.as_str()), ("role", "owner"), ("domain", "a.example")];
     members.extend_from_slice(match act {
@@ -29,18 +29,18 @@ fn tagged(members: Pairs<'_>) -> Vec<(Tag, String)> {
     members.iter().map(|(tag, value)| (Tag::parse(tag).expect("a tag"), (*value).to_owned())).collect()
 }
 
-/// As notations about a device: with a kind.
+/// Claims as notations about a device: with a kind.
 fn about_device(act: Act, more: Pairs<'_>) -> Result<Claims, ClaimsError> {
     let members = [&least(act)[..], &[("kind", "device")], more].concat();
     read(tagged(&members), None).map(|(claims, _)| claims)
 }
 
-/// As a document about a group.
+/// Claims as a document about a group.
 fn about_group(act: Act, more: Pairs<'_>) -> Result<Claims, ClaimsError> {
     read(tagged(&[&least(act)[..], more].concat()), Some(Kind::Group)).map(|(claims, _)| claims)
 }
 
-/// Every member with a value, and the acts that may have it beyond their least.
+/// Every member with a value, and the acts that may have it beyond those that they need.
 const OPTIONAL: [(&str, &str, &[Act]); 22] = {
     const NAMING: &[Act] = &[Act::Identity];
     const SPAN: &[Act] =

@@ -49,14 +49,14 @@ fn record(drafts: &[Draft]) -> Option<Record> {
     resolve(&domain(), &device(), &about, &groups, now())
 }
 
-/// What a domain says, and by which statements.
+/// What a domain says, and the statements behind it.
 #[derive(Clone)]
 struct Told {
     testimony: Testimony,
     drafts: Vec<Draft>,
 }
 
-/// A domain that was heard of ten seconds ago.
+/// A domain that was heard ten seconds ago.
 fn testimony(domain: &str, drafts: &[Draft]) -> Told {
     let record = record(drafts).map(|record| Record { domain: word(domain), ..record });
     let testimony = Testimony {
@@ -72,7 +72,7 @@ fn testimony(domain: &str, drafts: &[Draft]) -> Told {
     Told { testimony, drafts: drafts.to_vec() }
 }
 
-/// The answer, which the checker accepts: every verdict of these tests comes from here.
+/// The answer, which the checker accepts: every verdict of these tests is made here.
 fn answer(usage: &str, thing: Asked, peer: Option<Asked>, policy: &TrustPolicy, at: Timestamp) -> Verdict {
     let looked = |it: &Asked| Looked {
         asked: it.asked.to_owned(),
@@ -95,7 +95,7 @@ fn answer(usage: &str, thing: Asked, peer: Option<Asked>, policy: &TrustPolicy, 
 /// The id of the device.
 const DEVICE_ID: &str = "dddddddddddddddddddddddddddddddddddddddd";
 
-/// What was asked for, and what is told of it.
+/// What was asked for, and what the domains say about it.
 struct Asked {
     asked: &'static str,
     candidates: usize,
@@ -280,7 +280,7 @@ fn a_former_approval_counts_as_long_as_its_signer_could_give_it_again() {
         roles(vec![say(4, KEEPER, "maintainer", Act::Approval).ends(2)], &domain()),
         [(2, "maintainer".to_owned())]
     );
-    // Its signer has lost the role since, or has taken it back after its time.
+    // Its signer has lost the role since, or has taken it back after it expired.
     let lost = changed(50, |next| {
         next.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
     });
@@ -338,8 +338,8 @@ fn an_answer_holds_until_something_begins_ends_or_grows_old() {
     // A shorter bound for this use.
     let installs = ask_at("install", now(), vec![testimony("a.example", &good()), testimony("b.example", &[])]);
     assert_eq!(installs.fresh_until, Some(time(999_990 + 60)));
-    // News from the future is no fresher than news of now; from further on than clocks differ, it is the clock that is
-    // wrong, and nobody can tell how old the news is.
+    // News from the future is no fresher than news of now; if it is further ahead than clocks differ, the clock is
+    // wrong, and the age of the news is unknown.
     let ahead = |at| {
         [("a.example", good()), ("b.example", Vec::new())]
             .map(|(domain, said)| {

@@ -1,8 +1,8 @@
-//! Checkpoints and descriptors that are none, or not the home's.
+//! Checkpoints and descriptors that are malformed or not the home's.
 
 use super::*;
 
-/// Checkpoints that are none, or not the home's, or not new.
+/// Checkpoints that are malformed, not the home's, or not new.
 pub(super) fn notes() -> Vec<Case> {
     vec![
         case(

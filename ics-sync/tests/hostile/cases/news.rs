@@ -1,11 +1,11 @@
-//! News that are none: what the home has signed comes all the same, by asking.
+//! News that is none: what the home has signed still arrives, by asking.
 
 use super::*;
 use ics_sync::news::EVENT_BYTES;
 
-/// News that are none: what the home has signed comes all the same, by asking.
+/// News that is none: what the home has signed still arrives, by asking.
 pub(super) fn all() -> Vec<Case> {
-    // The mirror is up to date as of the honest answer, and hears of what comes later by this stream alone.
+    // The mirror is up to date as of the honest answer, and hears of later entries only through this stream.
     vec![
         case("a stream that is a page for people", |_, request| at_path("feed", request, || ok(b"<html>")), Harmless)
             .listens(),

@@ -1,4 +1,4 @@
-//! Pages that are not the next of the log, in any form, and second looks.
+//! Pages, in any form, that do not continue the log, and second looks.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use super::*;
 static MUCH_OF_NOTHING: LazyLock<Vec<u8>> =
     LazyLock::new(|| zstd::encode_all(&vec![0; 1 << 26][..], 1).expect("compresses"));
 
-/// Pages that are not the next of the log.
+/// Pages that do not continue the log.
 pub(super) fn all() -> Vec<Case> {
     vec![
         case(
@@ -140,7 +140,7 @@ pub(super) fn all() -> Vec<Case> {
     ]
 }
 
-/// Pages in few bytes that are none.
+/// Packed pages that are malformed.
 pub(super) fn packed() -> Vec<Case> {
     let packed_bytes = packed::PAGE_BYTES;
     // Made before anybody waits for it.
@@ -224,7 +224,7 @@ pub(super) fn packed() -> Vec<Case> {
     ]
 }
 
-/// What a peer that is not the home says may not be read by one who may read a part.
+/// What a peer other than the home says may not be read by a mirror that may read a part.
 pub(super) fn kept_back() -> Vec<Case> {
     fn bare(entry: &mut wire::Entry) {
         *entry = wire::Entry::Hidden(entry.leaf_data());
@@ -246,7 +246,7 @@ pub(super) fn kept_back() -> Vec<Case> {
     ]
 }
 
-/// Second looks of one who may read a part, whose rights have changed, and answers that do not fit.
+/// Second looks of a mirror that may read a part and whose rights have changed, and answers that do not fit.
 pub(super) fn second_looks() -> Vec<Case> {
     let looks = |name, reply, expected| case(name, reply, expected).partial().after(turned);
     vec![

@@ -1,8 +1,8 @@
-//! What is no answer at all.
+//! Answers that are no answers at all.
 
 use super::*;
 
-/// What is no answer at all.
+/// Answers that are no answers at all.
 pub(super) fn all() -> Vec<Case> {
     let note = limits::NOTE_BYTES;
     vec![
@@ -95,7 +95,7 @@ pub(super) fn all() -> Vec<Case> {
         )
         .hurried()
         .within(note),
-        // As the mirror of a node waits, and not until the whole request would have taken too long.
+        // With the timeouts of a node's mirror, not only once the whole request would have taken too long.
         case(
             "a body drop by drop for whoever is patient",
             checkpoint!(Reply::Drip(

@@ -1,4 +1,4 @@
-//! What is promised of every moment.
+//! The promises that hold at every moment.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +16,21 @@ use crate::reading::Reading;
 use crate::speech;
 use crate::world::World;
 
-/// What a copy makes of what it holds.
+/// A copy's reading of what it holds.
 #[derive(Clone, Default)]
 pub(super) struct Understood {
     reading: Reading,
-    /// Entries read, and whether each was there whole.
+    /// Entries read, and whether each was present as a whole.
     read: Vec<(LeafData, bool)>,
-    /// What it answers with: up to its last checkpoint.
+    /// What it answers with: its reading up to its last checkpoint.
     sealed: Reading,
-    /// Which entries that is.
+    /// The indices of the entries in that reading.
     shown: Vec<usize>,
     size: usize,
 }
 
 impl Understood {
-    /// Reads what is shown; all of it again where something earlier has become readable, or is so no longer.
+    /// Reads what is shown; reads everything again if something earlier has become readable, or no longer is.
     fn read_anew(&mut self, memory: &Memory) {
         let shown: Vec<usize> = memory.shown().collect();
         let earlier = shown.iter().take_while(|index| **index < self.size).count();
@@ -45,9 +45,9 @@ impl Understood {
     }
 }
 
-/// What is promised.
+/// Checks of the promises.
 impl Town {
-    /// What must hold of a copy, and of the home, at every moment.
+    /// Checks what must hold of a copy, and of the home, at every moment.
     pub(crate) fn check(world: &mut World, i: usize) {
         if world.of_town().broken.is_some() {
             return;
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// What a copy has once verified stays; it may know less after it was put back from a backup, and never other things.
+    /// What a copy has once verified stays; after a restore from a backup it may know less, but never something else.
     fn keeps_its_branch(&mut self, i: usize) {
         let copy = &mut self.copies[i];
         let common = copy.memory.leaves.iter().zip(&copy.seen).take_while(|(a, b)| a == b).count();
@@ -106,7 +106,7 @@ impl World {
         }
     }
 
-    /// A thing of which a copy shows something and not all, and does not know it.
+    /// A thing of which a copy shows something but not everything, without knowing it.
     fn shown_in_part(&self, i: usize) -> Option<usize> {
         let memory = &self.copies[i].memory;
         if !self.copies[i].partial || self.home.leaves.get(..memory.sealed) != memory.leaves.get(..memory.sealed) {
@@ -122,13 +122,13 @@ impl World {
         })
     }
 
-    /// Whether the home's key has signed two logs, or one twice: what it vouches for is worth nothing, until somebody
+    /// Whether the home's key has signed two logs, or did so once: what it vouches for is then worthless until somebody
     /// notices.
     const fn home_has_lied(&self) -> bool {
         !self.shadows.is_empty()
     }
 
-    /// A copy that was shown another log than the home's, and cannot know it yet.
+    /// Whether a copy was shown another log than the home's, and cannot know it yet.
     pub(super) fn is_on_another_branch(&self, i: usize) -> bool {
         let leaves = &self.copies[i].memory.leaves;
         let common = leaves.iter().zip(&self.home.leaves).take_while(|(a, b)| a == b).count();
@@ -137,15 +137,15 @@ impl World {
 
     fn nothing_outside_policy(&mut self, i: usize) {
         let copy = &self.copies[i];
-        // A liar with the home's key can show to anybody what he holds.
+        // A liar with the home's key can show anybody what they hold.
         if !copy.partial || self.home_has_lied() {
             return;
         }
         let (sealed, shown) = (copy.memory.sealed as u64, copy.memory.shown());
         let shown: BTreeSet<usize> = shown.map(|index| copy.memory.about(index)).filter(|id| *id != OWN).collect();
         let town = self.town.as_ref().expect("a town");
-        // What ruled where the copy stands, and whatever came into force since: pages are made by what rules when they
-        // are asked for.
+        // What ruled where the copy stands, and whatever came into force since: pages are made under what rules at the
+        // time of asking.
         let from = town.hidden.iter().skip(1).position(|(size, _)| *size > sealed);
         let from = from.unwrap_or(town.hidden.len() - 1);
         let ruled = &town.hidden[from..];
@@ -167,7 +167,7 @@ impl World {
             return understood.read_anew(memory);
         }
         if i != town.reader {
-            // All full copies would do the same work, at the cost of many lives; one of them does it by itself.
+            // All full copies would do the same work, at the cost of many seeds; one of them does it independently.
             if let Some(truth) = memory.sealed.checked_sub(1).and_then(|last| town.truth.get(last)) {
                 (understood.sealed, understood.size) = (truth.clone(), memory.sealed);
             }
@@ -191,8 +191,8 @@ impl World {
         }
     }
 
-    /// A copy's answer is the one that its entries, its policy and the time give to anybody, and permits nothing that is
-    /// known to be blocked where its news are fresh.
+    /// A copy's answer is the one that its entries, its policy and the time give to anybody, and while its news is
+    /// fresh it permits nothing that is known to be blocked.
     fn decides_rightly(&mut self, i: usize) {
         self.of_town().looks += 1;
         let (number, again) = (self.of_town().looks % IDENTITIES, self.of_town().looks % 3);
@@ -210,7 +210,7 @@ impl World {
         let withheld = copy.memory.kept.iter().enumerate();
         let withheld = withheld.map(|(at, kept)| (at, matches!(kept, Kept::Lost(_))));
         let withheld = withheld.filter(|(_, lost)| *lost).any(|(at, _)| copy.memory.about(at) == number);
-        // A liar with the home's key can keep from a part what he likes.
+        // A liar with the home's key can withhold from a part what they like.
         let is_less = copy.partial && (record.is_none() || withheld || copy.misled);
         if record != truth && !is_less {
             let how = format!("thing {number} at {clock}: {record:?} and not {truth:?}; {}", self.describe(i));
@@ -244,7 +244,7 @@ impl World {
         verdict(&question, &town.policy, clock).outcome == Outcome::Allow
     }
 
-    /// The size from which on a thing is blocked, for all that anybody knows who has news that were fresh at a time.
+    /// The size from which on a thing is blocked, as far as anybody can know whose news was fresh at a time.
     fn blocked_meanwhile(&self, number: usize, size: usize, clock: Timestamp) -> Option<usize> {
         let town = self.town.as_ref().expect("a town");
         let is_old = |(at, _): &&(u64, u64)| at.saturating_add(FRESH_SECONDS + 1) <= clock.as_seconds();
@@ -253,7 +253,7 @@ impl World {
             let record = town.truth.get(*size - 1).and_then(|truth| truth.record(&speech::thing(number), clock));
             record.and_then(|record| record.status).is_some_and(|status| status.decides.effect.blocks())
         };
-        // What blocked only for a while, and was lifted again before, is no harm.
+        // A block that lasted only for a while and was lifted again does no harm.
         [size, known.min(town.truth.len())].into_iter().filter(|it| *it >= size).find(blocks)
     }
 }

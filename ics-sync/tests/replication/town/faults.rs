@@ -1,4 +1,4 @@
-//! What befalls the nodes of a federation: partitions, clocks, disks, lies, backups that are put back.
+//! Faults that befall the nodes of a federation: partitions, clocks, disks, lies, restored backups.
 
 use ics_sync::mirror::{Action, Settings, Trouble};
 
@@ -13,7 +13,7 @@ use crate::world::World;
 /// Ten years, in milliseconds.
 const YEARS: u64 = 10 * 365 * 86_400_000;
 
-/// What befalls a life, beside the weather: chances in a hundred at each of its steps.
+/// The faults of a run, besides the weather: percentages at each of its steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Faults {
     pub(super) partition: u64,
@@ -28,17 +28,17 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) const NONE: Self = Self { partition: 0, clock: 0, disk: 0, restore: 0, lie: 0, crash: 0, home_clock: 0 };
 
-    /// Not all of them in each life: what happens seldom alone is hidden by what happens all the time.
+    /// Not all of them in each run: what happens rarely alone is hidden by what happens all the time.
     pub(super) fn any(dice: &mut Dice) -> Self {
         let mut some = |most: u64| if dice.chance(50) { dice.below(most + 1) } else { 0 };
         let (partition, clock, disk, restore) = (some(6), some(3), some(6), some(6));
         let (lie, crash, home_clock) = (some(6), some(20), some(2));
-        // Clocks of home and copies that are wrong by the same years would agree with each other.
+        // If the clocks of home and copies were wrong by the same years, they would agree.
         Self { partition, clock, disk, restore, lie, crash, home_clock: if clock > 0 { 0 } else { home_clock } }
     }
 }
 
-/// What befalls the nodes.
+/// Faults of the nodes.
 impl World {
     pub(super) fn befall(&mut self) {
         let faults = self.of_town().faults;
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// A copy of a store is made, or put back: one of a mirror's, or the home's.
+    /// Backs up or restores a store: that of a mirror, or of the home.
     fn back_up_or_restore(&mut self, copy: usize) {
         let restores = self.dice.chance(40);
         if self.dice.chance(50) {
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    /// Whether what the home's disk loses now is at a full copy, which then is not lost as well.
+    /// Whether everything that the home's disk now loses is held by a full copy, which then must not be lost as well.
     fn everything_is_held(&self) -> bool {
         let leaves = &self.home.leaves;
         let holds = |copy: &Copy| !copy.partial && copy.memory.leaves.get(..copy.memory.sealed) == Some(leaves);
@@ -113,13 +113,13 @@ impl World {
 
     fn put_home_back(&mut self, backup: &Home) {
         self.home = self.home.put_back(backup);
-        // The copies may not be put back as well before the home is: nobody would have what was lost.
+        // The copies must not be restored as well before the home is, or nobody would have what was lost.
         self.copies.iter_mut().for_each(|copy| copy.backup = None);
         let size = self.home.size();
         self.of_town().silent = self.of_town().head_file.0 > size;
     }
 
-    /// Gets back what the home has lost from whoever has it: all full copies are asked.
+    /// Recovers what the home has lost from whoever has it: all full copies are asked.
     pub(super) fn recover(&mut self) {
         let now = self.home_clock();
         let mut memory = Memory::of_home(&self.home);

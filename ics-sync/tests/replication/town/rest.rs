@@ -1,4 +1,4 @@
-//! The end of a life: all that is wrong ends, and everybody is held to what is promised for then.
+//! The end of a run: all faults end, and every node is held to what is promised for then.
 
 use ics_sync::mirror::{Action, Stop};
 
@@ -10,11 +10,12 @@ use crate::promises::Promise;
 use crate::rules::drive;
 use crate::world::World;
 
-/// Milliseconds in which all must have come to rest: copies that have turned to each other take some minutes to notice.
+/// Milliseconds within which everything must have come to rest: copies that turned to each other take some minutes to
+/// notice.
 const REST_MILLIS: u64 = 20 * 60 * 1_000;
 
 impl World {
-    /// Ends all that is wrong, and holds everybody to what is promised for then.
+    /// Ends all faults, and holds every node to what is promised for then.
     pub(crate) fn come_to_rest(&mut self) {
         let town = self.of_town();
         (town.faults, town.home_skew) = (Faults::NONE, 0);
@@ -28,7 +29,7 @@ impl World {
         if silent {
             return self.break_promise(Promise::AcknowledgedStaysForEver, "the home does not recover".to_owned());
         }
-        // Whoever was shown a false log that is longer than the true one must be asked again when it no longer is.
+        // A copy that was shown a false log longer than the true one must be asked again once it no longer is longer.
         let ahead = self.copies.iter().map(|copy| copy.memory.leaves.len()).max().unwrap_or(0);
         let (now, missing) = (self.home_clock(), 1 + ahead.saturating_sub(self.home.entries.len()));
         (0..missing).for_each(|_| self.home.amend_idly(now));
@@ -50,13 +51,13 @@ impl World {
         self.meet();
     }
 
-    /// Operators begin copies anew that were read without a descriptor or certificate which somebody had kept back; whether
-    /// there were any.
+    /// Operators begin anew those copies that were read without a descriptor or certificate that somebody had withheld;
+    /// returns whether there were any.
     fn begin_anew(&mut self) -> bool {
         let mut were_any = false;
         for i in 0..self.copies.len() {
             if matches!(self.copies[i].stop(), Some(Stop::KeptBack { .. })) {
-                // With all that it knew goes what it could have held against a false log.
+                // With everything that it knew goes what would have contradicted a false log.
                 (self.copies[i].memory, self.copies[i].seen) = (Memory::default(), Vec::new());
                 self.restart(i);
                 were_any = true;
@@ -75,7 +76,7 @@ impl World {
         honest || (copy.stop().is_some() && self.town.as_ref().is_some_and(|town| town.forks))
     }
 
-    /// Whoever holds another log than somebody else finds that out as soon as the two of them meet.
+    /// Two copies with different logs find that out as soon as they meet.
     fn meet(&mut self) {
         let now = self.time();
         let origin = self.home.origin.clone();
@@ -91,7 +92,7 @@ impl World {
                     Some(matches!(drive(&mut mirror, &served, &mut memory, now), Action::Stopped(_)))
                 };
                 let found = [meets(ours, &self.copies[j]), meets(theirs, &self.copies[i])];
-                // Of the one who may read a part only nobody asks.
+                // Nobody asks a copy that may read only a part.
                 let is_known = [i, j].iter().any(|copy| self.has_found_a_fork(*copy));
                 if parted && !is_known && found.iter().all(Option::is_some) && !found.contains(&Some(true)) {
                     let how = format!("{} and {}", self.describe(i), self.describe(j));

@@ -1,4 +1,4 @@
-//! What revokes a key or a User ID, from when on, and what a holder may always say.
+//! What revokes a key or a User ID, from when on, and what a holder may always do.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn revocations_of_the_key() {
     assert_eq!(Making::new(4).named().certificate().revoked(), None);
 }
 
-/// What a log had admitted before it heard of a revocation stands, also where it comes to be known behind that.
+/// What a log had admitted before it heard of a revocation stands, even if the revocation was made earlier.
 #[test]
 fn a_revocation_counts_from_when_a_log_has_heard_of_it() {
     [1, 2].into_iter().for_each(a_revocation_counts_from_then);
@@ -39,7 +39,7 @@ fn a_revocation_counts_from_then(reason: u8) {
     let heard = making.certificate().heard_at(seconds(1000));
     assert_eq!([999, 1000].map(|at| may(&heard, seconds(at))), [Ok(()), revoked]);
 
-    // A later state, of which is heard later, has had it since the earlier one.
+    // A later state, heard of later, has had it since the earlier state.
     let later = making.certificate().heard_at(seconds(2000));
     assert_eq!(may(&later.clone().behind(&heard), seconds(1000)), revoked);
     let unrevoked = Making::new(4).named().certificate().heard_at(seconds(500));
@@ -95,7 +95,7 @@ fn a_state_ends_a_key_for_ever_or_brings_nothing_but_its_first_revocation() {
     assert!(!making.direct(draft).named().certificate().ends(&plain), "nor is it a place for long texts");
 }
 
-/// Programs send renewed self-signatures along.
+/// Programs send renewed self-signatures as well.
 #[test]
 fn what_revokes_a_key_is_told_from_what_comes_along() {
     let (plain, making) = (Making::new(4).named(), Making::new(4));
@@ -113,7 +113,7 @@ fn what_revokes_a_key_is_told_from_what_comes_along() {
     assert_eq!(same.as_ref(), Ok(&plain.bytes), "nothing is new");
 }
 
-/// What is made on behalf of a domain is certified by keys that may still do so, at some time.
+/// What is made on behalf of a domain is certified by keys that may still certify at some time.
 #[test]
 fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
     let certifies = |making: &Making| making.certificate().certifying_key().cloned();

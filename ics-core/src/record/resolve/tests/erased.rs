@@ -1,12 +1,12 @@
-//! What is left of an erased statement meets what comes later as the statement itself would have.
+//! What comes later meets a remnant as it would have met the statement itself.
 
 use super::*;
 use crate::statement::Erasure;
 
-/// Where the erasure stands.
+/// The index of the erasure.
 const ERASED: u64 = 1_500_100;
 
-/// What is said of the device, each in a separate entry, and one of them that the owners erase behind all others.
+/// Statements about the device, each in its own entry; the owners erase one of them after all others.
 struct Story {
     about: Vec<Logged>,
     erased: usize,
@@ -22,7 +22,7 @@ impl Story {
         domain().erasure_of(&self.about[self.erased], &context, time(ERASED)).expect("it may be erased")
     }
 
-    /// The log with what this erasure leaves, and with what is said behind it.
+    /// The log with the remnant that this erasure leaves, and with what is said after it.
     fn left(&self, erasure: &Erasure, later: &[Draft]) -> Vec<Logged> {
         let left = Logged::of_erasure(ERASED, time(ERASED), erasure, HEIR).expect("it is about the device");
         let mut about = self.about.clone();
@@ -38,12 +38,12 @@ fn blocks(domain: &Domain, about: &[Logged], seconds: u64) -> bool {
     record.effect().blocks()
 }
 
-/// The domain once it has declared a signer compromised from an entry on.
+/// The domain after it has declared a signer compromised from an entry on.
 fn compromised(signer: Fingerprint, from_index: u64) -> Domain {
     changed(1_600_000, |descriptor| descriptor.compromised.push(Compromise { signer, domain: home(), from_index }))
 }
 
-/// A block, and what lifts it: by its own signer, or by another role.
+/// A block, and what lifts it: a statement by its own signer, or in another role.
 fn lifted() -> [(&'static str, Fingerprint, Vec<Draft>); 2] {
     let suspended = |signer, role: &str| status(2, signer, role, "suspended");
     let sold = grant(1, MAKER, "manufacturer", BUYER, "owner");
@@ -57,12 +57,12 @@ fn lifted() -> [(&'static str, Fingerprint, Vec<Draft>); 2] {
     [("his own", KEEPER, own), ("another role's", BUYER, others)]
 }
 
-/// Where each of a story's two statuses stands among all that is said: the block, and what lifts it.
+/// The positions of a story's two statuses among its statements: the block, and what lifts it.
 fn block_and_lift(drafts: &[Draft]) -> [(&'static str, usize); 2] {
     [("the block", drafts.len() - 2), ("the lift", drafts.len() - 1)]
 }
 
-/// A home's clock was ahead once, and was put right: the time of its log is still to come.
+/// A home's clock was ahead and was then corrected: the time of its log still lies in the future.
 #[test]
 fn what_blocked_goes_on_to_block_where_the_logs_time_is_ahead_of_the_clock() {
     let suspended = status(1_500_000, KEEPER, "maintainer", "suspended");
@@ -88,7 +88,7 @@ fn what_is_to_begin_later_waits_for_that_also_when_it_is_erased() {
     }
 }
 
-/// A thief has lifted the block. It comes back when he is found out, whatever was erased before.
+/// A thief has lifted the block. It comes back when the thief is exposed, whichever statement was erased before.
 #[test]
 fn a_block_comes_back_when_who_lifted_it_is_declared_compromised_whichever_of_the_two_is_erased() {
     for (who, signer, drafts) in lifted() {
@@ -138,7 +138,7 @@ fn what_is_left_of_a_block_falls_with_who_had_said_it_and_he_takes_it_back() {
     assert!(!blocks(&domain(), &story.left(&story.erasure(), &[withdrawal]), 1_550_000));
 }
 
-/// He may be declared compromised where he said it, and not here.
+/// A signer may be declared compromised where the statement was made, and not here.
 #[test]
 fn what_was_adopted_and_erased_falls_with_its_signer_where_it_came_from() {
     let story = Story::of(&[introduce(0), status(2, KEEPER, "maintainer", "suspended").adopted()], 1);
@@ -152,7 +152,7 @@ fn what_was_adopted_and_erased_falls_with_its_signer_where_it_came_from() {
     }
 }
 
-/// Logs have them from before erasures named anybody: what they leave is the owners' own word, and stays that.
+/// Logs have such erasures from before erasures named anybody: what they leave remains the owners' own word.
 #[test]
 fn an_erasure_that_names_nobody_is_judged_as_it_was() {
     let block = Story::of(&[introduce(0), status(2, KEEPER, "maintainer", "suspended")], 1);
@@ -172,7 +172,7 @@ fn an_erasure_that_names_nobody_is_judged_as_it_was() {
     }
 }
 
-/// Whose it was is said only where something hangs on that.
+/// The signer is named only if an effect depends on them.
 #[test]
 fn nobody_is_named_who_said_what_has_no_effect_any_more() {
     let in_use = status(2, KEEPER, "maintainer", "in-use");

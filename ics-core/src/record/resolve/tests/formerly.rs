@@ -1,4 +1,4 @@
-//! What blocked for ever once and does so no longer, though nobody has lifted it.
+//! Blocks that once held for ever and no longer do, though nobody has lifted them.
 
 use super::*;
 
@@ -11,20 +11,20 @@ fn unblocked(domain: &Domain, about: &[Logged], groups: &[Logged]) -> Record {
     record
 }
 
-/// What formerly blocked a thing for ever, and the entry with which that was over.
+/// What formerly blocked a thing for ever, each with the entry that ended the block.
 fn over(record: &Record) -> Vec<(u64, u64)> {
     let over = |it: &Listed| (it.by.index, it.void_since.expect("it is over").index);
     assert!(record.formerly_blocked.iter().all(|it| it.effect == Some(Effect::BlocksForEver)));
     record.formerly_blocked.iter().map(over).collect()
 }
 
-/// The same of the device.
+/// The same for the device.
 fn formerly(domain: &Domain, drafts: &[Draft]) -> Vec<(u64, u64)> {
     let (about, groups) = split(drafts);
     over(&unblocked(domain, &about, &groups))
 }
 
-/// The domain after a descriptor that declares a signer compromised, and another one that lifts a statement as well.
+/// The domain after a descriptor that declares a signer compromised, and a second one that also lifts a statement.
 fn compromised_then_lifted(signer: Fingerprint, lifted: u64) -> Domain {
     let mut rules = descriptor();
     rules.compromised.push(Compromise { signer, domain: home(), from_index: 1 });
@@ -34,12 +34,12 @@ fn compromised_then_lifted(signer: Fingerprint, lifted: u64) -> Domain {
     domain
 }
 
-/// An X.509 certificate of the device: without any, nothing hangs on what is over.
+/// An X.509 certificate of the device: without one, nothing depends on a former block.
 fn certificate(n: u64) -> Draft {
     say(n, MAKER, "manufacturer", Act::Issued)
 }
 
-/// As of when it blocked, its signer had the role, whatever was found out later of who gave it to him.
+/// When the statement blocked, its signer had the role, whatever came to light later about the role's giver.
 #[test]
 fn what_blocked_a_lot_for_ever_is_remembered_when_the_grant_behind_it_is_void() {
     let order = group("order 12", &[]);
@@ -62,8 +62,8 @@ fn what_blocked_a_lot_for_ever_is_remembered_when_the_grant_behind_it_is_void() 
     assert_eq!(formerly(&domain(), &foreign), NOTHING, "it was of no lot");
 }
 
-/// Of what is said of the thing itself the record tells that it blocks, or since when the owners have ended it. Of what is
-/// said of a group it tells that, too, but not since when it was over for this thing.
+/// For a statement about the thing itself, the record says that it blocks, or since when the owners have ended it. For
+/// one about a group it says that as well, but not since when the block was over for this thing.
 #[test]
 fn what_the_record_tells_of_a_block_already_it_does_not_tell_again() {
     let order = group("order 12", &[]);
@@ -81,7 +81,7 @@ fn what_the_record_tells_of_a_block_already_it_does_not_tell_again() {
     for domain in [&lifted, &compromised] {
         assert_eq!((formerly(domain, &direct), formerly(domain, &of_order)), (NOTHING.to_vec(), vec![(2, 4)]));
     }
-    // Not either where it names another that is sought, so that it is read again with that one.
+    // Nor if it names another sought statement, so that both are read again.
     let left = introduce(4).ends(0);
     let other = status(3, MAKER, "manufacturer", "destroyed").on(&order);
     let both = [member, certificate(1), block.ends(3), other, left];
@@ -135,7 +135,7 @@ fn what_blocked_a_lot_is_remembered_of_what_was_of_it_by_its_attributes() {
     let lot = group("lot 7", &[(Attribute::Model, "P1"), (Attribute::Lot, "7")]);
     assert_eq!(told(&[introduced(0, "7"), certificate(1), block(&lot), introduced(3, "8").ends(0)]), [(2, 3)]);
     assert_eq!(told(&[introduced(0, "6"), certificate(1), block(&lot), introduced(3, "8").ends(0)]), NOTHING);
-    // One signer has said which model it is, and another one which lot: each is needed.
+    // One signer has stated the model and another the lot: both are needed.
     let of_lot = say(1, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, "7");
     let model = introduce(0).attribute(Attribute::Model, "P1");
     let other_model = introduce(4).attribute(Attribute::Model, "P2").ends(0);
@@ -150,7 +150,7 @@ fn what_blocked_a_lot_for_ever_is_remembered_of_what_has_left_it() {
     assert_eq!(formerly(&domain(), &left), [(2, 3)]);
     let before = [introduce(0).joins(&order), certificate(1), introduce(2).ends(0), block(3)];
     assert_eq!(formerly(&domain(), &before), NOTHING, "it had left before");
-    // By time alone: what comes next comes after that.
+    // By time alone: the next entry is one that comes after that time.
     let (for_now, named) = (introduce(0).joins(&order).until(50), introduce(3));
     let lapsed = [for_now.clone(), certificate(1), block(2), named.clone(), certificate(60)];
     assert_eq!(formerly(&domain(), &lapsed), [(2, 60)]);
@@ -166,7 +166,7 @@ fn what_blocked_a_lot_for_ever_is_remembered_of_what_has_left_it() {
     assert_eq!(formerly(&domain(), &[for_now, certificate(1), never, named]), NOTHING, "it was to begin later");
 }
 
-/// What is asked for may be a time before the end of the log.
+/// The record may be asked for at a time before the end of the log.
 #[test]
 fn what_blocked_a_lot_for_ever_is_remembered_from_when_it_began() {
     let order = group("order 12", &[]);
@@ -182,7 +182,7 @@ fn what_blocked_a_lot_for_ever_is_remembered_from_when_it_began() {
     assert_eq!(over(&told(5)), NOTHING, "that it was to begin is nothing yet");
 }
 
-/// What took the device out of the lot may be erased since: the owners say that it did.
+/// The statement that took the device out of the lot may have been erased since: the owners state that it did.
 #[test]
 fn what_blocked_a_lot_is_remembered_of_what_has_left_it_by_what_was_erased() {
     let order = group("order 12", &[]);
@@ -199,7 +199,7 @@ fn what_blocked_a_lot_is_remembered_of_what_has_left_it_by_what_was_erased() {
     assert_eq!(over(&unblocked(&domain(), &about, &groups)), [(2, 6)]);
 }
 
-/// Descriptors with an added status that does this.
+/// Descriptors with an added status that has this effect.
 fn rules(effect: Effect) -> Descriptor {
     let mut rules = descriptor();
     let kinds = [Kind::Device, Kind::Group].into();
@@ -207,7 +207,7 @@ fn rules(effect: Effect) -> Descriptor {
     rules
 }
 
-/// The domain in which the entries with these indices have changed what that status does.
+/// The domain after the entries with these indices have changed the effect of that status.
 fn ruled(effects: &[(u64, Effect)]) -> Domain {
     let mut domain = domain();
     for (index, effect) in effects {
@@ -216,7 +216,7 @@ fn ruled(effects: &[(u64, Effect)]) -> Domain {
     domain
 }
 
-/// What it has revoked stays so whoever says that it blocked: its signer, or the owners who have erased it.
+/// What it has revoked stays revoked, whoever says that it blocked: its signer, or the owners who have erased it.
 #[test]
 fn what_blocked_for_ever_and_was_erased_is_remembered_when_its_status_does_something_else() {
     let said = [introduce(2), certificate(3), status(4, KEEPER, "maintainer", "scrapped")].map(Draft::log);
@@ -235,7 +235,7 @@ fn what_blocked_for_ever_and_was_erased_is_remembered_when_its_status_does_somet
     assert_eq!(told(ruled(&[(1, Effect::Blocks)])), NOTHING, "it never did");
 }
 
-/// Once it is weakened nobody who reads the log without it could tell that it blocked for ever.
+/// Once the status is weakened, a reader of the log without the statement could not tell that it blocked for ever.
 #[test]
 fn what_has_revoked_certificates_is_not_erased_once_its_status_does_something_else() {
     let said = [introduce(2), certificate(3), status(4, KEEPER, "maintainer", "scrapped")].map(Draft::log);
@@ -256,7 +256,8 @@ fn what_has_revoked_certificates_is_not_erased_once_its_status_does_something_el
     assert!(erased(&ruled(&[(1, Effect::Blocks)]), &said).is_ok(), "it never did");
 }
 
-/// That it was the device's rests on what has put the device into the lot, and what is left of that stands behind it.
+/// That the block held for the device rests on the statement that put it into the lot, whose remnant comes later in the
+/// log.
 #[test]
 fn what_put_a_thing_into_a_lot_is_not_erased_once_the_status_of_the_lot_does_something_else() {
     let order = group("order 12", &[]);
@@ -324,7 +325,7 @@ fn what_blocked_for_ever_is_remembered_when_its_status_does_something_else() {
     }
 }
 
-/// What it has revoked stays revoked, and nothing else hangs on it.
+/// What it has revoked stays revoked; nothing else depends on it.
 #[test]
 fn what_a_compromised_signer_blocked_for_ever_does_not_block_again_when_it_is_erased() {
     let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "destroyed")]);

@@ -1,10 +1,10 @@
-//! Of which domains a role counts, and in which roles labels do.
+//! In which domains a role counts, and in which roles labels count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
-/// The owners of a domain give themselves every role there.
+/// The owners of a domain can give themselves every role there.
 #[test]
 fn a_role_counts_of_the_domains_that_the_policy_names_for_it() {
     let bound = |roles: &[(&str, &str)]| {
@@ -36,7 +36,7 @@ fn a_role_counts_of_the_domains_that_the_policy_names_for_it() {
     );
 }
 
-/// A maker has his own role, and could label his own things. A label that the rules forbid is one, too.
+/// A maker has their own role, and could label their own things. This also applies to a label that the rules forbid.
 #[test]
 fn a_label_counts_in_the_roles_that_the_policy_names() {
     for (labelling, bound, (signer, role), counts) in [
@@ -56,7 +56,8 @@ fn a_label_counts_in_the_roles_that_the_policy_names() {
     }
 }
 
-/// More hands may block, and contradict; no others put a thing into use, or say what it is.
+/// A role that does not count in a domain can still block and contradict there, but cannot put a thing into use or say
+/// what it is.
 #[test]
 fn what_permits_counts_of_the_domains_that_the_policy_names_for_the_role() {
     let bound = |role: &str| {
