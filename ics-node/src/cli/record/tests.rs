@@ -54,19 +54,15 @@ plant.example
 /// Whoever buys a thing looks here for those who may speak of it, also later on.
 #[test]
 fn who_is_to_be_in_charge_is_told_with_the_time() {
-    let later = |ended: bool| {
+    let later = |forestalled: bool| {
         let record = vector("plant.example", "Pump 1", |record| {
             let statements = record["statements"].as_array_mut().expect("statements");
             let mut grant = statements.iter().find(|it| it["index"] == 11).expect("the grant").clone();
             (grant["standing"], grant["from"]) = ("not-yet".into(), "2026-12-25T00:00:00Z".into());
             (grant["statement"], grant["index"]) = ("ab".repeat(32).into(), 98.into());
             grant["grant"]["name"] = "Accomplice".into();
-            let mut withdrawal = grant.clone();
-            (withdrawal["act"], withdrawal["standing"]) = ("withdrawal".into(), "stands".into());
-            (withdrawal["statement"], withdrawal["index"]) = ("cd".repeat(32).into(), 99.into());
-            withdrawal["supersedes"] = vec!["ab".repeat(32)].into();
+            grant["forestalled"] = forestalled.into();
             statements.push(grant);
-            statements.extend(ended.then_some(withdrawal));
         });
         shown(&record, 5)
     };
