@@ -1,4 +1,4 @@
-# What the examples share: the program, a directory to work in, nodes that end when the script ends.
+# What the examples share: the program, a working directory, and nodes that stop when the script ends.
 # To be sourced by bash.
 set -euo pipefail
 
@@ -6,7 +6,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ICS=${ICS:-$repository/target/release/ics}
 [ -x "$ICS" ] || { echo "error: $ICS is missing: run cargo build --release first, or name the program with ICS=…" >&2; exit 1; }
 
-# All nodes are on this machine, for which no proxy of the environment can ask.
+# All nodes are on this machine, so a proxy set in the environment must not be used.
 export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/ics-example.XXXXXX")
@@ -24,7 +24,7 @@ trap 'exit 130' INT TERM
 
 step() { printf '\n== %s\n' "$*"; }
 
-# Shows a command of a party as one would type it in the directory of this example.
+# Shows a command of a party as you would type it in the working directory of this example.
 show() {
     local party=$1 word line=""
     shift
@@ -44,10 +44,11 @@ as() {
     "$ICS" --home "$work/$party" "$@"
 }
 
-# The same for a command that must be refused.
+# Likewise, for a command that must be refused.
 refused() { if as "$@"; then return 1; else echo "exit code $?"; fi; }
 
-# Repeats a command until it succeeds, at most for 30 seconds: news takes its time from node to node. Shows the last try.
+# Repeats a command until it succeeds, for at most 30 seconds, because news takes time to reach other nodes. Shows the
+# output of the last try.
 until_ok() {
     local end=$((SECONDS + 30))
     until "$@" >"$work/last" 2>&1; do
@@ -60,10 +61,10 @@ until_ok() {
 # The nth address of this example. PORT is the first port; the others follow.
 address() { echo "127.0.0.1:$((${PORT:-18470} + $1))"; }
 
-# The origin of a domain as a party has pinned it, in quotes: `origin site plant.example`.
+# The origin of a domain as pinned by a party, in quotes: `origin site plant.example`.
 origin() { grep -o "\"$2/[0-9a-f]*\"" "$work/$1/ics.toml" | head -1; }
 
-# Starts the node of a party and waits until it answers: until it can do all its work, or at the path that is named.
+# Starts the node of a party and waits until it is ready for all its work, or until it answers at the path that is given.
 serve() {
     local party=$1 address=$2 path=${3:-readyz}
     show "$party" serve
@@ -72,7 +73,7 @@ serve() {
     until_ok curl --silent --fail --output /dev/null "http://$address/$path"
 }
 
-# With HOLD=1 an example stops here, for whoever wants to measure or to look around, until its input ends.
+# With HOLD=1 an example pauses here until its input ends, so that you can measure or look around.
 hold() {
     [ -n "${HOLD:-}" ] || return 0
     echo "ready $work"
@@ -105,7 +106,7 @@ JSON
     serve site "$site"
 }
 
-# What a gateway's examples begin with: the plant's node with pumps in use that hold keys and certificates of their own,
+# How the gateway examples begin: the plant's node with pumps in use that hold keys and certificates of their own,
 # an owner who may lift a suspension, and the gateway's node, which mirrors the plant and decides by a policy of its own.
 #     gateway_of_a_plant PLANT-ADDRESS GATEWAY-ADDRESS SERIAL…
 gateway_of_a_plant() {

@@ -1,4 +1,4 @@
-//! A gateway that decides by itself: it mirrors what it needs, asks in its own process, and says what has changed.
+//! A gateway that decides by itself: it mirrors what it needs, decides in its own process, and says what has changed.
 //!
 //! `embedded-gateway HOME THING…` prints whether each thing may connect, and again whenever that changes, until its input
 //! ends.
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// After which time it asks without news: permits end with time, too.
+/// The time after which it decides anew even without news, because permits also end by time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[tokio::main]
@@ -38,7 +38,7 @@ async fn run(home: &Path, things: &[String]) -> Outcome {
     let mut known = BTreeMap::new();
     let (ended, mut end) = oneshot::channel();
     std::thread::spawn(move || {
-        // However the input ends, it is over; and nobody waits for that any more once the program ends.
+        // How the input ends does not matter, and if the program has ended first, nobody waits for this any more.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         let _ = ended.send(());
     });

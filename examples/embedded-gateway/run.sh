@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A gateway that is a program itself: it embeds the mirror and the decision (main.rs beside this script), and asks nobody.
+# A gateway in a single program: it embeds the mirror and the decision (main.rs beside this script) and asks no node.
 . "$(dirname "$0")/../lib.sh"
 
 plant=$(address 18) site=$(address 19)

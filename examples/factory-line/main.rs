@@ -1,8 +1,8 @@
-//! Prints what a factory line would hand to `ics publish --from devices.csv`: devices of Ed25519 keys, each with a serial
-//! number and a URN of its MAC address (RFC 9039, 4.1), under OUIs that IEEE has assigned (Debian's package ieee-data).
+//! Prints what a factory line would hand to `ics publish --from devices.csv`: devices with Ed25519 keys, each with a
+//! serial number and a URN of its MAC address (RFC 9039, 4.1), under OUIs that the IEEE has assigned (Debian's package
+//! ieee-data).
 //!
-//! The same arguments give the same devices: their keys are made from their numbers, so that they are good for trials
-//! only.
+//! The same arguments give the same devices: their keys are derived from their numbers, so they are fit only for trials.
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ const PER_OUI: u64 = 1 << 24;
 fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe, having seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A factory's day: a list of devices named by their MAC addresses under real OUIs is published in one go, and each is found
-# by its name. DEVICES says how many; 1,000,000 takes some minutes and a gigabyte.
+# by its name. DEVICES is their number; 1,000,000 take some minutes and a gigabyte.
 . "$(dirname "$0")/../lib.sh"
 
 acme=$(address 5)

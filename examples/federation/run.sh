@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A federation on one machine, step by step: five parties, each with keys, rules, a log and a node of its own. They trust
-# each other only as far as signatures go. On five machines it is the same, with other addresses and with TLS.
+# A federation on one machine, step by step: five parties, each with its own keys, rules, log and node. They trust each
+# other only as far as signatures go. On five machines it works the same way, with other addresses and with TLS.
 . "$(dirname "$0")/../lib.sh"
 
 acme=$(address 0) soft=$(address 1) cert=$(address 2) plant=$(address 3) site=$(address 4)
 
 step "1. Everybody makes keys, the rules of his domain from a template, and a configuration"
-# --generate-passphrase keeps the passphrase beside the keys: right for an example, wrong for an owner's key in earnest.
+# --generate-passphrase stores the passphrase beside the keys: fine for an example, wrong for an owner's key in real use.
 as acme  init --role manufacturer  --domain devices.acme.example     --listen "$acme"  --generate-passphrase
 as soft  init --role developer     --domain code.soft.example        --listen "$soft"  --generate-passphrase
 as cert  init --role certification --domain labels.cert.example      --listen "$cert"  --generate-passphrase
@@ -18,8 +18,8 @@ serve acme "$acme"
 serve soft "$soft"
 
 step "3. The others mirror whom they need"
-# A mirror holds the whole log of a domain and proves that it is the same. In earnest one gives the whole origin (name
-# and hash of entry 0) as the owners publish it; --yes believes the peer.
+# A mirror holds the whole log of a domain and checks that it is the same log. In real use, give the full origin (name and
+# hash of entry 0) as published by the owners; --yes believes the peer.
 as cert peer add acme devices.acme.example --url "http://$acme" --yes
 serve cert "$cert"
 as plant peer add acme devices.acme.example --url "http://$acme" --yes
@@ -31,7 +31,7 @@ step "4. The integrator's rules say from whom he adopts, and who speaks there in
 for source in acme:devices.acme.example:manufacturer soft:code.soft.example:developer cert:labels.cert.example:certification-body
 do
     IFS=: read -r party domain role <<<"$source"
-    # The signer's certificate, and what the domain is known by, as its party would publish them.
+    # The signer's certificate and the domain's origin, as its party would publish them.
     as "$party" key show signer --armor >"$work/$party.asc"
     curl --silent --fail "http://${!party}/v1/domains/$domain" >"$work/$party.json"
 done
@@ -57,7 +57,7 @@ printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
 serve site "$site"
 
 step "6. The manufacturer publishes a pump, a day's production, and their lot"
-# The pump's key is made in a secure element; nothing but the public half ever leaves it.
+# The pump's key is generated in a secure element; only the public half ever leaves it.
 openssl ecparam -name prime256v1 -genkey -noout -out "$work/pump.key"
 openssl ec -in "$work/pump.key" -pubout -out "$work/pump.pem" 2>/dev/null
 as acme publish --key "$work/pump.pem" --serial SN-0001 --manu Acme --model P7 --lot 2026-11
@@ -70,7 +70,7 @@ as acme publish --key "$work/pump.pem" --serial SN-0001 --manu Acme --model P7 -
     done
 } >"$work/day.csv"
 as acme publish --from "$work/day.csv" --manu Acme --model P7 --lot 2026-11
-# Other makers may have a model and a lot of the same name: the group selects its own.
+# Other manufacturers may have a model and a lot of the same name: the group selects only this one's.
 as acme publish --group 'Lot 2026-11' --select manu=Acme --select model=P7 --select lot=2026-11
 
 step "7. The developer publishes code, the certification body labels the pump"
@@ -90,7 +90,7 @@ step "9. The gateway allows it"
 until_ok as site lookup serial:SN-0001 --use connect
 
 step "10. The manufacturer makes the buyer its owner, who speaks in the manufacturer's domain from now on"
-# He submits to his own node; that passes it on to the domain's home.
+# The signer submits to their own node, which passes it on to the domain's home.
 as plant key show signer --armor >"$work/plant.asc"
 as acme grant owner serial:SN-0001 --to "$work/plant.asc" --yes
 until_ok as plant status in-use serial:SN-0001 --domain devices.acme.example --role owner --yes
@@ -108,7 +108,7 @@ as acme status suspended --group 'Lot 2026-11' --reason 'the battery may overhea
 until_ok refused site lookup serial:SN-0002 --use connect
 
 step "13. Every copy is the same log"
-# The second line of a checkpoint is the log's size, the third its root, base64.
+# The second line of a checkpoint is the log's size, the third its root in base64.
 head_of() { curl --silent --fail "http://$1/v1/domains/devices.acme.example/checkpoint" | sed -n 2,3p; }
 the_same() { [ "$(head_of "$acme")" = "$(head_of "$1")" ]; }
 for node in "$cert" "$plant" "$site"; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A gateway with mosquitto: devices connect with certificates, and an agent gives them their role while the gateway's node
-# says that they may connect. The sessions of a suspended device end within a second, and it comes back without any right,
-# also in a session that the broker has kept for it.
+# says that they may connect. The sessions of a suspended device end within a second; if it reconnects it has no rights,
+# not even in a session that the broker has kept for it.
 . "$(dirname "$0")/../lib.sh"
 PATH=$PATH:/usr/sbin:/sbin # where Debian puts servers
 
@@ -25,7 +25,8 @@ for serial in SN-0001 SN-0002; do
 done
 
 step "3. mosquitto, with a client for the agent whose name nobody can guess"
-# A device with a certificate of this name would be the agent: so no authority may be brought to issue one.
+# A device with a certificate for this name would act as the agent: the name is random, so that nobody can have an
+# authority issue one.
 name=ics-agent-$(openssl rand -hex 16)
 (umask 077 && openssl rand -hex 24 >"$work/password")
 mosquitto_ctrl dynsec init "$work/dynamic-security.json" "$name" "$(cat "$work/password")" >/dev/null
@@ -61,7 +62,7 @@ hold
 step "5. The first pump listens, in a session that the broker keeps; the second speaks"
 options() { echo "-h 127.0.0.1 -p ${tls#*:} --cafile $work/ca.crt --cert $work/$1.crt --key $work/$1.key -q 1 -t plant/valve"; }
 say() { mosquitto_pub $(options SN-0002) -m "$1"; }
-# Prints a line as soon as it has it.
+# Prints each line as soon as it arrives.
 listen=(stdbuf -oL mosquitto_sub $(options SN-0001) --disable-clean-session --id pump-1 -d)
 "${listen[@]}" >"$work/heard" 2>&1 &
 nodes+=($!)
@@ -77,7 +78,7 @@ until_ok grep -q 'Client pump-1 been disconnected by administrative action' "$wo
 until_ok grep -q 'All subscription requests were denied' "$work/heard"
 echo "the broker denies it what it asks for"
 say close
-# A client that asks for nothing new would still have what its session was subscribed to.
+# Even without subscribing anew, a client would still receive what its session was subscribed to.
 "${listen[@]}" -W 2 >>"$work/heard" 2>&1 || true
 if grep -x close "$work/heard"; then echo "error: the suspended pump hears"; exit 1; fi
 echo "and tells it nothing"

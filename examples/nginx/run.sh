@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A gateway with nginx: devices connect with client certificates, and each request is let through only while the gateway's
-# node says that the device may connect. A suspended device is refused at its next request, on the connection that it has
-# open; nothing is reloaded.
+# node says that the device may connect. A suspended device is refused at its next request, even on a connection that is
+# already open; nothing is reloaded.
 . "$(dirname "$0")/../lib.sh"
 PATH=$PATH:/usr/sbin:/sbin # where Debian puts servers
 
@@ -18,7 +18,7 @@ sed -e "s|@work@|$work|; s|@ics@|$site|; s|@https@|$https|; s|@service@|$service
 nginx -c "$work/nginx.conf" -g 'daemon off;' 2>"$work/nginx.log" &
 nodes+=($!)
 
-# A request of a device: the status, the node's reason, and what the service answers.
+# A request by a device: prints the status, the node's reason, and the service's answer.
 request() {
     local serial=$1
     printf '%s: ' "$serial"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A record is exported from a node, carried to a place without a network, and verified there: by `ics verify --document`,
-# which checks signatures, rules and the place of every statement in the log; and by stock gpg, which checks signatures.
+# which checks signatures, rules and the place of every statement in the log, and by stock gpg, which checks signatures.
 . "$(dirname "$0")/../lib.sh"
 
 acme=$(address 5)
@@ -21,7 +21,7 @@ as acme export serial:SN-0001 --openpgp --armor -o "$work/usb-stick/pump.asc"
 as acme key show signer --armor >"$work/usb-stick/acme.asc"
 group=$(as acme --json list --kind group | sed -n 's/.*"id": *"\(sha256:[0-9a-f]*\)".*/\1/p')
 as acme export "$group" --openpgp -o "$work/usb-stick/model-p7.pgp"
-# The origin (the domain's name and the hash of its entry 0) goes another way: it is what the verifier trusts.
+# The origin (the domain's name and the hash of its entry 0) is delivered separately: it is what the verifier trusts.
 origin=$(curl --silent --fail "http://$acme/v1/domains/devices.acme.example" | sed 's/.*"origin":"\([^"]*\)".*/\1/')
 
 step "3. The node is gone"

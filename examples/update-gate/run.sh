@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Updates pass a gate, on servers (apt) and on devices (SWUpdate): what is installed must be released by its developer and
-# approved by the integrator, for this time. Going back to an older version has a rule of its own. Afterwards one query
-# tells which devices run deprecated code.
+# approved by the integrator for the present time. Rolling back to an older version has its own rule. Finally, one query
+# lists the devices that run deprecated code.
 . "$(dirname "$0")/../lib.sh"
 PATH=$PATH:/usr/sbin:/sbin # where Debian puts swupdate
 
@@ -20,7 +20,7 @@ printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/plant/ics.toml"
 stop_last_node
 serve plant "$plant"
 
-# The developer publishes a file and releases it; the integrator's node hears of it.
+# The developer publishes a file and releases it; the integrator's node learns of it.
 id() { echo "sha256:$(sha256sum "$1" | cut -d' ' -f1)"; }
 release() {
     local file=$1
@@ -84,7 +84,7 @@ as plant approve "$(id "$work/repository/valve_1.0_all.deb")" --yes
 apt install valve=1.0
 has
 as plant approve "$(id "$work/repository/valve_2.0_all.deb")" --yes
-# His approval of 1.0 ends: he takes back the one without an end, and says until when it held.
+# The integrator ends the approval of 1.0: it withdraws the one without an end, and states until when it held.
 as plant withdraw "$(id "$work/repository/valve_1.0_all.deb")" --act approval --yes
 as plant approve "$(id "$work/repository/valve_1.0_all.deb")" --until "$(date --utc --date '-1 second' +%FT%TZ)" --yes
 apt install valve=2.0
@@ -105,7 +105,7 @@ until_ok heard_of "$(id "$work/repository/valve_1.0_all.deb")" deprecated
 refused_by_apt install --allow-downgrades valve=1.0
 has
 
-# The older versions of apt's protocol do as well; the first does not tell what goes back, so that is an installation.
+# Older versions of apt's protocol work too; the first does not report downgrades, so one counts as an installation.
 for version in 1 2; do
     sed -i "s/::Version .*/::Version \"$version\";/" "$work/apt.conf"
     echo "version $version of the protocol:"
@@ -119,7 +119,7 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj '/CN=Soft' -addext keyU
 mkdir -p "$work/update" "$work/tmp"
 echo 'the firmware of the pump' >"$work/update/firmware.bin"
 digest=$(sha256sum "$work/update/firmware.bin" | cut -d' ' -f1)
-# Makes an update whose description says this of the file's hash.
+# Makes an update whose description states this hash for the file.
 pack() {
     cat >"$work/update/sw-description" <<DESCRIPTION
 software =
@@ -139,7 +139,7 @@ DESCRIPTION
 pack "sha256 = \"$digest\";"
 printf '#!/bin/sh\nexec %s --home %s gate swupdate\n' "$ics" "$work/plant" >"$work/gate"
 chmod +x "$work/gate"
-# SWUpdate 2022.12 sometimes ends with 1 after an update that it calls successful: what counts is what is installed.
+# SWUpdate 2022.12 sometimes exits with 1 after an update that it reports as successful: what counts is what is installed.
 update() {
     TMPDIR=$work/tmp swupdate -H board:1.0 -k "$work/soft.crt" -P "$work/gate" -i "$work/update.swu" >"$work/swupdate.log" 2>&1 || true
     if [ -e "$work/installed.bin" ]
@@ -158,7 +158,7 @@ as soft status withdrawn "$(id "$work/update/firmware.bin")" --reason 'bricks pu
 until_ok heard_of "$(id "$work/update/firmware.bin")" withdrawn
 update
 
-# So is another one, released and approved, that names the file in another spelling.
+# Likewise refused: another update, released and approved, whose description spells the file's hash differently.
 pack "sha256 /* of the file */ : \"${digest:0:30}\" \"${digest:30}\";"
 release "$work/update/sw-description" --name p7-system --version 2.4.2
 as plant approve "$(id "$work/update/sw-description")" --yes

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A gateway without any link: what it has to know comes on a stick, and what it says goes back on it. Its node verifies
-# what is on the stick as it verifies what comes over a network, so whoever carries it need not be trusted. Where a
-# domain's rules hide a part of it from the gateway, he could leave out more; then the node says `unconfirmed`.
+# A gateway without a network: what it must know comes on a USB stick, and what it says goes back on it. Its node verifies
+# what is on the stick as it verifies what comes over a network, so the carrier need not be trusted. If a
+# domain's rules hide part of it from the gateway, the carrier could leave out more; then the node says `unconfirmed`.
 . "$(dirname "$0")/../lib.sh"
 
 plant=$(address 20) site=$(address 21)

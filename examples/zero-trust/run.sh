@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The zero-trust loop: a security controller reads a stream of anomalies and suspends a device with one signed statement.
-# Everything that follows the domain follows at once: the gateway denies the device, and its public page says so and why.
-# The controller can do nothing else; the owner looks into it and lifts the suspension.
+# Everything that follows the domain reacts at once: the gateway denies the device, and its public page says so and why.
+# The controller can do nothing else; the owner investigates and lifts the suspension.
 . "$(dirname "$0")/../lib.sh"
 
 plant=$(address 6) site=$(address 7)
@@ -18,7 +18,7 @@ for number in 0001 0002; do
 done
 
 step "2. The security controller is a client with a key of its own; the owners name it in the rules, and name the owner"
-# It has no node and no other right: the rules let its role say `suspended`, and take that back.
+# It has no node and no other rights: the rules let its role say `suspended`, and withdraw that.
 mkdir -m 700 "$work/monitor"
 (umask 077 && openssl rand -hex 24 >"$work/monitor/passphrase")
 cat >"$work/monitor/ics.toml" <<TOML
