@@ -94,7 +94,7 @@ pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Pro
     };
     let reason = match reason {
         None => Some(given),
-        // If no reason is given, the one that is known is used.
+        // Reason 0 (unspecified) tells nothing, so the reason that is known is used.
         Some(0) => Some(given),
         Some(code) => Reason::of_code(code).filter(|reason| allowed.contains(reason)),
     };
