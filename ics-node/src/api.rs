@@ -116,8 +116,7 @@ pub struct DomainInfo {
     pub follows: Vec<FollowInfo>,
 }
 
-/// The part of a log that a node shows: what is under its last checkpoint with all cosignatures that the domain
-/// requires.
+/// The part of a log that a node shows: what its last checkpoint with all required cosignatures covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownLog {
     /// The number of entries under that checkpoint.

@@ -211,8 +211,7 @@ mod tests {
         }
     }
 
-    /// The holder of a certificate's key revokes it with that key (RFC 8555, 7.6), and certificates may have P-521 keys
-    /// too.
+    /// The holder of a certificate's key revokes it with that key (RFC 8555, 7.6), which may be a P-521 key.
     #[test]
     fn a_key_of_p521_has_signed_what_it_signed() {
         let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");

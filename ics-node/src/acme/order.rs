@@ -170,7 +170,7 @@ impl Order {
         }
     }
 
-    /// Reopens the order after a certificate request that was refused: the client may try again with another.
+    /// Reopens the order after an unacceptable certificate request: the client may try again with another.
     pub fn reopen(&mut self) {
         if self.progress == Progress::Processing {
             self.progress = Progress::Open;

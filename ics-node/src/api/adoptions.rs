@@ -18,8 +18,7 @@ pub struct AdoptionRequest {
     pub model: Option<String>,
     /// All identities of this lot; together with `model` if both are given.
     pub lot: Option<String>,
-    /// Whether to follow them, so that later statements are adopted automatically; `false` ends that and adopts
-    /// nothing.
+    /// Whether to adopt later statements about them too, automatically; `false` ends that and adopts nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
 }
@@ -35,8 +34,8 @@ pub struct FollowInfo {
     pub choices: Vec<String>,
     /// `current`, `behind` or `failing`.
     pub state: String,
-    /// Entries of the source that are held here and have not been looked at yet under the present rules, including the
-    /// newest. This tells nothing if following fails or no copy of the source is here: there may be more.
+    /// Entries of the source that are held here and have not been looked at yet under the present rules; the newest are
+    /// looked at first. This tells nothing if following fails or no copy of the source is here: there may be more.
     pub lag_entries: u64,
     /// What prevents following, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -66,8 +66,7 @@ impl Header {
         self.recipient_nonce.as_ref().map(OctetString::as_bytes).unwrap_or_default()
     }
 
-    /// The reference by which a sender that shares a secret with the node names itself or what it asks for (openssl's
-    /// `-ref`).
+    /// By what a sender that shares a secret with the node names itself or what it asks for (openssl's `-ref`).
     #[must_use]
     pub fn reference(&self) -> &[u8] {
         self.sender_key.as_ref().map(OctetString::as_bytes).unwrap_or_default()

@@ -46,8 +46,7 @@ pub enum FailureInfo {
 }
 
 impl FailureInfo {
-    /// Whether it is about the message itself, whatever that asks for: its form, its header, its protection or its
-    /// signer.
+    /// Whether it is about the message itself, not the request: its form, header, protection or signer.
     pub(super) const fn is_of_message(self) -> bool {
         matches!(
             self,

@@ -126,8 +126,7 @@ fn messages(content: &[u8]) -> der::Result<(&[u8], Option<Signature>)> {
     outer.finish(read)
 }
 
-/// The certificate that a control names as the one to update (RFC 4211, 6.5). A control that is not understood is
-/// refused.
+/// The certificate that a control names for an update (RFC 4211, 6.5). Controls that are not understood are refused.
 fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
     let mut old = None;
     for control in controls {

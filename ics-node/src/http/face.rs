@@ -83,8 +83,8 @@ impl Face {
     /// Takes a place for a client that listens or waits for news. Strangers get half of the places at most, so that
     /// parties in the configuration always find one.
     ///
+    /// # Errors
     /// At once, when all are taken.
-    /// At once when all are taken.
     pub(super) fn listen(&self, reader: Reader) -> Result<Listening, Failure> {
         let full = "all places for listeners are taken";
         let among_strangers = self.app.is_stranger(reader).then(|| place(&self.strangers, full)).transpose()?;

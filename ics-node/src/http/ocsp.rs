@@ -109,8 +109,7 @@ impl Hot {
     }
 }
 
-/// The memory key of a POST request. Those of GET requests are paths and begin with a slash, which no domain's name
-/// does.
+/// The memory key of a POST request. Those of GET requests are paths and begin with a slash; no domain's name does.
 pub(super) fn posted(domain: &DomainName, der: &[u8]) -> Vec<u8> {
     [domain.as_str().as_bytes(), b"\n", der].concat()
 }

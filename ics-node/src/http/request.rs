@@ -105,8 +105,7 @@ impl FromRequest for Reading {
     }
 }
 
-/// The peer on whose behalf an operator reads, with the peer's rights: to see what it sees, or to carry it there by
-/// hand.
+/// The peer on whose behalf an operator reads, with its rights: to see what it sees, or to carry that there by hand.
 fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure> {
     let Some(name) = request.headers().get(READER) else { return Ok(reader) };
     if reader != Reader::Operator {

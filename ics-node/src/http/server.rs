@@ -223,8 +223,7 @@ impl Server {
     }
 }
 
-/// Polls a server once, which starts its threads. actix panics if the system has no thread to give; that becomes an
-/// error.
+/// Polls a server once, which starts its threads. actix panics if the system has no thread to give: an error here.
 fn started(first: impl FnOnce() -> Option<io::Result<()>>) -> Result<(), ServeError> {
     let first = catch_unwind(AssertUnwindSafe(first));
     let first = first.unwrap_or_else(|_| Some(Err(io::Error::other("the system gives no more of them"))));

@@ -38,8 +38,7 @@ impl Selection {
         self.wants(&schema::BODY)
     }
 
-    /// Whether all of the [`AS_OF`] attributes are asked for, or none of them; `None` if only some, or only their
-    /// types.
+    /// Whether all of the [`AS_OF`] attributes are asked for, or none; `None` if only some, or only their types.
     pub(super) fn wants_as_of(&self) -> Option<bool> {
         match AS_OF.iter().filter(|attribute| self.wants(attribute)).count() {
             0 => Some(false),

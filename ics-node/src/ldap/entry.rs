@@ -101,7 +101,7 @@ fn uuid_text(uuid: [u8; 16]) -> String {
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
-/// Formats a time as GeneralizedTime (RFC 4517, 3.3.13), with milliseconds only if they are not zero.
+/// Formats a time as `GeneralizedTime` (RFC 4517, 3.3.13), with milliseconds only if they are not zero.
 pub(super) fn generalized_time(at: Timestamp) -> String {
     let text = Timestamp::from_seconds(at.as_seconds()).to_string();
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
@@ -227,8 +227,7 @@ pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Optio
     entry.put(&schema::STATEMENT, [said.by.statement.to_string()]);
     entry.number(&schema::INDEX, said.by.index);
     entry.put(&schema::ACT, [said.act.as_str()]);
-    // An owner of the domain erased the statement, which is not a role; the role in which it was said is no longer
-    // known.
+    // An owner of the domain, which is not a role, erased the statement; the role in which it was said is lost.
     entry.put(&schema::ROLE, Some(said.by.role.as_str()).filter(|_| !explain::is_of_owners(said)));
     entry.put(&schema::SIGNER, [said.by.signer.to_string()]);
     entry.put(&schema::SIGNER_NAME, said.by.name.as_ref().filter(|name| !name.is_empty()));
@@ -288,8 +287,7 @@ fn put_told(entry: &mut Entry, told: &wire::Entry) {
     }
 }
 
-/// The entry of a domain's log: its size and, if the client was sent entries before, the proof that this log extends
-/// them.
+/// The entry of a domain's log: its size and, if entries were sent before it, the proof that they lead there.
 pub(super) fn log(tree: &Tree, info: &DomainInfo, size: u64, checkpoint: Option<&str>, proof: &[u8]) -> Entry {
     let domain = &info.info.domain;
     let mut entry = Entry::new(Tree::log_dn(domain), &schema::ICS_LOG);

@@ -98,8 +98,7 @@ fn any(entry: &Entry, name: &str, matched: impl Fn(Syntax, &[u8]) -> Option<bool
     let attribute = schema::attribute(name)?;
     let values = entry.values(attribute);
     if values.is_empty() {
-        // Without a value the result is false if the assertion could match at all, else Undefined; `not` tells them
-        // apart.
+        // Without a value the result is false if the assertion could match at all, else Undefined, which `not` keeps.
         return matched(attribute.syntax, b"").map(|_| false);
     }
     all(values.iter().map(|held| matched(attribute.syntax, held)), true)

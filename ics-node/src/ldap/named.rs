@@ -73,8 +73,7 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
     Ok(Some((entry, changes_at, marks)))
 }
 
-/// The name of the nearest entry above one that does not exist (RFC 4511, 4.1.9); entries hidden from the reader do not
-/// count.
+/// The name of the nearest entry above one that does not exist (RFC 4511, 4.1.9), of those that the reader may see.
 pub(super) fn above(place: &Place, reader: Reader, node: &Node) -> String {
     let is_there = |node: &Node| matches!(entry_of(place, reader, node), Ok(Some(_)));
     let tree = &place.tree;

@@ -17,8 +17,7 @@ pub(super) struct Paging {
 }
 
 impl Paging {
-    /// Keeps a search until its next page is asked for, and returns the cookie for it. If there is no room, the oldest
-    /// goes.
+    /// Keeps a search until its next page is asked for, and returns its cookie. If there is no room, the oldest goes.
     pub(super) fn keep(&mut self, search: Search) -> Vec<u8> {
         self.last += 1;
         if self.searches.len() == limits::LDAP_PAGED_SEARCHES {

@@ -87,8 +87,7 @@ impl Now {
             Rests::OnAll(stamp) => self.stamp(app) == Some(*stamp),
             Rests::On { marks, of } => {
                 of.is_none_or(|of| of == *self.domains.get_or_insert_with(|| app.held().len()))
-                    // How far the domain goes is looked up first: a mark that stands afterwards stood at that size,
-                    // too.
+                    // The domain's size is looked up first: a mark that stands afterwards stood at that size.
                     && marks.iter().all(|mark| self.dated(app, mark.domain).is_some() && app.stands(mark))
             }
         }

@@ -204,8 +204,7 @@ impl Search {
         Kept { reader: self.reader, asked, stages: stages.into(), keys: self.keys, sent: self.sent }
     }
 
-    /// Continues where another search stopped, with time and bounds of its own; `None` if the request or the reader
-    /// differs.
+    /// Continues where another search stopped, with its own time and bounds; `None` if the request or reader differs.
     pub(super) fn behind(self, kept: Kept) -> Option<Self> {
         let is_same = self.reader == kept.reader && self.asked() == kept.asked;
         let Kept { stages, keys, sent, .. } = kept;

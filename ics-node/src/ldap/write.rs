@@ -96,8 +96,7 @@ mod tests {
     use super::*;
     use crate::fixture::{Party, device};
 
-    /// Threads that serve sockets never wait for the store: while the one blocking thread is busy, a change makes no
-    /// progress.
+    /// Threads that serve sockets never wait for the store: while the one blocking thread is busy, changes wait.
     #[test]
     fn what_a_change_is_about_is_looked_up_on_a_thread_that_may_block() {
         let mut threads = tokio::runtime::Builder::new_multi_thread();

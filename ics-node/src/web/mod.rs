@@ -29,8 +29,7 @@ pub const STYLE: &str = include_str!("style.css");
 /// The icon in the browser's tab.
 pub const ICON: &str = include_str!("icon.svg");
 
-/// Allows nothing but the node's own style sheet and icon; forms may be sent to the node only, and nobody may frame the
-/// pages.
+/// Allows only the node's own style sheet and icon; forms may be sent to the node only; nobody may frame the pages.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'";
 
@@ -40,8 +39,7 @@ pub static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
     format!("/style/{}.css", BASE64URL_NOPAD.encode(digest.get(..9).unwrap_or_default()))
 });
 
-/// Characters that need no escape in a path: RFC 3986's unreserved characters, and those of `pchar` that are frequent
-/// in names.
+/// Characters that need no escape in a path: RFC 3986's unreserved ones, and those of `pchar` that are common in names.
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b',').remove(b'=');
 

@@ -32,8 +32,7 @@ fn the_formula_is_that_of_the_guidelines() {
     assert!((contrast([119.0; 3], [255.0; 3]) - 4.48).abs() < 0.01, "#777 on white fails AA by a hair");
 }
 
-/// Text needs a contrast of 4.5 to 1 (WCAG 2.2, 1.4.3), shapes and borders of controls 3 to 1 (1.4.11), in both
-/// schemes.
+/// Text needs a contrast of 4.5 to 1 (WCAG 2.2, 1.4.3), shapes and borders 3 to 1 (1.4.11), in both schemes.
 #[test]
 fn every_pair_of_colours_has_its_contrast() {
     let text = [

@@ -1,5 +1,4 @@
-//! The public page of one thing: on the first screen what someone in front of the thing must know, below it the
-//! reasons.
+//! The public page of one thing: the first screen has what someone in front of the thing must know; then why.
 
 use std::collections::BTreeSet;
 

@@ -78,8 +78,7 @@ impl RevocationList<'_> {
     }
 }
 
-/// The distribution point of one of an issuer's lists: one of its URLs must be that in the certificate (RFC 5280,
-/// 6.3.3).
+/// The distribution point of a list: one of its URLs must be the one in the certificate (RFC 5280, 6.3.3).
 fn point(urls: &[String]) -> der::Result<IssuingDistributionPoint> {
     let place = |url: &String| Ia5String::new(url).map(GeneralName::UniformResourceIdentifier);
     Ok(IssuingDistributionPoint {

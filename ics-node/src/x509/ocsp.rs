@@ -79,8 +79,7 @@ impl Questions {
         if !(1..=limits::OCSP_QUESTIONS).contains(&request.request_list.len()) {
             return Err(OcspError::Malformed);
         }
-        // The response repeats the parameters: a question that could be written in many ways would need a signature for
-        // each.
+        // The response repeats the parameters: a question with many forms would need a signature for each.
         let has_parameters =
             |it: &Request| it.req_cert.hash_algorithm.parameters.as_ref().is_some_and(|it| !it.is_null());
         if request.request_list.iter().any(has_parameters) {

@@ -151,8 +151,7 @@ pub enum State {
 }
 
 impl State {
-    /// The state of the certificate that was issued by the statement at `index`, by the record of the thing that holds
-    /// it.
+    /// The state of the certificate issued by the statement at `index`, by the record of the thing that holds it.
     #[must_use]
     pub fn of(record: &Record, index: u64) -> Self {
         let Some(issued) = record.statement_at(index).filter(|listed| listed.act == Act::Issued) else {
@@ -184,8 +183,8 @@ impl State {
     }
 
     /// The state that the thing's statuses give to a certificate that stands. A block that a status may end is a hold.
-    /// A block for ever revokes for good: when the owners lift it, the thing can get new certificates, but none comes
-    /// back.
+    /// A block for ever revokes for good: once the owners lift it, the thing can get new certificates, but none
+    /// returns.
     fn of_thing(record: &Record, issued: &Listed) -> Self {
         if let Some(end) = giving_up_of_key(record, issued) {
             return Self::Revoked { at: end.admitted_at, reason: Reason::KeyCompromise };

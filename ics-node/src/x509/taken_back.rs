@@ -69,8 +69,7 @@ impl<'r> TakenBack<'r> {
         !is_permitted_after(record, self.index)
     }
 
-    /// Whether the thing gets no certificate now, whatever its key, because a signer who may set its status has asked
-    /// for it.
+    /// Whether the thing gets no certificate now, whatever its key: a signer who may set its status has asked for it.
     #[must_use]
     pub fn bars_thing(&self, record: &Record) -> bool {
         let by_its_status = self.asked_by != NAMES && !self.asked_by.ends_with(REQUESTS);

@@ -1,5 +1,5 @@
-//! Who may have a certificate revoked, why, and what that bars from being issued again; and that a status bars every
-//! protocol.
+//! Who may have a certificate revoked, why, and what that bars from being issued; and a status, which no door gets
+//! past.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -248,8 +248,7 @@ fn an_account_is_blocked_by_what_the_log_says_of_its_certificate() {
     device.certificate(&[URN], &story.csr);
 }
 
-/// The log decides what is newer: a clock that was ahead lifts no block, and one that was put right keeps none for
-/// ever.
+/// The log decides what is newer: a clock that was ahead lifts no block, and a corrected one keeps none for ever.
 #[test]
 fn a_block_holds_until_a_later_entry_permits_whatever_the_clock_said() {
     let story = Story::begin();

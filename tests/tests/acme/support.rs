@@ -99,8 +99,8 @@ impl Server {
         app.acme_credential(&domain(), &answer).expect("a credential")
     }
 
-    /// Runs a client that trusts the server's authority in the test's directory; it must succeed. Returns what it
-    /// printed.
+    /// Runs a client that trusts the server's authority in the test's directory; returns what it printed. It must
+    /// succeed.
     pub(crate) fn client(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         let text = said(&output);

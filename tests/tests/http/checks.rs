@@ -61,8 +61,7 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
     assert!(Timestamp::parse(unknown.header("ics-time")).is_ok(), "{:?}", unknown.headers);
 }
 
-/// An installer asking about unknown software must not be told so if a statement hidden from it withdraws that
-/// software.
+/// An installer of unknown software must not be told that it is unknown if a hidden statement withdraws it.
 #[tokio::test]
 async fn from_what_is_hidden_nobody_concludes_that_there_is_nothing() {
     let node = tell(Node::of(World::permitting).await).await;

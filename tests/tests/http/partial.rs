@@ -76,8 +76,7 @@ async fn of_what_may_be_read_no_longer_nothing_is_known() {
     // Looking into the index does not block anyone for long.
     until("what may be read no longer is deleted", || !holds(data.path(), "Thermometer 20")).await;
     assert!(holds(data.path(), "Thermometer 21"));
-    // Its name is among what may no longer be read. The copy must not say that no such thing is known: it could pass as
-    // harmless.
+    // Its name may no longer be read. The copy must not say that no such thing is known: it could pass as harmless.
     let nameless = verdict(&copy, 20);
     assert_eq!((nameless.outcome, nameless.reason), (Outcome::Unknown, Reason::NotHeard), "{nameless:?}");
     assert!(nameless.reasons[1].contains("may keep things back from this node"), "{:?}", nameless.reasons);

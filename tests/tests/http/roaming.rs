@@ -1,5 +1,4 @@
-//! A gateway that keeps no copy of the manufacturer's domain and asks about things one by one; and peers that lie to
-//! it.
+//! A gateway that keeps no copy of the manufacturer's domain and asks about single things; and peers that lie to it.
 
 mod following;
 mod liar;

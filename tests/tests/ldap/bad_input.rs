@@ -150,8 +150,7 @@ async fn order_abandon_and_cancel() {
     let base = format!("icsDomain={DOMAIN},o=ics");
     let all = |id| message(id, &search(base.as_bytes(), 2, &present()), &[]);
     let mut client = Client::connect(&node).await;
-    // A bind during a search waits for its turn; abandoning a finished search changes nothing; the third search never
-    // begins.
+    // A bind during a search waits for its turn; abandoning a finished search does nothing; the third never begins.
     let bytes = [
         all(1),
         message(2, &bind(3, b"", &tlv(0x80, b"")), &[]),

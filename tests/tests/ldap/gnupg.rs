@@ -70,8 +70,7 @@ async fn keys_are_received_searched_and_located() {
         let (deleted, said) = person.gpg(&["--yes", "--delete-keys", &fingerprint]).await;
         assert!(deleted, "{said}");
     }
-    // The manufacturer's own key, and then all that the manufacturer says of the device: the introduction and the
-    // block.
+    // The manufacturer's own key, then all that the manufacturer says of the device: the introduction and the block.
     let (received, said) = person.gpg(&["--recv-keys", &maker_fingerprint(), &fingerprint]).await;
     assert!(received, "{said}");
     let (_, signatures) =

@@ -136,8 +136,7 @@ async fn a_copy_over_ldap_is_the_same_log() {
         copy.app().descriptor(&domain(), None).expect("a descriptor").json,
         node.app.descriptor(&domain(), None).expect("a descriptor").json
     );
-    // Nothing is left to fetch. In the clear, nothing proves that the home answers, which alone can say what may not be
-    // read.
+    // Nothing is left to fetch. In the clear, nothing proves that it is the home that says what may not be read.
     copy.until_states(&[(&domain(), "current"), (&secret(), "unconfirmed")]).await;
     let [info] = &copy.app().peers()[..] else { panic!("one peer") };
     assert!(info.pulls.iter().all(|pulled| pulled.bytes > 1_000), "{info:?}");

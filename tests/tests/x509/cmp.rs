@@ -161,8 +161,7 @@ fn an_idevid_obtains_an_ldevid_and_renews_it() {
     let foreign = format!("req -new -x509 -key device.key -subj /CN=other -set_serial 0x{serial} -out foreign.pem");
     site.bench.openssl(&foreign);
     site.is_refused("", own, &["-cmd", "kur", "-newkey", "renewed.key", "-oldcert", "foreign.pem"], "badCertId");
-    // Other certificates of the same key are in force, so it still shows who comes; but this one can no longer be
-    // updated.
+    // Other certificates of the key are in force, so it still shows who comes; but this one cannot be updated.
     site.gets("", own, &[&["-cmd", "cr"], NEW].concat());
     site.keep("old.pem");
     site.gets("", own, &["-cmd", "rr", "-oldcert", "old.pem", "-revreason", "4"]);

@@ -165,8 +165,7 @@ fn an_authority_whose_key_is_declared_compromised_is_named_to_nobody() {
     assert_eq!(told(), 2);
 }
 
-/// A holder that renews with one key has had many certificates for it. One look at the record tells whether it was
-/// given up.
+/// A holder that renews with one key has had many certificates for it. One look tells whether it was given up.
 #[test]
 fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
     let (world, bench) = (World::new(), Bench::new());

@@ -27,8 +27,7 @@ fn ahead(millis: u64) -> Timestamp {
     Clock::default().now().plus_millis(millis)
 }
 
-/// Certificates of each sort. Those to be told of are 1 (expires soon), 2 (short-lived, expires soon) and 3 (has
-/// expired).
+/// Certificates of each sort. Alerts are about 1 (expires soon), 2 (short-lived, expires soon) and 3 (has expired).
 fn endings(world: &World) {
     world.submit((8..=10).map(|seed| introduction(seed, &[&format!("serial:SN-{seed}")])).collect());
     let long = |until| (ago(300 * DAY), until);
@@ -76,8 +75,7 @@ fn what_was_not_renewed_is_told_once() {
     assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");
 }
 
-/// An authority whose end is near cuts short what it issues: all of it expires at once, and before what another issued
-/// earlier.
+/// What an authority near its end issues expires with it, all at once, and before what another issued earlier.
 #[test]
 fn what_has_a_later_one_in_its_place_is_not_told_whenever_that_ends() {
     let world = World::new();

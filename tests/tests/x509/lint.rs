@@ -31,8 +31,7 @@ fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<
     text.lines().skip(1).filter(is_fault).map(|line| format!("{file}: {line}")).collect()
 }
 
-/// Requests as openssl makes them: with either digest, with a nonce, which gets an answer of its own, and about
-/// several.
+/// Requests as openssl makes them: with either digest, with a nonce, which makes the answer unique, and about several.
 const QUESTIONS: [(&str, &str); 4] = [
     ("sha1", "-cert ldevid.pem -no_nonce"),
     ("sha256", "-sha256 -cert ldevid.pem -no_nonce"),

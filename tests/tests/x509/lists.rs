@@ -111,7 +111,7 @@ fn suspend(seed: u8) -> Vec<u8> {
     status(seed, &controller(), "security-controller", "suspended", &[])
 }
 
-/// Waits until a certificate of a device has expired that a list has shown as revoked.
+/// Waits for the expiry of a device's certificate that a list has shown as revoked.
 fn end_listed(world: &World, seed: u8) {
     let now = world.app.clock().now();
     world.claim_period(seed, 1, (now, now.plus_millis(3_000)), "ldevid");
@@ -163,8 +163,7 @@ fn what_has_ended_while_a_node_was_away_is_once_more_on_a_list() {
     assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["", "0"], "and then no more");
 }
 
-/// A client that asks while a record cannot be read, for lack of memory or files, gets no list; the next one gets all
-/// of it.
+/// While a record cannot be read, for lack of memory or files, there is no list; the next one has everything.
 #[test]
 fn what_could_not_be_looked_at_is_looked_at_the_next_time() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Relying parties that know nothing of statements: nginx with lists, or asking OCSP at each connection; mosquitto with
+//! Relying parties that know nothing of statements: nginx with lists, or with OCSP at each connection; mosquitto with
 //! lists.
 
 use std::process::{Child, Command, Stdio};

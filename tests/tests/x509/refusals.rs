@@ -12,8 +12,7 @@ use crate::world::{
     DOMAIN, Shape, World, controller, domain, id, introduction, maker, owner, revoked, status, withdrawal,
 };
 
-/// Asks for a certificate that must be refused: with this fault, and these words in the reason. The log does not
-/// change.
+/// Asks for a certificate that must be refused, with this fault and these words. The log must not change.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
     let size = world.size();
     let error = world.certify(7, profile, csr).expect_err(words);

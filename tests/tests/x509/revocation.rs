@@ -380,8 +380,7 @@ fn a_revocation_among_much_that_was_issued_just_now_is_listed() {
     assert!(is_listed());
 }
 
-/// Personal data in a name is erased, and the thing is introduced again without it: its certificates come and go as
-/// before.
+/// Personal data in a name is erased, and the thing introduced again without it: its certificates work as before.
 #[test]
 fn a_thing_that_was_introduced_anew_after_an_erasure() {
     let (world, bench) = (World::new(), Bench::new());

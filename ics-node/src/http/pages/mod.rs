@@ -62,8 +62,7 @@ impl Pages {
         }
     }
 
-    /// Takes a request from a client's budget; if that is used up, returns 429 with the seconds until there is one
-    /// again.
+    /// Takes a request from a client's budget; if there is none left, returns 429 with the seconds until there is one.
     fn refusal(&self, budget: &Shares, request: &HttpRequest) -> Option<HttpResponse> {
         let seconds = budget.take(client(request).map(network)).err()?;
         let detail = format!("too many requests from this address; there is room again in {seconds} s");
@@ -147,8 +146,7 @@ async fn icon() -> HttpResponse {
     response
 }
 
-/// Search engines are asked to stay away: the pages are for people in front of a thing, not for a catalogue of all
-/// things.
+/// Search engines are asked to stay away: the pages are for people in front of a thing, not a catalogue of things.
 async fn robots() -> HttpResponse {
     answer::bytes("text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n")
 }

@@ -137,8 +137,7 @@ fn open(pages: &Pages, request: &HttpRequest) -> Option<String> {
     pages.sessions.form(request.cookie(name(pages))?.value(), Instant::now())
 }
 
-/// With TLS, the `__Host-` prefix makes the browser ensure that this very host has set the cookie (RFC 6265bis,
-/// 4.1.3.2).
+/// With TLS, `__Host-` makes browsers ensure that this very host has set the cookie (RFC 6265bis, 4.1.3.2).
 const fn name(pages: &Pages) -> &'static str {
     if pages.secure { "__Host-ics-operator" } else { "ics-operator" }
 }

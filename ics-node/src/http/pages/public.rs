@@ -47,8 +47,7 @@ pub(super) async fn home(
     }
 }
 
-/// The path of an address read off a code, if every node resolves such paths; it does not matter whose node the address
-/// names.
+/// The path of an address read off a code, if every node resolves such paths, no matter which node the address names.
 fn printed_path(asked: &str) -> Option<String> {
     let (_, rest) = asked.strip_prefix("https://").or_else(|| asked.strip_prefix("http://"))?.split_once('/')?;
     let path = rest.split(['?', '#']).next()?;

@@ -1,5 +1,4 @@
-//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and the accounts, which the operator can list and
-//! revoke.
+//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and the accounts, for the operator to list and revoke.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;

@@ -53,8 +53,7 @@ pub enum Access {
 pub struct Endpoint {
     /// `GET`, which includes HEAD, or `POST`.
     pub method: &'static str,
-    /// The path as actix-web matches it: as in OpenAPI, except that a parameter which may contain slashes ends in
-    /// `:.*`.
+    /// The path as actix-web matches it: as in OpenAPI, except that a parameter that takes slashes ends in `:.*`.
     pub path: &'static str,
     /// Who calls it.
     pub access: Access,

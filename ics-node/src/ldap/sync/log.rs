@@ -2,9 +2,9 @@
 //!
 //! A cookie is `ics ORIGIN FROM`, followed by ` UNTIL` if the consumer wants a proof that leads to a certain size. It
 //! names the log, and how many of its entries the consumer has. The consumer gets the entries after those, and last the
-//! log's own entry with the checkpoint and the proof that leads to it. Neither side trusts what the consumer claims to
-//! have: it computes the root itself. A consumer that may now read more asks for what was hidden with `again ORIGIN`
-//! and the same JSON as over HTTP. Another origin, or more entries than there are, is answered with
+//! log's own entry with the checkpoint and the proof that leads to it. What the consumer claims to have is believed by
+//! neither side: the consumer computes the root itself. A consumer that may now read more asks for what was hidden with
+//! `again ORIGIN` and the same JSON as over HTTP. Another origin, or more entries than there are, is answered with
 //! e-syncRefreshRequired.
 
 use ics_core::limits;

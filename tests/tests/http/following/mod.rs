@@ -121,8 +121,7 @@ async fn what_the_source_does_not_let_be_followed_any_more_is_told() {
     assert_eq!(told(), (0, String::new()), "what is not followed is not missed");
 }
 
-/// An issuer's statements about certificates stay the issuer's: a domain that has not named the issuer does not miss
-/// them.
+/// An issuer's statements about certificates stay in the source: a domain that names no issuer does not miss them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_in_the_source() {
     let node = Node::of(|| World::caring(name_issuer)).await;
@@ -237,8 +236,7 @@ fn choosy() -> World {
     world
 }
 
-/// For example, a signer lost a role for a while: what they said meanwhile may be a block. The alarm about it ends
-/// then.
+/// For example, a signer lost a role for a while, and said something blocking meanwhile. The alarm about it ends then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let node = Node::of(choosy).await;

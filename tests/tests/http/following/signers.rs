@@ -78,8 +78,7 @@ pub(crate) async fn refused_from_heir(app: &App) -> String {
     }
 }
 
-/// What holders say of their own keys needs nobody's word: it arrives although nothing else is said of what is
-/// followed.
+/// What holders say of their own keys needs nobody's word: it arrives though nothing else is said of followed things.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_its_holder_revokes_at_the_source_is_revoked_here() {
     let node = Node::of(inherited).await;

@@ -62,8 +62,7 @@ async fn what_is_followed_no_longer_takes_its_alarms_along() {
     assert_eq!(are_alarmed(), [true, false]);
 }
 
-/// What a source declares takes effect in the source. Those who have adopted from it are told until they have declared
-/// it too.
+/// What a source declares takes effect in the source. Adopters are told of it until they have declared it too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declared_here() {
     let node = Node::of(|| World::caring(|_| ())).await;

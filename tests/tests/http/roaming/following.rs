@@ -251,8 +251,7 @@ async fn what_was_said_by_a_key_that_is_revoked_later_is_taken_over_behind_its_r
     assert!(why.contains("is revoked"), "{why}");
 }
 
-/// An issuer's statements about certificates stay the issuer's: a domain that has not named the issuer does not miss
-/// them.
+/// An issuer's statements about certificates stay in the source: a domain that names no issuer does not miss them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_issuers_say_of_their_certificates_stays_at_the_home() {
     let world = tokio::task::spawn_blocking(|| World::with(name_issuer)).await.expect("a world");

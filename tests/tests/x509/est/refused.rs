@@ -57,8 +57,7 @@ fn who_is_not_let_in() {
     assert_eq!(world.size(), size, "nothing is stored");
 }
 
-/// Introducing a thing with another thing's host name gets nobody a certificate for that host, not even the other
-/// thing.
+/// If a thing is introduced with another thing's host, nobody gets a certificate for that host.
 #[test]
 fn a_host_that_two_things_have_is_certified_to_neither() {
     let (world, bench) = (World::new(), Bench::new());

@@ -24,8 +24,7 @@ async fn what_the_home_does_not_let_be_followed_any_more_is_told() {
     following.end().await;
 }
 
-/// The home tells nothing of a lot to a follower that may read nothing of it: what was taken over of the lot is asked
-/// about.
+/// The home tells nothing of a lot to a follower that may read nothing of it: what it had of the lot is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lot_of_which_nothing_is_shown_any_more_is_told() {
     let home = home_of(tokio::task::spawn_blocking(|| World::with(|_| ())).await.expect("a world")).await;
