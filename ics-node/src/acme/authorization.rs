@@ -264,8 +264,8 @@ pub fn answers_http(body: &[u8], key_authorization: &str) -> bool {
     body.trim_ascii_end() == key_authorization.as_bytes()
 }
 
-/// Whether a certificate is for exactly this name and has the critical extension with this key authorization (RFC
-/// 8737).
+/// Whether a certificate is for exactly this name and has the critical extension with this key authorization (RFC 8737,
+/// 3).
 #[must_use]
 pub fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> bool {
     let Ok(certificate) = Certificate::from_der(certificate) else { return false };

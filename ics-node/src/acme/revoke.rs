@@ -49,7 +49,7 @@ impl Right {
     }
 
     /// Whether the account that got it must not get another one for its names. A key that was given up gets none
-    /// anywhere; but the account that proved it may come back with another key.
+    /// anywhere, while whoever proved having it may come back with another.
     #[must_use]
     pub const fn blocks(self) -> bool {
         matches!(self, Self::Authority(_) | Self::Control)

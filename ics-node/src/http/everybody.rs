@@ -136,8 +136,8 @@ where
     }
 }
 
-/// Serves connections, each in a seat. If all seats are kept, one more connection is served without; beyond what actix
-/// accepts, nobody is let in.
+/// Serves connections, each in a seat. While all seats are kept, further connections are served without one, up to what
+/// actix accepts.
 fn seated<C>(
     connections: C,
     seats: &Arc<Seats>,

@@ -1,4 +1,4 @@
-//! Certificates revoked at the request of someone else than their holder, and what that bars from being issued again.
+//! Certificates revoked at the request of someone other than their holder, and what that bars from being issued again.
 //! All of it is read from the log, so it holds alike for every protocol.
 
 use core::fmt;
@@ -39,7 +39,7 @@ pub fn asked_for(reason: Reason, by: AskedBy) -> String {
     }
 }
 
-/// The revocation of a certificate at the request of someone else than its holder.
+/// The revocation of a certificate at the request of someone other than its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TakenBack<'r> {
     /// The index of the statement by which it was issued.
@@ -76,9 +76,9 @@ impl<'r> TakenBack<'r> {
         by_its_status && self.stands(record)
     }
 
-    /// Whether the certificate of a later statement should not have been issued: its request and this one were
-    /// processed at the same time, and the issuer had looked at the record before. That certificate counts for nothing
-    /// until someone lifts this.
+    /// Whether the certificate of a later statement should not have been issued: the requests for it and for this
+    /// revocation were processed at the same time, and the issuer had looked at the record before. That certificate
+    /// counts for nothing until someone lifts this.
     pub(super) fn forbade(&self, record: &Record, later: &Listed) -> bool {
         let lifts = |it: &Listed| {
             let between = self.index < it.by.index && it.by.index < later.by.index;
