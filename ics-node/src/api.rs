@@ -428,7 +428,7 @@ pub struct History {
 
 #[cfg(test)]
 impl DomainInfo {
-    /// A domain of which `size` entries are held and `shown` of them shown.
+    /// A domain with `size` entries held and `shown` entries shown.
     pub(crate) fn held(size: u64, shown: Option<u64>) -> Self {
         use base64::Engine as _;
 

@@ -12,7 +12,7 @@ use super::schema;
 pub(super) const SUBSCHEMA: &str = "cn=Subschema";
 const SERVER_INFO: &str = "PGPServerInfo";
 const KEY_SPACE: &str = "PGP Keys";
-/// The name of the entry above the domains' logs, which are apart from the tree of what they come to.
+/// The name of the entry above the domains' logs, which are outside the tree of things.
 pub(super) const LOG: &str = "cn=Log";
 
 /// The name at the root of a node's tree: one or more relative names, of `o=`, `ou=` or `dc=`.

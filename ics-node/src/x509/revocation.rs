@@ -307,7 +307,7 @@ fn blocks_for_ever<'r>(record: &'r Record, issued: &Listed) -> Vec<&'r Listed> {
 
 /// Why a certificate is revoked for good, by the first block for ever. Only two signers in different roles may say that
 /// its key is compromised, even of a destroyed thing, whose key may turn up later. If one of them no longer says so,
-/// that changes nothing for a certificate of which both have.
+/// that changes nothing for a certificate about which both have said it.
 fn reason_for_good(first: &Listed, blocks: &[&Listed]) -> Reason {
     match first.status.as_ref().map(StatusName::as_str) {
         _ if is_agreed(blocks) => Reason::KeyCompromise,
