@@ -1,6 +1,6 @@
-//! What the HTTP API `/v1` takes and gives; the server and the client share these types.
+//! The requests and responses of the HTTP API `/v1`; the server and the client share these types.
 //!
-//! `schemas/openapi.json` describes the same, and a test holds the two together. Members are only ever added.
+//! `schemas/openapi.json` describes the same, and a test compares the two. Members are only ever added.
 
 mod adoptions;
 mod certificates;
@@ -37,10 +37,10 @@ pub use self::peers::{
 };
 pub use self::problem::Problem;
 
-/// The header that names the peer in whose place an operator reads.
+/// The header in which an operator names the peer in whose place they read.
 pub const READER: &str = "ics-reader";
 
-/// `GET /v1/node`: who answers.
+/// `GET /v1/node`: the node that answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// The node's name, as its cosignatures carry it.
@@ -51,23 +51,23 @@ pub struct NodeInfo {
     pub key: String,
     /// The domains that it holds.
     pub domains: Vec<DomainName>,
-    /// Present where its machine's clock is behind what was verified, or was set back while the node ran.
+    /// Present if the clock of its machine is behind times that were verified, or was set back while the node ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockInfo>,
 }
 
-/// A clock that is behind: the newest time counts instead.
+/// A clock that is behind: the newest verified time counts instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockInfo {
     /// What the machine's clock shows.
     pub shows: Timestamp,
-    /// The time that counts.
+    /// The time that the node goes by.
     pub time: Timestamp,
-    /// The domain whose home has cosigned the newest time; this node itself may be the home. Absent where the clock was set
-    /// back while the node ran: its time stands still.
+    /// The domain whose home has cosigned the newest time; this node itself may be that home. Absent if the clock was
+    /// set back while the node ran; the node's time then stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led_by: Option<DomainName>,
-    /// That time: the one that counts has gone on from there.
+    /// The newest verified time, from which the node's time has gone on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
@@ -85,38 +85,39 @@ pub enum Position {
 /// `GET /v1/domains/{domain}`: a domain as this node holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainInfo {
-    /// What another node needs to mirror it.
+    /// What another node needs to know to mirror it.
     #[serde(flatten)]
     pub info: wire::Info,
-    /// What this node is to it.
+    /// Whether this node is its home or a mirror.
     pub position: Position,
     /// What the domain is for, in its owners' words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The root over the entries held, hex.
     pub root: String,
-    /// How far answers go; absent while this node shows nothing.
+    /// How much of the log is shown; absent while this node shows nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<ShownLog>,
-    /// Seconds after which the domain's descriptor calls an answer stale.
+    /// The age in seconds from which the domain's descriptor calls an answer stale.
     pub fresh_for_seconds: u64,
     /// The keys of the witnesses that the descriptor in force names, as C2SP signed-note writes verifier keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness_keys: Vec<VerifierKey>,
-    /// Entries that this node's own reading of the policy would not have admitted, forks and the like.
+    /// Alarms, such as forks and entries that this node would not have admitted under its own reading of the policy.
     pub alarms: Vec<Alarm>,
-    /// The first forks that were seen; told to the operator alone.
+    /// The first forks that were seen; only the operator is told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forks: Vec<ForkNotes>,
-    /// How the copy is doing; absent at the home.
+    /// The state of the copy; absent at the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorInfo>,
-    /// What it takes over from other domains by itself; told to the operator alone.
+    /// What the domain adopts from other domains automatically; only the operator is told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<FollowInfo>,
 }
 
-/// What of a log a node shows: what its last checkpoint covers that has all cosignatures which the domain demands.
+/// The part of a log that a node shows: what is covered by its last checkpoint with all cosignatures that the domain
+/// demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownLog {
     /// Entries under that checkpoint.
@@ -138,19 +139,19 @@ pub struct AsOf {
     /// Seconds from then to this answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<u64>,
-    /// Seconds after which the domain's descriptor calls an answer stale.
+    /// The age in seconds from which the domain's descriptor calls an answer stale.
     pub fresh_for_seconds: u64,
 }
 
 impl AsOf {
-    /// Whether the answer is young enough to be relied on.
+    /// Whether the answer is recent enough to be relied on.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.age_seconds.is_some_and(|age| age <= self.fresh_for_seconds)
     }
 }
 
-/// `GET /v1/explain`: how an answer comes about, in words.
+/// `GET /v1/explain`: an explanation of an answer in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The answer in a sentence.
@@ -164,11 +165,11 @@ pub struct Explanation {
 pub struct Section {
     /// Its heading.
     pub title: String,
-    /// What is to be said under it.
+    /// The sentences under it.
     pub points: Vec<Point>,
 }
 
-/// A sentence, and the entry of a log that bears it out.
+/// A sentence, and the log entry that supports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// The sentence.
@@ -181,64 +182,65 @@ pub struct Point {
     pub index: Option<u64>,
 }
 
-/// What became of a submission, one result for each statement in its order.
+/// The results of a submission, one for each statement, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmissionResults {
     /// One for each statement.
     pub results: Vec<SubmissionResult>,
 }
 
-/// What became of one statement.
+/// The result for one statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SubmissionResult {
-    /// It is on disk and in the log; a duplicate gets its first receipt again.
+    /// The statement is on disk and in the log; for a duplicate this is its first receipt.
     Receipt(Box<Receipt>),
-    /// It was refused and nothing of it was stored.
+    /// The statement was refused, and nothing of it was stored.
     Problem(Problem),
-    /// It is on disk here, and waits for the home of its domain, which is another node.
+    /// The statement is on disk here and waits for the home of its domain, which is another node.
     Pending(Pending),
 }
 
 /// A statement that waits for the home of its domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Its number in the outbox of the node that was asked.
+    /// Its number in the outbox of the node to which it was submitted.
     pub id: u64,
-    /// When it was taken in there.
+    /// When that node accepted it.
     pub since: Timestamp,
-    /// How often it was sent in vain.
+    /// How many attempts to send it have failed.
     pub attempts: u32,
-    /// Why the last time was in vain.
+    /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// `GET /v1/outbox`: a statement for a domain whose home is another node, and what became of it.
+/// `GET /v1/outbox`: a statement for a domain whose home is another node, and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxItem {
-    /// Rises with every statement that is taken in.
+    /// A number that rises with every statement accepted.
     pub id: u64,
     /// The domain.
     pub domain: DomainName,
-    /// When it was taken in.
+    /// When it was accepted.
     pub at: Timestamp,
-    /// How often it was sent in vain.
+    /// How many attempts to send it have failed.
     pub attempts: u32,
     /// When the home answered; absent while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Timestamp>,
-    /// What became of it.
+    /// The result.
     #[serde(flatten)]
     pub result: SubmissionResult,
 }
 
-/// `GET /v1/domains/{domain}/outbox`: what waits for the home of a domain, for whoever carries it there.
+/// `GET /v1/domains/{domain}/outbox`: the statements that wait for the home of a domain, for whoever carries them
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxBatch {
-    /// The bodies, in the order in which they came in; a batch of them at most.
+    /// The bodies in the order of their arrival, at most one batch.
     pub statements: Vec<wire::Base64>,
-    /// The number of the last of them: what comes next is asked for behind it.
+    /// The number of the last of them, after which the next request continues.
     pub last: u64,
 }
 
@@ -249,12 +251,13 @@ pub struct RecordAnswer {
     pub as_of: AsOf,
     /// What the domain says.
     pub record: Record,
-    /// The identities that it says have taken the place of one that is blocked, or for which nobody vouches any more.
+    /// The identities that, according to the domain, have succeeded this one, if it is blocked or nobody vouches for it
+    /// any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub succeeded_by: Vec<Given<String>>,
 }
 
-/// What answers about one identity come to, beside the domains that should have been heard and were not.
+/// Combines the answers about one identity, given the domains that should have been heard and were not.
 #[must_use]
 pub fn assessment<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>, unheard: &[DomainName]) -> Assessment {
     let heard = answers.into_iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
@@ -266,11 +269,11 @@ pub fn assessment<'a>(answers: impl IntoIterator<Item = &'a RecordAnswer>, unhea
 pub struct ViewAnswer {
     /// What was asked for.
     pub query: String,
-    /// The identity that it fits; more than one makes the answer ambiguous and no record is given.
+    /// The identities that match; if there are several, the answer is ambiguous and has no records.
     pub identities: Vec<String>,
     /// One for each domain that knows the identity.
     pub records: Vec<RecordAnswer>,
-    /// The domains of which the node should have heard and can say nothing now: what they say may block.
+    /// The domains that the node should have heard and about which it can say nothing now; they may block the identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unheard: Vec<DomainName>,
 }
@@ -299,14 +302,15 @@ pub struct IdentitySummary {
 pub struct IdentityPage {
     /// How complete and fresh it is.
     pub as_of: AsOf,
-    /// First what was introduced there, then what else is spoken of there; each in the order of its first statement.
+    /// First what was introduced in the domain, then what is otherwise mentioned there; each in the order of its first
+    /// statement.
     pub items: Vec<IdentitySummary>,
     /// `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
 
-/// What a record says in short: `?view=summary`.
+/// A record in short: `?view=summary`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordSummary {
     /// Its id.
@@ -325,12 +329,12 @@ pub struct RecordSummary {
     /// Since when it has that status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Who gave it, as his certificate names him.
+    /// The name of the signer who gave it, from the signer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// The roles in which entitled signers vouch for it.
     pub vouched: Vec<String>,
-    /// When, without news, the first of its statements begins or ends.
+    /// When, without news, the next of its statements begins or ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes_at: Option<Timestamp>,
 }
@@ -358,7 +362,7 @@ impl From<&Record> for RecordSummary {
     }
 }
 
-/// That the holder of the key has signed.
+/// Proof that the holder of the key has signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proven {
     /// The identity.
@@ -392,21 +396,21 @@ pub struct ListQuery {
     /// Members of this group (`sha256:…`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// A part of what it is called, without regard to case; of software its name and version.
+    /// A part of its title, ignoring case; for software, of its name and version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The `next` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// Items in a page, 100 unless told, 500 at most.
+    /// Items in a page, 100 by default and 500 at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
-/// A proof of `GET /v1/domains/{domain}/proof/…`.
+/// A proof from `GET /v1/domains/{domain}/proof/…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofAnswer {
-    /// The size that it leads to.
+    /// The size of the tree to which the proof leads.
     pub size: u64,
     /// The root at that size, hex.
     pub root: String,
@@ -414,20 +418,20 @@ pub struct ProofAnswer {
     pub proof: Vec<String>,
 }
 
-/// `GET /v1/domains/{domain}/identities/{id}/history`: all that was ever said, in the order of the log.
+/// `GET /v1/domains/{domain}/identities/{id}/history`: all that was ever said about an identity, in log order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// How complete and fresh it is.
     pub as_of: AsOf,
     /// The identity.
     pub id: String,
-    /// Every statement, standing or not.
+    /// Every statement, whether or not it still stands.
     pub items: Vec<Listed>,
 }
 
 #[cfg(test)]
 impl DomainInfo {
-    /// A domain of which so many entries are held, and so many shown.
+    /// Builds information about a domain with this many entries held and shown.
     pub(crate) fn held(size: u64, shown: Option<u64>) -> Self {
         use base64::Engine as _;
 
