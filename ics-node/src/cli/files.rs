@@ -86,8 +86,8 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Moves a complete file into its place, or copies it into the former one if it cannot get its owner, group and
-/// permissions.
+/// Moves a complete file into its place, or copies it into the former file if that cannot be replaced by one with the
+/// same owner, group and permissions.
 fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> io::Result<()> {
     let is_alike = former.is_none_or(|former| make_alike(file.as_file(), former).is_ok());
     file.as_file().sync_all()?;

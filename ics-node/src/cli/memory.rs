@@ -39,7 +39,7 @@ fn allow_huge_pages(wanted: bool) {
     let allowed = wanted && !FORBIDDEN.get().is_some_and(|forbidden| *forbidden);
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(!allowed) {
-        // Not fatal: only slower, or larger.
+        // Not fatal: the process is only slower, or takes more memory.
         tracing::debug!(%error, "memory comes in pages as the allocator asks for them");
     }
     #[cfg(not(target_os = "linux"))]

@@ -16,8 +16,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 
-/// Freshness bounds in seconds up to which a home, which confirms its log every minute, must not miss a single
-/// confirmation.
+/// Freshness bounds of at most this many seconds do not allow a home, which confirms its log every minute, to miss a
+/// single confirmation.
 const SHORT_SECONDS: u64 = 120;
 
 /// The name of a trust policy in a home directory.
@@ -70,8 +70,7 @@ pub(super) fn labelling(document: &TrustDocument) -> String {
     format!("count in the role {}", roles.join(" or "))
 }
 
-/// The bounds, by use, that a home must not exceed by missing a confirmation; `default` is the bound for all other
-/// uses.
+/// The bounds, by use, that do not allow a home to miss a confirmation; `default` is the bound for all other uses.
 pub(super) fn short(freshness: &Freshness) -> BTreeMap<&str, u64> {
     let uses = freshness.uses.iter().map(|(usage, seconds)| (usage.as_str(), *seconds));
     core::iter::once(("default", freshness.default)).chain(uses).filter(|(_, it)| *it <= SHORT_SECONDS).collect()

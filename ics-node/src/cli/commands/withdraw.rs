@@ -127,7 +127,7 @@ impl Withdraw {
             .hint("nothing was signed; `ics history` shows who has said what, and what became of it"))
     }
 
-    /// Whether a statement is withdrawn because of its act, label or role.
+    /// Whether a statement is withdrawn because of its act or label.
     fn is_meant(&self, it: &Listed) -> bool {
         match &it.label {
             Some(label) if !self.label.is_empty() => self.label.contains(label),
@@ -180,8 +180,8 @@ impl Withdraw {
         let is_group = record.identity.kind == Kind::Group;
         let mut all = taken_back::with_replaced(record, &signer, |it| self.is_meant(it));
         let named = record.statements.iter().filter(|it| {
-            // What another role has lifted for a group still stands for members that the lift does not cover, and
-            // nobody else can end it for them.
+            // A statement about a group that another role has lifted still stands for members that the lift does not
+            // cover, and only its signer can end it for them.
             let stands = it.standing == Standing::Stands || it.is_to_come();
             // The remnant of an erased statement may no longer stand itself and yet end other statements.
             let ends = it.standing == Standing::Erased && !it.supersedes.is_empty();
