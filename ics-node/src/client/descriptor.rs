@@ -99,7 +99,7 @@ pub struct Changes {
     pub add_sources: Vec<Source>,
     /// Signers whose statements no longer count, from an index of a domain on.
     pub compromised: Vec<Compromise>,
-    /// Statements that the owners lift, whoever made them and whatever they block.
+    /// Statements that the owners lift, whoever made them, even those that block for ever.
     pub lift: Vec<StatementId>,
     /// Nodes to add to the witnesses.
     pub add_witnesses: Vec<NodeKey>,

@@ -12,7 +12,7 @@ use ics_core::time::Timestamp;
 
 use super::lookup::Found;
 
-/// There is no time at which the statement could be signed.
+/// Why there is no time at which a statement could be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the signer has signed something about it at {newest}, which is later than the clock of this machine shows ({now}) by \

@@ -46,8 +46,8 @@ pub(super) fn digests(description: &[u8]) -> Result<Vec<[u8; 32]>, DescriptionEr
     Ok(digests)
 }
 
-/// Whether SWUpdate's JSON reader would find an object. It does not end a comment at an end marker preceded by an even
-/// number of stars, so what follows such a comment must not be read in the other format.
+/// Whether SWUpdate's JSON reader would find an object. For that reader a comment does not end at a `/` that follows an
+/// even number of stars, so what follows such a comment must not be read in the other format.
 fn begins_json(description: &[u8]) -> bool {
     let mut rest = description;
     loop {
