@@ -1,4 +1,4 @@
-//! How often each of many may ask: a bounded table of budgets, whoever and however many they are.
+//! Rate limits for any number of clients, in a bounded table of budgets.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Slots that are there once one of them is asked for: a node that few ask has memory for few.
+/// A group of slots, allocated when one of them is first used: a node with few clients needs little memory.
 type Page = OnceLock<Box<[AtomicU64]>>;
 
-/// How many: what a page of the system's memory holds.
+/// How many slots that is: those that fit a page of the system's memory.
 const PAGE_SLOTS: usize = 512;
 
-/// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at which
-/// its budget will be whole again. More than there are slots share them: memory is bounded, eight bytes for each, and
-/// nobody can choose with whom he shares, since the hash is keyed.
+/// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at
+/// which its budget will be whole again. More clients than slots share them, so memory is bounded at eight bytes for
+/// each slot. The hash is keyed, so nobody can choose with whom they share.
 pub(crate) struct Shares {
     started: Instant,
     pages: Box<[Page]>,
@@ -26,18 +26,18 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// So many slots at least; in each so many requests at once, and one more each time that so many milliseconds have
-    /// passed.
+    /// A table with at least this many slots; each allows `burst` requests at once, and one more each time `earned_in`
+    /// milliseconds have passed.
     pub(crate) fn new(slots: usize, burst: u32, earned_in: u64) -> Self {
         let (started, earned_in) = (Instant::now(), earned_in.max(1));
         let pages = (0..slots.div_ceil(PAGE_SLOTS)).map(|_| Page::new()).collect();
         Self { started, pages, hasher: RandomState::new(), earned_in, depth: earned_in * u64::from(burst.max(1)) }
     }
 
-    /// Takes one request.
+    /// Takes one request from a budget.
     ///
     /// # Errors
-    /// With the seconds, one at least, after which there is one again.
+    /// With the number of seconds, at least one, after which a request is allowed again.
     pub(crate) fn take(&self, who: impl Hash) -> Result<(), u64> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
         self.take_at(who, now)
@@ -63,7 +63,7 @@ impl Shares {
     }
 }
 
-/// Who is one client: an IPv4 address, or the /64 that one IPv6 host has to itself.
+/// The network that counts as one client: an IPv4 address, or the /64 that one IPv6 host has to itself.
 pub(crate) fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(u32::from(address)),

@@ -153,8 +153,8 @@ pub fn check_carried(verified: &Verified, is_pinned: bool, takes_incomplete: boo
     }
 }
 
-/// As [`check_carried`], for evidence that came over plain HTTP from another machine: anybody on the network path has carried
-/// it.
+/// As [`check_carried`], for evidence that came over plain HTTP from another machine: anybody on the network path may
+/// have supplied it.
 ///
 /// # Errors
 /// What is not proven.
