@@ -5,8 +5,8 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::named::DescriptionError;
 
-/// All bytes that occur in numbers. libconfig takes `1sha256` for two tokens, so a number must not swallow a name; neither
-/// `sha256` nor `filename` consists of these bytes only.
+/// All bytes that occur in numbers. libconfig takes `1sha256` for two tokens, so a number must not swallow a name;
+/// neither `sha256` nor `filename` consists of these bytes only.
 const OF_NUMBERS: &[u8] = b"0123456789abcdefABCDEFxXoOlL.+-";
 
 /// A piece of the text.
