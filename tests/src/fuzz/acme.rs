@@ -15,8 +15,8 @@ const ACCOUNT: &str = "https://ca.example/acme/devices.acme.example/account/1";
 /// The key of that account.
 const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"62_A7PNR7NytUNBWogGE6OL1ZByHUuL2rgnheRKTruc","y":"N2QFbO4BQaWYQYBSSsYv6xHekVa3XOysi_HCo5U4lco"}"#;
 
-/// The credential to which a request validly binds a new account, or the thumbprint of the key to which a request changes
-/// that of an account.
+/// The credential to which a request validly binds a new account, or the thumbprint of the new key in a request that
+/// changes an account's key.
 pub(super) fn bound_or_changed(signed: &Signed) -> Option<String> {
     if let By::Key(key) = &signed.header.by {
         let binding = Signed::from_value(&signed.json::<NewAccount>().ok()?.external_account_binding?).ok()?;
