@@ -35,7 +35,7 @@ impl Pair {
         Self { maker, gateway, _homes: homes }
     }
 
-    /// The verdict, after the checker has accepted it.
+    /// The verdict, which the checker has accepted, as in every debug build.
     #[track_caller]
     fn verdict(&self, thing: &str) -> Value {
         self.gateway.get(&format!("/v1/verdict?id={thing}&use=connect"))

@@ -1,4 +1,4 @@
-//! Checks a verdict and its evidence with the independent checker, which shares no code with what decides.
+//! Checks a verdict and its evidence with the checker, which shares no rules with the code that decides.
 
 use std::path::PathBuf;
 
