@@ -129,11 +129,11 @@ pub struct ShownLog {
 /// How complete and how fresh an answer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsOf {
-    /// Entries of the log that the answer rests on.
+    /// The number of log entries on which the answer rests.
     pub size: u64,
     /// The root over them, hex.
     pub root: String,
-    /// The home's newest cosigned time for that size; absent where it has not cosigned yet.
+    /// The home's newest cosigned time for that size; absent if it has not cosigned yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
     /// Seconds from then to this answer.

@@ -36,7 +36,7 @@ pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static
     })
 }
 
-/// One thread for each processor. `None` if the system gives no threads; then the calling thread does the work itself.
+/// One thread for each processor. `None` if the system gives no threads; then the caller's runtime does the work.
 static TURNS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut threads = Builder::new_multi_thread();
     threads.thread_name("ics-turns").on_thread_start(lower);

@@ -215,7 +215,7 @@ pub(crate) fn overall(records: &[&Record], assessment: &Assessment) -> Option<St
     Some(format!("{word}, which {}: {who}\n", status.effect.does()))
 }
 
-/// Who gives that status, and who another one of the same effect.
+/// Who gives that status, and who gives another one of the same effect.
 fn whose(records: &[&Record], status: &GivenStatus) -> String {
     let given = records.iter().filter_map(|record| Some((&record.domain, &record.status.as_ref()?.decides)));
     let (same, others): (Vec<_>, Vec<_>) = given.partition(|(_, given)| given.name == status.name);

@@ -19,7 +19,7 @@ pub(crate) fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
     at.millis_since(now) > limits::CLOCK_SKEW_MILLIS
 }
 
-/// Such a time in words, with a warning where it is ahead.
+/// Such a time in words, with a warning if it is ahead.
 #[must_use]
 pub(crate) fn when_by(at: Timestamp, now: Timestamp) -> String {
     if is_ahead(at, now) { format!("{} ({})", when(at), style(LATER).yellow()) } else { when(at) }

@@ -109,8 +109,8 @@ impl Serve {
     }
 }
 
-/// A key that others may read is refused, but a node that has so far run with such a file goes on, and its operator is
-/// warned.
+/// Warns if others may read the operator's token, or a secret in ics.toml. Unlike with a key, this does not prevent the
+/// start: the node may have run with such a file before.
 fn warn_of_readers(path: &Path, config: &Config) {
     let token = config.node.as_ref().and_then(|node| node.operator_token_file.as_deref());
     if let Some(token) = token
