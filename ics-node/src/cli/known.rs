@@ -56,8 +56,8 @@ fn says(body: &[u8], thing: &Thing, claims: &Claims) -> bool {
     Thing::of_statement(body).is_ok_and(|other| other == *thing) && in_order(said.claims()) == in_order(claims)
 }
 
-/// Refuses what was most likely not meant: introducing a thing twice, or under a name that another thing has, which
-/// would then find neither. `advice` says how to do it all the same.
+/// Refuses what was most likely not meant: introducing a thing twice, or under a name of another thing, since a look-up
+/// by that name would then find neither. `advice` says how to do it all the same.
 pub(super) async fn refuse_known(
     node: &Node,
     signing: &Signing,

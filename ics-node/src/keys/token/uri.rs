@@ -77,7 +77,8 @@ impl TokenUri {
         })
     }
 
-    /// Whether everything that this URI requires is true of the other one.
+    /// Whether the other URI agrees in everything that this one names, apart from the slot, the module and the source
+    /// of the PIN.
     #[must_use]
     pub fn fits(&self, other: &Self) -> bool {
         fn same<T: PartialEq>(wanted: &Option<T>, found: &Option<T>) -> bool {
