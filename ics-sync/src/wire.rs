@@ -118,7 +118,7 @@ impl TryFrom<EntryMembers> for Entry {
                 let remnant = Remnant::from_bytes(&remnant.0).ok_or("what an erasure has left is not understood")?;
                 Ok(Self::Erased { leaf: leaf.0, remnant })
             }
-            _ => Err("an entry has header, salt and body, or a leaf, alone or with what an erasure has left"),
+            _ => Err("an entry has header, salt and body, or a leaf, alone or with what an erasure left"),
         }
     }
 }

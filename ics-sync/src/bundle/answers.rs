@@ -26,7 +26,8 @@ impl<R: Read + Seek> Bundle<R> {
             Wanted::Page { from, limit, until } if found.size() == Some(*until) => self.entries(section, *from, *limit),
             Wanted::Page { until, .. } => {
                 let has = found.size().unwrap_or_default();
-                let why = format!("the bundle goes up to {has} entries, but the node has heard of {until}: bring a newer one");
+                let why =
+                    format!("the bundle ends at {has} entries, but the node has heard of {until}: bring a newer one");
                 Ok(Carried::Missing(why))
             }
             Wanted::Again(again) => self.again(section, again),

@@ -73,7 +73,7 @@ impl Attributes {
                 let remnant = remnant.ok_or_else(|| malformed("what an erasure has left is not understood"))?;
                 Ok(Entry::Erased { leaf: leaf.try_into().map_err(size)?, remnant })
             }
-            _ => Err(malformed("an entry has header, salt and body, or a leaf, alone or with what an erasure has left")),
+            _ => Err(malformed("an entry has header, salt and body, or a leaf, alone or with what an erasure left")),
         }
     }
 }

@@ -216,7 +216,7 @@ pub enum Trouble {
     /// A statement that the peer says was erased, although no erasure in the home's log says so, or only one about
     /// another thing.
     #[error(
-        "the peer says that the statement {statement} was erased, but no erasure among the {size} entries says so: the \
+        "the peer says that the statement {statement} was erased, and no erasure among the {size} entries says so: the \
          erasure is still to come, or the peer withholds the statement or names the wrong thing; if every peer goes on \
          to say so, begin the copy again (`ics domain recopy`)"
     )]

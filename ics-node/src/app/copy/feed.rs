@@ -72,7 +72,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let size = self.seal(&hosted)?.size;
         let malformed = |error: TileError| AppError::new(Code::MalformedTilePath, error.to_string());
-        let missing = || AppError::new(Code::UnknownTile, format!("the log has {size} entries, not so many"));
+        let missing = || AppError::new(Code::UnknownTile, format!("the log has only {size} entries"));
         match path.parse::<TilePath>().map_err(malformed)? {
             TilePath::Tile(tile) => match self.store().tile(hosted.number, tile) {
                 Ok(bytes) => Ok(TileAnswer { bytes, full: tile.is_full() }),
@@ -266,7 +266,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let to = self.proven_size(&hosted, to)?;
         if from > to {
-            let detail = format!("from {from} to {to} no log grows: `from` is the smaller size");
+            let detail = format!("no log grows from {from} to {to}: `from` must be the smaller size");
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let proof = self.store().consistency_proof(hosted.number, from, to)?;

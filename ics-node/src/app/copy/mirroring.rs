@@ -303,13 +303,14 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
 fn with_way_on(stop: &Stop) -> String {
     let way = match stop {
         Stop::Unproven { .. } => {
-            ", and the copy goes on when one of them shows the log that is held here. Where this one is not the home its page \
-             is false: name the home, or another one (`ics peer add`). If the home is proven to have signed two logs, `ics \
-             domain forks` shows both heads"
+            ", and the copy goes on when one of them shows the log that is held here. If this peer is not the home, \
+             its page is false: add the home, or another peer (`ics peer add`). If the home is proven to have signed \
+             two logs, `ics domain forks` shows both heads"
         }
         Stop::Fork { .. } => {
-            ", and the copy goes on when they show the log that is held here: put the home right. `ics domain forks` \
-             shows both heads. Only if the other log is the right one, begin this copy anew, by `ics domain recopy`"
+            ", and the copy goes on when they show the log that is held here: the home must be repaired. `ics domain \
+             forks` shows both heads. Only if the other log is the right one, begin this copy again with `ics domain \
+             recopy`"
         }
         _ => "",
     };
