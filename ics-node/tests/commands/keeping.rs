@@ -409,7 +409,7 @@ fn a_home_that_is_half_restored_is_opened_by_nobody() {
     for words in commands {
         let refused = stage.run_alone("fresh", words);
         assert!(refused.code == 5, "{words:?}: {refused:?}");
-        assert!(refused.failure().0.contains("a restore was begun here and did not end"), "{words:?}: {refused:?}");
+        assert!(refused.failure().0.contains("a restore was begun here and did not finish"), "{words:?}: {refused:?}");
     }
     let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
     assert_eq!(restored.code, 0, "{restored:?}");

@@ -304,7 +304,7 @@ fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     }
     device.order(&[URN]).is(201);
     let refused = device.order(&[URN]);
-    assert!(refused.fails(429, "rateLimited").contains("by all of its accounts"));
+    assert!(refused.fails(429, "rateLimited").contains("over all of its accounts"));
     assert!(!refused.header("retry-after").is_empty());
 
     change_key(&device, 99);

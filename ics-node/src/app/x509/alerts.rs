@@ -96,7 +96,7 @@ impl App {
                 tracing::warn!(%domain, %ends, "the issuing authority {what}; `ics ca import` lets another one issue");
             }
             if let Some(ends) = responder_ends {
-                tracing::warn!(%domain, %ends, "the certificate ends by which `[node] responders` answers OCSP");
+                tracing::warn!(%domain, %ends, "the certificate with which `[node] responders` answers OCSP ends");
             }
             if let Some(url) = receiver {
                 told &= self.send_alert(alert, url).await;

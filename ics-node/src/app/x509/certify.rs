@@ -392,7 +392,7 @@ fn no_issuer(hosted: &Hosted, reason: String) -> CertifyError {
 /// The rules by which a domain issues.
 fn rules_of<'s>(sight: &'s Sight<'_>) -> Result<&'s Certificates, CertifyError> {
     let rules = sight.domain.descriptor().certificates.as_ref();
-    rules.ok_or_else(|| no_issuer(sight.hosted, "its descriptor says nothing of certificates".to_owned()))
+    rules.ok_or_else(|| no_issuer(sight.hosted, "its descriptor says nothing about certificates".to_owned()))
 }
 
 /// Whether it is the key that gives the thing its identity, according to the statements about the thing: no thief chose

@@ -160,7 +160,7 @@ impl App {
         let now = self.clock().now();
         if let Some((_, certificate)) = domain.certificate(id) {
             if domain.is_key_compromised(id) {
-                let detail = format!("the signer `{id}` is declared compromised: nobody knows who asks");
+                let detail = format!("the signer `{id}` is declared compromised, so nobody knows who asks");
                 return Err(AppError::new(Code::SignerCompromised, detail));
             }
             return Ok((Holder::Signer(*id), certificate.signing_keys(now).cloned().collect()));

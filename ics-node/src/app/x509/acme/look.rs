@@ -65,7 +65,7 @@ impl Looks {
         let mut waiting = self.waiting();
         let (own, all) = (waiting.values().filter(|other| **other == holder).count(), waiting.len());
         let full = |number: usize, whose: &str| {
-            let detail = format!("{number} challenges{whose} wait to be looked at; say again that this one is ready");
+            let detail = format!("{number} challenges{whose} wait to be checked; say again that this one is ready");
             let retry_after = Some(limits::ACME_LOOK_SECONDS);
             Err(Problem { retry_after, ..Problem::new(Kind::RateLimited, detail) })
         };
