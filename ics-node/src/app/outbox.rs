@@ -288,7 +288,7 @@ impl App {
                     Ok(()) => done.push((*id, json(&SubmissionResult::Receipt(receipt))?)),
                     Err(problem) => {
                         waiting.push(*id);
-                        why = format!("the receipt does not show that it is in the log: {problem}");
+                        why = format!("the receipt does not prove that it is in the log: {problem}");
                     }
                 },
                 Ok(SubmissionResult::Problem(problem)) if !problem.is_final() => {

@@ -137,7 +137,7 @@ impl App {
         let seal = self.seal(hosted)?;
         let size = until.unwrap_or(seal.size);
         if size > seal.size || from > size {
-            let detail = format!("entries {from} to {size} were asked for, {} are proven here", seal.size);
+            let detail = format!("entries {from} to {size} were asked for, but {} are proven here", seal.size);
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let room = usize::try_from(size - from).unwrap_or(usize::MAX);

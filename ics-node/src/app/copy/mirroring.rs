@@ -244,7 +244,7 @@ async fn show(hosted: Arc<Hosted>, names: Vec<String>, began: Status, mut seen: 
             if !has_got_further(&began, &progress.status) {
                 continue;
             }
-            tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on");
+            tracing::info!(domain = %hosted.name, "the mirror that had stopped goes on again");
         }
         hosted.set_mirror(Some(info(&names, &progress)));
     }
@@ -259,7 +259,7 @@ fn tell(hosted: &Hosted, names: &[String], began: &Status, progress: &Progress) 
     match &status.trouble {
         Some(trouble) if does_fail && !is_told => {
             let peers = names.join(", ");
-            tracing::warn!(%domain, peers, error = %trouble, "nothing can be copied; it is tried again until it can");
+            tracing::warn!(%domain, peers, error = %trouble, "nothing can be copied; the node keeps trying");
         }
         None if is_told && !does_fail => tracing::info!(%domain, "the copy goes on"),
         _ => {}

@@ -56,7 +56,7 @@ impl App {
             let (at, alerts) = match look {
                 Ok(Ok(found)) => found,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the certificates that end could not be looked at");
+                    tracing::error!(%error, "the certificates that are about to end could not be checked");
                     continue;
                 }
                 Err(_) => return,
@@ -79,7 +79,7 @@ impl App {
     async fn note_told(&self, way: &str, until: Timestamp) {
         let (app, way) = (self.clone(), way.to_owned());
         if let Ok(Err(error)) = crate::background::spawn(move || app.store().note_told(&way, until)).await {
-            tracing::warn!(%error, "that alerts were told could not be noted");
+            tracing::warn!(%error, "it could not be recorded that alerts were sent");
         }
     }
 

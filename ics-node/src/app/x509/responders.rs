@@ -169,7 +169,7 @@ impl App {
         let alarm = move || app.store().alarm_once(number, app.clock().now(), "responder-revoked", &text);
         drop(crate::background::spawn(move || {
             if let Err(error) = alarm() {
-                tracing::error!(%error, %domain, "that a responder's certificate is revoked could not be alarmed");
+                tracing::error!(%error, %domain, "no alarm could be raised about a responder's revoked certificate");
             }
         }));
     }

@@ -130,7 +130,7 @@ impl App {
         if let Err(error) = acme.store.clean() {
             tracing::warn!(%error, "what was deleted may still be in acme.db or its write-ahead log: revoke again");
         }
-        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
+        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were removed");
         Ok(AcmeRevoked { holder: id.to_string(), accounts })
     }
 

@@ -112,11 +112,11 @@ impl App {
         let found = found.unwrap_or_else(|_| Err(late()));
         // A host may be named after a person, and the node's own log is never erased.
         let (host, method, found_it) = (&look.host, look.method.as_str(), found.is_ok());
-        tracing::debug!(%host, method, found = found_it, "a challenge was looked at");
+        tracing::debug!(%host, method, found = found_it, "a challenge was checked");
         let app = self.clone();
         let kept = crate::background::spawn(move || app.acme_found(&look, found)).await;
         if !matches!(kept, Ok(Ok(()))) {
-            tracing::error!(?kept, "what came of a challenge could not be kept");
+            tracing::error!(?kept, "the result of a challenge could not be stored");
         }
     }
 
