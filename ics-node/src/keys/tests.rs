@@ -173,12 +173,12 @@ fn a_key_that_should_be_revoked_and_is_not_is_no_unchanged_one() {
     let with = |revocation: &[u8]| [&own[..key], revocation, &own[key..]].concat();
     let designated = public_source(home.path(), &with(&revocation(Fingerprint::V4([7; 20]), 10)));
     let refused = store.extend(&made, designated, None).map(|_| ()).expect_err("refused").to_string();
-    assert!(refused.contains("NOT taken") && refused.contains("designated revokers"), "{refused}");
+    assert!(refused.contains("NOT accepted") && refused.contains("designated revokers"), "{refused}");
     let path = home.path().join("weak.asc");
     let weak = with(&revocation(made.fingerprint(), 2));
     fs::write(&path, armor_certificate(&weak).expect("armor")).expect("written");
     let refused = ImportSource::read(&path).map(|_| ()).expect_err("refused").to_string();
-    assert!(refused.contains("NOT taken") && refused.contains("SHA-1"), "{refused}");
+    assert!(refused.contains("NOT accepted") && refused.contains("SHA-1"), "{refused}");
     let later = later_state(&made, &secret);
     let both = [&later[..key], &revocation(Fingerprint::V4([7; 20]), 10), &later[key..]].concat();
     let source = public_source(home.path(), &both);

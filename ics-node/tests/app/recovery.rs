@@ -137,7 +137,7 @@ async fn a_copy_from_before_the_key_was_replaced_comes_back_under_the_new_one() 
     let home = open(&former);
     assert_eq!(home.silent(), core::slice::from_ref(&maker.domain));
     let refused = home.go_on(&maker.domain).expect_err("the descriptor that is here names the former key");
-    assert!(refused.to_string().contains("names another key of its home"), "{refused}");
+    assert!(refused.to_string().contains("names another key for its home"), "{refused}");
     let asked = home.ask_all(&maker.domain, &[]).await.expect("asked");
     assert!(asked[0].answer.as_ref().is_err_and(|why| why.contains("--from-copy")), "it is told why: {asked:?}");
     let source = Source::Copy { name: "a copy".to_owned(), app: open(whole.path()) };

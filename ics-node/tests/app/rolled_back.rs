@@ -182,7 +182,7 @@ async fn a_home_that_has_signed_a_second_history_hears_of_it_and_goes_no_further
     }
     let home = Watched::new(app);
     until("the home hears of it", || is_silent(&home.app)).await;
-    until("it is told", || home.alarms(&case.maker).contains("a fork: nothing is taken or signed any more")).await;
+    until("it is told", || home.alarms(&case.maker).contains("a fork: nothing is accepted or signed any more")).await;
     case.takes_nothing(&home.app).await;
     assert!(home.alarms(&case.maker).contains("--begin-anew"));
     home.end().await;

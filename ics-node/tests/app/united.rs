@@ -78,7 +78,7 @@ async fn what_became_too_long_is_refused_with_the_reason() {
     let introduced = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
     let results = stood(&app, &maker, vec![forgetful(&maker, 1), introduced]).await;
     let [Err(refusal), Ok(3)] = results.as_slice() else { panic!("{results:?}") };
-    for part in ["certificate-too-long", "has of it already", &format!("is {}", length + 10), "`certificate_bytes`"] {
+    for part in ["certificate-too-long", "already has of it", &format!("is {}", length + 10), "`certificate_bytes`"] {
         assert!(refusal.contains(part), "{part}: {refusal}");
     }
     let uploaded = app.read_keys(Reader::Anonymous, forgetful(&maker, 1)).await.expect("read");

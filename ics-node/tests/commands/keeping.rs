@@ -109,7 +109,7 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     assert_eq!(plant.ok(&["peer", "list"])[0]["mirror"], serde_json::json!([origin]));
     assert_eq!(current(&plant)["domain"], DOMAIN);
     let two = plant.run(&["peer", "add", "other", &wrong, "--url", AWAY]);
-    assert!(two.code == 1 && two.failure().0.contains("two logs of one name"), "{two:?}");
+    assert!(two.code == 1 && two.failure().0.contains("two logs of the same name"), "{two:?}");
     let another = add(&plant, &wrong, AWAY);
     assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
 
@@ -265,7 +265,7 @@ fn a_block_that_was_made_to_have_no_effect_is_found() {
     assert_eq!(log.execute(&format!("UPDATE entry SET effective = 0 {last}"), []).expect("changed"), 1);
     let damaged = stage.run(&["fsck"]);
     let findings = damaged.json()["findings"].to_string();
-    assert!(damaged.code == 5 && findings.contains("and the log gives it effect"), "{damaged:?}");
+    assert!(damaged.code == 5 && findings.contains("but the log gives it effect"), "{damaged:?}");
     assert!(damaged.json()["advice"].to_string().contains("ics restore"), "{damaged:?}");
     assert_eq!(log.execute(&format!("UPDATE entry SET effective = 1 {last}"), []).expect("changed"), 1);
     drop(log);
@@ -410,7 +410,7 @@ fn a_home_that_is_half_restored_is_opened_by_nobody() {
     for words in commands {
         let refused = stage.run_alone("fresh", words);
         assert!(refused.code == 5, "{words:?}: {refused:?}");
-        assert!(refused.failure().0.contains("a restore was begun here and did not end"), "{words:?}: {refused:?}");
+        assert!(refused.failure().0.contains("a restore was begun here and did not finish"), "{words:?}: {refused:?}");
     }
     let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
     assert_eq!(restored.code, 0, "{restored:?}");

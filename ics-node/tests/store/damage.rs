@@ -358,7 +358,7 @@ fn what_waits_for_another_home_is_looked_at_as_well() {
     change("UPDATE outbox SET result = '{' WHERE id = ?1", posted[2].id);
     let found = findings();
     assert_eq!(found.len(), 2, "{found:?}");
-    let changed = "submission 1 in the outbox of `other.example` is not what was taken in";
+    let changed = "submission 1 in the outbox of `other.example` is not what was accepted";
     assert!(found[0].starts_with(changed), "{found:?}");
     assert!(found[1].contains("became of submission 3"), "{found:?}");
     log.execute_batch("DROP TABLE outbox").expect("as a store of the first release");

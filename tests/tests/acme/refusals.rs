@@ -118,7 +118,7 @@ fn an_order_ends_in_one_certificate_with_its_names() {
     let dotted = server.bench.request("dotted", &["-subj", "/CN=pump-7.acme.example."]);
     for csr in [request("dots", "DNS:pump-7.acme.example."), dotted] {
         let refused = device.finalize(&order, &csr).fails(400, "rejectedIdentifier");
-        assert!(refused.contains("without a dot at their end"), "as in an order: {refused}");
+        assert!(refused.contains("has no dot at its end"), "as in an order: {refused}");
     }
     device.finalize(&order, &server.bench.request("none", &[])).fails(400, "badCSR");
     device.finalize(&order, b"no request").fails(400, "badCSR");
@@ -304,7 +304,7 @@ fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
     }
     device.order(&[URN]).is(201);
     let refused = device.order(&[URN]);
-    assert!(refused.fails(429, "rateLimited").contains("by all of its accounts"));
+    assert!(refused.fails(429, "rateLimited").contains("over all of its accounts"));
     assert!(!refused.header("retry-after").is_empty());
 
     change_key(&device, 99);

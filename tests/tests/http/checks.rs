@@ -77,7 +77,7 @@ async fn from_what_is_hidden_nobody_concludes_that_there_is_nothing() {
         assert_eq!(said(thing, &[("authorization", &bearer)]).await, to_the_operator, "{thing}");
     }
     let verdict = node.get("/v1/verdict?id=serial:SN-12&use=install").await.json();
-    let hint = "devices.acme.example may keep things back from whoever asks like this";
+    let hint = "devices.acme.example may keep things back from this reader";
     assert!(verdict["reasons"][1].as_str().is_some_and(|words| words.starts_with(hint)), "{verdict}");
 }
 

@@ -241,7 +241,7 @@ async fn a_revocation_that_does_not_count_is_an_error() {
     for (sent, why) in [(designated, "designated revokers"), (weak, "SHA-1")] {
         let answer = node.post("/pks/v2/certs", "application/pgp-keys", sent).await;
         answer.is_problem(why, (422, "malformed-statement"));
-        assert!(answer.text().contains(why) && answer.text().contains("NOT taken"), "{}", answer.text());
+        assert!(answer.text().contains(why) && answer.text().contains("NOT accepted"), "{}", answer.text());
     }
     let again = node.post("/pks/v2/certs", "application/pgp-keys", own).await;
     assert_eq!(again.status, 200, "without it nothing is wrong: {}", again.text());

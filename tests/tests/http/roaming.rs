@@ -266,7 +266,7 @@ async fn what_is_hidden_from_strangers_and_what_is_not_there_look_alike_to_them(
         assert!(gateway.reasons(&hidden).await.contains("entries upon which its record rests"), "to the operator");
         assert!(gateway.reasons(&absent).await.contains("shows nothing of it to this node"), "to the operator");
         let of_hidden = told(&hidden).await;
-        assert!(of_hidden.contains("may be kept back from whoever asks like this"), "{of_hidden}");
+        assert!(of_hidden.contains("may be kept back from this reader"), "{of_hidden}");
         assert_eq!(of_hidden, told(&absent).await);
     }
     assert!(told(&serial(20)).await == told(&serial(99)).await, "nobody has asked for it yet");

@@ -215,7 +215,7 @@ async fn over_two_domains_what_stands_before_a_revocation_counts_and_the_rest_is
     assert_eq!((at_plant(20).as_deref(), at_plant(21)), (Some("stolen"), None));
     let alarms = app.domain(&plant).expect("here").alarms;
     let told: Vec<_> = alarms.iter().filter(|it| it.kind == "not-taken-over").map(|it| it.text.as_str()).collect();
-    let why = format!("{CARE} had taken it over from {DOMAIN} behind what ended the key");
+    let why = format!("{CARE} had taken it over from {DOMAIN} only after the entry that ended the signer's key");
     assert!(matches!(told.as_slice(), [text] if text.contains(&why)), "{told:?}");
     let refused = app.adopt(&plant, of(CARE, 21)).await.expect("adopts").refused;
     let details: Vec<_> = refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();

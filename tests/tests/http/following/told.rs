@@ -90,7 +90,7 @@ async fn a_signer_whom_a_source_declares_compromised_is_told_until_it_is_declare
     let told = alarms().await;
     let does = format!("`ics domain update {CARE} --compromised {DOMAIN}/{signer}@{from_index}`");
     assert!(matches!(told.as_slice(), [text] if text.contains("about 1 thing,") && text.contains(&does)), "{told:?}");
-    assert!(told[0].contains("1 statement, blocks no more then"), "{told:?}");
+    assert!(told[0].contains("1 statement, then no longer count"), "{told:?}");
     assert_eq!(alarms().await, told, "it is told once");
     change(node.app(), CARE, declare(from_index + 1)).await;
     assert_eq!(alarms().await, told, "that is too late for it");

@@ -355,7 +355,7 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     say(&home, vec![stolen(&maker(), 20)]).await;
     let size = home.app().domain(&domain()).expect("founded").info.size;
     asked.push(pushed(size, size, Vec::new()));
-    until("there is less", || error().contains("the home has 6 entries, where 1000 were told of before")).await;
+    until("there is less", || error().contains("the home reports 6 entries, but reported 1000 before")).await;
     asked.push(pushed(size, size, vec![head(20, size)]));
     until("the recall", || status(&node, 20).as_deref() == Some("stolen")).await;
     following.end().await;
@@ -455,7 +455,7 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     assert_eq!(hidden.problem().code(), "unknown-identity", "{hidden}");
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], None) };
     let refused = node.app.adopt(&care(), lot).await.expect_err("nobody knows what is in a lot");
-    assert!(refused.to_string().contains("without one it is followed (`--follow`)"), "{refused}");
+    assert!(refused.to_string().contains("without one, follow it (`--follow`)"), "{refused}");
 
     // The peer first withholds the block: nothing is taken from it, and the lie is reported.
     let following = Following::begin(&node);

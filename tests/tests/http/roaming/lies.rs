@@ -86,7 +86,7 @@ async fn that_there_is_nothing_cannot_be_passed_on() {
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow, "what there is, is the same for all");
     let check = gateway.check(&serial(99)).await;
     assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{check:?}");
-    assert!(gateway.reasons(&serial(99)).await.contains("was said to another reader"), "said in words");
+    assert!(gateway.reasons(&serial(99)).await.contains("told another reader, not this one"), "said in words");
     assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
 
     // The alarm is not about a domain held here; the operator acknowledges it all the same.

@@ -59,7 +59,7 @@ async fn a_block_that_is_left_of_what_was_erased_is_told_without_a_copy() {
     let (told, erasure) = (not_taken(&node), index + 1);
     let text = &told[0];
     assert!(text.starts_with(&format!("entry {erasure} of {DOMAIN}, what is left of a block")), "{text}");
-    assert!(text.contains("say it here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
+    assert!(text.contains("block the thing here yourself (`ics status`)") && !text.contains("SN-21"), "{text}");
     assert_eq!(status(&node, 21).as_deref(), Some(""));
     let again = node.app.adopt(&care(), request(&[21], None)).await.expect("adopts");
     let told: Vec<_> = again.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();

@@ -52,6 +52,6 @@ async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
     too_long(&asked, first, size());
     say(&home, vec![device(23, "L1")]).await;
     until("the other one is told of", || is_told(first, 1)).await;
-    assert!(alarms()[0].contains(&format!("told of at {} entries", size())), "{:?}", alarms());
+    assert!(alarms()[0].contains(&format!("news at {} entries", size())), "{:?}", alarms());
     following.end().await;
 }
