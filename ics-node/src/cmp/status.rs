@@ -91,7 +91,7 @@ impl Failure {
 
     /// Malformed.
     pub(super) fn form(error: impl core::fmt::Display) -> Self {
-        Self::new(FailureInfo::BadDataFormat, format!("this is no message of CMP: {error}"))
+        Self::new(FailureInfo::BadDataFormat, format!("this is not a CMP message: {error}"))
     }
 }
 

@@ -148,7 +148,7 @@ fn refusals_name_the_file_and_the_line() {
         (&format!("{node}pages = {{ per_minute = 0 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not 0"),
         (&format!("{node}pages = {{ per_minute = 60001 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not"),
         (&format!("{node}pages = {{ per_minute = 60000 }}"), "accepted"),
-        ("[alerts]\nevery_seconds = 0", "ics.toml:2: every_seconds takes 1 second at least, not 0"),
+        ("[alerts]\nevery_seconds = 0", "ics.toml:2: every_seconds must be at least 1, not 0"),
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
         ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://…` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),

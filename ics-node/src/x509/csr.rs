@@ -25,16 +25,16 @@ pub enum RequestError {
     #[error("the request has {0} bytes, the limit is {max}", max = limits::CSR_BYTES)]
     TooLong(usize),
     /// Not the DER of a request, or something in it that is malformed.
-    #[error("this is no certificate request (PKCS #10): {0}")]
+    #[error("this is not a certificate request (PKCS #10): {0}")]
     Form(String),
     /// It does not show that the asker holds the key.
     #[error(
-        "the request's signature is not one by its own key, or not with SHA-256 or longer: sign it with the key that \
-         is in it"
+        "the request is not signed with its own key, or not with SHA-256 or longer: sign it with the key that it asks \
+         a certificate for"
     )]
     Signature,
     /// A key that is weak, malformed, or of a kind that nobody takes.
-    #[error("the key in the request is not taken: {0}")]
+    #[error("the key in the request is not accepted: {0}")]
     Key(String),
     /// An attribute that means nothing here. What is not understood is not granted.
     #[error("the request has the attribute {0}, which is not understood here")]

@@ -257,7 +257,7 @@ fn what_is_wrong_with_an_authority_to_be_is_said_as_it_is() {
     bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
     bench.openssl("req -new -key weak.key -subj /CN=Weak -out weak.csr");
     for (words, why) in [
-        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not taken"),
+        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not accepted"),
         ("ca sign issuer.csr --certificate root.pem --use bogus --out x.pem", "client, server, ocsp"),
         ("ca sign issuer.csr --certificate root.pem --permit http://x --out x.pem", "neither a host name"),
     ] {

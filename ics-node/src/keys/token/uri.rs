@@ -41,19 +41,19 @@ pub enum UriError {
     #[error("it does not begin with `pkcs11:`")]
     Scheme,
     /// Too long.
-    #[error("it has {0} bytes; at most {BYTES} are taken")]
+    #[error("it has {0} bytes; at most {BYTES} are allowed")]
     TooLong(usize),
     /// An attribute that does not name a key that signs here.
     #[error("`{0}` is not an attribute that is known here")]
     Attribute(String),
     /// An attribute that stands there twice.
-    #[error("`{0}` stands there twice")]
+    #[error("`{0}` is given twice")]
     Repeated(String),
     /// A value that is malformed.
     #[error("the value of `{0}` is malformed")]
     Value(String),
     /// The PIN itself, which would be in shell histories and process lists.
-    #[error("it holds the PIN (`pin-value`), which others can read there")]
+    #[error("it holds the PIN (`pin-value`), where others can read it")]
     Pin,
 }
 
