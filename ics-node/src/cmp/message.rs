@@ -91,7 +91,7 @@ impl Header {
         match (<[String; 1]>::try_from(names), another) {
             // An empty name is none.
             (Ok([one]), None) => Ok(Some(one).filter(|name| !name.is_empty())),
-            _ => Err(Failure::new(FailureInfo::BadRequest, "the certProfile of a message must name exactly one profile")),
+            _ => Err(Failure::new(FailureInfo::BadRequest, "a message's certProfile must name exactly one profile")),
         }
     }
 

@@ -153,7 +153,7 @@ fn refusals_name_the_file_and_the_line() {
         ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://…` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
         ("[[peer]]\nname = \"p\"\n[[peer]]\nname = \"p\"\n", "ics.toml:3: there are two peers `p`"),
-        ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not the name of a peer"),
+        ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not a name for a peer"),
         ("[[peer]]\nname = \"p\"\nbytes_per_second = 0", "ics.toml:3: a budget of 0 would let nothing pass"),
         (
             "[[peer]]\nname = \"p\"\nkey = \"AAAA\"",

@@ -86,7 +86,7 @@ fn weak_keys_and_keys_of_others() {
             profile.keys.retain(|key| key.as_str() == "p384");
         }
     });
-    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "no keys of the kind p256");
+    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "not allow keys of the kind p256");
 }
 
 #[test]

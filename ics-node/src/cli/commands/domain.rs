@@ -191,7 +191,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let neither = |_| {
-        failed("it is neither a source nor what a node answers about a domain".to_owned())
+        failed("it is neither a source nor a node's answer about a domain".to_owned())
             .hint("`curl https://NODE/v1/domains/DOMAIN` gives it; compare its origin with what the owners say")
     };
     match serde_json::from_str(&text).map_err(neither)? {

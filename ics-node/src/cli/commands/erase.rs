@@ -42,7 +42,8 @@ destination, the thing is shown from then on only to whom everything is shown. T
 statement first, by one without what is to go.
 
 Where it blocks, or would if what lifted it were taken back, or has ended something else, its signer stays named as well:
-what is left falls if the owners declare that signer's key compromised, and its holder may take it back.
+what is left no longer counts if the owners declare that signer's key compromised, and the holder of that key may take
+it back.
 
 Where nothing else was said of the thing, its key goes too: to block it later takes that key from a file (`ics status
 stolen ID --thing-key FILE`), so keep it, or erase nothing before the thing is blocked.
@@ -129,7 +130,7 @@ impl Erase {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, "nobody is there to be asked").hint("--yes signs without asking"));
+            return Err(Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking"));
         }
         output::say("It cannot be undone. Sign this? [y/N] ");
         let mut answer = String::new();

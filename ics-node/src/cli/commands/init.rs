@@ -20,7 +20,7 @@ use crate::keys::{Algorithm, KeyVersion, PASSPHRASE_FILE, Passphrase};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  A manufacturer, who may name his devices by serial number and by his URNs:
+  A manufacturer, who may name devices by serial number and by its own URNs:
   $ ics init --role manufacturer --domain devices.acme.example --party 'Acme Pumps' --names 'urn:dev:os:32473-*' \
 --names 'serial:*'
 

@@ -82,7 +82,7 @@ impl Recopy {
         context.output.result(&shown, || {
             let next = match (is_copied, is_asked) {
                 (_, true) => "the node copies them again when it starts",
-                (true, false) => "they come again by hand: `ics import --bundle` takes a bundle that holds all of them",
+                (true, false) => "bring them by hand: `ics import --bundle` with a bundle that holds all of them",
                 (false, false) => {
                     "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
                 }
@@ -102,7 +102,7 @@ impl Recopy {
         let domain = &self.domain;
         if is_cosigned {
             let problem = format!(
-                "this node cosigns {domain} as a witness: it must never vouch for another log than the one it has seen"
+                "this node cosigns {domain} as a witness, and must never vouch for any log but the one it has seen"
             );
             let hint = "a node with another key may; without `cosign` in ics.toml this one may forget what it has seen";
             return Err(Failure::new(Exit::Refused, problem).hint(hint));

@@ -372,7 +372,7 @@ fn info_text(info: &DomainInfo) -> String {
 
 fn confirm() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "nobody is there to compare the origin")
+        return Err(Failure::new(Exit::Usage, "there is nobody to compare the origin")
             .hint("give the whole origin, or --yes to believe the peer"));
     }
     say("Is this the origin that the domain's owners gave you? [y/N] ");

@@ -48,9 +48,9 @@ pub(crate) struct Init {
     /// or is to copy, which it must run to tell].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
-    /// A role counts of this domain only, or of these if the role is named several times; others count of all. Whoever
-    /// writes a domain's descriptor gives himself any role there, so without this a maker can certify his own things.
-    /// What blocks counts whoever says it.
+    /// A role counts only from this domain, or from these if the role is named several times; other roles count from
+    /// all domains. The owners of a domain can give themselves any role there, so without this a maker can certify
+    /// their own things. A block counts from any domain.
     #[arg(long = "role-of", value_name = "ROLE=DOMAIN", value_parser = role_of)]
     roles: Vec<(Role, DomainName)>,
     /// What is permitted; may be given several times.
@@ -67,8 +67,8 @@ pub(crate) struct Init {
     /// A label that a thing or software must have.
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
-    /// A role in which a label counts; may be given several times. Given in any other, it is none: a maker's, say, by which
-    /// he could label his own things. Rules that forbid a label see only those given in these roles, too.
+    /// A role in which a label counts; may be given several times. Given in any other, it does not count: makers, for
+    /// instance, could label their own things. Rules that forbid a label see only those given in these roles, too.
     #[arg(long, value_name = "ROLE", default_value = "certification-body")]
     labelled_by: Vec<Role>,
     /// So many of these roles must vouch: K:ROLE,ROLE,…
