@@ -39,7 +39,7 @@ pub enum LookupError {
         ids: Vec<String>,
     },
     /// All that was said of it alone is erased, and its key, or what else is signed over, with that.
-    #[error("all that was said of `{0}` itself is erased, and what is to be signed over with it")]
+    #[error("all that was said of `{0}` itself is erased, including what a signature must cover")]
     Erased(String),
     /// The key that was given is another thing's.
     #[error("the key that was given is not that of `{query}` but of {id}")]

@@ -58,7 +58,7 @@ impl Dn {
         let name = Self(rdns);
         // Entries are answered under the name as it is written here, and that must be one that a client may ask for.
         if name.to_string().len() > limits::LDAP_NAME_BYTES {
-            return Err(invalid(&format!("a name takes {} bytes, with what is escaped", limits::LDAP_NAME_BYTES)));
+            return Err(invalid(&format!("a name may have {} bytes, escapes included", limits::LDAP_NAME_BYTES)));
         }
         Ok(name)
     }

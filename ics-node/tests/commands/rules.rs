@@ -140,7 +140,7 @@ fn what_only_decisions_ask_for_is_said_where_nothing_is_known() {
         assert!(told.code == 3 && told.stderr.contains("serial:NONE"), "{told:?}");
         told.stderr
     };
-    let is_hinted = |text: &str| text.contains("for decisions alone: with --use");
+    let is_hinted = |text: &str| text.contains("only for decisions: use --use");
     assert!(!is_hinted(&unknown(&["lookup", "serial:NONE"])), "nobody else is asked");
     let origin = format!("care.plant.example/{}", "07".repeat(32));
     stage.ok(&["peer", "add", "ics.plant.example", "--roam", &origin, "--url", "http://127.0.0.1:1"]);

@@ -123,7 +123,8 @@ impl Status {
             let way_out = match &it.by.group {
                 _ if it.effect == Some(Effect::BlocksForEver) => self.way_out(signing, it),
                 Some(group) => format!(
-                    "it is said of its group, where who may lifts it: `ics status {status} {group} --supersedes {statement}`"
+                    "it is said of its group, and is lifted there by a signer who may: `ics status {status} {group} \
+                     --supersedes {statement}`"
                 ),
                 None if may_end => format!("`--supersedes {statement}` lifts it as well"),
                 None => self.way_out(signing, it),

@@ -112,7 +112,7 @@ fn tell(
     }
     let total = counted(batch.bodies.len(), "statement");
     let hint = format!(
-        "{} of {total} are answered; submit the same file again: what the log has it does not take twice",
+        "{} of {total} are answered; submit the same file again: the log does not take the same statement twice",
         submitted.len()
     );
     ended.map_err(|failure| if submitted.is_empty() { failure } else { failure.hint(hint) })?;

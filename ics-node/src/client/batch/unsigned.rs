@@ -230,7 +230,7 @@ impl UnsignedBatch {
             moment::after(item.after, now, self.head.made_at).map_err(|behind| BatchError::Item {
                 path: self.path.clone(),
                 number: index + 1,
-                reason: format!("{behind}; put the clock right on both machines, and make the batch anew"),
+                reason: format!("{behind}; set the clocks of both machines, and make the batch again"),
             })
         };
         self.items.iter().enumerate().map(time).collect()

@@ -249,7 +249,7 @@ fn in_directory(
 fn not_told(error: &PeerError, peer: &PeerConfig, domain: &DomainName) -> Failure {
     match error {
         PeerError::Refused { code: NO_SUCH_OBJECT, .. } => not_held(domain)
-            .hint("ask its owners where it is held; what strangers may not read is named by its whole origin"),
+            .hint("ask its owners where it is held; name one that strangers may not read by its whole origin"),
         PeerError::Transport(why) if why.contains(UNTRUSTED) => {
             Failure::new(Exit::Network, error).hint(untrusted(peer))
         }
@@ -373,7 +373,7 @@ fn info_text(info: &DomainInfo) -> String {
 fn confirm() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(Exit::Usage, "there is nobody to compare the origin")
-            .hint("give the whole origin, or --yes to believe the peer"));
+            .hint("give the whole origin, or --yes to trust the peer"));
     }
     say("Is this the origin that the domain's owners gave you? [y/N] ");
     let mut answer = String::new();

@@ -101,8 +101,8 @@ impl<'p> Places<'p> {
         });
         let mistaken = self.mistaken.iter().map(|Mistaken { counts, here }| {
             format!(
-                "! {counts} counts, but what this node has of that name is another log, {here}: every answer will be \
-                 `unknown`"
+                "! {counts} counts, but what this node has under that name is another log, {here}: every answer will \
+                 be `unknown`"
             )
         });
         let asked = self.asked.iter().map(|origin| {

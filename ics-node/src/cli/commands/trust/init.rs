@@ -30,7 +30,7 @@ Examples:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
-  The same where the integrator and the body that certifies have domains of their own, and no other speaks for them:
+  The same where the integrator and the certification body have domains of their own, and no other speaks for them:
   $ ics trust init --permit devices --label medical-device-class-IIa --role-of integrator=assets.plant.example \
 --role-of certification-body=labels.tuv.example
 

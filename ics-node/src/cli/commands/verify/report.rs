@@ -171,7 +171,7 @@ fn standing(verified: &Verified, asked_for: Option<Timestamp>) -> String {
             format!("the evidence is genuine; it was made at {}, and the clock here is behind", when(at))
         }
         (None, None, Some(at)) => {
-            format!("the evidence is genuine, and over: it held until {}", when(at.plus_millis(bound)))
+            format!("the evidence is genuine but expired: it held until {}", when(at.plus_millis(bound)))
         }
         (None, None, None) => "the evidence is genuine; nobody knows how old it is".to_owned(),
     }
