@@ -75,7 +75,7 @@ fn a_policy_says_in_which_roles_labels_count() {
     let path = path.to_str().expect("UTF-8");
     let shown = || stage.for_people("home", &["trust", "show", path]).stdout;
     let told = init(&[]);
-    assert!(told.contains("the role `certification-body`, and only in it labels count"), "{told}");
+    assert!(told.contains("the role `certification-body`, but labels count only in it"), "{told}");
     let text = shown();
     assert!(text.contains("count in the role `certification-body`") && text.contains("\"ISO 13485\""), "{text}");
     let checked = stage.for_people("home", &["trust", "check", path]).stdout;

@@ -28,7 +28,7 @@ use crate::client::submit;
 #[command(after_long_help = "\
 What is not reached: backups and exports, and the former stores that `ics restore` leaves in `data/replaced-*`; copies that
 other domains have adopted; requests for enrolment, which `ics enroll forget KEY` deletes; what other statements about the
-same thing say, in a reason for example: they are read by whoever may read the thing, until they are erased too.
+same thing say, in a reason for example: all who may read the thing can read them, until they are erased too.
 
 Nor does it reach what cannot be erased: the reasons of withdrawals, and the name of the thing in one that takes back an
 introduction or an approval, and in grants and statements about issued certificates that an earlier version of this
@@ -214,7 +214,7 @@ fn stays(erasure: &Erasure) -> String {
         lines.push(format!("to which groups it may belong{}", values.collect::<String>()));
     }
     if let Some(by) = &erasure.said_by {
-        lines.push(format!("who said it, with whom that may fall: {}", by.signer));
+        lines.push(format!("who said it, because it may stop counting with that signer: {}", by.signer));
     }
     lines.push("its id and its leaf in the log".to_owned());
     lines.push("what other statements about it say, also in words".to_owned());

@@ -59,7 +59,7 @@ impl Submit {
         let before = ledger.find(Done::Submitted, &batch.head.batch)?;
         if let Some(before) = before.filter(|before| before.signed != batch.digest() && !self.again) {
             let message =
-                format!("this batch was signed twice, and the other one submitted from {} on", when(before.at));
+                format!("this batch was signed twice, and the other one was submitted from {} on", when(before.at));
             return Err(Failure::new(Exit::Refused, message).hint(
                 "what it says would stand in the log twice; the other one can be submitted again and again, and --again \
                  submits this one all the same",

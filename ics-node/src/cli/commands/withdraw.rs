@@ -21,13 +21,13 @@ use crate::client::taken_back;
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --act nothing of what the signer has said comes back: what his standing statements had replaced is taken back with
-them, and so is what he has said from a later time on. What somebody else has said and they had lifted stands again, and
-is told before it asks.
+With --act nothing of what the signer has said comes back: what the signer's standing statements had replaced is taken
+back with them, and so is what the signer has said from a later time on. What somebody else has said and they had lifted
+stands again, and is shown before it asks.
 
-Things of which the signer has said nothing of that act are left out, and shown before it asks. Where things
-were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
-select is not meant one by one. What is said of a group is taken back with --group, or its id.
+Things of which the signer has said nothing of that act are left out, and shown before it asks. Where things were named
+(ids, --from-file, --group), they are shown again at the end, and the exit code is 1; what --lot, --model or --all select
+is not meant one by one. What is said of a group is taken back with --group, or its id.
 
 A withdrawal cannot be erased, and its reason stays for ever: write nothing about persons there. One that takes back an
 introduction or an approval names the thing as well, because OpenPGP revokes by the name. Where the name is a person's,

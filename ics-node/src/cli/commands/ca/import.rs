@@ -215,7 +215,7 @@ fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failur
     }
     names.insert(0, key.name().to_string());
     Ok(Some(format!(
-        "before `ics domain submit` the node needs the key: put `[node] issuers = {names:?}` into its ics.toml, and \
+        "the node needs the key before `ics domain submit`: put `[node] issuers = {names:?}` into its ics.toml, and \
          start it again; keys that stand there already stay for as long as what they have issued counts"
     )))
 }

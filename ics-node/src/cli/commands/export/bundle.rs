@@ -48,7 +48,7 @@ impl BundleArgs {
         let name = self.reader.ok_or_else(|| Failure::new(Exit::Usage, "name the peer with --for"))?;
         let to = peer(context, &config, &node, &name)?;
         let key = to.key.clone().ok_or_else(|| {
-            Failure::new(Exit::Refused, format!("the peer `{name}` has no key: nobody reads here as it")).hint(
+            Failure::new(Exit::Refused, format!("the peer `{name}` has no key, so nobody reads here as it")).hint(
                 "`ics peer add` takes it with --key; `/v1/node` there, or `ics peer list --json` here, shows a key",
             )
         })?;

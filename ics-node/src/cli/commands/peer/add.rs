@@ -331,7 +331,7 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     if let Some(origin) = peer.roam.first() {
         let told = format!(
             "by decisions of a trust policy that names it: `ics trust init --domain {origin} --fresh …`\n\
-             an answer is kept while it is fresh: --fresh is how late each block there comes"
+             an answer is kept while it is fresh: a block there takes effect here up to --fresh later"
         );
         rows.push(("", told));
     }

@@ -103,7 +103,7 @@ impl From<BulkError> for Failure {
             ),
             BulkError::Input(RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
-                .hint("close it, or double it if it is part of the value; then give the same command again"),
+                .hint("close the quote, or double it if it is part of the value; then give the same command again"),
             BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),
             BulkError::Broken => Self::new(Exit::Internal, error).hint(again),
         }

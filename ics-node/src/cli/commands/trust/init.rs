@@ -161,7 +161,7 @@ fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Ve
 /// A command that writes a file is not expected to need a node.
 fn unasked(failure: Failure) -> Failure {
     failure.hint(
-        "a running node, which --node URL names, is asked which domains count; without one, --domain ORIGIN names each",
+        "name a running node with --node URL to ask it which domains count, or name each with --domain ORIGIN",
     )
 }
 
@@ -287,8 +287,8 @@ impl Init {
         let unbound: Vec<String> = unbound.collect();
         if document.domains.len() > 1 && !unbound.is_empty() {
             context.output.note(&format!(
-                "each of the {} can fill these roles alone: {}; its owners give themselves any role there, and --role-of \
-                 ROLE=DOMAIN says of which a role counts",
+                "each of the {} can fill these roles alone: {}; its owners can give themselves any role there; \
+                 --role-of ROLE=DOMAIN says from which domain a role counts",
                 counted(document.domains.len(), "domain"),
                 unbound.join(", ")
             ));
@@ -299,14 +299,14 @@ impl Init {
     fn note_unheld(&self, context: &Context, held: &BTreeSet<Role>) {
         for role in self.needed_roles().difference(held) {
             context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
-                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
+                "no descriptor of these domains gives anybody the role `{role}`, so nothing that requires it is \
+                 permitted: `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
             ));
         }
         if !self.label.is_empty() && !self.labelled_by.iter().any(|role| held.contains(role)) {
             let roles = self.labelled_by.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ");
             context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role {roles}, and only in it labels count: \
+                "no descriptor of these domains gives anybody the role {roles}, but labels count only in it: \
                  --labelled-by ROLE names another, `ics domain update --add-signer ROLE=KEY` gives it"
             ));
         }
