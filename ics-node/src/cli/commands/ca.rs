@@ -254,7 +254,7 @@ impl Sign {
         let now = context.now();
         if above.not_after <= now {
             let text = format!("the certificate `{}` has expired: {}", self.certificate.display(), above.not_after);
-            return Err(refused(text).hint("make a new root with `ics ca root`, or set this machine's clock"));
+            return Err(refused(text).hint("make a new root with `ics ca root`, or correct this machine's clock"));
         }
         let not_after = now.plus_millis(self.days * DAY);
         let new = NewAuthority {

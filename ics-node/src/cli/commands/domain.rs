@@ -109,7 +109,7 @@ impl From<DescriptorFileError> for Failure {
             DescriptorFileError::Rule(_) | DescriptorFileError::Edit(_) => Self::new(Exit::Usage, error),
             DescriptorFileError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Self::new(Exit::Local, error)
-                    .hint("that version was made already: `ics domain submit` it, or move it away")
+                    .hint("that version was made already: submit it with `ics domain submit`, or move it away")
             }
             DescriptorFileError::NotAnOwner(_) => {
                 Self::new(Exit::Refused, error).hint("`ics domain show` lists the owners")

@@ -54,9 +54,9 @@ fn help() -> String {
 It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
 {EXAMPLE_AT}.
 
-SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, and those
-of `[node] responders`, which were renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It
-does not end the node, also when the node's terminal goes.
+SIGTERM and SIGINT end it once what is under way is answered. SIGHUP makes it read renewed TLS certificates again, and
+those of `[node] responders`; no connection is cut, and a certificate that cannot be used leaves the former one in its
+place. SIGHUP does not end the node, not even when the node's terminal goes away.
 
 Examples:
   The node of the home directory ~/.ics:

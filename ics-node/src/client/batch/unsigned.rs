@@ -132,7 +132,7 @@ impl Item {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        let draft = value.get("draft").ok_or("it is no statement to be signed")?;
+        let draft = value.get("draft").ok_or("it is not a statement to be signed")?;
         let json = canonical_json::to_bytes(draft).map_err(|e| e.to_string())?;
         let draft = Draft::parse(&json).map_err(|e| e.to_string())?;
         let replaced = match value.get("replaced") {

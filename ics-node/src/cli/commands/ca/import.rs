@@ -184,8 +184,8 @@ fn unnamed(certificates: &Certificates) -> Vec<String> {
     let has_default = certificates.profiles.keys().any(|name| name.as_str() == DEFAULT_PROFILE);
     let est = (!has_default).then(|| {
         format!(
-            "no profile is called `{DEFAULT_PROFILE}`, for which EST and CMP ask where the address has none: there devices \
-             must name one, as in `/.well-known/est/DOMAIN:PROFILE/simpleenroll`"
+            "no profile is called `{DEFAULT_PROFILE}`, for which EST and CMP ask where the address has none: so \
+             devices must name one, as in `/.well-known/est/DOMAIN:PROFILE/simpleenroll`"
         )
     });
     est.into_iter().chain(acme).collect()

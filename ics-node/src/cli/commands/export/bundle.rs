@@ -75,7 +75,7 @@ fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Res
     let found = known.into_iter().map(|info| info.peer).find(|peer| peer.name == *name);
     found.or_else(|| config.peer(name).cloned()).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("the node has no peer `{name}`"))
-            .hint("`ics peer add` adds one, with the key that it has: a bundle holds what its reader may read")
+            .hint("`ics peer add` adds one, with its key: a bundle holds what its reader may read")
     })
 }
 

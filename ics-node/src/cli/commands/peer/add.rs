@@ -144,7 +144,7 @@ impl Add {
         }
         if let Some(problem) = peer.contradiction() {
             return Err(Failure::new(Exit::Usage, problem)
-                .hint("its address is given with --url URL, its key with --key BASE64"));
+                .hint("give its address with --url URL, its key with --key BASE64"));
         }
         if self.witness {
             refuse_other_name(context, &peer)?;

@@ -128,7 +128,7 @@ fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
         (false, Some(_)) => format!("--url {scheme}://…"),
         (false, None) => format!("--url {scheme}://… --key KEY"),
     };
-    Some(format!("if it is the home, it is known by its key, over TLS: `ics peer add {name} {missing}`"))
+    Some(format!("if it is the home, identify it by its key, over TLS: `ics peer add {name} {missing}`"))
 }
 
 fn state(pulled: &Pulled, interval_ms: u64) -> String {

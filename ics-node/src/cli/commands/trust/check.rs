@@ -108,8 +108,8 @@ impl<'p> Places<'p> {
         let asked = self.asked.iter().map(|origin| {
             let domain = &origin.domain;
             format!(
-                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does not \
-                 answer the answer is `unknown`"
+                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does \
+                 not reply every answer is `unknown`"
             )
         });
         let not_counted = self.not_counted.iter().map(|origin| {

@@ -79,7 +79,7 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
     let later = |at: Timestamp| verified.record.statements.iter().any(|it| it.admitted_at > at);
     if asked_for.is_some_and(later) {
         all.push(
-            "what was known then: this is judged by all that has been said until the evidence was made".to_owned(),
+            "what was known then: this takes into account all that was said until the evidence was made".to_owned(),
         );
     }
     if !verified.complete {
