@@ -52,7 +52,7 @@ fn an_empty_file_is_a_client_with_nothing_assumed() {
     assert_eq!(config, Config::default());
 }
 
-/// Whatever else `public_url` says: who reaches the address itself needs no proxy.
+/// Whatever `public_url` says: who reaches the address itself needs no proxy.
 #[test]
 fn what_other_machines_reach_without_tls_is_known() {
     let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }";
@@ -178,7 +178,7 @@ fn refusals_name_the_file_and_the_line() {
     }
 }
 
-/// Errors are never silenced by what is said of one part of the node.
+/// A setting for one part of the node must never silence errors elsewhere.
 #[test]
 fn what_no_filter_speaks_of_is_logged_from_info_on() {
     for (level, expected) in [
@@ -193,7 +193,7 @@ fn what_no_filter_speaks_of_is_logged_from_info_on() {
     }
 }
 
-/// Chat services have their secret in the path or the query.
+/// Chat services put their secret into the path or the query.
 #[test]
 fn a_webhook_takes_a_secret_and_shows_none() {
     let nowhere = ["s3cret", "//s3cret", "ftp://u:s3cret@h/", "https://h:s3cret/"];

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::assessment;
 
-/// What a domain of the shared vectors says last of a thing, heard so many seconds ago.
+/// What a domain of the shared vectors says last about a thing, heard this many seconds ago.
 fn answer(domain: &str, title: &str, age: u64) -> RecordAnswer {
     let vectors: Value = serde_json::from_str(include_str!("../../../schemas/vectors/records.json")).expect("vectors");
     let records = vectors[domain]["records"].as_array().expect("records");
@@ -50,7 +50,7 @@ fn a_record_says_who_said_what_by_what_right() {
     }
 }
 
-/// Whoever buys a thing sees who else is to have it.
+/// A buyer of a thing sees who else will get a role over it.
 #[test]
 fn what_is_to_come_is_told_with_its_beginning() {
     let mut answer = answer("plant.example", "Pump 1", 5);
@@ -63,7 +63,7 @@ fn what_is_to_come_is_told_with_its_beginning() {
     assert!(said.contains(" as owner, from 2026-12-25 00:00:00 UTC on, as manufacturer, "), "{said}");
 }
 
-/// An owner's key seldom has a certificate in the log: a reader must not take it for an intruder's.
+/// An owner's key rarely has a certificate in the log; readers must not take it for an intruder's.
 #[test]
 fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
     let told = |standing| {
@@ -99,7 +99,7 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
     assert!(text.contains(block), "{text}");
 }
 
-/// Who erased an introduction vouches for nothing.
+/// Whoever erased an introduction does not vouch for anything.
 #[test]
 fn what_introduced_a_thing_is_told_as_erased() {
     let mut answer = answer("plant.example", "Pump 1", 5);
@@ -111,7 +111,7 @@ fn what_introduced_a_thing_is_told_as_erased() {
     assert_eq!(says(introduced), "vouches for its identity", "an erasure without effect erased nothing");
 }
 
-/// Whoever reads of a label wants to know until when it holds.
+/// Readers of a label want to know when it ends.
 #[test]
 fn what_has_an_end_is_told_with_it() {
     let mut answer = answer("plant.example", "Pump 1", 5);

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::stage::Stage;
 
-/// A developer's node, and a piece of software beside it.
+/// A developer's node, with a piece of software.
 struct Bench {
     stage: Stage,
     firmware: String,
@@ -51,7 +51,7 @@ impl Bench {
         self.run("signify-openbsd", &["-S", "-s", "signify.sec", "-m", "firmware.bin", "-x", "firmware.sig"]);
     }
 
-    /// A certificate of an authority of one's own, and what it has signed.
+    /// Makes a certificate issued by a private authority, and a signature with it.
     fn cms(&self) {
         let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
         let authority =
@@ -67,7 +67,7 @@ impl Bench {
         self.run("openssl", &[&sign[..], &["-outform", "PEM", "-md", "sha256", "-out", "firmware.cms"]].concat());
     }
 
-    /// A certificate that nobody else has signed, and what it has signed.
+    /// Makes a self-signed certificate, and a signature with it.
     fn self_signed(&self, name: &str, days: &str, usage: &str) -> [String; 2] {
         let file = |ending: &str| format!("{name}.{ending}");
         let (key, request, certificate, signature) = (file("key"), file("csr"), file("crt"), file("cms"));
@@ -143,7 +143,7 @@ fn what_is_no_evidence_is_not_published() {
         let (message, _) = ended.failure();
         assert!(message.contains(expected), "{signature} by {key}: {message}");
     }
-    // The same signatures over something else.
+    // The same signatures over other contents.
     std::fs::write(&bench.firmware, "the firmware of the pump, changed").expect("written");
     for (signature, key) in
         [("firmware.minisig", "soft.pub"), ("firmware.sig", "signify.pub"), ("firmware.cms", "cms.crt")]
@@ -153,7 +153,7 @@ fn what_is_no_evidence_is_not_published() {
     }
 }
 
-/// As one below an authority is: devices would refuse the update.
+/// Just as below an authority: devices would refuse the update.
 #[test]
 fn a_certificate_that_was_given_itself_must_be_in_force_and_for_signing() {
     let bench = Bench::new();

@@ -131,7 +131,7 @@ impl Eab {
             let signature = possession::sign(signer, challenge.message.as_bytes(), now, &salt);
             let signature = signature.map_err(|error| Failure::new(Exit::Refused, error))?;
             let answer = ChallengeAnswer { nonce: challenge.nonce, signature: ics_sync::wire::Base64(signature) };
-            // Only a note hangs on the rules.
+            // The rules are only needed for a note.
             match node.acme_credential(&domain, &answer).await {
                 Ok(credential) => Ok((credential, rules(&node, &domain).await.ok())),
                 Err(error) => Err(without_credential(&node, &domain, &holder, error).await),
@@ -159,8 +159,8 @@ impl Eab {
     }
 }
 
-/// Why there is no credential. The rules may name a signer whose certificate nobody has submitted: then the node has no key
-/// to hold his signature against.
+/// Explains why there is no credential. The rules may name a signer whose certificate nobody has submitted; then the
+/// node has no key with which to check the signer's signature.
 async fn without_credential(node: &Node, domain: &DomainName, key: &Fingerprint, error: NodeError) -> Failure {
     let lacks_key = match &error {
         NodeError::Problem(problem) => {
@@ -179,7 +179,8 @@ async fn without_credential(node: &Node, domain: &DomainName, key: &Fingerprint,
     failure
 }
 
-/// Whether this is a signer, and signers may ask for nothing, as by the profiles that `ics ca import` makes.
+/// Whether this is a signer and the profiles let no signer request anything, as is the case for those made by `ics ca
+/// import`.
 fn gets_nothing(rules: &Descriptor, key: &Fingerprint) -> bool {
     let no_signer = |certificates: &Certificates| certificates.profiles.values().all(|it| it.requesters.is_empty());
     rules.certificates.as_ref().is_some_and(no_signer) && rules.roles.values().any(|role| role.signers.contains(key))

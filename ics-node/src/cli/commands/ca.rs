@@ -173,13 +173,13 @@ fn serial() -> Result<SerialNumber, Failure> {
     Ok(SerialNumber::new(random))
 }
 
-/// The certificates of a file, which may be a whole chain.
+/// Reads the certificates in a file, which may contain a whole chain.
 fn read(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2 * limits::X509_CHAIN)?;
     read_certificates(&bytes).map_err(|error| files::failed(path, error))
 }
 
-/// An authority by its certificate and those above it.
+/// Reads an authority from its certificate and those above it.
 fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
     let mut chain = Vec::new();
     for path in paths {
@@ -192,13 +192,13 @@ fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
     Ok((authority, issuer))
 }
 
-/// What to do with a request: it does not say what for it was made.
+/// What to do with a request, which does not itself say what it was made for.
 const REQUESTED: &str = "for an issuing authority: `ics ca sign` on the machine of the root makes its certificate; for \
                          a node that answers OCSP in the issuer's place, never use it: that would make the node's key \
                          an authority. Such a request goes to the issuer's node, by EST at \
                          /.well-known/est/DOMAIN:ocsp/simpleenroll";
 
-/// Refuses a key that is not that of the certificate.
+/// Refuses a key that does not belong to the certificate.
 fn check_key(authority: &Authority, signer: &dyn Signer, name: &str) -> Result<(), Failure> {
     if signer.public_key().to_spki_der().as_ref() == Some(&authority.spki) {
         return Ok(());

@@ -142,7 +142,7 @@ impl Erase {
     }
 }
 
-/// The erasure that the node proposes, if it is of the entry that was asked for: what is erased does not come back.
+/// Returns the proposed erasure if it is of the requested entry: what is erased cannot be restored.
 fn asked_for(index: u64, erasure: Erasure) -> Result<Erasure, Failure> {
     if erasure.index == Some(index) {
         return Ok(erasure);
@@ -180,13 +180,13 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
     Ok(Exit::Ok)
 }
 
-/// What a thing once asked for with its key is no statement.
+/// A hint on requests for enrolment: what a thing once requested with its key is not a statement.
 fn requests(erasure: &Erasure) -> String {
     let key = erasure.identity.filter(|it| it.kind.has_key()).map_or("KEY".to_owned(), |it| it.id.to_string());
     format!("a request for enrolment is not reached: `ics enroll forget {key}` deletes it, if there was one")
 }
 
-/// What is to be signed, for a person.
+/// Describes what is to be signed, for people.
 fn proposed(erasure: &Erasure) -> String {
     let mut rows = vec![("statement", erasure.statement.to_string())];
     rows.extend(erasure.identity.map(|it| ("about", format!("{} {}", it.kind, it.id))));

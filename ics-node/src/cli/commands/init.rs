@@ -63,7 +63,7 @@ pub(crate) struct Init {
     generate_passphrase: bool,
 }
 
-/// The template of that name.
+/// Parses the name of a template.
 pub(super) fn template(text: &str) -> Result<Template, String> {
     text.parse::<Template>().map_err(|e| e.to_string())
 }
@@ -97,7 +97,7 @@ impl Init {
         Ok(Exit::Ok)
     }
 
-    /// The passphrase, and whether it is made up and kept: on demand, or where nobody can be asked.
+    /// The passphrase, and whether it is generated and stored: on demand, or if nobody can be asked.
     fn passphrase(&self, context: &Context) -> Result<(Passphrase, bool), Failure> {
         let source = context.passphrases();
         if !self.generate_passphrase {

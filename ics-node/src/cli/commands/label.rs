@@ -89,7 +89,7 @@ impl Label {
     }
 }
 
-/// Those labels of the signer's on a thing that are named.
+/// The signer's labels on a thing that are named.
 fn former(signing: &Signing, found: &Found, named: &[StatementId]) -> Vec<StatementId> {
     let is_named = |it: &&Listed| it.act == Act::Label && named.contains(&it.by.statement);
     let mut former: Vec<_> =

@@ -83,7 +83,7 @@ fn is_svg(file: &Path) -> bool {
     file == "-" || file.extension().is_some_and(|it| it.eq_ignore_ascii_case("svg"))
 }
 
-/// The path by which GS1 readers know the thing.
+/// The GS1 Digital Link path of the thing.
 fn digital_link(record: &Record) -> Result<String, Failure> {
     let lacks = |what: &str| {
         let hint = "leave --gs1 out: the code then leads to the same page by /id/…";

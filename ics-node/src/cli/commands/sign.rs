@@ -1,4 +1,4 @@
-//! `ics sign`: the machine that has the key, and no network.
+//! `ics sign`: for the machine that has the key and no network.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ impl Sign {
         Ok(Exit::Ok)
     }
 
-    /// Where what is signed goes. A file that is there already may hold what others have signed.
+    /// Where the result is written. A file that already exists may hold the signatures of others.
     fn place(&self, default: PathBuf) -> Result<PathBuf, Failure> {
         match &self.output {
             Some(path) => Ok(path.clone()),
@@ -117,7 +117,7 @@ impl Sign {
         }
     }
 
-    /// The key that the batch is for. One that is named must be it: a batch has one signer.
+    /// The key that the batch is for. If another one is named, this is an error: a batch has one signer.
     fn key(&self, context: &Context, batch: &UnsignedBatch) -> Result<UnlockedKey, Failure> {
         let stored = match &self.signer {
             Some(name) => context.keys().find(name)?,
@@ -167,7 +167,7 @@ impl Sign {
     }
 }
 
-/// `recall.ics` becomes `recall.signed.ics`. Anything else behind a dot is part of a name, as in `lot-2026.11`.
+/// Turns `recall.ics` into `recall.signed.ics`. Any other extension is part of the name, as in `lot-2026.11`.
 fn signed_beside(batch: &Path) -> PathBuf {
     if batch.extension().is_some_and(|extension| extension == "ics") {
         return batch.with_extension("signed.ics");
@@ -177,7 +177,7 @@ fn signed_beside(batch: &Path) -> PathBuf {
     path.into()
 }
 
-/// Refuses to write a descriptor over the same one with signatures of owners that it lacks.
+/// Refuses to overwrite the same descriptor if the file there has owners' signatures that this one lacks.
 fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result<(), Failure> {
     let there = DescriptorFile::read(path).ok().filter(|there| there.descriptor == file.descriptor);
     let signed = there.map(|there| there.signed_by(&owners.keys)).unwrap_or_default();
@@ -191,7 +191,7 @@ fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result
     }
 }
 
-/// Whether a file begins as batches do; descriptors are OpenPGP.
+/// Whether a file begins like a batch; descriptors are OpenPGP.
 pub(super) fn is_batch(path: &Path) -> Result<bool, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let mut first = [0];

@@ -105,7 +105,8 @@ impl Verify {
         }
     }
 
-    /// Refuses a flag that says nothing about such a document: whoever gives it believes that it was held against it.
+    /// Refuses a flag that does not apply to such a document: whoever gives it would believe that the document was
+    /// checked against it.
     fn refuse_what_says_nothing(&self, what: &str, flags: &[(&str, bool)], hint: &str) -> Result<(), Failure> {
         match flags.iter().find(|(_, is_given)| *is_given) {
             Some((flag, _)) => {

@@ -16,7 +16,7 @@ use crate::client::agent::mosquitto::{Access, BrokerError, Report, Settings, run
 use crate::http::stop_signal;
 use crate::keys::file::read_secret;
 
-/// Bytes of the file with the password.
+/// The size limit of the password file, in bytes.
 const PASSWORD_BYTES: usize = 4096;
 
 /// What `ics agent mosquitto` takes.
@@ -100,7 +100,7 @@ impl Mosquitto {
 
 fn print(context: &Context, report: &Report) {
     let line = if context.output.json { serde_json::to_string(report).unwrap_or_default() } else { words(report) };
-    // Where standard output is closed nobody wants to know; the broker is kept in step all the same.
+    // If standard output is closed, nobody is reading; the broker is kept in step all the same.
     let _ = output::print(format!("{line}\n").as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! `ics ca import`: the next version of a descriptor, by which an authority issues.
+//! `ics ca import`: makes the next version of a descriptor, under which an authority issues certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::keys::{StoredKey, UnlockedKey};
 use crate::x509::Authority;
 
-/// Patterns of the names that the issuer of certificates gives.
+/// Patterns of the names that an issuer of certificates gives.
 const ISSUER_NAMES: [&str; 3] = ["serial:*", "spki:*", "cert:*"];
 
 /// What `ics ca import` takes.
@@ -97,7 +97,7 @@ impl Import {
         Ok(Exit::Ok)
     }
 
-    /// The next descriptor, and the authority's key.
+    /// Returns the next descriptor and the authority's key.
     fn next(
         &self,
         context: &Context,
@@ -113,7 +113,7 @@ impl Import {
             Failure::new(Exit::Local, "no key of this home directory is that of the certificate")
                 .hint("`ics ca request` makes the request with the node's own key")
         })?;
-        // Whoever has the key could speak as the issuer again. The domain's log would take nothing of it, but the new
+        // Whoever has the key could speak as the issuer again. The domain's log would take nothing from it, but the new
         // descriptor would give it the role.
         if let Some(key) = keys.iter().filter(|key| holds(key)).find(|key| previous.is_compromised(&key.fingerprint()))
         {
@@ -154,7 +154,7 @@ impl Import {
     }
 }
 
-/// Refuses one authority more than a descriptor lists, with how to make room.
+/// Refuses an authority beyond the number that a descriptor may list, and says how to make room.
 fn refuse_ninth(context: &Context, previous: &Descriptor, issuer: &Issuer) -> Result<(), Failure> {
     let listed = previous.certificates.iter().flat_map(|certificates| &certificates.issuers);
     if listed.filter(|other| other.certificate != issuer.certificate).count() < limits::CERTIFICATE_ISSUERS {
@@ -170,7 +170,7 @@ fn refuse_ninth(context: &Context, previous: &Descriptor, issuer: &Issuer) -> Re
     )))
 }
 
-/// What those get who name no profile.
+/// Describes what requesters get that name no profile.
 fn unnamed(certificates: &Certificates) -> Vec<String> {
     let mut profiles: Vec<_> =
         certificates.profiles.iter().filter(|(_, profile)| !profile.uses.contains(&CertificateUse::Ocsp)).collect();
@@ -191,7 +191,7 @@ fn unnamed(certificates: &Certificates) -> Vec<String> {
     est.into_iter().chain(acme).collect()
 }
 
-/// What there is to say of an address that is not one at which a node answers: a proxy may lead there, or nothing.
+/// Warns of an address that is not one at which a node answers: a proxy may lead there, or nothing.
 fn elsewhere(url: &str, domain: &DomainName) -> Option<String> {
     let place = format!("/x509/{domain}");
     if url.trim_end_matches('/').ends_with(&place) {
@@ -204,8 +204,8 @@ fn elsewhere(url: &str, domain: &DomainName) -> Option<String> {
     ))
 }
 
-/// What ics.toml must say before the authority issues, unless it does: without the former keys nobody would answer for
-/// what they have issued.
+/// Returns what must be added to ics.toml before the authority issues, if anything. Without the former keys nobody
+/// would answer for what they have issued.
 fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failure> {
     let keys = context.keys();
     let is_it = |name: &String| keys.find(name).is_ok_and(|other| other.fingerprint() == key.fingerprint());
@@ -220,11 +220,11 @@ fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failur
     )))
 }
 
-/// Days for which the record of a thing should have room for its certificates.
+/// How many days of certificates the record of a thing should have room for.
 const ROOM_DAYS: u64 = 3_650;
 
-/// What there is to say of profiles of so short a time that things which renew such certificates fill their records with
-/// them. Clients renew when 60 to 66 hundredths of the time are over, as ACME tells them.
+/// Warns of profiles with such short lifetimes that renewals fill the records of things. Clients renew after 60 to 66
+/// hundredths of the lifetime, as ACME tells them.
 fn short_profiles(certificates: &Certificates) -> Vec<String> {
     let room = u64::try_from(limits::RECORD_STATEMENTS_ISSUED).unwrap_or(u64::MAX);
     let days = |profile: &CertificateProfile| Some((profile.seconds? / 100 * 63).saturating_mul(room) / (DAY / 1000));
@@ -239,8 +239,8 @@ fn short_profiles(certificates: &Certificates) -> Vec<String> {
     short.map(text).collect()
 }
 
-/// What a domain issues unless it says otherwise: certificates of 90 days for devices as clients, of 30 for servers, of 7
-/// for those who answer OCSP elsewhere.
+/// The default profiles of a domain: 90 days for devices as clients, 30 for servers, and 7 for those that answer OCSP
+/// elsewhere.
 fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
     use Kind::{Device, Gateway, Node, Service};
     let profile = |kinds: &[Kind], uses: &[CertificateUse], names: &[&str], days: u64| CertificateProfile {

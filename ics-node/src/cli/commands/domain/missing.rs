@@ -1,4 +1,4 @@
-//! What a version of a descriptor lacks yet, so that whom it brings in can do anything: owners sign it as it is.
+//! What a descriptor version still lacks for those whom it brings in to be able to act; the owners sign it as it is.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use ics_core::vocabulary::Role;
 
 use crate::cli::context::Context;
 
-/// Tells of roles that this version makes or gives to others, and that no access rule names: nobody may do anything in them.
+/// Warns of new or reassigned roles that no access rule names: nobody may do anything in them.
 pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let is_changed = |(role, spec): &(&Role, &RoleSpec)| previous.roles.get(*role) != Some(*spec);
     let is_idle = |(role, _): &(&Role, &RoleSpec)| !is_named(&next.access, role);
@@ -21,7 +21,7 @@ pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &D
     }
 }
 
-/// Tells whoever brings in signers that their certificates have to come as well.
+/// Reminds whoever adds signers that their certificates must be submitted as well.
 pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let (known, named) = (signers(previous), signers(next));
     let new: Vec<&Fingerprint> = named.difference(&known).collect();
@@ -42,7 +42,7 @@ fn signers(descriptor: &Descriptor) -> BTreeSet<Fingerprint> {
     descriptor.roles.values().flat_map(|spec| &spec.signers).copied().collect()
 }
 
-/// Whether rules name a role; what is written beside them, as examples are, is no rule.
+/// Whether rules name a role; comments, such as examples, are not rules.
 fn is_named(access: &str, role: &Role) -> bool {
     let named = format!("Role::\"{role}\"");
     access.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(&named))

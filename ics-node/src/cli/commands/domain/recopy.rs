@@ -15,7 +15,7 @@ use crate::cli::words::{counted, when};
 use crate::config::{Config, PeerConfig};
 use crate::store::StoreError;
 
-/// Blocks that people are shown.
+/// How many blocks are shown to people.
 const SHOWN: usize = 20;
 
 /// What `ics domain recopy` takes.
@@ -62,7 +62,7 @@ impl Recopy {
         let copies = |peer: &PeerConfig| peer.mirror.iter().any(|origin| origin.domain == self.domain);
         let is_copied = config.peers().any(copies);
         let is_asked = config.peers().any(|peer| copies(peer) && peer.url.is_some());
-        // Where a fork was seen, or nobody gives them again, they may be gone for good; otherwise they come back.
+        // If a fork was seen, or nobody serves them again, these blocks may be gone for good; otherwise they come back.
         let blocks = (!forks.is_empty() || !is_copied).then(|| app::kept_blocks(&node.data, &self.domain));
         let blocks = blocks.transpose().map_err(failed)?;
         if let Some(blocks) = &blocks {
@@ -72,7 +72,7 @@ impl Recopy {
             confirm(&warning(fork), "Empty this copy?")?;
         }
         let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
-        // What was seen binds a copy as well; what was cosigned binds this node for good.
+        // The heads seen bind a copy as well; what was cosigned binds this node for good.
         if !is_cosigned {
             app::forget_seen(&node.data, &self.domain).map_err(failed)?;
         }
@@ -92,7 +92,7 @@ impl Recopy {
         Ok(Exit::Ok)
     }
 
-    /// Gives up what was seen of a domain of which nothing is here.
+    /// Forgets what was seen of a domain of which nothing is held here.
     fn forget(
         &self,
         context: &Context,
@@ -125,7 +125,7 @@ impl Recopy {
     }
 }
 
-/// The blocks of a copy, for people; programs get more of them.
+/// Lists the blocks of a copy for people; programs get more of them.
 fn named(blocks: &KeptBlocks) -> String {
     let KeptBlocks { number, last } = blocks;
     if *number == 0 {
@@ -144,7 +144,7 @@ fn named(blocks: &KeptBlocks) -> String {
     )
 }
 
-/// A block that only this branch of a log has is in no copy that is made from the other one.
+/// A block that is only in this branch of a log is in no copy made from the other branch.
 fn warning(fork: &KeptFork) -> String {
     format!(
         "on {} a signed head of {} was seen that contradicts this copy: the home has signed two logs, or somebody has \
@@ -155,7 +155,7 @@ fn warning(fork: &KeptFork) -> String {
     )
 }
 
-/// What was seen is all that this node holds against another log.
+/// The heads seen are all that this node can hold against another log.
 fn warning_of_other(fork: &KeptFork) -> String {
     format!(
         "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a \

@@ -53,7 +53,7 @@ impl Submit {
     }
 }
 
-/// A version that was taken, with what ends by it.
+/// A version that was accepted, with what ends by it.
 #[derive(Serialize)]
 struct Submitted<'s> {
     domain: &'s DomainName,
@@ -95,15 +95,16 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     Ok(Exit::Ok)
 }
 
-/// Who is compromised only from an index on that the log has not come to. Nothing that was forged ceases to count then, as
-/// after a digit too many.
+/// Returns the compromises that begin only at an index that the log has not reached, as after a digit too many: no
+/// forged statement would cease to count.
 pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor) -> Vec<&'d Compromise> {
     let domain = &descriptor.domain;
     let declared: Vec<&Compromise> = descriptor.compromised.iter().filter(|it| it.domain == *domain).collect();
     if declared.is_empty() {
         return declared;
     }
-    // A node that cannot be asked takes no version either, and says why; who only makes one was told so.
+    // A node that cannot be asked will not take a version either, and says why; whoever only makes one has been told
+    // so.
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return Vec::new() };
     let size = shown.info.size;
     let is_beyond =
@@ -119,7 +120,8 @@ pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d
     beyond
 }
 
-/// The versions to submit before one, and how to be rid of what nobody wants: whatever was made of that goes with it.
+/// Lists the versions to submit before this one, and says how to discard unwanted ones, along with all that was made
+/// from them.
 fn comes_first(path: &Path, next: u64, version: u64) -> String {
     let path = path.display();
     let between = (next.saturating_add(1)..version).map(|it| format!(", then version {it}")).collect::<String>();
@@ -130,8 +132,8 @@ fn comes_first(path: &Path, next: u64, version: u64) -> String {
     )
 }
 
-/// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first. Or it
-/// comes too late, and was made of a version that is no longer in force.
+/// Explains a refusal: the version before it may not be in force yet and must come first, or this one comes too late,
+/// made from a version that is no longer in force.
 fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failure) -> Failure {
     let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
     let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return failure };

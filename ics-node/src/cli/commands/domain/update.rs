@@ -111,7 +111,7 @@ const REVOKED: &str = "a block for ever has revoked the X.509 certificates that 
                        revoked, and new ones must be issued. A key that two roles have called compromised gets no more \
                        certificates: `ics replace` gives the thing another key";
 
-/// A signer, from where on he is compromised, and in which domain if not in that which says it.
+/// A signer declared compromised: from where on, and in which domain if not in the one that declares it.
 #[derive(Debug, Clone)]
 struct Declared {
     source: Option<DomainName>,
@@ -151,7 +151,7 @@ impl Update {
         tell_idle_roles(context, &previous, &next);
         tell_new_signers(context, &previous, &next);
         tell_orphans(context, &previous, &next);
-        // Owners sign a digit too many as they sign anything else; only a log tells it apart.
+        // Owners sign a digit too many like anything else; only the log shows that it is one.
         let node = context.config().and_then(|config| context.node(&config)).ok();
         if let Some(node) = &node {
             beyond_the_log(context, node, &next);
@@ -171,7 +171,7 @@ impl Update {
         Ok(exit)
     }
 
-    /// A role that was mistyped would be made, and whoever was to get the other one would have none.
+    /// Refuses unknown roles: a mistyped role would be created, and the intended one would have no signer.
     fn refuse_unknown_roles(&self, previous: &Descriptor) -> Result<(), Failure> {
         let mut roles = self.add_signer.iter().chain(&self.add_names).map(|(role, _)| role);
         match roles.find(|role| !self.new_role && !previous.roles.contains_key(*role)) {
@@ -209,7 +209,7 @@ impl Update {
     }
 }
 
-/// Owners would sign a version that says nothing new, and each later one would wait for it.
+/// Refuses a version that changes nothing: owners would sign it, and each later one would have to wait for it.
 fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Failure> {
     let (version, before) = (previous.version, previous.previous);
     if (Descriptor { version, previous: before, ..next.clone() }) != *previous {
@@ -219,7 +219,7 @@ fn refuse_unchanged(previous: &Descriptor, next: &Descriptor) -> Result<(), Fail
     Err(Failure::new(Exit::Usage, same).hint("`ics domain update --help` lists what changes the rules"))
 }
 
-/// Of which domains that are no source signers are newly declared compromised: their names may be mistyped.
+/// Warns of newly declared compromises in domains that are no source: their names may be mistyped.
 fn tell_no_sources(context: &Context, previous: &Descriptor, next: &Descriptor) {
     let is_known = |it: &&Compromise| it.domain == next.domain || next.sources.iter().any(|of| of.domain == it.domain);
     let new = next.compromised.iter().filter(|it| !previous.compromised.contains(it));
@@ -232,7 +232,7 @@ fn tell_no_sources(context: &Context, previous: &Descriptor, next: &Descriptor) 
     }
 }
 
-/// Writes a version for its first owner to sign, and tells what falls by it.
+/// Writes a version for its first owner to sign, and reports what falls by it.
 pub(super) fn prepare(
     context: &Context,
     next: &Descriptor,
@@ -254,7 +254,7 @@ fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let mut shown: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
-    // What `ics domain show` prints beside it.
+    // Members that `ics domain show` prints beside the descriptor.
     let members = shown.as_object_mut();
     let removed = members.map(|members| BESIDE.iter().filter(|name| members.remove(**name).is_some()).count());
     let is_shown = removed.is_some_and(|removed| removed > 0);

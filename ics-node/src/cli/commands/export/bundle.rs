@@ -69,7 +69,7 @@ impl BundleArgs {
     }
 }
 
-/// The peer as the node knows it, or, of a node that is not asked as its operator, as the configuration says.
+/// Returns the peer as the node knows it or, if the node does not treat the caller as its operator, as configured.
 fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Result<PeerConfig, Failure> {
     let known = context.wait(async { Ok(node.peers().await?) })?;
     let found = known.into_iter().map(|info| info.peer).find(|peer| peer.name == *name);
@@ -79,8 +79,8 @@ fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Res
     })
 }
 
-/// How far the copies of a reader are, as a bundle of his says, or as he has them when he has taken one that was made for
-/// him.
+/// Adds how far a reader's copies have got: as the reader's own bundle says, or as they will be after taking a bundle
+/// made for that reader.
 fn cursors(path: &Path, key: &str, since: &mut BTreeMap<DomainName, Cursor>) -> Result<Bundle<File>, Failure> {
     let bundle = open(path)?;
     let (from, to) = (&bundle.head().from, &bundle.head().to);
@@ -107,7 +107,7 @@ pub(in crate::cli::commands) fn open(path: &Path) -> Result<Bundle<File>, Failur
     Bundle::open(file).map_err(|error| Failure::new(Exit::Refused, format!("`{}`: {error}", path.display())))
 }
 
-/// Writes the bundle beside its place, and moves it there once it is whole and on the disk.
+/// Writes the bundle to a temporary file and moves it into place once it is complete and on disk.
 async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
     let failed = |error: std::io::Error| files::failed(path, error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));

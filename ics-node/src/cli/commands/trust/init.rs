@@ -125,19 +125,19 @@ impl Permit {
     }
 }
 
-/// The domains that count, and what is to be said of them.
+/// The domains that count, and what is worth saying about them.
 #[derive(Default)]
 struct Counted {
     domains: Vec<Origin>,
-    /// Those of them of which nothing has arrived yet.
+    /// Those of which nothing has arrived yet.
     coming: Vec<Origin>,
-    /// Those that the node asks about single things, and that do not count.
+    /// Those that the node asks about single things but that do not count.
     asked: Vec<Origin>,
-    /// The roles that somebody has by their descriptors, where these are known.
+    /// The roles that their descriptors give to somebody, if these are known.
     held: Option<BTreeSet<Role>>,
 }
 
-/// Those of these domains about which the peers in ics.toml are asked, and that are copied from none.
+/// The given domains about which peers in ics.toml are asked, and which are copied from none.
 fn roamed(context: &Context, domains: &[Origin]) -> Vec<Origin> {
     let Ok(config) = context.config() else { return Vec::new() };
     let is_roamed = |origin: &&Origin| {
@@ -147,7 +147,7 @@ fn roamed(context: &Context, domains: &[Origin]) -> Vec<Origin> {
     domains.iter().filter(is_roamed).cloned().collect()
 }
 
-/// Those of other domains than the known ones, each once.
+/// The origins of domains other than the known ones, each once.
 fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
     let mut found: Vec<Origin> = Vec::new();
     for origin in others {
@@ -158,7 +158,7 @@ fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Ve
     found
 }
 
-/// A command that writes a file is not expected to need a node.
+/// Adds a hint to the failure: nobody expects a command that writes a file to need a node.
 fn unasked(failure: Failure) -> Failure {
     failure.hint(
         "name a running node with --node URL to ask it which domains count, or name each with --domain ORIGIN",
@@ -257,7 +257,8 @@ impl Init {
                 });
                 origins.push(domain.info.origin);
             }
-            // Its operator may know more than what it shows: what is to be copied, and nothing has arrived of.
+            // Its operator may see more than what it shows: domains that are to be copied and of which nothing has
+            // arrived.
             let peers = node.peers().await.unwrap_or_default();
             let peers: Vec<PeerConfig> = peers.into_iter().map(|info| info.peer).collect();
             let coming = without(&origins, peers.iter().flat_map(|peer| &peer.mirror));
@@ -268,7 +269,7 @@ impl Init {
         })
     }
 
-    /// The domains of each role that counts of some only.
+    /// The domains to which a role is limited, for each role that counts only from some.
     fn bound(&self) -> BTreeMap<Role, BTreeSet<DomainName>> {
         let mut bound: BTreeMap<Role, BTreeSet<DomainName>> = BTreeMap::new();
         for (role, domain) in &self.roles {
@@ -277,7 +278,7 @@ impl Init {
         bound
     }
 
-    /// What the policy rests on that any of several domains may say.
+    /// Notes the roles on which the policy rests and that any of several domains may speak in.
     fn note_unbound(&self, context: &Context, document: &TrustDocument) {
         let mut needed = self.needed_roles();
         if !self.label.is_empty() {
@@ -295,7 +296,7 @@ impl Init {
         }
     }
 
-    /// The roles that nobody has by the descriptors, and without which something is never permitted.
+    /// Notes the roles that the descriptors give to nobody, and without which something is never permitted.
     fn note_unheld(&self, context: &Context, held: &BTreeSet<Role>) {
         for role in self.needed_roles().difference(held) {
             context.output.note(&format!(
@@ -312,7 +313,7 @@ impl Init {
         }
     }
 
-    /// The roles in which somebody must speak, or something that the policy is about is never permitted.
+    /// The roles in which somebody must speak for what the policy covers to be permitted.
     fn needed_roles(&self) -> BTreeSet<Role> {
         let ready = self.permit.iter().flat_map(|permit| permit.roles()).filter_map(|word| word.parse::<Role>().ok());
         ready.chain(self.vouched.iter().chain(&self.approved).cloned()).collect()

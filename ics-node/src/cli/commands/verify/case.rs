@@ -1,4 +1,4 @@
-//! A verdict with its evidence, checked by rules that are written down and by nothing that decides.
+//! Checks a verdict and its evidence with the checker, which shares no rules with the code that decides.
 
 use std::path::PathBuf;
 
@@ -16,11 +16,11 @@ use crate::cli::output::card;
 use crate::cli::words::{clean, counted, when};
 use crate::explain;
 
-/// What was found, as JSON.
+/// The findings, as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
     checked: Checked,
-    /// Whether the trust policy is the one that was given.
+    /// Whether the trust policy is the given one.
     trusted: bool,
     thing: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ struct Report<'a> {
     not_proven: Vec<String>,
 }
 
-/// What this machine's clock says of a verdict that is genuine.
+/// The state of a genuine verdict by this machine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Holds,
@@ -97,7 +97,7 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// The trust policy that must have decided, and where it is.
+/// The trust policy under which the verdict must have been given, and its file.
 fn ours(verify: &Verify, context: &Context) -> Result<Option<(PathBuf, TrustDocument)>, Failure> {
     if verify.trust.is_none() && context.config()?.trust.policy.is_none() {
         return Ok(None);
@@ -126,7 +126,7 @@ fn not_proven(verdict: &Verdict, trusted: bool, standing: Standing) -> Vec<Strin
     all
 }
 
-/// Only what was checked is shown.
+/// Shows only what was checked.
 fn text(report: &Report<'_>) -> String {
     let verdict = report.verdict;
     let (reason, rules) = (verdict.reason.as_str(), verdict.rules.join(", "));
@@ -182,7 +182,7 @@ mod tests {
         let (given, until) = (at(1_000), Some(at(1_060)));
         for (now, until, standing, headline) in [
             (1_000, until, Standing::Holds, "✓ the verdict holds"),
-            // Another clock may differ a little.
+            // Clocks may differ a little.
             (700, until, Standing::Holds, "✓ the verdict holds"),
             (1_060, until, Standing::Over, "! the verdict is genuine but expired: it held until 2026-11-20 08:11:00 UTC"),
             (1_001, None, Standing::Over, "! the verdict is genuine, and held at 2026-11-20 08:10:00 UTC"),
