@@ -136,7 +136,7 @@ pub fn right(
         }
         Some(Entitlement::Grant(id)) => {
             let entry = index_of(id).map_or_else(|| short(&id.to_string()), |index| format!("entry {index}"));
-            format!("as {role}, granted to him by {entry} of {domain}")
+            format!("as {role}, granted by {entry} of {domain}")
         }
         None => format!("as {role}, by no right that is known here"),
     }
@@ -185,7 +185,7 @@ pub fn says(listed: &Listed) -> String {
         (Act::Grant, ..) => "entitles a signer to speak about it".to_owned(),
         (Act::Installed, ..) => "says what is installed on it".to_owned(),
         (Act::Issued, ..) => "has issued an X.509 certificate to it".to_owned(),
-        (Act::Withdrawal, ..) => "takes back what he had said".to_owned(),
+        (Act::Withdrawal, ..) => "takes back an earlier statement".to_owned(),
         (act, ..) => format!("makes a statement of the kind `{act}`"),
     };
     let reason = match listed.reason.as_deref() {
@@ -213,7 +213,7 @@ const fn erased(act: Act) -> &'static str {
     match act {
         Act::Identity => "erased who vouched for its identity",
         Act::Approval => "erased who approved of it",
-        Act::Label => "erased a label of it",
+        Act::Label => "erased one of its labels",
         Act::Grant => "erased who was entitled to speak about it",
         _ => "erased a statement about it",
     }

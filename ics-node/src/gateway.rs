@@ -30,7 +30,8 @@ pub enum GatewayError {
     Key(#[from] KeyError),
     /// No file holds the passphrase, and nobody can be asked.
     #[error(
-        "the passphrase of the node's key is in no file: `passphrase` in the home directory, or a systemd credential"
+        "no file holds the passphrase of the node's key: put it into `passphrase` in the home directory, or a systemd \
+         credential"
     )]
     NoPassphrase,
     /// Its store, its domains or its peers fail.

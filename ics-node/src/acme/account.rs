@@ -175,9 +175,9 @@ pub fn check_contacts(contacts: Vec<String>) -> Result<Vec<String>, Problem> {
 /// `malformed` when it was made for another URL or another account key.
 pub fn bound_to<'a>(binding: &'a Signed, url: &str, key: &Jwk) -> Result<&'a str, Problem> {
     let wrong = |what: &str| Problem::malformed(format!("externalAccountBinding: {what}"));
-    let By::Kid(kid) = &binding.header.by else { return Err(wrong("it takes `kid`")) };
+    let By::Kid(kid) = &binding.header.by else { return Err(wrong("it must have a `kid`")) };
     if binding.header.nonce.is_some() {
-        return Err(wrong("it has no nonce"));
+        return Err(wrong("it must have no nonce"));
     }
     if binding.header.url != url {
         return Err(wrong("`url` is not that of the request"));
@@ -202,10 +202,10 @@ struct KeyChange {
 /// When the inner request is not signed by the key that it contains, or is for another account, key or URL.
 pub fn new_key(outer: &Signed, account_url: &str, old_key: &Jwk) -> Result<Jwk, Problem> {
     let inner = Signed::parse(outer.payload())?;
-    let By::Key(key) = &inner.header.by else { return Err(Problem::malformed("the inner request takes `jwk`")) };
+    let By::Key(key) = &inner.header.by else { return Err(Problem::malformed("the inner request must have a `jwk`")) };
     inner.verify(key)?;
     if inner.header.nonce.is_some() || inner.header.url != outer.header.url {
-        return Err(Problem::malformed("the inner request has the outer one's `url` and no `nonce`"));
+        return Err(Problem::malformed("the inner request must have the outer one's `url` and no `nonce`"));
     }
     let change: KeyChange = inner.json()?;
     if change.account != account_url || Jwk::parse(&change.old_key)? != *old_key {

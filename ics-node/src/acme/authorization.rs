@@ -154,7 +154,7 @@ impl Authorization {
                 Ok(true)
             }
             ChallengeState::Pending => {
-                Err(Problem::malformed(format!("the authorization is {status}: it waits for no challenge")))
+                Err(Problem::malformed(format!("the authorization is {status}: its challenges are closed")))
             }
             _ => Ok(false),
         }
@@ -192,7 +192,7 @@ impl Authorization {
                 Ok(())
             }
             ("deactivated", "deactivated") => Ok(()),
-            ("deactivated", ended) => Err(Problem::malformed(format!("the authorization is {ended} already"))),
+            ("deactivated", ended) => Err(Problem::malformed(format!("the authorization is already {ended}"))),
             _ => Err(Problem::malformed("status: an authorization can only be `deactivated`")),
         }
     }

@@ -52,7 +52,7 @@ impl Identifier {
     pub fn dns(value: &str) -> Result<Self, Problem> {
         match Name::dns(value) {
             Ok(Name::Host(host)) if host.parse::<std::net::IpAddr>().is_err() => Ok(Self::Dns(host.into())),
-            _ => Err(rejected(value, "is no host name; wildcards, addresses and a dot at the end are not taken")),
+            _ => Err(rejected(value, "is not a host name; wildcards, IP addresses and a final dot are not accepted")),
         }
     }
 
@@ -65,7 +65,7 @@ impl Identifier {
             Ok(Lookup::Name(name @ Name::Urn(_))) => Ok(Self::Permanent(name.to_string())),
             Ok(Lookup::Ids(ids)) => match ids.as_slice() {
                 [id @ IdentityId::Key(_)] => Ok(Self::Permanent(id.to_string())),
-                _ => Err(rejected(value, "is no id of a thing with a key")),
+                _ => Err(rejected(value, "is not the id of a thing that has a key")),
             },
             _ => Err(rejected(value, "is neither a URN nor the id of an identity")),
         }

@@ -120,7 +120,7 @@ impl TryFrom<Members> for Jwk {
 
     fn try_from(members: Members) -> Result<Self, String> {
         if members.d.is_some() {
-            return Err("this is a private key, which is nobody else's business: make a new one".to_owned());
+            return Err("this is a private key, which must never be sent: make a new one".to_owned());
         }
         match (members.kty.as_str(), members.crv.as_deref()) {
             ("EC", Some("P-256")) => Ok(Self::P256(pair(&members.x, &members.y)?)),
@@ -128,10 +128,10 @@ impl TryFrom<Members> for Jwk {
             ("EC", Some("P-521")) => Ok(Self::P521(pair(&members.x, &members.y)?)),
             ("OKP", Some("Ed25519")) => {
                 let x = decode("x", &members.x)?;
-                Ok(Self::Ed25519(x.try_into().map_err(|_| "`x` takes 32 bytes".to_owned())?))
+                Ok(Self::Ed25519(x.try_into().map_err(|_| "`x` must have 32 bytes".to_owned())?))
             }
             ("RSA", _) => rsa(decode("n", &members.n)?, decode("e", &members.e)?),
-            _ => Err("a key is P-256, P-384, P-521, Ed25519, or RSA of 2048 to 4096 bits".to_owned()),
+            _ => Err("the key must be P-256, P-384, P-521, Ed25519, or RSA of 2048 to 4096 bits".to_owned()),
         }
     }
 }
@@ -149,7 +149,7 @@ fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Jwk, String> {
 
 fn pair<const N: usize>(x: &Option<String>, y: &Option<String>) -> Result<[u8; N], String> {
     let (x, y) = (decode("x", x)?, decode("y", y)?);
-    let form = |_| format!("`x` and `y` take {} bytes each", N / 2);
+    let form = |_| format!("`x` and `y` must have {} bytes each", N / 2);
     if x.len() == y.len() { [x, y].concat().try_into().map_err(form) } else { Err(form(Vec::new())) }
 }
 

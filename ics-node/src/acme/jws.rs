@@ -92,7 +92,7 @@ impl Signed {
 
     fn from_flattened(flattened: Flattened) -> Result<Self, Problem> {
         if flattened.header.is_some_and(|header| !header.is_empty()) || flattened.signatures.is_some() {
-            return Err(Problem::malformed("a request has one signature and no unprotected header"));
+            return Err(Problem::malformed("a request must have one signature and no unprotected header"));
         }
         let protected = decode("protected", &flattened.protected)?;
         let protected: Protected =
@@ -113,11 +113,11 @@ impl Signed {
     pub fn verify(&self, key: &Jwk) -> Result<(), Problem> {
         let (alg, expected) = (&self.header.alg, key.algorithm());
         if alg != expected {
-            let detail = format!("the algorithm is `{}`, the key signs with {expected}", alg.escape_debug());
+            let detail = format!("the algorithm is `{}`, but the key signs with {expected}", alg.escape_debug());
             return Err(Problem::new(Kind::BadSignatureAlgorithm, detail));
         }
         if !key.has_signed(&self.message, &self.signature) {
-            return Err(Problem::new(Kind::Unauthorized, "the signature is not good, or is by another key"));
+            return Err(Problem::new(Kind::Unauthorized, "the signature is wrong, or was made with another key"));
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Signed {
     /// As [`Signed::verify`].
     pub fn verify_mac(&self, secret: &[u8]) -> Result<(), Problem> {
         if self.header.alg != "HS256" {
-            return Err(Problem::malformed("externalAccountBinding: the algorithm is HS256"));
+            return Err(Problem::malformed("externalAccountBinding: the algorithm must be HS256"));
         }
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
         aws_lc_rs::hmac::verify(&key, &self.message, &self.signature)
@@ -153,12 +153,12 @@ impl Signed {
 impl Header {
     fn read(protected: Protected) -> Result<Self, Problem> {
         if protected.crit.is_some() {
-            return Err(Problem::malformed("protected: no critical extension is known here"));
+            return Err(Problem::malformed("protected: this server knows no critical extensions (`crit`)"));
         }
         let by = match (protected.jwk, protected.kid) {
             (Some(key), None) => By::Key(Jwk::parse(&key)?),
             (None, Some(kid)) => By::Kid(kid),
-            _ => return Err(Problem::malformed("protected: it takes either `jwk` or `kid`")),
+            _ => return Err(Problem::malformed("protected: it must have either `jwk` or `kid`")),
         };
         Ok(Self { alg: protected.alg, url: protected.url, nonce: protected.nonce, by })
     }

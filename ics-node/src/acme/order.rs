@@ -99,7 +99,7 @@ impl NewOrder {
     /// When it does (RFC 8555, 7.4: a server that does not support this must say so).
     pub fn check_times(&self) -> Result<(), Problem> {
         if self.not_before.is_some() || self.not_after.is_some() {
-            return Err(Problem::malformed("notBefore, notAfter: the profile says for how long a certificate holds"));
+            return Err(Problem::malformed("notBefore, notAfter: the profile sets how long a certificate is valid"));
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl NewOrder {
 /// With one problem for all that are refused.
 pub fn read_identifiers(asked: &[Asked]) -> Result<Vec<Identifier>, Problem> {
     if asked.is_empty() || asked.len() > limits::CSR_NAMES {
-        return Err(Problem::malformed(format!("an order takes 1 to {} identifiers", limits::CSR_NAMES)));
+        return Err(Problem::malformed(format!("an order must have 1 to {} identifiers", limits::CSR_NAMES)));
     }
     let (mut identifiers, mut problems) = (BTreeSet::new(), Vec::new());
     for one in asked {

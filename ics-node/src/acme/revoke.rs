@@ -82,7 +82,8 @@ pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Pro
             names => format!("may have certificates for {} of its {names} names", asker.controlled),
         };
         let detail = format!(
-            "the account did not get this certificate, speaks for nobody who sets the thing's status, and {names}"
+            "the account did not get this certificate, is not bound to a signer who may set the thing's status, and \
+             {names}"
         );
         return Err(Problem::new(Kind::Unauthorized, detail));
     };
@@ -101,8 +102,8 @@ pub fn decide(asker: &Asker, reason: Option<u64>) -> Result<(Right, Reason), Pro
     reason.map(|reason| (right, reason)).ok_or_else(|| {
         let codes: Vec<String> = allowed.iter().map(|it| format!("{} ({})", it.code(), it.as_str())).collect();
         let detail = format!(
-            "the reasons for this account are {}; a compromised key is shown by signing with it, and a thing is suspended \
-             by its status",
+            "this account may give the reasons {}; to report a compromised key, sign the request with that key, and to \
+             suspend a thing, set its status",
             codes.join(", ")
         );
         Problem::new(Kind::BadRevocationReason, detail)

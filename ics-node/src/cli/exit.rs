@@ -161,8 +161,7 @@ impl From<KeyError> for Failure {
                 Self::new(Exit::Local, &error).hint("keys are never overwritten: choose another name")
             }
             KeyError::HeldAs(ref name) => Self::new(Exit::Local, &error).hint(format!(
-                "use it by that name; of an OpenPGP key `ics key import {name} FILE` adds to it what is new in the \
-                     file"
+                "use it by that name; for an OpenPGP key, `ics key import {name} FILE` adds what is new in the file"
             )),
             KeyError::OpenToOthers(ref path) => {
                 Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", path.display()))

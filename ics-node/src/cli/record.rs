@@ -52,7 +52,7 @@ fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) ->
     rows.extend(lines("certificates", &record.certificates, |it| given(it.value.serial.to_string(), &it.by)));
     rows.extend(lines("installed", &record.installed, |it| given(it.value.to_string(), &it.by)));
     rows.extend(lines("signed by", &record.signatures, |it| {
-        given(format!("the developer himself: {} key {}", it.value.form, it.value.key), &it.by)
+        given(format!("the developer: {} key {}", it.value.form, it.value.key), &it.by)
     }));
     let live = record.grants.iter().map(|it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);

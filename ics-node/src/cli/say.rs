@@ -182,7 +182,7 @@ impl Things {
             .hint("`ics list --lot LOT` or `ics list --model MODEL` shows what it knows"));
         }
         if queries.is_empty() {
-            return Err(Failure::new(Exit::Usage, "nothing is named of which to say it")
+            return Err(Failure::new(Exit::Usage, "no thing is named to say it of")
                 .hint("name ids or names, or use --from-file, --group, --lot, --model or --all"));
         }
         Ok(queries)
@@ -240,7 +240,7 @@ pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -
     let is_over = |until: &Timestamp| *until <= now && claims.act != Act::Approval;
     if let Some(until) = claims.until.filter(is_over) {
         return Err(Failure::new(Exit::Usage, format!("it would have ended before it is said: {until} is over"))
-            .hint("name a time to come, or leave it out"));
+            .hint("name a time in the future, or leave it out"));
     }
     let roles = &signing.descriptor.roles;
     let granted = claims.grant.as_ref().map(|grant| &grant.role);
@@ -451,7 +451,7 @@ impl Saying {
     /// Returns what is to be signed, and the time of the signature.
     fn dated(&self, signing: &Signing, now: Timestamp) -> Result<(Draft, Timestamp), Failure> {
         let at = moment::after_own(&self.found, &signing.fingerprint(), now).map_err(|behind| {
-            Failure::new(Exit::Refused, behind).hint("put the clock of this machine right, and say it again")
+            Failure::new(Exit::Refused, behind).hint("set the clock of this machine, and say it again")
         })?;
         Ok((self.draft(signing)?, at))
     }

@@ -168,8 +168,8 @@ impl From<NodeError> for Failure {
             }
             // The node runs. Its certificate may be from a private authority, expired, or for other names.
             NodeError::Unreachable { .. } if error.is_untrusted() => Self::new(Exit::Network, error).hint(
-                "this machine does not believe its certificate: if an authority of your own has issued it, put that \
-                 into the system's store, or name its file in the variable SSL_CERT_FILE",
+                "this machine does not trust its certificate: if an authority of your own issued it, put that \
+                 authority into the system's store, or name its file in the variable SSL_CERT_FILE",
             ),
             NodeError::Unreachable { .. } if error.to_string().contains(NO_AUTHORITIES) => {
                 Self::new(Exit::Network, error)
@@ -203,13 +203,13 @@ impl From<Problem> for Failure {
 fn local_hint(problem: &Problem) -> Option<&'static str> {
     match Code::named(problem.code())? {
         Code::OperatorOnly => {
-            Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
+            Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with the token")
         }
         Code::UnknownRoute => Some("this node does not do that: --node names another one"),
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
         // The message itself lists the forms, or the rule of its form that a text breaks.
         Code::MalformedId if lacks_kind(&problem.detail) => {
-            Some("the kind of a name stands in front of it: a serial number is `serial:SN-0001`")
+            Some("put the kind of the name in front of it: a serial number is `serial:SN-0001`")
         }
         Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
@@ -232,7 +232,7 @@ impl From<LookupError> for Failure {
             }
             LookupError::Ambiguous { .. } => Self::new(Exit::Refused, &error).hint("name one of the ids"),
             LookupError::Erased(_) => Self::new(Exit::NotFound, &error).hint(
-                "--thing-key FILE gives the key of a thing; software and groups are said once more with `ics publish`",
+                "--thing-key FILE gives the key of a thing; publish software and groups again with `ics publish`",
             ),
             LookupError::OtherKey { .. } => Self::new(Exit::Usage, &error),
             LookupError::Inconsistent { .. } => Self::new(Exit::Network, &error),

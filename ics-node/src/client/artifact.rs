@@ -48,27 +48,27 @@ pub enum ArtifactRefusal {
     )]
     ClockBehind(Timestamp),
     /// Nobody vouches that the file is what it claims to be.
-    #[error("nobody who is entitled to it vouches for it")]
+    #[error("nobody who is entitled to do so vouches for it")]
     NotVouched,
     /// No status permits its use.
     #[error("no status permits its use{}", .0.as_ref().map(|status| format!(": it is `{status}`")).unwrap_or_default())]
     NotPermitted(Option<StatusName>),
     /// It would be permitted, but by a domain that anybody may have founded under that name.
     #[error(
-        "nothing says that this is the domain that you mean. Compare its origin with what its owners told you, and add \
-         --pin {0}"
+        "nothing shows that this is the domain that you mean. Compare its origin with what its owners told you, then \
+         add --pin {0}"
     )]
     NotPinned(Origin),
     /// It would be permitted, but statements that block it may have been left out.
     #[error(
-        "nothing proves that nothing was left out of the evidence, a withdrawal say. Get it anew from the home of the \
-         domain, which signs that it is complete (`ics export`); --incomplete takes what you have"
+        "nothing proves that nothing was left out of the evidence, such as a withdrawal. Get it again from the home of \
+         the domain, which signs that it is complete (`ics export`); --incomplete accepts what you have"
     )]
     NotComplete,
     /// It would be permitted, but somebody on the network path to the node may have left out what blocks it.
     #[error(
         "nothing proves that nothing was left out: the node was asked over plain HTTP, where anybody on the way may \
-         answer. Ask one over https, or the home of the domain, which signs that it is complete"
+         answer. Ask a node over https, or the home of the domain, which signs that it is complete"
     )]
     Exposed,
 }

@@ -316,7 +316,7 @@ fn add_source(sources: &mut Vec<Source>, source: Source) -> Result<(), Descripto
         let Source { domain, entry0, .. } = &*known;
         format!(
             "`sources` has another log under the name `{domain}`, with the entry 0 {entry0}: ask its owners which is \
-             theirs. Only in the JSON itself one log takes the place of another (`--from-file`)"
+             theirs. To replace one log by another, edit the JSON itself (`--from-file`)"
         )
     })?;
     refuse_unless(known.home != source.home, || {
@@ -363,8 +363,9 @@ fn refuse_moved_lists(previous: &Descriptor, next: &Descriptor) -> Result<(), De
     let goes_on = issues.is_some() && before.issuers.iter().any(|issuer| key(issuer) == issues);
     let moved = before.shards != after.shards || before.url != after.url;
     refuse_unless(!(goes_on && moved), || {
-        "`url` and `shards` of the certificates stand in those that the first issuer has issued: they change only together \
-         with him. Ask for the certificate of a new issuing authority (`ics key make`, `ics ca request`) and import that"
+        "`url` and `shards` are written into the certificates that the first issuer has issued: they change only \
+         together with that issuer. Ask for the certificate of a new issuing authority (`ics key make`, `ics ca \
+         request`) and import that"
             .to_owned()
     })
 }

@@ -239,7 +239,7 @@ fn sign_descriptor(
     let home = descriptor::node(&new.node_name, node).ok_or_else(|| KeyError::Purpose {
         name: "node".to_owned(),
         purpose: "sign checkpoints",
-        reason: "checkpoints take an Ed25519 key".to_owned(),
+        reason: "checkpoints are signed with an Ed25519 key".to_owned(),
     })?;
     let descriptor = new.template.fill(TemplateInput {
         domain: new.domain.clone(),

@@ -39,7 +39,7 @@ pub enum LookupError {
         ids: Vec<String>,
     },
     /// All statements about the thing itself are erased, and with them its key, or whatever else is signed over.
-    #[error("all that was said of `{0}` itself is erased, and what is to be signed over with it")]
+    #[error("all that was said of `{0}` itself is erased, including what a signature must cover")]
     Erased(String),
     /// The given key belongs to another thing.
     #[error("the key that was given is not that of `{query}` but of {id}")]

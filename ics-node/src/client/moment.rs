@@ -15,8 +15,8 @@ use super::lookup::Found;
 /// Why there is no time at which a statement could be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the signer has signed something about it at {newest}, which is later than the clock of this machine shows ({now}) by \
-     more than a home takes ({skew} s); signed before that, this would mean nothing to gpg",
+    "the signer has signed something about it at {newest}, which is later than the clock of this machine shows \
+     ({now}), by more than a home accepts ({skew} s); with an earlier time, gpg would ignore this signature",
     skew = limits::CLOCK_SKEW_MILLIS / 1000
 )]
 pub struct BehindOwn {
@@ -66,8 +66,8 @@ pub fn after_own(found: &Found, signer: &Fingerprint, now: Timestamp) -> Result<
 pub fn told_of_lead(at: Timestamp, now: Timestamp) -> Option<String> {
     (at.millis_since(now) > limits::CLOCK_SKEW_MILLIS).then(|| {
         format!(
-            "the clock of this machine is behind: it shows {now}, and what was signed before bears a later time; this is \
-             signed as of {at}, so that gpg takes it for the newer one. Put the clock right"
+            "the clock of this machine is behind: it shows {now}, but an earlier signature bears a later time; this is \
+             signed as of {at}, so that gpg takes it as the newer one. Set the clock"
         )
     })
 }

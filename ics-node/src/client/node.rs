@@ -250,7 +250,7 @@ impl Node {
         if evidence.domain == *domain {
             Ok(evidence)
         } else {
-            Err(self.not_understood(format!("it is evidence of `{}`, and `{domain}` was asked for", evidence.domain)))
+            Err(self.not_understood(format!("it is evidence of `{}`, but `{domain}` was asked for", evidence.domain)))
         }
     }
 

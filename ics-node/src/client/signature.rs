@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureRefusal {
     /// Its format is unknown.
-    #[error("it is no detached signature of OpenPGP, CMS, minisign or signify")]
+    #[error("it is not a detached signature of OpenPGP, CMS, minisign or signify")]
     Form,
     /// It is too long to be kept.
     #[error("it has {0} bytes, the limit is {max}", max = limits::DEVELOPER_SIGNATURE_BYTES)]

@@ -58,7 +58,7 @@ pub enum SigningError {
     #[error("the key {0} is not here")]
     Elsewhere(Fingerprint),
     /// The system has no randomness.
-    #[error("no randomness: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Randomness(String),
 }
 

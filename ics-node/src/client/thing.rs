@@ -56,13 +56,13 @@ pub struct GivenKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ThingError {
     /// It is an X.509 certificate; only its key is needed.
-    #[error("this is an X.509 certificate: it takes its key, `openssl x509 -pubkey -noout -in FILE`")]
+    #[error("this is an X.509 certificate: give its public key, from `openssl x509 -pubkey -noout -in FILE`")]
     X509,
     /// It is a secret, not a public key.
-    #[error("this is a secret key: it takes the public one")]
+    #[error("this is a secret key: give the public one")]
     Secret,
     /// It has none of the accepted formats.
-    #[error("this is no public key (PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate): {0}")]
+    #[error("this is not a public key (PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate): {0}")]
     Form(String),
     /// The body of an entry is about something other than what was asked for.
     #[error("the entry is not about {0}")]

@@ -149,8 +149,8 @@ impl Request {
             ERROR => Ok(Self::Error),
             other => {
                 let text = format!(
-                    "bodies of the number {other} are not answered here; ir (0), cr (2), p10cr (4), kur (7), rr (11), \
-                     genm (21), error (23) and certConf (24) are"
+                    "message bodies of type {other} are not supported here; ir (0), cr (2), p10cr (4), kur (7), rr \
+                     (11), genm (21), error (23) and certConf (24) are"
                 );
                 Err(Failure::new(FailureInfo::BadRequest, text))
             }
@@ -177,13 +177,13 @@ where
     let mut all = Vec::<T>::from_der(content).map_err(Failure::form)?;
     match (all.pop(), all.is_empty()) {
         (Some(one), true) => Ok(one),
-        _ => Err(Failure::new(FailureInfo::BadRequest, format!("a message takes one {what}"))),
+        _ => Err(Failure::new(FailureInfo::BadRequest, format!("a message must have exactly one {what}"))),
     }
 }
 
 fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
     let details: Details = only(content, "revocation")?;
-    let missing = || Failure::new(FailureInfo::BadCertId, "issuer and serial number say which certificate is meant");
+    let missing = || Failure::new(FailureInfo::BadCertId, "name the certificate by its issuer and serial number");
     let issuer = details.template.issuer.ok_or_else(missing)?;
     let serial = template::serial(&details.template.serial.ok_or_else(missing)?)?;
     let mut entry = details.entry.into_iter().flatten();
@@ -191,8 +191,8 @@ fn revocation(content: &[u8]) -> Result<Revocation, Failure> {
         None => Reason::Unspecified,
         Some(extension) => {
             let reason = CrlReason::from_der(extension.extn_value.as_bytes()).map_err(Failure::form)?;
-            let unknown = "a certificate is revoked for one of the reasons 0 to 6 and 9; a hold ends with the status that \
-                           made it";
+            let unknown = "the revocation reason must be one of 0 to 6 or 9; a hold ends with the status that caused \
+                           it";
             Reason::of_code(reason as u64).ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?
         }
     };
@@ -209,13 +209,13 @@ fn confirmation(content: &[u8]) -> Result<Option<Confirmation>, Failure> {
         None | Some(Status::ACCEPTED | Status::GRANTED_WITH_MODS) => true,
         Some(Status::REJECTION) => false,
         Some(other) => {
-            let text = format!("who got a certificate accepts (0) or rejects it (2), and does not answer {other}");
+            let text = format!("confirm a certificate with 0 (accepted) or 2 (rejected), not with {other}");
             return Err(Failure::new(FailureInfo::BadRequest, text));
         }
     };
     let (hash, algorithm) = (confirmed.hash.into_bytes(), confirmed.algorithm.map(|it| it.oid));
     if hash.len() > DIGEST_BYTES {
-        return Err(Failure::form(format!("a digest has {DIGEST_BYTES} bytes at most")));
+        return Err(Failure::form(format!("a digest may have at most {DIGEST_BYTES} bytes")));
     }
     Ok(Some(Confirmation { hash, algorithm, is_accepted }))
 }

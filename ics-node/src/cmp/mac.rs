@@ -80,7 +80,7 @@ impl Mac {
             oid::SHA256 => &digest::SHA256,
             oid::SHA384 => &digest::SHA384,
             oid::SHA512 => &digest::SHA512,
-            _ => return Err(bad("a MAC is made with SHA-256, SHA-384 or SHA-512 (openssl: `-digest sha256`)")),
+            _ => return Err(bad("the MAC must use SHA-256, SHA-384 or SHA-512 (openssl: `-digest sha256`)")),
         };
         let (salt, mac) = (salt(&parameters.salt)?, hmac_of(&parameters.mac)?);
         Ok(Self { salt, derivation: Derivation::Digests(hash), rounds, mac })
@@ -89,7 +89,7 @@ impl Mac {
     fn pbmac1(parameters: &[u8]) -> Result<Self, Failure> {
         let Pbmac1 { derivation, mac } = Pbmac1::from_der(parameters).map_err(Failure::form)?;
         if derivation.oid != oid::PBKDF2 {
-            return Err(bad("the key of PBMAC1 is made with PBKDF2"));
+            return Err(bad("the key of PBMAC1 must be derived with PBKDF2"));
         }
         let read = Pbkdf2::from_der(&self::parameters(&derivation)?).map_err(Failure::form)?;
         let rounds = rounds(read.iterations, MOST_ITERATIONS)?;
@@ -98,10 +98,10 @@ impl Mac {
             Some(oid::HMAC_SHA256) => pbkdf2::PBKDF2_HMAC_SHA256,
             Some(oid::HMAC_SHA384) => pbkdf2::PBKDF2_HMAC_SHA384,
             Some(oid::HMAC_SHA512) => pbkdf2::PBKDF2_HMAC_SHA512,
-            _ => return Err(bad("PBKDF2 is made with HMAC with SHA-256, SHA-384 or SHA-512")),
+            _ => return Err(bad("PBKDF2 must use HMAC with SHA-256, SHA-384 or SHA-512")),
         };
         let length = read.length.filter(|length| KEY_BYTES.contains(length));
-        let length = length.ok_or_else(|| bad("PBKDF2 says that it makes a key of 20 to 64 bytes"))?;
+        let length = length.ok_or_else(|| bad("PBKDF2 must state a key length of 20 to 64 bytes"))?;
         let (salt, mac) = (salt(&read.salt)?, hmac_of(&mac)?);
         Ok(Self { salt, derivation: Derivation::Pbkdf2(prf, length), rounds, mac })
     }
@@ -154,12 +154,12 @@ fn parameters(with: &AlgorithmIdentifierOwned) -> Result<Vec<u8>, Failure> {
 
 fn rounds(number: u32, most: u32) -> Result<NonZeroU32, Failure> {
     let number = NonZeroU32::new(number).filter(|number| number.get() <= most);
-    number.ok_or_else(|| bad(&format!("a MAC of this kind is made with {most} rounds at most, and one at least")))
+    number.ok_or_else(|| bad(&format!("a MAC of this kind must have 1 to {most} iterations")))
 }
 
 fn salt(salt: &OctetString) -> Result<Vec<u8>, Failure> {
     let salt = Some(salt.as_bytes()).filter(|salt| salt.len() <= MOST_SALT);
-    salt.map(<[u8]>::to_vec).ok_or_else(|| bad(&format!("a MAC has {MOST_SALT} bytes of salt at most")))
+    salt.map(<[u8]>::to_vec).ok_or_else(|| bad(&format!("a MAC may have at most {MOST_SALT} bytes of salt")))
 }
 
 fn hmac_of(with: &AlgorithmIdentifierOwned) -> Result<hmac::Algorithm, Failure> {
@@ -167,7 +167,7 @@ fn hmac_of(with: &AlgorithmIdentifierOwned) -> Result<hmac::Algorithm, Failure> 
         oid::HMAC_SHA256 => Ok(hmac::HMAC_SHA256),
         oid::HMAC_SHA384 => Ok(hmac::HMAC_SHA384),
         oid::HMAC_SHA512 => Ok(hmac::HMAC_SHA512),
-        _ => Err(bad("a MAC is one with SHA-256, SHA-384 or SHA-512 (openssl: `-mac hmacWithSHA256`)")),
+        _ => Err(bad("the MAC must be HMAC with SHA-256, SHA-384 or SHA-512 (openssl: `-mac hmacWithSHA256`)")),
     }
 }
 

@@ -91,7 +91,7 @@ impl Header {
         match (<[String; 1]>::try_from(names), another) {
             // An empty name counts as none.
             (Ok([one]), None) => Ok(Some(one).filter(|name| !name.is_empty())),
-            _ => Err(Failure::new(FailureInfo::BadRequest, "a message asks for certificates of one profile")),
+            _ => Err(Failure::new(FailureInfo::BadRequest, "a message's certProfile must name exactly one profile")),
         }
     }
 
@@ -101,7 +101,7 @@ impl Header {
     /// When something is missing, or the message's version or time is not acceptable.
     pub fn check(&self, now: Timestamp) -> Result<(), Failure> {
         if !matches!(self.version, 2 | 3) {
-            let text = format!("the version of the message is {}, and 2 and 3 are spoken here", self.version);
+            let text = format!("the message has the version {}; this server supports 2 and 3", self.version);
             return Err(Failure::new(FailureInfo::UnsupportedVersion, text));
         }
         let fits = |token: &Option<OctetString>| {
@@ -109,24 +109,25 @@ impl Header {
         };
         let (least, most) = (TOKEN_BYTES.start(), TOKEN_BYTES.end());
         if !fits(&self.transaction) {
-            let text = format!("a transaction has an id of {least} to {most} bytes");
+            let text = format!("the transactionID must have {least} to {most} bytes");
             return Err(Failure::new(FailureInfo::BadDataFormat, text));
         }
         if !fits(&self.sender_nonce) {
-            let text = format!("a message has a nonce of its sender of {least} to {most} bytes");
+            let text = format!("the senderNonce must have {least} to {most} bytes");
             return Err(Failure::new(FailureInfo::BadSenderNonce, text));
         }
         self.check_time(now)
     }
 
     fn check_time(&self, now: Timestamp) -> Result<(), Failure> {
-        let missing = "a message names its time, or it could be sent again for ever";
+        let missing = "the message needs a messageTime: without one it could be replayed for ever";
         let time = self.time.as_ref().ok_or_else(|| Failure::new(FailureInfo::MissingTimeStamp, missing))?;
         let millis = u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX);
         let time = Timestamp::from_millis(millis);
         if now.millis_since(time).max(time.millis_since(now)) > TIME_MILLIS {
             let text = format!(
-                "the message is of {time}, and it is {now} here: set the clock, {} s between them are let through",
+                "the message was made at {time}, but this server's clock shows {now}: set the clock; a difference of \
+                 {} s is allowed",
                 TIME_MILLIS / 1000
             );
             return Err(Failure::new(FailureInfo::BadTime, text));
@@ -218,7 +219,7 @@ impl<'a> Message<'a> {
         let (with, bits) = match (&self.header.protection, &self.protection) {
             (None, None) => return Ok(Protection::None),
             (Some(with), Some(bits)) => (with, bits),
-            _ => return Err(Failure::form("its protection or the algorithm of that is missing")),
+            _ => return Err(Failure::form("its protection, or the protection algorithm, is missing")),
         };
         if Mac::is_by_secret(with.oid) {
             let mac = Mac::read(with)?;
@@ -228,7 +229,7 @@ impl<'a> Message<'a> {
         }
         // RFC 9483, 3.3: it is the first certificate, at least in the first message of a transaction. Of certificates
         // issued here only digests are kept, so the key cannot be found without it.
-        let missing = "the certificate of the key that has signed the message is not the first of its extraCerts";
+        let missing = "the first certificate in extraCerts must be that of the key that signed the message";
         let by = self.shown.as_ref().ok_or_else(|| Failure::new(FailureInfo::BadMessageCheck, missing))?;
         let by = by.to_der().and_then(|der| Certificate::from_der(&der)).map_err(Failure::form)?;
         let key = &by.tbs_certificate.subject_public_key_info;
@@ -241,8 +242,8 @@ impl<'a> Message<'a> {
 
 /// The protection is wrong; nobody is told whether because of the key, the secret or the message.
 fn wrong() -> Failure {
-    let text = "the message is not protected by the key of the first certificate in its extraCerts, nor by the registrar's \
-                token, by an algorithm that is taken here (ECDSA, Ed25519, RSA with SHA-2)";
+    let text = "the message is not protected by the key of the first certificate in its extraCerts, nor by the \
+                registrar's token, with an algorithm that is accepted here (ECDSA, Ed25519, RSA with SHA-2)";
     Failure::new(FailureInfo::BadMessageCheck, text)
 }
 

@@ -90,7 +90,7 @@ impl Failure {
 
     /// The failure for a malformed message.
     pub(super) fn form(error: impl core::fmt::Display) -> Self {
-        Self::new(FailureInfo::BadDataFormat, format!("this is no message of CMP: {error}"))
+        Self::new(FailureInfo::BadDataFormat, format!("this is not a CMP message: {error}"))
     }
 }
 

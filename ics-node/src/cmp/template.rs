@@ -87,10 +87,10 @@ pub(super) fn read(content: &[u8], reply: u8) -> Result<Enrolment, Failure> {
         return Err(bad("serial number, algorithm and unique identifiers are the issuer's to choose"));
     }
     if template.version.is_some_and(|version| version != 2) {
-        return Err(bad("certificates of version 3 are issued here"));
+        return Err(bad("only X.509 version 3 certificates are issued here"));
     }
-    let key = template.key.ok_or_else(|| bad("the template has no key: keys are made where they stay"))?;
-    let unproven = "the request does not show that the key is the asker's: it is signed with that key, as a whole \
+    let key = template.key.ok_or_else(|| bad("the template has no public key, and none is generated here"))?;
+    let unproven = "the request has no proof of possession: sign it, as a whole, with the key that is to be certified \
                     (openssl: `-popo 1`)";
     let signature = signature.ok_or_else(|| Failure::new(FailureInfo::BadPop, unproven))?;
     let proof = Proof { algorithm: &signature.algorithm, message: der, signature: &signature.bits };
@@ -135,7 +135,7 @@ fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
             return Err(Failure::new(FailureInfo::BadCertTemplate, text));
         }
         if old.replace(named(&control.value)?).is_some() {
-            return Err(Failure::new(FailureInfo::BadCertTemplate, "a request updates one certificate"));
+            return Err(Failure::new(FailureInfo::BadCertTemplate, "a request can update only one certificate"));
         }
     }
     Ok(old)
@@ -144,7 +144,7 @@ fn updated(controls: Vec<Control>) -> Result<Option<Named>, Failure> {
 fn named(value: &Any) -> Result<Named, Failure> {
     let old = value.to_der().and_then(|der| CertId::from_der(&der)).map_err(Failure::form)?;
     let GeneralName::DirectoryName(issuer) = old.issuer else {
-        let text = "the issuer of the certificate to be updated is a distinguished name";
+        let text = "the issuer of the certificate to be updated must be a distinguished name";
         return Err(Failure::new(FailureInfo::BadCertId, text));
     };
     Ok(Named { issuer, serial: serial(&old.serial)? })

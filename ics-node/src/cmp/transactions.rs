@@ -49,11 +49,11 @@ impl Waiting {
     pub fn is_taken(&self, said: Option<&Confirmation>) -> Result<bool, Failure> {
         let Some(said) = said.filter(|said| said.is_accepted) else { return Ok(false) };
         if said.algorithm.is_some_and(|named| named != self.algorithm) {
-            let text = "the digest is one by the algorithm of the certificate's signature, and hashAlg is left out";
+            let text = "the digest must use the hash of the certificate's signature, and hashAlg must be left out";
             return Err(Failure::new(FailureInfo::BadAlg, text));
         }
         if said.hash != self.hash {
-            let text = "the digest is not the one of the certificate that was sent: it is revoked; ask for another";
+            let text = "the digest is not that of the certificate that was sent, which is now revoked: request another";
             return Err(Failure::new(FailureInfo::BadCertId, text));
         }
         Ok(true)
@@ -95,13 +95,13 @@ impl Transactions {
             all.retain(|_, known| known.until > now);
         }
         if all.len() >= limits::CMP_TRANSACTIONS {
-            let text = "more transactions than this node follows have begun in the last minutes: try again in ten";
+            let text = "this node has had too many new transactions in the last minutes: try again in ten minutes";
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
         // No single party may use up what all may begin.
         let its = all.values().filter(|known| known.whose == whose && known.until > now).count();
         if its >= most {
-            let text = format!("{its} transactions of yours have begun in the last minutes: try again in ten");
+            let text = format!("you have begun {its} transactions in the last minutes: try again in ten minutes");
             return Err(Failure::new(FailureInfo::SystemUnavail, text));
         }
         let known = Known { whose, until: now.plus_millis(KNOWN_MILLIS), waiting: None, heard: None };
@@ -109,7 +109,7 @@ impl Transactions {
             Some(before) if before.until > now => {
                 // The certificate that waits there keeps waiting.
                 all.insert((by, sha256(id)), before);
-                let text = "a transaction of this id has begun before: each request takes a new one";
+                let text = "a transaction with this id has already begun: each request needs a new id";
                 Err(Failure::new(FailureInfo::TransactionIdInUse, text))
             }
             _ => Ok(()),
@@ -160,7 +160,7 @@ impl Transactions {
         let waiting = known.waiting.take().ok_or_else(|| Failure::new(FailureInfo::BadRequest, unknown))?;
         if !bool::from(waiting.nonce[..].ct_eq(nonce)) {
             known.waiting = Some(waiting);
-            let text = "the nonce is not the one of the message that brought the certificate";
+            let text = "the recipNonce is not the senderNonce of the message that brought the certificate";
             return Err(Failure::new(FailureInfo::BadRecipientNonce, text));
         }
         Ok(waiting)

@@ -26,7 +26,7 @@ impl Default for AlertsConfig {
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
-        0 => Err(serde::de::Error::custom("every_seconds takes 1 second at least, not 0")),
+        0 => Err(serde::de::Error::custom("every_seconds must be at least 1, not 0")),
         seconds => Ok(seconds),
     }
 }

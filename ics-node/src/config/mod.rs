@@ -208,7 +208,7 @@ impl Config {
                 Some((other, same)) if copied.is_some() && same == origin && other != name => None,
                 Some(_) => Some((
                     span,
-                    format!("the domain `{domain}` stands here twice: a node is its home or one mirror of it"),
+                    format!("the domain `{domain}` is configured twice: a node is either its home or one mirror of it"),
                 )),
             }
         })

@@ -94,16 +94,16 @@ impl PeerConfig {
         let name = &self.name;
         let signs = self.key.as_ref().is_some_and(|key| key.of_notes().is_some());
         if self.witness && !signs {
-            return Some(format!("the peer `{name}` takes a `key`, an Ed25519 one, by which it cosigns"));
+            return Some(format!("the peer `{name}` needs a `key`: the Ed25519 key with which it cosigns"));
         }
         if !self.cosign.is_empty() && !signs {
-            return Some(format!("the peer `{name}` takes a `key`, the Ed25519 one that signs what is to be cosigned"));
+            return Some(format!("the peer `{name}` needs a `key`: the Ed25519 key that signs what is to be cosigned"));
         }
         if self.witness && self.url.is_none() {
             return Some(format!("the peer `{name}` has no url: it cannot be asked to cosign"));
         }
         if self.witness && self.url.as_ref().is_some_and(PeerUrl::is_ldap) {
-            return Some(format!("the peer `{name}` is asked over LDAP: witnesses are asked over HTTP"));
+            return Some(format!("the peer `{name}` is asked over LDAP, but witnesses are asked over HTTP"));
         }
         if !self.roam.is_empty() && self.url.as_ref().is_none_or(PeerUrl::is_ldap) {
             return Some(format!("the peer `{name}` has no http url: it cannot be asked about single things"));
@@ -164,7 +164,7 @@ impl FromStr for PeerName {
         let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         if text.is_empty() || text.len() > NAME_CHARS || !text.chars().all(fits) {
             let shown = ics_core::identity::excerpt(text);
-            return Err(format!("`{shown}` is not the name of a peer: it has letters, digits, `.`, `-` and `_`"));
+            return Err(format!("`{shown}` is not a name for a peer: use only letters, digits, `.`, `-` and `_`"));
         }
         Ok(Self(text.to_owned()))
     }

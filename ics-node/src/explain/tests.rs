@@ -38,7 +38,7 @@ fn a_record_says_who_said_what_by_what_right() {
         "# Who says so\n- Acme Pumps (key ",
         ") vouches for its identity, as manufacturer, named so by version ",
         " of the descriptor of plant.example; adopted from devices.acme.example entry 2 [5]\n",
-        "as owner, granted to him by entry 11 of plant.example [14]\n",
+        "as owner, granted by entry 11 of plant.example [14]\n",
         ") gives it the status `withdrawn`, which blocks its use (“the seal leaks”), as a member of the group sha256:",
         "# Conflicts\n- Buyer Ltd (key ",
         "; in plant.example `withdrawn` counts before that, since it blocks its use [14]\n",
@@ -194,8 +194,8 @@ fn a_verdict_names_what_it_did_not_hear() {
     let text = text(&verdict("serial:1", Some("host:gw"), &given));
     for expected in [
         "Denied: serial:1 with host:gw, to connect; good until 2026-01-02 00:01:00 UTC\n# Why\n- `serial:1` is `withdrawn`\n",
-        "- Buyer\u{fffd} Ltd (key abababababababab…) gives it the status `in-use`, which permits its use, as owner, granted to \
-         him by entry 11 of plant.example [14]\n",
+        "- Buyer\u{fffd} Ltd (key abababababababab…) gives it the status `in-use`, which permits its use, as owner, granted \
+         by entry 11 of plant.example [14]\n",
         "- Of the peer: the holder of the key abababababababab… approves of it, as owner, by no right that is known here [6]\n",
         "# Without effect\n- the holder of the key abababababababab… gives it the status `planned`, which neither permits nor \
          blocks its use: a later statement replaces it, entry 14 [13]\n",

@@ -50,7 +50,7 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
 /// array's items for the members of an object, in their order, and report an error in a member instead.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Failure::new(Code::MalformedJson, "this is an array, and the route takes an object"));
+        return Err(Failure::new(Code::MalformedJson, "this is an array, but the route takes an object"));
     }
     serde_json::from_slice(bytes).map_err(|e| Failure::new(Code::MalformedJson, e))
 }

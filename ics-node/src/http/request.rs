@@ -109,7 +109,7 @@ impl FromRequest for Reading {
 fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure> {
     let Some(name) = request.headers().get(READER) else { return Ok(reader) };
     if reader != Reader::Operator {
-        return Err(Failure::new(Code::OperatorOnly, "only the operator reads in the place of a peer"));
+        return Err(Failure::new(Code::OperatorOnly, "only the operator may read in the place of a peer"));
     }
     let name: PeerName = name
         .to_str()

@@ -14,7 +14,8 @@ use super::token::TokenError;
 pub enum KeyError {
     /// It is not a valid name for a key.
     #[error(
-        "`{0}` is not a name for a key: it takes 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+        "`{0}` cannot be the name of a key: a name has 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter \
+         or digit"
     )]
     Name(String),
     /// There is already a key of that name.

@@ -252,7 +252,7 @@ fn pkcs8(pem: &str) -> Result<SecretKey, KeyError> {
 fn rsa_key(key: &rsa::RsaPrivateKey) -> Result<SecretKey, KeyError> {
     let bits = key.n().bits();
     if !ics_core::limits::RSA_BITS.contains(&bits) {
-        return Err(refused("an RSA key", format!("it has {bits} bits; it takes 2048 to 4096")));
+        return Err(refused("an RSA key", format!("it has {bits} bits; 2048 to 4096 are required")));
     }
     let [p, q] = key.primes() else {
         return Err(refused("an RSA key", "it does not have two primes"));
@@ -272,7 +272,7 @@ fn unsupported(label: &str) -> KeyError {
         "ENCRYPTED PRIVATE KEY" => "decrypt it first: openssl pkcs8 -in KEY -out PLAIN",
         "RSA PRIVATE KEY" | "EC PRIVATE KEY" => "convert it first: openssl pkcs8 -topk8 -nocrypt -in KEY -out PLAIN",
         "PUBLIC KEY" | "CERTIFICATE" => "it holds no secret key",
-        _ => "it takes an OpenPGP secret key or PEM of PKCS#8",
+        _ => "give an OpenPGP secret key, or a PKCS#8 key in PEM",
     };
     refused(&format!("`{label}`"), reason)
 }

@@ -238,7 +238,7 @@ fn imports_nothing_else() {
         ("-----BEGIN RSA PRIVATE KEY-----\n", "openssl pkcs8 -topk8 -nocrypt"),
         ("-----BEGIN EC PRIVATE KEY-----\n", "openssl pkcs8 -topk8 -nocrypt"),
         ("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "openssl pkcs8 -in KEY -out PLAIN"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "it takes an OpenPGP secret key or PEM of PKCS#8"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "give an OpenPGP secret key, or a PKCS#8 key in PEM"),
         ("-----BEGIN PUBLIC KEY-----\n", "it holds no secret key"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not Ed25519, P-256 or RSA"),
         ("nothing at all", "cannot import the file"),

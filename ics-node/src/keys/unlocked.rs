@@ -51,7 +51,7 @@ impl UnlockedKey {
         self.signers.iter().find(is_primary).ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: "sign as an owner",
-            reason: "that takes its primary key, whose secret is not here".to_owned(),
+            reason: "that needs the secret of its primary key, which is not here".to_owned(),
         })
     }
 
@@ -80,7 +80,7 @@ impl UnlockedKey {
         self.note_key.clone().ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: "sign checkpoints",
-            reason: "checkpoints take an Ed25519 key".to_owned(),
+            reason: "checkpoints are signed with an Ed25519 key".to_owned(),
         })
     }
 }

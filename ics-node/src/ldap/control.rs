@@ -55,7 +55,7 @@ impl Controls {
             match LdapControl::try_from(tag).map_err(malformed)? {
                 LdapControl::SimplePagedResults { size, cookie } => {
                     let size = usize::try_from(size).map_err(|_| {
-                        Some(Failure::new(LdapResultCode::ProtocolError, "a page has 0 entries or more"))
+                        Some(Failure::new(LdapResultCode::ProtocolError, "the page size must be 0 or more"))
                     })?;
                     controls.paged = Some((size, cookie));
                 }
@@ -73,7 +73,7 @@ impl Controls {
     pub(super) fn check(&self, is_search: bool) -> Result<(), Failure> {
         let unknown = match &self.critical {
             Some(oid) => format!("this server does not know the control {oid}"),
-            None if self.for_searches && !is_search => "the control goes with searches only".to_owned(),
+            None if self.for_searches && !is_search => "the control is allowed on searches only".to_owned(),
             None => return Ok(()),
         };
         Err(Failure::new(LdapResultCode::UnavailableCriticalExtension, unknown))

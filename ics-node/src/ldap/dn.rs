@@ -58,7 +58,7 @@ impl Dn {
         let name = Self(rdns);
         // Entries are answered under the name as written here, so this form must be short enough to be asked for, too.
         if name.to_string().len() > limits::LDAP_NAME_BYTES {
-            return Err(invalid(&format!("a name takes {} bytes, with what is escaped", limits::LDAP_NAME_BYTES)));
+            return Err(invalid(&format!("a name may have {} bytes, escapes included", limits::LDAP_NAME_BYTES)));
         }
         Ok(name)
     }

@@ -39,7 +39,7 @@ impl Looked {
             return Ok(());
         }
         let least = limits::LDAP_LOOK_THROUGH;
-        let text = format!("a search looks through some {least} entries in vain: ask for an id, a name or a lot");
+        let text = format!("the search was given up after some {least} entries: ask for an id, a name or a lot");
         Err(Failure::new(LdapResultCode::AdminLimitExceeded, text))
     }
 }

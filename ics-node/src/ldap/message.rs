@@ -136,12 +136,12 @@ pub(super) fn read(bytes: &[u8]) -> Request {
         return Request::Broken("the operation is not one that clients ask for");
     }
     if id == 0 {
-        return Request::Broken("a request has an id from 1 on");
+        return Request::Broken("the message id of a request must be 1 or more");
     }
     match (ber::check(bytes), answer) {
         (Ok(()), _) => {}
         (Err(Flaw::Size), Some(answer)) => {
-            let text = format!("a message takes {} elements, {} deep", limits::LDAP_ELEMENTS, limits::LDAP_NESTING);
+            let text = format!("a message may have {} elements, {} deep", limits::LDAP_ELEMENTS, limits::LDAP_NESTING);
             return Request::Refused { id, answer, failure: Failure::new(LdapResultCode::AdminLimitExceeded, text) };
         }
         _ => return Request::Broken("a length in the message does not fit"),
@@ -202,7 +202,7 @@ fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
 fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> Result<(), Option<Failure>> {
     *terms += 1;
     if depth == 0 || *terms > limits::LDAP_FILTER_TERMS {
-        let text = format!("a filter takes {} terms, {} deep", limits::LDAP_FILTER_TERMS, limits::LDAP_FILTER_DEPTH);
+        let text = format!("a filter may have {} terms, {} deep", limits::LDAP_FILTER_TERMS, limits::LDAP_FILTER_DEPTH);
         return Err(Some(Failure::new(LdapResultCode::AdminLimitExceeded, text)));
     }
     let PL::C(parts) = &mut filter.payload else { return Ok(()) };

@@ -52,7 +52,7 @@ pub struct PeerKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerKeyError {
     /// It is not base64.
-    #[error("the key is not base64: it takes the 32 bytes of a node's key, or a SubjectPublicKeyInfo in DER")]
+    #[error("the key is not base64: give the 32 bytes of a node's key, or a SubjectPublicKeyInfo in DER")]
     Base64,
     /// It is not an accepted key.
     #[error("the key is refused: {0}")]

@@ -27,8 +27,8 @@ pub enum TlsError {
     },
     /// Everybody may access the secret key.
     #[error(
-        "everybody may use the secret key in `{path}`, whose mode is {mode:o}: `chmod 600`, or `chmod 640` and a group \
-         of its own, such as ssl-cert",
+        "everybody on this machine can use the secret key in `{path}`, whose mode is {mode:o}: use `chmod 600`, or \
+         `chmod 640` and a group of its own, such as ssl-cert",
         path = path.display()
     )]
     OpenToAll {
@@ -39,12 +39,13 @@ pub enum TlsError {
     },
     /// There is no certificate in the file.
     #[error(
-        "there is no certificate in `{path}`: it takes PEM, the node's own certificate first and then those above it",
+        "there is no certificate in `{path}`: the file must be PEM, with the node's own certificate first and then \
+         those above it",
         path = .0.display()
     )]
     NoCertificate(PathBuf),
     /// The key does not belong to the certificate, or is of a kind that rustls does not support.
-    #[error("certificate and key do not serve TLS: {0}")]
+    #[error("the certificate and key cannot be used for TLS: {0}")]
     Unusable(#[from] rustls::Error),
 }
 

@@ -234,7 +234,7 @@ fn issued(found: &[Expiries]) -> Markup {
                 } }
             }
         }
-        p .note { "Those that end were not renewed, though it is time." }
+        p .note { "Certificates that are ending were not renewed, although renewal is due." }
     }
 }
 

@@ -107,16 +107,16 @@ fn since(thing: &PublicThing) -> Markup {
                         }
                     }
                     _ => {
-                        "Not everybody was heard who may block it. "
+                        "Not every domain that may block it was heard. "
                         @if let Some((_, status)) = status {
-                            "By what was heard, it is " span .whole { (status.name) } "."
+                            "From what was heard, it is " span .whole { (status.name) } "."
                         }
                     }
                 }
             }
-            (Outlook::NotVouched, None) => { "Nobody who is entitled to says that this is what it claims to be." }
+            (Outlook::NotVouched, None) => { "Nobody entitled to vouch for it says that this is what it claims to be." }
             (Outlook::NotVouched, Some((domain, status))) => {
-                "Nobody who is entitled to says that this is what it claims to be. " (given(thing, domain, status))
+                "Nobody entitled to vouch for it says that this is what it claims to be. " (given(thing, domain, status))
             }
             (_, Some((domain, status))) => { (given(thing, domain, status)) }
             (_, None) => { "Somebody vouches for it; nobody has put it into use or blocked it." }
@@ -181,7 +181,7 @@ fn vouchers(thing: &PublicThing) -> Markup {
                         }
                     }
                 }
-                @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody who is entitled to." } } }
+                @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody entitled to vouch for it." } } }
             }
         }
     }

@@ -56,7 +56,7 @@ pub fn nothing(site: &Site, asked: &str) -> Markup {
             div {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { "Nothing that you may see is known of it here" }
-                p .since { "That is no sign that it is genuine, and none that it is not." }
+                p .since { "That does not mean that it is genuine, nor that it is not." }
             }
         }
         section .welcome { h2 { "Look up something else" } (search(asked)) }
@@ -73,7 +73,7 @@ pub fn several(site: &Site, asked: &str, things: &[Namesake]) -> Markup {
             div {
                 h1 { (theirs_brief(asked)) }
                 p .word #answer { (things.len()) " things have this name" }
-                p .since { "A name that fits several says nothing of any. Which one is it?" }
+                p .since { "A name that several things have identifies none of them. Which one is it?" }
             }
         }
         section .block aria-labelledby="which" {

@@ -72,8 +72,9 @@ fn selected(thing: &PublicThing) -> BTreeSet<(Attribute, &str)> {
 /// Which things the statements about a group hold for.
 fn holds(thing: &PublicThing) -> &'static str {
     if selected(thing).is_empty() {
-        "What is said of this group holds for all that was put into it by name."
+        "What is said of this group holds for everything that was put into it by name."
     } else {
-        "What is said of this group holds for all of which each of these is said, and for what was put into it by name."
+        "What is said of this group holds for everything of which all of these are said, and for what was put into it \
+         by name."
     }
 }

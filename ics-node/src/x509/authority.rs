@@ -41,7 +41,7 @@ pub enum AuthorityError {
     #[error("certificate {0} of the issuer's chain was not issued by the next one")]
     Chain(usize),
     /// A certificate above it does not allow this many authorities below it.
-    #[error("certificate {0} of the issuer's chain is not that of an authority with so many others below it")]
+    #[error("certificate {0} of the issuer's chain is not an authority's or may not have so many authorities below it")]
     Above(usize),
 }
 
@@ -364,7 +364,7 @@ fn base(text: &str) -> Result<GeneralName, String> {
     let name: ics_core::name::Name = format!("host:{}", text.trim_start_matches('.'))
         .parse()
         .map_err(|error: ics_core::name::NameError| error.to_string())?;
-    let ics_core::name::Name::Host(host) = name else { return Err(format!("`{text}` is no host name")) };
+    let ics_core::name::Name::Host(host) = name else { return Err(format!("`{text}` is not a host name")) };
     Ia5String::new(host.as_bytes()).map(GeneralName::DnsName).map_err(failed)
 }
 
@@ -384,7 +384,7 @@ pub fn ca_request(signer: &dyn Signer, common_name: &str, organization: Option<&
 }
 
 /// What is wrong with a request that has an acceptable key.
-const UNPROVEN: &str = "its signature is not one by its own key, or not with SHA-256 or longer";
+const UNPROVEN: &str = "it is not signed with its own key, or not with SHA-256 or longer";
 
 /// Issues the certificate of an authority: a root for the signer itself, or one for the key and name in a request,
 /// whose signature is verified.
@@ -405,7 +405,7 @@ pub fn issue_authority(
             let message = request.info.to_der()?;
             // A signature by a key that is too weak is refused; the error must blame the key, not the signature.
             PublicKey::from_spki_der(&request.info.public_key.to_der()?)
-                .map_err(|error| AuthorityMakeError::Request(format!("its key is not taken: {error}")))?;
+                .map_err(|error| AuthorityMakeError::Request(format!("its key is not accepted: {error}")))?;
             let key = request.info.public_key.owned_to_ref();
             if !signature::verify(key, &request.algorithm, &message, &request.signature) {
                 return Err(AuthorityMakeError::Request(UNPROVEN.to_owned()));

@@ -25,16 +25,16 @@ pub enum RequestError {
     #[error("the request has {0} bytes, the limit is {max}", max = limits::CSR_BYTES)]
     TooLong(usize),
     /// Not a request in DER, or something in it is malformed.
-    #[error("this is no certificate request (PKCS #10): {0}")]
+    #[error("this is not a certificate request (PKCS #10): {0}")]
     Form(String),
     /// It does not prove that the requester holds the key.
     #[error(
-        "the request's signature is not one by its own key, or not with SHA-256 or longer: sign it with the key that \
-         is in it"
+        "the request is not signed with its own key, or not with SHA-256 or longer: sign it with the key that it asks \
+         a certificate for"
     )]
     Signature,
     /// A key that is weak, malformed, or of a kind that no profile takes.
-    #[error("the key in the request is not taken: {0}")]
+    #[error("the key in the request is not accepted: {0}")]
     Key(String),
     /// An attribute that is not understood here, and therefore not granted.
     #[error("the request has the attribute {0}, which is not understood here")]

@@ -58,7 +58,7 @@ pub(super) fn wanted(name: &GeneralName) -> Result<Wanted, String> {
         GeneralName::IpAddress(octets) => of("host", &address(octets.as_bytes())?.to_string()).map(Wanted::Name),
         GeneralName::UniformResourceIdentifier(uri) => match uri.as_str().split_once(':') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("urn") => of("urn", rest).map(Wanted::Name),
-            _ => Err(format!("the URI `{}`, which is no URN", excerpt(uri.as_str()))),
+            _ => Err(format!("the URI `{}`, which is not a URN", excerpt(uri.as_str()))),
         },
         GeneralName::OtherName(other) => other_name(other),
         GeneralName::Rfc822Name(_) => Err("a mail address".to_owned()),

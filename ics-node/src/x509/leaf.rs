@@ -33,28 +33,28 @@ const BACKDATED_MILLIS: u64 = 60_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeafError {
     /// A kind of key that the profile does not take.
-    #[error("the profile takes no keys of the kind {0}")]
+    #[error("the profile does not allow keys of the kind {0}")]
     Key(KeyType),
     /// A use that the profile does not have.
-    #[error("the profile has no certificates for the use `{0}`")]
+    #[error("the profile does not allow certificates for the use `{0}`")]
     Use(CertificateUse),
     /// A name that the record does not give, or the profile does not take.
     #[error(
-        "the record and the profile give no right to the name `{0}`; a host name or URN that two things have is for \
-         neither until it is taken back from one"
+        "the record and the profile give no right to the name `{0}`; a host name or URN that two things have is \
+         certified for neither of them until it is taken back from one"
     )]
     Name(Name),
     /// A hardware type other than the profile's.
     #[error("the profile is not for hardware of the type {0}")]
     HardwareType(String),
     /// An IDevID without a serial number, or with several.
-    #[error("the profile needs exactly one serial number from the record, there are {0}")]
+    #[error("the profile needs exactly one serial number in the record, which has {0}")]
     SerialNumbers(usize),
     /// A name outside what the issuer's own certificate, or one above it, permits.
-    #[error("the issuer's own certificate or one above it does not let it certify {0}")]
+    #[error("the issuer's own certificate, or one above it, does not let it certify {0}")]
     Constrained(String),
     /// The issuer's own certificate, or one above it, has expired.
-    #[error("the issuer's own certificate or one above it ended at {0}")]
+    #[error("the issuer's own certificate, or one above it, expired at {0}")]
     IssuerExpired(Timestamp),
     /// It could not be signed.
     #[error(transparent)]

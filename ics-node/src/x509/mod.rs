@@ -51,7 +51,8 @@ pub fn read_certificate(bytes: &[u8]) -> Result<(Certificate, Vec<u8>), String> 
         Ok(text) if text.contains("-----BEGIN ") => pem(text, "CERTIFICATE")?,
         _ => bytes.to_vec(),
     };
-    let certificate = Certificate::from_der(&der).map_err(|error| format!("this is no X.509 certificate: {error}"))?;
+    let certificate =
+        Certificate::from_der(&der).map_err(|error| format!("this is not an X.509 certificate: {error}"))?;
     Ok((certificate, der))
 }
 

@@ -22,7 +22,7 @@ impl Shown {
     /// # Errors
     /// With the reason, in words.
     pub fn read(der: &[u8]) -> Result<Self, String> {
-        let form = |error: der::Error| format!("this is no X.509 certificate: {error}");
+        let form = |error: der::Error| format!("this is not an X.509 certificate: {error}");
         let certificate = Certificate::from_der(der).map_err(form)?;
         let mut names = Vec::new();
         if let Some((_, alternative)) = certificate.tbs_certificate.get::<SubjectAltName>().map_err(form)? {

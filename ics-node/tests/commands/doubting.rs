@@ -67,7 +67,7 @@ fn no_statement_is_signed_in_the_place_of_a_challenge() {
     let descriptor = json!({ "domain": DOMAIN, "version": 2 }).to_string();
     let good = format!("ICS ACME credential\nics.example\n{DOMAIN}\n{id}\nn\n");
     for (message, requests, why) in
-        [(descriptor, 1, "wants more signed than a credential takes"), (good, 2, "is not understood")]
+        [(descriptor, 1, "wants more signed than a credential needs"), (good, 2, "is not understood")]
     {
         let (url, heard) = challenger(&id, &message);
         let ended = stage.run(&["acme", "eab", "--node", &url]);

@@ -168,7 +168,7 @@ fn a_quote_that_is_not_closed_lets_no_row_drop() {
         assert_eq!(ended.code, 5, "{ended:?}");
         let (message, hint) = ended.failure();
         assert!(message.starts_with("row 2: ") && message.ends_with("nothing behind this row was read"), "{message}");
-        assert!(hint.starts_with("close it"), "{hint}");
+        assert!(hint.starts_with("close the quote"), "{hint}");
     }
     stage.write("devices.csv", csv(1..6));
     let outcome = stage.ok(&["publish", "--from", &input]);

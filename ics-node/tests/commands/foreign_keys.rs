@@ -181,7 +181,7 @@ fn whoever_imports_the_revocation_of_a_signer_is_told_what_is_left_to_do() {
     assert_eq!(stage.ok(&show)["ended_signers"][fingerprint], "revoked");
     for words in [&show[..], &["domain", "show", "--node", stage.url()]] {
         let shown = stage.words_alone("home", words);
-        assert!(shown.contains(&format!("! {fingerprint}: his key is revoked")), "{shown}");
+        assert!(shown.contains(&format!("! {fingerprint}: the key is revoked")), "{shown}");
     }
     assert_eq!(stage.record("serial:SN-1")["vouched"].as_array().map(Vec::len), Some(1), "it counts until then");
 }

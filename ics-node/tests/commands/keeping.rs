@@ -58,7 +58,7 @@ fn a_domain_is_mirrored_and_adopted_from() {
         plant.run(&[&["peer", "add", "acme", domain, "--url", acme.url()], more].concat())
     };
     let unasked = add(DOMAIN, &[]);
-    assert_eq!((unasked.code, unasked.failure().0.as_str()), (2, "nobody is there to compare the origin"));
+    assert_eq!((unasked.code, unasked.failure().0.as_str()), (2, "there is nobody to compare the origin"));
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let refused = add(&other, &["--yes"]);
     assert_eq!(refused.code, 1, "{refused:?}");

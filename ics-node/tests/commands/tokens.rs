@@ -205,7 +205,7 @@ fn a_key_of_another_tool_is_adopted_with_one_fingerprint_everywhere() {
     assert_eq!(armors[0], armors[1]);
 
     let (code, message, _) = bench.refused(&["key", "adopt", "l", "pkcs11:token=acme;object=large"]);
-    assert_eq!((code, message.contains("on another curve; it takes Ed25519, P-256 or RSA")), (5, true), "{message}");
+    assert_eq!((code, message.contains("on another curve; only Ed25519, P-256, and RSA")), (5, true), "{message}");
     let (_, message, _) = bench.refused(&["key", "adopt", "o", "pkcs11:object=old", "--certificate", &armored]);
     assert!(message.contains("is not the one whose certificate is kept"), "{message}");
     let shown = bench.ok(&["key", "list"]);

@@ -441,7 +441,7 @@ fn a_copy_that_has_seen_a_fork_is_emptied_only_by_who_was_told_and_the_evidence_
 
     pair.mirror.kill();
     let asked = pair.mirror.ics(&["domain", "recopy", DEVICES]).ends_with(2);
-    assert!(asked.stderr.contains("blocks too, is gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    assert!(asked.stderr.contains("included, is then gone") && asked.stderr.contains("--yes"), "{}", asked.stderr);
     assert!(asked.stderr.contains("1 statement") && asked.stderr.contains(": stolen for "), "{}", asked.stderr);
     let emptied = pair.mirror.json(&["domain", "recopy", DEVICES, "--yes"]);
     assert_eq!((&emptied["forks"], &emptied["blocks"]["number"]), (&1.into(), &1.into()), "{emptied}");

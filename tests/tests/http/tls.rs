@@ -196,7 +196,7 @@ async fn nobody_serves_tls_with_bad_files() {
     allow(0o644);
     let open = refused(&good.certificate, &good.key);
     assert!(matches!(&open, TlsError::OpenToAll { path, mode: 0o644 } if *path == good.key));
-    assert!(open.to_string().contains("whose mode is 644: `chmod 600`"), "{open}");
+    assert!(open.to_string().contains("whose mode is 644: use `chmod 600`"), "{open}");
     assert!(matches!(shown.read_again(), Err(TlsError::OpenToAll { .. })), "the former goes on being shown");
 }
 

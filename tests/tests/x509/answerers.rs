@@ -185,7 +185,7 @@ fn the_end_of_an_answerers_certificate_is_told_until_a_newer_one_is_read() {
     assert_eq!(told(Some(at)).1, [], "it was told");
 
     // An unusable certificate leaves the former one in place.
-    for (wrong, why) in [(&strangers[..], "another key"), (b"nothing", "no X.509 certificate")] {
+    for (wrong, why) in [(&strangers[..], "another key"), (b"nothing", "not an X.509 certificate")] {
         bench.file("ocsp.pem", wrong);
         let refused = certificate.read_again().expect_err("it is no good");
         assert!(refused.contains(why), "{refused}");

@@ -376,8 +376,8 @@ fn the_profile_that_a_message_names_decides() {
     for (path, names, why) in [
         (":ldevid", &["server"][..], "name it in one place"),
         ("", &["none"], "has no certificates of the profile `none`"),
-        ("", &["server", "ldevid"], "of one profile"),
-        ("", &[], "of one profile"),
+        ("", &["server", "ldevid"], "must name exactly one profile"),
+        ("", &[], "must name exactly one profile"),
     ] {
         let (code, answer) = sent_to(&site, path, CMP, &message(names));
         assert!(code == "200" && answer.contains(why), "{path} {names:?}: {answer}");
@@ -442,7 +442,7 @@ fn a_message_counts_once_whole_and_in_its_time() {
     site.gets("", IDEVID, &new);
     let (size, message) = (site.world.size(), site.bench.read("request.der"));
     let (code, answer) = sent(&site, CMP, &message);
-    assert!(code == "200" && answer.contains("a transaction of this id has begun before"), "{code} {answer}");
+    assert!(code == "200" && answer.contains("a transaction with this id has already begun"), "{code} {answer}");
     let (server, path) = (format!("127.0.0.1:{}", site.node.port()), format!(".well-known/cmp/p/{DOMAIN}"));
     for (moved, why) in [("-10m", "badTime"), ("+10m", "badTime")] {
         let mut all = vec!["-f", moved, "openssl", "cmp", "-config", "", "-server", &server, "-path", &path];

@@ -162,7 +162,7 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     );
     holds("third.crl", "Jan 10 00:00:00 2020 GMT", "Superseded");
     for (words, why) in [
-        ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "is not over yet"),
+        ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "which is in the future"),
         ("--revoke issuer.pem=superseded@January", "is not a time of RFC 3339"),
         ("--former root.pem", "there is no PEM block `X509 CRL`"),
     ] {
@@ -188,13 +188,13 @@ fn a_root_that_has_ended_signs_nothing_and_lists_are_numbered_upwards() {
     authorities(&bench);
     let sign = "ca sign issuer.csr --certificate root.pem --out late.pem";
     let late = ics_ahead(&bench, "+7400d", "home", sign);
-    assert!(!late.status.success() && said(&late).contains("has ended"), "{}", said(&late));
+    assert!(!late.status.success() && said(&late).contains("has expired"), "{}", said(&late));
     assert!(!bench.path().join("late.pem").exists(), "no certificate that ends before it begins");
 
     let ahead = ics_ahead(&bench, "+30d", "home", "ca crl --certificate root.pem --out first.crl");
     assert!(ahead.status.success(), "{}", said(&ahead));
     let next = done(&bench, "home", "ca crl --certificate root.pem --former first.crl --out second.crl");
-    assert!(next.contains("still to come by this machine's clock"), "{next}");
+    assert!(next.contains("in the future by this machine's clock"), "{next}");
     let number = |file: &str| {
         let text = bench.openssl(&format!("crl -in {file} -noout -crlnumber"));
         let (_, hex) = text.trim().split_once("crlNumber=").expect("a number");
@@ -257,7 +257,7 @@ fn what_is_wrong_with_an_authority_to_be_is_said_as_it_is() {
     bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
     bench.openssl("req -new -key weak.key -subj /CN=Weak -out weak.csr");
     for (words, why) in [
-        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not taken"),
+        ("ca sign weak.csr --certificate root.pem --out x.pem", "its key is not accepted"),
         ("ca sign issuer.csr --certificate root.pem --use bogus --out x.pem", "client, server, ocsp"),
         ("ca sign issuer.csr --certificate root.pem --permit http://x --out x.pem", "neither a host name"),
     ] {

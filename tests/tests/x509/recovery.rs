@@ -114,9 +114,9 @@ fn taking_an_authority_out_tells_of_certificates_that_have_not_ended() {
         said(&output)
     };
     let told = update(0);
-    assert!(told.contains("CN=Acme Issuing is listed no more") && told.contains("1 certificate until"), "{told}");
+    assert!(told.contains("CN=Acme Issuing is no longer listed") && told.contains("1 certificate until"), "{told}");
     let told = update(1);
-    assert!(!told.contains("is listed no more"), "that one has issued nothing: {told}");
+    assert!(!told.contains("is no longer listed"), "that one has issued nothing: {told}");
 }
 
 #[test]

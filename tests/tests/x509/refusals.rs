@@ -30,9 +30,9 @@ fn requests_that_prove_nothing() {
         *last ^= 1;
     }
     refused(&world, "ldevid", &bad, CertifyFault::Request, "");
-    refused(&world, "ldevid", &good[..good.len() - 4], CertifyFault::Request, "no certificate request");
-    refused(&world, "ldevid", b"", CertifyFault::Request, "no certificate request");
-    refused(&world, "ldevid", &[good.as_slice(), b"\0"].concat(), CertifyFault::Request, "no certificate request");
+    refused(&world, "ldevid", &good[..good.len() - 4], CertifyFault::Request, "not a certificate request");
+    refused(&world, "ldevid", b"", CertifyFault::Request, "not a certificate request");
+    refused(&world, "ldevid", &[good.as_slice(), b"\0"].concat(), CertifyFault::Request, "not a certificate request");
     refused(&world, "ldevid", &vec![0x30; limits::CSR_BYTES + 1], CertifyFault::Request, "the limit is");
     world.certify(7, "ldevid", &good).expect("the good one is good");
 }
@@ -52,7 +52,7 @@ fn requests_for_what_nobody_gets() {
         ("server", &["-addext", "extendedKeyUsage=serverAuth"], CertifyFault::Request, "for the use `server`"),
         ("staple", &["-addext", "tlsfeature=status_request"], CertifyFault::Request, "1.3.6.1.5.5.7.1.24"),
         ("mail", &["-addext", "subjectAltName=email:a@acme.example"], CertifyFault::Name, "mail address"),
-        ("web", &["-addext", "subjectAltName=URI:https://acme.example"], CertifyFault::Name, "no URN"),
+        ("web", &["-addext", "subjectAltName=URI:https://acme.example"], CertifyFault::Name, "not a URN"),
         ("other", &["-addext", "subjectAltName=URI:urn:dev:os:32473-SN-8"], CertifyFault::Name, "no right to the name"),
         ("serial", &["-subj", "/serialNumber=SN-8"], CertifyFault::Name, "no right to the name `serial:SN-8`"),
     ] {
@@ -86,7 +86,7 @@ fn weak_keys_and_keys_of_others() {
             profile.keys.retain(|key| key.as_str() == "p384");
         }
     });
-    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "no keys of the kind p256");
+    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "not allow keys of the kind p256");
 }
 
 #[test]

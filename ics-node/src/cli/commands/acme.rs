@@ -24,11 +24,11 @@ use crate::client::signing::SigningError;
 pub(crate) enum AcmeCommand {
     /// Get the credential with which an ACME client makes its account.
     ///
-    /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external account
-    /// binding of one ACME account, to be used within a week. The account then speaks for the signer, who may have
-    /// certificates made for the things over which he has a role that the profile lists in `requesters`, where the ready
-    /// profiles of `ics ca import` list none; or for the thing itself. Whoever has the credential can make the account: keep
-    /// it secret.
+    /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external
+    /// account binding of one ACME account, to be used within a week. The account then speaks for the signer, who may
+    /// have certificates made for the things over which the signer has a role that the profile lists in `requesters`
+    /// (the ready-made profiles of `ics ca import` list none); or for the thing itself. Anybody who has the credential
+    /// can make the account: keep it secret.
     ///
     /// A thing whose ACME client uses the thing's own key as account key needs none.
     Eab(Eab),
@@ -120,9 +120,9 @@ impl Eab {
                 Err(error) => return Err(without_credential(&node, &domain, &holder, error).await),
             };
             if !challenge.asks_for_credential(&domain, &id) {
-                let wants = format!("the node at `{}` wants more signed than a credential takes", node.url());
+                let wants = format!("the node at `{}` wants more signed than a credential needs", node.url());
                 return Err(Failure::new(Exit::Network, wants)
-                    .hint("nothing was signed: tell whoever runs the node; --node names another one"));
+                    .hint("nothing was signed: tell the operator of the node, or name another one with --node"));
             }
             let mut salt = [0; 32];
             getrandom::fill(&mut salt).map_err(|error| SigningError::Randomness(error.to_string()))?;
@@ -172,8 +172,8 @@ async fn without_credential(node: &Node, domain: &DomainName, key: &Fingerprint,
     let is_named = |rules: &Descriptor| rules.roles.values().any(|role| role.signers.contains(key));
     if lacks_key && rules(node, domain).await.is_ok_and(|rules| is_named(&rules)) {
         return failure.hint(
-            "the domain gives this key a role, and may lack its certificate: `ics key show KEY --armor > FILE` and \
-             `ics import FILE` submit it",
+            "the domain gives this key a role, and may lack its certificate: submit it with `ics key show KEY --armor \
+             > FILE` and `ics import FILE`",
         );
     }
     failure

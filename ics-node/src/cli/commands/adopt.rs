@@ -118,8 +118,8 @@ fn barred(from: &DomainName, into: &DomainName, barred: u64, of: u64) -> String 
         style("✗").red()
     );
     let hint = format!(
-        "an owner there permits the action `follow`, to an owner of {into} or to its node: where the rules ask for a role, \
-         `ics grant ROLE --to` that owner's key, not a signer's; until then their blocks do not arrive"
+        "an owner there must permit the action `follow` to an owner of {into} or to its node: where the rules ask for \
+         a role, `ics grant ROLE --to` that owner's key, not a signer's; until then their blocks do not arrive"
     );
     format!("{text}\n  {}", style(hint).dim())
 }
@@ -127,10 +127,10 @@ fn barred(from: &DomainName, into: &DomainName, barred: u64, of: u64) -> String 
 /// For a model or lot, nobody here knows how many things were withheld.
 fn barred_some(from: &DomainName, into: &DomainName) -> String {
     let text = format!(
-        "{} the rules of {from} do not let {into} take over what is said of some of what it follows there",
+        "{} the rules of {from} do not let {into} take over what is said of some of the things that it follows there",
         style("✗").red()
     );
-    let hint = "an owner there permits the actions `read` and `follow`; until then their blocks do not arrive";
+    let hint = "an owner there must permit the actions `read` and `follow`; until then their blocks do not arrive";
     format!("{text}\n  {}", style(hint).dim())
 }
 

@@ -127,7 +127,7 @@ async fn print_pages(
             None if found => return Ok(Exit::Ok),
             None => {
                 let as_of = Freshness::from(&page.as_of).text();
-                context.output.note(&format!("no certificate of {domain} fits, as of {as_of}"));
+                context.output.note(&format!("no certificate of {domain} matches, as of {as_of}"));
                 return Ok(Exit::Ok);
             }
         }

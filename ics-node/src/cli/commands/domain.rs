@@ -109,7 +109,7 @@ impl From<DescriptorFileError> for Failure {
             DescriptorFileError::Rule(_) | DescriptorFileError::Edit(_) => Self::new(Exit::Usage, error),
             DescriptorFileError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Self::new(Exit::Local, error)
-                    .hint("that version was made already: `ics domain submit` it, or move it away")
+                    .hint("that version was made already: submit it with `ics domain submit`, or move it away")
             }
             DescriptorFileError::NotAnOwner(_) => {
                 Self::new(Exit::Refused, error).hint("`ics domain show` lists the owners")
@@ -191,7 +191,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let neither = |_| {
-        failed("it is neither a source nor what a node answers about a domain".to_owned())
+        failed("it is neither a source nor a node's answer about a domain".to_owned())
             .hint("`curl https://NODE/v1/domains/DOMAIN` gives it; compare its origin with what the owners say")
     };
     match serde_json::from_str(&text).map_err(neither)? {

@@ -322,7 +322,7 @@ impl Approve {
         }
         let wanted: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
         if let Some(missing) = wanted.iter().find(|id| !waiting.iter().any(|it| it.id == **id)) {
-            return Err(Failure::new(Exit::NotFound, format!("no request of `{missing}` waits in {domain}"))
+            return Err(Failure::new(Exit::NotFound, format!("no request of the key `{missing}` waits in {domain}"))
                 .hint("`ics enroll list` shows those that wait"));
         }
         waiting.retain(|it| wanted.contains(&it.id));

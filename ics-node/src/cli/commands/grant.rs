@@ -31,18 +31,18 @@ Examples:
 pub(crate) struct Grant {
     /// The role that is given.
     granted: Role,
-    /// Who gets it: a file with his certificate, his fingerprint, or a key of this home directory. A signer speaks and
-    /// reads by it. Where the rules let only a role follow the things, it goes to an owner of the domain that is to follow
-    /// them (`ics key show owner` there) as well.
+    /// Who gets it: a file with the signer's certificate, a fingerprint, or a key of this home directory. It lets a
+    /// signer speak and read. Where the rules let only a role follow the things, grant it also to an owner of the
+    /// domain that is to follow them (`ics key show owner` there).
     #[arg(long, value_name = "KEY")]
     to: String,
     #[command(flatten)]
     things: Things,
-    /// End, for these things, the grants of that role that the signer has made, and those by which he has it: a buyer
-    /// sells what he bought, also one thing out of an order that was granted to him as a whole. Whoever passes on the
-    /// role in which he speaks ends all else that he gave in it as well, as to his security controller, and sees before
-    /// what that is: grants outlive the role of their giver, and whoever comes after him could not end them. What he gave
-    /// from a later time on ends with it, too.
+    /// End, for these things, the grants of that role that the signer has made, and those by which the signer has it: a
+    /// buyer sells what was bought, even one thing out of an order that was granted as a whole. Passing on the role in
+    /// which the signer speaks also ends everything else that the signer gave in it, as to a security controller, and
+    /// shows it beforehand: grants outlive the role of their giver, and the next holder could not end them. What was
+    /// given from a later time on ends with it, too.
     #[arg(long)]
     transfer: bool,
     /// From when on it holds [default: its admission].

@@ -48,7 +48,7 @@ impl Import {
             return bundle::run(context, &self.file);
         }
         if is_bundle(&self.file) {
-            return Err(Failure::new(Exit::Usage, format!("`{}` is a bundle, and no keyring", self.file.display()))
+            return Err(Failure::new(Exit::Usage, format!("`{}` is a bundle, not a keyring", self.file.display()))
                 .hint("`ics import --bundle` takes it"));
         }
         let config = context.config()?;

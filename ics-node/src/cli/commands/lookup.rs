@@ -118,8 +118,8 @@ pub(super) async fn known<T>(node: &Node, answer: Result<T, NodeError>) -> Resul
     let roamed = peers.iter().flat_map(|info| &info.peer.roam).next();
     Err(match roamed {
         Some(origin) => failure.hint(format!(
-            "this is what is held here. Peers are asked about things of `{}` for decisions alone: with --use, by a trust \
-             policy that names it (`ics trust init --domain {origin}`)",
+            "this is only what is held here. Peers are asked about things of `{}` only for decisions: use --use, with \
+             a trust policy that names the domain (`ics trust init --domain {origin}`)",
             origin.domain
         )),
         None => failure,

@@ -54,9 +54,9 @@ fn untrusted(peer: &PeerConfig) -> String {
     let name = &peer.name;
     if peer.key.is_some() {
         return format!(
-            "its certificate is of another key than the one that is configured: ask its operator which is right, and \
-             give that with `ics peer add {name} --key KEY`; where a web server with a key of its own stands before \
-             the node, that one is believed {authority}"
+            "its certificate has another key than the one that is configured: ask its operator which is right, and \
+             give that one with `ics peer add {name} --key KEY`; where a web server with a key of its own stands in \
+             front of the node, it is authenticated {authority}"
         );
     }
     format!("it is believed by the key of its certificate: `ics peer add {name} --key KEY`; or {authority}")

@@ -69,7 +69,7 @@ Examples:
   $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1
   $ ics publish --file hello_2.10-3_amd64.deb
 
-  With what its developer has signed himself, checked against his key:
+  With the developer's own signature, checked against the developer's key:
   $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1 --signature firmware.bin.minisig --signed-by soft.pub"
 )]
 pub(crate) struct Publish {
@@ -101,8 +101,8 @@ pub(crate) struct Publish {
     /// kept in the statement. May be given several times.
     #[arg(long, value_name = "FILE", requires_all = ["file", "signed_by"])]
     signature: Vec<PathBuf>,
-    /// Whose signature it must be: an OpenPGP certificate, a minisign or signify public key, the X.509 certificate of the
-    /// signer or of his authority. May be given several times.
+    /// Whose signature it must be: an OpenPGP certificate, a minisign or signify public key, the X.509 certificate of
+    /// the signer or of the issuing authority. May be given several times.
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
     /// Say it although it was said before, or although its key or one of its names is another thing's. Without it what was
@@ -320,7 +320,7 @@ fn selecting(select: Vec<(Attribute, String)>) -> Result<BTreeMap<Attribute, Str
     for (attribute, value) in select {
         let former = attributes.insert(attribute, value.clone()).filter(|former| *former != value);
         if let Some(former) = former {
-            let message = format!("nothing has the `{attribute}` `{former}` and `{value}`: all of --select must fit");
+            let message = format!("nothing has the `{attribute}` `{former}` and `{value}`: all of --select must match");
             return Err(Failure::new(Exit::Usage, message).hint("make a group for each of them"));
         }
     }
@@ -333,7 +333,7 @@ fn refuse_attributes_of_group(fields: &Fields) -> Result<(), Failure> {
     match fields.attributes.iter().next() {
         Some((attribute, value)) => {
             Err(Failure::new(Exit::Usage, format!("a group has no `{attribute}`: its members have"))
-                .hint(format!("`--select {attribute}={value}` puts everything into it that has this one")))
+                .hint(format!("`--select {attribute}={value}` puts everything that has this value into it")))
         }
         None => Ok(()),
     }
@@ -355,7 +355,7 @@ fn signatures(
         let signature = files::read(path, 4 * limits::DEVELOPER_SIGNATURE_BYTES)?;
         signature::check(&artifact, &signature, &keys, at).map_err(|refusal| {
             Failure::new(Exit::Refused, format!("the signature `{}`: {refusal}", path.display()))
-                .hint("--signed-by names the file with the key, or the certificate, of whoever has made it")
+                .hint("--signed-by names the file with the key, or the certificate, of the signer who made it")
         })
     };
     signatures.iter().map(check).collect()

@@ -66,7 +66,8 @@ impl QrCode {
         }
         if is_local(&url) {
             let text =
-                "whoever scans it has no node at that address; --at, or `[node] public_url` in ics.toml, gives another";
+                "people who scan it have no node at that address; --at, or `[node] public_url` in ics.toml, gives \
+                 another";
             context.output.note(text);
         }
         let shown = json!({ "url": url, "file": self.output });

@@ -33,7 +33,7 @@ Examples:
   $ ics replace serial:SN-0001 --with new.pem --reason 'board changed'
   $ ics replace serial:SN-0001 --with new.pem --old stolen --in-use --signer owner --role owner
 
-  Where its owner has not said so in the same breath, he approves the successor afterwards:
+  Where the owner has not said so in the same command, the owner approves the successor afterwards:
   $ ics status in-use serial:SN-0001 --signer owner --role owner
 
 Where it stopped half-way, the same command again says what is missing.")]
@@ -117,14 +117,14 @@ impl Replace {
         known: Option<RecordAnswer>,
     ) -> Result<(Vec<Saying>, Vec<Saying>), Failure> {
         let Thing::Key(former) = &old.thing else {
-            return Err(Failure::new(Exit::Usage, "only things with a key are replaced so"));
+            return Err(Failure::new(Exit::Usage, "only things with a key can be replaced like this"));
         };
         let unknown = || Failure::new(Exit::NotFound, format!("`{}` does not know it", signing.domain()));
         let record = old.own.as_ref().map(|answer| &answer.record).ok_or_else(unknown)?;
         let former_key = former.key.fingerprint();
         let thing = successor(former, given);
         if thing.key.fingerprint() == former_key {
-            return Err(Failure::new(Exit::Usage, "that is the key that it has already"));
+            return Err(Failure::new(Exit::Usage, "that is the key that it already has"));
         }
         self.warn_of_names(context, record, &signing.fingerprint());
         let new = Found { thing: Thing::Key(Box::new(thing)), own: known, others: Vec::new() };
@@ -170,7 +170,7 @@ impl Replace {
         let status = match &self.old {
             Some(status) => status.clone(),
             None if lookup::standing(record, Act::Status).any(is_for_ever) => {
-                context.output.note("the old one is blocked for ever already: nothing more is said of its status");
+                context.output.note("the old one is already blocked for ever: nothing more is said of its status");
                 return Ok(None);
             }
             None => named("destroyed")?,
@@ -264,7 +264,7 @@ async fn known_successor(
         Some(other) if other.identity.id.to_string() != id => {
             let of = clean(&called(other.identity.kind, &other.title));
             Err(Failure::new(Exit::Refused, format!("that is the key of another thing: {of}, {}", other.identity.id))
-                .hint("a successor takes a key that nothing else has; nothing was signed"))
+                .hint("a successor needs a key that nothing else has; nothing was signed"))
         }
         _ => Ok(view.records.into_iter().find(|answer| answer.record.domain == *signing.domain())),
     }

@@ -181,8 +181,8 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     // Everything needed to open the node is checked before its store is replaced.
     let incomplete = |failure: Failure| {
         failure.hint(
-            "the store was not replaced; bring here what is missing (`ics backup --with-keys` copies keys and token \
-             too, the passphrase of the keys never: it goes into the file `passphrase`, or give --passphrase-file), \
+            "the store was not replaced; bring what is missing here (`ics backup --with-keys` copies keys and token \
+             too, but never the passphrase of the keys: put it into the file `passphrase`, or give --passphrase-file), \
              then give the same command again",
         )
     };
@@ -203,7 +203,7 @@ fn done(put_back: &PutBack) -> String {
 /// Reports what interrupted attempts have left behind, if anything.
 fn left_over(attempts: &[PathBuf]) -> Option<(&'static str, String)> {
     let places: Vec<String> = attempts.iter().map(|path| path.display().to_string()).collect();
-    let what = "parts of the copy, from attempts that did not end: delete them, the former store is not there";
+    let what = "parts of the copy, from attempts that were not finished: delete them, the former store is not in there";
     (!places.is_empty()).then(|| ("left over", format!("{}\n{what}", places.join("\n"))))
 }
 
@@ -234,7 +234,7 @@ fn text(put_back: Option<&PutBack>, domains: &[Value], is_silent_witness: bool) 
     parts.extend(domains.iter().map(domain_text));
     if is_silent_witness {
         let rows = vec![("what to do", WITNESS_ADVICE.to_owned())];
-        parts.push(card(&format!("{} the witness that this node is stays silent", style("✗").red()), &rows));
+        parts.push(card(&format!("{} this node stays silent as a witness", style("✗").red()), &rows));
     } else if domains.is_empty() {
         parts.push("No domain is silent: there is nothing to get back.".to_owned());
     }
@@ -281,8 +281,8 @@ impl From<RestoreError> for Failure {
             RestoreError::Config(error) => error.into(),
             RestoreError::Store(StoreError::Io { .. } | StoreError::NoRoom | StoreError::Disk { .. })
             | RestoreError::File { .. } => failure.hint(
-                "once that is mended, give the same command again: what the restore has put here and what it has moved \
-                 away so far is kept apart",
+                "once that is fixed, give the same command again: what the restore has put here and what it has moved \
+                 away so far are kept apart",
             ),
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,

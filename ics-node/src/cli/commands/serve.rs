@@ -54,9 +54,9 @@ fn help() -> String {
 It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
 {EXAMPLE_AT}.
 
-SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, and those
-of `[node] responders`, which were renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It
-does not end the node, also when the node's terminal goes.
+SIGTERM and SIGINT end it once what is under way is answered. SIGHUP makes it read renewed TLS certificates again, and
+those of `[node] responders`; no connection is cut, and a certificate that cannot be used leaves the former one in its
+place. SIGHUP does not end the node, not even when the node's terminal goes away.
 
 Examples:
   The node of the home directory ~/.ics:
@@ -116,13 +116,13 @@ fn warn_of_readers(path: &Path, config: &Config) {
     if let Some(token) = token
         && let Ok(Some(mode)) = file::open_to_all(token)
     {
-        let text = "everybody may read the operator's token: chmod 600, or chmod 640 and a group of its own, and then \
-                    put a new token into it";
+        let text = "everybody on this machine can read the operator's token: use chmod 600, or chmod 640 and a group \
+                    of its own, and then put a new token into it";
         tracing::warn!(path = %token.display(), mode = format!("{mode:o}"), "{text}");
     }
     if config.may_hold_secret() && file::is_open_to_others(path).unwrap_or_default() {
-        let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it its \
-                    owner's alone (chmod 600), and let the receiver give another address";
+        let text = "others may read this file, and the address of `[alerts] webhook` in it may be a secret: make it \
+                    readable by its owner only (chmod 600), and have the receiver issue another address";
         tracing::warn!(path = %path.display(), "{text}");
     }
 }
@@ -223,12 +223,12 @@ fn announce(context: &Context, config: &Config, service: &Service) {
         let _ = print(format!("{line}\n").as_bytes());
     }
     if let Some(node) = node.filter(|node| node.is_open_without_tls()) {
-        let text = "other machines reach this address without TLS: give [node] `tls`, or let a proxy alone reach it";
+        let text = "other machines reach this address without TLS: set `tls` in [node], or let only a proxy reach it";
         tracing::warn!(listen = %node.listen, "{text}");
     }
     for (domain, authority) in service.app().issuers_away() {
-        let text = "the key of an authority is not here: nothing is issued or revoked with it, and no list signed; \
-                    name it in `[node] issuers` of ics.toml for as long as what it has issued counts";
+        let text = "the key of an authority is not here: nothing is issued or revoked with it, and no revocation list \
+                    is signed; name it in `[node] issuers` of ics.toml for as long as its certificates are in force";
         tracing::warn!(%domain, %authority, "{text}");
     }
     tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
@@ -242,7 +242,7 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             failure.hint("another `ics serve` runs with this home directory; stop it, or name another with --home")
         }
         ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
-            failure.hint("make room on a disk that is full, and start it again; if this comes back, run `ics fsck`")
+            failure.hint("if the disk is full make room, and start the node again; if this comes back, run `ics fsck`")
         }
         ServiceError::App(AppError::Store(StoreError::Io { source, .. })) => {
             failure.hint(to_raise(source).unwrap_or("`[node] data` in ics.toml says where the node's store is"))

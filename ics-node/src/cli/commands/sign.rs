@@ -80,7 +80,7 @@ impl Sign {
         if let Some(before) = ledger.find(Done::Signed, batch.digest())?.filter(|_| !self.again) {
             let message = format!("this batch was signed here at {}", when(before.at));
             return Err(Failure::new(Exit::Refused, message)
-                .hint("what it says would be said twice; --again signs it once more all the same"));
+                .hint("its statements would be made twice; --again signs it once more all the same"));
         }
         let now = context.now();
         let lead = batch.times(now)?.into_iter().max().and_then(|at| moment::told_of_lead(at, now));
@@ -205,7 +205,7 @@ impl From<BatchError> for Failure {
             BatchError::File { .. } | BatchError::Form { .. } => Self::new(Exit::Local, error),
             BatchError::Kind { .. } | BatchError::Empty | BatchError::TooMuch(..) => Self::new(Exit::Usage, error),
             BatchError::Damaged(_) => {
-                Self::new(Exit::Refused, error).hint("carry it over once more; its digest is to be the one shown there")
+                Self::new(Exit::Refused, error).hint("carry it over once more; its digest must be the one shown there")
             }
             BatchError::Signer { .. } => {
                 Self::new(Exit::Refused, error).hint("a batch has one signer; make another batch for another one")

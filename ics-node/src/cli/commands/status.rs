@@ -19,8 +19,8 @@ use crate::client::taken_back;
 /// What `ics status` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --lift it says what blocks all the same, and who may lift that: what is said of a group, what blocks for ever, and
-what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then. A block
+With --lift it shows what still blocks, and who may lift that: what is said of a group, what blocks for ever, and what
+only others than the role may lift. Where things were named (ids, --from-file, --group), the exit code is then 1. A block
 that is planned for a later time stays: it is shown, and --supersedes lifts it as well.
 
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
@@ -124,7 +124,8 @@ impl Status {
             let way_out = match &it.by.group {
                 _ if it.effect == Some(Effect::BlocksForEver) => self.way_out(signing, it),
                 Some(group) => format!(
-                    "it is said of its group, where who may lifts it: `ics status {status} {group} --supersedes {statement}`"
+                    "it is said of its group, and is lifted there by a signer who may: `ics status {status} {group} \
+                     --supersedes {statement}`"
                 ),
                 None if may_end => format!("`--supersedes {statement}` lifts it as well"),
                 None => self.way_out(signing, it),

@@ -59,7 +59,7 @@ impl Submit {
         let before = ledger.find(Done::Submitted, &batch.head.batch)?;
         if let Some(before) = before.filter(|before| before.signed != batch.digest() && !self.again) {
             let message =
-                format!("this batch was signed twice, and the other one submitted from {} on", when(before.at));
+                format!("this batch was signed twice, and the other one was submitted from {} on", when(before.at));
             return Err(Failure::new(Exit::Refused, message).hint(
                 "what it says would stand in the log twice; the other one can be submitted again and again, and --again \
                  submits this one all the same",
@@ -112,7 +112,7 @@ fn tell(
     }
     let total = counted(batch.bodies.len(), "statement");
     let hint = format!(
-        "{} of {total} are answered; submit the same file again: what the log has it does not take twice",
+        "{} of {total} are answered; submit the same file again: the log does not take the same statement twice",
         submitted.len()
     );
     ended.map_err(|failure| if submitted.is_empty() { failure } else { failure.hint(hint) })?;

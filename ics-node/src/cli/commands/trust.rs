@@ -79,7 +79,8 @@ pub(super) fn short(freshness: &Freshness) -> BTreeMap<&str, u64> {
 /// Describes the consequence of such a bound if all of a domain is copied here.
 pub(super) fn short_in_words(usage: &str, seconds: u64) -> String {
     format!(
-        "{usage}: news may be {seconds} s old, and a home confirms only every 60 s what it has said: with a healthy link \
-         too, what is copied here is `unknown` now and then; more than {SHORT_SECONDS} s lets one confirmation be late"
+        "{usage}: news may be {seconds} s old, but a home confirms what it has said only every 60 s: even with a \
+         healthy link, what is copied here is `unknown` now and then; with more than {SHORT_SECONDS} s, one \
+         confirmation may be late"
     )
 }

@@ -21,20 +21,20 @@ use crate::client::taken_back;
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-With --act nothing of what the signer has said comes back: what his standing statements had replaced is taken back with
-them, and so is what he has said from a later time on. What somebody else has said and they had lifted stands again, and
-is told before it asks.
+With --act nothing of what the signer has said comes back: what the signer's standing statements had replaced is taken
+back with them, and so is what the signer has said from a later time on. What somebody else has said and they had lifted
+stands again, and is shown before it asks.
 
-Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
-were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
-select is not meant one by one. What is said of a group is taken back with --group, or its id.
+Things of which the signer has said nothing of that act are left out, and shown before it asks. Where things were named
+(ids, --from-file, --group), they are shown again at the end, and the exit code is 1; what --lot, --model or --all select
+is not meant one by one. What is said of a group is taken back with --group, or its id.
 
 A withdrawal cannot be erased, and its reason stays for ever: write nothing about persons there. One that takes back an
 introduction or an approval names the thing as well, because OpenPGP revokes by the name. Where the name is a person's,
 take back nothing of that: the owners erase it (`ics erase`), which ends it too.
 
-Whoever lifts a status of a group lifts it for the members over which he has his role. For the others it stands, as for
-one that was sold: its signer takes it back with --group and --statement.
+Lifting a status of a group lifts it for the members over which the lifting signer has the role. For the others it
+stands, as for one that was sold: its signer takes it back with --group and --statement.
 
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
@@ -47,9 +47,9 @@ Examples:
 pub(crate) struct Withdraw {
     #[command(flatten)]
     things: Things,
-    /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that would
-    /// come into force later: identity, approval, status, label, grant, installed. Where a thing has several labels of
-    /// his, --label says which.
+    /// Take back all of the signer's standing statements of this act, those that they have replaced, and those that
+    /// would come into force later: identity, approval, status, label, grant, installed. Where a thing has several
+    /// labels of that signer, --label says which.
     #[arg(long, value_name = "ACT", required_unless_present_any = ["statement", "label"])]
     act: Vec<Act>,
     /// Take back the signer's labels of this name, and those that they have replaced.

@@ -40,8 +40,8 @@ fn tell_what_stays(context: &Context, signing: &Signing, record: &Record, claims
     let stays = |it: &&Listed| is_former(signing, claims, it) && may_end(it) && !is_ended(it);
     for it in lookup::standing(record, claims.act).filter(stays) {
         context.output.note(&format!(
-            "what you have said of it already stands beside this, however long that holds: `ics withdraw {id} --statement \
-             {}` takes it back",
+            "what you have already said of it stands beside this, for as long as that holds: `ics withdraw {id} \
+             --statement {}` takes it back",
             it.by.statement
         ));
     }
@@ -124,7 +124,7 @@ impl Ends {
     fn tell(&self, context: &Context, until: Timestamp) {
         for it in &self.for_good {
             let called = &it.called;
-            context.output.note(&format!("{called} ends for good: else it would stand again after {until}"));
+            context.output.note(&format!("{called} ends for good: otherwise it would stand again after {until}"));
         }
         for it in &self.for_now {
             context.output.note(&format!("{} blocks again after {until}", it.called));

@@ -58,7 +58,7 @@ async fn without_members(node: &Node, domain: &DomainName, found: &Found) -> Res
         true => format!("no thing of {called} is known in `{domain}`"),
         false => format!("of {called}, {}, and none in `{domain}`", elsewhere.join(", ")),
     };
-    Ok(Some(format!("{known}: it will hold for none until they are adopted or published there")))
+    Ok(Some(format!("{known}: it will hold for none of them until they are adopted or published there")))
 }
 
 /// Whether the domain itself introduces the group.

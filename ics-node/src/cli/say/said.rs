@@ -86,8 +86,8 @@ pub(super) fn tell(
 pub(super) fn note_what_waits(context: &Context, is_block: bool, said: &[Said]) {
     if is_block && said.iter().any(|said| said.pending.is_some()) {
         context.output.note(
-            "what waits blocks nothing yet, at this node either: it goes on to allow until the home has it. Said in a \
-             domain of which this node is the home (`--domain`), it blocks here at once",
+            "what waits blocks nothing yet, not even at this node, which goes on allowing until the home has it. Said \
+             in a domain of which this node is the home (`--domain`), it blocks here at once",
         );
     }
 }

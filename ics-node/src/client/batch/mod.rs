@@ -30,7 +30,7 @@ pub enum BatchError {
         source: std::io::Error,
     },
     /// The file is no batch of this form.
-    #[error("`{path}` is no batch: {reason}", path = path.display())]
+    #[error("`{path}` is not a batch: {reason}", path = path.display())]
     Form {
         /// The file.
         path: PathBuf,

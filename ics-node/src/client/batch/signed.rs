@@ -158,7 +158,7 @@ impl SignedBatch {
             return Err("it is no statement".to_owned());
         };
         if !certificate.keys().any(|key| key == unverified.issuer()) {
-            return Err(format!("it was signed by {}, and the batch by {}", unverified.issuer(), self.head.signer));
+            return Err(format!("it was signed by {}, but the batch by {}", unverified.issuer(), self.head.signer));
         }
         let claims = unverified.claims();
         if claims.domain != self.head.domain || Some(&claims.role) != self.head.role.as_ref() {

@@ -132,7 +132,7 @@ impl Item {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        let draft = value.get("draft").ok_or("it is no statement to be signed")?;
+        let draft = value.get("draft").ok_or("it is not a statement to be signed")?;
         let json = canonical_json::to_bytes(draft).map_err(|e| e.to_string())?;
         let draft = Draft::parse(&json).map_err(|e| e.to_string())?;
         let replaced = match value.get("replaced") {
@@ -231,7 +231,7 @@ impl UnsignedBatch {
             moment::after(item.after, now, self.head.made_at).map_err(|behind| BatchError::Item {
                 path: self.path.clone(),
                 number: index + 1,
-                reason: format!("{behind}; put the clock right on both machines, and make the batch anew"),
+                reason: format!("{behind}; set the clocks of both machines, and make the batch again"),
             })
         };
         self.items.iter().enumerate().map(time).collect()

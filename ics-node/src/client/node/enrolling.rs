@@ -34,7 +34,7 @@ impl Node {
             let query = PageQuery { after, limit: Some(limits::PAGE_ITEMS) };
             let page: EnrolmentPage = self.get(&["domains", domain.as_str(), "enrolments"], &query).await?;
             if page.next.is_some_and(|next| next <= after) || all.items.len() > limits::ENROLMENTS_WAITING {
-                return Err(self.not_understood("the pages of what waits have no end".to_owned()));
+                return Err(self.not_understood("the node's list of waiting requests does not end".to_owned()));
             }
             all.items.extend(page.items);
             all.next = page.next;

@@ -56,7 +56,7 @@ pub enum FieldError {
         reason: String,
     },
     /// There is no key, or there are two.
-    #[error("it takes a public key, in a file (`key`) or itself (`spki`), and not both")]
+    #[error("a row needs a public key, either in a file (`key`) or in the row itself (`spki`), not both")]
     Key,
     /// The file with the key cannot be read.
     #[error("`{path}`: {reason}")]
@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(fields(&pairs).expect("good").draft(claims(), Path::new(".")), Err(FieldError::Key));
         }
         let refusal = fields(&[("spki", "AAAA")]).expect("good").draft(claims(), Path::new(".")).expect_err("no key");
-        assert!(refusal.to_string().starts_with("column `spki`: this is no public key"), "{refusal}");
+        assert!(refusal.to_string().starts_with("column `spki`: this is not a public key"), "{refusal}");
         let software = fields(&[("spki", SPKI), ("kind", "software")]).expect("good");
         assert_eq!(software.draft(claims(), Path::new(".")), Err(FieldError::Kind(Kind::Software)));
     }

@@ -138,7 +138,7 @@ pub enum JournalError {
     },
     /// Its rows are signed as of a time in the future.
     #[error(
-        "`{path}`: its rows are signed as of {signed_at}, and the clock of this machine says {now}: the log would \
+        "`{path}`: its rows are signed as of {signed_at}, but the clock of this machine says {now}: the log would \
          refuse them",
         path = path.display()
     )]

@@ -50,7 +50,7 @@ impl Question {
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let set = |place: &mut Option<String>, value: String| match place.replace(value) {
                 None => Ok(()),
-                Some(_) => Err(malformed(format!("`{}` stands beside another that says the same", excerpt(&key)))),
+                Some(_) => Err(malformed(format!("`{}` and another parameter say the same", excerpt(&key)))),
             };
             match &*key {
                 "id" => set(&mut thing, value.into_owned())?,

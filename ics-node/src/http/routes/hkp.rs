@@ -99,7 +99,7 @@ fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
 /// When there is none: hidden and absent keys look alike.
 async fn find(face: &Face, reader: Reader, search: KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, Failure> {
     let found = face.blocking(move |app| app.keys(reader, &search, only, limits::KEYS_FOUND)).await?;
-    if found.is_empty() { Err(Failure::new(Code::UnknownIdentity, "no key fits")) } else { Ok(found) }
+    if found.is_empty() { Err(Failure::new(Code::UnknownIdentity, "no key matches")) } else { Ok(found) }
 }
 
 fn now(face: &Face) -> Timestamp {

@@ -155,7 +155,7 @@ pub(super) async fn attestation(
     let json = background::spawn(move || attested.encode()).await.map_err(Failure::internal)?;
     let json = json.map_err(|error| {
         let domain = &domain.0;
-        Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for who keeps no copy: {error}"))
+        Failure::new(Code::TooMuchSaid, format!("`{domain}` says too much of it for a node without a copy: {error}"))
     })?;
     Ok(answer::bytes(JSON, json))
 }

@@ -284,9 +284,9 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
     let basic = basic(request)?.filter(|_| !again);
     if proven.is_none() && basic.is_none() {
         let text = if again {
-            "show the certificate that is to be renewed, by TLS"
+            "present the certificate that is to be renewed, by TLS"
         } else {
-            "show a certificate whose key a record names, by TLS, or the registrar's token as an HTTP password"
+            "present a certificate whose key a record names, by TLS, or the registrar's token as an HTTP password"
         };
         return Err(Failure::new(Code::UnprovenClient, text));
     }

@@ -69,7 +69,7 @@ pub enum TokenError {
         mechanism: &'static str,
     },
     /// Keys of this kind cannot sign here.
-    #[error("the key `{key}` is {found}; it takes Ed25519, P-256 or RSA of 2048 to 4096 bits")]
+    #[error("the key `{key}` is {found}; only Ed25519, P-256, and RSA of 2048 to 4096 bits can be used")]
     Kind {
         /// The key's URI.
         key: String,
@@ -80,7 +80,7 @@ pub enum TokenError {
     #[error("the key `{0}` asks for its PIN before each signature (CKA_ALWAYS_AUTHENTICATE)")]
     AlwaysAuthenticate(String),
     /// The token has only the private half.
-    #[error("the token does not tell the public half of the key `{0}`")]
+    #[error("the token does not give out the public half of the key `{0}`")]
     NoPublic(String),
     /// The token's key under that name is not the one in the certificate.
     #[error("the key `{0}` in the token is not the one whose certificate is kept under that name")]

@@ -41,19 +41,19 @@ pub enum UriError {
     #[error("it does not begin with `pkcs11:`")]
     Scheme,
     /// It is too long.
-    #[error("it has {0} bytes; at most {BYTES} are taken")]
+    #[error("it has {0} bytes; at most {BYTES} are allowed")]
     TooLong(usize),
     /// It has an attribute that does not help to name a key that can sign here.
     #[error("`{0}` is not an attribute that is known here")]
     Attribute(String),
     /// An attribute occurs twice.
-    #[error("`{0}` stands there twice")]
+    #[error("`{0}` is given twice")]
     Repeated(String),
     /// A value is malformed.
     #[error("the value of `{0}` is malformed")]
     Value(String),
     /// It contains the PIN itself, which would end up in shell histories and process lists.
-    #[error("it holds the PIN (`pin-value`), which others can read there")]
+    #[error("it holds the PIN (`pin-value`), where others can read it")]
     Pin,
 }
 

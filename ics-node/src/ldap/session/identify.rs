@@ -38,7 +38,7 @@ impl Session {
         match &request.cred {
             LdapBindCred::Simple(password) if request.dn.is_empty() && password.is_empty() => {}
             LdapBindCred::Simple(password) if password.is_empty() => {
-                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "a name without a password is nobody's"));
+                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "a bind with a name needs a password"));
             }
             LdapBindCred::Simple(password) => {
                 if !self.secure {
@@ -57,7 +57,7 @@ impl Session {
                 self.who = format!("dn:{operator}");
             }
             LdapBindCred::SASL(sasl) if sasl.mechanism.eq_ignore_ascii_case("EXTERNAL") => {
-                let none = "EXTERNAL goes by the client's certificate, and there is none";
+                let none = "EXTERNAL needs a client certificate, and none was presented";
                 let none = || Failure::new(LdapResultCode::InappropriateAuthentication, none);
                 let key = self.proven.ok_or_else(none)?;
                 let party = self.place.app.party(key).ok_or_else(wrong)?;
@@ -87,7 +87,7 @@ impl Session {
                 return None;
             }
             START_TLS if request.value.is_some() => refuse(LdapResultCode::ProtocolError, "StartTLS takes no value"),
-            START_TLS if self.secure => refuse(LdapResultCode::OperationsError, "TLS is there already"),
+            START_TLS if self.secure => refuse(LdapResultCode::OperationsError, "TLS is already in use"),
             // RFC 4513, 3.1.1.
             START_TLS if self.persists() => {
                 refuse(LdapResultCode::OperationsError, "TLS does not begin while a search goes on")
@@ -95,7 +95,7 @@ impl Session {
             START_TLS if !self.place.has_tls => refuse(LdapResultCode::ProtocolError, "this server has no certificate"),
             START_TLS if !self.waiting.is_empty() || self.unread() > 0 => {
                 // What was sent before TLS could come from anybody: it must not be taken as if it came over TLS.
-                self.end(LdapResultCode::ProtocolError, "nothing is sent between StartTLS and its answer");
+                self.end(LdapResultCode::ProtocolError, "nothing may be sent between StartTLS and its answer");
                 return Some(Next::End);
             }
             START_TLS => {

@@ -40,10 +40,10 @@ impl Session {
     ) -> Result<Option<Job>, Failure> {
         if let Some(asked) = controls.sync {
             if controls.paged.is_some() {
-                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "what is kept in step has no pages"));
+                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "a search kept in step cannot be paged"));
             }
             if self.persisting.len() >= limits::LDAP_PERSISTING {
-                let text = format!("{} searches of one connection persist at most", limits::LDAP_PERSISTING);
+                let text = format!("at most {} searches of one connection can persist", limits::LDAP_PERSISTING);
                 return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
             }
             let sync = Sync::new(&self.place, self.reader, request, asked, self.network)?;

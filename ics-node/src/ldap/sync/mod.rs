@@ -141,7 +141,7 @@ impl Sync {
     ) -> Result<Self, Failure> {
         // RFC 4533, 3.5.2.
         if matches!(request.aliases, LdapDerefAliases::InSearching | LdapDerefAliases::Always) {
-            let text = "what is kept in step is searched without following aliases";
+            let text = "a search that is kept in step must not dereference aliases";
             return Err(Failure::new(LdapResultCode::ProtocolError, text));
         }
         let held = place.in_step.take(place.app.is_stranger(reader), network)?;
@@ -186,7 +186,7 @@ fn party(place: &Place, reader: Reader) -> String {
 
 /// RFC 4533, 2.6.
 fn refresh_required() -> Failure {
-    Failure::new(LdapResultCode::EsyncRefreshRequired, "begin anew, without a cookie")
+    Failure::new(LdapResultCode::EsyncRefreshRequired, "begin again, without a cookie")
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ async fn a_group_shows_what_it_selects_first() {
     let node = town().await;
     let page = node.visit(&format!("/id/{}", lot(node.app()).await)).await.text();
     let first = page.split("\"why\"").next().map(words).unwrap_or_default();
-    for expected in ["P7 pumps, lot 2026-11", "modelP7", "lot2026-11", "holds for all of which each of these is said"] {
+    for expected in ["P7 pumps, lot 2026-11", "modelP7", "lot2026-11", "everything of which all of these are said"] {
         assert!(first.contains(expected), "`{expected}` is missing: {first}");
     }
 }

@@ -20,8 +20,8 @@ use crate::x509::{
 const LABEL: &str = "X509 CRL";
 
 /// A hint on who revokes a certificate that the root has not issued.
-const NOT_ITS: &str = "its own issuer revokes it: what a node has issued is revoked with the status of the thing, by \
-                       `ics status`, and named by its issuer's list";
+const NOT_ITS: &str = "its own issuer must revoke it: what a node has issued is revoked by the status of the thing \
+                       (`ics status`), and appears on its issuer's list";
 
 /// What `ics ca crl` takes.
 #[derive(Debug, Args)]
@@ -79,8 +79,8 @@ impl Crl {
         let number = now.as_millis().max(former.number.map_or(0, |number| number.saturating_add(1)));
         if former.this_update > now {
             context.output.note(&format!(
-                "the former list is of {}, which is still to come by this machine's clock: set it, and sign again, or \
-                 the new list may be taken for the older one",
+                "the former list was made at {}, which is in the future by this machine's clock: set the clock and \
+                 sign again, or the new list may be taken for the older one",
                 former.this_update
             ));
         }
@@ -98,7 +98,7 @@ impl Crl {
         };
         let der = list.sign(signer).map_err(refused)?;
         files::write(&self.out, pem_block(LABEL, &der).as_bytes())?;
-        context.output.note("put it where `--crl-url` of `ics ca sign` says that it is");
+        context.output.note("put it where the `--crl-url` of `ics ca sign` says it is");
         Ok(Exit::Ok)
     }
 
@@ -122,8 +122,8 @@ impl Crl {
                 .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
             let at = at.or_else(|| revoked.get(&serial).map(|former| former.at)).unwrap_or(now);
             if at > now {
-                let text = format!("`{}` is to be revoked since {at}, which is not over yet", path.display());
-                return Err(Failure::new(Exit::Usage, text).hint("name the time since when it is not to be believed"));
+                let text = format!("`{}` is to be revoked as of {at}, which is in the future", path.display());
+                return Err(Failure::new(Exit::Usage, text).hint("name the time from which on it is not to be trusted"));
             }
             revoked.insert(serial, Revoked { at, reason: *reason });
         }

@@ -69,7 +69,7 @@ impl Import {
         let paths: Vec<&Path> = core::iter::once(&self.certificate).chain(&self.chain).map(PathBuf::as_path).collect();
         let (authority, issuer) = authority(&paths)?;
         if !authority.has_root() {
-            let text = "the chain ends below its root: the last of these certificates was not issued by itself";
+            let text = "the chain ends below its root: the last of these certificates is not self-issued";
             return Err(refused(text).hint("name all certificates above the authority's with --chain, the root's last"));
         }
         let previous = domain::newest(context, &domain)?.descriptor;
@@ -126,12 +126,12 @@ impl Import {
         spec.names.extend(ISSUER_NAMES.map(str::to_owned));
         let url = self.url.clone().or_else(|| previous.certificates.as_ref().map(|it| it.url.clone()));
         let url = url.ok_or_else(|| {
-            Failure::new(Exit::Usage, "it is not said where the node answers for revocation").hint("name it with --url")
+            Failure::new(Exit::Usage, "no address is given at which revocation is answered").hint("name it with --url")
         })?;
         if url.starts_with("https://") {
             context.output.note(
-                "certificates will name an address of https, which many clients do not follow to ask about revocation: \
-                 lists and answers are signed, so `http://…` is as safe and serves all",
+                "certificates will name an https address, which many clients do not follow to ask about revocation: \
+                 lists and answers are signed, so `http://…` is as safe and serves all clients",
             );
         }
         let mut certificates = previous.certificates.clone().unwrap_or_else(|| Certificates {
@@ -163,9 +163,9 @@ fn refuse_ninth(context: &Context, previous: &Descriptor, issuer: &Issuer) -> Re
     let most = limits::CERTIFICATE_ISSUERS;
     let text = format!("a descriptor lists {most} authorities, with former ones, and `{}` has them", previous.domain);
     Err(refused(text).hint(format!(
-        "of what one has issued, nobody learns any more whether it is revoked once it is not listed, so take out one whose \
-         certificates have ended, and import again: `ics --json domain show > next.json`, delete it from `issuers` there, \
-         `ics domain update --from-file next.json`, `ics domain submit`. {}",
+        "once an authority is not listed, nobody can learn any more whether what it has issued is revoked: so take out \
+         one whose certificates have all expired, and import again: `ics --json domain show > next.json`, delete it \
+         from `issuers` there, `ics domain update --from-file next.json`, `ics domain submit`. {}",
         domain::leaving::listed(context, previous)
     )))
 }
@@ -184,8 +184,8 @@ fn unnamed(certificates: &Certificates) -> Vec<String> {
     let has_default = certificates.profiles.keys().any(|name| name.as_str() == DEFAULT_PROFILE);
     let est = (!has_default).then(|| {
         format!(
-            "no profile is called `{DEFAULT_PROFILE}`, for which EST and CMP ask where the address has none: there devices \
-             must name one, as in `/.well-known/est/DOMAIN:PROFILE/simpleenroll`"
+            "no profile is called `{DEFAULT_PROFILE}`, for which EST and CMP ask where the address has none: so \
+             devices must name one, as in `/.well-known/est/DOMAIN:PROFILE/simpleenroll`"
         )
     });
     est.into_iter().chain(acme).collect()
@@ -198,9 +198,9 @@ fn elsewhere(url: &str, domain: &DomainName) -> Option<String> {
         return None;
     }
     Some(format!(
-        "certificates will name `{url}` for their whole time, and a node answers at `{place}` of its address: unless \
-         something leads from there to it, nobody can ask about revocation; then delete that file instead of submitting \
-         it, and import again with another --url"
+        "certificates will name `{url}` for their whole lifetime, and a node answers at `{place}` of its address: \
+         unless something forwards from there to the node, nobody can ask about revocation; in that case delete that \
+         file instead of submitting it, and import again with another --url"
     ))
 }
 
@@ -215,7 +215,7 @@ fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failur
     }
     names.insert(0, key.name().to_string());
     Ok(Some(format!(
-        "before `ics domain submit` the node needs the key: put `[node] issuers = {names:?}` into its ics.toml, and \
+        "the node needs the key before `ics domain submit`: put `[node] issuers = {names:?}` into its ics.toml, and \
          start it again; keys that stand there already stay for as long as what they have issued counts"
     )))
 }

@@ -31,7 +31,7 @@ pub(super) fn ended(context: &Context, node: &Node, descriptor: &Descriptor) -> 
 
 /// Formats them as a row; none if there are none.
 pub(super) fn row(ended: &Ended) -> Option<(&'static str, String)> {
-    let line = |(signer, how): (&String, &&str)| format!("{} {signer}: his key is {how}", style("!").yellow().bold());
+    let line = |(signer, how): (&String, &&str)| format!("{} {signer}: the key is {how}", style("!").yellow().bold());
     (!ended.is_empty()).then(|| ("ended keys", ended.iter().map(line).collect::<Vec<_>>().join("\n")))
 }
 

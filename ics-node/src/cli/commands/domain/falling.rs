@@ -73,16 +73,16 @@ impl Falling {
             let more = self.blocks.len().saturating_sub(SHOWN);
             lines.extend((more > 0).then(|| format!("  … and {more} more; --json lists all")));
             texts.push(format!(
-                "{} will count no longer, because of whom this version declares compromised:\n{}\nWhat is to stay \
-                 blocked another signer has to say again before this version is in force: `ics status STATUS THING \
-                 --signer KEY --role ROLE`",
+                "{} will no longer count, because of the signers that this version declares compromised:\n{}\nAnother \
+                 signer must repeat whatever is to stay blocked before this version is in force: `ics status STATUS \
+                 THING --signer KEY --role ROLE`",
                 counted(self.blocks.len(), "block"),
                 lines.join("\n")
             ));
         }
         if !self.complete {
-            let text = "not all blocks that will count no longer are known here: the node could not be asked, or there \
-                        are too many. `ics list --signer FINGERPRINT` at the home shows of what a signer has spoken";
+            let text = "not all blocks that will no longer count are known here: the node could not be asked, or there \
+                        are too many. `ics list --signer FINGERPRINT` at the home shows what a signer has spoken about";
             texts.push(text.to_owned());
         }
         texts

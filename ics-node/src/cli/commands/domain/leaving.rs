@@ -112,8 +112,9 @@ pub(super) fn tell_orphans(context: &Context, previous: &Descriptor, next: &Desc
             None => "what it has issued, which is not known here (`ics certs` at the home)".to_owned(),
         };
         context.output.note(&format!(
-            "{} is listed no more, and nobody answers from then on for {left}: OCSP refuses, and there is no revocation \
-             list, also for what is revoked. Keep it in `certificates.issuers` until all of that has ended",
+            "{} is no longer listed, and from then on nobody answers for {left}: OCSP refuses, and there is no \
+             revocation list, even for what is revoked. Keep it in `certificates.issuers` until all of those have \
+             expired",
             clean(&authority.name.to_string())
         ));
     }

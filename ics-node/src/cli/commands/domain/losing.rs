@@ -79,17 +79,17 @@ impl Losing {
             }
             let all: Vec<String> = nouns.iter().map(|(noun, count)| counted(*count, noun)).collect();
             texts.push(format!(
-                "{} will count no longer, because this version takes a role from who said so, and nobody else has \
-                 said the same. What is to go on to count, a new signer says again before: `ics domain update \
-                 --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics label \
-                 LABEL --all` and `ics publish` by him, and the removal at last",
+                "{} will no longer count, because this version takes a role from the signer who said so, and nobody \
+                 else has said the same. For it to go on counting, a new signer must say it again first: `ics domain \
+                 update --add-signer` and `ics domain submit` without this removal, then `ics approve --all`, `ics \
+                 label LABEL --all` and `ics publish` by the new signer, and the removal last",
                 all.join(", ")
             ));
         }
         if !self.complete {
-            let text = "not all that will count no longer for want of a role is known here: the node could not be \
-                        asked, or it is too much. `ics list --signer FINGERPRINT` at the home shows of what a signer \
-                        has spoken";
+            let text = "not everything that will no longer count for want of a role is known here: the node could not \
+                        be asked, or there is too much. `ics list --signer FINGERPRINT` at the home shows what a \
+                        signer has spoken about";
             texts.push(text.to_owned());
         }
         texts

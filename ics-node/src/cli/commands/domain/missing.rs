@@ -14,9 +14,9 @@ pub(super) fn tell_idle_roles(context: &Context, previous: &Descriptor, next: &D
     let is_idle = |(role, _): &(&Role, &RoleSpec)| !is_named(&next.access, role);
     for (role, _) in next.roles.iter().filter(is_changed).filter(is_idle) {
         context.output.note(&format!(
-            "no access rule names the role `{role}`: whoever has it may say nothing, and his certificate is not taken. \
-             `ics --json domain show > next.json` gives the rules in `access`, `ics domain update --from-file next.json` \
-             takes them with one for this role"
+            "no access rule names the role `{role}`: a signer who has it may say nothing, and the signer's certificate \
+             is not accepted. `ics --json domain show > next.json` gives the rules in `access`, `ics domain update \
+             --from-file next.json` takes them with one for this role"
         ));
     }
 }
@@ -31,9 +31,10 @@ pub(super) fn tell_new_signers(context: &Context, previous: &Descriptor, next: &
         more => format!("{} signers are new", more.len()),
     };
     context.output.note(&format!(
-        "{who}: once this version is in force, the node takes what a signer says as soon as it has his certificate. `ics` \
-         submits it with the first statement that it signs; for whoever signs with another program, or asks by ACME \
-         before, `ics key show KEY --armor > FILE` and `ics import FILE` submit it, if the node has not got it"
+        "{who}: once this version is in force, the node accepts what a signer says as soon as it has the signer's \
+         certificate. `ics` submits that with the first statement that it signs; for a signer who uses another \
+         program, or ACME before that, submit it with `ics key show KEY --armor > FILE` and `ics import FILE`, unless \
+         the node has it already"
     ));
 }
 

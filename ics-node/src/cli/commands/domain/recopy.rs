@@ -82,7 +82,7 @@ impl Recopy {
         context.output.result(&shown, || {
             let next = match (is_copied, is_asked) {
                 (_, true) => "the node copies them again when it starts",
-                (true, false) => "they come again by hand: `ics import --bundle` takes a bundle that holds all of them",
+                (true, false) => "bring them by hand: `ics import --bundle` with a bundle that holds all of them",
                 (false, false) => {
                     "no peer is configured to give them again: `ics peer add PEER DOMAIN --url URL` names one"
                 }
@@ -102,7 +102,7 @@ impl Recopy {
         let domain = &self.domain;
         if is_cosigned {
             let problem = format!(
-                "this node cosigns {domain} as a witness: it must never vouch for another log than the one it has seen"
+                "this node cosigns {domain} as a witness, and must never vouch for any log but the one it has seen"
             );
             let hint = "a node with another key may; without `cosign` in ics.toml this one may forget what it has seen";
             return Err(Failure::new(Exit::Refused, problem).hint(hint));
@@ -117,8 +117,8 @@ impl Recopy {
         let shown = json!({ "domain": domain, "entries": 0, "seen": seen, "copied_again": false, "forks": forks });
         context.output.result(&shown, || {
             format!(
-                "what this node has seen of {domain} is given up (entries: {seen}): it takes what the home shows next. \
-                 What it has taken over into its own domains stays there"
+                "what this node has seen of {domain} is given up (entries: {seen}): it accepts what the home shows \
+                 next. What it has taken over into its own domains stays there"
             )
         })?;
         Ok(Exit::Ok)
@@ -140,7 +140,7 @@ fn named(blocks: &KeptBlocks) -> String {
     let rest = if *number > shown { format!("\n  and {} before these", number - shown) } else { String::new() };
     let what = counted(*number, "statement");
     format!(
-        "what this copy says that blocks, {what}, those that were taken back or lifted since included:{lines}{rest}"
+        "what this copy says that blocks, {what}, including those that were taken back or lifted since:{lines}{rest}"
     )
 }
 
@@ -148,9 +148,8 @@ fn named(blocks: &KeptBlocks) -> String {
 fn warning(fork: &KeptFork) -> String {
     format!(
         "on {} a signed head of {} was seen that contradicts this copy: the home has signed two logs, or somebody has \
-         shown a false one. The copy that is made anew may be that of the other branch, and what only this one says, \
-         blocks too, is gone from this node then. `ics backup` keeps it; the two signed heads stay, `ics domain forks` \
-         shows them",
+         shown a false one. The new copy may be of the other branch; what only this copy says, blocks included, is \
+         then gone from this node. `ics backup` keeps it; the two signed heads stay, `ics domain forks` shows them",
         when(fork.at),
         fork.domain
     )
@@ -160,8 +159,8 @@ fn warning(fork: &KeptFork) -> String {
 fn warning_of_other(fork: &KeptFork) -> String {
     format!(
         "on {} a signed head of {} was seen that contradicts what this node had seen before: its owners have begun a \
-         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks too, \
-         is not asked for again. The two signed heads stay, `ics domain forks` shows them",
+         new epoch, the home has signed two logs, or somebody has its key. Ask the owners; what was lost, blocks \
+         included, is not asked for again. The two signed heads stay, `ics domain forks` shows them",
         when(fork.at),
         fork.domain
     )

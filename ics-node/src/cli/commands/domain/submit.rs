@@ -112,9 +112,9 @@ pub(super) fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d
     let beyond: Vec<&Compromise> = declared.into_iter().filter(is_beyond).collect();
     for Compromise { signer, from_index, .. } in &beyond {
         context.output.note(&format!(
-            "{signer} is declared compromised from entry {from_index} on, and the log has {size}: all that he has said \
-             goes on to count. If that is a digit too many, `ics domain update --compromised {signer}@INDEX` names \
-             another"
+            "{signer} is declared compromised from entry {from_index} on, but the log has only {size}: all that this \
+             signer has said goes on counting. If the index has a digit too many, correct it with `ics domain update \
+             --compromised {signer}@INDEX`"
         ));
     }
     beyond
@@ -126,9 +126,9 @@ fn comes_first(path: &Path, next: u64, version: u64) -> String {
     let path = path.display();
     let between = (next.saturating_add(1)..version).map(|it| format!(", then version {it}")).collect::<String>();
     format!(
-        "version {next} comes first: `ics domain submit {path}`{between}, then this one. What is not wanted any more is \
-         dropped by moving its file away, with those of all later versions, which were made of it: `ics domain update` \
-         makes their changes anew"
+        "version {next} comes first: `ics domain submit {path}`{between}, then this one. To drop a version that is no \
+         longer wanted, move its file away, with those of all later versions, which build on it, and make their \
+         changes again with `ics domain update`"
     )
 }
 
@@ -143,11 +143,11 @@ fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failu
         Ordering::Equal => failure,
         Ordering::Less if path.exists() => failure.hint(comes_first(&path, next, version)),
         Ordering::Less => {
-            failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file"))
+            failure.hint(format!("version {next} comes first, and is not here: the owner who made it has its file"))
         }
         Ordering::Greater => failure.hint(format!(
-            "version {} is in force, this one was made of an older one: move its file away and make the change anew, \
-             `ics domain update` gets what is in force",
+            "version {} is in force, but this one was made from an older one: move its file away and make the change \
+             again; `ics domain update` starts from what is in force",
             shown.info.descriptor
         )),
     }

@@ -43,7 +43,7 @@ pub(crate) struct Update {
     /// What the domain is for and whom to ask.
     #[arg(long, value_name = "TEXT", group = "changes")]
     description: Option<String>,
-    /// Add an owner: a key of this home directory, or a file with his certificate.
+    /// Add an owner: a key of this home directory, or a file with the owner's certificate.
     #[arg(long, value_name = "KEY", group = "changes")]
     add_owner: Vec<String>,
     /// Remove an owner.
@@ -59,8 +59,8 @@ pub(crate) struct Update {
     /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
     #[arg(long)]
     new_role: bool,
-    /// Take a role from a signer. What he has said in it counts no longer, but blocks and grants: that is told, for another
-    /// signer to say it again before.
+    /// Take a role from a signer. What the signer has said in it no longer counts, except blocks and grants: the
+    /// command shows what that is, so that another signer can say it again first.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     remove_signer: Vec<(Role, String)>,
     /// Let a role give the names of a pattern.
@@ -78,14 +78,14 @@ pub(crate) struct Update {
     /// already gets the key that its home has now; compare that key with what its owners say.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
-    /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for what
-    /// was adopted from it: what the source declares itself does not count here. The blocks that fall with it are told, for
-    /// another signer to say them again before.
+    /// A signer whose statements no longer count from an index of this domain's log on; or of that of a source, for
+    /// what was adopted from it: what the source declares itself does not count here. The command shows the blocks that
+    /// fall with it, so that another signer can say them again first.
     #[arg(long, value_name = "[SOURCE/]FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<Declared>,
-    /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure. X.509 certificates that
-    /// a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics replace`) where two
-    /// roles have called it compromised.
+    /// Lift this statement, regardless of who made it and how it blocks, for ever or after its erasure. X.509
+    /// certificates that a block for ever has revoked stay revoked: new ones must be issued, and to another key (`ics
+    /// replace`) where two roles have called it compromised.
     #[arg(long, value_name = "STATEMENT", group = "changes")]
     lift: Vec<StatementId>,
     /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
@@ -107,9 +107,9 @@ pub(crate) struct Update {
 }
 
 /// What lifting a block does not do.
-const REVOKED: &str = "what blocked for ever has revoked the X.509 certificates that were issued before it: they stay \
-                       revoked, and new ones must be issued. A key that two roles have called compromised gets none any \
-                       more: `ics replace` gives the thing another";
+const REVOKED: &str = "a block for ever has revoked the X.509 certificates that were issued before it: they stay \
+                       revoked, and new ones must be issued. A key that two roles have called compromised gets no more \
+                       certificates: `ics replace` gives the thing another key";
 
 /// A signer declared compromised: from where on, and in which domain if not in the one that declares it.
 #[derive(Debug, Clone)]
@@ -225,8 +225,8 @@ fn tell_no_sources(context: &Context, previous: &Descriptor, next: &Descriptor) 
     let new = next.compromised.iter().filter(|it| !previous.compromised.contains(it));
     for Compromise { signer, domain, .. } in new.filter(|it| !is_known(it)) {
         context.output.note(&format!(
-            "`{domain}` is no source of {}: that {signer} is compromised there counts only for what came from it through \
-             a source",
+            "`{domain}` is not a source of {}: declaring {signer} compromised there affects only what was adopted \
+             through a source",
             next.domain
         ));
     }

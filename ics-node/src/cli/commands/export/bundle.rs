@@ -48,7 +48,7 @@ impl BundleArgs {
         let name = self.reader.ok_or_else(|| Failure::new(Exit::Usage, "name the peer with --for"))?;
         let to = peer(context, &config, &node, &name)?;
         let key = to.key.clone().ok_or_else(|| {
-            Failure::new(Exit::Refused, format!("the peer `{name}` has no key: nobody reads here as it")).hint(
+            Failure::new(Exit::Refused, format!("the peer `{name}` has no key, so nobody reads here as it")).hint(
                 "`ics peer add` takes it with --key; `/v1/node` there, or `ics peer list --json` here, shows a key",
             )
         })?;
@@ -75,7 +75,7 @@ fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Res
     let found = known.into_iter().map(|info| info.peer).find(|peer| peer.name == *name);
     found.or_else(|| config.peer(name).cloned()).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("the node has no peer `{name}`"))
-            .hint("`ics peer add` adds one, with the key that it has: a bundle holds what its reader may read")
+            .hint("`ics peer add` adds one, with its key: a bundle holds what its reader may read")
     })
 }
 

@@ -95,7 +95,7 @@ pub(super) fn make(
     let uri = TokenUri::read(token)?;
     if uri.object.is_some() || uri.id.is_some() {
         return Err(Failure::new(Exit::Usage, format!("`{uri}` names a key; --token takes the token to make one in"))
-            .hint("the key is called in the token what it is called here"));
+            .hint("in the token the key gets the same name as here"));
     }
     let keys = context.keys();
     keys.refuse_existing(name)?;

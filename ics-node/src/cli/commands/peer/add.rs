@@ -144,7 +144,7 @@ impl Add {
         }
         if let Some(problem) = peer.contradiction() {
             return Err(Failure::new(Exit::Usage, problem)
-                .hint("its address is given with --url URL, its key with --key BASE64"));
+                .hint("give its address with --url URL, its key with --key BASE64"));
         }
         if self.witness {
             refuse_other_name(context, &peer)?;
@@ -249,7 +249,7 @@ fn in_directory(
 fn not_told(error: &PeerError, peer: &PeerConfig, domain: &DomainName) -> Failure {
     match error {
         PeerError::Refused { code: NO_SUCH_OBJECT, .. } => not_held(domain)
-            .hint("ask its owners where it is held; what strangers may not read is named by its whole origin"),
+            .hint("ask its owners where it is held; name one that strangers may not read by its whole origin"),
         PeerError::Transport(why) if why.contains(UNTRUSTED) => {
             Failure::new(Exit::Network, error).hint(untrusted(peer))
         }
@@ -331,7 +331,7 @@ fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     if let Some(origin) = peer.roam.first() {
         let told = format!(
             "by decisions of a trust policy that names it: `ics trust init --domain {origin} --fresh …`\n\
-             an answer is kept while it is fresh: --fresh is how late each block there comes"
+             an answer is kept while it is fresh: a block there takes effect here up to --fresh later"
         );
         rows.push(("", told));
     }
@@ -372,8 +372,8 @@ fn info_text(info: &DomainInfo) -> String {
 
 fn confirm() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "nobody is there to compare the origin")
-            .hint("give the whole origin, or --yes to believe the peer"));
+        return Err(Failure::new(Exit::Usage, "there is nobody to compare the origin")
+            .hint("give the whole origin, or --yes to trust the peer"));
     }
     say("Is this the origin that the domain's owners gave you? [y/N] ");
     let mut answer = String::new();

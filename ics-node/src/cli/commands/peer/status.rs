@@ -69,7 +69,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
         let rests_on = |names: &String| {
             let names = clean(names);
-            ("", format!("the home has not said that nothing was left out: so say {names}"))
+            ("", format!("that nothing was left out is the word of {names}, not of the home"))
         };
         rows.extend(pulled.rests_on.as_ref().map(rests_on));
         rows.extend(pulled.partial.then(|| ("", a_part(&info.peer))));
@@ -99,15 +99,16 @@ fn a_part(peer: &PeerConfig) -> String {
             let scheme = if url.is_ldap() { "ldaps" } else { "https" };
             let over = if url.is_ldap() { "LDAP" } else { "HTTP" };
             style(format!(
-                "a part of it: over plain {over} this node proves no key, so it is served what strangers may read; \
-                 over TLS it is known, if the peer's operator has its key: `ics peer add {name} --url {scheme}://…`"
+                "a part of it: over plain {over} this node proves no key, so it gets only what strangers may read; \
+                 over TLS it is recognised, if the peer's operator has its key: `ics peer add {name} --url \
+                 {scheme}://…`"
             ))
             .yellow()
             .to_string()
         }
         None => {
-            "a part of it: the rules hide the rest from this node; its owners, or who runs the peer, say who reads \
-                 more (`/v1/node` here shows the key by which it is known there)"
+            "a part of it: the rules hide the rest from this node; the domain's owners, or the peer's operator, decide \
+                 who reads more (`/v1/node` here shows the key by which this node is known there)"
                 .to_owned()
         }
     }
@@ -127,7 +128,7 @@ fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
         (false, Some(_)) => format!("--url {scheme}://…"),
         (false, None) => format!("--url {scheme}://… --key KEY"),
     };
-    Some(format!("if it is the home, it is known by its key, over TLS: `ics peer add {name} {missing}`"))
+    Some(format!("if it is the home, identify it by its key, over TLS: `ics peer add {name} {missing}`"))
 }
 
 fn state(pulled: &Pulled, interval_ms: u64) -> String {

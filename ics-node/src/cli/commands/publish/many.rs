@@ -67,7 +67,8 @@ fn outcome_text(outcome: &Outcome) -> String {
     let mut lines = vec![format!("{} {} published", style("✓").green(), outcome.published)];
     if outcome.waiting > 0 {
         lines.push(format!(
-            "{} {} wait in this node for the home of the domain: give the same command again to know what became of them",
+            "{} {} wait in this node for the home of the domain: give the same command again to learn what became of \
+             them",
             style("…").yellow(),
             outcome.waiting
         ));
@@ -99,11 +100,12 @@ impl From<BulkError> for Failure {
             }
             BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
                 "set the clock right and give the same command again; if it was wrong when the file was first \
-                 published, and nothing of it waits at a mirror, move the journal away to sign its rows as of now",
+                 published, and nothing from the file waits at a mirror, move the journal away to sign its rows as of \
+                 now",
             ),
             BulkError::Input(RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
-                .hint("close it, or double it if it is part of the value; then give the same command again"),
+                .hint("close the quote, or double it if it is part of the value; then give the same command again"),
             BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),
             BulkError::Broken => Self::new(Exit::Internal, error).hint(again),
         }

@@ -86,7 +86,7 @@ fn key_of(context: &Context, descriptor: &Descriptor, node: &NodeConfig, key_nam
     key.filter(names).ok_or_else(|| {
         let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
         let hint = format!(
-            "a new epoch takes a key that has signed nothing yet; make it anew, by `ics restore --begin-anew {}` \
+            "a new epoch needs a key that has signed nothing yet; make it again, by `ics restore --begin-anew {}` \
              without --descriptor, and have it signed again",
             descriptor.domain
         );
@@ -197,7 +197,7 @@ fn make(
     let key = new_key(context, node, former, key_name)?;
     let home = descriptor::node(&node.name, &key).ok_or_else(|| {
         Failure::new(Exit::Local, format!("the key `{key_name}` is not Ed25519, as a node's must be"))
-            .hint("it was not made for this: give its file in `keys` another name")
+            .hint("it was not made for this: rename its file in `keys`")
     })?;
     let next = Descriptor { home, last_head: Some(head.clone()), ..former.clone() };
     let next = descriptor::follow(former, next)?;
@@ -220,9 +220,8 @@ fn keep_aside(context: &Context, path: &Path) -> Result<(), Failure> {
     let place = (1..=u64::MAX).map(named).find(|place| !place.exists()).ok_or_else(|| local(&"it cannot be kept"))?;
     std::fs::rename(path, &place).map_err(|error| local(&error))?;
     context.output.note(&format!(
-        "`{}` was there already: an earlier epoch was begun with that version, or the version was made of a log that \
-         went further, and what is left does not have it. It is kept as `{}`; who has seen that epoch is to be told of \
-         this one",
+        "`{}` was there already: an earlier epoch was begun with that version, or the version was made from a log that \
+         went further than what is left. It is kept as `{}`; tell those who have seen that epoch about this one",
         path.display(),
         place.display()
     ));

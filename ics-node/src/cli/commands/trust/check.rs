@@ -101,15 +101,15 @@ impl<'p> Places<'p> {
         });
         let mistaken = self.mistaken.iter().map(|Mistaken { counts, here }| {
             format!(
-                "! {counts} counts, but what this node has of that name is another log, {here}: every answer will be \
-                 `unknown`"
+                "! {counts} counts, but what this node has under that name is another log, {here}: every answer will \
+                 be `unknown`"
             )
         });
         let asked = self.asked.iter().map(|origin| {
             let domain = &origin.domain;
             format!(
-                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does not \
-                 answer the answer is `unknown`"
+                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does \
+                 not reply every answer is `unknown`"
             )
         });
         let not_counted = self.not_counted.iter().map(|origin| {

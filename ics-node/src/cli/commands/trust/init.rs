@@ -30,7 +30,7 @@ Examples:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
-  The same where the integrator and the body that certifies have domains of their own, and no other speaks for them:
+  The same where the integrator and the certification body have domains of their own, and no other speaks for them:
   $ ics trust init --permit devices --label medical-device-class-IIa --role-of integrator=assets.plant.example \
 --role-of certification-body=labels.tuv.example
 
@@ -48,9 +48,9 @@ pub(crate) struct Init {
     /// or is to copy, which it must run to tell].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
-    /// A role counts of this domain only, or of these if the role is named several times; others count of all. Whoever
-    /// writes a domain's descriptor gives himself any role there, so without this a maker can certify his own things.
-    /// What blocks counts whoever says it.
+    /// A role counts only from this domain, or from these if the role is named several times; other roles count from
+    /// all domains. The owners of a domain can give themselves any role there, so without this a maker can certify
+    /// their own things. A block counts from any domain.
     #[arg(long = "role-of", value_name = "ROLE=DOMAIN", value_parser = role_of)]
     roles: Vec<(Role, DomainName)>,
     /// What is permitted; may be given several times.
@@ -67,8 +67,8 @@ pub(crate) struct Init {
     /// A label that a thing or software must have.
     #[arg(long, value_name = "LABEL")]
     label: Vec<Label>,
-    /// A role in which a label counts; may be given several times. Given in any other, it is none: a maker's, say, by which
-    /// he could label his own things. Rules that forbid a label see only those given in these roles, too.
+    /// A role in which a label counts; may be given several times. Given in any other, it does not count: makers, for
+    /// instance, could label their own things. Rules that forbid a label see only those given in these roles, too.
     #[arg(long, value_name = "ROLE", default_value = "certification-body")]
     labelled_by: Vec<Role>,
     /// So many of these roles must vouch: K:ROLE,ROLE,…
@@ -161,7 +161,7 @@ fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Ve
 /// Adds a hint to the failure: nobody expects a command that writes a file to need a node.
 fn unasked(failure: Failure) -> Failure {
     failure.hint(
-        "a running node, which --node URL names, is asked which domains count; without one, --domain ORIGIN names each",
+        "name a running node with --node URL to ask it which domains count, or name each with --domain ORIGIN",
     )
 }
 
@@ -288,8 +288,8 @@ impl Init {
         let unbound: Vec<String> = unbound.collect();
         if document.domains.len() > 1 && !unbound.is_empty() {
             context.output.note(&format!(
-                "each of the {} can fill these roles alone: {}; its owners give themselves any role there, and --role-of \
-                 ROLE=DOMAIN says of which a role counts",
+                "each of the {} can fill these roles alone: {}; its owners can give themselves any role there; \
+                 --role-of ROLE=DOMAIN says from which domain a role counts",
                 counted(document.domains.len(), "domain"),
                 unbound.join(", ")
             ));
@@ -300,14 +300,14 @@ impl Init {
     fn note_unheld(&self, context: &Context, held: &BTreeSet<Role>) {
         for role in self.needed_roles().difference(held) {
             context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
-                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
+                "no descriptor of these domains gives anybody the role `{role}`, so nothing that requires it is \
+                 permitted: `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
             ));
         }
         if !self.label.is_empty() && !self.labelled_by.iter().any(|role| held.contains(role)) {
             let roles = self.labelled_by.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ");
             context.output.note(&format!(
-                "no descriptor of these domains gives anybody the role {roles}, and only in it labels count: \
+                "no descriptor of these domains gives anybody the role {roles}, but labels count only in it: \
                  --labelled-by ROLE names another, `ics domain update --add-signer ROLE=KEY` gives it"
             ));
         }

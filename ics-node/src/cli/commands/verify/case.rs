@@ -55,7 +55,7 @@ impl Standing {
         match (self, fresh_until) {
             (Self::Holds, _) if !trusted => "! the verdict holds by a trust policy that nobody has named".to_owned(),
             (Self::Holds, _) => "✓ the verdict holds".to_owned(),
-            (Self::Over, Some(until)) => format!("! the verdict is genuine, and over: it held until {}", when(until)),
+            (Self::Over, Some(until)) => format!("! the verdict is genuine but expired: it held until {}", when(until)),
             (Self::Over, None) => format!("! the verdict is genuine, and held at {}", when(given)),
             (Self::ClockBehind, _) => {
                 format!("! the verdict is genuine; it was given at {}, and the clock here is behind", when(given))
@@ -80,7 +80,7 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     let ours = ours(verify, context)?;
     if let Some((path, _)) = ours.as_ref().filter(|(_, policy)| *policy != case.policy) {
         let why = format!("it was decided by another trust policy than {}", path.display());
-        return Err(refused(why).hint("ask for a verdict by the policy that you trust"));
+        return Err(refused(why).hint("ask for a verdict by the trust policy that you mean"));
     }
     let standing = Standing::at(context.now(), case.verdict.at, case.verdict.fresh_until);
     let report = Report {
@@ -184,7 +184,7 @@ mod tests {
             (1_000, until, Standing::Holds, "✓ the verdict holds"),
             // Clocks may differ a little.
             (700, until, Standing::Holds, "✓ the verdict holds"),
-            (1_060, until, Standing::Over, "! the verdict is genuine, and over: it held until 2026-11-20 08:11:00 UTC"),
+            (1_060, until, Standing::Over, "! the verdict is genuine but expired: it held until 2026-11-20 08:11:00 UTC"),
             (1_001, None, Standing::Over, "! the verdict is genuine, and held at 2026-11-20 08:10:00 UTC"),
             (
                 699,

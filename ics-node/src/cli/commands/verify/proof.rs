@@ -65,7 +65,7 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     let parsed = body::parse(&body).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
     let (witnesses, now) = (witnesses(verify, &source)?, context.now());
     let has_later = witnesses.iter().any(|it| is_ahead(it.at, now));
-    let later = "when it was cosigned: a witness claims a time to come, so its clock or that of this machine is wrong";
+    let later = "when it was cosigned: a witness claims a future time, so its clock or that of this machine is wrong";
     let report = Report {
         checked: Checked::Document,
         origin: source.origin.to_string(),

@@ -79,7 +79,7 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
     let later = |at: Timestamp| verified.record.statements.iter().any(|it| it.admitted_at > at);
     if asked_for.is_some_and(later) {
         all.push(
-            "what was known then: this is judged by all that has been said until the evidence was made".to_owned(),
+            "what was known then: this takes into account all that was said until the evidence was made".to_owned(),
         );
     }
     if !verified.complete {
@@ -171,7 +171,7 @@ fn standing(verified: &Verified, asked_for: Option<Timestamp>) -> String {
             format!("the evidence is genuine; it was made at {}, and the clock here is behind", when(at))
         }
         (None, None, Some(at)) => {
-            format!("the evidence is genuine, and over: it held until {}", when(at.plus_millis(bound)))
+            format!("the evidence is genuine but expired: it held until {}", when(at.plus_millis(bound)))
         }
         (None, None, None) => "the evidence is genuine; nobody knows how old it is".to_owned(),
     }

@@ -21,13 +21,13 @@ pub enum DescriptionError {
         text: String,
     },
     /// It looks like JSON, but is not valid.
-    #[error("the description is no JSON, in which there are no comments either: {0}")]
+    #[error("the description is not JSON, which allows no comments either: {0}")]
     Json(String),
     /// It includes another file.
     #[error("line {0} of the description takes in another file, which its signature does not cover")]
     Include(usize),
     /// A hash is malformed.
-    #[error("a `sha256` in the description has no hash behind it, of 64 hex digits in quotes: `{0}`")]
+    #[error("a `sha256` in the description is not followed by a hash of 64 hex digits in quotes: `{0}`")]
     NoHash(String),
     /// A file has no hash.
     #[error("the description names the file `{0}` without its `sha256`: nobody can say whether it is blocked")]
