@@ -117,7 +117,9 @@ impl<R: Read + Seek> Bundle<R> {
                     }
                     break;
                 }
-                (_, None) => return Err(refused("the first part, and only the first, says who made the bundle".into())),
+                (_, None) => {
+                    return Err(refused("the first part, and only the first, says who made the bundle".into()));
+                }
                 (kind::DOMAIN, Some(_)) => begin(&mut sections, json(&bytes).map_err(refused)?)?,
                 (_, Some(_)) => {
                     let section = sections.last_mut().ok_or_else(|| refused("it belongs to no domain".into()))?;

@@ -65,8 +65,7 @@ impl QrCode {
             files::write(file, qr.svg().as_bytes())?;
         }
         if is_local(&url) {
-            let text =
-                "people who scan it have no node at that address; --at, or `[node] public_url` in ics.toml, gives \
+            let text = "people who scan it have no node at that address; --at, or `[node] public_url` in ics.toml, gives \
                  another";
             context.output.note(text);
         }

@@ -143,8 +143,9 @@ impl Add {
             }
         }
         if let Some(problem) = peer.contradiction() {
-            return Err(Failure::new(Exit::Usage, problem)
-                .hint("give its address with --url URL, its key with --key BASE64"));
+            return Err(
+                Failure::new(Exit::Usage, problem).hint("give its address with --url URL, its key with --key BASE64")
+            );
         }
         if self.witness {
             refuse_other_name(context, &peer)?;

@@ -160,9 +160,7 @@ fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Ve
 
 /// Adds a hint to the failure: nobody expects a command that writes a file to need a node.
 fn unasked(failure: Failure) -> Failure {
-    failure.hint(
-        "name a running node with --node URL to ask it which domains count, or name each with --domain ORIGIN",
-    )
+    failure.hint("name a running node with --node URL to ask it which domains count, or name each with --domain ORIGIN")
 }
 
 fn role_of(text: &str) -> Result<(Role, DomainName), String> {

@@ -184,7 +184,12 @@ mod tests {
             (1_000, until, Standing::Holds, "✓ the verdict holds"),
             // Clocks may differ a little.
             (700, until, Standing::Holds, "✓ the verdict holds"),
-            (1_060, until, Standing::Over, "! the verdict is genuine but expired: it held until 2026-11-20 08:11:00 UTC"),
+            (
+                1_060,
+                until,
+                Standing::Over,
+                "! the verdict is genuine but expired: it held until 2026-11-20 08:11:00 UTC",
+            ),
             (1_001, None, Standing::Over, "! the verdict is genuine, and held at 2026-11-20 08:10:00 UTC"),
             (
                 699,
